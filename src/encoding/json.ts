@@ -1,0 +1,230 @@
+import { BullaError } from '../errors.ts';
+import { decodeUtf8 } from './bytes.ts';
+
+/** A parsed JSON value. Objects have no prototype, so `__proto__` is a key like any other. */
+export type JsonValue = null | boolean | number | string | JsonValue[] | JsonObject;
+export interface JsonObject {
+  [key: string]: JsonValue;
+}
+
+/** What a document may be. */
+export interface JsonLimits {
+  /** Names the document in error messages. */
+  readonly what: string;
+  /** Largest size in bytes; 4 MiB if left out, the least that registries must accept for a manifest. */
+  readonly maxBytes?: number;
+  /** Deepest nesting of objects and arrays; 64 if left out. */
+  readonly maxDepth?: number;
+  /** Whether numbers with a fraction or exponent are allowed; TUF has none, image configs may. */
+  readonly floats?: boolean;
+}
+
+const DEFAULT_MAX_BYTES = 4 * 1024 * 1024;
+const DEFAULT_MAX_DEPTH = 64;
+const NUMBER = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/y;
+const PLAIN_STRING = /[^"\\\u0000-\u001f]*/y;
+const LONE_SURROGATE = /[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/;
+
+const ESCAPES: ReadonlyMap<string, string> = new Map([
+  ['"', '"'],
+  ['\\', '\\'],
+  ['/', '/'],
+  ['b', '\b'],
+  ['f', '\f'],
+  ['n', '\n'],
+  ['r', '\r'],
+  ['t', '\t'],
+]);
+
+/**
+ * Parses untrusted JSON (RFC 8259) so that two readers can't see two things in it: refuses duplicate
+ * keys, integers that a double cannot hold, lone surrogates, anything after the value, and what is
+ * too large or too deep. Takes time and memory linear in the input.
+ * @throws BullaError content-invalid
+ */
+export function parseJson(bytes: Uint8Array, limits: JsonLimits): JsonValue {
+  const maxBytes = limits.maxBytes ?? DEFAULT_MAX_BYTES;
+  if (bytes.byteLength > maxBytes) {
+    throw new BullaError(
+      'content-invalid',
+      `${limits.what} has ${bytes.byteLength} bytes, more than the ${maxBytes} allowed`,
+      {
+        hint: 'no honest document of this kind is that large',
+      },
+    );
+  }
+  return new Parser(decodeUtf8(bytes, limits.what), limits).document();
+}
+
+/**
+ * {@link parseJson} for documents whose root must be an object.
+ * @throws BullaError content-invalid
+ */
+export function parseJsonObject(bytes: Uint8Array, limits: JsonLimits): JsonObject {
+  const value = parseJson(bytes, limits);
+  if (!isJsonObject(value)) {
+    throw new BullaError('content-invalid', `${limits.what} is not a JSON object`, {
+      hint: 'the document is not of the kind that was asked for',
+    });
+  }
+  return value;
+}
+
+/** Whether a JSON value is an object (not an array, not null). */
+export function isJsonObject(value: JsonValue | undefined): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+class Parser {
+  private at = 0;
+  private readonly text: string;
+  private readonly what: string;
+  private readonly maxDepth: number;
+  private readonly floats: boolean;
+
+  constructor(text: string, limits: JsonLimits) {
+    this.text = text;
+    this.what = limits.what;
+    this.maxDepth = limits.maxDepth ?? DEFAULT_MAX_DEPTH;
+    this.floats = limits.floats ?? false;
+  }
+
+  document(): JsonValue {
+    this.space();
+    const value = this.value(0);
+    this.space();
+    if (this.at < this.text.length) this.fail('something follows the value');
+    return value;
+  }
+
+  private value(depth: number): JsonValue {
+    if (depth > this.maxDepth) this.fail(`nested deeper than ${this.maxDepth}`);
+    switch (this.text[this.at]) {
+      case '{':
+        return this.object(depth);
+      case '[':
+        return this.array(depth);
+      case '"':
+        return this.string();
+      case 't':
+        return this.word('true', true);
+      case 'f':
+        return this.word('false', false);
+      case 'n':
+        return this.word('null', null);
+      default:
+        return this.number();
+    }
+  }
+
+  private object(depth: number): JsonObject {
+    const object: JsonObject = Object.create(null);
+    this.at++;
+    this.space();
+    if (this.take('}')) return object;
+    for (;;) {
+      if (this.text[this.at] !== '"') this.fail('expected a key');
+      const key = this.string();
+      if (key in object) this.fail(`key ${JSON.stringify(key).slice(0, 80)} stands twice in one object`);
+      this.space();
+      if (!this.take(':')) this.fail('expected ":"');
+      this.space();
+      object[key] = this.value(depth + 1);
+      this.space();
+      if (this.take('}')) return object;
+      if (!this.take(',')) this.fail('expected "," or "}"');
+      this.space();
+    }
+  }
+
+  private array(depth: number): JsonValue[] {
+    const array: JsonValue[] = [];
+    this.at++;
+    this.space();
+    if (this.take(']')) return array;
+    for (;;) {
+      array.push(this.value(depth + 1));
+      this.space();
+      if (this.take(']')) return array;
+      if (!this.take(',')) this.fail('expected "," or "]"');
+      this.space();
+    }
+  }
+
+  private string(): string {
+    this.at++;
+    let result = '';
+    for (;;) {
+      PLAIN_STRING.lastIndex = this.at;
+      PLAIN_STRING.test(this.text);
+      result += this.text.slice(this.at, PLAIN_STRING.lastIndex);
+      this.at = PLAIN_STRING.lastIndex;
+      const next = this.text[this.at];
+      if (next === '"') break;
+      if (next !== '\\')
+        this.fail(next === undefined ? 'ends inside a string' : 'control character in a string');
+      result += this.escape();
+    }
+    this.at++;
+    if (LONE_SURROGATE.test(result)) this.fail('lone surrogate in a string');
+    return result;
+  }
+
+  private escape(): string {
+    const letter = this.text[this.at + 1];
+    if (letter === 'u') {
+      const digits = this.text.slice(this.at + 2, this.at + 6);
+      if (!/^[0-9a-fA-F]{4}$/.test(digits)) this.fail('bad \\u escape');
+      this.at += 6;
+      return String.fromCharCode(Number.parseInt(digits, 16));
+    }
+    const character = letter === undefined ? undefined : ESCAPES.get(letter);
+    if (character === undefined) this.fail('bad escape in a string');
+    this.at += 2;
+    return character;
+  }
+
+  private number(): number {
+    NUMBER.lastIndex = this.at;
+    const match = NUMBER.exec(this.text);
+    if (match === null) this.fail(this.at < this.text.length ? 'unexpected character' : 'ends too early');
+    const number = Number(match[0]);
+    const isInteger = match[1] === undefined && match[2] === undefined;
+    if (!isInteger && !this.floats) this.fail('number with a fraction or an exponent');
+    if (isInteger ? !Number.isSafeInteger(number) : !Number.isFinite(number))
+      this.fail('number out of range');
+    if (Object.is(number, -0)) this.fail('negative zero');
+    this.at = NUMBER.lastIndex;
+    return number;
+  }
+
+  private word<T extends JsonValue>(word: string, value: T): T {
+    if (!this.text.startsWith(word, this.at)) this.fail('unexpected character');
+    this.at += word.length;
+    return value;
+  }
+
+  private take(character: string): boolean {
+    if (this.text[this.at] !== character) return false;
+    this.at++;
+    return true;
+  }
+
+  private space(): void {
+    for (;;) {
+      const code = this.text.charCodeAt(this.at);
+      if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) return;
+      this.at++;
+    }
+  }
+
+  private fail(reason: string): never {
+    throw new BullaError(
+      'content-invalid',
+      `${this.what} is not acceptable JSON: ${reason} (at character ${this.at})`,
+      {
+        hint: 'the document is damaged or was made to be read in two ways; fetch it again from a trusted source',
+      },
+    );
+  }
+}

@@ -1,0 +1,157 @@
+import { z } from 'zod';
+import { canonicalRfc8785 } from '../encoding/canonical.ts';
+import { parseJsonObject } from '../encoding/json.ts';
+import { BullaError } from '../errors.ts';
+import {
+  type Annotations,
+  annotationsSchema,
+  type Descriptor,
+  describe,
+  descriptorSchema,
+  EMPTY_DESCRIPTOR,
+} from './descriptor.ts';
+import { isIndexType, MEDIA_TYPES } from './media-types.ts';
+
+/** Largest manifest that is read or written, in bytes: what distribution-spec makes registries accept. */
+export const MAX_MANIFEST_BYTES: number = 4 * 1024 * 1024;
+
+/** A manifest's bytes as they were received, and the descriptor computed from them. */
+export interface ManifestContent {
+  readonly descriptor: Descriptor;
+  readonly bytes: Uint8Array;
+}
+
+/** An image manifest or artifact (image-spec, manifest.md; docker's schema 2 reads the same). */
+export interface ImageManifest {
+  readonly kind: 'manifest';
+  readonly mediaType: string;
+  readonly artifactType?: string | undefined;
+  readonly config: Descriptor;
+  readonly layers: readonly Descriptor[];
+  readonly subject?: Descriptor | undefined;
+  readonly annotations?: Annotations | undefined;
+}
+
+/** An image index or manifest list (image-spec, image-index.md). */
+export interface IndexManifest {
+  readonly kind: 'index';
+  readonly mediaType: string;
+  readonly artifactType?: string | undefined;
+  readonly manifests: readonly Descriptor[];
+  readonly subject?: Descriptor | undefined;
+  readonly annotations?: Annotations | undefined;
+}
+
+export type Manifest = ImageManifest | IndexManifest;
+
+const common = {
+  schemaVersion: z.literal(2),
+  mediaType: z.string().optional(),
+  artifactType: z.string().optional(),
+  subject: descriptorSchema.optional(),
+  annotations: annotationsSchema.optional(),
+};
+
+const imageSchema = z.looseObject({ ...common, config: descriptorSchema, layers: z.array(descriptorSchema) });
+const indexSchema = z.looseObject({ ...common, manifests: z.array(descriptorSchema) });
+
+/**
+ * Parses a manifest whose bytes were already checked against a digest. Refuses one that could be
+ * read as two things (CVE-2021-41190): with both `manifests` and `layers` or `config`, or whose own
+ * `mediaType` is not the one it was served with.
+ * @throws BullaError content-invalid
+ */
+export function parseManifest(content: ManifestContent): Manifest {
+  const served = content.descriptor.mediaType;
+  const where = `manifest ${content.descriptor.digest}`;
+  const json = parseJsonObject(content.bytes, { what: where, maxBytes: MAX_MANIFEST_BYTES, floats: true });
+  if ('manifests' in json && ('layers' in json || 'config' in json)) {
+    throw ambiguous(where, 'it has both manifests and layers');
+  }
+  if ('mediaType' in json && json['mediaType'] !== served) {
+    throw ambiguous(
+      where,
+      `it was served as ${served} and calls itself ${JSON.stringify(json['mediaType'])}`,
+    );
+  }
+  const isIndex = isIndexType(served);
+  const parsed = (isIndex ? indexSchema : imageSchema).safeParse(json);
+  if (!parsed.success) {
+    throw new BullaError(
+      'content-invalid',
+      `${where} is not a valid ${served}: ${z.prettifyError(parsed.error)}`,
+      {
+        hint: 'the manifest was made by a broken tool, or is of a kind that is not supported (docker schema 1 is not)',
+      },
+    );
+  }
+  const kind = isIndex ? 'index' : 'manifest';
+  return { ...parsed.data, kind, mediaType: served } as unknown as Manifest;
+}
+
+/**
+ * Media type of manifest bytes that came without one (a file in a layout, say): what the manifest
+ * says itself, else what its shape says.
+ * @throws BullaError content-invalid where it says nothing, or could be two things
+ */
+export function mediaTypeOfManifest(bytes: Uint8Array, where: string): string {
+  const json = parseJsonObject(bytes, { what: where, maxBytes: MAX_MANIFEST_BYTES, floats: true });
+  if ('manifests' in json && ('layers' in json || 'config' in json))
+    throw ambiguous(where, 'it has both manifests and layers');
+  if (typeof json['mediaType'] === 'string') return json['mediaType'];
+  if ('manifests' in json) return MEDIA_TYPES.ociIndex;
+  if ('layers' in json) return MEDIA_TYPES.ociManifest;
+  throw ambiguous(where, 'it has neither manifests nor layers');
+}
+
+function ambiguous(where: string, why: string): BullaError {
+  return new BullaError('content-invalid', `${where} is ambiguous: ${why}`, {
+    hint: 'such a manifest can mean one image to one tool and another to the next; it is refused',
+  });
+}
+
+/** Descriptors of all that a manifest is made of, in order; its subject is not part of it. */
+export function childrenOf(manifest: Manifest): readonly Descriptor[] {
+  return manifest.kind === 'index' ? manifest.manifests : [manifest.config, ...manifest.layers];
+}
+
+/** What an artifact manifest is made of. */
+export interface ArtifactParts {
+  readonly artifactType: string;
+  readonly layers: readonly Descriptor[];
+  readonly subject?: Descriptor;
+  readonly annotations?: Annotations;
+  /** The empty descriptor if left out. */
+  readonly config?: Descriptor;
+}
+
+/** An OCI 1.1 artifact manifest in its one deterministic spelling (RFC 8785). */
+export function buildArtifact(parts: ArtifactParts): ManifestContent {
+  return encodeManifest({
+    schemaVersion: 2,
+    mediaType: MEDIA_TYPES.ociManifest,
+    artifactType: parts.artifactType,
+    config: parts.config ?? EMPTY_DESCRIPTOR,
+    layers: parts.layers.length > 0 ? parts.layers : [EMPTY_DESCRIPTOR],
+    subject: parts.subject,
+    annotations: parts.annotations,
+  });
+}
+
+/** What an index is made of. */
+export interface IndexParts {
+  readonly manifests: readonly Descriptor[];
+  readonly artifactType?: string;
+  readonly subject?: Descriptor;
+  readonly annotations?: Annotations;
+}
+
+/** An OCI image index in its one deterministic spelling (RFC 8785). */
+export function buildIndex(parts: IndexParts): ManifestContent {
+  return encodeManifest({ schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, ...parts });
+}
+
+function encodeManifest(fields: { readonly mediaType: string } & Record<string, unknown>): ManifestContent {
+  const bytes = canonicalRfc8785(fields);
+  return { descriptor: describe(fields.mediaType, bytes), bytes };
+}

@@ -1,0 +1,178 @@
+import { BullaError } from '../errors.ts';
+import { type Digest, hexOf, isDigest } from './digest.ts';
+
+declare const tagBrand: unique symbol;
+
+/** A tag of distribution-spec: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`. */
+export type Tag = string & { readonly [tagBrand]: true };
+
+/** An image in a registry. Neither tag nor digest: a whole repository. */
+export interface RegistryReference {
+  readonly kind: 'registry';
+  /** Host and, where given, port: `registry.example.com`, `localhost:5000`, `[::1]:5000`. */
+  readonly registry: string;
+  readonly repository: string;
+  readonly tag?: Tag | undefined;
+  readonly digest?: Digest | undefined;
+}
+
+/** An image in an OCI image layout: a directory, or a tar file of one. */
+export interface LayoutReference {
+  readonly kind: 'layout' | 'archive';
+  readonly path: string;
+  /** `org.opencontainers.image.ref.name` of its entry in index.json. */
+  readonly tag?: Tag | undefined;
+  readonly digest?: Digest | undefined;
+}
+
+/** Where an image is. */
+export type Reference = RegistryReference | LayoutReference;
+
+const TAG = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/;
+const REPOSITORY = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
+const LABEL = '[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?';
+const REGISTRY = new RegExp(`^(?:${LABEL}(?:\\.${LABEL})*|\\[[0-9a-fA-F:.]{2,45}\\])(?::[0-9]{1,5})?$`);
+/** Many clients stop here; host and name together (registries.md of distribution say 255). */
+const MAX_NAME = 255;
+
+/** Whether `text` is a tag. */
+export function isTag(text: string): text is Tag {
+  return TAG.test(text);
+}
+
+/** @throws BullaError usage */
+export function parseTag(text: string): Tag {
+  if (isTag(text)) return text;
+  throw new BullaError('usage', `${quote(text)} is not a tag`, {
+    hint: 'a tag is up to 128 letters, digits, "_", "." and "-", and starts with none of the last two',
+  });
+}
+
+/** Whether `text` is the name of a repository in a registry, without the host. */
+export function isRepositoryName(text: string): boolean {
+  return text.length <= MAX_NAME && REPOSITORY.test(text);
+}
+
+/**
+ * Reads a reference as a person writes it: `[docker://]host[:port]/repo[:tag][@digest]`,
+ * `oci:DIR[:tag][@digest]`, `oci-archive:FILE[:tag][@digest]`. Without a host, or with one that docker
+ * would not take for a host, it is Docker Hub, as docker reads it.
+ * @throws BullaError usage
+ */
+export function parseReference(text: string): Reference {
+  if (text.startsWith('oci:')) return parseLayoutReference('layout', text, text.slice('oci:'.length));
+  if (text.startsWith('oci-archive:'))
+    return parseLayoutReference('archive', text, text.slice('oci-archive:'.length));
+  const bare = text.startsWith('docker://') ? text.slice('docker://'.length) : text;
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(bare)) {
+    throw badReference(text, 'it is a URL', 'leave the scheme out: host/repository:tag');
+  }
+  return parseRegistryReference(text, bare);
+}
+
+function parseRegistryReference(text: string, bare: string): RegistryReference {
+  const [named, digest] = splitDigest(text, bare);
+  const slash = named.indexOf('/');
+  const first = slash < 0 ? '' : named.slice(0, slash);
+  const hasHost =
+    first !== '' && (/[.:]/.test(first) || first === 'localhost' || first !== first.toLowerCase());
+  const host = hasHost ? first : 'docker.io';
+  const rest = hasHost ? named.slice(slash + 1) : named;
+  const colon = rest.lastIndexOf(':');
+  const name = colon < 0 ? rest : rest.slice(0, colon);
+  const tag = colon < 0 ? undefined : rest.slice(colon + 1);
+  const registry = host === 'index.docker.io' ? 'docker.io' : host;
+  const repository =
+    registry === 'docker.io' && !name.includes('/') && name !== '' ? `library/${name}` : name;
+  if (!isRegistryHost(registry)) throw badReference(text, `${quote(registry)} is not a host`, HINT);
+  if (!REPOSITORY.test(repository)) throw badReference(text, `${quote(name)} is not a repository name`, HINT);
+  if (registry.length + 1 + repository.length > MAX_NAME)
+    throw badReference(text, 'the name is longer than 255 characters', HINT);
+  if (tag !== undefined && !isTag(tag)) throw badReference(text, `${quote(tag)} is not a tag`, HINT);
+  return {
+    kind: 'registry',
+    registry,
+    repository,
+    ...(tag !== undefined && { tag }),
+    ...(digest !== undefined && { digest }),
+  };
+}
+
+function parseLayoutReference(kind: 'layout' | 'archive', text: string, rest: string): LayoutReference {
+  const [named, digest] = splitDigest(text, rest);
+  // A colon ends the path only where what follows can be a tag: `oci:C:/dir` and `oci:./a:b/c` have none.
+  const colon = named.lastIndexOf(':');
+  const last = colon < 0 ? undefined : named.slice(colon + 1);
+  const tag = last !== undefined && isTag(last) ? last : undefined;
+  if (last === '') throw badReference(text, 'nothing follows the colon', 'oci:DIR or oci:DIR:tag');
+  const path = tag === undefined ? named : named.slice(0, colon);
+  if (path === '' || path.includes('\0'))
+    throw badReference(text, 'it has no path', 'oci:DIR[:tag] or oci-archive:FILE[:tag]');
+  return { kind, path, ...(tag !== undefined && { tag }), ...(digest !== undefined && { digest }) };
+}
+
+const HINT = 'write host/repository:tag or host/repository@sha256:…; repositories are lower-case';
+
+/** Whether `text` is a host with an optional port below 65536. */
+export function isRegistryHost(text: string): boolean {
+  const port = /:([0-9]+)$/.exec(text)?.[1];
+  return REGISTRY.test(text) && (port === undefined || (Number(port) > 0 && Number(port) < 65_536));
+}
+
+function splitDigest(text: string, rest: string): [string, Digest | undefined] {
+  const at = rest.lastIndexOf('@');
+  if (at < 0) return [rest, undefined];
+  const digest = rest.slice(at + 1);
+  if (isDigest(digest)) return [rest.slice(0, at), digest];
+  // A directory may have an @ in its name; a repository may not.
+  if (text.startsWith('oci') && !/^sha(?:256|512):/.test(digest)) return [rest, undefined];
+  throw badReference(
+    text,
+    `${quote(digest)} is not a digest`,
+    'a digest is sha256: and 64 lower-case hexadecimal digits',
+  );
+}
+
+function badReference(text: string, why: string, hint: string): BullaError {
+  return new BullaError('usage', `${quote(text)} is not a reference: ${why}`, { hint });
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text.length > 160 ? `${text.slice(0, 157)}…` : text);
+}
+
+/** The reference as text that {@link parseReference} reads back to the same. */
+export function formatReference(reference: Reference): string {
+  return (
+    formatRepository(reference) +
+    (reference.tag === undefined ? '' : `:${reference.tag}`) +
+    (reference.digest === undefined ? '' : `@${reference.digest}`)
+  );
+}
+
+/** The reference without tag and digest: the repository, or the layout. */
+export function formatRepository(reference: Reference): string {
+  if (reference.kind === 'registry') return `${reference.registry}/${reference.repository}`;
+  return `${reference.kind === 'layout' ? 'oci' : 'oci-archive'}:${reference.path}`;
+}
+
+/** `reference` pinned to a digest, without its tag. */
+export function withDigest<R extends Reference>(reference: R, digest: Digest): R {
+  const { tag: _, ...rest } = reference;
+  return { ...rest, digest } as R;
+}
+
+/**
+ * Tag under which the referrers of `subject` are listed on registries without the referrers API
+ * (distribution-spec, "Referrers Tag Schema"): `sha256-<hex>`, the hex cut at 64.
+ */
+export function fallbackTag(subject: Digest): Tag {
+  return `${subject.slice(0, 6)}-${hexOf(subject).slice(0, 64)}` as Tag;
+}
+
+/** Tags under which cosign's older releases keep things beside the image: `sha256-<hex>.sig`, … */
+export function cosignTags(subject: Digest): readonly Tag[] {
+  return ['sig', 'att', 'sbom']
+    .map((kind) => `${subject.slice(0, 6)}-${hexOf(subject)}.${kind}`)
+    .filter(isTag);
+}

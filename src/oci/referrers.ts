@@ -1,0 +1,80 @@
+import { z } from 'zod';
+import { parseJsonObject } from '../encoding/json.ts';
+import { BullaError } from '../errors.ts';
+import { type Descriptor, descriptorSchema } from './descriptor.ts';
+import type { Digest } from './digest.ts';
+import { buildIndex, type Manifest, type ManifestContent } from './manifest.ts';
+import { MEDIA_TYPES } from './media-types.ts';
+
+/** Most entries that a list of referrers may have before it is refused. */
+export const MAX_REFERRERS: number = 10_000;
+
+const indexSchema = z.looseObject({
+  schemaVersion: z.literal(2),
+  mediaType: z.literal(MEDIA_TYPES.ociIndex).optional(),
+  manifests: z.array(descriptorSchema).max(MAX_REFERRERS),
+});
+
+/**
+ * Entries of a referrers index: an answer of the referrers API, or the fallback tag's manifest.
+ * @throws BullaError content-invalid where it is not an OCI index of descriptors
+ */
+export function parseReferrersIndex(bytes: Uint8Array, what: string): readonly Descriptor[] {
+  const parsed = indexSchema.safeParse(parseJsonObject(bytes, { what, floats: true }));
+  if (parsed.success) return parsed.data.manifests;
+  throw new BullaError(
+    'content-invalid',
+    `${what} is not a list of referrers: ${z.prettifyError(parsed.error)}`,
+    {
+      hint: 'the registry or its fallback tag holds something else there; nothing is known about signatures',
+    },
+  );
+}
+
+/**
+ * Descriptor by which a manifest is listed among its subject's referrers (distribution-spec,
+ * "Listing Referrers"): the artifact type is the manifest's, else its config's media type, and the
+ * annotations are the manifest's.
+ */
+export function referrerDescriptor(content: ManifestContent, manifest: Manifest): Descriptor {
+  const artifactType =
+    manifest.artifactType ?? (manifest.kind === 'manifest' ? manifest.config.mediaType : undefined);
+  return {
+    ...content.descriptor,
+    ...(artifactType !== undefined && { artifactType }),
+    ...(manifest.annotations !== undefined && { annotations: manifest.annotations }),
+  };
+}
+
+/** A change of a fallback index. */
+export interface ReferrersChange {
+  readonly add?: readonly Descriptor[];
+  /** Taken out; also used for entries whose manifest is gone, which block later pushes. */
+  readonly remove?: ReadonlySet<Digest>;
+}
+
+/** Entries after a change: without duplicates, the order kept, later knowledge replacing earlier. */
+export function applyReferrersChange(
+  entries: readonly Descriptor[],
+  change: ReferrersChange,
+): readonly Descriptor[] {
+  const result = new Map<Digest, Descriptor>();
+  for (const entry of [...entries, ...(change.add ?? [])]) result.set(entry.digest, entry);
+  for (const digest of change.remove ?? []) result.delete(digest);
+  return [...result.values()];
+}
+
+/** The fallback index of these entries (distribution-spec, "Referrers Tag Schema"). */
+export function buildReferrersIndex(entries: readonly Descriptor[]): ManifestContent {
+  return buildIndex({ manifests: entries });
+}
+
+/** Keeps the descriptors of one artifact type; all where none is asked for. */
+export function filterReferrers(
+  entries: readonly Descriptor[],
+  artifactType: string | undefined,
+): readonly Descriptor[] {
+  return artifactType === undefined
+    ? entries
+    : entries.filter((entry) => entry.artifactType === artifactType);
+}
