@@ -1,0 +1,83 @@
+import type { KeyObject } from 'node:crypto';
+
+/** What kind of key a public key is; the sizes of RSA keys are separate. */
+export type KeyType = 'P-256' | 'P-384' | 'P-521' | 'Ed25519' | 'RSA';
+
+/**
+ * One way to sign: a type of key, a hash, a padding. The names are those of JOSE (RFC 7518, RFC 8037)
+ * where it has one; P-384 with SHA-256 has none and is what cosign and Notary v1 do.
+ */
+export type AlgorithmId =
+  | 'ES256'
+  | 'ES384'
+  | 'ES512'
+  | 'ES384-SHA256'
+  | 'PS256'
+  | 'PS384'
+  | 'PS512'
+  | 'RS256'
+  | 'Ed25519';
+
+export interface Algorithm {
+  readonly id: AlgorithmId;
+  readonly keyType: KeyType;
+  /** Undefined for Ed25519, which hashes for itself. */
+  readonly hash?: 'sha256' | 'sha384' | 'sha512';
+  readonly padding?: 'pss' | 'pkcs1';
+  /** Bytes of r and of s (RFC 7518 §3.4). */
+  readonly scalarBytes?: number;
+}
+
+const ROWS: readonly Algorithm[] = [
+  { id: 'ES256', keyType: 'P-256', hash: 'sha256', scalarBytes: 32 },
+  { id: 'ES384', keyType: 'P-384', hash: 'sha384', scalarBytes: 48 },
+  { id: 'ES512', keyType: 'P-521', hash: 'sha512', scalarBytes: 66 },
+  { id: 'ES384-SHA256', keyType: 'P-384', hash: 'sha256', scalarBytes: 48 },
+  { id: 'PS256', keyType: 'RSA', hash: 'sha256', padding: 'pss' },
+  { id: 'PS384', keyType: 'RSA', hash: 'sha384', padding: 'pss' },
+  { id: 'PS512', keyType: 'RSA', hash: 'sha512', padding: 'pss' },
+  { id: 'RS256', keyType: 'RSA', hash: 'sha256', padding: 'pkcs1' },
+  { id: 'Ed25519', keyType: 'Ed25519' },
+];
+
+const BY_ID: ReadonlyMap<string, Algorithm> = new Map(ROWS.map((row) => [row.id, row]));
+
+/** The one table of algorithms. */
+export function algorithm(id: AlgorithmId): Algorithm {
+  return BY_ID.get(id) as Algorithm;
+}
+
+const CURVES: ReadonlyMap<string, KeyType> = new Map([
+  ['prime256v1', 'P-256'],
+  ['secp384r1', 'P-384'],
+  ['secp521r1', 'P-521'],
+]);
+
+/** Type of a key, or undefined for one that is never accepted (other curves, DSA, RSA-PSS keys, X25519). */
+export function keyTypeOf(key: KeyObject): KeyType | undefined {
+  if (key.asymmetricKeyType === 'ed25519') return 'Ed25519';
+  if (key.asymmetricKeyType === 'rsa') return 'RSA';
+  if (key.asymmetricKeyType === 'ec') return CURVES.get(key.asymmetricKeyDetails?.namedCurve ?? '');
+  return undefined;
+}
+
+/**
+ * The algorithm that a key signs with unless a format says otherwise: the hash of the curve's size;
+ * for RSA, PSS with the hash that Notation prescribes for the modulus (2048, 3072, 4096 bits).
+ */
+export function defaultAlgorithm(keyType: KeyType, modulusBits?: number): Algorithm {
+  switch (keyType) {
+    case 'P-256':
+      return algorithm('ES256');
+    case 'P-384':
+      return algorithm('ES384');
+    case 'P-521':
+      return algorithm('ES512');
+    case 'Ed25519':
+      return algorithm('Ed25519');
+    case 'RSA':
+      return algorithm(
+        (modulusBits ?? 2048) >= 4096 ? 'PS512' : (modulusBits ?? 2048) >= 3072 ? 'PS384' : 'PS256',
+      );
+  }
+}

@@ -1,0 +1,108 @@
+import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
+import { concatBytes, fromHex } from '../encoding/bytes.ts';
+import { BullaError } from '../errors.ts';
+import { type KeyType, keyTypeOf } from './algorithm.ts';
+
+/** Smallest RSA modulus that is accepted, in bits (Notation's least; NIST SP 800-131A). */
+export const MIN_RSA_BITS: number = 2048;
+/** Largest, so that a hostile key cannot keep the processor busy. */
+const MAX_RSA_BITS = 16_384;
+const MAX_KEY_BYTES = 64 * 1024;
+
+/** A public key of an accepted type. Create it with the functions below; it exists only if valid. */
+export interface PublicKey {
+  readonly type: KeyType;
+  /** RSA only: bits of the modulus. */
+  readonly modulusBits?: number;
+  /** SubjectPublicKeyInfo (RFC 5280 §4.1.2.7), in the one spelling that OpenSSL writes. */
+  readonly spki: Uint8Array;
+  /** Lower-case hexadecimal SHA-256 of {@link spki}: the key's identity, whatever it is written in. */
+  readonly fingerprint: string;
+  readonly keyObject: KeyObject;
+}
+
+/** @throws BullaError key-invalid for a type, curve or size that is not accepted */
+export function publicKeyOf(keyObject: KeyObject): PublicKey {
+  const publicObject = keyObject.type === 'private' ? createPublicKey(keyObject) : keyObject;
+  const type = keyTypeOf(publicObject);
+  const bits = publicObject.asymmetricKeyDetails?.modulusLength;
+  if (type === undefined) {
+    throw new BullaError(
+      'key-invalid',
+      `keys of type ${publicObject.asymmetricKeyDetails?.namedCurve ?? publicObject.asymmetricKeyType ?? publicObject.type} are not accepted`,
+      {
+        hint: 'use P-256, P-384, P-521, Ed25519, or RSA from 2048 bits',
+      },
+    );
+  }
+  if (type === 'RSA' && (bits === undefined || bits < MIN_RSA_BITS || bits > MAX_RSA_BITS)) {
+    throw new BullaError('key-invalid', `an RSA key of ${bits ?? 'unknown'} bits is not accepted`, {
+      hint: `use ${MIN_RSA_BITS} to ${MAX_RSA_BITS} bits`,
+    });
+  }
+  const spki = new Uint8Array(publicObject.export({ type: 'spki', format: 'der' }));
+  return {
+    type,
+    ...(type === 'RSA' && bits !== undefined && { modulusBits: bits }),
+    spki,
+    fingerprint: createHash('sha256').update(spki).digest('hex'),
+    keyObject: publicObject,
+  };
+}
+
+/**
+ * Reads `-----BEGIN PUBLIC KEY-----` (SPKI) or, with RSA, PKCS#1.
+ * @param where names the file or document in messages
+ * @throws BullaError key-invalid
+ */
+export function parsePublicKeyPem(pem: string, where: string): PublicKey {
+  // createPublicKey would also take a private key or a certificate: neither belongs where a public key is asked for.
+  if (pem.length > MAX_KEY_BYTES || !/^\s*-----BEGIN (?:RSA )?PUBLIC KEY-----/.test(pem)) {
+    throw unreadable(where, 'it is not a PEM public key', undefined);
+  }
+  try {
+    return publicKeyOf(createPublicKey({ key: pem, format: 'pem' }));
+  } catch (cause) {
+    throw cause instanceof BullaError ? cause : unreadable(where, 'the PEM text does not hold a key', cause);
+  }
+}
+
+/** @throws BullaError key-invalid */
+export function publicKeyFromSpki(der: Uint8Array, where: string): PublicKey {
+  try {
+    return publicKeyOf(createPublicKey({ key: Buffer.from(der), format: 'der', type: 'spki' }));
+  } catch (cause) {
+    throw cause instanceof BullaError ? cause : unreadable(where, 'it is not a SubjectPublicKeyInfo', cause);
+  }
+}
+
+const ED25519_SPKI_PREFIX = fromHex('302a300506032b6570032100') as Uint8Array;
+
+/** Public key of the 32 raw bytes of an Ed25519 key (RFC 8032), as TUF writes it in hex. @throws BullaError key-invalid */
+export function publicKeyFromRawEd25519(raw: Uint8Array, where: string): PublicKey {
+  if (raw.byteLength !== 32)
+    throw unreadable(where, `an Ed25519 key has 32 bytes, not ${raw.byteLength}`, undefined);
+  return publicKeyFromSpki(concatBytes([ED25519_SPKI_PREFIX, raw]), where);
+}
+
+/** The 32 raw bytes of an Ed25519 key. */
+export function rawEd25519(key: PublicKey): Uint8Array {
+  return key.spki.slice(-32);
+}
+
+/** SPKI in PEM, with the newline at its end: what TUF and cosign write. */
+export function publicKeyPem(key: PublicKey): string {
+  return String(key.keyObject.export({ type: 'spki', format: 'pem' }));
+}
+
+/** First 12 digits of a fingerprint, for people. */
+export function shortFingerprint(key: PublicKey): string {
+  return key.fingerprint.slice(0, 12);
+}
+
+function unreadable(where: string, why: string, cause: unknown): BullaError {
+  return new BullaError('key-invalid', `${where} is not a public key that can be used: ${why}`, {
+    cause,
+    hint: 'a public key is a file that begins with -----BEGIN PUBLIC KEY-----',
+  });
+}
