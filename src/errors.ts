@@ -84,3 +84,16 @@ export function isBullaError(error: unknown, ...codes: ErrorCode[]): error is Bu
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
+
+/**
+ * Ends work that somebody asked to stop.
+ * @throws BullaError interrupted, or the error that the signal carries if that is a BullaError (a timeout)
+ */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted !== true) return;
+  if (signal.reason instanceof BullaError) throw signal.reason;
+  throw new BullaError('interrupted', 'the work was interrupted', {
+    cause: signal.reason,
+    hint: 'run it again: what was finished is kept, and what was half done is not there',
+  });
+}

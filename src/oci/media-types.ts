@@ -35,3 +35,14 @@ export function isIndexType(mediaType: string): boolean {
 export function isManifestType(mediaType: string): boolean {
   return MANIFEST_TYPES.includes(mediaType);
 }
+
+const FOREIGN =
+  /^application\/vnd\.(?:oci\.image\.layer\.nondistributable\.v1\.tar(?:\+[a-z]+)?|docker\.image\.rootfs\.foreign\.diff\.tar(?:\.gzip)?)$/;
+
+/**
+ * Whether a media type is a layer that may not be distributed and lies elsewhere (its `urls`): it is
+ * neither copied nor missed, as oras and crane do it.
+ */
+export function isForeignLayerType(mediaType: string): boolean {
+  return FOREIGN.test(mediaType);
+}

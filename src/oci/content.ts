@@ -1,0 +1,83 @@
+import { BullaError } from '../errors.ts';
+import { checkContent, type Descriptor } from './descriptor.ts';
+import { algorithmOf, Digester } from './digest.ts';
+
+/** What content is checked against. */
+type Expected = Pick<Descriptor, 'digest' | 'size'>;
+
+/**
+ * Passes a stream on and checks it on the way: it ends without an error only if all bytes came, not
+ * one more, and they have the digest. The last piece is passed on before the digest is known, so
+ * nothing may be used before the end.
+ * @param where names the place in the message
+ * @throws BullaError content-invalid
+ */
+export async function* verifiedStream(
+  descriptor: Expected,
+  source: AsyncIterable<Uint8Array>,
+  where: string,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const digester = new Digester(algorithmOf(descriptor.digest));
+  let size = 0;
+  for await (const piece of source) {
+    size += piece.byteLength;
+    if (size > descriptor.size) throw wrongSize(descriptor, 'more', where);
+    digester.update(piece);
+    yield piece;
+  }
+  if (size < descriptor.size) throw wrongSize(descriptor, `${size}`, where);
+  const found = digester.digest();
+  if (found !== descriptor.digest) {
+    throw new BullaError('content-invalid', `${where}: expected ${descriptor.digest} and found ${found}`, {
+      hint: 'the content was changed or damaged; nothing of it was used',
+    });
+  }
+}
+
+/**
+ * Refuses content that is larger than whoever asks for it can use.
+ * @throws BullaError content-invalid
+ */
+export function checkBound(descriptor: Expected, maxBytes: number, where: string): void {
+  if (descriptor.size <= maxBytes) return;
+  throw new BullaError(
+    'content-invalid',
+    `${where}: ${descriptor.digest} has ${descriptor.size} bytes, more than the ${maxBytes} allowed`,
+    { hint: 'no honest content of this kind is that large' },
+  );
+}
+
+/**
+ * All bytes of a stream, verified, never more than `maxBytes` in memory.
+ * @throws BullaError content-invalid
+ */
+export async function readVerified(
+  descriptor: Expected,
+  source: AsyncIterable<Uint8Array>,
+  maxBytes: number,
+  where: string,
+): Promise<Uint8Array> {
+  checkBound(descriptor, maxBytes, where);
+  const bytes = new Uint8Array(descriptor.size);
+  let at = 0;
+  for await (const piece of source) {
+    if (at + piece.byteLength > bytes.byteLength) throw wrongSize(descriptor, 'more', where);
+    bytes.set(piece, at);
+    at += piece.byteLength;
+  }
+  checkContent(descriptor, bytes.subarray(0, at), where);
+  return bytes;
+}
+
+function wrongSize(descriptor: Expected, found: string, where: string): BullaError {
+  return new BullaError(
+    'content-invalid',
+    `${where}: ${descriptor.digest} should have ${descriptor.size} bytes and has ${found}`,
+    { hint: 'the content was cut off or replaced; nothing of it was used' },
+  );
+}
+
+/** A stream of bytes in hand. */
+export async function* streamOf(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
+  if (bytes.byteLength > 0) yield bytes;
+}
