@@ -1,15 +1,11 @@
-import { defineConfig, type ViteUserConfig } from 'vitest/config';
+import type { ViteUserConfig } from 'vitest/config';
+import { suite } from './support/suite.ts';
 
-const config: ViteUserConfig = defineConfig({
-  test: {
-    root: new URL('..', import.meta.url).pathname,
-    include: ['test/**/*.test.ts'],
-    exclude: ['test/interop/**', 'test/soak/**', 'test/bench/**', 'node_modules/**'],
-    environment: 'node',
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
-    allowOnly: false,
-    passWithNoTests: false,
-  },
+/** What `make test` runs: everything that needs nothing but Node. */
+const config: ViteUserConfig = suite({
+  include: ['test/**/*.test.ts'],
+  exclude: ['test/{interop,conformance,soak,fuzz,bench}/**', 'node_modules/**'],
+  testTimeout: 30_000,
+  hookTimeout: 60_000,
 });
 export default config;

@@ -1,0 +1,61 @@
+# Every target sets up what it needs on a fresh machine: `make demo`, `make test` and `make lint` need
+# Node (>= 20.19) and npm; interop, conformance and bench also Go and Python, and as root apt-get.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+bin := node_modules/.bin
+# npm ci starts by removing node_modules, and the stamp with it.
+modules := node_modules/.stamp
+bundle := dist/bulla.js
+sources := $(shell find src -name '*.ts' 2>/dev/null)
+vitest := $(bin)/vitest run --config
+
+.PHONY: help demo test lint format build bench interop conformance fuzz soak peers clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' Makefile | expand -t 14
+
+demo: $(bundle) ## push, sign, copy and verify a real image, and see forgeries refused
+	@$(bin)/tsx test/demo/demo.ts
+
+test: lint $(bundle) ## type check, lint, build and all tests that need nothing but Node
+	@$(vitest) test/vitest.config.ts
+
+lint: $(modules) ## type check, and Biome's lint, import table and format
+	$(bin)/tsc --noEmit
+	$(bin)/biome check --error-on-warnings .
+
+format: $(modules) ## what Biome can put right by itself
+	$(bin)/biome check --write .
+
+build: $(bundle) ## dist/bulla.js, the command, and dist/lib, the library with its types
+
+bench: $(bundle) peers ## measure against the peers (BENCH_SIZE=small|full, BENCH=copy,verify,...)
+	@$(bin)/tsx test/bench/main.ts
+
+interop: $(bundle) peers ## with the real registries and tools of others
+	@$(vitest) test/interop/vitest.config.ts
+
+conformance: $(bundle) peers ## the conformance suites (TUF_CONFORMANCE=checkout of tuf-conformance)
+	@$(vitest) test/conformance/vitest.config.ts
+
+fuzz: $(modules) ## random and mutated input through every parser (FUZZ_SECONDS, FUZZ_SEED)
+	@$(vitest) test/fuzz/vitest.config.ts
+
+soak: $(bundle) ## long runs: kill -9, memory, concurrency
+	@$(vitest) test/soak/vitest.config.ts
+
+peers: ## install the tools of others that tests and measurements use
+	@test/interop/peers.sh
+
+clean: ## everything that the other targets make here
+	rm -rf dist coverage .cache node_modules
+
+$(modules): package.json package-lock.json
+	npm ci
+	@touch $@
+
+$(bundle): $(sources) $(modules) src/tsconfig.lib.json test/support/build.ts
+	@$(bin)/tsx test/support/build.ts

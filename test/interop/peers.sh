@@ -1,0 +1,167 @@
+#!/usr/bin/env bash
+# Installs the real tools that tests and measurements run against, at pinned versions, and only what is
+# missing. They are peers, never dependencies of bulla.
+#
+#   test/interop/peers.sh            all of them
+#   test/interop/peers.sh NAME...    these
+#   test/interop/peers.sh --list     names, versions and where they are
+#
+# They go to ${BULLA_PEERS:-~/.cache/bulla-peers}/bin; what Debian packages comes through apt-get, as
+# root only. A peer that cannot be installed is named at the end; with CI=true that is a failure.
+set -euo pipefail
+
+root=${BULLA_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/bulla-peers}
+go_tuf_source=$(cd "$(dirname "${BASH_SOURCE[0]}")/go-tuf" 2>/dev/null && pwd || true)
+
+# command -> Debian package
+declare -A debian=(
+  [docker-registry]=docker-registry [skopeo]=skopeo [podman]=podman [notary]=notary
+  [softhsm2-util]=softhsm2 [pkcs11-tool]=opensc [faketime]=faketime
+)
+# command -> module, version, package
+declare -A go_tools=(
+  [notation]='github.com/notaryproject/notation v1.3.2 cmd/notation'
+  [oras]='oras.land/oras v1.2.3 cmd/oras'
+  [olareg]='github.com/olareg/olareg v0.1.2 cmd/olareg'
+  [crane]='github.com/google/go-containerregistry v0.22.1 cmd/crane'
+  [regctl]='github.com/regclient/regclient v0.11.7 cmd/regctl'
+  [registry3]='github.com/distribution/distribution/v3 v3.1.2 cmd/registry'
+  [oci-conformance]='github.com/opencontainers/distribution-spec/conformance v0.0.0-20260730175803-fee21197eb94 .'
+  [cosign]='github.com/sigstore/cosign/v3 v3.1.3 cmd/cosign'
+)
+python_packages=(tuf==7.0.1 'securesystemslib[crypto]==1.6.0')
+# The slowest first, so that the two lanes end together.
+all=(cosign registry3 notation oras regctl crane olareg oci-conformance go-tuf-client python
+  docker-registry skopeo podman notary softhsm2-util pkcs11-tool faketime)
+
+note() { printf 'peers: %s\n' "$*" >&2; }
+
+# What a peer is built from; kept beside it, so that a new pin rebuilds it.
+recipe() {
+  case $1 in
+    python) echo "${python_packages[*]}" ;;
+    go-tuf-client) cat "$go_tuf_source"/{go.mod,main.go} | sha256sum | cut -d' ' -f1 ;;
+    *) echo "${go_tools[$1]:-}" ;;
+  esac
+}
+
+present() {
+  [[ -z ${debian[$1]:-} ]] || { command -v "$1" >/dev/null; return; }
+  [[ -x $root/bin/$1 && $(cat "$root/recipes/$1" 2>/dev/null) == "$(recipe "$1")" ]]
+}
+
+# In a throw-away module of three lines: `go install X@V` fails where the list of versions isn't served.
+build_go_tool() {
+  local name=$1 module version package work
+  read -r module version package <<<"${go_tools[$name]}"
+  work=$(mktemp -d "$root/tmp/$name.XXXXXX")
+  printf 'module x\n\ngo 1.24\n\nrequire %s %s\n' "$module" "$version" >"$work/go.mod"
+  [[ $package == . ]] && package=$module || package=$module/$package
+  (cd "$work" && CGO_ENABLED=0 GOWORK=off GOFLAGS='-mod=mod -buildvcs=false -trimpath' \
+    go build -ldflags '-s -w' -o "$work/out" "$package") || return
+  mv "$work/out" "$root/bin/$name"
+  rm -rf "$work"
+}
+
+build_go_tuf_client() {
+  local work
+  work=$(mktemp -d "$root/tmp/go-tuf.XXXXXX")
+  cp "$go_tuf_source"/* "$work/"
+  (cd "$work" && CGO_ENABLED=0 GOWORK=off GOFLAGS='-mod=mod -buildvcs=false -trimpath' \
+    go build -ldflags '-s -w' -o "$work/out" .) || return
+  mv "$work/out" "$root/bin/go-tuf-client"
+  rm -rf "$work"
+}
+
+# A virtual environment cannot be moved, so it is made in place and named by what is in it; the link
+# appears last.
+build_python() {
+  local venv
+  venv=$root/python-$(recipe python | sha256sum | cut -c1-12)
+  rm -rf "$venv"
+  python3 -m venv "$venv" &&
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --no-input "${python_packages[@]}" || return
+  printf '#!/bin/sh\nexec "%s/bin/python" "$@"\n' "$venv" >"$root/tmp/python"
+  chmod +x "$root/tmp/python"
+  mv "$root/tmp/python" "$root/bin/python"
+}
+
+build() {
+  local name=$1 start=$SECONDS log=$root/logs/$1.log
+  if {
+    case $name in
+      python) build_python ;;
+      go-tuf-client) build_go_tuf_client ;;
+      *) build_go_tool "$name" ;;
+    esac
+  } >"$log" 2>&1 </dev/null; then
+    recipe "$name" >"$root/recipes/$name"
+    note "$name: $((SECONDS - start)) s"
+  else
+    note "$name: failed"
+    tail -n 5 "$log" >&2
+  fi
+}
+
+install_debian() {
+  local packages=() name
+  for name in "$@"; do packages+=("${debian[$name]}"); done
+  if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
+    note "not root, or no apt-get: install by hand: ${packages[*]}"
+    return
+  fi
+  local start=$SECONDS log=$root/logs/apt.log
+  if { apt-get update -q && DEBIAN_FRONTEND=noninteractive \
+    apt-get install -q -y --no-install-recommends "${packages[@]}"; } >"$log" 2>&1 </dev/null; then
+    note "${packages[*]}: $((SECONDS - start)) s"
+  else
+    note "apt-get: failed"
+    tail -n 5 "$log" >&2
+  fi
+}
+
+list() {
+  local name where
+  for name in "${all[@]}"; do
+    if [[ -n ${debian[$name]:-} ]]; then where=$(command -v "$name" || true); else where=$root/bin/$name; fi
+    present "$name" || where=missing
+    printf '%-16s %s  %s\n' "$name" "$where" "$(recipe "$name")"
+  done
+}
+
+main() {
+  if [[ ${1:-} == --list ]]; then list; return; fi
+  local wanted=("$@") name debs=() builds=() missing=()
+  (($# > 0)) || wanted=("${all[@]}")
+  for name in "${wanted[@]}"; do
+    [[ " ${all[*]} " == *" $name "* ]] || { note "no peer is called $name"; exit 2; }
+  done
+
+  mkdir -p "$root"/{bin,recipes,logs,tmp}
+  exec 9>"$root/lock"
+  flock 9 # two runs at once: the second finds everything there
+  find "$root/tmp" -mindepth 1 -delete
+
+  for name in "${wanted[@]}"; do
+    present "$name" && continue
+    if [[ -n ${debian[$name]:-} ]]; then debs+=("$name"); else builds+=("$name"); fi
+  done
+  if ((${#builds[@]} > 0)) && ! command -v go >/dev/null && [[ ${builds[*]} != python ]]; then
+    note "no Go on this machine: everything built from Go will be missing"
+  fi
+  ((${#debs[@]} == 0)) || install_debian "${debs[@]}"
+
+  # Two lanes: one waits for the network or the linker while the other compiles.
+  for name in "${builds[@]}"; do
+    while (($(jobs -rp | wc -l) >= 2)); do wait -n || true; done
+    build "$name" 9>&- &
+  done
+  wait
+
+  for name in "${wanted[@]}"; do present "$name" || missing+=("$name"); done
+  if ((${#missing[@]} > 0)); then
+    note "missing: ${missing[*]}"
+    [[ ${CI:-} != true ]] || exit 1
+  fi
+}
+main "$@"

@@ -1,0 +1,47 @@
+import { execFileSync } from 'node:child_process';
+import { chmodSync, existsSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { build } from 'esbuild';
+
+/**
+ * Builds what is published: `dist/bulla.js`, the command as one file, and `dist/lib`, the library as
+ * ES modules with their types. `npm run build` and `make build`.
+ */
+const root = new URL('../..', import.meta.url).pathname;
+process.chdir(root);
+rmSync('dist', { recursive: true, force: true });
+
+if (!existsSync('src/cli/main.ts')) {
+  process.stdout.write('there is no src/cli/main.ts yet: nothing to build\n');
+  process.exit(0);
+}
+
+await build({
+  entryPoints: ['src/cli/main.ts'],
+  outfile: 'dist/bulla.js',
+  bundle: true,
+  minify: true,
+  platform: 'node',
+  target: 'node20.19',
+  format: 'esm',
+  legalComments: 'linked',
+  // CommonJS packages in the bundle ask for Node's own modules by require().
+  banner: {
+    js: '#!/usr/bin/env node\nimport{createRequire as __bullaRequire}from"node:module";const require=__bullaRequire(import.meta.url);',
+  },
+  logLevel: 'warning',
+});
+chmodSync('dist/bulla.js', 0o755);
+
+execFileSync('node_modules/.bin/tsc', ['-p', 'src/tsconfig.lib.json'], { stdio: 'inherit' });
+for (const path of publishedFiles()) {
+  if (!existsSync(path)) throw new Error(`package.json promises ${path}, which the build did not make`);
+}
+process.stdout.write(`dist/bulla.js ${Math.round(statSync('dist/bulla.js').size / 1024)} KiB\n`);
+
+/** Every file that package.json's `exports` and `bin` name. */
+function publishedFiles(): string[] {
+  const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as Record<string, unknown>;
+  const leaves = (value: unknown): string[] =>
+    typeof value === 'string' ? [value] : Object.values(value ?? {}).flatMap(leaves);
+  return [...leaves(manifest['exports']), ...leaves(manifest['bin'])];
+}

@@ -1,0 +1,21 @@
+import { defineConfig, type ViteUserConfig } from 'vitest/config';
+import { CountsReporter } from './counts-reporter.ts';
+
+const root = new URL('../..', import.meta.url).pathname;
+
+/** The vitest configuration that all suites share; each names its files and its patience. */
+export function suite(
+  options: Required<Pick<NonNullable<ViteUserConfig['test']>, 'include'>> & ViteUserConfig['test'],
+): ViteUserConfig {
+  return defineConfig({
+    cacheDir: `${root}/node_modules/.vite`,
+    test: {
+      root,
+      environment: 'node',
+      allowOnly: false,
+      passWithNoTests: false,
+      reporters: ['default', new CountsReporter()],
+      ...options,
+    },
+  });
+}
