@@ -1,0 +1,23 @@
+import type { Command } from 'commander';
+import type { Cli } from './context.ts';
+
+/** A file of `commands/`: adds its command to the program. */
+export interface CommandModule {
+  register(program: Command, cli: Cli): void;
+}
+
+/** A command that can be asked for, without having been loaded. */
+export interface CommandEntry {
+  readonly name: string;
+  readonly summary: string;
+  load(): Promise<CommandModule>;
+}
+
+/** Every command, in the order of `bulla --help`. Only the one that is asked for is loaded. */
+export const COMMANDS: readonly CommandEntry[] = [
+  {
+    name: 'completion',
+    summary: 'print the completion script of a shell',
+    load: () => import('./commands/completion.ts'),
+  },
+];

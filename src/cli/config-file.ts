@@ -1,0 +1,93 @@
+import { z } from 'zod';
+import { readFileBounded } from '../disk/atomic.ts';
+import { decodeUtf8 } from '../encoding/bytes.ts';
+import { BullaError, isBullaError } from '../errors.ts';
+
+/** What one registry's entry in the configuration file may say. */
+export interface RegistrySettings {
+  readonly plainHttp?: boolean | undefined;
+  readonly insecure?: boolean | undefined;
+  readonly caFile?: string | undefined;
+  readonly certFile?: string | undefined;
+  readonly keyFile?: string | undefined;
+}
+
+const registrySchema: z.ZodType<RegistrySettings> = z.strictObject({
+  plainHttp: z.boolean().optional(),
+  insecure: z.boolean().optional(),
+  caFile: z.string().optional(),
+  certFile: z.string().optional(),
+  keyFile: z.string().optional(),
+});
+
+const fileSchema = z.strictObject({
+  key: z.string().optional(),
+  plainHttp: z.boolean().optional(),
+  insecure: z.boolean().optional(),
+  caFile: z.string().optional(),
+  certFile: z.string().optional(),
+  keyFile: z.string().optional(),
+  registryConfig: z.string().optional(),
+  offline: z.boolean().optional(),
+  concurrency: z.int().optional(),
+  timeout: z.string().optional(),
+  output: z.enum(['text', 'json']).optional(),
+  quiet: z.boolean().optional(),
+  verbose: z.boolean().optional(),
+  progress: z.boolean().optional(),
+  registries: z.record(z.string(), registrySchema).optional(),
+});
+
+/** `config.yaml` (spec/configuration.md), checked. */
+export interface ConfigFile {
+  readonly settings: ReadonlyMap<string, unknown>;
+  /** By host and port. */
+  readonly registries: ReadonlyMap<string, RegistrySettings>;
+}
+
+const NONE: ConfigFile = { settings: new Map(), registries: new Map() };
+
+/**
+ * Reads the configuration file; that there is none is fine.
+ * @throws BullaError config-invalid, storage-error
+ */
+export async function readConfigFile(path: string): Promise<ConfigFile> {
+  const bytes = await readFileBounded(path, 256 * 1024).catch((error: unknown) => {
+    if (isBullaError(error, 'not-found')) return undefined;
+    throw error;
+  });
+  return bytes === undefined ? NONE : parseConfigFile(decodeUtf8(bytes, path), path);
+}
+
+/** @throws BullaError config-invalid */
+export async function parseConfigFile(text: string, path: string): Promise<ConfigFile> {
+  const { parse } = await import('yaml');
+  const parsed = fileSchema.safeParse(
+    yaml(() => parse(text, { maxAliasCount: 0, uniqueKeys: true }), path) ?? {},
+  );
+  if (!parsed.success) {
+    throw new BullaError('config-invalid', `${path}: ${z.prettifyError(parsed.error)}`, {
+      hint: 'correct the file, or move it away to run without it; spec/configuration.md lists what it may hold',
+    });
+  }
+  const { registries, ...settings } = parsed.data;
+  return {
+    settings: new Map(Object.entries(settings)),
+    registries: new Map(Object.entries(registries ?? {})),
+  };
+}
+
+function yaml(parse: () => unknown, path: string): unknown {
+  try {
+    return parse();
+  } catch (cause) {
+    throw new BullaError(
+      'config-invalid',
+      `${path} is not YAML: ${cause instanceof Error ? cause.message : String(cause)}`,
+      {
+        cause,
+        hint: 'correct the file, or move it away to run without it',
+      },
+    );
+  }
+}

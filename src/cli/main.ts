@@ -1,0 +1,36 @@
+import { homedir } from 'node:os';
+import process from 'node:process';
+import { VERSION } from './version.ts';
+
+// Start-up counts: the version is told before anything else is loaded.
+const [first] = process.argv.slice(2);
+if (first === '--version' || first === '-V') {
+  process.stdout.write(`${VERSION}\n`);
+} else {
+  const ending = new AbortController();
+  let asked = false;
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    if (name === 'SIGHUP' && first === 'serve') continue;
+    process.on(name, () => {
+      // The first signal lets the command clean up; whoever sends a second one does not want to wait.
+      if (asked) process.exit(130);
+      asked = true;
+      ending.abort(new DOMException(`ended by ${name}`, 'AbortError'));
+    });
+  }
+  for (const stream of [process.stdout, process.stderr]) {
+    // Whoever read our output has gone: there is nobody left to tell anything to.
+    stream.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 141 : 5));
+  }
+  const { run } = await import('./run.ts');
+  process.exitCode = await run(process.argv.slice(2), {
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+    cwd: process.cwd(),
+    home: homedir(),
+    signal: ending.signal,
+    now: () => new Date(),
+  });
+}

@@ -1,0 +1,87 @@
+import { Command, CommanderError } from 'commander';
+import { BullaError, messageOf } from '../errors.ts';
+import { COMMANDS } from './commands.ts';
+import { Cli } from './context.ts';
+import type { Io } from './io.ts';
+import { Output } from './output.ts';
+import { addGlobalOptions } from './settings.ts';
+import { VERSION } from './version.ts';
+
+/**
+ * Runs one command line and says its exit status. Nothing it does escapes as an exception, and
+ * nothing is printed but through `io`.
+ * @param argv without the interpreter and the script
+ */
+export async function run(argv: readonly string[], io: Io): Promise<number> {
+  const cli = new Cli(io);
+  try {
+    const program = await buildProgram(argv, cli);
+    await program.parseAsync([...argv], { from: 'user' });
+    return cli.exitStatus;
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return 0;
+    const failure = toBullaError(error, io);
+    const { output, trace } = cli.outputFor(argv);
+    output.failure(failure, trace);
+    return failure.exitCode;
+  } finally {
+    await cli
+      .close()
+      .catch((error: unknown) =>
+        new Output(io, { json: false, quiet: false, verbose: false }).warn(messageOf(error)),
+      );
+  }
+}
+
+/**
+ * The program with the commands that `argv` needs; with every one of them where it names none
+ * (`--help`, completion).
+ */
+export async function buildProgram(argv: readonly string[], cli: Cli): Promise<Command> {
+  const program = new Command('bulla')
+    .description('Sign, copy and verify images in any OCI registry.')
+    .version(VERSION, '-V, --version')
+    .helpCommand('help [command]', 'show what a command does and takes')
+    .showSuggestionAfterError(true)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void cli.io.stdout.write(text),
+      // What commander would print about a wrong command line is printed as a failure, with code and hint.
+      writeErr: () => undefined,
+    });
+  addGlobalOptions(program);
+  // A word may also be a reference or a value; then a command too many is loaded, never one too few.
+  const named = COMMANDS.filter((entry) => argv.includes(entry.name));
+  const everything = named.length === 0 || argv.includes('completion') || argv.includes('help');
+  for (const entry of everything ? COMMANDS : named) {
+    (await entry.load()).register(program, cli);
+  }
+  for (const command of descendants(program)) command.exitOverride().copyInheritedSettings(program);
+  return program;
+}
+
+function* descendants(command: Command): Generator<Command> {
+  for (const child of command.commands) {
+    yield child;
+    yield* descendants(child);
+  }
+}
+
+function toBullaError(error: unknown, io: Io): BullaError {
+  if (error instanceof BullaError) return error;
+  if (io.signal.aborted) {
+    return new BullaError('interrupted', 'ended before it was done', {
+      cause: error,
+      hint: 'run the command again: what was finished is not done twice',
+    });
+  }
+  if (error instanceof CommanderError) {
+    return new BullaError('usage', error.message.replace(/^error: /, ''), {
+      hint: 'bulla help shows the commands, bulla help COMMAND its flags',
+    });
+  }
+  return new BullaError('internal', `a defect of bulla: ${messageOf(error)}`, {
+    cause: error,
+    hint: 'please report it with the command that was run and the output of --trace',
+  });
+}

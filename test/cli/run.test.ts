@@ -1,0 +1,80 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { printable } from '../../src/cli/output.ts';
+import { bulla, temporaryDirectory } from '../support/cli.ts';
+
+describe('the command line', () => {
+  it('shows its commands and flags with --help, and ends well', async () => {
+    const { code, stdout, stderr } = await bulla(['--help']);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toContain('completion');
+    expect(stdout).toContain('--plain-http');
+  });
+
+  it.each([
+    ['an unknown command', ['sing'], /unknown command/],
+    ['an unknown flag', ['completion', 'bash', '--shiny'], /unknown option '--shiny'/],
+    ['a missing argument', ['completion'], /missing required argument/],
+    ['an argument too many', ['completion', 'bash', 'zsh'], /too many arguments/],
+    ['an unknown shell', ['completion', 'csh'], /csh/],
+    ['an unknown output format', ['completion', 'bash', '-o', 'xml'], /xml/],
+    ['a concurrency of 0', ['completion', 'bash', '--concurrency', '0'], /concurrency/],
+    ['a bad timeout', ['completion', 'bash', '--timeout', 'soon'], /duration/],
+  ])('refuses %s with exit status 2 and a hint', async (_, argv, message) => {
+    const { code, stdout, stderr } = await bulla(argv);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toMatch(message);
+    expect(stderr).toMatch(/\[usage\]\nhint: /);
+    expect(stderr).not.toMatch(/\n\s+at /);
+  });
+
+  it('tells a failure in JSON on stdout, also one of the command line itself', async () => {
+    const failure = await bulla(['sing', '-o', 'json']);
+    expect(failure.code).toBe(2);
+    expect(failure.stderr).toBe('');
+    expect(failure.json()).toMatchObject({ ok: false, code: 'usage', hint: expect.any(String) });
+  });
+});
+
+describe('settings', () => {
+  it('come from the flag, then the environment, then the file', async () => {
+    const home = await temporaryDirectory();
+    await mkdir(join(home, 'c'));
+    await writeFile(join(home, 'c', 'config.yaml'), 'output: json\n');
+    const env = { BULLA_HOME: join(home, 'c') };
+    expect((await bulla(['completion', 'bash'], { env })).stdout).toMatch(/^\{/);
+    expect((await bulla(['completion', 'bash'], { env: { ...env, BULLA_OUTPUT: 'text' } })).stdout).toMatch(
+      /^#/,
+    );
+    const both = await bulla(['completion', 'bash', '-o', 'json'], { env: { ...env, BULLA_OUTPUT: 'text' } });
+    expect(both.stdout).toMatch(/^\{/);
+  });
+
+  it.each([
+    ['an unknown setting', 'shiny: true\n'],
+    ['a setting of another type', 'plainHttp: maybe\n'],
+    ['no YAML', '{{{\n'],
+    ['a key twice', 'quiet: true\nquiet: false\n'],
+    ['an alias bomb', 'a: &a [x, x]\nb: *a\n'],
+  ])('refuse a file with %s', async (_, text) => {
+    const home = await temporaryDirectory();
+    await mkdir(join(home, 'c'));
+    await writeFile(join(home, 'c', 'config.yaml'), text);
+    const { code, stderr } = await bulla(['completion', 'bash'], { env: { BULLA_HOME: join(home, 'c') } });
+    expect(code).toBe(2);
+    expect(stderr).toContain('[config-invalid]');
+  });
+
+  it('refuse a flag of the environment that is neither true nor false', async () => {
+    expect((await bulla(['completion', 'bash'], { env: { BULLA_QUIET: 'perhaps' } })).stderr).toContain(
+      'BULLA_QUIET',
+    );
+  });
+});
+
+describe('printable', () => {
+  it('shows control characters instead of sending them to the terminal', () => {
+    expect(printable('a\u001b[2Jb\u202ec\td')).toBe('a\\u001b[2Jb\\u202ec\td');
+  });
+});
