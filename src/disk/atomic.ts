@@ -1,11 +1,18 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, link, mkdir, open, rename, unlink } from 'node:fs/promises';
+import { type FileHandle, link, lstat, mkdir, open, readdir, rename, rm, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { BullaError, messageOf } from '../errors.ts';
+import { BullaError } from '../errors.ts';
+import { isErrno, storageError } from './errno.ts';
+import { livenessOf, processMark } from './identity.ts';
+
+export { isErrno, storageError } from './errno.ts';
 
 /** Prefix of every temporary file, so that what a kill left behind can be recognised and removed. */
 export const TEMPORARY_PREFIX = '.bulla-tmp-';
+
+/** Leftovers whose process cannot be asked after are taken for dead when so old, in milliseconds. */
+const ABANDONED_MS = 24 * 60 * 60 * 1000;
 
 export interface WriteOptions {
   /** Permissions of the new file; 0o644 if left out, 0o600 for whatever is secret. */
@@ -24,25 +31,78 @@ export async function writeFileAtomic(
   bytes: Uint8Array,
   options: WriteOptions = {},
 ): Promise<void> {
-  const temporary = temporaryBeside(path);
+  const file = await createTemporary(path, options.mode);
   try {
-    const file = await open(temporary, 'wx', options.mode ?? 0o644);
-    try {
-      await file.writeFile(bytes);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await moveIntoPlace(temporary, path, options.exclusive ?? false);
+    await file.write(bytes);
+    await file.commit(path, options.exclusive);
   } catch (error) {
-    await discard(temporary);
+    await file.discard();
+    throw error;
+  }
+}
+
+/** A file under a temporary name, to be written in pieces and then moved to its own name. */
+export interface TemporaryFile {
+  readonly path: string;
+  /** @throws BullaError storage-error */
+  write(bytes: Uint8Array): Promise<void>;
+  /**
+   * Makes the content durable and moves it to its name.
+   * @throws BullaError storage-error; conflict where `exclusive` and the name is taken
+   */
+  commit(path: string, exclusive?: boolean): Promise<void>;
+  /** Closes and removes it; does nothing once it was committed. Never throws. */
+  discard(): Promise<void>;
+}
+
+/**
+ * Creates a temporary file in the directory of `path`.
+ * @throws BullaError storage-error
+ */
+export async function createTemporary(path: string, mode = 0o644): Promise<TemporaryFile> {
+  const temporary = temporaryBeside(path);
+  let file: FileHandle | undefined;
+  let committed = false;
+  try {
+    file = await open(temporary, 'wx', mode);
+  } catch (error) {
     throw storageError(`cannot write ${path}`, error);
   }
+  const close = async (): Promise<void> => {
+    const closing = file;
+    file = undefined;
+    await closing?.close();
+  };
+  return {
+    path: temporary,
+    async write(bytes): Promise<void> {
+      try {
+        await file?.writeFile(bytes);
+      } catch (error) {
+        throw storageError(`cannot write ${path}`, error);
+      }
+    },
+    async commit(to, exclusive = false): Promise<void> {
+      try {
+        await file?.sync();
+        await close();
+        await moveIntoPlace(temporary, to, exclusive);
+        committed = true;
+      } catch (error) {
+        throw storageError(`cannot write ${to}`, error);
+      }
+    },
+    async discard(): Promise<void> {
+      // What cannot be removed now is swept later; the error that led here is the one to report.
+      await close().catch(() => undefined);
+      if (!committed) await unlink(temporary).catch(() => undefined);
+    },
+  };
 }
 
 /** Name for a temporary file in the directory of `path`, so that a rename stays on one file system. */
 export function temporaryBeside(path: string): string {
-  return join(dirname(path), TEMPORARY_PREFIX + randomBytes(9).toString('base64url'));
+  return join(dirname(path), `${TEMPORARY_PREFIX}${processMark()}-${randomBytes(6).toString('hex')}`);
 }
 
 /**
@@ -91,6 +151,44 @@ export async function discard(path: string): Promise<void> {
   }
 }
 
+/**
+ * Removes what killed processes left in a directory: temporary files (and directories) whose process
+ * is gone, or that nobody touched for a day. Those of living processes stay.
+ * @throws BullaError storage-error
+ */
+export async function sweepTemporaries(directory: string): Promise<void> {
+  for (const name of await namesIn(directory)) {
+    if (!name.startsWith(TEMPORARY_PREFIX)) continue;
+    const path = join(directory, name);
+    const mark = name.slice(TEMPORARY_PREFIX.length, name.lastIndexOf('-'));
+    const liveness = livenessOf(mark);
+    if (liveness === 'alive' || (liveness === 'unknown' && !(await isAbandoned(path)))) continue;
+    try {
+      await rm(path, { recursive: true, force: true });
+    } catch (error) {
+      throw storageError(`cannot remove ${path}`, error);
+    }
+  }
+}
+
+async function namesIn(directory: string): Promise<readonly string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return [];
+    throw storageError(`cannot list ${directory}`, error);
+  }
+}
+
+async function isAbandoned(path: string): Promise<boolean> {
+  try {
+    return Date.now() - (await lstat(path)).mtimeMs > ABANDONED_MS;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return false;
+    throw storageError(`cannot look at ${path}`, error);
+  }
+}
+
 /** Creates a directory with its parents. @throws BullaError storage-error */
 export async function makeDirectory(path: string, mode = 0o755): Promise<void> {
   try {
@@ -100,59 +198,77 @@ export async function makeDirectory(path: string, mode = 0o755): Promise<void> {
   }
 }
 
+export interface ReadOptions {
+  /** Neither a symbolic link nor anything but a regular file (a pipe would block): for foreign places. */
+  readonly noFollow?: boolean;
+}
+
 /**
- * Reads a whole file of at most `maxBytes`.
+ * Reads a whole file of at most `maxBytes`; never holds more than that, even where the size that the
+ * file system tells is not true (devices, pipes, files that grow).
  * @throws BullaError not-found, content-invalid where it is larger, storage-error
  */
 export async function readFileBounded(
   path: string,
   maxBytes: number,
-  options: { readonly noFollow?: boolean } = {},
+  options: ReadOptions = {},
 ): Promise<Uint8Array> {
-  let file: FileHandle | undefined;
+  const file = await openForReading(path, options);
   try {
-    file = await open(path, constants.O_RDONLY | (options.noFollow === true ? constants.O_NOFOLLOW : 0));
     const { size } = await file.stat();
-    if (size > maxBytes) {
-      throw new BullaError(
-        'content-invalid',
-        `${path} has ${size} bytes, more than the ${maxBytes} allowed`,
-        { hint: 'check that it is the right file' },
-      );
-    }
-    const bytes = new Uint8Array(await file.readFile());
-    return bytes;
+    if (size > maxBytes) throw tooLarge(path, `${size} bytes`, maxBytes);
+    return await readUpTo(file, maxBytes, path);
   } catch (error) {
-    if (isErrno(error, 'ENOENT'))
-      throw new BullaError('not-found', `${path} does not exist`, { cause: error, hint: 'check the path' });
     throw storageError(`cannot read ${path}`, error);
   } finally {
-    await file?.close();
+    await file.close();
   }
 }
 
-const HINTS: ReadonlyMap<string, string> = new Map([
-  ['ENOSPC', 'the disk is full: make room and run the command again; what was there before is unharmed'],
-  ['EDQUOT', 'the quota is used up: make room and run the command again'],
-  ['EACCES', 'the permissions do not allow it: check owner and mode'],
-  ['EPERM', 'the permissions do not allow it: check owner and mode'],
-  ['EROFS', 'the file system is read-only: choose another place'],
-  ['ELOOP', 'it is a symbolic link, and links are not followed here'],
-  ['EISDIR', 'it is a directory, and a file was expected'],
-  ['ENOTDIR', 'a part of the path is not a directory'],
-]);
-
-/** Wraps what the file system says; BullaErrors pass as they are. */
-export function storageError(what: string, error: unknown): BullaError {
-  if (error instanceof BullaError) return error;
-  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  return new BullaError('storage-error', `${what}: ${messageOf(error)}`, {
-    cause: error,
-    hint: HINTS.get(code) ?? 'check the path and the disk',
-  });
+/**
+ * Opens a file for reading.
+ * @throws BullaError not-found, storage-error
+ */
+export async function openForReading(path: string, options: ReadOptions = {}): Promise<FileHandle> {
+  const noFollow = options.noFollow === true;
+  let file: FileHandle | undefined;
+  try {
+    // Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
+    file = await open(
+      path,
+      constants.O_RDONLY | (noFollow ? constants.O_NOFOLLOW | constants.O_NONBLOCK : 0),
+    );
+    if (noFollow && !(await file.stat()).isFile()) {
+      throw new BullaError('storage-error', `${path} is not a regular file`, {
+        hint: 'pipes, devices and directories are not read here',
+      });
+    }
+    return file;
+  } catch (error) {
+    await file?.close();
+    if (isErrno(error, 'ENOENT'))
+      throw new BullaError('not-found', `${path} does not exist`, { cause: error, hint: 'check the path' });
+    throw storageError(`cannot read ${path}`, error);
+  }
 }
 
-/** Whether `error` is an error of the operating system with one of these codes. */
-export function isErrno(error: unknown, ...codes: string[]): boolean {
-  return error instanceof Error && 'code' in error && codes.includes(String(error.code));
+const PIECE_BYTES = 64 * 1024;
+
+async function readUpTo(file: FileHandle, maxBytes: number, path: string): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  let size = 0;
+  for (;;) {
+    const piece = Buffer.allocUnsafe(PIECE_BYTES);
+    const { bytesRead } = await file.read(piece, 0, piece.byteLength, null);
+    if (bytesRead === 0) return new Uint8Array(Buffer.concat(pieces));
+    size += bytesRead;
+    if (size > maxBytes) throw tooLarge(path, 'more', maxBytes);
+    pieces.push(piece.subarray(0, bytesRead));
+  }
+}
+
+function tooLarge(path: string, found: string, maxBytes: number): BullaError {
+  return new BullaError('content-invalid', `${path} has ${found}, more than the ${maxBytes} bytes allowed`, {
+    hint: 'check that it is the right file',
+  });
 }

@@ -1,10 +1,12 @@
-import { randomUUID } from 'node:crypto';
-import { constants } from 'node:fs';
-import { open, readFile, stat, unlink, utimes } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { mkdir, readdir, rename, rm, rmdir, stat, unlink, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { BullaError } from '../errors.ts';
-import { isErrno, storageError } from './atomic.ts';
+import { BullaError, throwIfAborted } from '../errors.ts';
+import { temporaryBeside } from './atomic.ts';
+import { isErrno, storageError } from './errno.ts';
+import { livenessOf, pidOf, processMark } from './identity.ts';
 
 export interface LockOptions {
   /** How long to wait for another holder, in milliseconds; 30 s if left out. */
@@ -14,132 +16,207 @@ export interface LockOptions {
 
 /** A lock that is held; release it in a `finally`. */
 export interface Lock {
+  /**
+   * Makes sure that the lock was not lost meanwhile (a holder that stood still for 20 s can lose it);
+   * call it right before the step that the lock is there for.
+   * @throws BullaError storage-error
+   */
+  assertHeld(): Promise<void>;
   release(): Promise<void>;
 }
 
-/** A holder that has not touched its lock for so long is taken for dead, in milliseconds. */
+/** A holder whose process cannot be asked after is dead once it was seen not to touch its lock so long. */
 const STALE_MS = 20_000;
 const TOUCH_MS = 5_000;
+const LONGEST_PAUSE_MS = 50;
 
 /**
- * Takes the lock file at `path`, so that one process at a time works on what it guards. A holder that
- * was killed loses it: at once where its process is seen to be gone on this machine, else when the
- * lock has not been touched for 20 s.
- * @throws BullaError storage-error where the wait was in vain
+ * Takes the lock at `path`, so that one process at a time works on what it guards.
+ *
+ * The lock is a directory that holds one file, whose name says who holds it and is never used again.
+ * Each step is one system call that succeeds for one process only, and only in the state that this
+ * process saw: taking it renames a prepared directory to `path` (which fails while that has a file in
+ * it), taking it from a dead holder renames the dead holder's file, releasing it unlinks one's own. So
+ * a kill at any point leaves either no lock or one whose holder is known to be dead, and two that find
+ * the same dead holder cannot both succeed.
+ *
+ * A dead holder is replaced at once where its process is seen to be gone (same machine, boot and PID
+ * namespace), else after the lock was watched for 20 s without being touched.
+ * @throws BullaError storage-error where the wait was in vain; interrupted
  */
 export async function acquireLock(path: string, options: LockOptions = {}): Promise<Lock> {
   const deadline = performance.now() + (options.waitMs ?? 30_000);
-  const token = `${process.pid}\n${hostname()}\n${randomUUID()}\n`;
-  for (let tries = 0; ; tries++) {
-    options.signal?.throwIfAborted();
-    if (await create(path, token)) return hold(path, token);
-    await breakIfDead(path);
-    if (performance.now() > deadline) {
-      throw new BullaError(
-        'storage-error',
-        `${path} is locked by another process (${await holderOf(path)})`,
-        {
-          hint: 'wait until the other command has ended; if there is none, remove the lock file',
-        },
-      );
+  const attempt = new Attempt(path);
+  try {
+    for (let tries = 0; ; tries++) {
+      throwIfAborted(options.signal);
+      if (await attempt.take()) return hold(path, attempt.token);
+      if (performance.now() > deadline) throw locked(path, await holderOf(path));
+      await pause(Math.min(2 ** tries, LONGEST_PAUSE_MS) * (0.5 + Math.random()), options.signal);
     }
-    await sleep(Math.min(2 ** tries, 50) * (0.5 + Math.random()), undefined, { signal: options.signal });
+  } catch (error) {
+    throw storageError(`cannot take the lock ${path}`, error);
+  } finally {
+    await attempt.cleanUp();
   }
 }
 
 /** Runs `work` while holding the lock at `path`. */
 export async function withLock<T>(
   path: string,
-  work: () => Promise<T>,
+  work: (lock: Lock) => Promise<T>,
   options: LockOptions = {},
 ): Promise<T> {
   const lock = await acquireLock(path, options);
+  let result: T;
   try {
-    return await work();
-  } finally {
-    await lock.release();
+    result = await work(lock);
+  } catch (error) {
+    // The work's error is the one to report; a lock that stays is taken from us once we have ended.
+    await lock.release().catch(() => undefined);
+    throw error;
   }
+  await lock.release();
+  return result;
 }
 
-async function create(path: string, token: string): Promise<boolean> {
-  try {
-    const file = await open(path, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY, 0o644);
-    try {
-      await file.writeFile(token);
-    } finally {
-      await file.close();
+/** One wait for a lock: its token, the directory prepared for it, and who was seen holding it. */
+class Attempt {
+  readonly token: string = `${processMark()}-${randomBytes(8).toString('hex')}`;
+  private readonly path: string;
+  private readonly prepared: string;
+  private isPrepared = false;
+  private seen: { readonly holder: string; readonly touched: number; readonly since: number } | undefined;
+
+  constructor(path: string) {
+    this.path = path;
+    this.prepared = temporaryBeside(path);
+  }
+
+  /** Tries once. */
+  async take(): Promise<boolean> {
+    const holder = await holderOf(this.path);
+    if (holder === undefined) return await this.takeFree();
+    return (await this.isDead(holder)) && (await this.takeFrom(holder));
+  }
+
+  private async takeFree(): Promise<boolean> {
+    if (!this.isPrepared) {
+      await mkdir(this.prepared);
+      this.isPrepared = true;
+      await writeFile(join(this.prepared, this.token), `${hostname()}\n`);
     }
+    try {
+      await rename(this.prepared, this.path);
+    } catch (error) {
+      if (isErrno(error, 'ENOTEMPTY', 'EEXIST')) return false;
+      throw error;
+    }
+    this.isPrepared = false;
     return true;
-  } catch (error) {
-    if (isErrno(error, 'EEXIST')) return false;
-    throw storageError(`cannot create the lock ${path}`, error);
+  }
+
+  private async takeFrom(holder: string): Promise<boolean> {
+    const mine = join(this.path, this.token);
+    try {
+      await rename(join(this.path, holder), mine);
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) return false;
+      throw error;
+    }
+    await touch(mine);
+    return true;
+  }
+
+  private async isDead(holder: string): Promise<boolean> {
+    const liveness = livenessOf(holder.slice(0, holder.lastIndexOf('-')));
+    return liveness === 'dead' || (liveness === 'unknown' && (await this.isStale(holder)));
+  }
+
+  /** Judged by watching, because the clocks of two machines need not agree. */
+  private async isStale(holder: string): Promise<boolean> {
+    const touched = await touchedAt(join(this.path, holder));
+    const now = performance.now();
+    if (this.seen?.holder !== holder || this.seen.touched !== touched) {
+      this.seen = { holder, touched, since: now };
+    }
+    return now - this.seen.since > STALE_MS;
+  }
+
+  async cleanUp(): Promise<void> {
+    // What stays behind is swept later; the lock itself is not in there.
+    if (this.isPrepared) await rm(this.prepared, { recursive: true, force: true }).catch(() => undefined);
   }
 }
 
 function hold(path: string, token: string): Lock {
-  const touch = setInterval(() => {
-    const now = new Date();
+  const mine = join(path, token);
+  const touching = setInterval(() => {
     // A failed touch only makes the lock look older than it is.
-    utimes(path, now, now).catch(() => undefined);
+    touch(mine).catch(() => undefined);
   }, TOUCH_MS);
-  touch.unref();
+  touching.unref();
   return {
+    async assertHeld(): Promise<void> {
+      if ((await holderOf(path)) === token) return;
+      throw new BullaError('storage-error', `${path} was taken by another process meanwhile`, {
+        hint: 'this process stood still for too long; nothing was written: run the command again',
+      });
+    },
     async release(): Promise<void> {
-      clearInterval(touch);
-      if ((await content(path)) === token) await remove(path);
+      clearInterval(touching);
+      try {
+        await unlink(mine);
+        await rmdir(path);
+      } catch (error) {
+        // Gone: it was taken for dead. Not empty: the next one has it already.
+        if (!isErrno(error, 'ENOENT', 'ENOTEMPTY', 'EEXIST'))
+          throw storageError(`cannot release the lock ${path}`, error);
+      }
     },
   };
 }
 
-async function breakIfDead(path: string): Promise<void> {
-  const held = await content(path);
-  if (held === undefined) return;
-  const [pid, host] = held.split('\n');
-  const age = Date.now() - (await modified(path));
-  const gone = host === hostname() && pid !== undefined && /^\d+$/.test(pid) && !isAlive(Number(pid));
-  if (!gone && age < STALE_MS) return;
-  // Whoever looks again finds either the same dead token, or a live one that must stay.
-  if ((await content(path)) === held) await remove(path);
-}
-
-function isAlive(pid: number): boolean {
+async function touch(path: string): Promise<void> {
+  const now = new Date();
   try {
-    process.kill(pid, 0);
-    return true;
+    await utimes(path, now, now);
   } catch (error) {
-    return !isErrno(error, 'ESRCH');
+    if (!isErrno(error, 'ENOENT')) throw error;
   }
 }
 
-async function content(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return undefined;
-    throw storageError(`cannot read the lock ${path}`, error);
-  }
-}
-
-async function modified(path: string): Promise<number> {
+async function touchedAt(path: string): Promise<number> {
   try {
     return (await stat(path)).mtimeMs;
   } catch (error) {
-    if (isErrno(error, 'ENOENT')) return Date.now();
-    throw storageError(`cannot read the lock ${path}`, error);
+    if (isErrno(error, 'ENOENT')) return 0;
+    throw error;
   }
 }
 
-async function remove(path: string): Promise<void> {
+/** Token of the holder; undefined where there is none. */
+async function holderOf(path: string): Promise<string | undefined> {
   try {
-    await unlink(path);
+    return (await readdir(path))[0];
   } catch (error) {
-    if (!isErrno(error, 'ENOENT')) throw storageError(`cannot remove the lock ${path}`, error);
+    if (isErrno(error, 'ENOENT')) return undefined;
+    throw error;
   }
 }
 
-async function holderOf(path: string): Promise<string> {
-  const [pid, host] = ((await content(path)) ?? '').split('\n');
-  return pid === undefined || pid === ''
-    ? 'holder unknown'
-    : `process ${pid} on ${host ?? 'an unknown host'}`;
+async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  try {
+    await sleep(ms, undefined, { signal });
+  } catch (error) {
+    throwIfAborted(signal);
+    throw error;
+  }
+}
+
+function locked(path: string, holder: string | undefined): BullaError {
+  const who = holder === undefined ? 'just released' : `process ${pidOf(holder)}`;
+  return new BullaError('storage-error', `${path} is locked by another process (${who})`, {
+    hint: 'wait until the other command has ended; if there is none, remove the lock',
+  });
 }
