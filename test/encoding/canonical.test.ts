@@ -58,6 +58,7 @@ describe('RFC 8785', () => {
   // The example of RFC 8785 §3.2.2 to §3.2.3.
   it('writes the example of the RFC', () => {
     const value = {
+      // biome-ignore lint/correctness/noPrecisionLoss: the digits that the RFC writes
       numbers: [333333333.33333329, 1e30, 4.5, 2e-3, 0.000000000000000000000000001],
       string: '\u20ac$\u000F\u000aA\'\u0042\u0022\u005c\\"/',
       literals: [null, true, false],
