@@ -32,40 +32,36 @@ describe.each<RegistryKind>(['docker-registry', 'registry3', 'olareg'])('%s', (k
   });
 });
 
-describe.runIf(havePeers('docker-registry', 'crane'))('a registry behind a token server', () => {
+describe.runIf(havePeers('docker-registry', 'oras'))('a registry behind a token server', () => {
   let tokens: TokenServer;
   let registry: Registry;
-  const config = mkdtempSync(join(tmpdir(), 'bulla-docker-'));
+  const directory = mkdtempSync(join(tmpdir(), 'bulla-docker-'));
   beforeAll(async () => {
     tokens = await startTokenServer({ users: { alice: 'wonder land' }, anonymous: ['pull'] });
     registry = await startDistribution('docker-registry', { tokens });
-    const auth = Buffer.from('alice:wonder land').toString('base64');
-    writeFileSync(join(config, 'config.json'), JSON.stringify({ auths: { [registry.host]: { auth } } }));
   });
   afterAll(async () => {
     await registry?.stop();
     await tokens?.stop();
-    rmSync(config, { recursive: true, force: true });
+    rmSync(directory, { recursive: true, force: true });
   });
 
   it('takes a push from a person who is known, and refuses one from a stranger', async () => {
-    const layer = join(config, 'layer.tar');
-    writeFileSync(layer, Buffer.alloc(1024));
-    const args = ['append', '--insecure', '-f', layer, '-t', `${registry.host}/app:v1`];
-    expect((await run(peer('crane'), args)).status).not.toBe(0);
-    await ok(peer('crane'), args, { env: { DOCKER_CONFIG: config } });
-    expect(await ok(peer('crane'), ['ls', `${registry.host}/app`])).toBe('v1\n');
+    writeFileSync(join(directory, 'note'), 'hello');
+    const args = ['push', `${registry.host}/app:v1`, 'note:text/plain', '--plain-http'];
+    expect((await run(peer('oras'), args, { cwd: directory })).status).not.toBe(0);
+    const alice = ['-u', 'alice', '--password-stdin'];
+    await ok(peer('oras'), [...args, ...alice], { cwd: directory, input: 'wonder land' });
+    expect(await ok(peer('oras'), ['repo', 'tags', '--plain-http', `${registry.host}/app`])).toBe('v1\n');
     expect(tokens.requests.map((request) => request.user)).toContain('alice');
   });
 
   it('counts what goes through a far-away proxy', async () => {
     const proxy = await startDelayProxy(registry.host, 5);
     try {
-      await ok(peer('crane'), ['digest', `${proxy.host}/app:v1`]);
-      expect(proxy.requests.map(({ method, status }) => `${method} ${status}`)).toEqual([
-        'GET 401',
-        'HEAD 200',
-      ]);
+      await ok(peer('oras'), ['resolve', '--plain-http', `${proxy.host}/app:v1`]);
+      const seen = proxy.requests.map(({ method, status }) => `${method} ${status}`);
+      expect(seen).toEqual(['HEAD 401', 'HEAD 200']);
     } finally {
       await proxy.stop();
     }

@@ -1,7 +1,7 @@
-import { createPrivateKey, randomUUID, sign } from 'node:crypto';
+import { generateKeyPairSync, randomUUID, sign } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { X509CertificateGenerator } from '@peculiar/x509';
 import { listen } from './listen.ts';
+import { selfSignedCertificate } from './self-signed.ts';
 
 /** Issues bearer tokens as distribution's token specification says, and remembers who asked for what. */
 export interface TokenServer {
@@ -38,24 +38,10 @@ interface Access {
   readonly actions: readonly string[];
 }
 
-const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
-
 /** Starts a token server on a free port of 127.0.0.1. */
 export async function startTokenServer(options: TokenServerOptions): Promise<TokenServer> {
-  const keys = await crypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
-  const now = Date.now();
-  const certificate = await X509CertificateGenerator.createSelfSigned({
-    name: 'CN=token server of a test',
-    keys,
-    signingAlgorithm: ALGORITHM,
-    notBefore: new Date(now - 3_600_000),
-    notAfter: new Date(now + 86_400_000),
-  });
-  const key = createPrivateKey({
-    key: Buffer.from(await crypto.subtle.exportKey('pkcs8', keys.privateKey)),
-    format: 'der',
-    type: 'pkcs8',
-  });
+  const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const certificate = selfSignedCertificate('token server of a test', keys);
   const service = 'registry.test';
   const issuer = 'tokens.test';
   const lifetime = options.lifetime ?? 300;
@@ -63,7 +49,7 @@ export async function startTokenServer(options: TokenServerOptions): Promise<Tok
 
   const issue = (user: string | undefined, scopes: readonly string[]): string => {
     const seconds = Math.floor(Date.now() / 1000);
-    const header = { typ: 'JWT', alg: 'ES256', x5c: [Buffer.from(certificate.rawData).toString('base64')] };
+    const header = { typ: 'JWT', alg: 'ES256', x5c: [certificate.toString('base64')] };
     const claims = {
       iss: issuer,
       sub: user ?? '',
@@ -75,7 +61,10 @@ export async function startTokenServer(options: TokenServerOptions): Promise<Tok
       access: scopes.map((scope) => grant(scope, user, options)),
     };
     const head = [header, claims].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'));
-    const signature = sign('sha256', Buffer.from(head.join('.')), { key, dsaEncoding: 'ieee-p1363' });
+    const signature = sign('sha256', Buffer.from(head.join('.')), {
+      key: keys.privateKey,
+      dsaEncoding: 'ieee-p1363',
+    });
     return `${head.join('.')}.${signature.toString('base64url')}`;
   };
 
@@ -103,7 +92,7 @@ export async function startTokenServer(options: TokenServerOptions): Promise<Tok
     realm: `http://${host}/token`,
     service,
     issuer,
-    certificate: `${certificate.toString('pem')}\n`,
+    certificate: `-----BEGIN CERTIFICATE-----\n${certificate.toString('base64').replaceAll(/.{64}/g, '$&\n')}\n-----END CERTIFICATE-----\n`,
     requests,
     stop,
   };
