@@ -14,7 +14,7 @@ export interface PublicKey {
   readonly type: KeyType;
   /** RSA only: bits of the modulus. */
   readonly modulusBits?: number;
-  /** SubjectPublicKeyInfo (RFC 5280 §4.1.2.7), in the one spelling that OpenSSL writes. */
+  /** SubjectPublicKeyInfo (RFC 5280 §4.1.2.7) in one spelling: points of curves are uncompressed. */
   readonly spki: Uint8Array;
   /** Lower-case hexadecimal SHA-256 of {@link spki}: the key's identity, whatever it is written in. */
   readonly fingerprint: string;
@@ -40,14 +40,37 @@ export function publicKeyOf(keyObject: KeyObject): PublicKey {
       hint: `use ${MIN_RSA_BITS} to ${MAX_RSA_BITS} bits`,
     });
   }
-  const spki = new Uint8Array(publicObject.export({ type: 'spki', format: 'der' }));
+  return describe(type, bits, uncompressed(type, publicObject));
+}
+
+function describe(type: KeyType, bits: number | undefined, keyObject: KeyObject): PublicKey {
+  const spki = new Uint8Array(keyObject.export({ type: 'spki', format: 'der' }));
   return {
     type,
     ...(type === 'RSA' && bits !== undefined && { modulusBits: bits }),
     spki,
     fingerprint: createHash('sha256').update(spki).digest('hex'),
-    keyObject: publicObject,
+    keyObject,
   };
+}
+
+/** Bytes of a coordinate (SEC 1 §2.3.5), and the SPKI before the two coordinates of an uncompressed point. */
+const CURVES: ReadonlyMap<KeyType, { readonly bytes: number; readonly spkiPrefix: string }> = new Map([
+  ['P-256', { bytes: 32, spkiPrefix: '3059301306072a8648ce3d020106082a8648ce3d03010703420004' }],
+  ['P-384', { bytes: 48, spkiPrefix: '3076301006072a8648ce3d020106052b8104002203620004' }],
+  ['P-521', { bytes: 66, spkiPrefix: '30819b301006072a8648ce3d020106052b810400230381860004' }],
+]);
+
+/**
+ * The same key with its point uncompressed. OpenSSL keeps the spelling that it read (compressed,
+ * uncompressed, hybrid), and by three spellings one key would count three times towards a threshold.
+ */
+function uncompressed(type: KeyType, key: KeyObject): KeyObject {
+  const curve = CURVES.get(type);
+  if (curve === undefined) return key;
+  const der = key.export({ type: 'spki', format: 'der' });
+  if (der.toString('hex', 0, der.byteLength - 2 * curve.bytes) === curve.spkiPrefix) return key;
+  return createPublicKey({ key: key.export({ format: 'jwk' }), format: 'jwk' });
 }
 
 /**
@@ -83,6 +106,15 @@ export function publicKeyFromRawEd25519(raw: Uint8Array, where: string): PublicK
   if (raw.byteLength !== 32)
     throw unreadable(where, `an Ed25519 key has 32 bytes, not ${raw.byteLength}`, undefined);
   return publicKeyFromSpki(concatBytes([ED25519_SPKI_PREFIX, raw]), where);
+}
+
+/** Public key of an uncompressed point, `04‖x‖y` (SEC 1 §2.3.3), on the curve of `type`. @throws BullaError key-invalid */
+export function publicKeyFromRawPoint(point: Uint8Array, type: KeyType, where: string): PublicKey {
+  const curve = CURVES.get(type);
+  if (curve === undefined || point[0] !== 0x04 || point.byteLength !== 1 + 2 * curve.bytes)
+    throw unreadable(where, `it is not an uncompressed point of ${type}`, undefined);
+  const prefix = fromHex(curve.spkiPrefix) as Uint8Array;
+  return publicKeyFromSpki(concatBytes([prefix, point.subarray(1)]), where);
 }
 
 /** The 32 raw bytes of an Ed25519 key. */

@@ -5,6 +5,8 @@ import { type AlgorithmId, algorithm } from '../../src/crypto/algorithm.ts';
 import {
   parsePublicKeyPem,
   publicKeyFromRawEd25519,
+  publicKeyFromRawPoint,
+  publicKeyFromSpki,
   publicKeyOf,
   publicKeyPem,
   rawEd25519,
@@ -32,6 +34,45 @@ const ALL: readonly AlgorithmId[] = [
   'Ed25519',
 ];
 const message = utf8('seal');
+
+describe('public keys', () => {
+  it.each(['P-256', 'P-384', 'P-521'] as const)('%s: every spelling of a point is one key', (type) => {
+    const key = publicKeyOf(keys[type].publicKey);
+    const bytes = { 'P-256': 32, 'P-384': 48, 'P-521': 66 }[type];
+    const point = key.spki.slice(-1 - 2 * bytes);
+    const x = point.slice(1, 1 + bytes);
+    const odd = (point.at(-1) ?? 0) & 1;
+    const hybrid = Uint8Array.of(6 + odd, ...point.slice(1));
+    expect(publicKeyFromSpki(spkiOf(type, Uint8Array.of(2 + odd, ...x)), 'test').fingerprint).toBe(
+      key.fingerprint,
+    );
+    expect(publicKeyFromSpki(spkiOf(type, hybrid), 'test').fingerprint).toBe(key.fingerprint);
+    expect(publicKeyFromRawPoint(point, type, 'test').fingerprint).toBe(key.fingerprint);
+    expect(() => publicKeyFromRawPoint(hybrid, type, 'test')).toThrow(
+      expect.objectContaining({ code: 'key-invalid' }),
+    );
+    point[point.length - 1] = (point.at(-1) ?? 0) ^ 1;
+    expect(() => publicKeyFromRawPoint(point, type, 'test')).toThrow(
+      expect.objectContaining({ code: 'key-invalid' }),
+    );
+  });
+});
+
+/** SubjectPublicKeyInfo around a point in whatever spelling. */
+function spkiOf(type: 'P-256' | 'P-384' | 'P-521', point: Uint8Array): Uint8Array {
+  const oids = {
+    'P-256': '301306072a8648ce3d020106082a8648ce3d030107',
+    'P-384': '301006072a8648ce3d020106052b81040022',
+    'P-521': '301006072a8648ce3d020106052b81040023',
+  };
+  const bits = der(0x03, Uint8Array.of(0, ...point));
+  return der(0x30, Uint8Array.of(...(fromHex(oids[type]) ?? []), ...bits));
+}
+
+function der(tag: number, content: Uint8Array): Uint8Array {
+  const length = content.length < 0x80 ? [content.length] : [0x81, content.length];
+  return Uint8Array.of(tag, ...length, ...content);
+}
 
 describe('signing and verifying', () => {
   it.each(ALL)('%s: signs what it verifies, and OpenSSL agrees', async (id) => {

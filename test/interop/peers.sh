@@ -7,7 +7,7 @@
 #   test/interop/peers.sh --list     names, versions and where they are
 #
 # They go to ${BULLA_PEERS:-~/.cache/bulla-peers}/bin; what Debian packages comes through apt-get, as
-# root only. A peer that cannot be installed is named at the end; with CI=true that is a failure.
+# root only. A peer that cannot be installed is named at the end; the tests that need it say so as well.
 set -euo pipefail
 
 root=${BULLA_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/bulla-peers}
@@ -159,9 +159,6 @@ main() {
   wait
 
   for name in "${wanted[@]}"; do present "$name" || missing+=("$name"); done
-  if ((${#missing[@]} > 0)); then
-    note "missing: ${missing[*]}"
-    [[ ${CI:-} != true ]] || exit 1
-  fi
+  ((${#missing[@]} == 0)) || note "missing: ${missing[*]}"
 }
 main "$@"

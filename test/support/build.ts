@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { build } from 'esbuild';
+import { join } from 'node:path';
+import { build, type Plugin } from 'esbuild';
 
 /**
  * Builds what is published: `dist/bulla.js`, the command with its chunks, and `dist/lib`, the library as
@@ -9,6 +10,17 @@ import { build } from 'esbuild';
 const root = new URL('../..', import.meta.url).pathname;
 process.chdir(root);
 rmSync('dist', { recursive: true, force: true });
+
+/** zod brings its messages in fifty languages and uses one: the others would be half of the bundle. */
+const oneLanguage: Plugin = {
+  name: 'one-language',
+  setup: (build) => {
+    build.onLoad({ filter: /zod[/\\]v4[/\\]locales[/\\]index\.js$/ }, () => ({
+      contents: "export { default as en } from './en.js';",
+      resolveDir: join(root, 'node_modules/zod/v4/locales'),
+    }));
+  },
+};
 
 await build({
   entryPoints: { bulla: 'src/cli/main.ts' },
@@ -27,6 +39,7 @@ await build({
   banner: {
     js: '#!/usr/bin/env node\nimport{createRequire as __bullaRequire}from"node:module";const require=__bullaRequire(import.meta.url);',
   },
+  plugins: [oneLanguage],
   logLevel: 'warning',
 });
 chmodSync('dist/bulla.js', 0o755);

@@ -1,0 +1,44 @@
+import { type KeyObject, sign } from 'node:crypto';
+
+const ECDSA_WITH_SHA256 = Buffer.from('300a06082a8648ce3d040302', 'hex');
+const COMMON_NAME = Buffer.from('0603550403', 'hex');
+
+/**
+ * The least certificate that a Go program takes as a root: version 3, signed by its own P-256 key.
+ * @returns DER, valid from an hour ago until tomorrow
+ */
+export function selfSignedCertificate(
+  name: string,
+  keys: { readonly publicKey: KeyObject; readonly privateKey: KeyObject },
+): Buffer {
+  const now = Date.now();
+  const distinguished = der(0x30, der(0x31, der(0x30, COMMON_NAME, der(0x0c, Buffer.from(name)))));
+  const body = der(
+    0x30,
+    der(0xa0, der(0x02, Buffer.from([2]))),
+    der(0x02, Buffer.from([1])),
+    ECDSA_WITH_SHA256,
+    distinguished,
+    der(0x30, time(now - 3_600_000), time(now + 86_400_000)),
+    distinguished,
+    keys.publicKey.export({ format: 'der', type: 'spki' }),
+  );
+  const signature = sign('sha256', body, keys.privateKey);
+  return der(0x30, body, ECDSA_WITH_SHA256, der(0x03, Buffer.from([0]), signature));
+}
+
+function time(milliseconds: number): Buffer {
+  const text = `${new Date(milliseconds).toISOString().replaceAll(/[-:T]/g, '').slice(0, 14)}Z`;
+  return der(0x18, Buffer.from(text));
+}
+
+function der(tag: number, ...parts: readonly Buffer[]): Buffer {
+  const content = Buffer.concat(parts);
+  const length =
+    content.length < 128
+      ? [content.length]
+      : content.length < 256
+        ? [0x81, content.length]
+        : [0x82, content.length >> 8, content.length & 255];
+  return Buffer.concat([Buffer.from([tag, ...length]), content]);
+}
