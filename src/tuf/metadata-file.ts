@@ -1,0 +1,130 @@
+import { utf8 } from '../encoding/bytes.ts';
+import { canonicalOlpc, compareCodePoints } from '../encoding/canonical.ts';
+import { isJsonObject, type JsonObject, type JsonValue, parseJsonObject } from '../encoding/json.ts';
+import { BullaError } from '../errors.ts';
+import { Fields, malformed } from './fields.ts';
+
+/** An entry of `signatures` (TUF 1.0.34 §4.1). Neither is verified, nor need `sig` be hexadecimal. */
+export interface TufSignature {
+  readonly keyid: string;
+  readonly sig: string;
+}
+
+/**
+ * One metadata file: what came, and nothing decided about it. Its content counts only once a threshold
+ * of signatures over {@link message} has been verified.
+ */
+export interface MetadataFile {
+  /** The role that the file was fetched or made for; the content is not asked. */
+  readonly role: string;
+  /** The file, byte for byte: what hashes and lengths are about. */
+  readonly bytes: Uint8Array;
+  /** The signed part with every unknown field; objects have no prototype. */
+  readonly signed: JsonObject;
+  readonly signatures: readonly TufSignature[];
+  /** The canonical form of {@link signed}, which is what is signed (TUF 1.0.34 §4.1). */
+  readonly message: Uint8Array;
+}
+
+/** Most signatures that a file may carry. */
+const MAX_SIGNATURES = 1024;
+
+/**
+ * Reads a metadata file without believing it. Fields outside `signed` are nobody's statement and are
+ * ignored, so that a stranger who adds one changes nothing.
+ * @param maxBytes largest size in bytes
+ * @throws BullaError content-invalid (details.role): not JSON, too large, two signatures of one key id
+ */
+export function parseMetadataFile(bytes: Uint8Array, role: string, maxBytes: number): MetadataFile {
+  const document = new Fields(parseDocument(bytes, role, maxBytes), role, 'file');
+  const signed = document.object('signed').json;
+  const signatures: TufSignature[] = [];
+  const seen = new Set<string>();
+  for (const entry of document.list('signatures')) {
+    const keyid = entry.string('keyid');
+    if (seen.has(keyid))
+      throw malformed(role, `two signatures carry the key id ${JSON.stringify(keyid.slice(0, 80))}`);
+    seen.add(keyid);
+    signatures.push({ keyid, sig: entry.string('sig') });
+    if (signatures.length > MAX_SIGNATURES) throw malformed(role, `more than ${MAX_SIGNATURES} signatures`);
+  }
+  return metadataFile(role, bytes, signed, signatures);
+}
+
+/**
+ * Makes a file of signed content and signatures over its canonical form: keys sorted by code point, no
+ * white space, so that the same content and signatures always give the same bytes.
+ */
+export function composeMetadataFile(
+  role: string,
+  signed: JsonObject,
+  signatures: readonly TufSignature[],
+): MetadataFile {
+  const entries = signatures.map(
+    ({ keyid, sig }) => `{"keyid":${JSON.stringify(keyid)},"sig":${JSON.stringify(sig)}}`,
+  );
+  return metadataFile(
+    role,
+    utf8(`{"signatures":[${entries.join(',')}],"signed":${sortedJson(signed)}}`),
+    signed,
+    signatures,
+  );
+}
+
+/** The canonical form of `signed`: the message that a signer signs (TUF 1.0.34 §4.1). */
+export function signedMessage(signed: JsonObject): Uint8Array {
+  return canonicalOlpc(signed);
+}
+
+/** A deep copy of JSON whose objects have no prototype, as the parser makes them. */
+export function copyJson<T extends JsonValue>(value: T): T {
+  return copyValue(value) as T;
+}
+
+function copyValue(value: JsonValue): JsonValue {
+  if (Array.isArray(value)) return value.map(copyValue);
+  if (!isJsonObject(value)) return value;
+  const copy: JsonObject = Object.create(null);
+  for (const [key, member] of Object.entries(value)) copy[key] = copyValue(member);
+  return copy;
+}
+
+function parseDocument(bytes: Uint8Array, role: string, maxBytes: number): JsonObject {
+  try {
+    return parseJsonObject(bytes, { what: `metadata of ${JSON.stringify(role)}`, maxBytes });
+  } catch (error) {
+    if (!(error instanceof BullaError)) throw error;
+    throw new BullaError(error.code, error.message, {
+      cause: error,
+      ...(error.hint !== undefined && { hint: error.hint }),
+      details: { role },
+    });
+  }
+}
+
+function metadataFile(
+  role: string,
+  bytes: Uint8Array,
+  signed: JsonObject,
+  signatures: readonly TufSignature[],
+): MetadataFile {
+  let message: Uint8Array | undefined;
+  return {
+    role,
+    bytes,
+    signed,
+    signatures,
+    get message(): Uint8Array {
+      message ??= signedMessage(signed);
+      return message;
+    },
+  };
+}
+
+/** JSON with sorted keys. It differs from the canonical form only where JSON must escape a control character. */
+function sortedJson(value: JsonValue): string {
+  if (Array.isArray(value)) return `[${value.map(sortedJson).join(',')}]`;
+  if (!isJsonObject(value)) return JSON.stringify(value);
+  const members = Object.entries(value).sort(([a], [b]) => compareCodePoints(a, b));
+  return `{${members.map(([key, member]) => `${JSON.stringify(key)}:${sortedJson(member)}`).join(',')}}`;
+}
