@@ -1,0 +1,84 @@
+import { BullaError, throwIfAborted } from '../errors.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import { type ManifestContent, parseManifest } from '../oci/manifest.ts';
+import { isIndexType, isManifestType } from '../oci/media-types.ts';
+import { referrerDescriptor } from '../oci/referrers.ts';
+import type { LayoutIndex } from './index-file.ts';
+
+/** Most manifests that are looked at for referrers before a layout is refused. */
+const MAX_MANIFESTS = 100_000;
+
+/** What one manifest says that matters here; by digest, so it never goes out of date. */
+interface Known {
+  readonly subject: Digest | undefined;
+  /** As it is listed among its subject's referrers. */
+  readonly listed: Descriptor;
+  /** Manifests that it lists, if it is an index. */
+  readonly children: readonly Descriptor[];
+}
+
+/**
+ * Finds referrers in a layout, which has no list of them: all manifests that can be reached from
+ * index.json are looked at, those inside indexes too (regctl keeps referrers in a fallback index).
+ */
+export class ReferrerScan {
+  private readonly read: (entry: Descriptor) => Promise<ManifestContent | undefined>;
+  private readonly known = new Map<Digest, Known>();
+
+  /** @param read gives a manifest, verified; undefined where it is not there */
+  constructor(read: (entry: Descriptor) => Promise<ManifestContent | undefined>) {
+    this.read = read;
+  }
+
+  /** @throws BullaError content-invalid where a manifest is damaged */
+  async referrersOf(
+    subject: Digest,
+    index: LayoutIndex,
+    signal: AbortSignal | undefined,
+  ): Promise<readonly Descriptor[]> {
+    const found = new Map<Digest, Descriptor>();
+    const seen = new Set<Digest>();
+    const waiting = [...index.entries];
+    for (let entry = waiting.pop(); entry !== undefined; entry = waiting.pop()) {
+      if (seen.has(entry.digest) || !isManifestType(entry.mediaType)) continue;
+      seen.add(entry.digest);
+      if (seen.size > MAX_MANIFESTS) throw tooMany();
+      throwIfAborted(signal);
+      const known = await this.look(entry);
+      if (known === undefined) continue;
+      if (known.subject === subject) found.set(entry.digest, known.listed);
+      waiting.push(...known.children);
+    }
+    return [...found.values()];
+  }
+
+  /** Digest of what a manifest refers to; undefined where it refers to nothing, or is not there. */
+  async subjectOf(entry: Descriptor): Promise<Digest | undefined> {
+    return isManifestType(entry.mediaType) ? (await this.look(entry))?.subject : undefined;
+  }
+
+  private async look(entry: Descriptor): Promise<Known | undefined> {
+    const before = this.known.get(entry.digest);
+    if (before !== undefined) return before;
+    const content = await this.read(entry);
+    if (content === undefined) return undefined;
+    const manifest = parseManifest(content);
+    const known: Known = {
+      subject: manifest.subject?.digest,
+      listed: referrerDescriptor(content, manifest),
+      children:
+        manifest.kind === 'index' && isIndexType(entry.mediaType)
+          ? manifest.manifests.filter((child) => isManifestType(child.mediaType))
+          : [],
+    };
+    this.known.set(entry.digest, known);
+    return known;
+  }
+}
+
+function tooMany(): BullaError {
+  return new BullaError('content-invalid', `a layout has more than ${MAX_MANIFESTS} manifests`, {
+    hint: 'no honest layout is that large; nothing was used',
+  });
+}

@@ -1,0 +1,293 @@
+import { BullaError, throwIfAborted } from '../errors.ts';
+import { checkBound, readVerified, streamOf, verifiedStream } from '../oci/content.ts';
+import { bareDescriptor, checkContent, type Descriptor } from '../oci/descriptor.ts';
+import { type Digest, isDigest } from '../oci/digest.ts';
+import {
+  childrenOf,
+  MAX_MANIFEST_BYTES,
+  type Manifest,
+  type ManifestContent,
+  mediaTypeOfManifest,
+  parseManifest,
+} from '../oci/manifest.ts';
+import { isForeignLayerType, isManifestType } from '../oci/media-types.ts';
+import type { Tag } from '../oci/reference.ts';
+import { filterReferrers } from '../oci/referrers.ts';
+import type {
+  BlobOutcome,
+  CallOptions,
+  PushBlobOptions,
+  PushManifestOptions,
+  ReferrersOptions,
+  Target,
+} from '../oci/target.ts';
+import type { IndexChange, LayoutFiles } from './files.ts';
+import {
+  findTag,
+  type LayoutIndex,
+  nameOfEntry,
+  tagsIn,
+  withEntry,
+  withoutDigests,
+  withoutNameless,
+  withoutTag,
+} from './index-file.ts';
+import { ReferrerScan } from './referrer-scan.ts';
+
+/**
+ * An OCI image layout as a {@link Target}, wherever its files lie. Tags are the names of entries of
+ * index.json. What refers to an image is listed in index.json without a name, which is where oras and
+ * notation look for it.
+ */
+export class LayoutStore implements Target {
+  readonly name: string;
+  private readonly files: LayoutFiles;
+  private readonly scan: ReferrerScan;
+
+  constructor(files: LayoutFiles) {
+    this.name = files.name;
+    this.files = files;
+    this.scan = new ReferrerScan((entry) => this.readListed(entry));
+  }
+
+  async resolve(reference: Tag | Digest, options: CallOptions = {}): Promise<Descriptor> {
+    return (await this.fetchManifest(reference, options)).descriptor;
+  }
+
+  async fetchManifest(reference: Tag | Digest, options: CallOptions = {}): Promise<ManifestContent> {
+    throwIfAborted(options.signal);
+    const index = await this.files.index();
+    if (isDigest(reference)) return await this.manifestByDigest(index, reference);
+    const entry = findTag(index, reference, this.name);
+    if (entry === undefined) throw this.missing(reference);
+    const content = await this.readListed(entry);
+    if (content === undefined) throw this.damaged(entry.digest);
+    return content;
+  }
+
+  async fetchManifestUnless(
+    reference: Tag,
+    known: Digest,
+    options: CallOptions = {},
+  ): Promise<ManifestContent | undefined> {
+    throwIfAborted(options.signal);
+    const entry = findTag(await this.files.index(), reference, this.name);
+    if (entry === undefined) throw this.missing(reference);
+    return entry.digest === known ? undefined : await this.fetchManifest(entry.digest, options);
+  }
+
+  private async manifestByDigest(index: LayoutIndex, digest: Digest): Promise<ManifestContent> {
+    const entry = index.entries.find((one) => one.digest === digest);
+    const content = entry === undefined ? await this.readUnlisted(digest) : await this.readListed(entry);
+    if (content === undefined) throw this.missing(digest);
+    return content;
+  }
+
+  /** A manifest that some index names: of the type and size it says there; undefined where it is not. */
+  private async readListed(entry: Descriptor): Promise<ManifestContent | undefined> {
+    if ((await this.files.blobSize(entry.digest)) === undefined) return undefined;
+    const bytes = await this.read(entry, MAX_MANIFEST_BYTES);
+    return { descriptor: bareDescriptor(entry), bytes };
+  }
+
+  /** A blob that is a manifest by what it says itself: a child of an index, which index.json need not list. */
+  private async readUnlisted(digest: Digest): Promise<ManifestContent | undefined> {
+    const size = await this.files.blobSize(digest);
+    if (size === undefined || size > MAX_MANIFEST_BYTES) return undefined;
+    const bytes = await this.read({ digest, size }, MAX_MANIFEST_BYTES);
+    const mediaType = typeOf(bytes);
+    return mediaType === undefined ? undefined : { descriptor: { mediaType, digest, size }, bytes };
+  }
+
+  private async read(expected: Pick<Descriptor, 'digest' | 'size'>, maxBytes: number): Promise<Uint8Array> {
+    checkBound(expected, maxBytes, this.name);
+    return await readVerified(expected, await this.files.openBlob(expected.digest), maxBytes, this.name);
+  }
+
+  async fetchBlob(descriptor: Descriptor, maxBytes: number, options: CallOptions = {}): Promise<Uint8Array> {
+    throwIfAborted(options.signal);
+    checkBound(descriptor, maxBytes, this.name);
+    const stream = await this.files.openBlob(descriptor.digest, options);
+    return await readVerified(descriptor, stream, maxBytes, this.name);
+  }
+
+  async openBlob(descriptor: Descriptor, options: CallOptions = {}): Promise<AsyncIterable<Uint8Array>> {
+    throwIfAborted(options.signal);
+    return verifiedStream(descriptor, await this.files.openBlob(descriptor.digest, options), this.name);
+  }
+
+  async hasBlob(descriptor: Descriptor, options: CallOptions = {}): Promise<boolean> {
+    throwIfAborted(options.signal);
+    return (await this.files.blobSize(descriptor.digest)) === descriptor.size;
+  }
+
+  async pushBlob(
+    descriptor: Descriptor,
+    open: () => Promise<AsyncIterable<Uint8Array>>,
+    options: PushBlobOptions = {},
+  ): Promise<BlobOutcome> {
+    this.checkWritable();
+    if (await this.hasBlob(descriptor, options)) return 'exists';
+    await this.files.putBlob(descriptor, verifiedStream(descriptor, await open(), this.name));
+    return 'pushed';
+  }
+
+  async pushManifest(content: ManifestContent, options: PushManifestOptions = {}): Promise<void> {
+    throwIfAborted(options.signal);
+    this.checkWritable();
+    checkContent(content.descriptor, content.bytes, this.name);
+    const manifest = parseManifest(content);
+    await this.files.change(async (index) => {
+      await this.checkParts(content.descriptor, manifest);
+      if (options.tag !== undefined) this.checkExpected(index, options.tag, options.expected);
+      await this.files.putBlob(content.descriptor, streamOf(content.bytes));
+      // What an index lists is reached through it; listed twice, tools that expect one image find many.
+      const reached =
+        manifest.kind === 'index' ? await this.withoutSubject(manifest.manifests) : new Set<never>();
+      return { index: withEntry(withoutNameless(index, reached), content.descriptor, options.tag) };
+    });
+  }
+
+  private async withoutSubject(children: readonly Descriptor[]): Promise<ReadonlySet<Digest>> {
+    const result = new Set<Digest>();
+    for (const child of children) {
+      if ((await this.scan.subjectOf(child)) === undefined) result.add(child.digest);
+    }
+    return result;
+  }
+
+  private async checkParts(parent: Descriptor, manifest: Manifest): Promise<void> {
+    for (const child of childrenOf(manifest)) {
+      if (isForeignLayerType(child.mediaType)) continue;
+      if ((await this.files.blobSize(child.digest)) !== undefined) continue;
+      throw new BullaError(
+        'content-invalid',
+        `${this.name}: ${parent.digest} names ${child.digest}, which is not there`,
+        { hint: 'what a manifest is made of is pushed before it' },
+      );
+    }
+  }
+
+  private checkExpected(index: LayoutIndex, tag: Tag, expected: Digest | null | undefined): void {
+    const now = findTag(index, tag, this.name)?.digest ?? null;
+    if (expected === undefined || expected === now) return;
+    throw new BullaError(
+      'conflict',
+      `${this.name}: ${tag} should be ${expected ?? 'absent'} and is ${now ?? 'absent'}`,
+      { hint: 'somebody else changed it in the meantime: look at what is there now, and try again' },
+    );
+  }
+
+  async listTags(options: CallOptions & { readonly last?: Tag | undefined } = {}): Promise<readonly Tag[]> {
+    throwIfAborted(options.signal);
+    const { last } = options;
+    return tagsIn(await this.files.index())
+      .filter((tag) => last === undefined || tag > last)
+      .sort();
+  }
+
+  async listReferrers(subject: Digest, options: ReferrersOptions = {}): Promise<readonly Descriptor[]> {
+    throwIfAborted(options.signal);
+    const found = await this.scan.referrersOf(subject, await this.files.index(), options.signal);
+    return filterReferrers(found, options.artifactType);
+  }
+
+  async deleteManifest(digest: Digest, options: CallOptions = {}): Promise<void> {
+    throwIfAborted(options.signal);
+    this.checkWritable();
+    await this.files.change(async (index) => {
+      await this.manifestByDigest(index, digest);
+      return { index: withoutDigests(index, new Set([digest])), remove: [digest] };
+    });
+  }
+
+  async deleteTag(tag: Tag, options: CallOptions = {}): Promise<void> {
+    throwIfAborted(options.signal);
+    this.checkWritable();
+    await this.files.change(async (index): Promise<IndexChange> => {
+      if (findTag(index, tag, this.name) === undefined) throw this.missing(tag);
+      return { index: withoutTag(index, tag) };
+    });
+  }
+
+  /**
+   * What is meant where neither tag nor digest is given: the one image of the layout.
+   * @throws BullaError not-found where there is none, usage where there are several
+   */
+  async onlyImage(options: CallOptions = {}): Promise<Descriptor> {
+    throwIfAborted(options.signal);
+    const { entries } = await this.files.index();
+    const named = entries.filter((entry) => isImageName(nameOfEntry(entry)));
+    const candidates = named.length > 0 ? named : await this.roots(entries);
+    const digests = new Set(candidates.map((entry) => entry.digest));
+    const [first] = candidates;
+    if (first === undefined) {
+      throw new BullaError('not-found', `${this.name} holds no image`, { hint: 'check the path' });
+    }
+    if (digests.size > 1) {
+      throw new BullaError('usage', `${this.name} holds ${digests.size} images`, {
+        hint: `say which one: ${candidates
+          .slice(0, 10)
+          .map((entry) => nameOfEntry(entry) ?? entry.digest)
+          .join(', ')}`,
+      });
+    }
+    return await this.resolve(first.digest, options);
+  }
+
+  private async roots(entries: readonly Descriptor[]): Promise<readonly Descriptor[]> {
+    const roots: Descriptor[] = [];
+    for (const entry of entries) {
+      const isRoot = nameOfEntry(entry) === undefined && isManifestType(entry.mediaType);
+      if (isRoot && (await this.scan.subjectOf(entry)) === undefined) roots.push(entry);
+    }
+    return roots;
+  }
+
+  /** Ends it and keeps what was written; of an archive, the file appears now. */
+  async close(): Promise<void> {
+    await this.files.close();
+  }
+
+  /** Ends it after a failure: an archive stays as it was. */
+  async abandon(): Promise<void> {
+    await this.files.abandon();
+  }
+
+  private checkWritable(): void {
+    if (this.files.writable) return;
+    throw new BullaError('usage', `${this.name} can only be read`, {
+      hint: 'copy it into a layout (oci:DIR) or an uncompressed archive (oci-archive:FILE) first',
+    });
+  }
+
+  private missing(reference: Tag | Digest): BullaError {
+    return new BullaError('not-found', `${this.name} has no ${reference}`, {
+      hint: 'check the name; what is there is listed by "bulla ls"',
+    });
+  }
+
+  private damaged(digest: Digest): BullaError {
+    return new BullaError('content-invalid', `${this.name}: index.json names ${digest}, which is not there`, {
+      hint: 'the layout is incomplete: copy it again from where it came from',
+    });
+  }
+}
+
+/** Names that keep things beside an image and are no image: fallback indexes, cosign's old tags. */
+const BESIDE = /^sha(?:256|512)-[0-9a-f]{64,128}(?:\.(?:sig|att|sbom))?$/;
+
+function isImageName(name: string | undefined): boolean {
+  return name !== undefined && !BESIDE.test(name);
+}
+
+function typeOf(bytes: Uint8Array): string | undefined {
+  try {
+    const type = mediaTypeOfManifest(bytes, 'blob');
+    return isManifestType(type) ? type : undefined;
+  } catch (error) {
+    // Not a manifest, but a config or a layer: whoever asks for it as a manifest is told "not-found".
+    if (error instanceof BullaError && error.code === 'content-invalid') return undefined;
+    throw error;
+  }
+}
