@@ -1,0 +1,75 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Events } from './events.ts';
+import { Fault } from './faults.ts';
+import type { ManifestFiles } from './manifest-files.ts';
+import type { RegistryLimits } from './options.ts';
+import type { Store } from './store/store.ts';
+import type { Uploads } from './store/uploads.ts';
+
+/** What every request is answered with. */
+export interface Services {
+  readonly store: Store;
+  readonly uploads: Uploads;
+  readonly manifests: ManifestFiles;
+  readonly limits: RegistryLimits;
+  readonly events: Events;
+  /** Accept manifests that refer to content that is not there. */
+  readonly sparse: boolean;
+}
+
+/** One request and its answer. */
+export interface Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly query: URLSearchParams;
+  readonly isHead: boolean;
+  /** The client waits for `100 Continue` before it sends the body. */
+  readonly expectsContinue: boolean;
+}
+
+/** Answers without a body. */
+export function answer(
+  exchange: Exchange,
+  status: number,
+  headers: Readonly<Record<string, string | number>> = {},
+): void {
+  exchange.response.writeHead(
+    status,
+    status === 204 || status === 304 ? headers : { 'Content-Length': 0, ...headers },
+  );
+  exchange.response.end();
+}
+
+/** Answers with bytes, or to a HEAD with their headers. */
+export function answerBytes(
+  exchange: Exchange,
+  status: number,
+  type: string,
+  bytes: Uint8Array | string,
+  headers: Readonly<Record<string, string | number>> = {},
+): void {
+  const { response, isHead } = exchange;
+  const length = typeof bytes === 'string' ? Buffer.byteLength(bytes) : bytes.byteLength;
+  response.writeHead(status, { 'Content-Type': type, 'Content-Length': length, ...headers });
+  response.end(isHead ? undefined : bytes);
+}
+
+/** Answers with JSON. */
+export function answerJson(
+  exchange: Exchange,
+  value: unknown,
+  headers: Readonly<Record<string, string | number>> = {},
+): void {
+  answerBytes(exchange, 200, 'application/json', JSON.stringify(value), headers);
+}
+
+/** Answers with an error body of distribution-spec ("Error Codes"). */
+export function answerFault(exchange: Exchange, fault: Fault): void {
+  const body = JSON.stringify({ errors: [{ code: fault.code, message: fault.message }] });
+  answerBytes(exchange, fault.status, 'application/json', body, fault.headers);
+}
+
+/** @throws Fault 405 */
+export function refuseMethod(allowed: string): never {
+  throw new Fault(405, 'UNSUPPORTED', `this address takes ${allowed} only`, { Allow: allowed });
+}

@@ -1,0 +1,93 @@
+import { isBullaError } from '../../errors.ts';
+import type { Descriptor } from '../../oci/descriptor.ts';
+import type { Digest } from '../../oci/digest.ts';
+import { type Manifest, parseManifest } from '../../oci/manifest.ts';
+import { isManifestType } from '../../oci/media-types.ts';
+import { Fault } from './faults.ts';
+import type { Repository, Store } from './store/store.ts';
+
+/** Layers that registries are not meant to have (image-spec, "Non-Distributable Layers"). */
+const ELSEWHERE =
+  /^application\/vnd\.(?:oci\.image\.layer\.nondistributable\.v1\.tar|docker\.image\.rootfs\.foreign\.diff\.tar)/;
+/** The tag of referrers for registries without their API (distribution-spec, "Referrers Tag Schema"). */
+const FALLBACK_TAG = /^sha(?:256|512)-[0-9a-f]{64}$/;
+const MAX_CHILDREN = 10_000;
+
+/** Type of a pushed manifest, from its Content-Type. @throws Fault 400 */
+export function manifestTypeOf(header: string | undefined): string {
+  const type = header?.split(';', 1)[0]?.trim() ?? '';
+  if (isManifestType(type)) return type;
+  throw new Fault(
+    400,
+    'MANIFEST_INVALID',
+    `Content-Type must be the type of an OCI image manifest or index, or of docker's schema 2`,
+  );
+}
+
+/** Parses what was pushed. @throws Fault 400 */
+export function parsePushed(bytes: Uint8Array, mediaType: string, digest: Digest): Manifest {
+  try {
+    const manifest = parseManifest({ descriptor: { mediaType, digest, size: bytes.byteLength }, bytes });
+    const children = manifest.kind === 'index' ? manifest.manifests.length : manifest.layers.length;
+    if (children > MAX_CHILDREN)
+      throw new Fault(400, 'MANIFEST_INVALID', `the manifest lists more than ${MAX_CHILDREN} things`);
+    return manifest;
+  } catch (error) {
+    if (isBullaError(error, 'content-invalid')) throw new Fault(400, 'MANIFEST_INVALID', error.message);
+    throw error;
+  }
+}
+
+/**
+ * Whether everything that a manifest refers to is in the repository. Its subject need not be, nor
+ * layers that are fetched from elsewhere, nor entries of a fallback index: clients add to that list
+ * without looking, and one deleted entry must not stop them.
+ * @returns the fault to answer with, or undefined where nothing is missing
+ */
+export async function missingContent(
+  store: Store,
+  repository: Repository,
+  manifest: Manifest,
+  tags: readonly string[],
+): Promise<Fault | undefined> {
+  if (manifest.kind === 'manifest')
+    return missingBlob(store, repository, [manifest.config, ...manifest.layers]);
+  if (tags.some((tag) => FALLBACK_TAG.test(tag))) return undefined;
+  const blobs: Descriptor[] = [];
+  for (const child of manifest.manifests) {
+    if (repository.index.manifests.has(child.digest)) continue;
+    if (isManifestType(child.mediaType)) return missing(`manifest ${child.digest}`);
+    blobs.push(child);
+  }
+  return missingBlob(store, repository, blobs);
+}
+
+async function missingBlob(
+  store: Store,
+  repository: Repository,
+  blobs: readonly Descriptor[],
+): Promise<Fault | undefined> {
+  const looked = new Set<Digest>();
+  for (const blob of blobs) {
+    if (looked.has(blob.digest) || ELSEWHERE.test(blob.mediaType)) continue;
+    looked.add(blob.digest);
+    const size = await store.blobs.size(repository.layout, blob.digest);
+    if (size === undefined) return missing(`blob ${blob.digest}`);
+    if (size !== blob.size) {
+      return new Fault(
+        400,
+        'SIZE_INVALID',
+        `blob ${blob.digest} has ${size} bytes, and the manifest says ${blob.size}`,
+      );
+    }
+  }
+  return undefined;
+}
+
+function missing(what: string): Fault {
+  return new Fault(
+    400,
+    'MANIFEST_BLOB_UNKNOWN',
+    `the manifest refers to ${what}, which is not in this repository`,
+  );
+}

@@ -1,0 +1,207 @@
+import { type Digest, digestOf, isDigest } from '../../oci/digest.ts';
+import type { Manifest } from '../../oci/manifest.ts';
+import { isTag } from '../../oci/reference.ts';
+import { digestIn } from './blobs.ts';
+import { readBody } from './bodies.ts';
+import { answer, answerBytes, type Exchange, refuseMethod, type Services } from './exchange.ts';
+import { Fault } from './faults.ts';
+import { manifestTypeOf, missingContent, parsePushed } from './manifest-checks.ts';
+import { type Condition, conditionOf, etagOf, isKnown } from './preconditions.ts';
+import { isReference } from './routes.ts';
+import { entryOf } from './store/index-file.ts';
+import type { ManifestEntry } from './store/repository.ts';
+import type { Repository } from './store/store.ts';
+
+/** Tags that one request may set. */
+const MAX_TAGS = 100;
+
+/** `/v2/<name>/manifests/<reference>` */
+export async function handleManifest(
+  services: Services,
+  exchange: Exchange,
+  name: string,
+  reference: string,
+): Promise<void> {
+  switch (exchange.request.method) {
+    case 'GET':
+    case 'HEAD':
+      return await getManifest(services, exchange, name, reference);
+    case 'PUT':
+      return await putManifest(services, exchange, name, reference);
+    case 'DELETE':
+      return await deleteManifest(services, exchange, name, reference);
+    default:
+      return refuseMethod('GET, HEAD, PUT, DELETE');
+  }
+}
+
+async function getManifest(
+  services: Services,
+  exchange: Exchange,
+  name: string,
+  reference: string,
+): Promise<void> {
+  if (!isReference(reference)) throw badReference(reference, 404);
+  await services.store.use(name, async (repository) => {
+    const entry = repository === undefined ? undefined : resolve(repository, reference);
+    if (repository === undefined || entry === undefined) throw unknownManifest(name, reference);
+    const headers = { 'Docker-Content-Digest': entry.digest, ETag: etagOf(entry.digest) };
+    if (isKnown(exchange.request.headers, entry.digest)) {
+      answer(exchange, 304, headers);
+      return;
+    }
+    if (exchange.isHead) {
+      answer(exchange, 200, { ...headers, 'Content-Type': entry.mediaType, 'Content-Length': entry.size });
+      return;
+    }
+    const bytes = await services.manifests.read(repository, entry);
+    if (bytes === undefined) throw unknownManifest(name, reference);
+    answerBytes(exchange, 200, entry.mediaType, bytes, headers);
+    const tag = isDigest(reference) ? undefined : reference;
+    services.events.emit({ ...entry, action: 'pull', repository: name, tag }, exchange);
+  });
+}
+
+function resolve(repository: Repository, reference: string): ManifestEntry | undefined {
+  const digest = isDigest(reference) ? reference : repository.index.tag(reference);
+  return digest === undefined ? undefined : repository.index.manifests.get(digest);
+}
+
+function unknownManifest(name: string, reference: string): Fault {
+  return new Fault(404, 'MANIFEST_UNKNOWN', `${name} has no manifest ${reference}`);
+}
+
+/** What a push names the manifest. */
+interface Target {
+  readonly digest: Digest;
+  readonly tags: readonly string[];
+  readonly condition: Condition | undefined;
+}
+
+async function putManifest(
+  services: Services,
+  exchange: Exchange,
+  name: string,
+  reference: string,
+): Promise<void> {
+  if (!isReference(reference)) throw badReference(reference, 400);
+  const condition = conditionOf(exchange.request.headers);
+  const mediaType = manifestTypeOf(exchange.request.headers['content-type']);
+  const bytes = await readBody(exchange, services.limits.manifestBytes, services.limits);
+  const target: Target = { ...namesOf(exchange, reference, bytes), condition };
+  const manifest = parsePushed(bytes, mediaType, target.digest);
+  const entry = entryOf(manifest, bytes, target.digest);
+  await services.store.useOrCreate(name, async (repository) => {
+    // Told early where it can be; what counts is the same check in its place in the order of changes.
+    checkTarget(repository, target, (tag) => repository.index.tag(tag));
+    await storeManifest(services, repository, manifest, entry, bytes, target);
+  });
+  answer(exchange, 201, {
+    Location: `/v2/${name}/manifests/${reference}`,
+    'Docker-Content-Digest': entry.digest,
+    ETag: etagOf(entry.digest),
+    ...(entry.subject !== undefined && { 'OCI-Subject': entry.subject }),
+    ...(isDigest(reference) && target.tags.length > 0 && { 'OCI-Tag': target.tags.join(', ') }),
+  });
+  for (const tag of target.tags.length === 0 ? [undefined] : target.tags) {
+    services.events.emit({ ...entry, action: 'push', repository: name, tag }, exchange);
+  }
+}
+
+async function storeManifest(
+  services: Services,
+  repository: Repository,
+  manifest: Manifest,
+  entry: ManifestEntry,
+  bytes: Uint8Array,
+  target: Target,
+): Promise<void> {
+  const { store } = services;
+  const children = manifest.kind === 'index' ? manifest.manifests : [manifest.config, ...manifest.layers];
+  const held = [entry.digest, ...children.map((child) => child.digest)];
+  await repository.pins.hold(held, async () => {
+    if (!services.sparse) {
+      const missing = await missingContent(store, repository, manifest, target.tags);
+      if (missing !== undefined) throw missing;
+    }
+    const stored = await store.blobs.size(repository.layout, entry.digest);
+    if (stored !== entry.size) await store.blobs.write(repository.layout, entry.digest, bytes);
+    services.manifests.remember(entry, bytes);
+    await store.commit(repository, { op: 'put', manifest: entry, tags: target.tags }, (tag) =>
+      checkTarget(repository, target, tag),
+    );
+  });
+}
+
+/** @throws Fault 412 where the condition does not hold for one of the names */
+function checkTarget(
+  repository: Repository,
+  target: Target,
+  tagNow: (tag: string) => Digest | undefined,
+): void {
+  if (target.condition === undefined) return;
+  for (const tag of target.tags) target.condition(tagNow(tag));
+  if (target.tags.length === 0)
+    target.condition(repository.index.manifests.has(target.digest) ? target.digest : undefined);
+}
+
+function namesOf(
+  exchange: Exchange,
+  reference: string,
+  bytes: Uint8Array,
+): { digest: Digest; tags: readonly string[] } {
+  const extra = exchange.query.getAll('tag');
+  if (extra.length > MAX_TAGS)
+    throw new Fault(400, 'TAG_INVALID', `one request may set ${MAX_TAGS} tags, not ${extra.length}`);
+  for (const tag of extra) if (!isTag(tag)) throw badReference(tag, 400);
+  if (!isDigest(reference)) return { digest: digestOf(bytes), tags: [...new Set([reference, ...extra])] };
+  const algorithm = reference.startsWith('sha512:') ? 'sha512' : 'sha256';
+  if (digestOf(bytes, algorithm) !== reference)
+    throw new Fault(400, 'DIGEST_INVALID', `the manifest is not ${reference}; nothing was stored`);
+  return { digest: reference, tags: [...new Set(extra)] };
+}
+
+function badReference(reference: string, status: 400 | 404): Fault {
+  if (reference.includes(':'))
+    return new Fault(
+      400,
+      'DIGEST_INVALID',
+      'not a digest: sha256: and 64, or sha512: and 128, lower-case hex digits',
+    );
+  const code = status === 404 ? 'MANIFEST_UNKNOWN' : 'TAG_INVALID';
+  return new Fault(
+    status,
+    code,
+    'not a tag: up to 128 letters, digits, "_", "." and "-", not starting with the last two',
+  );
+}
+
+async function deleteManifest(
+  services: Services,
+  exchange: Exchange,
+  name: string,
+  reference: string,
+): Promise<void> {
+  if (!isReference(reference)) throw badReference(reference, 404);
+  const condition = conditionOf(exchange.request.headers);
+  await services.store.use(name, async (repository) => {
+    if (repository === undefined) throw unknownManifest(name, reference);
+    const entry = resolve(repository, reference);
+    if (entry === undefined) throw unknownManifest(name, reference);
+    if (isDigest(reference)) {
+      await services.store.commit(repository, { op: 'remove', digest: digestIn(reference) }, () => {
+        if (!repository.index.manifests.has(reference)) throw unknownManifest(name, reference);
+        condition?.(reference);
+      });
+    } else {
+      await services.store.commit(repository, { op: 'untag', tag: reference }, (tagNow) => {
+        const current = tagNow(reference);
+        if (current === undefined) throw unknownManifest(name, reference);
+        condition?.(current);
+      });
+    }
+    answer(exchange, 202, { 'Docker-Content-Digest': entry.digest });
+    const tag = isDigest(reference) ? undefined : reference;
+    services.events.emit({ action: 'delete', repository: name, digest: entry.digest, tag }, exchange);
+  });
+}

@@ -1,0 +1,36 @@
+/** Bounds on what clients can ask for. */
+export interface RegistryLimits {
+  /** Largest manifest in bytes; a larger one is answered with 413. */
+  readonly manifestBytes: number;
+  /** Largest blob in bytes. */
+  readonly blobBytes: number;
+  /** Uploads in progress at a time. */
+  readonly uploads: number;
+  /** Uploads that nobody works on are dropped after so long, in milliseconds. */
+  readonly uploadExpiryMs: number;
+  /** Connections at a time. */
+  readonly connections: number;
+  /** Largest headers of a request in bytes. */
+  readonly headerBytes: number;
+  /** Headers must be complete after so long, in milliseconds. */
+  readonly headersMs: number;
+  /** A connection on which nothing moves is closed after so long, in milliseconds. */
+  readonly idleMs: number;
+  /** A body must come faster than this, in bytes per second, once it took longer than `idleMs`. */
+  readonly minBytesPerSecond: number;
+  /** Requests still running when the server is to stop have so long to end, in milliseconds. */
+  readonly graceMs: number;
+}
+
+export const DEFAULT_LIMITS: RegistryLimits = {
+  manifestBytes: 4 * 1024 * 1024,
+  blobBytes: 1024 ** 4,
+  uploads: 10_000,
+  uploadExpiryMs: 60 * 60_000,
+  connections: 4_096,
+  headerBytes: 32 * 1024,
+  headersMs: 20_000,
+  idleMs: 60_000,
+  minBytesPerSecond: 1024,
+  graceMs: 10_000,
+};

@@ -1,0 +1,148 @@
+import { join } from 'node:path';
+import { isErrno, readFileBounded, writeFileAtomic } from '../../../disk/atomic.ts';
+import { utf8 } from '../../../encoding/bytes.ts';
+import { isJsonObject, type JsonObject, type JsonValue, parseJsonObject } from '../../../encoding/json.ts';
+import { BullaError, isBullaError, messageOf } from '../../../errors.ts';
+import { algorithmOf, type Digest, digestOf, isDigest } from '../../../oci/digest.ts';
+import { MAX_MANIFEST_BYTES, type Manifest, parseManifest } from '../../../oci/manifest.ts';
+import { isManifestType, MEDIA_TYPES } from '../../../oci/media-types.ts';
+import { isTag } from '../../../oci/reference.ts';
+import { referrerDescriptor } from '../../../oci/referrers.ts';
+import { blobPath } from './paths.ts';
+import { type ManifestEntry, RepositoryIndex } from './repository.ts';
+
+const REF_NAME = 'org.opencontainers.image.ref.name';
+/**
+ * Subject of a manifest, or `none`, on its descriptor in index.json: with it a start need not read
+ * every manifest. Entries that others wrote have none, and are read.
+ */
+export const SUBJECT_ANNOTATION = 'vnd.bulla.registry.subject';
+const NO_SUBJECT = 'none';
+/** 20,000 manifests take about 8 MB. */
+const MAX_INDEX_BYTES = 1024 * 1024 * 1024;
+const MAX_NESTING = 8;
+
+/** The entry to remember of a manifest that was checked. */
+export function entryOf(manifest: Manifest, bytes: Uint8Array, digest: Digest): ManifestEntry {
+  const descriptor = { mediaType: manifest.mediaType, digest, size: bytes.byteLength };
+  const { artifactType } = referrerDescriptor({ descriptor, bytes }, manifest);
+  return {
+    ...descriptor,
+    ...(artifactType !== undefined && { artifactType }),
+    ...(manifest.subject !== undefined && { subject: manifest.subject.digest }),
+  };
+}
+
+/**
+ * Writes a repository's index.json: an entry for each tag, and one for each manifest without a tag.
+ * @throws BullaError storage-error
+ */
+export async function writeIndexFile(directory: string, index: RepositoryIndex): Promise<void> {
+  const entries: string[] = [];
+  for (const manifest of index.manifests.values()) {
+    const tags = index.tagsOf(manifest.digest);
+    if (tags.size === 0) entries.push(descriptorText(manifest, undefined));
+    for (const tag of tags) entries.push(descriptorText(manifest, tag));
+  }
+  const text = `{"schemaVersion":2,"mediaType":"${MEDIA_TYPES.ociIndex}","manifests":[${entries.join(',')}]}`;
+  await writeFileAtomic(join(directory, 'index.json'), utf8(text));
+}
+
+function descriptorText(manifest: ManifestEntry, tag: string | undefined): string {
+  return JSON.stringify({
+    mediaType: manifest.mediaType,
+    digest: manifest.digest,
+    size: manifest.size,
+    artifactType: manifest.artifactType,
+    annotations: { [REF_NAME]: tag, [SUBJECT_ANNOTATION]: manifest.subject ?? NO_SUBJECT },
+  });
+}
+
+/**
+ * Reads a repository's index.json, as this server or another tool wrote it. Entries whose manifest is
+ * missing or damaged are left out and reported.
+ * @throws BullaError storage-error; content-invalid where index.json is no index
+ */
+export async function readIndexFile(
+  directory: string,
+  report: (problem: string) => void,
+): Promise<RepositoryIndex> {
+  const index = new RepositoryIndex();
+  for (const item of await readEntries(directory)) {
+    const { digest, mediaType, size, artifactType, annotations } = item;
+    if (typeof digest !== 'string' || !isDigest(digest)) continue;
+    const name = isJsonObject(annotations) ? annotations[REF_NAME] : undefined;
+    const tags = typeof name === 'string' && isTag(name) ? [name] : [];
+    const known = index.manifests.get(digest);
+    const subject = isJsonObject(annotations) ? annotations[SUBJECT_ANNOTATION] : undefined;
+    if (known !== undefined) {
+      index.apply({ op: 'put', manifest: known, tags });
+    } else if (typeof mediaType === 'string' && typeof size === 'number' && isSubject(subject)) {
+      const manifest: ManifestEntry = {
+        digest,
+        mediaType,
+        size,
+        ...(typeof artifactType === 'string' && { artifactType }),
+        ...(isDigest(subject) && { subject }),
+      };
+      index.apply({ op: 'put', manifest, tags });
+    } else {
+      await adopt(directory, index, digest, mediaType, tags, report, 0);
+    }
+  }
+  return index;
+}
+
+function isSubject(value: JsonValue | undefined): value is string {
+  return typeof value === 'string' && (value === NO_SUBJECT || isDigest(value));
+}
+
+async function readEntries(directory: string): Promise<readonly JsonObject[]> {
+  let bytes: Uint8Array;
+  try {
+    bytes = await readFileBounded(join(directory, 'index.json'), MAX_INDEX_BYTES);
+  } catch (error) {
+    if (isBullaError(error, 'not-found')) return [];
+    throw error;
+  }
+  const what = `index.json of ${directory}`;
+  const json = parseJsonObject(bytes, { what, maxBytes: MAX_INDEX_BYTES, floats: true });
+  if (!Array.isArray(json['manifests'])) {
+    throw new BullaError('content-invalid', `${what} has no list of manifests`, {
+      hint: 'it is no OCI image layout; move it out of the registry directory',
+    });
+  }
+  return json['manifests'].filter(isJsonObject);
+}
+
+/** Takes in a manifest that another tool put here, with the manifests that it lists. */
+async function adopt(
+  directory: string,
+  index: RepositoryIndex,
+  digest: Digest,
+  claimed: JsonValue | undefined,
+  tags: readonly string[],
+  report: (problem: string) => void,
+  depth: number,
+): Promise<void> {
+  if (typeof claimed !== 'string' || !isManifestType(claimed) || depth > MAX_NESTING) return;
+  try {
+    const bytes = await readFileBounded(blobPath(directory, digest), MAX_MANIFEST_BYTES);
+    if (digestOf(bytes, algorithmOf(digest)) !== digest) {
+      report(`the file of manifest ${digest} in ${directory} is damaged; it is not served`);
+      return;
+    }
+    const descriptor = { mediaType: claimed, digest, size: bytes.byteLength };
+    const manifest = parseManifest({ descriptor, bytes });
+    index.apply({ op: 'put', manifest: entryOf(manifest, bytes, digest), tags });
+    if (manifest.kind !== 'index') return;
+    for (const child of manifest.manifests) {
+      if (!index.manifests.has(child.digest))
+        await adopt(directory, index, child.digest, child.mediaType, [], report, depth + 1);
+    }
+  } catch (error) {
+    if (!isBullaError(error, 'not-found', 'content-invalid') && !isErrno(error, 'ENOENT')) throw error;
+    // A platform that was not copied is common in layouts made by others; a tagged manifest is not.
+    if (depth === 0) report(`manifest ${digest} in ${directory} cannot be served: ${messageOf(error)}`);
+  }
+}

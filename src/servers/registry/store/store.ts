@@ -1,0 +1,346 @@
+import { existsSync } from 'node:fs';
+import { readdir, rm } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import {
+  isErrno,
+  makeDirectory,
+  storageError,
+  TEMPORARY_PREFIX,
+  writeFileAtomic,
+} from '../../../disk/atomic.ts';
+import { acquireLock, type Lock } from '../../../disk/lock.ts';
+import { utf8 } from '../../../encoding/bytes.ts';
+import type { JsonObject } from '../../../encoding/json.ts';
+import { BullaError, isBullaError } from '../../../errors.ts';
+import { isDigest } from '../../../oci/digest.ts';
+import { BlobFiles, poolDirectory } from './blob-files.ts';
+import { CommitQueue, type TagView } from './commit-queue.ts';
+import { readIndexFile, writeIndexFile } from './index-file.ts';
+import { Journal } from './journal.ts';
+import { directoryOf, mayHoldRepositories, PRIVATE_DIRECTORY, repositoryAt } from './names.ts';
+import { Pins } from './pins.ts';
+import type { RepositoryChange, RepositoryIndex } from './repository.ts';
+import { SortedSet } from './sorted-set.ts';
+
+/** A repository that is in memory. */
+export interface Repository {
+  readonly name: string;
+  /** Its OCI image layout. */
+  readonly layout: string;
+  readonly index: RepositoryIndex;
+  /** What is being referred to or removed right now. */
+  readonly pins: Pins;
+}
+
+interface Loaded extends Repository {
+  users: number;
+  dirty: boolean;
+  flushing: Promise<void> | undefined;
+  timer: NodeJS.Timeout | undefined;
+  /** How long the last writing of index.json took, in milliseconds. */
+  flushMs: number;
+}
+
+export interface StoreOptions {
+  /** Told about what is wrong on the disk but does not stop the server. */
+  readonly report?: (problem: string) => void;
+  /** Repositories kept in memory while nobody uses them. */
+  readonly maxLoaded?: number;
+}
+
+const FLUSH_AFTER_MS = 300;
+/** Writing index.json takes at most one part in so many of the time, however large it is. */
+const FLUSH_SHARE = 30;
+const RETRY_FLUSH_MS = 5_000;
+const JOURNAL_BYTES = 64 * 1024 * 1024;
+const MAX_LOADED = 256;
+
+/**
+ * The registry's directory: repositories as OCI layouts, a journal, and a lock that keeps a second
+ * server out. See spec/registry-directory.md.
+ */
+export class Store {
+  readonly root: string;
+  readonly privateDirectory: string;
+  readonly blobs: BlobFiles;
+  readonly catalog: SortedSet = new SortedSet();
+  private readonly loaded = new Map<string, Promise<Loaded>>();
+  private readonly lock: Lock;
+  private readonly report: (problem: string) => void;
+  private readonly maxLoaded: number;
+  private journal!: Journal;
+  private queue!: CommitQueue;
+  private checkpointing: Promise<void> | undefined;
+  private closed = false;
+
+  private constructor(root: string, lock: Lock, options: StoreOptions) {
+    this.root = root;
+    this.privateDirectory = join(root, PRIVATE_DIRECTORY);
+    this.blobs = new BlobFiles(poolDirectory(this.privateDirectory));
+    this.lock = lock;
+    this.report = options.report ?? (() => undefined);
+    this.maxLoaded = options.maxLoaded ?? MAX_LOADED;
+  }
+
+  /**
+   * Opens a registry directory, creating it where it is missing, and redoes what the journal has and
+   * index.json files don't.
+   * @throws BullaError storage-error, also where another process has it open
+   */
+  static async open(root: string, options: StoreOptions = {}): Promise<Store> {
+    const privateDirectory = join(root, PRIVATE_DIRECTORY);
+    await makeDirectory(privateDirectory);
+    const lock = await lockDirectory(root, join(privateDirectory, 'lock'));
+    const store = new Store(root, lock, options);
+    try {
+      await store.recover();
+      return store;
+    } catch (error) {
+      await lock.release();
+      throw error;
+    }
+  }
+
+  /** Runs `work` on a repository; undefined is handed over where there is none of that name. */
+  async use<T>(name: string, work: (repository: Repository | undefined) => Promise<T>): Promise<T> {
+    if (!this.catalog.has(name)) return work(undefined);
+    return this.hold(name, work);
+  }
+
+  /** Runs `work` on a repository, which is created where there is none of that name. */
+  async useOrCreate<T>(name: string, work: (repository: Repository) => Promise<T>): Promise<T> {
+    return this.hold(name, work);
+  }
+
+  /**
+   * Makes a change durable, then visible.
+   * @param check sees the tags as they will be at this change's place in the order, and throws to refuse
+   * @throws BullaError storage-error; whatever `check` throws
+   */
+  async commit(
+    repository: Repository,
+    change: RepositoryChange,
+    check?: (tag: TagView) => void,
+  ): Promise<void> {
+    const loaded = repository as Loaded;
+    await this.queue.commit({
+      repository: repository.name,
+      index: repository.index,
+      change,
+      check,
+      applied: () => this.markDirty(loaded),
+    });
+    if (this.journal.size > JOURNAL_BYTES) this.checkpointSoon();
+  }
+
+  /** Path of a new file among the uploads. */
+  uploadPath(id: string): string {
+    return join(this.privateDirectory, 'uploads', id);
+  }
+
+  /** Writes every index.json that is behind, and starts the journal anew. */
+  async checkpoint(): Promise<void> {
+    this.checkpointing ??= this.doCheckpoint().finally(() => {
+      this.checkpointing = undefined;
+    });
+    await this.checkpointing;
+  }
+
+  /** Writes what is behind and lets another process in. Nothing works afterwards. */
+  async close(): Promise<void> {
+    if (this.closed) return;
+    this.closed = true;
+    await this.queue.drain();
+    try {
+      await this.checkpoint();
+    } finally {
+      for (const loading of this.loaded.values()) clearTimeout((await loading).timer);
+      await this.journal.close();
+      await this.lock.release();
+    }
+  }
+
+  private async recover(): Promise<void> {
+    await rm(join(this.privateDirectory, 'uploads'), { recursive: true, force: true });
+    await makeDirectory(join(this.privateDirectory, 'uploads'), 0o700);
+    await this.findRepositories(this.root);
+    const touched = new Set<Loaded>();
+    this.journal = await Journal.open(this.privateDirectory, async (record) => {
+      const { repository, change } = readRecord(record);
+      await this.hold(repository, async (found) => {
+        found.index.apply(change);
+        touched.add(found);
+        found.dirty = true;
+      });
+    });
+    this.queue = new CommitQueue(this.journal);
+    await this.checkpoint();
+  }
+
+  private async findRepositories(directory: string): Promise<void> {
+    for (const item of await readdir(directory, { withFileTypes: true })) {
+      if (!item.isDirectory() || !mayHoldRepositories(item.name)) continue;
+      const path = join(directory, item.name);
+      const name = repositoryAt(relative(this.root, path));
+      if (name === undefined) continue;
+      if (existsSync(join(path, 'oci-layout'))) this.catalog.add(name);
+      await this.findRepositories(path);
+    }
+  }
+
+  private async hold<T>(name: string, work: (repository: Loaded) => Promise<T>): Promise<T> {
+    const repository = await this.acquire(name);
+    try {
+      return await work(repository);
+    } finally {
+      repository.users--;
+      if (this.loaded.size > this.maxLoaded) await this.evict();
+    }
+  }
+
+  /** The repository, counted as in use in the same step in which it was found to be the one in memory. */
+  private async acquire(name: string): Promise<Loaded> {
+    for (;;) {
+      let loading = this.loaded.get(name);
+      if (loading === undefined) {
+        loading = this.read(name);
+        this.loaded.set(name, loading);
+        loading.catch(() => this.loaded.delete(name));
+      } else {
+        // Last used comes last, so that the first are evicted first.
+        this.loaded.delete(name);
+        this.loaded.set(name, loading);
+      }
+      const repository = await loading;
+      if (this.loaded.get(name) !== loading) continue;
+      repository.users++;
+      return repository;
+    }
+  }
+
+  private async read(name: string): Promise<Loaded> {
+    const layout = join(this.root, directoryOf(name));
+    if (!this.catalog.has(name)) await this.create(name, layout);
+    const index = await readIndexFile(layout, this.report);
+    return {
+      name,
+      layout,
+      index,
+      pins: new Pins(),
+      users: 0,
+      dirty: false,
+      flushing: undefined,
+      timer: undefined,
+      flushMs: 0,
+    };
+  }
+
+  private async create(name: string, layout: string): Promise<void> {
+    await this.blobs.prepare(join(layout, 'blobs', 'sha256'));
+    if (!existsSync(join(layout, 'index.json')))
+      await writeFileAtomic(join(layout, 'index.json'), utf8('{"schemaVersion":2,"manifests":[]}'));
+    await writeFileAtomic(join(layout, 'oci-layout'), utf8('{"imageLayoutVersion":"1.0.0"}'));
+    this.catalog.add(name);
+  }
+
+  private async evict(): Promise<void> {
+    for (const [name, loading] of this.loaded) {
+      if (this.loaded.size <= this.maxLoaded) return;
+      const repository = await loading;
+      if (repository.users > 0 || repository.dirty || repository.flushing !== undefined) continue;
+      if (this.loaded.get(name) === loading) this.loaded.delete(name);
+    }
+  }
+
+  private markDirty(repository: Loaded): void {
+    repository.dirty = true;
+    this.scheduleFlush(repository, Math.max(FLUSH_AFTER_MS, repository.flushMs * FLUSH_SHARE));
+  }
+
+  private scheduleFlush(repository: Loaded, afterMs: number): void {
+    if (repository.timer !== undefined || this.closed) return;
+    repository.timer = setTimeout(() => {
+      repository.timer = undefined;
+      this.flush(repository).then(
+        () => this.checkpointWhenIdle(),
+        (error) => {
+          this.report(`cannot write index.json of ${repository.name}: ${String(error)}`);
+          this.scheduleFlush(repository, RETRY_FLUSH_MS);
+        },
+      );
+    }, afterMs);
+  }
+
+  /** Writes index.json where it is behind. Resolves when what was visible before this call is in it. */
+  private async flush(repository: Loaded): Promise<void> {
+    while (repository.flushing !== undefined) await repository.flushing;
+    if (!repository.dirty) return;
+    repository.dirty = false;
+    const started = performance.now();
+    repository.flushing = writeIndexFile(repository.layout, repository.index).finally(() => {
+      repository.flushing = undefined;
+      repository.flushMs = performance.now() - started;
+    });
+    try {
+      await repository.flushing;
+    } catch (error) {
+      repository.dirty = true;
+      throw error;
+    }
+  }
+
+  private async checkpointWhenIdle(): Promise<void> {
+    if (this.closed || this.journal.size === 0) return;
+    for (const loading of this.loaded.values()) {
+      const repository = await loading;
+      if (repository.dirty || repository.flushing !== undefined) return;
+    }
+    this.checkpointSoon();
+  }
+
+  private checkpointSoon(): void {
+    if (this.closed) return;
+    this.checkpoint().catch((error) => this.report(`cannot start the journal anew: ${String(error)}`));
+  }
+
+  private async doCheckpoint(): Promise<void> {
+    const current = await this.queue.pause(() => this.journal.rotate());
+    // Everything in the older files is visible by now, so whatever is dirty covers it.
+    for (const loading of [...this.loaded.values()]) await this.flush(await loading);
+    await this.journal.dropBefore(current);
+  }
+}
+
+async function lockDirectory(root: string, path: string): Promise<Lock> {
+  try {
+    return await acquireLock(path, { waitMs: 0 });
+  } catch (error) {
+    if (!isBullaError(error, 'storage-error')) throw error;
+    throw new BullaError('storage-error', `the registry directory ${root} is in use: ${error.message}`, {
+      cause: error,
+      hint: 'one server at a time: end the other one, or give this one a directory of its own',
+    });
+  }
+}
+
+function readRecord(record: JsonObject): { repository: string; change: RepositoryChange } {
+  const { repository, ...change } = record;
+  const digest = change['op'] === 'put' ? (change['manifest'] as JsonObject)['digest'] : change['digest'];
+  if (typeof repository !== 'string' || (digest !== undefined && !isDigest(digest as string))) {
+    throw new BullaError('storage-error', 'the journal has a record that this version does not understand', {
+      hint: 'start the version of bulla that wrote it, and stop it cleanly',
+    });
+  }
+  return { repository, change: change as unknown as RepositoryChange };
+}
+
+/** Removes temporary files that a kill left in a directory. @throws BullaError storage-error */
+export async function removeLeftovers(directory: string): Promise<void> {
+  try {
+    for (const name of await readdir(directory)) {
+      if (name.startsWith(TEMPORARY_PREFIX)) await rm(join(directory, name), { force: true });
+    }
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT')) throw storageError(`cannot tidy ${directory}`, error);
+  }
+}
