@@ -1,0 +1,50 @@
+import type { Algorithm, AlgorithmId } from '../crypto/algorithm.ts';
+import type { Certificate } from '../crypto/certificate.ts';
+import type { PublicKey } from '../crypto/public-key.ts';
+import type { SignatureEncoding } from '../crypto/signature.ts';
+import type { Digest } from '../oci/digest.ts';
+
+/** The formats that are read. */
+export type SignatureKind = 'notation-jws' | 'notation-cose' | 'sigstore-bundle' | 'cosign-legacy';
+
+/** An artifact that a signature names: Notation says type and size too. */
+export interface SignedTarget {
+  readonly digest: Digest;
+  readonly mediaType?: string;
+  /** In bytes. */
+  readonly size?: number;
+  /** What was signed along with this artifact. */
+  readonly annotations: ReadonlyMap<string, string>;
+}
+
+/** What a signature says. Believe it only after its bytes were verified. */
+export interface Claims {
+  /** One in Notation and cosign's older format; a statement may name several. */
+  readonly targets: readonly SignedTarget[];
+  /** A predicate type; `RELEASE_PURPOSE` where the format has none. */
+  readonly purpose: string;
+  readonly signingTime?: Date;
+  readonly expiry?: Date;
+}
+
+/** A signature of any format, taken apart and not verified. */
+export interface Envelope {
+  readonly kind: SignatureKind;
+  /** What was signed, as the format puts it together: the JWS signing input, COSE's Sig_structure, DSSE's PAE. */
+  readonly message: Uint8Array;
+  readonly signature: Uint8Array;
+  readonly encoding: SignatureEncoding;
+  /** Algorithm that the envelope names, where the format has it do so. It must be the key's. */
+  readonly namedAlgorithm?: AlgorithmId;
+  /** Certificates of the signer, leaf first; none for a bare key. */
+  readonly certificates: readonly Certificate[];
+  /** Which key it says it is from: for people, never believed. */
+  readonly keyHint?: string;
+  /** The one algorithm with which the format uses a key; undefined for keys that it does not use. */
+  algorithmOf(key: PublicKey): Algorithm | undefined;
+  /**
+   * Reads the payload.
+   * @throws BullaError content-invalid, unsupported-signature
+   */
+  claims(): Claims;
+}

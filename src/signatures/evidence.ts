@@ -1,0 +1,171 @@
+import type { Certificate } from '../crypto/certificate.ts';
+import type { PublicKey } from '../crypto/public-key.ts';
+import { verifySignature } from '../crypto/signature.ts';
+import { BullaError, type ErrorCode } from '../errors.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Claims, Envelope, SignatureKind, SignedTarget } from './envelope.ts';
+import { malformed, unsupported } from './errors.ts';
+
+/**
+ * A signature whose bytes were verified, over exactly the image in hand. Whether it counts (whom to
+ * believe, for what, until when) is for policy/ to decide.
+ */
+export interface Evidence {
+  readonly kind: SignatureKind;
+  /** Digest of the manifest that holds the signature. */
+  readonly manifest: Digest;
+  /** The key that verified it: a trusted one, or the leaf certificate's. */
+  readonly key: PublicKey;
+  /** Whether {@link key} is one of the trusted keys; if not, only {@link certificates} can speak for it. */
+  readonly byTrustedKey: boolean;
+  /** The signer's certificates, leaf first, not verified; none for a bare key. */
+  readonly certificates: readonly Certificate[];
+  /** A predicate type. */
+  readonly purpose: string;
+  /** Signed annotations. */
+  readonly annotations: ReadonlyMap<string, string>;
+  /** When it says it was made. */
+  readonly signingTime?: Date;
+  /** From then on it does not count. */
+  readonly expiry?: Date;
+}
+
+/** A signature that was looked at and is no evidence. */
+export interface Refusal {
+  readonly manifest: Digest;
+  readonly kind?: SignatureKind;
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly hint?: string;
+}
+
+/** What became of one signature. */
+export type Finding =
+  | { readonly outcome: 'verified'; readonly evidence: Evidence }
+  | { readonly outcome: 'refused'; readonly refusal: Refusal };
+
+/** Codes that say something about a signature; all others are about the way to it, and are thrown on. */
+const REFUSALS: readonly ErrorCode[] = [
+  'content-invalid',
+  'unsupported-signature',
+  'signature-mismatch',
+  'digest-mismatch',
+  'certificate-invalid',
+  'key-invalid',
+];
+
+/**
+ * Turns what `examine` throws about a signature into a finding, so that one broken signature does not
+ * hide the others.
+ * @throws BullaError whatever is not about the signature itself
+ */
+export function refusalOf(manifest: Digest, error: unknown, kind?: SignatureKind): Finding {
+  if (!(error instanceof BullaError) || !REFUSALS.includes(error.code)) throw error;
+  const { code, message, hint } = error;
+  return {
+    outcome: 'refused',
+    refusal: { manifest, code, message, ...(kind && { kind }), ...(hint !== undefined && { hint }) },
+  };
+}
+
+/**
+ * Verifies one signature over the image in hand (spec/signatures.md, "Verification", steps 5 to 8).
+ * @param image media type, digest and size computed from the image's own bytes
+ * @param keys trusted keys
+ */
+export function examineEnvelope(
+  envelope: Envelope,
+  manifest: Digest,
+  image: Descriptor,
+  keys: readonly PublicKey[],
+): Finding {
+  try {
+    const key = verifyingKey(envelope, manifest, keys);
+    const claims = envelope.claims();
+    const target = targetOf(claims, image, manifest);
+    return { outcome: 'verified', evidence: evidenceOf(envelope, manifest, key, keys, claims, target) };
+  } catch (error) {
+    return refusalOf(manifest, error, envelope.kind);
+  }
+}
+
+function evidenceOf(
+  envelope: Envelope,
+  manifest: Digest,
+  key: PublicKey,
+  keys: readonly PublicKey[],
+  claims: Claims,
+  target: SignedTarget,
+): Evidence {
+  return {
+    kind: envelope.kind,
+    manifest,
+    key,
+    byTrustedKey: keys.some((trusted) => trusted.fingerprint === key.fingerprint),
+    certificates: envelope.certificates,
+    purpose: claims.purpose,
+    annotations: target.annotations,
+    ...(claims.signingTime !== undefined && { signingTime: claims.signingTime }),
+    ...(claims.expiry !== undefined && { expiry: claims.expiry }),
+  };
+}
+
+/** The key that made the signature: the leaf's where there are certificates, else a trusted one. */
+function verifyingKey(envelope: Envelope, manifest: Digest, keys: readonly PublicKey[]): PublicKey {
+  const where = `signature ${manifest}`;
+  const leaf = envelope.certificates[0];
+  if (leaf !== undefined) {
+    if (verifies(envelope, leaf.publicKey, where)) return leaf.publicKey;
+    throw new BullaError('signature-mismatch', `${where} does not verify with its own certificate`, {
+      hint: 'it was changed after it was made, or never was one; do not use the image before you know why',
+    });
+  }
+  const usable = keys.filter((key) => envelope.algorithmOf(key) !== undefined);
+  const key = usable.find((candidate) => verifies(envelope, candidate, where));
+  if (key !== undefined) return key;
+  const says =
+    envelope.keyHint === undefined ? '' : ` (it says it is from key ${envelope.keyHint.slice(0, 80)})`;
+  throw new BullaError(
+    'signature-mismatch',
+    `${where} is not by ${keys.length === 0 ? 'a certificate' : 'a trusted key'}${says}`,
+    { hint: 'give the public key of the signer with --key if you trust it' },
+  );
+}
+
+function verifies(envelope: Envelope, key: PublicKey, where: string): boolean {
+  const algorithm = envelope.algorithmOf(key);
+  if (algorithm === undefined) {
+    throw unsupported(
+      where,
+      `signatures of its format are not made with a ${key.type} key${key.modulusBits === undefined ? '' : ` of ${key.modulusBits} bits`}`,
+      'sign with a P-256, P-384 or P-521 key, or RSA of 2048, 3072 or 4096 bits',
+    );
+  }
+  if (envelope.namedAlgorithm !== undefined && envelope.namedAlgorithm !== algorithm.id) {
+    throw malformed(where, `it names ${envelope.namedAlgorithm}, and its key signs with ${algorithm.id}`);
+  }
+  return verifySignature(key, algorithm, envelope.message, envelope.signature, envelope.encoding);
+}
+
+/** The part of the claims that is about the image in hand. */
+function targetOf(claims: Claims, image: Descriptor, manifest: Digest): SignedTarget {
+  const target = claims.targets.find((candidate) => candidate.digest === image.digest);
+  if (target === undefined) {
+    const named = claims.targets[0]?.digest ?? 'nothing known';
+    throw new BullaError(
+      'digest-mismatch',
+      `signature ${manifest} is attached to ${image.digest} and signs ${named}`,
+      { hint: 'it is the signature of another image: it was put here by mistake, or to deceive' },
+    );
+  }
+  const { mediaType = image.mediaType, size = image.size } = target;
+  if (mediaType !== image.mediaType || size !== image.size) {
+    throw new BullaError(
+      'signature-mismatch',
+      `signature ${manifest} signs ${image.digest} as ${mediaType} of ${size} bytes; it is ${image.mediaType} of ${image.size} bytes`,
+      { hint: 'the image is served as something else than what was signed' },
+    );
+  }
+  return target;
+}

@@ -1,0 +1,46 @@
+/** Names and limits of the signature formats (spec/signatures.md). */
+
+/** Media types and artifact types. */
+export const SIGNATURE_TYPES = {
+  /** Artifact type of a Notation signature; the config's media type in its older form. */
+  notation: 'application/vnd.cncf.notary.signature',
+  notationPayload: 'application/vnd.cncf.notary.payload.v1+json',
+  jws: 'application/jose+json',
+  cose: 'application/cose',
+  /** Artifact type and layer type of a Sigstore bundle. */
+  bundle: 'application/vnd.dev.sigstore.bundle.v0.3+json',
+  inToto: 'application/vnd.in-toto+json',
+  /** Layer type of cosign's `.sig` tags. */
+  simpleSigning: 'application/vnd.dev.cosign.simplesigning.v1+json',
+} as const;
+
+/**
+ * What a signature means where it does not say anything else: "released". The predicate type that
+ * cosign gives a plain signature; Notation and cosign's older format have no purposes and mean this.
+ */
+export const RELEASE_PURPOSE = 'https://sigstore.dev/cosign/sign/v1';
+
+/** Annotations of signature manifests, and of the layers of `.sig` tags. */
+export const SIGNATURE_ANNOTATIONS = {
+  created: 'org.opencontainers.image.created',
+  thumbprints: 'io.cncf.notary.x509chain.thumbprint#S256',
+  bundleContent: 'dev.sigstore.bundle.content',
+  bundlePurpose: 'dev.sigstore.bundle.predicateType',
+  legacySignature: 'dev.cosignproject.cosign/signature',
+  legacyCertificate: 'dev.sigstore.cosign/certificate',
+} as const;
+
+/** Signed annotation of a Sigstore bundle of ours that says when the signature ends; RFC 3339. */
+export const EXPIRY_ANNOTATION = 'vnd.bulla.expires';
+
+/** Annotations that begin so are ours to define, and nobody's to choose. */
+export const RESERVED_ANNOTATION_PREFIX = 'vnd.bulla.';
+
+/** Largest envelope that is read, in bytes. Signatures are a few kilobytes; an attestation may be more. */
+export const MAX_ENVELOPE_BYTES: number = 4 * 1024 * 1024;
+
+/** Largest envelope that is also carried as `data` of its descriptor, in bytes. */
+export const MAX_INLINE_BYTES: number = 8 * 1024;
+
+/** Most signatures that one cosign `.sig` manifest may hold. */
+export const MAX_LEGACY_SIGNATURES = 50;
