@@ -1,0 +1,130 @@
+import { subjectOf } from '../crypto/certificate.ts';
+import { BullaError, type ErrorCode } from '../errors.ts';
+import type { Evidence, Finding, Refusal } from '../signatures/evidence.ts';
+import { judge } from './judgement.ts';
+import type { Requirements } from './requirements.ts';
+
+/** What was found about an image's signatures. */
+export interface SignatureFindings {
+  readonly findings: readonly Finding[];
+  /** Signatures that were listed and not looked at, because there were too many. */
+  readonly unexamined: number;
+}
+
+/** Whether an image is accepted for its signatures, and every reason why or why not. */
+export type Decision =
+  | {
+      readonly accepted: true;
+      readonly evidence: readonly Evidence[];
+      readonly refusals: readonly Refusal[];
+    }
+  | { readonly accepted: false; readonly error: BullaError; readonly refusals: readonly Refusal[] };
+
+/**
+ * Decides whether signatures satisfy requirements (spec/signatures.md, "Verification", step 13).
+ * @param reference the image as the user named it, for messages
+ */
+export function decide(reference: string, found: SignatureFindings, required: Requirements): Decision {
+  const evidence: Evidence[] = [];
+  const refusals: Refusal[] = [];
+  for (const finding of found.findings) {
+    const refusal = finding.outcome === 'refused' ? finding.refusal : judge(finding.evidence, required);
+    if (refusal !== undefined) refusals.push(refusal);
+    else if (finding.outcome === 'verified') evidence.push(finding.evidence);
+  }
+  // Different keys are what counts: neither two signatures of one key, nor two spellings of one signature.
+  const signers = new Set(evidence.map(({ key }) => key.fingerprint)).size;
+  if (signers >= required.threshold) return { accepted: true, evidence, refusals };
+  return {
+    accepted: false,
+    error: shortfall(reference, refusals, found.unexamined, signers, required),
+    refusals,
+  };
+}
+
+/** The error of a refused image: one code, one sentence for all, and every cause in the details. */
+function shortfall(
+  reference: string,
+  refusals: readonly Refusal[],
+  unexamined: number,
+  signers: number,
+  required: Requirements,
+): BullaError {
+  const details = {
+    causes: refusals.map(({ manifest, kind, code, message }) => ({
+      signature: manifest,
+      kind: kind ?? null,
+      code,
+      message,
+    })),
+    counted: signers,
+    threshold: required.threshold,
+    unexamined,
+  };
+  const causes = `${summarize(refusals)}${unexamined === 0 ? '' : `; ${unexamined} more were listed and not looked at`}`;
+  if (signers > 0) {
+    return new BullaError(
+      'threshold-not-met',
+      `${reference} is signed by ${signers} of the ${required.threshold} different keys that must sign it${causes}`,
+      { hint: 'have it signed by another of the trusted signers', details },
+    );
+  }
+  if (refusals.length === 0 && unexamined === 0) {
+    return new BullaError('unsigned', `${reference} has no signature; expected ${expectation(required)}`, {
+      hint: 'sign it with `bulla sign`; if it was copied here, copy it again with its signatures',
+      details,
+    });
+  }
+  const nearest = nearestOf(refusals);
+  const hint =
+    unexamined > 0
+      ? 'so many signatures are a mishap or an attack: see `bulla signature ls`, remove them with `bulla signature rm`'
+      : nearest?.hint;
+  return new BullaError(
+    codeOf(nearest, unexamined),
+    `${reference} has no signature that counts; expected ${expectation(required)}${causes}`,
+    { ...(hint !== undefined && { hint }), details },
+  );
+}
+
+/** From what is nearest to success to what is farthest: a decision has the code of its nearest refusal. */
+const NEARNESS: readonly ErrorCode[] = [
+  'certificate-expired',
+  'untrusted-identity',
+  'certificate-invalid',
+  'digest-mismatch',
+  'signature-mismatch',
+  'unsupported-signature',
+];
+
+/** What cannot be read does not match. Where some were not looked at, "unsupported" would say too much. */
+function codeOf(nearest: Refusal | undefined, unexamined: number): ErrorCode {
+  if (nearest === undefined || !NEARNESS.includes(nearest.code)) return 'signature-mismatch';
+  return nearest.code === 'unsupported-signature' && unexamined > 0 ? 'signature-mismatch' : nearest.code;
+}
+
+function nearestOf(refusals: readonly Refusal[]): Refusal | undefined {
+  const rank = ({ code }: Refusal): number =>
+    NEARNESS.indexOf(NEARNESS.includes(code) ? code : 'signature-mismatch');
+  return [...refusals].sort((a, b) => rank(a) - rank(b))[0];
+}
+
+const SHOWN_CAUSES = 5;
+
+function summarize(refusals: readonly Refusal[]): string {
+  if (refusals.length === 0) return '';
+  const shown = refusals.slice(0, SHOWN_CAUSES).map(({ message }) => message);
+  const rest = refusals.length - shown.length;
+  return `: ${shown.join('; ')}${rest > 0 ? `; and ${rest} more` : ''}`;
+}
+
+/** What would have been accepted, in words. */
+export function expectation(required: Requirements): string {
+  const signers = [
+    ...required.keys.map((key) => `key ${key.fingerprint.slice(0, 12)}`),
+    ...required.roots.map((root) => `a certificate issued by ${subjectOf(root)}`),
+  ];
+  const count =
+    required.threshold === 1 ? 'a signature' : `signatures of ${required.threshold} different keys`;
+  return `${count} by ${signers.join(' or ')}`;
+}

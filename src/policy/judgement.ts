@@ -1,0 +1,96 @@
+import { subjectOf } from '../crypto/certificate.ts';
+import { matchesIdentity } from '../crypto/identity.ts';
+import { formatTime } from '../encoding/time.ts';
+import { BullaError } from '../errors.ts';
+import { checkChain, checkValidity, isAnchored } from '../signatures/chain.ts';
+import type { Evidence, Refusal } from '../signatures/evidence.ts';
+import type { Requirements } from './requirements.ts';
+
+/**
+ * Why a verified signature does not count; undefined where it does (spec/signatures.md,
+ * "Verification", steps 9 to 12).
+ */
+export function judge(evidence: Evidence, required: Requirements): Refusal | undefined {
+  try {
+    checkSigner(evidence, required);
+    checkPurpose(evidence, required);
+    checkAnnotations(evidence, required);
+    checkExpiry(evidence, required.now);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof BullaError)) throw error;
+    const { code, message, hint } = error;
+    return {
+      manifest: evidence.manifest,
+      kind: evidence.kind,
+      code,
+      message,
+      ...(hint !== undefined && { hint }),
+    };
+  }
+}
+
+/**
+ * A trusted key speaks for itself. Otherwise the whole chain must stand, lead to a trusted
+ * certificate, be valid now, and begin with a trusted subject.
+ */
+function checkSigner(evidence: Evidence, required: Requirements): void {
+  if (evidence.byTrustedKey) return;
+  const where = `signature ${evidence.manifest}`;
+  const [leaf] = evidence.certificates;
+  if (leaf === undefined || required.roots.length === 0) {
+    const who =
+      leaf === undefined ? `key ${evidence.key.fingerprint}` : `the certificate of ${subjectOf(leaf)}`;
+    throw new BullaError('signature-mismatch', `${where} is by ${who}, which is not a trusted key`, {
+      hint: 'give the authority that issued the certificate with --ca if you trust it',
+    });
+  }
+  checkChain(evidence.certificates, where);
+  if (!isAnchored(evidence.certificates, required.roots)) {
+    throw new BullaError(
+      'certificate-invalid',
+      `${where} is by ${subjectOf(leaf)}; expected one certified by ${required.roots.map(subjectOf).join(' or ')}`,
+      { hint: 'give the root of its chain with --ca if you trust it' },
+    );
+  }
+  checkValidity(evidence.certificates, required.now, where);
+  const { identities } = required;
+  if (identities.length > 0 && !identities.some((identity) => matchesIdentity(identity, leaf))) {
+    throw new BullaError(
+      'untrusted-identity',
+      `${where} is by ${subjectOf(leaf)}; expected ${identities.map(({ text }) => text).join(' or ')}`,
+      {
+        hint: 'the authority is trusted, this signer is not: correct --certificate-identity, or ask who signed',
+      },
+    );
+  }
+}
+
+function checkPurpose(evidence: Evidence, required: Requirements): void {
+  if (required.purposes.includes(evidence.purpose)) return;
+  throw new BullaError(
+    'signature-mismatch',
+    `signature ${evidence.manifest} is for the purpose ${evidence.purpose}; expected ${required.purposes.join(' or ')}`,
+    { hint: 'a signature for another purpose does not release an image; ask for it with --purpose' },
+  );
+}
+
+function checkAnnotations(evidence: Evidence, required: Requirements): void {
+  for (const [name, value] of required.annotations) {
+    const found = evidence.annotations.get(name);
+    if (found === value) continue;
+    throw new BullaError(
+      'signature-mismatch',
+      `signature ${evidence.manifest} should say ${name}=${value} and ${found === undefined ? 'says nothing of it' : `says ${name}=${found}`}`,
+      { hint: 'ask for annotations that were signed; `bulla signature ls` shows them' },
+    );
+  }
+}
+
+function checkExpiry(evidence: Evidence, now: Date): void {
+  const { expiry, manifest } = evidence;
+  if (expiry === undefined || now < expiry) return;
+  throw new BullaError('certificate-expired', `signature ${manifest} expired at ${formatTime(expiry)}`, {
+    hint: 'have the image signed again',
+  });
+}

@@ -1,0 +1,64 @@
+import type { Certificate } from '../crypto/certificate.ts';
+import type { TrustedIdentity } from '../crypto/identity.ts';
+import type { PublicKey } from '../crypto/public-key.ts';
+import { BullaError } from '../errors.ts';
+import { RELEASE_PURPOSE } from '../signatures/formats.ts';
+
+/** What detached signatures must be for an image to be accepted: flags today, a rule of a policy file as well. */
+export interface Requirements {
+  /** Public keys that are trusted. A signature by any of them counts. */
+  readonly keys: readonly PublicKey[];
+  /** Certificates that are trusted: of authorities, or of signers themselves. */
+  readonly roots: readonly Certificate[];
+  /** Who is trusted among those whom {@link roots} certify; nobody named means everybody. */
+  readonly identities: readonly TrustedIdentity[];
+  /** How many different keys must have signed. */
+  readonly threshold: number;
+  /** Predicate types, one of which a signature must have. */
+  readonly purposes: readonly string[];
+  /** Annotations that must be signed, each with exactly this value. */
+  readonly annotations: ReadonlyMap<string, string>;
+  /** The time it is. */
+  readonly now: Date;
+}
+
+/**
+ * Requirements that can be met and mean something; what is left out has its default.
+ * @throws BullaError trust-unpinned where nobody is trusted; usage for a threshold that can't be met
+ */
+export function requirements(parts: Partial<Requirements> & Pick<Requirements, 'now'>): Requirements {
+  const { keys = [], roots = [], identities = [], threshold = 1, annotations = new Map() } = parts;
+  const purposes =
+    parts.purposes === undefined || parts.purposes.length === 0 ? [RELEASE_PURPOSE] : parts.purposes;
+  if (keys.length === 0 && roots.length === 0) {
+    throw new BullaError('trust-unpinned', 'nothing says whose signatures to believe', {
+      hint: 'give --key with a public key, or --ca with the certificate of an authority',
+    });
+  }
+  if (identities.length > 0 && roots.length === 0) {
+    throw new BullaError('usage', 'an identity needs an authority that certifies it', {
+      hint: 'give --ca along with --certificate-identity',
+    });
+  }
+  checkThreshold(keys, roots.length > 0, threshold);
+  return { keys, roots, identities, threshold, purposes, annotations, now: parts.now };
+}
+
+/** The same key in two files is one key, and signs once. */
+function checkThreshold(keys: readonly PublicKey[], hasRoots: boolean, threshold: number): void {
+  const different = new Set(keys.map((key) => key.fingerprint)).size;
+  if (!Number.isSafeInteger(threshold) || threshold < 1) {
+    throw new BullaError('usage', `a threshold of ${threshold} is not a number of signatures`, {
+      hint: 'the threshold is 1 or more',
+    });
+  }
+  if (!hasRoots && threshold > different) {
+    throw new BullaError(
+      'usage',
+      `a threshold of ${threshold} cannot be met by ${different} different keys`,
+      {
+        hint: 'give more keys with --key, or a lower --threshold; the same key in two files counts once',
+      },
+    );
+  }
+}

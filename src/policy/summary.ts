@@ -1,0 +1,49 @@
+import { subjectOf } from '../crypto/certificate.ts';
+import { formatTime } from '../encoding/time.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { SignatureKind } from '../signatures/envelope.ts';
+import type { Evidence } from '../signatures/evidence.ts';
+
+/** Kinds as people know them. */
+export const KIND_NAMES: Readonly<Record<SignatureKind, string>> = {
+  'notation-jws': 'Notation JWS',
+  'notation-cose': 'Notation COSE',
+  'sigstore-bundle': 'Sigstore bundle',
+  'cosign-legacy': 'cosign .sig',
+};
+
+/** One line about a signature that counts, for people: who, how, from when until when. */
+export function describeEvidence(evidence: Evidence): string {
+  const [leaf] = evidence.certificates;
+  const who = leaf === undefined ? `key ${evidence.key.fingerprint.slice(0, 12)}` : subjectOf(leaf);
+  const when = evidence.signingTime === undefined ? '' : `, made ${formatTime(evidence.signingTime)}`;
+  const until = evidence.expiry === undefined ? '' : `, until ${formatTime(evidence.expiry)}`;
+  return `${who} (${KIND_NAMES[evidence.kind]}${when}${until})`;
+}
+
+/** A signature that counts, as `-o json` shows it (spec/signatures.md, "Output"). */
+export interface EvidenceSummary {
+  readonly signature: Digest;
+  readonly kind: SignatureKind;
+  /** SHA-256 of the signer's SubjectPublicKeyInfo, in hexadecimal. */
+  readonly key: string;
+  readonly subject: string | null;
+  readonly purpose: string;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly signingTime: string | null;
+  readonly expires: string | null;
+}
+
+export function summarizeEvidence(evidence: Evidence): EvidenceSummary {
+  const [leaf] = evidence.certificates;
+  return {
+    signature: evidence.manifest,
+    kind: evidence.kind,
+    key: evidence.key.fingerprint,
+    subject: leaf === undefined ? null : subjectOf(leaf),
+    purpose: evidence.purpose,
+    annotations: Object.fromEntries(evidence.annotations),
+    signingTime: evidence.signingTime === undefined ? null : formatTime(evidence.signingTime),
+    expires: evidence.expiry === undefined ? null : formatTime(evidence.expiry),
+  };
+}
