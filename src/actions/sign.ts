@@ -1,0 +1,202 @@
+import type { Certificate } from '../crypto/certificate.ts';
+import { checkChainOrder } from '../crypto/chain.ts';
+import type { Signer } from '../crypto/signer.ts';
+import { formatTime } from '../encoding/time.ts';
+import { BullaError } from '../errors.ts';
+import { streamOf } from '../oci/content.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import { type ManifestContent, parseManifest } from '../oci/manifest.ts';
+import type { CallOptions, Target } from '../oci/target.ts';
+import { type ArtifactKind, buildSignatureArtifact, type SignatureArtifact } from '../signatures/artifact.ts';
+import { checkChain, checkValidity } from '../signatures/chain.ts';
+import { RELEASE_PURPOSE, RESERVED_ANNOTATION_PREFIX } from '../signatures/formats.ts';
+import { buildNotationCose } from '../signatures/notation-cose.ts';
+import { buildNotationJws } from '../signatures/notation-jws.ts';
+import { notationAlgorithm } from '../signatures/notation-payload.ts';
+import { buildBundle } from '../signatures/sigstore-bundle.ts';
+import { formatPlatform, platformEntries } from './platforms.ts';
+import { fetchByTag, type ImageName } from './verify.ts';
+
+export interface SignOptions extends CallOptions {
+  /** The reference as the user wrote it, for messages. */
+  readonly name: string;
+  readonly signer: Signer;
+  /** Certificates of the signer's key, leaf first, root last: a Notation signature. Without: a Sigstore bundle. */
+  readonly chain?: readonly Certificate[] | undefined;
+  /** Envelope of a Notation signature; JWS if left out. */
+  readonly envelope?: 'jws' | 'cose' | undefined;
+  /** Signed along with the image. */
+  readonly annotations?: ReadonlyMap<string, string> | undefined;
+  readonly expiry?: Date | undefined;
+  /** A predicate type, for a signature that means something else than "released". Bare keys only. */
+  readonly purpose?: string | undefined;
+  /** Of an index: sign each platform's image as well. */
+  readonly recursive?: boolean | undefined;
+  readonly now: Date;
+  /** Name and version of the program, for the signatures that say it. */
+  readonly agent: string;
+}
+
+/** A signature that was stored and is listed. */
+export interface SignedImage {
+  readonly image: Descriptor;
+  /** Of an entry of the index: its platform. */
+  readonly platform?: string;
+  readonly kind: ArtifactKind;
+  /** Digest of the signature's manifest. */
+  readonly signature: Digest;
+}
+
+export interface SignResult {
+  /** What the reference stood for at the moment of signing. */
+  readonly image: Descriptor;
+  /** Of platforms first; the image itself last. */
+  readonly signatures: readonly SignedImage[];
+}
+
+/**
+ * Signs an image (spec/signatures.md, "Signing"). The tag is resolved once; what is signed is the
+ * digest. Returns when the target lists every signature.
+ * @throws BullaError usage, key-invalid, certificate-invalid, certificate-expired before anything is
+ *   written; not-found, digest-mismatch; what the target throws
+ */
+export async function signImage(
+  target: Target,
+  reference: ImageName,
+  options: SignOptions,
+): Promise<SignResult> {
+  checkOptions(options);
+  const content =
+    reference.tag === undefined && reference.digest !== undefined
+      ? await target.fetchManifest(reference.digest, { signal: options.signal })
+      : await fetchByTag(target, reference.tag, reference.digest, options.name, { signal: options.signal });
+  const signatures: SignedImage[] = [];
+  // The index last: whoever finds its signature finds those of all platforms.
+  for (const { descriptor, platform } of await platformsToSign(target, content, options)) {
+    signatures.push(await signOne(target, descriptor, options, platform));
+  }
+  signatures.push(await signOne(target, content.descriptor, options));
+  return { image: content.descriptor, signatures };
+}
+
+function checkOptions(options: SignOptions): void {
+  const { annotations = new Map(), expiry, now, chain, purpose } = options;
+  for (const name of annotations.keys()) {
+    if (name === '' || name.startsWith(RESERVED_ANNOTATION_PREFIX)) {
+      throw new BullaError('usage', `the annotation ${JSON.stringify(name)} cannot be chosen`, {
+        hint: `names that begin with ${RESERVED_ANNOTATION_PREFIX} have a meaning of their own`,
+      });
+    }
+  }
+  if (expiry !== undefined && expiry <= now) {
+    throw new BullaError('usage', `the signature would have expired at ${formatTime(expiry)} already`, {
+      hint: 'give a time to come with --expires, such as 90d',
+    });
+  }
+  if (chain === undefined || chain.length === 0) checkBare(options);
+  else {
+    if (purpose !== undefined && purpose !== RELEASE_PURPOSE) {
+      throw new BullaError('usage', 'a signature with a certificate has no purpose', {
+        hint: 'Notation has none: sign with a bare key of its own, without --cert-chain',
+      });
+    }
+    checkCertified(options.signer, chain, now);
+  }
+}
+
+function checkBare({ envelope, purpose }: SignOptions): void {
+  if (envelope !== undefined) {
+    throw new BullaError(
+      'usage',
+      `an envelope (${envelope}) can be chosen for signatures with certificates only`,
+      {
+        hint: 'give the certificates of the key with --cert-chain, or leave the format out',
+      },
+    );
+  }
+  if (purpose !== undefined && !/^[a-z][a-z0-9+.-]*:[!-~]{1,1024}$/i.test(purpose)) {
+    throw new BullaError('usage', `${JSON.stringify(purpose)} is not a predicate type`, {
+      hint: 'a predicate type is a URI, such as https://example.com/scan/v1',
+    });
+  }
+}
+
+/** Nothing is signed that notation would refuse. */
+function checkCertified(signer: Signer, chain: readonly Certificate[], now: Date): void {
+  const where = 'the given certificate chain';
+  checkChainOrder(chain, signer.publicKey, where);
+  const algorithm = notationAlgorithm(signer.publicKey);
+  if (algorithm === undefined || algorithm.id !== signer.algorithm.id) {
+    throw new BullaError(
+      'key-invalid',
+      `Notation does not sign with ${signer.algorithm.id} and this ${signer.publicKey.type} key`,
+      {
+        hint: 'use a P-256, P-384 or P-521 key, or RSA of 2048, 3072 or 4096 bits',
+      },
+    );
+  }
+  checkChain(chain, where);
+  checkValidity(chain, now, where);
+}
+
+interface PlatformImage {
+  readonly descriptor: Descriptor;
+  readonly platform: string;
+}
+
+/** Each platform's image, once, as it is in the target: with the size and type of its own bytes. */
+async function platformsToSign(
+  target: Target,
+  content: ManifestContent,
+  options: SignOptions,
+): Promise<PlatformImage[]> {
+  const manifest = parseManifest(content);
+  if (options.recursive !== true || manifest.kind !== 'index') return [];
+  const entries = new Map(platformEntries(manifest).map((entry) => [entry.digest, entry]));
+  return Promise.all(
+    [...entries.values()].map(async ({ digest, platform }) => ({
+      descriptor: (await target.fetchManifest(digest, { signal: options.signal })).descriptor,
+      platform: platform === undefined ? digest : formatPlatform(platform),
+    })),
+  );
+}
+
+async function signOne(
+  target: Target,
+  image: Descriptor,
+  options: SignOptions,
+  platform?: string,
+): Promise<SignedImage> {
+  const { kind, artifact } = await makeSignature(image, options);
+  await Promise.all(
+    artifact.blobs.map(({ descriptor, bytes }) =>
+      target.pushBlob(descriptor, async () => streamOf(bytes), { signal: options.signal }),
+    ),
+  );
+  // The port's promise: on return the manifest is listed among the image's referrers.
+  await target.pushManifest(artifact.manifest, { signal: options.signal });
+  const signature = artifact.manifest.descriptor.digest;
+  return { image, kind, signature, ...(platform !== undefined && { platform }) };
+}
+
+/** Makes the signature of an image, without storing it. */
+export async function makeSignature(
+  image: Descriptor,
+  options: SignOptions,
+): Promise<{ readonly kind: ArtifactKind; readonly artifact: SignatureArtifact }> {
+  const { signer, chain = [], annotations = new Map(), expiry, now, agent } = options;
+  if (chain.length === 0) {
+    const purpose = options.purpose ?? RELEASE_PURPOSE;
+    const envelope = await buildBundle({ digest: image.digest, annotations, purpose, expiry }, signer);
+    const details = { image, created: now, purpose };
+    return {
+      kind: 'sigstore-bundle',
+      artifact: buildSignatureArtifact('sigstore-bundle', envelope, details),
+    };
+  }
+  const kind = options.envelope === 'cose' ? 'notation-cose' : 'notation-jws';
+  const build = kind === 'notation-cose' ? buildNotationCose : buildNotationJws;
+  const envelope = await build({ image, annotations, signingTime: now, expiry, agent }, signer, chain);
+  return { kind, artifact: buildSignatureArtifact(kind, envelope, { image, created: now, chain }) };
+}

@@ -1,0 +1,101 @@
+import { type BullaError, isBullaError } from '../errors.ts';
+import { type Descriptor, inlineContent } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import { type ManifestContent, parseManifest } from '../oci/manifest.ts';
+import type { CallOptions, Source } from '../oci/target.ts';
+import { type LocatedEnvelope, locateEnvelope } from '../signatures/artifact.ts';
+import { readLegacySignature } from '../signatures/cosign-legacy.ts';
+import type { Envelope } from '../signatures/envelope.ts';
+import { malformed } from '../signatures/errors.ts';
+import { MAX_ENVELOPE_BYTES, MAX_LEGACY_SIGNATURES, SIGNATURE_TYPES } from '../signatures/formats.ts';
+
+/** Payload of a `.sig` layer: a few hundred bytes, and the annotations that were signed. */
+const MAX_LEGACY_PAYLOAD_BYTES = 256 * 1024;
+
+/** A signature taken apart, or why it cannot be. */
+export type OpenedSignature =
+  | { readonly manifest: Digest; readonly envelope: Envelope; readonly problem?: never }
+  | { readonly manifest: Digest; readonly envelope?: never; readonly problem: BullaError };
+
+/** Codes of what is wrong with a signature itself, not with the way to it. */
+const PROBLEMS = ['content-invalid', 'unsupported-signature', 'certificate-invalid', 'key-invalid'] as const;
+
+/**
+ * Fetches one signature: its manifest, and the envelope where that does not stand in it.
+ * @param subject digest of the image in hand
+ * @returns undefined where the manifest is no signature
+ * @throws BullaError whatever keeps it from being read
+ */
+export async function openSignature(
+  source: Source,
+  digest: Digest,
+  subject: Digest,
+  options: CallOptions,
+): Promise<OpenedSignature | undefined> {
+  try {
+    const content = await source.fetchManifest(digest, { signal: options.signal });
+    const located = locateEnvelope(content, subject);
+    if (located === undefined) return undefined;
+    return {
+      manifest: digest,
+      envelope: located.read(await envelopeBytes(source, digest, located, options)),
+    };
+  } catch (error) {
+    return problemOf(digest, error);
+  }
+}
+
+function problemOf(manifest: Digest, error: unknown): OpenedSignature {
+  if (isBullaError(error, ...PROBLEMS)) return { manifest, problem: error };
+  if (!isBullaError(error, 'not-found')) throw error;
+  return { manifest, problem: malformed(`signature ${manifest}`, 'it is listed and is not there', error) };
+}
+
+async function envelopeBytes(
+  source: Source,
+  digest: Digest,
+  { layer }: LocatedEnvelope,
+  options: CallOptions,
+): Promise<Uint8Array> {
+  const inline = inlineContent(layer, `signature ${digest}`);
+  return inline ?? source.fetchBlob(layer, MAX_ENVELOPE_BYTES, { signal: options.signal });
+}
+
+/**
+ * The signatures of a cosign `.sig` manifest, each to be fetched when called.
+ * @throws BullaError content-invalid where there is something else at that tag
+ */
+export function openLegacySignatures(
+  source: Source,
+  content: ManifestContent,
+  options: CallOptions,
+): (() => Promise<OpenedSignature>)[] {
+  const { digest } = content.descriptor;
+  const manifest = parseManifest(content);
+  const layers = manifest.kind === 'manifest' ? manifest.layers : [];
+  const signatures = layers.filter((layer) => layer.mediaType === SIGNATURE_TYPES.simpleSigning);
+  if (signatures.length > MAX_LEGACY_SIGNATURES) {
+    const problem = malformed(
+      `signature ${digest}`,
+      `it holds ${signatures.length} signatures, more than the ${MAX_LEGACY_SIGNATURES} allowed`,
+    );
+    return [async () => ({ manifest: digest, problem })];
+  }
+  return signatures.map((layer) => () => openLayer(source, digest, layer, options));
+}
+
+async function openLayer(
+  source: Source,
+  manifest: Digest,
+  layer: Descriptor,
+  options: CallOptions,
+): Promise<OpenedSignature> {
+  try {
+    const payload =
+      inlineContent(layer, `signature ${manifest}`) ??
+      (await source.fetchBlob(layer, MAX_LEGACY_PAYLOAD_BYTES, { signal: options.signal }));
+    return { manifest, envelope: readLegacySignature(layer, payload, `signature ${manifest}`) };
+  } catch (error) {
+    return problemOf(manifest, error);
+  }
+}

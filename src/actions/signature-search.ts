@@ -1,0 +1,178 @@
+import type { Certificate } from '../crypto/certificate.ts';
+import type { PublicKey } from '../crypto/public-key.ts';
+import { isBullaError } from '../errors.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { ManifestContent } from '../oci/manifest.ts';
+import { cosignTags } from '../oci/reference.ts';
+import type { CallOptions, Source } from '../oci/target.ts';
+import type { SignatureFindings } from '../policy/decision.ts';
+import { guessArtifact } from '../signatures/artifact.ts';
+import { examineEnvelope, type Finding, refusalOf } from '../signatures/evidence.ts';
+import { SIGNATURE_ANNOTATIONS } from '../signatures/formats.ts';
+import { type OpenedSignature, openLegacySignatures, openSignature } from './signature-reading.ts';
+
+/** Most signatures of one list that are looked at for one image; notation's default. */
+export const MAX_EXAMINED = 100;
+
+/** Signatures that are fetched at the same time; a normal image has fewer, so they take one round trip. */
+const BATCH = 8;
+
+export interface SearchOptions extends CallOptions {
+  /** Trusted keys and certificates, and the purposes asked for: what is likely to match is fetched first. */
+  readonly keys: readonly PublicKey[];
+  readonly roots: readonly Certificate[];
+  readonly purposes: readonly string[];
+  /** Descriptors of the image's referrers, where they were asked for already. */
+  readonly listed?: readonly Descriptor[];
+  /** Asked after each batch: the search ends when it says yes. */
+  readonly enough: (found: SignatureFindings) => boolean;
+}
+
+/**
+ * Looks for an image's signatures in as few requests as will do: the list of referrers, then the likely
+ * ones all at once; only where those don't suffice, the others, the fallback index that notation writes
+ * even beside the referrers API, and cosign's `.sig` tag.
+ * @param image descriptor computed from the image's own bytes
+ * @throws BullaError what keeps signatures from being read, where those that were read don't suffice:
+ *   a registry out of reach is never "unsigned"
+ */
+export async function searchSignatures(
+  source: Source,
+  image: Descriptor,
+  options: SearchOptions,
+): Promise<SignatureFindings> {
+  const search = new Search(source, image, options);
+  const { signal } = options;
+  const listed = options.listed ?? (await source.listReferrers(image.digest, { signal }));
+  if (await search.examineListed(listed)) return search.found;
+  const [all, legacy] = await Promise.all([
+    source.listReferrers(image.digest, { signal, fallbackToo: true }),
+    fetchLegacyManifest(source, image.digest, options),
+  ]);
+  if (await search.examineListed(all)) return search.found;
+  if (legacy !== undefined && (await search.examineLegacy(legacy))) return search.found;
+  if (search.failure !== undefined) throw search.failure;
+  return search.found;
+}
+
+/** The manifest at cosign's `.sig` tag, where there is one. */
+export async function fetchLegacyManifest(
+  source: Source,
+  image: Digest,
+  options: CallOptions,
+): Promise<ManifestContent | undefined> {
+  const [tag] = cosignTags(image);
+  // A sha512 digest is too long for such a tag.
+  if (tag?.endsWith('.sig') !== true) return undefined;
+  try {
+    return await source.fetchManifest(tag, { signal: options.signal });
+  } catch (error) {
+    if (isBullaError(error, 'not-found')) return undefined;
+    throw error;
+  }
+}
+
+class Search {
+  /** The first thing that kept a signature from being read and is not about the signature. */
+  failure: unknown;
+  private readonly findings: Finding[] = [];
+  private readonly seen = new Set<Digest>();
+  private unexamined = 0;
+  private readonly source: Source;
+  private readonly image: Descriptor;
+  private readonly options: SearchOptions;
+
+  constructor(source: Source, image: Descriptor, options: SearchOptions) {
+    this.source = source;
+    this.image = image;
+    this.options = options;
+  }
+
+  get found(): SignatureFindings {
+    return { findings: this.findings, unexamined: this.unexamined };
+  }
+
+  /** @returns whether enough was found */
+  async examineListed(listed: readonly Descriptor[]): Promise<boolean> {
+    const candidates = rank(
+      listed.filter(({ digest }) => !this.seen.has(digest)),
+      this.options,
+    );
+    for (const { digest } of candidates.flat()) this.seen.add(digest);
+    const examined = limit(candidates, MAX_EXAMINED);
+    this.unexamined += candidates.flat().length - examined.flat().length;
+    for (const group of examined) {
+      for (let at = 0; at < group.length; at += BATCH) {
+        const batch = group.slice(at, at + BATCH);
+        await this.collect(batch.map((descriptor) => this.open(descriptor.digest)));
+        if (this.options.enough(this.found)) return true;
+      }
+    }
+    return false;
+  }
+
+  async examineLegacy(content: ManifestContent): Promise<boolean> {
+    const opened = openLegacySignatures(this.source, content, this.options);
+    for (let at = 0; at < opened.length; at += BATCH) {
+      await this.collect(opened.slice(at, at + BATCH).map((open) => open()));
+      if (this.options.enough(this.found)) return true;
+    }
+    return false;
+  }
+
+  private open(digest: Digest): Promise<OpenedSignature | undefined> {
+    return openSignature(this.source, digest, this.image.digest, this.options);
+  }
+
+  private async collect(batch: readonly Promise<OpenedSignature | undefined>[]): Promise<void> {
+    for (const settled of await Promise.allSettled(batch)) {
+      if (settled.status === 'rejected') this.failure ??= settled.reason;
+      else if (settled.value !== undefined) this.findings.push(this.examine(settled.value));
+    }
+    this.options.signal?.throwIfAborted();
+  }
+
+  private examine(opened: OpenedSignature): Finding {
+    if (opened.envelope === undefined) return refusalOf(opened.manifest, opened.problem);
+    return examineEnvelope(opened.envelope, opened.manifest, this.image, this.options.keys);
+  }
+}
+
+/**
+ * Groups of descriptors, the likeliest first; what calls itself something else is left out. It is all
+ * hearsay, so it decides on the order alone.
+ */
+function rank(listed: readonly Descriptor[], options: SearchOptions): Descriptor[][] {
+  const groups: Descriptor[][] = [[], [], []];
+  for (const descriptor of listed) {
+    const guess = guessArtifact(descriptor);
+    if (guess === 'other') continue;
+    const likelihood = guess === 'unknown' ? 2 : isLikely(descriptor, guess, options) ? 0 : 1;
+    groups[likelihood]?.push(descriptor);
+  }
+  return groups;
+}
+
+function isLikely(descriptor: Descriptor, guess: 'notation' | 'bundle', options: SearchOptions): boolean {
+  const { annotations = {} } = descriptor;
+  if (guess === 'bundle') {
+    const purpose = annotations[SIGNATURE_ANNOTATIONS.bundlePurpose];
+    return options.keys.length > 0 && (purpose === undefined || options.purposes.includes(purpose));
+  }
+  const thumbprints = annotations[SIGNATURE_ANNOTATIONS.thumbprints];
+  return (
+    options.roots.length > 0 &&
+    (thumbprints === undefined || options.roots.some(({ thumbprint }) => thumbprints.includes(thumbprint)))
+  );
+}
+
+/** The first `most` elements of groups, the groups kept. */
+function limit<T>(groups: readonly (readonly T[])[], most: number): T[][] {
+  let left = most;
+  return groups.map((group) => {
+    const taken = group.slice(0, left);
+    left -= taken.length;
+    return taken;
+  });
+}

@@ -1,0 +1,190 @@
+import { subjectOf } from '../crypto/certificate.ts';
+import { formatTime } from '../encoding/time.ts';
+import { BullaError, type ErrorCode, isBullaError } from '../errors.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import { parseManifest } from '../oci/manifest.ts';
+import type { CallOptions, Source, Target } from '../oci/target.ts';
+import { guessArtifact } from '../signatures/artifact.ts';
+import type { Claims, SignatureKind } from '../signatures/envelope.ts';
+import { type OpenedSignature, openLegacySignatures, openSignature } from './signature-reading.ts';
+import { fetchLegacyManifest } from './signature-search.ts';
+import { fetchByTag, type ImageName } from './verify.ts';
+
+/** Most signatures that are listed with what they say. */
+export const MAX_LISTED = 1000;
+const BATCH = 8;
+
+/** A signature and what it says. Nothing of it was verified. */
+export interface ListedSignature {
+  /** Digest of its manifest. */
+  readonly signature: Digest;
+  readonly kind: SignatureKind | null;
+  /** Who it says it is by: a certificate's subject, or the hint of a key. */
+  readonly signer: string | null;
+  /** SHA-256 of each certificate, leaf first. */
+  readonly certificates: readonly string[];
+  readonly purpose: string | null;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly signingTime: string | null;
+  readonly expires: string | null;
+  /** What is wrong with it, where it could not be read. */
+  readonly problem: { readonly code: ErrorCode; readonly message: string } | null;
+}
+
+export interface SignatureList {
+  readonly image: Descriptor;
+  readonly signatures: readonly ListedSignature[];
+}
+
+/**
+ * Lists an image's detached signatures of every kind, wherever they are kept, with what they say; the
+ * signers of `inspect`. To know whether to believe any of it, verify.
+ * @throws BullaError not-found; what keeps the list from being complete
+ */
+export async function listSignatures(
+  source: Source,
+  reference: ImageName,
+  options: CallOptions & { readonly name: string },
+): Promise<SignatureList> {
+  const { signal, name } = options;
+  const image = await resolveImage(source, reference, name, { signal });
+  return { image, signatures: await signaturesOf(source, image.digest, { signal }) };
+}
+
+/** As {@link listSignatures}, for an image whose digest is known. */
+export async function signaturesOf(
+  source: Source,
+  image: Digest,
+  options: CallOptions,
+): Promise<ListedSignature[]> {
+  const [listed, legacy] = await Promise.all([
+    source.listReferrers(image, { ...options, fallbackToo: true }),
+    fetchLegacyManifest(source, image, options),
+  ]);
+  const candidates = listed.filter((descriptor) => guessArtifact(descriptor) !== 'other');
+  if (candidates.length > MAX_LISTED) {
+    throw new BullaError(
+      'content-invalid',
+      `${source.name} lists ${candidates.length} signatures of ${image}`,
+      {
+        hint: `no more than ${MAX_LISTED} are shown; have whoever may write to the repository remove them`,
+      },
+    );
+  }
+  const opens = [
+    ...candidates.map(
+      ({ digest }) =>
+        () =>
+          openSignature(source, digest, image, options),
+    ),
+    ...(legacy === undefined ? [] : openLegacySignatures(source, legacy, options)),
+  ];
+  const signatures: ListedSignature[] = [];
+  for (let at = 0; at < opens.length; at += BATCH) {
+    for (const opened of await Promise.all(opens.slice(at, at + BATCH).map((open) => open()))) {
+      if (opened !== undefined) signatures.push(show(opened, image));
+    }
+  }
+  return signatures;
+}
+
+/** Descriptor of the image that a reference names. */
+async function resolveImage(
+  source: Source,
+  { tag, digest }: ImageName,
+  name: string,
+  options: CallOptions,
+): Promise<Descriptor> {
+  if (tag === undefined && digest !== undefined)
+    return (await source.fetchManifest(digest, options)).descriptor;
+  return (await fetchByTag(source, tag, digest, name, options)).descriptor;
+}
+
+function show(opened: OpenedSignature, image: Digest): ListedSignature {
+  const claims = opened.envelope === undefined ? opened.problem : claimsOf(opened.envelope);
+  if (claims instanceof BullaError) {
+    const { code, message } = claims;
+    const kind = opened.envelope?.kind ?? null;
+    return { ...NOTHING, signature: opened.manifest, kind, problem: { code, message } };
+  }
+  const { kind, certificates, keyHint } = opened.envelope as NonNullable<OpenedSignature['envelope']>;
+  const [leaf] = certificates;
+  const target = claims.targets.find(({ digest }) => digest === image);
+  return {
+    signature: opened.manifest,
+    kind,
+    signer: leaf === undefined ? (keyHint ?? null) : subjectOf(leaf),
+    certificates: certificates.map(({ thumbprint }) => thumbprint),
+    purpose: claims.purpose,
+    annotations: Object.fromEntries(target?.annotations ?? []),
+    signingTime: claims.signingTime === undefined ? null : formatTime(claims.signingTime),
+    expires: claims.expiry === undefined ? null : formatTime(claims.expiry),
+    problem:
+      target === undefined
+        ? { code: 'digest-mismatch', message: `it signs ${claims.targets[0]?.digest ?? 'nothing known'}` }
+        : null,
+  };
+}
+
+const NOTHING = {
+  signer: null,
+  certificates: [],
+  purpose: null,
+  annotations: {},
+  signingTime: null,
+  expires: null,
+} as const;
+
+function claimsOf(envelope: NonNullable<OpenedSignature['envelope']>): Claims | BullaError {
+  try {
+    return envelope.claims();
+  } catch (error) {
+    if (isBullaError(error)) return error;
+    throw error;
+  }
+}
+
+/**
+ * Removes signatures from an image, with their entries in the fallback index. What is not a signature
+ * of this image is left alone.
+ * @param chosen digests of signature manifests; undefined for all
+ * @returns the digests that were removed
+ * @throws BullaError not-found where a chosen one is not a signature of the image; what the target throws
+ */
+export async function removeSignatures(
+  target: Target,
+  reference: ImageName,
+  chosen: readonly Digest[] | undefined,
+  options: CallOptions & { readonly name: string },
+): Promise<readonly Digest[]> {
+  const { image, signatures } = await listSignatures(target, reference, options);
+  const listed = [...new Set(signatures.map(({ signature }) => signature))];
+  const own = await Promise.all(listed.map((digest) => isOwn(target, digest, image.digest, options)));
+  const known = listed.filter((_, index) => own[index]);
+  const stranger = chosen?.find((digest) => !known.includes(digest));
+  if (stranger !== undefined) {
+    throw new BullaError('not-found', `${stranger} is not a signature of ${options.name}`, {
+      hint: '`bulla signature ls` shows the signatures of the image',
+    });
+  }
+  const removed = [...new Set(chosen ?? known)];
+  // One after the other: each removal rewrites the same fallback index.
+  for (const digest of removed) await target.deleteManifest(digest, { signal: options.signal });
+  return removed;
+}
+
+/**
+ * Whether a listed signature belongs to the image. A list may name anything, and what it names is about
+ * to be deleted: the manifest itself must say so, or stand at cosign's tag.
+ */
+async function isOwn(target: Target, digest: Digest, image: Digest, options: CallOptions): Promise<boolean> {
+  try {
+    const content = await target.fetchManifest(digest, { signal: options.signal });
+    if (parseManifest(content).subject?.digest === image) return true;
+    return (await fetchLegacyManifest(target, image, options))?.descriptor.digest === digest;
+  } catch (error) {
+    if (isBullaError(error, 'not-found', 'content-invalid')) return false;
+    throw error;
+  }
+}

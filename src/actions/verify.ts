@@ -1,0 +1,191 @@
+import { BullaError } from '../errors.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import { type IndexManifest, type ManifestContent, parseManifest } from '../oci/manifest.ts';
+import type { Tag } from '../oci/reference.ts';
+import type { CallOptions, Source } from '../oci/target.ts';
+import { type Decision, decide } from '../policy/decision.ts';
+import type { Requirements } from '../policy/requirements.ts';
+import type { Evidence, Refusal } from '../signatures/evidence.ts';
+import { formatPlatform, platformEntries, selectPlatform } from './platforms.ts';
+import { searchSignatures } from './signature-search.ts';
+
+/** An image as somebody names it: by tag, by digest, or by both, which must agree then. */
+export interface ImageName {
+  readonly tag?: Tag | undefined;
+  readonly digest?: Digest | undefined;
+}
+
+export interface VerifyOptions extends CallOptions {
+  /** The reference as the user wrote it, for messages. */
+  readonly name: string;
+  readonly required: Requirements;
+  /** Of an index: verify what it has for this platform. A signed index speaks for all its entries. */
+  readonly platform?: string | undefined;
+  /** Also accept an index that is not signed itself where every platform's image is. */
+  readonly eachPlatform?: boolean | undefined;
+}
+
+/** An image whose signatures satisfy the requirements. */
+export interface VerifiedImage {
+  /** What may be run: the image, or the platform's image that was asked for. */
+  readonly image: Descriptor;
+  /** What the signatures that count are on: the image itself, its index, or each platform's image. */
+  readonly signed: 'image' | 'index' | 'platforms';
+  readonly evidence: readonly Evidence[];
+  /** Signatures that were looked at and do not count. */
+  readonly refusals: readonly Refusal[];
+}
+
+/**
+ * Verifies an image's detached signatures (spec/signatures.md, "Verification"). The tag is resolved
+ * once, by the one GET that also brings the manifest.
+ * @throws BullaError not-found, digest-mismatch (tag and digest disagree); the code of the decision;
+ *   registry-… where something could not be read that would have been needed
+ */
+export async function verifyImage(
+  source: Source,
+  reference: ImageName,
+  options: VerifyOptions,
+): Promise<VerifiedImage> {
+  const { content, listed } = await fetchImage(source, reference, options);
+  const decision = await decideOn(source, content.descriptor, options.name, options, listed);
+  if (options.platform === undefined && options.eachPlatform !== true)
+    return accepted(content.descriptor, 'image', decision);
+  const manifest = parseManifest(content);
+  if (manifest.kind !== 'index') return accepted(content.descriptor, 'image', decision);
+  return options.platform === undefined
+    ? verifyEachPlatform(source, content.descriptor, manifest, decision, options)
+    : verifyPlatform(source, manifest, decision, options.platform, options);
+}
+
+interface FetchedImage {
+  readonly content: ManifestContent;
+  readonly listed?: readonly Descriptor[];
+}
+
+/** With a digest, the referrers are asked for at once; a tag must be resolved first. */
+async function fetchImage(
+  source: Source,
+  { tag, digest }: ImageName,
+  { name, signal }: VerifyOptions,
+): Promise<FetchedImage> {
+  if (tag === undefined && digest !== undefined) {
+    const [content, listed] = await Promise.all([
+      source.fetchManifest(digest, { signal }),
+      source.listReferrers(digest, { signal }),
+    ]);
+    return { content, listed };
+  }
+  return { content: await fetchByTag(source, tag, digest, name, { signal }) };
+}
+
+/**
+ * The manifest at a tag.
+ * @param expected digest that must be found there
+ * @throws BullaError usage without a tag; not-found; digest-mismatch
+ */
+export async function fetchByTag(
+  source: Source,
+  tag: Tag | undefined,
+  expected: Digest | undefined,
+  name: string,
+  options: CallOptions,
+): Promise<ManifestContent> {
+  if (tag === undefined) {
+    throw new BullaError('usage', `${name} names no image`, {
+      hint: 'add :tag or @sha256:… to the reference',
+    });
+  }
+  const content = await source.fetchManifest(tag, options);
+  const found = content.descriptor.digest;
+  if (expected === undefined || found === expected) return content;
+  throw new BullaError(
+    'digest-mismatch',
+    `${name}: expected ${expected} at the tag ${tag} and found ${found}`,
+    {
+      hint: 'the tag was moved; leave it out to use the digest, or find out who moved it',
+      details: { expected, found },
+    },
+  );
+}
+
+async function decideOn(
+  source: Source,
+  image: Descriptor,
+  name: string,
+  options: VerifyOptions,
+  listed?: readonly Descriptor[],
+): Promise<Decision> {
+  const { required, signal } = options;
+  const found = await searchSignatures(source, image, {
+    signal,
+    keys: required.keys,
+    roots: required.roots,
+    purposes: required.purposes,
+    ...(listed !== undefined && { listed }),
+    enough: (findings) => decide(name, findings, required).accepted,
+  });
+  return decide(name, found, required);
+}
+
+function accepted(image: Descriptor, signed: VerifiedImage['signed'], decision: Decision): VerifiedImage {
+  if (!decision.accepted) throw decision.error;
+  return { image, signed, evidence: decision.evidence, refusals: decision.refusals };
+}
+
+/** The image of one platform: by the index, which binds it, or by signatures of its own. */
+async function verifyPlatform(
+  source: Source,
+  index: IndexManifest,
+  decision: Decision,
+  platform: string,
+  options: VerifyOptions,
+): Promise<VerifiedImage> {
+  const entry = selectPlatform(index, platform, options.name);
+  const { content, decision: own } = await decideOnEntry(source, entry, platform, decision, options);
+  return accepted(content, decision.accepted ? 'index' : 'image', own);
+}
+
+/** An index that is signed, or each of its platforms' images. */
+async function verifyEachPlatform(
+  source: Source,
+  image: Descriptor,
+  index: IndexManifest,
+  decision: Decision,
+  options: VerifyOptions,
+): Promise<VerifiedImage> {
+  const entries = platformEntries(index);
+  if (decision.accepted || entries.length === 0) return accepted(image, 'image', decision);
+  const evidence: Evidence[] = [];
+  const refusals: Refusal[] = [...decision.refusals];
+  for (const entry of entries) {
+    const platform = entry.platform === undefined ? entry.digest : formatPlatform(entry.platform);
+    const { decision: own } = await decideOnEntry(source, entry, platform, decision, options);
+    if (!own.accepted) throw own.error;
+    evidence.push(...own.evidence);
+    refusals.push(...own.refusals);
+  }
+  return { image, signed: 'platforms', evidence, refusals };
+}
+
+/** Decides on an entry of an index; what is said against it also says what was found on the index. */
+async function decideOnEntry(
+  source: Source,
+  entry: Descriptor,
+  platform: string,
+  ofIndex: Decision,
+  options: VerifyOptions,
+): Promise<{ readonly content: Descriptor; readonly decision: Decision }> {
+  const { descriptor } = await source.fetchManifest(entry.digest, { signal: options.signal });
+  if (ofIndex.accepted) return { content: descriptor, decision: ofIndex };
+  const own = await decideOn(source, descriptor, `${options.name} (${platform})`, options);
+  if (own.accepted) return { content: descriptor, decision: own };
+  const { code, message, hint, details } = own.error;
+  const error = new BullaError(code, `${message}. Of the index: ${ofIndex.error.message}`, {
+    ...(hint !== undefined && { hint }),
+    cause: ofIndex.error,
+    details: { ...details, index: ofIndex.error.details },
+  });
+  return { content: descriptor, decision: { ...own, error } };
+}
