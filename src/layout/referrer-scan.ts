@@ -35,7 +35,7 @@ export class ReferrerScan {
   async referrersOf(
     subject: Digest,
     index: LayoutIndex,
-    signal: AbortSignal | undefined,
+    signal?: AbortSignal | undefined,
   ): Promise<readonly Descriptor[]> {
     const found = new Map<Digest, Descriptor>();
     const seen = new Set<Digest>();

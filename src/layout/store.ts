@@ -21,23 +21,27 @@ import type {
   ReferrersOptions,
   Target,
 } from '../oci/target.ts';
+import { withFallbackIndex } from './fallback-index.ts';
 import type { IndexChange, LayoutFiles } from './files.ts';
 import {
   findTag,
   type LayoutIndex,
-  nameOfEntry,
   tagsIn,
   withEntry,
   withoutDigests,
   withoutNameless,
   withoutTag,
 } from './index-file.ts';
+import { onlyEntry } from './only-entry.ts';
 import { ReferrerScan } from './referrer-scan.ts';
+
+/** How often something is read again while others change the layout. */
+const MAX_TRIES = 5;
 
 /**
  * An OCI image layout as a {@link Target}, wherever its files lie. Tags are the names of entries of
- * index.json. What refers to an image is listed in index.json without a name, which is where oras and
- * notation look for it.
+ * index.json. What refers to an image is listed in index.json without a name, where oras and notation
+ * look for it, and in a fallback index, where regctl does (spec/layout.md).
  */
 export class LayoutStore implements Target {
   readonly name: string;
@@ -56,13 +60,29 @@ export class LayoutStore implements Target {
 
   async fetchManifest(reference: Tag | Digest, options: CallOptions = {}): Promise<ManifestContent> {
     throwIfAborted(options.signal);
-    const index = await this.files.index();
-    if (isDigest(reference)) return await this.manifestByDigest(index, reference);
-    const entry = findTag(index, reference, this.name);
-    if (entry === undefined) throw this.missing(reference);
-    const content = await this.readListed(entry);
-    if (content === undefined) throw this.damaged(entry.digest);
-    return content;
+    return await this.settled(async (index) => {
+      if (isDigest(reference)) return await this.manifestByDigest(index, reference);
+      const entry = findTag(index, reference, this.name);
+      if (entry === undefined) throw this.missing(reference);
+      const content = await this.readListed(entry);
+      if (content === undefined) throw this.damaged(entry.digest);
+      return content;
+    });
+  }
+
+  /** Reads again where another process changed index.json, and took away what was being read. */
+  private async settled<T>(read: (index: LayoutIndex) => Promise<T>): Promise<T> {
+    for (let tries = 1; ; tries++) {
+      const index = await this.files.index();
+      const isSettled = async (): Promise<boolean> =>
+        tries >= MAX_TRIES || (await this.files.index()) === index;
+      try {
+        const result = await read(index);
+        if (await isSettled()) return result;
+      } catch (error) {
+        if (await isSettled()) throw error;
+      }
+    }
   }
 
   async fetchManifestUnless(
@@ -142,9 +162,11 @@ export class LayoutStore implements Target {
       if (options.tag !== undefined) this.checkExpected(index, options.tag, options.expected);
       await this.files.putBlob(content.descriptor, streamOf(content.bytes));
       // What an index lists is reached through it; listed twice, tools that expect one image find many.
-      const reached =
-        manifest.kind === 'index' ? await this.withoutSubject(manifest.manifests) : new Set<never>();
-      return { index: withEntry(withoutNameless(index, reached), content.descriptor, options.tag) };
+      const reached = await this.withoutSubject(manifest.kind === 'index' ? manifest.manifests : []);
+      const after = withEntry(withoutNameless(index, reached), content.descriptor, options.tag);
+      return manifest.subject === undefined
+        ? { index: after }
+        : await withFallbackIndex(this.files, this.scan, after, manifest.subject.digest);
     });
   }
 
@@ -188,7 +210,7 @@ export class LayoutStore implements Target {
 
   async listReferrers(subject: Digest, options: ReferrersOptions = {}): Promise<readonly Descriptor[]> {
     throwIfAborted(options.signal);
-    const found = await this.scan.referrersOf(subject, await this.files.index(), options.signal);
+    const found = await this.settled((index) => this.scan.referrersOf(subject, index, options.signal));
     return filterReferrers(found, options.artifactType);
   }
 
@@ -196,8 +218,11 @@ export class LayoutStore implements Target {
     throwIfAborted(options.signal);
     this.checkWritable();
     await this.files.change(async (index) => {
-      await this.manifestByDigest(index, digest);
-      return { index: withoutDigests(index, new Set([digest])), remove: [digest] };
+      const { subject } = parseManifest(await this.manifestByDigest(index, digest));
+      const after = withoutDigests(index, new Set([digest]));
+      if (subject === undefined) return { index: after, remove: [digest] };
+      const change = await withFallbackIndex(this.files, this.scan, after, subject.digest, digest);
+      return { index: change.index, remove: [digest, ...(change.remove ?? [])] };
     });
   }
 
@@ -216,32 +241,8 @@ export class LayoutStore implements Target {
    */
   async onlyImage(options: CallOptions = {}): Promise<Descriptor> {
     throwIfAborted(options.signal);
-    const { entries } = await this.files.index();
-    const named = entries.filter((entry) => isImageName(nameOfEntry(entry)));
-    const candidates = named.length > 0 ? named : await this.roots(entries);
-    const digests = new Set(candidates.map((entry) => entry.digest));
-    const [first] = candidates;
-    if (first === undefined) {
-      throw new BullaError('not-found', `${this.name} holds no image`, { hint: 'check the path' });
-    }
-    if (digests.size > 1) {
-      throw new BullaError('usage', `${this.name} holds ${digests.size} images`, {
-        hint: `say which one: ${candidates
-          .slice(0, 10)
-          .map((entry) => nameOfEntry(entry) ?? entry.digest)
-          .join(', ')}`,
-      });
-    }
-    return await this.resolve(first.digest, options);
-  }
-
-  private async roots(entries: readonly Descriptor[]): Promise<readonly Descriptor[]> {
-    const roots: Descriptor[] = [];
-    for (const entry of entries) {
-      const isRoot = nameOfEntry(entry) === undefined && isManifestType(entry.mediaType);
-      if (isRoot && (await this.scan.subjectOf(entry)) === undefined) roots.push(entry);
-    }
-    return roots;
+    const { digest } = await onlyEntry(await this.files.index(), this.scan, this.name);
+    return await this.resolve(digest, options);
   }
 
   /** Ends it and keeps what was written; of an archive, the file appears now. */
@@ -272,13 +273,6 @@ export class LayoutStore implements Target {
       hint: 'the layout is incomplete: copy it again from where it came from',
     });
   }
-}
-
-/** Names that keep things beside an image and are no image: fallback indexes, cosign's old tags. */
-const BESIDE = /^sha(?:256|512)-[0-9a-f]{64,128}(?:\.(?:sig|att|sbom))?$/;
-
-function isImageName(name: string | undefined): boolean {
-  return name !== undefined && !BESIDE.test(name);
 }
 
 function typeOf(bytes: Uint8Array): string | undefined {

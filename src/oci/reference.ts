@@ -176,3 +176,10 @@ export function cosignTags(subject: Digest): readonly Tag[] {
     .map((kind) => `${subject.slice(0, 6)}-${hexOf(subject)}.${kind}`)
     .filter(isTag);
 }
+
+const BESIDE = /^sha(?:256-[0-9a-f]{64}|512-[0-9a-f]{64,128})(?:\.(?:sig|att|sbom))?$/;
+
+/** Whether a tag keeps things beside an image and names none: a fallback index, cosign's old tags. */
+export function isBesideTag(tag: string): boolean {
+  return BESIDE.test(tag);
+}

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { build, type Plugin } from 'esbuild';
+import { build, type Metafile, type Plugin } from 'esbuild';
 
 /**
  * Builds what is published: `dist/bulla.js`, the command with its chunks, and `dist/lib`, the library as
@@ -22,7 +22,7 @@ const oneLanguage: Plugin = {
   },
 };
 
-await build({
+const { metafile } = await build({
   entryPoints: { bulla: 'src/cli/main.ts' },
   outdir: 'dist',
   bundle: true,
@@ -33,7 +33,9 @@ await build({
   platform: 'node',
   target: 'node20.19',
   format: 'esm',
+  // Licences are collected in one file, below.
   legalComments: 'none',
+  metafile: true,
   define: { BULLA_VERSION: JSON.stringify(JSON.parse(readFileSync('package.json', 'utf8')).version) },
   // CommonJS packages in the bundle ask for Node's own modules by require().
   banner: {
@@ -43,17 +45,47 @@ await build({
   logLevel: 'warning',
 });
 chmodSync('dist/bulla.js', 0o755);
+writeFileSync('dist/THIRD-PARTY-LICENSES.txt', licences(metafile));
 
 execFileSync('node_modules/.bin/tsc', ['-p', 'src/tsconfig.lib.json'], { stdio: 'inherit' });
-for (const path of publishedFiles()) {
-  if (!existsSync(path)) throw new Error(`package.json promises ${path}, which the build did not make`);
-}
-process.stdout.write(`dist/bulla.js ${Math.round(statSync('dist/bulla.js').size / 1024)} KiB\n`);
+checkPackage();
+const chunks = Object.entries(metafile.outputs).map(([name, { bytes }]) => [name, bytes] as const);
+const kib = (bytes: number): number => Math.ceil(bytes / 1024);
+const all = chunks.reduce((sum, [, bytes]) => sum + bytes, 0);
+process.stdout.write(
+  `dist/bulla.js ${kib(statSync('dist/bulla.js').size)} KiB, with its chunks ${kib(all)} KiB\n`,
+);
 
-/** Every file that package.json's `exports` and `bin` name. */
-function publishedFiles(): string[] {
-  const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as Record<string, unknown>;
+/** The licences of the packages that went into the bundle; each asks to go along with its code. */
+function licences(bundled: Metafile): string {
+  const packages = new Set<string>();
+  for (const file of Object.keys(bundled.inputs)) {
+    const name = /.*node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(file)?.[0];
+    if (name !== undefined) packages.add(name);
+  }
+  return [...packages]
+    .sort()
+    .map((directory) => {
+      const { name, version, license } = JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8'));
+      const file = readdirSync(directory).find((entry) => /^licen[cs]e/i.test(entry));
+      if (file === undefined) throw new Error(`${name} is in the bundle and brings no licence`);
+      return `${name} ${version} (${license})\n\n${readFileSync(join(directory, file), 'utf8').trim()}\n`;
+    })
+    .join(`\n${'-'.repeat(80)}\n\n`);
+}
+
+/** Checks that everything package.json names was made, and that each entry of the library loads. */
+function checkPackage(): void {
+  const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as {
+    exports: Readonly<Record<string, unknown>>;
+    bin: unknown;
+  };
   const leaves = (value: unknown): string[] =>
     typeof value === 'string' ? [value] : Object.values(value ?? {}).flatMap(leaves);
-  return [...leaves(manifest['exports']), ...leaves(manifest['bin'])];
+  for (const path of leaves([manifest.exports, manifest.bin])) {
+    if (!existsSync(path)) throw new Error(`package.json promises ${path}, which the build did not make`);
+  }
+  const entries = Object.keys(manifest.exports).filter((entry) => !entry.endsWith('.json'));
+  const imports = entries.map((entry) => `await import(${JSON.stringify(`bulla${entry.slice(1)}`)});`);
+  execFileSync(process.execPath, ['--input-type=module', '-e', imports.join('')], { stdio: 'inherit' });
 }
