@@ -1,13 +1,12 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pushDemoImage } from '../interop/artifacts.ts';
 import { BULLA, ok, peer } from '../interop/peers.ts';
 import { HAS_REFERRERS_API, type RegistryKind, startRegistry } from '../interop/registries.ts';
+import { Signers } from '../interop/signers.ts';
 import { type DelayProxy, startDelayProxy } from '../support/delay-proxy.ts';
 import { type Command, inTurns, measure } from './measure.ts';
 import type { Bench, Goal, Section } from './report.ts';
 
-const IMAGE = new URL('../../testdata/demo-image/layout:v1', import.meta.url).pathname;
 const KINDS: readonly RegistryKind[] = ['embedded', 'olareg', 'docker-registry'];
 const ROUND_TRIP = 50;
 
@@ -15,72 +14,34 @@ const ROUND_TRIP = 50;
 const VERIFIERS = ['bulla', 'bulla, registry known', 'notation', 'cosign'] as const;
 type Verifier = (typeof VERIFIERS)[number];
 
-/** Keys, certificates and settings of all three programs, in one directory. */
+/** The programs with their keys, and which images they sign and verify. */
 class Rig {
-  readonly directory: string = mkdtempSync(join(tmpdir(), 'bulla-bench-'));
-  readonly env: Readonly<Record<string, string>>;
+  readonly #signers: Signers;
   #homes = 0;
 
-  constructor() {
-    this.env = {
-      HOME: this.directory,
-      XDG_CONFIG_HOME: join(this.directory, 'config'),
-      XDG_CACHE_HOME: join(this.directory, 'cache'),
-      BULLA_HOME: join(this.directory, 'bulla'),
-      COSIGN_PASSWORD: 'of a benchmark',
-    };
-  }
-
-  get key(): string {
-    return join(this.directory, 'config/notation/localkeys/bench.key');
-  }
-
-  get certificate(): string {
-    return join(this.directory, 'config/notation/localkeys/bench.crt');
-  }
-
-  async setUp(): Promise<void> {
-    await ok(peer('notation'), ['cert', 'generate-test', '--default', 'bench'], { env: this.env });
-    const policy = {
-      version: '1.0',
-      trustPolicies: [
-        {
-          name: 'bench',
-          registryScopes: ['*'],
-          signatureVerification: { level: 'strict' },
-          trustStores: ['ca:bench'],
-          trustedIdentities: ['*'],
-        },
-      ],
-    };
-    mkdirSync(join(this.directory, 'config/notation'), { recursive: true });
-    writeFileSync(join(this.directory, 'config/notation/trustpolicy.json'), JSON.stringify(policy));
-    await ok(peer('cosign'), ['generate-key-pair'], { cwd: this.directory, env: this.env });
+  constructor(signers: Signers) {
+    this.#signers = signers;
   }
 
   /** One image for each program, signed by it alone. */
   async sign(host: string, kind: RegistryKind): Promise<void> {
-    const { env } = this;
+    const { env, notationKey, notationCertificate } = this.#signers;
     for (const name of ['bulla', 'notation', 'cosign']) {
-      const to = `${host}/${name}:v1`;
-      await ok(peer('oras'), ['cp', '--from-oci-layout', '--to-plain-http', IMAGE, to], { env });
+      await pushDemoImage(`${host}/${name}:v1`, this.#signers);
     }
-    const certificate = ['--key', this.key, '--cert-chain', this.certificate];
+    const certificate = ['--key', notationKey, '--cert-chain', notationCertificate];
     await ok(process.execPath, [BULLA, 'sign', '-q', `${host}/bulla:v1`, ...certificate], { env });
-    const api = HAS_REFERRERS_API[kind] ? ['--force-referrers-tag=false'] : [];
-    await ok(peer('notation'), ['sign', '--insecure-registry', ...api, `${host}/notation:v1`], { env });
-    const offline = ['--tlog-upload=false', '--use-signing-config=false', '--allow-http-registry', '-y'];
-    const key = join(this.directory, 'cosign.key');
-    await ok(peer('cosign'), ['sign', '--key', key, ...offline, `${host}/cosign:v1`], { env });
+    await this.#signers.notationSign(`${host}/notation:v1`, HAS_REFERRERS_API[kind]);
+    await this.#signers.cosignSign(`${host}/cosign:v1`);
   }
 
   /** The command by which a program verifies, by tag, what it signed. */
   command(verifier: Verifier, host: string): Command {
-    const { env } = this;
+    const { env, directory, cosignPublicKey } = this.#signers;
     switch (verifier) {
       case 'bulla': {
         this.#homes += 1;
-        const home = join(this.directory, `home-${this.#homes}`);
+        const home = join(directory, `home-${this.#homes}`);
         return { argv: this.#bulla(host), env: { ...env, BULLA_HOME: home } };
       }
       case 'bulla, registry known':
@@ -91,7 +52,7 @@ class Rig {
         return {
           argv: [
             peer('cosign'),
-            ...['verify', '--key', join(this.directory, 'cosign.pub')],
+            ...['verify', '--key', cosignPublicKey],
             ...['--insecure-ignore-tlog', '--allow-http-registry', `${host}/cosign:v1`],
           ],
           env,
@@ -100,11 +61,15 @@ class Rig {
   }
 
   #bulla(host: string): readonly string[] {
-    return [process.execPath, BULLA, 'verify', '-q', `${host}/bulla:v1`, '--ca', this.certificate];
-  }
-
-  tearDown(): void {
-    rmSync(this.directory, { recursive: true, force: true });
+    return [
+      process.execPath,
+      BULLA,
+      'verify',
+      '-q',
+      `${host}/bulla:v1`,
+      '--ca',
+      this.#signers.notationCertificate,
+    ];
   }
 }
 
@@ -188,9 +153,9 @@ function section(
 
 /** Requests and time of a cold verify, near and far. */
 export const bench: Bench = async ({ runs }) => {
-  const rig = new Rig();
+  const signers = await Signers.create();
+  const rig = new Rig(signers);
   try {
-    await rig.setUp();
     const versions: Readonly<Record<Verifier, readonly string[]>> = {
       bulla: [process.execPath, BULLA, '--version'],
       'bulla, registry known': [process.execPath, BULLA, '--version'],
@@ -207,6 +172,6 @@ export const bench: Bench = async ({ runs }) => {
     }
     return sections;
   } finally {
-    rig.tearDown();
+    signers.remove();
   }
 };
