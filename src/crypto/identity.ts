@@ -22,15 +22,16 @@ export interface IdentityOptions {
  * @throws BullaError usage
  */
 export function parseIdentity(text: string, options: IdentityOptions = {}): TrustedIdentity {
-  const trimmed = text.trim();
-  if (trimmed === '*') return { kind: 'any', text: '*' };
+  // A space at the end may be an escaped one: it is left to the name.
+  const trimmed = text.trimStart();
+  if (trimmed.trimEnd() === '*') return { kind: 'any', text: '*' };
   if (!trimmed.startsWith(PREFIX)) {
     throw new BullaError('usage', `${JSON.stringify(text)} is not an identity`, {
       hint: 'write "x509.subject: C=DE, ST=Berlin, O=Acme, CN=release", or * for everybody certified by the authority',
     });
   }
   // Nothing after the prefix would be a subset of every subject: parseName refuses it.
-  const attributes = parseName(trimmed.slice(PREFIX.length).trim());
+  const attributes = parseName(trimmed.slice(PREFIX.length));
   if (options.notation === true && ![COUNTRY, STATE, ORGANIZATION].every((oid) => attributes.has(oid))) {
     throw new BullaError('usage', `${JSON.stringify(text)} lacks C, ST or O, which Notation demands`, {
       hint: 'name at least C, ST and O of the subject',

@@ -89,11 +89,11 @@ function formatAttribute({ oid, value, der }: NameAttribute): string {
 }
 
 function escapeValue(value: string): string {
-  return value
-    .replace(/[\\"+,;<>]/g, '\\$&')
-    .replace(/[\u0000-\u001f\u007f]/g, (c) => `\\${c.charCodeAt(0).toString(16).padStart(2, '0')}`)
-    .replace(/^[ #]/, '\\$&')
-    .replace(/(?<!\\) $/, '\\ ');
+  return value.replace(
+    /[\\"+,;<>]|^[ #]| $|[\u0000-\u001f\u007f]/g,
+    (character) =>
+      `\\${character < ' ' || character === '\u007f' ? character.charCodeAt(0).toString(16).padStart(2, '0') : character}`,
+  );
 }
 
 /** The attributes of a name that somebody wrote down; by OID. */
@@ -135,17 +135,19 @@ function splitUnescaped(text: string): string[] {
 }
 
 function unescapeValue(raw: string, whole: string): string {
-  const trimmed = raw.trimStart();
-  const value = /\\ +$/.test(trimmed) ? `${trimmed.trimEnd()} ` : trimmed.trimEnd();
+  const value = raw.replace(/^ +/, '');
   if (value.startsWith('#')) throw badName(whole, 'values in hexadecimal are not taken');
   const octets: number[] = [];
+  // Spaces at the end are dropped unless they are escaped.
+  let end = 0;
   for (let at = 0; at < value.length; ) {
     const character = String.fromCodePoint(value.codePointAt(at) ?? 0);
     at += character.length;
     if (character !== '\\') {
       if ('"+;<>'.includes(character)) throw badName(whole, `${character} must be written as \\${character}`);
       octets.push(...Buffer.from(character));
-    } else if (/^[ "#+,;<=>\\]/.test(value.slice(at))) {
+      if (character === ' ') continue;
+    } else if (/^[ "#+,;<=>\\]/.test(value.slice(at, at + 1))) {
       octets.push(value.charCodeAt(at++));
     } else {
       const digits = value.slice(at, at + 2);
@@ -153,9 +155,11 @@ function unescapeValue(raw: string, whole: string): string {
       octets.push(Number.parseInt(digits, 16));
       at += 2;
     }
+    end = octets.length;
   }
-  const text = Buffer.from(octets).toString('utf8');
-  if (!Buffer.from(text).equals(Buffer.from(octets))) throw badName(whole, 'an escape that is not UTF-8');
+  const bytes = Buffer.from(octets.slice(0, end));
+  const text = bytes.toString('utf8');
+  if (!Buffer.from(text).equals(bytes)) throw badName(whole, 'an escape that is not UTF-8');
   return text;
 }
 
