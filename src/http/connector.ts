@@ -1,0 +1,111 @@
+import { lookup as dnsLookup, type LookupAddress } from 'node:dns';
+import type { LookupFunction } from 'node:net';
+import { rootCertificates } from 'node:tls';
+import { buildConnector } from 'undici';
+import { BullaError } from '../errors.ts';
+import { type AddressClass, classOfAddress } from './address.ts';
+
+/** How servers are authenticated, and we to them. */
+export interface TlsOptions {
+  /** PEM certificates that are trusted beside those of the system. */
+  readonly ca?: string | undefined;
+  /** PEM certificate chain and key that we show where asked, to the registry only. */
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+  readonly passphrase?: string | undefined;
+  /** Any certificate will do: to try things out only. */
+  readonly insecure?: boolean | undefined;
+}
+
+/** Name service; node's own if left out. */
+export type Resolve = (
+  host: string,
+  callback: (error: NodeJS.ErrnoException | null, addresses: readonly LookupAddress[]) => void,
+) => void;
+
+const systemResolve: Resolve = (host, callback) => {
+  dnsLookup(host, { all: true }, (error, addresses) => callback(error, addresses));
+};
+
+export interface ConnectorOptions {
+  readonly tls: TlsOptions;
+  readonly connectTimeoutMs: number;
+  /** Only addresses of these classes are connected to; all if left out. */
+  readonly allow?: ReadonlySet<AddressClass> | undefined;
+  /** Whether the client certificate is for this server. */
+  readonly authenticate: boolean;
+  readonly resolve?: Resolve | undefined;
+  /** Called with the address of each new connection. */
+  readonly onConnected: (address: string | undefined) => void;
+}
+
+/**
+ * Opens connections. Addresses are checked where the socket takes them from the name service, so that
+ * a name that answers differently the second time (DNS rebinding) gains nothing.
+ */
+export function makeConnector(options: ConnectorOptions): buildConnector.connector {
+  const { tls } = options;
+  const connect = buildConnector({
+    timeout: options.connectTimeoutMs,
+    lookup: checkedLookup(options.allow, options.resolve ?? systemResolve),
+    ...(tls.ca !== undefined && { ca: withSystemRoots(tls.ca) }),
+    ...(tls.insecure === true && { rejectUnauthorized: false }),
+    ...(options.authenticate && tls.cert !== undefined && { cert: tls.cert, key: tls.key ?? tls.cert }),
+    ...(options.authenticate && tls.passphrase !== undefined && { passphrase: tls.passphrase }),
+    // undici's type asks for fields that it fills in itself.
+  } as Parameters<typeof buildConnector>[0]);
+  return (target, callback) => {
+    const literal = classOfAddress(target.hostname.replace(/^\[|\]$/g, ''));
+    if (literal !== undefined && options.allow?.has(literal) === false) {
+      callback(refused(target.hostname, literal), null);
+      return;
+    }
+    connect(target, (error, socket) => {
+      if (error !== null || socket === null) {
+        callback(error ?? new Error('no connection'), null);
+        return;
+      }
+      options.onConnected(socket.remoteAddress);
+      callback(null, socket);
+    });
+  };
+}
+
+function checkedLookup(allow: ReadonlySet<AddressClass> | undefined, resolve: Resolve): LookupFunction {
+  return (host, options, callback) => {
+    resolve(host, (error, found) => {
+      if (error !== null) {
+        callback(error, '', 0);
+        return;
+      }
+      const usable = found.filter(({ address }) => {
+        const kind = classOfAddress(address);
+        return kind !== undefined && (allow === undefined || allow.has(kind));
+      });
+      const first = usable[0];
+      if (first === undefined) {
+        callback(refused(host, classOfAddress(found[0]?.address ?? '') ?? 'reserved'), '', 0);
+      } else if (options.all === true) {
+        callback(null, [...usable]);
+      } else {
+        callback(null, first.address, first.family);
+      }
+    });
+  };
+}
+
+/** Undici and node pass it on as they do any error of a connection. */
+function refused(host: string, kind: AddressClass): NodeJS.ErrnoException {
+  return new BullaError(
+    'forbidden',
+    `${host} is a ${kind} address, and the registry that sent us there is not`,
+    {
+      hint: 'the registry may try to reach into your network through this client; if it is meant to, allow private addresses in the configuration',
+    },
+  );
+}
+
+/** A CA of one's own comes in addition: redirects may lead to servers of the ordinary kind. */
+export function withSystemRoots(ca: string): string[] {
+  return [...rootCertificates, ca];
+}

@@ -1,0 +1,209 @@
+import type { Dispatcher } from 'undici';
+import { BullaError } from '../errors.ts';
+import type { AddressClass } from './address.ts';
+import type { HttpCounters, HttpEvent, HttpEventSink, RequestPurpose } from './events.ts';
+import { interruption, networkError } from './failure.ts';
+import { redactHeader, redactUrl } from './redact.ts';
+import { ResponseBody, ResponseHeaders } from './response.ts';
+
+/** One request; no redirect is followed and nothing is tried twice. */
+export interface HttpRequest {
+  readonly method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
+  readonly url: URL;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  readonly body?: Uint8Array | AsyncIterable<Uint8Array> | undefined;
+  /** Size of a streamed body, in bytes. */
+  readonly contentLength?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly purpose?: RequestPurpose | undefined;
+  /**
+   * Where the URL came from somebody else (a redirect, a realm): the only classes of addresses that
+   * are connected to. The client certificate is not shown there.
+   */
+  readonly allow?: ReadonlySet<AddressClass> | undefined;
+}
+
+/** An answer whose headers are there, and whose body is still to be read or discarded. */
+export interface HttpResponse {
+  readonly status: number;
+  /** What was asked. */
+  readonly url: URL;
+  readonly headers: ResponseHeaders;
+  readonly body: ResponseBody;
+}
+
+/** What one exchange needs to know. */
+export interface Exchange {
+  readonly id: number;
+  readonly request: HttpRequest;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly dispatcher: Dispatcher;
+  readonly dispatch: {
+    readonly origin: string;
+    readonly path: string;
+    readonly headersTimeout: number;
+    readonly bodyTimeout: number;
+  };
+  readonly counters: HttpCounters;
+  readonly events: HttpEventSink | undefined;
+}
+
+/**
+ * Runs one exchange on undici's handler interface: between the socket and whoever iterates the body
+ * stands nothing but a queue, because a copy pays for every layer once per piece.
+ */
+export function exchange(parts: Exchange): Promise<HttpResponse> {
+  return new Promise((resolve, reject) => {
+    const handler = new Handler(parts, resolve, reject);
+    try {
+      parts.dispatcher.dispatch(
+        {
+          ...parts.dispatch,
+          method: parts.request.method,
+          headers: { ...parts.headers },
+          body: handler.outgoing() as never,
+        },
+        handler,
+      );
+    } catch (error) {
+      handler.fail(error);
+    }
+  });
+}
+
+class Handler implements Dispatcher.DispatchHandler {
+  private readonly parts: Exchange;
+  private readonly resolve: (response: HttpResponse) => void;
+  private readonly reject: (error: Error) => void;
+  private readonly where: string;
+  private readonly started = performance.now();
+  private controller: Dispatcher.DispatchController | undefined;
+  private body: ResponseBody | undefined;
+  private received = 0;
+  /** What the source of the request's body threw: the true cause of what follows from it. */
+  private sourceError: unknown;
+  private done = false;
+
+  constructor(parts: Exchange, resolve: (response: HttpResponse) => void, reject: (error: Error) => void) {
+    this.parts = parts;
+    this.resolve = resolve;
+    this.reject = reject;
+    this.where = `${parts.request.method} ${redactUrl(parts.request.url)}`;
+    parts.request.signal?.addEventListener('abort', this.onAbort, { once: true });
+    this.emit(() => ({
+      type: 'request',
+      id: parts.id,
+      method: parts.request.method,
+      url: redactUrl(parts.request.url),
+      headers: Object.entries(parts.headers).map(
+        ([name, value]) => [name, redactHeader(name, value)] as const,
+      ),
+    }));
+  }
+
+  /** The request's body as undici takes it; its bytes are counted and its own failure is kept. */
+  outgoing(): Uint8Array | AsyncIterable<Uint8Array> | null {
+    const { body } = this.parts.request;
+    if (body === undefined) return null;
+    if (!(body instanceof Uint8Array)) return this.watch(body);
+    this.parts.counters.sentBytes += body.byteLength;
+    return body;
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.controller = controller;
+    const { signal } = this.parts.request;
+    if (signal?.aborted === true) controller.abort(interruption(signal));
+    else if (this.done) controller.abort(new Error('given up'));
+  }
+
+  onResponseStart(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    raw: Readonly<Record<string, string | string[] | undefined>>,
+  ): void {
+    if (status < 200) return;
+    const headers = new ResponseHeaders(raw);
+    this.body = new ResponseBody(controller);
+    this.emit(() => ({
+      type: 'response',
+      id: this.parts.id,
+      status,
+      headers: headers.entries().map(([name, value]) => [name, redactHeader(name, value)] as const),
+      elapsedMs: this.elapsed(),
+    }));
+    this.resolve({ status, url: this.parts.request.url, headers, body: this.body });
+  }
+
+  onResponseData(_: Dispatcher.DispatchController, piece: Uint8Array): void {
+    this.received += piece.byteLength;
+    this.parts.counters.receivedBytes += piece.byteLength;
+    this.body?.push(piece);
+  }
+
+  onResponseEnd(): void {
+    this.finish();
+    this.body?.end();
+    this.emit(() => ({ type: 'end', id: this.parts.id, bytes: this.received, elapsedMs: this.elapsed() }));
+  }
+
+  onResponseError(_: Dispatcher.DispatchController | undefined, error: Error): void {
+    this.fail(error);
+  }
+
+  fail(error: unknown): void {
+    if (this.done) return;
+    this.finish();
+    const failure = this.named(error);
+    this.body?.end(failure);
+    this.reject(failure);
+    this.emit(() => ({
+      type: 'error',
+      id: this.parts.id,
+      message: failure.message,
+      elapsedMs: this.elapsed(),
+    }));
+  }
+
+  private named(error: unknown): Error {
+    const { signal } = this.parts.request;
+    if (this.sourceError instanceof Error) return this.sourceError;
+    if (error instanceof BullaError) return error;
+    if (signal?.aborted === true) return interruption(signal);
+    return networkError(error, this.where);
+  }
+
+  private readonly onAbort = (): void => {
+    const { signal } = this.parts.request;
+    if (signal === undefined) return;
+    const reason = interruption(signal);
+    this.controller?.abort(reason);
+    // A request that still waits for a connection has no controller to be told.
+    this.fail(reason);
+  };
+
+  private async *watch(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    try {
+      for await (const piece of source) {
+        this.parts.counters.sentBytes += piece.byteLength;
+        yield piece;
+      }
+    } catch (error) {
+      this.sourceError = error;
+      throw error;
+    }
+  }
+
+  private finish(): void {
+    this.done = true;
+    this.parts.request.signal?.removeEventListener('abort', this.onAbort);
+  }
+
+  private elapsed(): number {
+    return performance.now() - this.started;
+  }
+
+  private emit(make: () => HttpEvent): void {
+    this.parts.events?.(make());
+  }
+}

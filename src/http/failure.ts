@@ -1,0 +1,118 @@
+import { BullaError, type ErrorCode, messageOf } from '../errors.ts';
+import { printable } from './redact.ts';
+
+interface Kind {
+  readonly code: ErrorCode;
+  readonly hint: string;
+  /** Whether a second try may find it gone. */
+  readonly transient: boolean;
+}
+
+const CUT: Kind = {
+  code: 'registry-unreachable',
+  hint: 'the connection was cut; nothing is known about the content; try again',
+  transient: true,
+};
+const SLOW: Kind = { code: 'timeout', hint: 'the server is slow or gone; try again later', transient: true };
+const NOT_THERE: Kind = {
+  code: 'registry-unreachable',
+  hint: 'check the host, the port, and that the server is running',
+  transient: false,
+};
+const NO_NAME: Kind = {
+  code: 'registry-unreachable',
+  hint: 'check the spelling of the host, and the name service',
+  transient: false,
+};
+const TLS: Kind = {
+  code: 'registry-unreachable',
+  hint: "the server's certificate is not trusted here: give its CA with --ca-file (or --insecure, to try things out)",
+  transient: false,
+};
+const NOT_TLS: Kind = {
+  code: 'registry-unreachable',
+  hint: 'the server does not speak TLS there: use --plain-http if it is meant to be so',
+  transient: false,
+};
+
+const KINDS: ReadonlyMap<string, Kind> = new Map([
+  ['ECONNRESET', CUT],
+  ['EPIPE', CUT],
+  ['UND_ERR_SOCKET', CUT],
+  ['UND_ERR_ABORTED', CUT],
+  ['UND_ERR_REQ_CONTENT_LENGTH_MISMATCH', CUT],
+  ['UND_ERR_RES_CONTENT_LENGTH_MISMATCH', CUT],
+  ['EAI_AGAIN', { ...NO_NAME, transient: true }],
+  ['ETIMEDOUT', SLOW],
+  ['UND_ERR_CONNECT_TIMEOUT', SLOW],
+  ['UND_ERR_HEADERS_TIMEOUT', SLOW],
+  ['UND_ERR_BODY_TIMEOUT', SLOW],
+  ['ENOTFOUND', NO_NAME],
+  ['ECONNREFUSED', NOT_THERE],
+  ['EHOSTUNREACH', NOT_THERE],
+  ['ENETUNREACH', NOT_THERE],
+  ['EADDRNOTAVAIL', NOT_THERE],
+  ['EPROTO', NOT_TLS],
+  ['ERR_SSL_WRONG_VERSION_NUMBER', NOT_TLS],
+  ['ERR_SSL_PACKET_LENGTH_TOO_LONG', NOT_TLS],
+]);
+
+const TLS_CODE = /CERT|UNABLE_TO|SELF_SIGNED|^ERR_TLS|^ERR_SSL/;
+
+/**
+ * Makes a BullaError of what a connection failed with. BullaErrors pass as they are.
+ * @param where the request, for the message
+ */
+export function networkError(error: unknown, where: string): BullaError {
+  if (error instanceof BullaError) return error;
+  const code = errnoOf(error);
+  const kind = KINDS.get(code) ?? (TLS_CODE.test(code) ? TLS : { ...CUT, hint: 'try again' });
+  return new BullaError(kind.code, `${where}: ${describeFailure(error, code)}`, {
+    cause: error,
+    hint: kind.hint,
+    details: { transient: kind.transient, ...(code !== '' && { errno: code }) },
+  });
+}
+
+/** Whether a failure without an answer may be gone at the next try. */
+export function isTransient(error: unknown): boolean {
+  return error instanceof BullaError && error.details['transient'] === true;
+}
+
+/** What a caller's signal ended: its own reason where that is a BullaError. */
+export function interruption(signal: AbortSignal): BullaError {
+  if (signal.reason instanceof BullaError) return signal.reason;
+  return new BullaError('interrupted', 'the request was called off', {
+    cause: signal.reason,
+    hint: 'nothing was finished; run the command again',
+  });
+}
+
+function errnoOf(error: unknown): string {
+  if (!(error instanceof Error)) return '';
+  if (error instanceof AggregateError && error.errors.length > 0) return errnoOf(error.errors[0]);
+  if ('code' in error && typeof error.code === 'string') {
+    // undici wraps what the socket said.
+    if (error.code === 'UND_ERR_SOCKET' && error.cause instanceof Error)
+      return errnoOf(error.cause) || error.code;
+    return error.code;
+  }
+  return '';
+}
+
+function describeFailure(error: unknown, code: string): string {
+  const first = error instanceof AggregateError ? (error.errors[0] as unknown) : error;
+  const message = printable(messageOf(first)) || 'the connection failed';
+  return code === '' || message.includes(code) ? message : `${message} (${code})`;
+}
+
+/** Ends the waiting for what goes on for others. */
+export async function orInterrupted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return await work;
+  return await new Promise<T>((resolve, reject) => {
+    const onAbort = (): void => reject(interruption(signal));
+    if (signal.aborted) onAbort();
+    signal.addEventListener('abort', onAbort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}

@@ -1,0 +1,193 @@
+import { type Dispatcher, Pool, ProxyAgent } from 'undici';
+import { BullaError } from '../errors.ts';
+import { type AddressClass, bareHost, classOfAddress, isLoopbackHost } from './address.ts';
+import { makeConnector, type Resolve, type TlsOptions, withSystemRoots } from './connector.ts';
+import { type HttpCounters, type HttpEventSink, newCounters } from './events.ts';
+import { exchange, type HttpRequest, type HttpResponse } from './exchange.ts';
+import { interruption } from './failure.ts';
+import { type ProxySettings, proxyFor } from './proxy.ts';
+import { redactUrl } from './redact.ts';
+
+export interface HttpPoolOptions {
+  readonly tls?: TlsOptions | undefined;
+  readonly proxy?: ProxySettings | undefined;
+  /** Most connections to one origin; 32 if left out. */
+  readonly connections?: number | undefined;
+  readonly connectTimeoutMs?: number | undefined;
+  /** How long an answer to a request without a body may take to begin; 60 s if left out. */
+  readonly headersTimeoutMs?: number | undefined;
+  /** How long the next piece of a body may take; 60 s if left out. */
+  readonly bodyTimeoutMs?: number | undefined;
+  readonly userAgent?: string | undefined;
+  readonly events?: HttpEventSink | undefined;
+  /** Name service, for tests. */
+  readonly resolve?: Resolve | undefined;
+}
+
+/** A server that stores what it was sent may think about it for long. */
+const UPLOAD_HEADERS_TIMEOUT_MS = 300_000;
+const MAX_HEADER_BYTES = 64 * 1024;
+
+function proxyAuthorization(proxy: URL): Record<string, string> {
+  if (proxy.username === '') return {};
+  const pair = `${decodeURIComponent(proxy.username)}:${decodeURIComponent(proxy.password)}`;
+  return { 'proxy-authorization': `Basic ${Buffer.from(pair).toString('base64')}` };
+}
+
+function notHttp(url: URL): BullaError {
+  return new BullaError('registry-error', `${redactUrl(url)} is not an http or https URL`, {
+    hint: 'the registry sent us somewhere that cannot be asked',
+  });
+}
+
+/**
+ * Keep-alive connections of a process, one set for each origin and for each rule about addresses.
+ * Made once and shared by all clients with the same TLS and proxy settings.
+ */
+export class HttpPool {
+  readonly counters: HttpCounters = newCounters();
+  private readonly options: HttpPoolOptions;
+  private readonly dispatchers = new Map<string, Dispatcher>();
+  private readonly addresses = new Map<string, AddressClass>();
+  private ids = 0;
+
+  constructor(options: HttpPoolOptions = {}) {
+    this.options = options;
+  }
+
+  /**
+   * Sends one request and gives its answer once the headers are there.
+   * @throws BullaError registry-unreachable, timeout, interrupted, forbidden (an address that is not
+   *   allowed); whatever the body's source throws, as it is
+   */
+  async send(request: HttpRequest): Promise<HttpResponse> {
+    const { url, signal } = request;
+    if (signal?.aborted === true) throw interruption(signal);
+    if (url.protocol !== 'https:' && url.protocol !== 'http:') throw notHttp(url);
+    if (request.purpose === 'token') this.counters.tokenRequests++;
+    else this.counters.requests++;
+    const proxy = proxyFor(url, this.options.proxy ?? {});
+    const absolute = proxy !== undefined && url.protocol === 'http:';
+    const path = url.pathname + url.search;
+    const streamed = request.body !== undefined && !(request.body instanceof Uint8Array);
+    const headers: Record<string, string> = {
+      'user-agent': this.options.userAgent ?? 'bulla',
+      ...request.headers,
+      ...(absolute && { host: url.host, ...proxyAuthorization(proxy) }),
+      ...(streamed &&
+        request.contentLength !== undefined && { 'content-length': `${request.contentLength}` }),
+    };
+    return await exchange({
+      id: ++this.ids,
+      request,
+      headers,
+      dispatcher: this.dispatcherFor(url, request.allow, proxy),
+      dispatch: {
+        origin: absolute ? proxy.origin : url.origin,
+        path: absolute ? `${url.origin}${path}` : path,
+        headersTimeout: this.headersTimeout(request.method),
+        bodyTimeout: this.options.bodyTimeoutMs ?? 60_000,
+      },
+      counters: this.counters,
+      events: this.options.events,
+    });
+  }
+
+  /** For whoever tries again: counted, and told to the trace. */
+  noteRetry(reason: string, delayMs: number): void {
+    this.counters.retries++;
+    this.options.events?.({ type: 'retry', reason, delayMs });
+  }
+
+  /**
+   * Class of the address that an origin was last reached at, or that its name says; undefined where
+   * neither tells (nothing was sent there yet, or a proxy was between).
+   */
+  classOf(url: URL): AddressClass | undefined {
+    if (isLoopbackHost(url.hostname)) return 'loopback';
+    return classOfAddress(bareHost(url)) ?? this.addresses.get(url.origin);
+  }
+
+  /** Ends all connections; what is under way fails. */
+  async close(): Promise<void> {
+    const all = [...this.dispatchers.values()];
+    this.dispatchers.clear();
+    await Promise.all(all.map((dispatcher) => dispatcher.destroy()));
+  }
+
+  private headersTimeout(method: HttpRequest['method']): number {
+    const reading = this.options.headersTimeoutMs ?? 60_000;
+    return method === 'GET' || method === 'HEAD' ? reading : Math.max(reading, UPLOAD_HEADERS_TIMEOUT_MS);
+  }
+
+  private dispatcherFor(
+    url: URL,
+    allow: ReadonlySet<AddressClass> | undefined,
+    proxy: URL | undefined,
+  ): Dispatcher {
+    const key = [
+      url.origin,
+      proxy?.href ?? '',
+      allow === undefined ? 'any' : [...allow].sort().join('+'),
+    ].join(' ');
+    let dispatcher = this.dispatchers.get(key);
+    if (dispatcher === undefined) {
+      dispatcher = proxy === undefined ? this.direct(url, allow) : this.proxied(url, allow, proxy);
+      this.dispatchers.set(key, dispatcher);
+    }
+    return dispatcher;
+  }
+
+  private direct(url: URL, allow: ReadonlySet<AddressClass> | undefined): Dispatcher {
+    const connect = makeConnector({
+      tls: this.options.tls ?? {},
+      connectTimeoutMs: this.options.connectTimeoutMs ?? 10_000,
+      allow,
+      authenticate: allow === undefined,
+      resolve: this.options.resolve,
+      onConnected: (address) => {
+        this.counters.connections++;
+        const kind = classOfAddress(address ?? '');
+        if (kind !== undefined && allow === undefined) this.addresses.set(url.origin, kind);
+      },
+    });
+    return new Pool(url.origin, { ...this.limits(), connect });
+  }
+
+  /** The proxy asks the name service, so only what is written out can be checked here. */
+  private proxied(url: URL, allow: ReadonlySet<AddressClass> | undefined, proxy: URL): Dispatcher {
+    const kind = isLoopbackHost(url.hostname) ? 'loopback' : classOfAddress(bareHost(url));
+    if (kind !== undefined && allow?.has(kind) === false) {
+      throw new BullaError(
+        'forbidden',
+        `${url.host} is a ${kind} address that the registry must not send us to`,
+        {
+          hint: 'allow private addresses in the configuration if it is meant to be so',
+        },
+      );
+    }
+    if (url.protocol === 'http:') return new Pool(proxy.origin, this.limits());
+    const { ca, insecure, cert, key, passphrase } = this.options.tls ?? {};
+    return new ProxyAgent({
+      ...this.limits(),
+      uri: proxy.href,
+      requestTls: {
+        ...(ca !== undefined && { ca: withSystemRoots(ca) }),
+        ...(insecure === true && { rejectUnauthorized: false }),
+        ...(allow === undefined && cert !== undefined && { cert, key: key ?? cert, passphrase }),
+      } as NonNullable<ProxyAgent.Options['requestTls']>,
+      ...(ca !== undefined && {
+        proxyTls: { ca: withSystemRoots(ca) } as NonNullable<ProxyAgent.Options['proxyTls']>,
+      }),
+    });
+  }
+
+  private limits(): Pool.Options {
+    return {
+      connections: this.options.connections ?? 32,
+      maxHeaderSize: MAX_HEADER_BYTES,
+      // A source that ends too early must not look like a shorter body.
+      strictContentLength: true,
+    };
+  }
+}

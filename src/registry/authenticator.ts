@@ -1,0 +1,219 @@
+import { BullaError, isBullaError } from '../errors.ts';
+import { orInterrupted } from '../http/failure.ts';
+import type { HttpPool } from '../http/pool.ts';
+import { type RetryPolicy, sendWithRetries, type Timing } from '../http/retry.ts';
+import { type Challenge, parseChallenges } from './challenge.ts';
+import { basicAuthorization, type Credentials, type CredentialsProvider } from './credentials.ts';
+import { failureError, readFailure } from './failure.ts';
+import { allowedAddresses, checkRealm } from './realm.ts';
+import { MAX_TOKEN_BYTES, parseToken, tokenRequest } from './token.ts';
+
+export interface AuthenticatorOptions {
+  /** As references name it; also the name for which credentials are looked up. */
+  readonly registry: string;
+  readonly base: URL;
+  readonly pool: HttpPool;
+  readonly credentials: CredentialsProvider;
+  readonly timing: Timing;
+  readonly retry: RetryPolicy;
+  readonly allowPrivate: boolean;
+}
+
+/** For whom and for what a request is authorised. */
+export interface Access {
+  readonly repository: string | undefined;
+  /** In the form of docker's token specification: `repository:team/app:pull`. */
+  readonly scopes: readonly string[];
+}
+
+interface CachedToken {
+  readonly authorization: Promise<string>;
+  /** What the promise brought, once it has. */
+  value?: string;
+  /** On the client's clock, in milliseconds: past this a new one is asked for beforehand. */
+  freshUntil: number;
+}
+
+interface BearerDemand {
+  readonly scheme: 'bearer';
+  readonly realm: URL;
+  readonly service: string | undefined;
+}
+
+type Demand = { readonly scheme: 'basic' } | BearerDemand;
+
+/**
+ * Authorization for one registry. Nothing is sent before the registry asks; what it asked for is then
+ * remembered, so that further requests carry it from the start. Tokens are kept by their sorted
+ * scopes, and one that several requests need is asked for once.
+ */
+export class Authenticator {
+  private readonly options: AuthenticatorOptions;
+  private readonly tokens = new Map<string, CachedToken>();
+  private readonly known = new Map<string, Promise<Credentials | undefined>>();
+  /** Actions that the registry demanded beyond those that we know a request to need. */
+  private readonly widened = new Map<string, readonly string[]>();
+  private demand: Demand | undefined;
+
+  constructor(options: AuthenticatorOptions) {
+    this.options = options;
+  }
+
+  /** Authorization to send from the start; undefined as long as nothing was asked for. */
+  async header(access: Access, signal?: AbortSignal): Promise<string | undefined> {
+    if (this.demand === undefined) return undefined;
+    return await this.authorize(this.demand, access, signal);
+  }
+
+  /**
+   * Authorization that a 401 asks for.
+   * @param used what was sent with the refused request
+   * @returns undefined where there is no better one than that
+   * @throws BullaError unauthorized and what credentials and token server can fail with
+   */
+  async answer(
+    challenges: readonly string[],
+    access: Access,
+    used: string | undefined,
+    signal?: AbortSignal,
+  ): Promise<string | undefined> {
+    const challenge = choose(parseChallenges(challenges));
+    if (challenge === undefined) return undefined;
+    const demand = this.readDemand(challenge);
+    this.demand = demand;
+    if (demand.scheme === 'bearer') {
+      const key = keyOf(access);
+      this.widened.set(key, scopesOf(challenge));
+      if (used !== undefined && this.tokens.get(key)?.value === used) this.tokens.delete(key);
+    }
+    const authorization = await this.authorize(demand, access, signal);
+    return authorization === used ? undefined : authorization;
+  }
+
+  private readDemand(challenge: Challenge): Demand {
+    if (challenge.scheme === 'basic') return { scheme: 'basic' };
+    return {
+      scheme: 'bearer',
+      realm: checkRealm(challenge.parameters.get('realm'), this.options.base),
+      service: challenge.parameters.get('service'),
+    };
+  }
+
+  private async authorize(
+    demand: Demand,
+    access: Access,
+    signal: AbortSignal | undefined,
+  ): Promise<string | undefined> {
+    if (demand.scheme === 'bearer') return await orInterrupted(this.token(demand, access), signal);
+    const credentials = await this.credentials(access.repository);
+    if (credentials === undefined) return undefined;
+    if (credentials.kind === 'basic') return basicAuthorization(credentials.username, credentials.password);
+    throw new BullaError(
+      'unauthorized',
+      `${this.options.registry} wants a password and only a token is stored`,
+      {
+        hint: `log in again with \`bulla login ${this.options.registry}\``,
+      },
+    );
+  }
+
+  private token(demand: BearerDemand, access: Access): Promise<string> {
+    const key = keyOf(access);
+    const cached = this.tokens.get(key);
+    if (cached !== undefined && this.options.timing.now() < cached.freshUntil) return cached.authorization;
+    const entry: CachedToken = { authorization: this.request(demand, access), freshUntil: Infinity };
+    this.tokens.set(key, entry);
+    entry.authorization.then(
+      (value) => {
+        entry.value = value;
+      },
+      () => {
+        if (this.tokens.get(key) === entry) this.tokens.delete(key);
+      },
+    );
+    return entry.authorization;
+  }
+
+  /** Belongs to all who wait for it, so no single one can call it off. */
+  private async request(demand: BearerDemand, access: Access): Promise<string> {
+    const { pool, base, timing, retry, allowPrivate } = this.options;
+    const credentials = await this.credentials(access.repository);
+    const key = keyOf(access);
+    const scopes = [...new Set([...access.scopes, ...(this.widened.get(key) ?? [])])].sort();
+    const question = tokenRequest({ ...demand, scopes, credentials });
+    const sent = timing.now();
+    const response = await sendWithRetries({ pool, policy: retry, timing }, () =>
+      pool.send({
+        ...question,
+        purpose: 'token',
+        allow: allowedAddresses(demand.realm, base, pool.classOf(base), allowPrivate),
+      }),
+    );
+    if (response.status !== 200) {
+      // No redirect is followed: the credentials are for this server.
+      throw this.refused(await readFailure(response), demand.realm, credentials);
+    }
+    const answer = await response.body.read(MAX_TOKEN_BYTES, `the answer of ${demand.realm.host}`);
+    const token = parseToken(answer, demand.realm.host);
+    if (token.identityToken !== undefined && credentials?.kind === 'identity') {
+      this.known.set(
+        access.repository ?? '',
+        Promise.resolve({ kind: 'identity', token: token.identityToken }),
+      );
+    }
+    const entry = this.tokens.get(key);
+    // A tenth early, so that it doesn't expire on its way.
+    if (entry !== undefined) entry.freshUntil = sent + token.lifetimeMs * 0.9;
+    return `Bearer ${token.value}`;
+  }
+
+  private refused(
+    failure: Awaited<ReturnType<typeof readFailure>>,
+    realm: URL,
+    credentials: Credentials | undefined,
+  ): BullaError {
+    const where = `${this.options.registry}: the token server ${realm.host}`;
+    const error = failureError(failure, where);
+    if (failure.status !== 404 && !isBullaError(error, 'unauthorized')) return error;
+    return new BullaError('unauthorized', error.message, {
+      hint:
+        credentials === undefined
+          ? `it wants a login: \`bulla login ${this.options.registry}\``
+          : `it does not take the stored credentials: log in again with \`bulla login ${this.options.registry}\``,
+      details: error.details,
+    });
+  }
+
+  private credentials(repository: string | undefined): Promise<Credentials | undefined> {
+    const key = repository ?? '';
+    let found = this.known.get(key);
+    if (found === undefined) {
+      found = this.options.credentials(this.options.registry, repository);
+      this.known.set(key, found);
+    }
+    return found;
+  }
+}
+
+/** Bearer before Basic: a token tells less than a password does. Others are not spoken. */
+function choose(challenges: readonly Challenge[]): Challenge | undefined {
+  return (
+    challenges.find(({ scheme }) => scheme === 'bearer') ??
+    challenges.find(({ scheme }) => scheme === 'basic')
+  );
+}
+
+const SCOPE = /^[a-z]+(?:\([a-z]+\))?:[^\s:]+(?::\d+[^\s:]*)?:[a-z*,]+$/;
+
+/** Scopes that a challenge names; several are separated by spaces. */
+function scopesOf(challenge: Challenge): readonly string[] {
+  const text = challenge.parameters.get('scope') ?? '';
+  return text
+    .split(' ')
+    .filter((scope) => SCOPE.test(scope))
+    .slice(0, 16);
+}
+
+function keyOf(access: Access): string {
+  return [...access.scopes].sort().join(' ');
+}

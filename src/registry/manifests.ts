@@ -1,0 +1,158 @@
+import { BullaError } from '../errors.ts';
+import type { HttpResponse } from '../http/exchange.ts';
+import { checkContent, type Descriptor } from '../oci/descriptor.ts';
+import { algorithmOf, type Digest, digestOf, isDigest } from '../oci/digest.ts';
+import { MAX_MANIFEST_BYTES, type ManifestContent, mediaTypeOfManifest } from '../oci/manifest.ts';
+import { isManifestType, MANIFEST_TYPES } from '../oci/media-types.ts';
+import type { Tag } from '../oci/reference.ts';
+import type { CallOptions } from '../oci/target.ts';
+import type { Room } from './room.ts';
+import { manifestPath } from './urls.ts';
+
+/** Always explicit: distribution 2.8 answers `Accept: * / *` with 404. */
+const ACCEPT = MANIFEST_TYPES.join(', ');
+
+/** What a tag or digest names, in one HEAD where the registry says enough in its headers. */
+export async function resolve(
+  room: Room,
+  reference: Tag | Digest,
+  options: CallOptions = {},
+): Promise<Descriptor> {
+  const head = await headManifest(room, reference, options);
+  return head ?? (await fetchManifest(room, reference, options)).descriptor;
+}
+
+/** Undefined where the headers don't say all of it. */
+async function headManifest(
+  room: Room,
+  reference: Tag | Digest,
+  { signal }: CallOptions,
+): Promise<Descriptor | undefined> {
+  const response = await room.session.call({
+    method: 'HEAD',
+    to: manifestPath(room.repository, reference),
+    access: room.scopes.read(),
+    headers: { accept: ACCEPT },
+    expect: [200, 405],
+    signal,
+  });
+  await response.body.discard();
+  const size = response.headers.contentLength;
+  const mediaType = servedType(response);
+  const digest = isDigest(reference) ? reference : servedDigest(response);
+  if (response.status !== 200 || size === undefined || mediaType === undefined || digest === undefined) {
+    return undefined;
+  }
+  if (isDigest(reference)) checkServedDigest(room, response, reference);
+  return { mediaType, digest, size };
+}
+
+/** A manifest's bytes, hashed here. */
+export async function fetchManifest(
+  room: Room,
+  reference: Tag | Digest,
+  { signal }: CallOptions = {},
+): Promise<ManifestContent> {
+  const response = await room.session.call({
+    method: 'GET',
+    to: manifestPath(room.repository, reference),
+    access: room.scopes.read(),
+    headers: { accept: ACCEPT },
+    expect: [200],
+    signal,
+  });
+  return await readManifest(room, reference, response);
+}
+
+/**
+ * The manifest of a tag, unless it still is `known`. A registry without ETags is asked by HEAD from
+ * the second time on.
+ */
+export async function fetchManifestUnless(
+  room: Room,
+  tag: Tag,
+  known: Digest,
+  options: CallOptions = {},
+): Promise<ManifestContent | undefined> {
+  const { conditional } = await room.dialect.get();
+  if (conditional === 'head') {
+    const head = await headManifest(room, tag, options);
+    return head?.digest === known ? undefined : await fetchManifest(room, tag, options);
+  }
+  const response = await room.session.call({
+    method: 'GET',
+    to: manifestPath(room.repository, tag),
+    access: room.scopes.read(),
+    headers: { accept: ACCEPT, 'if-none-match': `"${known}"` },
+    expect: [200, 304],
+    signal: options.signal,
+  });
+  if (response.status === 304) {
+    await response.body.discard();
+    await room.dialect.learn({ conditional: 'etag' });
+    return undefined;
+  }
+  const content = await readManifest(room, tag, response);
+  if (content.descriptor.digest !== known) return content;
+  await room.dialect.learn({ conditional: 'head' });
+  return undefined;
+}
+
+async function readManifest(
+  room: Room,
+  reference: Tag | Digest,
+  response: HttpResponse,
+): Promise<ManifestContent> {
+  const what = `the manifest ${reference} of ${room.name}`;
+  const announced = response.headers.contentLength;
+  if (announced !== undefined && announced > MAX_MANIFEST_BYTES) {
+    response.body.abort(new Error('too large'));
+    throw tooLarge(what, announced);
+  }
+  const bytes = await response.body.read(MAX_MANIFEST_BYTES, what);
+  const wanted = isDigest(reference) ? reference : servedDigest(response);
+  const digest = digestOf(bytes, wanted === undefined ? 'sha256' : algorithmOf(wanted));
+  if (isDigest(reference)) checkContent({ digest: reference, size: bytes.byteLength }, bytes, room.name);
+  checkServedDigest(room, response, digest);
+  const served = servedType(response);
+  // Where a registry serves the bytes without their type, they say it themselves.
+  const mediaType =
+    served !== undefined && isManifestType(served) ? served : mediaTypeOfManifest(bytes, what);
+  return { descriptor: { mediaType, digest, size: bytes.byteLength }, bytes };
+}
+
+/** Docker-Content-Digest; undefined where there is none that could be checked. */
+export function servedDigest(response: HttpResponse): Digest | undefined {
+  const text = response.headers.get('docker-content-digest');
+  return text !== undefined && isDigest(text) ? text : undefined;
+}
+
+/**
+ * Refuses an answer whose Docker-Content-Digest contradicts what was asked for or received. A digest
+ * of another algorithm says nothing (distribution 2.8 reports sha512 content by its sha256).
+ * @throws BullaError content-invalid
+ */
+export function checkServedDigest(room: Room, response: HttpResponse, expected: Digest): void {
+  const served = servedDigest(response);
+  if (served === undefined || served === expected || algorithmOf(served) !== algorithmOf(expected)) return;
+  throw new BullaError(
+    'content-invalid',
+    `${room.name}: expected ${expected}, and the registry says ${served}`,
+    {
+      hint: 'the registry, or something between, confuses or replaces content; nothing of it was used',
+    },
+  );
+}
+
+function servedType(response: HttpResponse): string | undefined {
+  const type = response.headers.get('content-type')?.split(';', 1)[0]?.trim().toLowerCase();
+  return type === '' ? undefined : type;
+}
+
+export function tooLarge(what: string, size: number): BullaError {
+  return new BullaError(
+    'content-invalid',
+    `${what} has ${size} bytes, more than the ${MAX_MANIFEST_BYTES} allowed`,
+    { hint: 'registries need not take, and bulla does not read, a larger manifest' },
+  );
+}

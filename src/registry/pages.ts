@@ -1,0 +1,81 @@
+import { z } from 'zod';
+import { parseJsonObject } from '../encoding/json.ts';
+import { BullaError } from '../errors.ts';
+import type { Access } from './authenticator.ts';
+import { nextLink, nextPage } from './link.ts';
+import type { RegistrySession } from './session.ts';
+
+/** Names asked for at once: more than any registry gives, and what ECR takes at most. */
+export const PAGE_SIZE = 1000;
+const MAX_PAGE_BYTES = 16 * 1024 * 1024;
+/** A registry that goes on for ever is left. */
+const MAX_NAMES = 1_000_000;
+
+export interface ListCall {
+  /** With its query. */
+  readonly path: string;
+  readonly access: Access;
+  /** The member of each page that has the names: `tags`, `repositories`. */
+  readonly member: string;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Names of a paged list (distribution-spec, "Listing Tags"), page by page; a page that brings nothing
+ * new ends it, for registries that ignore `last`.
+ * @throws BullaError not-found, content-invalid, registry-error where a link leads elsewhere
+ */
+export async function* listPages(
+  session: RegistrySession,
+  call: ListCall,
+): AsyncGenerator<readonly string[]> {
+  const seen = new Set<string>();
+  let path: string | undefined = call.path;
+  while (path !== undefined) {
+    const response = await session.call({
+      method: 'GET',
+      to: path,
+      access: call.access,
+      headers: { accept: 'application/json' },
+      expect: [200],
+      signal: call.signal,
+    });
+    const what = `${session.where({ method: 'GET', to: path })}: the list`;
+    const page = parsePage(await response.body.read(MAX_PAGE_BYTES, what), call.member, what);
+    const fresh = page.filter((name) => !seen.has(name));
+    for (const name of fresh) seen.add(name);
+    if (seen.size > MAX_NAMES) throw endless(what);
+    yield fresh;
+    path = fresh.length === 0 ? undefined : following(response.headers.all('link'), path, session.registry);
+  }
+}
+
+function endless(what: string): BullaError {
+  return new BullaError('content-invalid', `${what} has more than ${MAX_NAMES} names`, {
+    hint: 'the registry may be hostile: no honest list is that long',
+  });
+}
+
+function following(links: readonly string[], path: string, registry: string): string | undefined {
+  const link = nextLink(links);
+  if (link === undefined) return undefined;
+  const next = nextPage(link, path.split('?', 1)[0] ?? path);
+  if (next !== undefined) return next;
+  throw new BullaError(
+    'registry-error',
+    `${registry} says that its list goes on elsewhere, which is refused`,
+    {
+      hint: 'the registry, or a proxy before it, is misconfigured or hostile; the list would be incomplete',
+    },
+  );
+}
+
+function parsePage(bytes: Uint8Array, member: string, what: string): readonly string[] {
+  const json = parseJsonObject(bytes, { what, maxBytes: MAX_PAGE_BYTES, floats: true });
+  // Old registries write null for an empty list.
+  const parsed = z.array(z.string().max(512)).nullish().safeParse(json[member]);
+  if (parsed.success) return parsed.data ?? [];
+  throw new BullaError('content-invalid', `${what} has no list of ${member}`, {
+    hint: 'the registry does not answer as a registry does; check the address',
+  });
+}

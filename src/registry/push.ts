@@ -1,0 +1,161 @@
+import { BullaError, isBullaError } from '../errors.ts';
+import type { HttpResponse } from '../http/exchange.ts';
+import { nextDelay } from '../http/retry.ts';
+import { checkContent, type Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import { MAX_MANIFEST_BYTES, type ManifestContent, parseManifest } from '../oci/manifest.ts';
+import { isManifestType } from '../oci/media-types.ts';
+import type { Tag } from '../oci/reference.ts';
+import { referrerDescriptor } from '../oci/referrers.ts';
+import type { CallOptions, PushManifestOptions } from '../oci/target.ts';
+import { failureError, isImmutableTag } from './failure.ts';
+import { type FallbackWriter, immutable } from './fallback.ts';
+import { checkServedDigest, resolve, tooLarge } from './manifests.ts';
+import { askReferrersApi } from './referrers.ts';
+import type { Room } from './room.ts';
+import type { Turns } from './turns.ts';
+import { manifestPath } from './urls.ts';
+
+/** What writers of one process to one registry share. */
+export interface Writers {
+  readonly fallback: FallbackWriter;
+  readonly turns: Turns;
+}
+
+/** Times that a manifest which its registry stored and does not list is looked for and pushed again. */
+const MAX_LISTINGS = 10;
+
+/** Stores a manifest, and sees to it that it is listed among the referrers of its subject. */
+export async function pushManifest(
+  room: Room,
+  writers: Writers,
+  content: ManifestContent,
+  options: PushManifestOptions = {},
+): Promise<void> {
+  const { descriptor, bytes } = content;
+  if (bytes.byteLength > MAX_MANIFEST_BYTES)
+    throw tooLarge(`the manifest ${descriptor.digest}`, bytes.byteLength);
+  checkContent(descriptor, bytes, `the manifest to be pushed to ${room.name}`);
+  const manifest = isManifestType(descriptor.mediaType) ? parseManifest(content) : undefined;
+  const { tag, expected } = options;
+  const response =
+    tag === undefined || expected === undefined
+      ? await put(room, content, tag ?? descriptor.digest, options)
+      : await writers.turns.take(`${room.repository}:${tag}`, () =>
+          putIf(room, content, tag, expected, options),
+        );
+  const subject = manifest?.subject?.digest;
+  if (manifest === undefined || subject === undefined) return;
+  const entry = referrerDescriptor(content, manifest);
+  // Some registries send OCI-Subject and have no list to show for it; whoever believed them lost it.
+  const listed =
+    response.headers.get('oci-subject') === subject && (await isListed(room, content, subject, options));
+  if (!listed) await writers.fallback.change(room, subject, { add: entry }, options);
+}
+
+async function putIf(
+  room: Room,
+  content: ManifestContent,
+  tag: Tag,
+  expected: Digest | null,
+  options: CallOptions,
+): Promise<HttpResponse> {
+  const found = await digestAt(room, tag, options);
+  if (found !== expected) throw notAsExpected(room, tag, expected, found);
+  const condition: Record<string, string> =
+    expected === null ? { 'if-none-match': '*' } : { 'if-match': `"${expected}"` };
+  return await put(room, content, tag, options, condition);
+}
+
+async function digestAt(room: Room, tag: Tag, options: CallOptions): Promise<Digest | null> {
+  try {
+    return (await resolve(room, tag, options)).digest;
+  } catch (error) {
+    if (isBullaError(error, 'not-found')) return null;
+    throw error;
+  }
+}
+
+async function put(
+  room: Room,
+  { descriptor, bytes }: ManifestContent,
+  reference: Tag | Digest,
+  { signal }: CallOptions,
+  condition: Readonly<Record<string, string>> = {},
+): Promise<HttpResponse> {
+  const call = {
+    method: 'PUT',
+    to: manifestPath(room.repository, reference),
+    access: room.scopes.write(),
+    headers: { 'content-type': descriptor.mediaType, ...condition },
+    body: bytes,
+    expect: [201, 400, 403, 405, 409, 412, 413],
+    signal,
+  } as const;
+  const response = await room.session.call(call);
+  if (response.status === 201) {
+    await response.body.discard();
+    checkServedDigest(room, response, descriptor.digest);
+    return response;
+  }
+  const failure = await room.session.failure(response);
+  if (isImmutableTag(failure)) throw immutable(room, reference);
+  if (failure.status === 412) {
+    throw new BullaError('conflict', `${room.name}:${reference} was changed by somebody else meanwhile`, {
+      hint: 'look at what it is now, and run the command again',
+    });
+  }
+  throw failureError(failure, room.session.where(call));
+}
+
+/**
+ * Whether a registry that claims to have listed a manifest did. One that stores it and forgets to list
+ * it, as some do under concurrent pushes, gets it again.
+ * @returns false where it turns out to have no list
+ * @throws BullaError registry-error where it has one, and the manifest does not appear there
+ */
+async function isListed(
+  room: Room,
+  content: ManifestContent,
+  subject: Digest,
+  options: CallOptions,
+): Promise<boolean> {
+  const { timing, retry } = room.session;
+  const policy = { ...retry, tries: MAX_LISTINGS };
+  for (let attempt = 1; ; attempt++) {
+    const answer = await askReferrersApi(room, subject, { signal: options.signal });
+    if (!answer.supported) return false;
+    if (isIn(answer.entries, content.descriptor.digest)) {
+      await room.dialect.learn({ referrers: 'api' });
+      return true;
+    }
+    const delay = nextDelay(policy, { attempt, elapsedMs: 0 }, timing.random);
+    if (delay === undefined) throw notListed(room, content.descriptor.digest, subject);
+    room.session.noteRetry('the manifest is stored and not listed', delay);
+    await timing.sleep(delay, options.signal);
+    await put(room, content, content.descriptor.digest, options);
+  }
+}
+
+function isIn(entries: readonly Descriptor[], digest: Digest): boolean {
+  return entries.some((entry) => entry.digest === digest);
+}
+
+function notListed(room: Room, digest: Digest, subject: Digest): BullaError {
+  return new BullaError(
+    'registry-error',
+    `${room.name} stored ${digest} and does not list it under ${subject}`,
+    {
+      hint: 'the registry loses referrers; run the command again when fewer write at once',
+    },
+  );
+}
+
+function notAsExpected(room: Room, tag: Tag, expected: Digest | null, found: Digest | null): BullaError {
+  const describe = (digest: Digest | null): string => digest ?? 'nothing';
+  return new BullaError(
+    'conflict',
+    `${room.name}:${tag} was expected to be ${describe(expected)} and is ${describe(found)}`,
+    { hint: 'somebody else moved the tag: look at what it is now, and run the command again' },
+  );
+}

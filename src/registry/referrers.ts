@@ -1,0 +1,231 @@
+import { BullaError, isBullaError } from '../errors.ts';
+import type { HttpResponse } from '../http/exchange.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import { MAX_MANIFEST_BYTES, parseManifest } from '../oci/manifest.ts';
+import { MEDIA_TYPES } from '../oci/media-types.ts';
+import { fallbackTag } from '../oci/reference.ts';
+import { filterReferrers, MAX_REFERRERS, parseReferrersIndex, referrerDescriptor } from '../oci/referrers.ts';
+import type { CallOptions, ReferrersOptions } from '../oci/target.ts';
+import { failureError, isUnsupported } from './failure.ts';
+import { nextLink, nextPage } from './link.ts';
+import { fetchManifest } from './manifests.ts';
+import type { Room } from './room.ts';
+import { referrersPath } from './urls.ts';
+
+/** What the referrers API answered. */
+export type ApiAnswer =
+  | { readonly supported: true; readonly entries: readonly Descriptor[] }
+  /** `certain`: it is the registry that has no such API, not the repository that is unknown to it. */
+  | { readonly supported: false; readonly certain: boolean };
+
+/** What stands at the fallback tag. */
+export interface FallbackIndex {
+  readonly entries: readonly Descriptor[];
+  /** Of the index; undefined where there is none. */
+  readonly digest: Digest | undefined;
+  /** The registry takes the tag for the subject's digest (GitLab): there can be no index. */
+  readonly isSubject: boolean;
+}
+
+/** An index of signatures with more pages than this is an attack. */
+const MAX_PAGES = 1000;
+const REDIRECTS = [301, 302, 303, 307, 308];
+
+/**
+ * Asks the referrers API. It is believed only where it answers 200 with an index: redirects to other
+ * hosts, pages for people and "no such path" mean that there is none. A refusal or a breakdown is an
+ * error: of whoever asks for signatures in vain, nobody may think that there are none.
+ */
+export async function askReferrersApi(
+  room: Room,
+  subject: Digest,
+  options: { readonly artifactType?: string | undefined } & CallOptions = {},
+): Promise<ApiAnswer> {
+  const base = referrersPath(room.repository, subject);
+  const entries: Descriptor[] = [];
+  let path: string | undefined = referrersPath(room.repository, subject, options.artifactType);
+  for (let pages = 0; path !== undefined; pages++) {
+    const response: HttpResponse = await room.session.call({
+      method: 'GET',
+      to: path,
+      access: room.scopes.read(),
+      headers: { accept: MEDIA_TYPES.ociIndex },
+      expect: [200, 400, 404, 405, 406, 501, ...REDIRECTS],
+      stayOnHost: true,
+      signal: options.signal,
+    });
+    const found = await readPage(room, path, response);
+    if (found === undefined) return { supported: false, certain: true };
+    if (found === 'unknown') return { supported: false, certain: false };
+    entries.push(...found);
+    if (entries.length > MAX_REFERRERS || pages >= MAX_PAGES) throw tooMany(room, subject);
+    path = pageAfter(room, response, base);
+  }
+  return { supported: true, entries };
+}
+
+/** Entries of a page; undefined where it shows that there is no such API; `unknown` where it shows nothing. */
+async function readPage(
+  room: Room,
+  path: string,
+  response: HttpResponse,
+): Promise<readonly Descriptor[] | undefined | 'unknown'> {
+  if (REDIRECTS.includes(response.status)) {
+    await response.body.discard();
+    return undefined;
+  }
+  const where = room.session.where({ method: 'GET', to: path });
+  if (response.status !== 200) {
+    const failure = await room.session.failure(response);
+    if (failure.codes.includes('NAME_UNKNOWN')) return 'unknown';
+    if (response.status !== 400 || isUnsupported(failure)) return undefined;
+    throw failureError(failure, where);
+  }
+  const bytes = await response.body.read(MAX_MANIFEST_BYTES, where);
+  try {
+    return parseReferrersIndex(bytes, where);
+  } catch (error) {
+    if (isBullaError(error, 'content-invalid')) return undefined;
+    throw error;
+  }
+}
+
+function pageAfter(room: Room, response: HttpResponse, base: string): string | undefined {
+  const link = nextLink(response.headers.all('link'));
+  if (link === undefined) return undefined;
+  const next = nextPage(link, base);
+  if (next !== undefined) return next;
+  throw new BullaError(
+    'registry-error',
+    `${room.name}: the list of referrers goes on elsewhere, which is refused`,
+    {
+      hint: 'the registry is misconfigured or hostile; the list would be incomplete',
+    },
+  );
+}
+
+/**
+ * Reads the fallback index of a subject.
+ * @throws BullaError content-invalid where the tag holds something else
+ */
+export async function readFallback(
+  room: Room,
+  subject: Digest,
+  options: CallOptions = {},
+): Promise<FallbackIndex> {
+  const tag = fallbackTag(subject);
+  try {
+    const { descriptor, bytes } = await fetchManifest(room, tag, options);
+    if (descriptor.digest === subject) return { entries: [], digest: undefined, isSubject: true };
+    const what = `${room.name}:${tag}`;
+    if (descriptor.mediaType !== MEDIA_TYPES.ociIndex) throw notAnIndex(what, descriptor.mediaType);
+    return { entries: parseReferrersIndex(bytes, what), digest: descriptor.digest, isSubject: false };
+  } catch (error) {
+    if (!isBullaError(error, 'not-found')) throw error;
+    return { entries: [], digest: undefined, isSubject: false };
+  }
+}
+
+/** What refers to `subject`: see ReferrersLister, and spec/decisions on the order of asking. */
+export async function listReferrers(
+  room: Room,
+  subject: Digest,
+  options: ReferrersOptions = {},
+): Promise<readonly Descriptor[]> {
+  const { artifactType, signal } = options;
+  const { referrers } = await room.dialect.get();
+  const both = options.fallbackToo === true || referrers === undefined;
+  const asked = both || referrers === 'api' ? settle(askReferrersApi(room, subject, options)) : undefined;
+  const looked =
+    both || referrers === 'fallback' ? settle(readFallback(room, subject, { signal })) : undefined;
+  const api = value(await (asked ?? undefined));
+  if (api?.supported === true) {
+    await room.dialect.learn({ referrers: 'api' });
+    const seen = await looked;
+    // Where the API answers, the tag is a bonus, unless it was asked for.
+    const extra =
+      seen === undefined || ('error' in seen && options.fallbackToo !== true) ? undefined : value(seen);
+    const typed = await withType(room, extra?.entries ?? [], options);
+    return unique([...filterReferrers(api.entries, artifactType), ...typed]);
+  }
+  if (api?.certain === true) await room.dialect.learn({ referrers: 'fallback' });
+  const fallback = value(await looked) ?? (await readFallback(room, subject, { signal }));
+  if (api === undefined && fallback.digest === undefined) {
+    // What was remembered of the registry may be old; "none" is only said by one that was asked.
+    const now = await askReferrersApi(room, subject, options);
+    if (now.supported) {
+      await room.dialect.learn({ referrers: 'api' });
+      return unique(filterReferrers(now.entries, artifactType));
+    }
+  }
+  return unique(await withType(room, fallback.entries, options));
+}
+
+type Settled<T> = { readonly value: T } | { readonly error: unknown };
+
+/** So that the failure of one of two requests is looked at when its turn comes, and not lost. */
+async function settle<T>(work: Promise<T>): Promise<Settled<T>> {
+  try {
+    return { value: await work };
+  } catch (error) {
+    return { error };
+  }
+}
+
+function value<T>(settled: Settled<T> | undefined): T | undefined {
+  if (settled === undefined) return undefined;
+  if ('error' in settled) throw settled.error;
+  return settled.value;
+}
+
+/**
+ * Entries of one type. Some tools lose the type of entries in a fallback index (cosign, skopeo): it is
+ * then read from the manifest.
+ */
+async function withType(
+  room: Room,
+  entries: readonly Descriptor[],
+  { artifactType, signal }: ReferrersOptions,
+): Promise<readonly Descriptor[]> {
+  if (artifactType === undefined) return entries;
+  const typed: Descriptor[] = [];
+  for (const entry of entries) {
+    if (entry.artifactType !== undefined) typed.push(entry);
+    else typed.push(...(await readType(room, entry, { signal })));
+  }
+  return filterReferrers(typed, artifactType);
+}
+
+async function readType(room: Room, entry: Descriptor, options: CallOptions): Promise<readonly Descriptor[]> {
+  try {
+    const content = await fetchManifest(room, entry.digest, options);
+    return [referrerDescriptor(content, parseManifest(content))];
+  } catch (error) {
+    // An entry whose manifest is gone, or is none, refers to nothing.
+    if (isBullaError(error, 'not-found', 'content-invalid')) return [];
+    throw error;
+  }
+}
+
+function unique(entries: readonly Descriptor[]): readonly Descriptor[] {
+  const byDigest = new Map<Digest, Descriptor>();
+  for (const entry of entries) if (!byDigest.has(entry.digest)) byDigest.set(entry.digest, entry);
+  return [...byDigest.values()];
+}
+
+function tooMany(room: Room, subject: Digest): BullaError {
+  return new BullaError(
+    'content-invalid',
+    `${room.name}: more than ${MAX_REFERRERS} manifests refer to ${subject}`,
+    {
+      hint: 'somebody floods the list of signatures; remove what does not belong there',
+    },
+  );
+}
+
+function notAnIndex(what: string, mediaType: string): BullaError {
+  return new BullaError('content-invalid', `${what} should be the list of referrers and is a ${mediaType}`, {
+    hint: 'somebody put something else at that tag; nothing is known about signatures until it is removed',
+  });
+}

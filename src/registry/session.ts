@@ -1,0 +1,195 @@
+import { BullaError } from '../errors.ts';
+import type { HttpRequest, HttpResponse } from '../http/exchange.ts';
+import type { HttpPool } from '../http/pool.ts';
+import { redactUrl } from '../http/redact.ts';
+import { parseRetryAfter, type RetryPolicy, sendWithRetries, type Timing } from '../http/retry.ts';
+import { type Access, Authenticator } from './authenticator.ts';
+import type { CredentialsProvider } from './credentials.ts';
+import { failureError, type RegistryFailure, readFailure } from './failure.ts';
+import { allowedAddresses } from './realm.ts';
+import type { Warnings } from './warnings.ts';
+
+/** A body that can be sent more than once. */
+export type ReplayableBody =
+  | Uint8Array
+  | { readonly size: number; readonly open: () => Promise<AsyncIterable<Uint8Array>> };
+
+/** One request to a registry, and what is done about redirects, logins and failures. */
+export interface RegistryCall {
+  readonly method: HttpRequest['method'];
+  /** Path and query on the registry, or where it sent us for an upload. */
+  readonly to: string | URL;
+  readonly access: Access;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  readonly body?: ReplayableBody | undefined;
+  /** Statuses that the caller handles; all others become errors. */
+  readonly expect: readonly number[];
+  /** Send again after failures; only where that does no harm. True if left out. */
+  readonly retry?: boolean | undefined;
+  /** Hand redirects to other hosts to the caller, as an answer, rather than follow them. */
+  readonly stayOnHost?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface SessionOptions {
+  readonly registry: string;
+  readonly base: URL;
+  readonly pool: HttpPool;
+  readonly credentials: CredentialsProvider;
+  readonly timing: Timing;
+  readonly retry: RetryPolicy;
+  readonly allowPrivate: boolean;
+  readonly warnings: Warnings;
+}
+
+const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+const MAX_REDIRECTS = 5;
+
+/** Talks to one registry: everything that is the same for each of its repositories. */
+export class RegistrySession {
+  readonly registry: string;
+  readonly base: URL;
+  private readonly options: SessionOptions;
+  private readonly authenticator: Authenticator;
+
+  constructor(options: SessionOptions) {
+    this.options = options;
+    this.registry = options.registry;
+    this.base = options.base;
+    this.authenticator = new Authenticator(options);
+  }
+
+  get timing(): Timing {
+    return this.options.timing;
+  }
+
+  get retry(): RetryPolicy {
+    return this.options.retry;
+  }
+
+  noteRetry(reason: string, delayMs: number): void {
+    this.options.pool.noteRetry(reason, delayMs);
+  }
+
+  /**
+   * Sends a request and gives an answer whose status the caller expects.
+   * @throws BullaError by the status of any other answer; those of HttpPool.send; unauthorized
+   */
+  async call(call: RegistryCall): Promise<HttpResponse> {
+    const send = (): Promise<HttpResponse> => this.authorized(call);
+    const { pool, retry, timing } = this.options;
+    const response =
+      call.retry === false
+        ? await send()
+        : await sendWithRetries({ pool, policy: retry, timing, signal: call.signal }, send);
+    this.options.warnings.note(this.registry, response.headers.all('warning'));
+    if (call.expect.includes(response.status)) return response;
+    throw failureError(await this.failure(response), this.where(call));
+  }
+
+  /** What an answer says that the caller expected and that is a failure all the same. */
+  async failure(response: HttpResponse): Promise<RegistryFailure> {
+    const retryAfterMs = parseRetryAfter(response.headers.get('retry-after'), this.options.timing.now());
+    return { ...(await readFailure(response)), ...(retryAfterMs !== undefined && { retryAfterMs }) };
+  }
+
+  /** Names a call in messages. */
+  where(call: Pick<RegistryCall, 'method' | 'to'>): string {
+    const url = typeof call.to === 'string' ? new URL(call.to, this.base) : call.to;
+    const target = url.origin === this.base.origin ? redactUrl(url).slice(url.origin.length) : redactUrl(url);
+    return `${this.registry}: ${call.method} ${target}`;
+  }
+
+  /**
+   * Where an answer sends us: its Location, resolved. A registry behind a proxy that ends TLS may
+   * name itself by http; it is then reached as it was reached before.
+   * @throws BullaError registry-error where there is none, or it would leave https
+   */
+  location(response: HttpResponse): URL {
+    const text = response.headers.get('location');
+    let url: URL | undefined;
+    try {
+      url = text === undefined || text.length > 16_384 ? undefined : new URL(text, response.url);
+    } catch {
+      url = undefined;
+    }
+    if (url === undefined) throw misled(this.registry, 'with no usable Location');
+    if (url.protocol === 'http:' && response.url.protocol === 'https:') {
+      if (url.hostname !== this.base.hostname) throw misled(this.registry, `from https to ${redactUrl(url)}`);
+      url = new URL(url.pathname + url.search, this.base);
+    }
+    if (url.protocol !== 'http:' && url.protocol !== 'https:')
+      throw misled(this.registry, `to ${redactUrl(url)}`);
+    url.username = '';
+    url.password = '';
+    url.hash = '';
+    return url;
+  }
+
+  private async authorized(call: RegistryCall): Promise<HttpResponse> {
+    const { access, signal } = call;
+    let authorization = await this.authenticator.header(access, signal);
+    let response = await this.follow(call, authorization);
+    // A second time only because a token turned out to be too weak or too old, which one refresh cures.
+    for (let round = 0; round < 2 && this.isRefusal(response); round++) {
+      if (round > 0 && !isInsufficient(response)) break;
+      const challenges = response.headers.all('www-authenticate');
+      const better = await this.authenticator.answer(challenges, access, authorization, signal);
+      if (better === undefined) break;
+      await response.body.discard();
+      authorization = better;
+      response = await this.follow(call, authorization);
+    }
+    return response;
+  }
+
+  /** Only the registry itself may ask for a login. */
+  private isRefusal(response: HttpResponse): boolean {
+    return response.status === 401 && response.url.origin === this.base.origin;
+  }
+
+  private async follow(call: RegistryCall, authorization: string | undefined): Promise<HttpResponse> {
+    let url = typeof call.to === 'string' ? new URL(call.to, this.base) : call.to;
+    let left = url.origin !== this.base.origin;
+    for (let hops = 0; ; hops++) {
+      const response = await this.send(call, url, left ? undefined : authorization);
+      const readOnly = call.method === 'GET' || call.method === 'HEAD';
+      if (!REDIRECTS.has(response.status) || !readOnly || response.headers.get('location') === undefined) {
+        return response;
+      }
+      const next = this.location(response);
+      left = left || next.origin !== this.base.origin;
+      if (left && call.stayOnHost === true) return response;
+      if (hops >= MAX_REDIRECTS) throw misled(this.registry, `through more than ${MAX_REDIRECTS} redirects`);
+      await response.body.discard();
+      url = next;
+    }
+  }
+
+  private async send(call: RegistryCall, url: URL, authorization: string | undefined): Promise<HttpResponse> {
+    const { pool, allowPrivate } = this.options;
+    const { body } = call;
+    const streamed = body === undefined || body instanceof Uint8Array ? undefined : body;
+    return await pool.send({
+      method: call.method,
+      url,
+      headers: { ...call.headers, ...(authorization !== undefined && { authorization }) },
+      body: streamed === undefined ? (body as Uint8Array | undefined) : await streamed.open(),
+      contentLength: streamed?.size,
+      signal: call.signal,
+      allow: allowedAddresses(url, this.base, pool.classOf(this.base), allowPrivate),
+    });
+  }
+}
+
+function isInsufficient(response: HttpResponse): boolean {
+  return response.headers
+    .all('www-authenticate')
+    .some((value) => /insufficient_scope|invalid_token/.test(value));
+}
+
+function misled(registry: string, how: string): BullaError {
+  return new BullaError('registry-error', `${registry} sends us on ${how}, which is refused`, {
+    hint: 'the registry, or a proxy before it, is misconfigured or hostile',
+  });
+}

@@ -1,0 +1,218 @@
+import { type BullaError, isBullaError } from '../errors.ts';
+import type { HttpResponse } from '../http/exchange.ts';
+import { isTransient } from '../http/failure.ts';
+import { isRetriableStatus, nextDelay } from '../http/retry.ts';
+import { verifiedStream } from '../oci/content.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { BlobOutcome, PushBlobOptions } from '../oci/target.ts';
+import type { Access } from './authenticator.ts';
+import { hasBlob } from './blobs.ts';
+import { pushChunks, type Upload } from './chunks.ts';
+import { failureError } from './failure.ts';
+import { checkServedDigest } from './manifests.ts';
+import type { Room } from './room.ts';
+import { blobPath, closingLocation, uploadsPath } from './urls.ts';
+
+/** Source of a blob's bytes, opened anew for each try. */
+export type OpenBlob = () => Promise<AsyncIterable<Uint8Array>>;
+
+/** Repositories that a mount is tried from, before the bytes are sent. */
+const MAX_MOUNTS = 3;
+/** Pieces for a registry (or a proxy before it) that finds a whole blob too large for one request. */
+const SMALLER_CHUNKS = 16 * 1024 * 1024;
+
+/**
+ * Stores a blob unless it is there: mounted where that works, else sent. An upload that failed on its
+ * way is not taken up again (distribution 2.8 loses it with the answer) but begun anew, after a look
+ * whether it arrived all the same.
+ */
+export async function pushBlob(
+  room: Room,
+  descriptor: Descriptor,
+  open: OpenBlob,
+  options: PushBlobOptions = {},
+): Promise<BlobOutcome> {
+  const { timing, retry } = room.session;
+  if (options.known !== 'absent' && (await hasBlob(room, descriptor, options))) return 'exists';
+  const mounted = await mountBlob(room, descriptor, options);
+  if (mounted === 'mounted') return 'mounted';
+  const began = timing.now();
+  let upload = mounted;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      upload ??= await beginUpload(room, options.signal);
+      await send(room, descriptor, open, upload, options);
+      return 'pushed';
+    } catch (error) {
+      if (!isWorthRepeating(error)) throw error;
+      const elapsedMs = timing.now() - began;
+      const delay = nextDelay(retry, { attempt, elapsedMs, retryAfterMs: askedFor(error) }, timing.random);
+      if (delay === undefined) throw error;
+      upload = undefined;
+      room.session.noteRetry(`the upload of ${descriptor.digest} failed: ${error.message}`, delay);
+      await timing.sleep(delay, options.signal);
+    }
+    if (await hasBlob(room, descriptor, options)) return 'pushed';
+  }
+}
+
+/** 404 on an upload means that the registry lost it; the status may also be one that asks for patience. */
+function isWorthRepeating(error: unknown): error is BullaError {
+  if (!isBullaError(error)) return false;
+  const status = error.details['status'];
+  return (
+    isTransient(error) ||
+    (typeof status === 'number' && (isRetriableStatus(status) || status === 404 || status === 416))
+  );
+}
+
+function askedFor(error: BullaError): number | undefined {
+  const seconds = error.details['retryAfterSeconds'];
+  return typeof seconds === 'number' ? seconds * 1000 : undefined;
+}
+
+/** A begun upload where the registry did not mount; undefined where nothing was tried. */
+async function mountBlob(
+  room: Room,
+  descriptor: Descriptor,
+  options: PushBlobOptions,
+): Promise<'mounted' | Upload | undefined> {
+  let upload: Upload | undefined;
+  const candidates = (options.mountFrom ?? []).filter((from) => from !== room.repository);
+  for (const from of candidates.slice(0, MAX_MOUNTS)) {
+    if (upload !== undefined) await cancelUpload(room, upload);
+    const response = await startUpload(room, {
+      path: uploadsPath(room.repository, { digest: descriptor.digest, from }),
+      access: room.scopes.mount(from),
+      expect: [201, 202, 401, 403, 404],
+      signal: options.signal,
+    });
+    if (response.status === 201) {
+      checkServedDigest(room, response, descriptor.digest);
+      return 'mounted';
+    }
+    // Not being allowed to read there is no reason not to send the bytes.
+    upload = response.status === 202 ? uploadOf(room, response) : undefined;
+  }
+  return upload;
+}
+
+async function beginUpload(room: Room, signal: AbortSignal | undefined): Promise<Upload> {
+  const path = uploadsPath(room.repository);
+  return uploadOf(
+    room,
+    await startUpload(room, { path, access: room.scopes.write(), expect: [202], signal }),
+  );
+}
+
+async function startUpload(
+  room: Room,
+  what: {
+    readonly path: string;
+    readonly access: Access;
+    readonly expect: readonly number[];
+    readonly signal: AbortSignal | undefined;
+  },
+): Promise<HttpResponse> {
+  const { path, ...rest } = what;
+  const response = await room.session.call({
+    method: 'POST',
+    to: path,
+    headers: { 'content-length': '0' },
+    ...rest,
+  });
+  await response.body.discard();
+  return response;
+}
+
+function uploadOf(room: Room, response: HttpResponse): Upload {
+  const least = response.headers.get('oci-chunk-min-length') ?? '';
+  return {
+    location: room.session.location(response),
+    minChunk: /^\d{1,10}$/.test(least) ? Number(least) : 0,
+  };
+}
+
+/** Best effort: an upload that nobody finishes is the registry's to clean up. */
+async function cancelUpload(room: Room, upload: Upload): Promise<void> {
+  try {
+    const response = await room.session.call({
+      method: 'DELETE',
+      to: upload.location,
+      access: room.scopes.write(),
+      expect: [200, 202, 204, 400, 401, 403, 404, 405],
+      retry: false,
+    });
+    await response.body.discard();
+  } catch (error) {
+    if (!isBullaError(error)) throw error;
+  }
+}
+
+async function send(
+  room: Room,
+  descriptor: Descriptor,
+  open: OpenBlob,
+  upload: Upload,
+  options: PushBlobOptions,
+): Promise<void> {
+  const verified = async (): Promise<AsyncIterable<Uint8Array>> =>
+    verifiedStream(descriptor, await open(), `the source of ${descriptor.digest} for ${room.name}`);
+  const chunkBytes = room.chunkBytes === undefined ? undefined : Math.max(room.chunkBytes, upload.minChunk);
+  if (chunkBytes !== undefined && descriptor.size > chunkBytes) {
+    await pushChunks(room, descriptor, await verified(), { upload, chunkBytes, signal: options.signal });
+    return;
+  }
+  const response = await putWhole(room, descriptor, verified, upload.location, options);
+  if (response.status === 413 && descriptor.size > SMALLER_CHUNKS) {
+    await response.body.discard();
+    const again = await beginUpload(room, options.signal);
+    const smaller = Math.max(SMALLER_CHUNKS, again.minChunk);
+    await pushChunks(room, descriptor, await verified(), {
+      upload: again,
+      chunkBytes: smaller,
+      signal: options.signal,
+    });
+    return;
+  }
+  if (response.status !== 201) {
+    const failure = await room.session.failure(response);
+    throw failureError(
+      failure,
+      room.session.where({ method: 'PUT', to: blobPath(room.repository, descriptor.digest) }),
+    );
+  }
+  await response.body.discard();
+  checkServedDigest(room, response, descriptor.digest);
+}
+
+/** The whole blob in one PUT, streamed. */
+async function putWhole(
+  room: Room,
+  descriptor: Descriptor,
+  open: OpenBlob,
+  location: URL,
+  options: PushBlobOptions,
+): Promise<HttpResponse> {
+  return await room.session.call({
+    method: 'PUT',
+    to: closingLocation(location, descriptor.digest),
+    access: room.scopes.write(),
+    headers: { 'content-type': 'application/octet-stream' },
+    body: await bodyOf(descriptor, open),
+    expect: [201, 413],
+    retry: false,
+    signal: options.signal,
+  });
+}
+
+async function bodyOf(
+  descriptor: Descriptor,
+  open: OpenBlob,
+): Promise<Uint8Array | { size: number; open: OpenBlob }> {
+  if (descriptor.size > 0) return { size: descriptor.size, open };
+  for await (const _ of await open()) {
+    // A source that has bytes after all is refused by the check that it passes through.
+  }
+  return new Uint8Array(0);
+}
