@@ -16,6 +16,11 @@ export interface CommandEntry {
 /** Every command, in the order of `bulla --help`. Only the one that is asked for is loaded. */
 export const COMMANDS: readonly CommandEntry[] = [
   {
+    name: 'serve',
+    summary: 'run a server',
+    load: () => import('./commands/serve.ts'),
+  },
+  {
     name: 'completion',
     summary: 'print the completion script of a shell',
     load: () => import('./commands/completion.ts'),
