@@ -1,3 +1,7 @@
 /** The embedded OCI registry as a library: `bulla/registry-server`. */
+export type { LogEntry, LogSink } from './servers/registry/access-log.ts';
+export { gc } from './servers/registry/gc.ts';
+export type { NotificationEndpoint } from './servers/registry/notifications.ts';
 export type { RegistryLimits } from './servers/registry/options.ts';
 export { type RegistryServer, type RegistryServerOptions, serveRegistry } from './servers/registry/server.ts';
+export type { CollectOptions, CollectReport } from './servers/registry/store/collect.ts';

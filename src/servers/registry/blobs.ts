@@ -125,14 +125,15 @@ async function sendBlob(exchange: Exchange, file: FileHandle, size: number, dige
     'Content-Length': end - start + 1,
     ...(range !== undefined && { 'Content-Range': `bytes ${start}-${end}/${size}` }),
   });
-  await sendFile(exchange.response, file, { start, end });
+  await sendFile(exchange, file, { start, end });
 }
 
 /**
  * Sends a part of a file through two buffers that take turns, one being read while the other is being
  * sent: a hundred slow clients cost a hundred times 512 KiB, whatever they fetch.
  */
-async function sendFile(response: ServerResponse, file: FileHandle, range: ByteRange): Promise<void> {
+async function sendFile(exchange: Exchange, file: FileHandle, range: ByteRange): Promise<void> {
+  const { response } = exchange;
   const length = Math.min(READ_BYTES, range.end - range.start + 1);
   const buffers = [Buffer.allocUnsafeSlow(length), Buffer.allocUnsafeSlow(length)] as const;
   let sent: Promise<void> = Promise.resolve();
@@ -148,6 +149,7 @@ async function sendFile(response: ServerResponse, file: FileHandle, range: ByteR
     if (response.destroyed) return;
     sent = flushed(response, buffer.subarray(0, bytesRead));
     at += bytesRead;
+    exchange.traffic.sent += bytesRead;
   }
   await sent;
   if (response.destroyed) return;

@@ -33,6 +33,7 @@ export async function* bodyOf(
   const chunks = (exchange.request as Readable).iterator({ destroyOnReturn: false });
   for await (const chunk of chunks as AsyncIterable<Uint8Array>) {
     received += chunk.byteLength;
+    exchange.traffic.received += chunk.byteLength;
     if (received > maxBytes) throw tooLarge(maxBytes);
     const elapsed = performance.now() - started;
     if (elapsed > limits.idleMs && received < (elapsed / 1000) * limits.minBytesPerSecond)

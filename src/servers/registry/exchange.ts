@@ -23,6 +23,10 @@ export interface Exchange {
   readonly response: ServerResponse;
   readonly query: URLSearchParams;
   readonly isHead: boolean;
+  /** Who signed in, if somebody did. */
+  readonly user: string | undefined;
+  /** Bytes of bodies, counted as they pass. */
+  readonly traffic: { received: number; sent: number };
   /** The client waits for `100 Continue` before it sends the body. */
   readonly expectsContinue: boolean;
 }
@@ -51,6 +55,7 @@ export function answerBytes(
   const { response, isHead } = exchange;
   const length = typeof bytes === 'string' ? Buffer.byteLength(bytes) : bytes.byteLength;
   response.writeHead(status, { 'Content-Type': type, 'Content-Length': length, ...headers });
+  if (!isHead) exchange.traffic.sent += length;
   response.end(isHead ? undefined : bytes);
 }
 

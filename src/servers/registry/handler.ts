@@ -32,6 +32,9 @@ export interface RequestRecord {
   readonly status: number;
   readonly user: string | undefined;
   readonly milliseconds: number;
+  /** Bytes of the request's body that were taken, and of the answer's. */
+  readonly received: number;
+  readonly sent: number;
   /** Why it failed, where the fault is ours. */
   readonly error?: unknown;
   readonly request: IncomingMessage;
@@ -59,13 +62,14 @@ export async function handleRequest(
   const started = performance.now();
   const [path = '', search = ''] = split(request.url ?? '');
   let name: RouteName = 'other';
-  let user: string | undefined;
   let failure: unknown;
-  const exchange: Exchange = {
+  let exchange: Exchange = {
     request,
     response,
     query: new URLSearchParams(search),
     isHead: request.method === 'HEAD',
+    user: undefined,
+    traffic: { received: 0, sent: 0 },
     expectsContinue,
   };
   // A connection that breaks shows in what is being awaited; without this it would end the process.
@@ -76,7 +80,8 @@ export async function handleRequest(
     response.setHeader('X-Content-Type-Options', 'nosniff');
     const route = routeFor(path);
     name = route === undefined ? 'other' : route.kind;
-    if (name !== 'health') user = await options.access?.check(request, name);
+    if (name !== 'health' && options.access !== undefined)
+      exchange = { ...exchange, user: await options.access.check(request, name) };
     if (route === undefined) throw new Fault(404, 'UNSUPPORTED', 'there is nothing at this address');
     await answerRoute(options, exchange, route);
   } catch (error) {
@@ -89,8 +94,9 @@ export async function handleRequest(
     method: request.method ?? '',
     path,
     status: response.statusCode,
-    user,
+    user: exchange.user,
     milliseconds: performance.now() - started,
+    ...exchange.traffic,
     request,
     ...(failure !== undefined && { error: failure }),
   });

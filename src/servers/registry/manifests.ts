@@ -118,7 +118,8 @@ async function storeManifest(
 ): Promise<void> {
   const { store } = services;
   const children = manifest.kind === 'index' ? manifest.manifests : [manifest.config, ...manifest.layers];
-  const held = [entry.digest, ...children.map((child) => child.digest)];
+  const subject = entry.subject === undefined ? [] : [entry.subject];
+  const held = [entry.digest, ...subject, ...children.map((child) => child.digest)];
   await repository.pins.hold(held, async () => {
     if (!services.sparse) {
       const missing = await missingContent(store, repository, manifest, target.tags);

@@ -1,10 +1,15 @@
-import { createServer, type RequestListener, type Server, type ServerOptions } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { BullaError, messageOf } from '../../errors.ts';
-import { handleRequest, type RequestRecord } from './handler.ts';
+import { openAccess } from './access.ts';
+import { type LogSink, problemEntry, requestEntry } from './access-log.ts';
+import { type Control, openControl } from './control.ts';
+import type { Services } from './exchange.ts';
+import type { HandlerOptions, RequestRecord } from './handler.ts';
+import { createListener, type Listener } from './listener.ts';
 import { ManifestFiles } from './manifest-files.ts';
+import { Metrics } from './metrics.ts';
+import { type NotificationEndpoint, Notifications } from './notifications.ts';
 import { DEFAULT_LIMITS, type RegistryLimits } from './options.ts';
+import { type CollectOptions, type CollectReport, collect } from './store/collect.ts';
 import { Store } from './store/store.ts';
 import { Uploads } from './store/uploads.ts';
 
@@ -13,14 +18,22 @@ export interface RegistryServerOptions {
   /** Directory that holds the repositories, each an OCI image layout; created where it is missing. */
   readonly dir: string;
   /** Address to listen on; 127.0.0.1 if left out. */
-  readonly address?: string;
+  readonly address?: string | undefined;
   /** Port to listen on; any free one if left out. */
-  readonly port?: number;
+  readonly port?: number | undefined;
   /** Certificate chain and key in PEM. */
-  readonly tls?: { readonly cert: string | Uint8Array; readonly key: string | Uint8Array };
+  readonly tls?: { readonly cert: string | Uint8Array; readonly key: string | Uint8Array } | undefined;
+  /** Path of a file of names and bcrypt hashes; without it, everybody may do everything. */
+  readonly htpasswd?: string | undefined;
+  /** With `htpasswd`: everybody may read. */
+  readonly anonymousRead?: boolean | undefined;
+  /** Who is told of pushes, pulls and deletions. */
+  readonly notifications?: readonly NotificationEndpoint[] | undefined;
+  /** Takes the log: a line for each request, and problems. */
+  readonly log?: LogSink | undefined;
   /** Accept manifests that refer to content that is not there. */
-  readonly sparse?: boolean;
-  readonly limits?: Partial<RegistryLimits>;
+  readonly sparse?: boolean | undefined;
+  readonly limits?: Partial<RegistryLimits> | undefined;
 }
 
 /** A registry server that is running. */
@@ -29,6 +42,8 @@ export interface RegistryServer {
   readonly url: string;
   /** `127.0.0.1:5000`, as it stands in references. */
   readonly address: string;
+  /** Removes what nothing refers to, while serving. */
+  gc(options?: CollectOptions): Promise<CollectReport>;
   /** Stops gracefully: requests that are running may end, then everything is on the disk. */
   close(): Promise<void>;
 }
@@ -36,125 +51,122 @@ export interface RegistryServer {
 /**
  * Starts an OCI registry (distribution-spec 1.1) on a directory.
  * @throws BullaError storage-error where the directory cannot be used, also because another server
- * uses it; usage where it cannot listen
+ * uses it; usage where it cannot listen; config-invalid, not-found for the password file
  */
 export async function serveRegistry(options: RegistryServerOptions): Promise<RegistryServer> {
   const limits: RegistryLimits = { ...DEFAULT_LIMITS, ...options.limits };
-  const store = await Store.open(options.dir);
+  const report = (problem: string): void => options.log?.(problemEntry(problem, new Date()));
+  const access =
+    options.htpasswd === undefined
+      ? undefined
+      : await openAccess({
+          htpasswd: options.htpasswd,
+          anonymousRead: options.anonymousRead ?? false,
+          report,
+        });
+  const store = await Store.open(options.dir, { report });
   const uploads = new Uploads({
     pathOf: (id) => store.uploadPath(id),
     expiryMs: limits.uploadExpiryMs,
     maxUploads: limits.uploads,
   });
-  const services = {
+  const scheme = options.tls === undefined ? 'http' : 'https';
+  let address = '';
+  const events = new Notifications(options.notifications ?? [], scheme, () => address, report);
+  const services: Services = {
     store,
     uploads,
     manifests: new ManifestFiles(),
     limits,
-    events: { emit: () => undefined },
+    events,
     sparse: options.sparse ?? false,
   };
-  const running = new Set<Promise<void>>();
-  const handler = { services, access: undefined, metrics: () => '', done: (_: RequestRecord) => undefined };
-  const listener =
-    (expectsContinue: boolean): RequestListener =>
-    (request, response) => {
-      const work = handleRequest(handler, request, response, expectsContinue).finally(() =>
-        running.delete(work),
-      );
-      running.add(work);
-    };
-  const server = createHttpServer(options, limits, listener(false));
-  server.on('checkContinue', listener(true));
-  try {
-    await listen(server, options.address ?? '127.0.0.1', options.port ?? 0);
-  } catch (error) {
-    await uploads.close();
-    await store.close();
-    throw error;
-  }
-  const address = formatAddress(server.address() as AddressInfo);
-  let closing: Promise<void> | undefined;
-  return {
-    url: `${options.tls === undefined ? 'http' : 'https'}://${address}`,
-    address,
-    close(): Promise<void> {
-      closing ??= stop(server, running, limits.graceMs).then(async () => {
-        await uploads.close();
-        await store.close();
-      });
-      return closing;
+  const metrics = metricsOf(services, events);
+  const handler: HandlerOptions = {
+    services,
+    access,
+    metrics: () => metrics.text(),
+    done(record: RequestRecord): void {
+      metrics.count(record);
+      options.log?.(requestEntry(record, new Date()));
     },
   };
-}
-
-function createHttpServer(
-  options: RegistryServerOptions,
-  limits: RegistryLimits,
-  listener: RequestListener,
-): Server {
-  const settings: ServerOptions = {
-    maxHeaderSize: limits.headerBytes,
-    headersTimeout: limits.headersMs,
-    // A push of many gigabytes takes as long as it takes; what counts is that it moves (limits.idleMs).
-    requestTimeout: 0,
-    connectionsCheckingInterval: Math.min(5_000, limits.headersMs),
-    keepAliveTimeout: limits.idleMs,
-    keepAlive: true,
-    noDelay: true,
-  };
-  const server =
-    options.tls === undefined
-      ? createServer(settings, listener)
-      : createTlsServer({ ...settings, ...pem(options.tls), minVersion: 'TLSv1.2' }, listener);
-  server.timeout = limits.idleMs;
-  server.maxConnections = limits.connections;
-  server.maxHeadersCount = 100;
-  return server;
-}
-
-function pem(tls: NonNullable<RegistryServerOptions['tls']>): {
-  cert: string | Buffer;
-  key: string | Buffer;
-} {
-  return { cert: toPem(tls.cert), key: toPem(tls.key) };
-}
-
-function toPem(value: string | Uint8Array): string | Buffer {
-  return typeof value === 'string' ? value : Buffer.from(value);
-}
-
-async function listen(server: Server, host: string, port: number): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    const failed = (cause: Error): void =>
-      reject(
-        new BullaError('usage', `cannot listen on ${host} port ${port}: ${messageOf(cause)}`, {
-          cause,
-          hint: 'choose another address or port, or end what listens there',
-        }),
-      );
-    server.once('error', failed);
-    server.listen(port, host, () => {
-      server.off('error', failed);
-      resolve();
-    });
+  const collecting = serialised((how: CollectOptions) => collect(store, how));
+  let listener: Listener | undefined;
+  let control: Control | undefined;
+  const close = once(async () => {
+    await listener?.stop();
+    await control?.close();
+    await events.close(limits.graceMs);
+    await uploads.close();
+    await store.close();
   });
+  try {
+    listener = createListener(handler, options.tls, limits);
+    address = formatAddress(await listener.listen(options.address ?? '127.0.0.1', options.port ?? 0));
+    control = await openControl(store.privateDirectory, collecting);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { url: `${scheme}://${address}`, address, gc: (how = {}) => collecting(how), close };
+}
+
+function metricsOf({ store, uploads }: Services, events: Notifications): Metrics {
+  return new Metrics([
+    { name: 'repositories', help: 'Repositories.', type: 'gauge', read: () => store.catalog.size },
+    { name: 'uploads', help: 'Uploads in progress.', type: 'gauge', read: () => uploads.count },
+    {
+      name: 'journal_bytes',
+      help: 'Bytes of changes that are in the journal and may not be in index.json files yet.',
+      type: 'gauge',
+      read: () => store.journalBytes,
+    },
+    {
+      name: 'notifications_waiting',
+      help: 'Events not delivered yet.',
+      type: 'gauge',
+      read: () => events.waiting,
+    },
+    {
+      name: 'notifications_dropped_total',
+      help: 'Events given up because too many waited.',
+      type: 'counter',
+      read: () => events.dropped,
+    },
+    {
+      name: 'notification_failures_total',
+      help: 'Deliveries that failed.',
+      type: 'counter',
+      read: () => events.failures,
+    },
+    {
+      name: 'process_resident_memory_bytes',
+      help: 'Memory of the process.',
+      type: 'gauge',
+      read: () => process.memoryUsage.rss(),
+    },
+  ]);
+}
+
+/** One after the other. */
+function serialised<A, R>(work: (argument: A) => Promise<R>): (argument: A) => Promise<R> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (argument) => {
+    const result = last.then(() => work(argument));
+    last = result.catch(() => undefined);
+    return result;
+  };
+}
+
+function once(work: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | undefined;
+  return () => {
+    running ??= work();
+    return running;
+  };
 }
 
 function formatAddress({ address, port }: AddressInfo): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
-}
-
-/** Takes no new requests, lets those that run end, and cuts off what takes longer than `graceMs`. */
-async function stop(server: Server, running: ReadonlySet<Promise<void>>, graceMs: number): Promise<void> {
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  server.closeIdleConnections();
-  const timer = setTimeout(() => server.closeAllConnections(), graceMs);
-  while (running.size > 0) await Promise.allSettled([...running]);
-  server.closeIdleConnections();
-  // Answers are out; a connection that is still open waits for a request that would not be answered.
-  const last = setTimeout(() => server.closeAllConnections(), 200);
-  await closed;
-  clearTimeout(timer);
-  clearTimeout(last);
 }

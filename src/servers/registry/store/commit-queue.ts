@@ -76,13 +76,15 @@ export class CommitQueue {
     }
   }
 
-  /** The changes whose condition holds, in order. A removal ends a batch: it changes tags by their content. */
+  /** The changes that are next and whose condition holds, in order. */
   private nextBatch(): Waiting[] {
     const batch: Waiting[] = [];
     const ahead = new Map<RepositoryIndex, Map<string, Digest | undefined>>();
     let taken = 0;
     for (const waiting of this.waiting) {
       if (taken === MAX_BATCH) break;
+      // A removal takes tags by what they name, so it sees, and leaves, nothing half-way: a batch of its own.
+      if (waiting.change.op === 'remove' && batch.length > 0) break;
       taken++;
       const tags = ahead.get(waiting.index) ?? new Map<string, Digest | undefined>();
       ahead.set(waiting.index, tags);

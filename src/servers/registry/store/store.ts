@@ -89,7 +89,8 @@ export class Store {
    */
   static async open(root: string, options: StoreOptions = {}): Promise<Store> {
     const privateDirectory = join(root, PRIVATE_DIRECTORY);
-    await makeDirectory(privateDirectory);
+    await makeDirectory(root);
+    await makeDirectory(privateDirectory, 0o700);
     const lock = await lockDirectory(root, join(privateDirectory, 'lock'));
     const store = new Store(root, lock, options);
     try {
@@ -136,6 +137,11 @@ export class Store {
   /** Path of a new file among the uploads. */
   uploadPath(id: string): string {
     return join(this.privateDirectory, 'uploads', id);
+  }
+
+  /** Bytes in the journal that index.json files don't have yet, about. */
+  get journalBytes(): number {
+    return this.journal.size;
   }
 
   /** Writes every index.json that is behind, and starts the journal anew. */
@@ -304,6 +310,7 @@ export class Store {
   }
 
   private async doCheckpoint(): Promise<void> {
+    await this.lock.assertHeld();
     const current = await this.queue.pause(() => this.journal.rotate());
     // Everything in the older files is visible by now, so whatever is dirty covers it.
     for (const loading of [...this.loaded.values()]) await this.flush(await loading);
