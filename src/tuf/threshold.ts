@@ -14,11 +14,6 @@ export interface SignatureCount {
   readonly isMet: boolean;
 }
 
-export interface CountOptions {
-  /** Let keys whose id is not their hash count for nothing. */
-  readonly strictKeyIds?: boolean;
-}
-
 /**
  * Counts the signatures on a file that are made by keys of a role. A key counts once, whatever ids it is
  * listed under (TUF 1.0.34 §5.3.4: distinct keys; by material, so that two ids for one key are one). A
@@ -28,13 +23,12 @@ export function countSignatures(
   file: MetadataFile,
   keys: ReadonlyMap<string, TufKey>,
   role: RoleKeys,
-  options: CountOptions = {},
 ): SignatureCount {
   const signatures = new Map(file.signatures.map(({ keyid, sig }) => [keyid, sig]));
   const counted = new Map<string, string>();
   const refused = new Map<string, string>();
   for (const keyid of new Set(role.keyids)) {
-    const verdict = judge(file, keys.get(keyid), signatures.get(keyid), options);
+    const verdict = judge(file, keys.get(keyid), signatures.get(keyid));
     if (verdict.refused !== undefined) refused.set(keyid, verdict.refused);
     else if (counted.has(verdict.fingerprint))
       refused.set(keyid, `the same key as ${counted.get(verdict.fingerprint)}`);
@@ -50,15 +44,9 @@ export function countSignatures(
 
 type Verdict = { readonly refused: string } | { readonly refused?: undefined; readonly fingerprint: string };
 
-function judge(
-  file: MetadataFile,
-  key: TufKey | undefined,
-  sig: string | undefined,
-  options: CountOptions,
-): Verdict {
+function judge(file: MetadataFile, key: TufKey | undefined, sig: string | undefined): Verdict {
   if (key === undefined) return { refused: 'no such key is listed' };
   if (sig === undefined) return { refused: 'has not signed' };
-  if (options.strictKeyIds === true && !key.hasCorrectId) return { refused: 'is listed under a wrong id' };
   const { verifier } = key;
   if (verifier === undefined) return { refused: key.problem ?? 'cannot be used' };
   const signature = fromHex(sig);
@@ -78,9 +66,8 @@ export function assertThreshold(
   keys: ReadonlyMap<string, TufKey>,
   role: RoleKeys,
   delegator: string,
-  options: CountOptions = {},
 ): void {
-  const count = countSignatures(file, keys, role, options);
+  const count = countSignatures(file, keys, role);
   if (count.isMet) return;
   const reasons = [...count.refused].map(([keyid, why]) => `${keyid.slice(0, 12)} ${why}`);
   throw new BullaError(

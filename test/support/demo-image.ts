@@ -3,6 +3,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
+import { crc32 } from 'node:zlib';
 import { pack } from 'tar-stream';
 
 /**
@@ -98,7 +99,7 @@ export async function demoImage(): Promise<ReadonlyMap<string, Buffer>> {
         schemaVersion: 2,
         mediaType: 'application/vnd.oci.image.manifest.v1+json',
         config,
-        layers: layers.map((layer) => store('application/vnd.oci.image.layer.v1.tar', layer)),
+        layers: layers.map((layer) => store('application/vnd.oci.image.layer.v1.tar+gzip', gzip(layer))),
       }),
     );
     manifests.push({ ...manifest, platform: where });
@@ -178,6 +179,15 @@ async function tar(entries: readonly (readonly [string, number, string | Buffer]
   }
   archive.finalize();
   return buffer(archive);
+}
+
+/** One stored block: every compressor writes others, and of each version. */
+function gzip(content: Buffer): Buffer {
+  const header = Buffer.from('1f8b08000000000000ff01', 'hex');
+  const lengths = Buffer.alloc(4);
+  lengths.writeUInt16LE(content.length, 0);
+  lengths.writeUInt16LE(~content.length & 0xffff, 2);
+  return Buffer.concat([header, lengths, content, uint32(crc32(content)), uint32(content.length)]);
 }
 
 function json(value: unknown): Buffer {
