@@ -114,7 +114,16 @@ function startEmbedded(): Promise<Registry> {
   return inDirectory('embedded', (directory) =>
     startServer({
       file: process.execPath,
-      args: () => [BULLA, 'serve', 'registry', '--dir', join(directory, 'data'), '--addr', '127.0.0.1:0'],
+      args: () => [
+        BULLA,
+        'serve',
+        'registry',
+        '--dir',
+        join(directory, 'data'),
+        '--addr',
+        '127.0.0.1:0',
+        '--no-access-log',
+      ],
       env: cleanEnvironment(),
       announces: /127\.0\.0\.1:(\d+)/,
     }),
