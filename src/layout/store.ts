@@ -45,6 +45,7 @@ const MAX_TRIES = 5;
  */
 export class LayoutStore implements Target {
   readonly name: string;
+  readonly mayLackParts: boolean = true;
   private readonly files: LayoutFiles;
   private readonly scan: ReferrerScan;
 

@@ -142,6 +142,13 @@ export interface Source extends Resolver, ManifestFetcher, BlobFetcher, TagListe
 
 /** What they are written to; reading included, because every write is read back. */
 export interface Target extends Source, BlobPusher, ManifestPusher, Deleter {
+  /**
+   * Whether a manifest can be there without its parts, as in a layout that another tool left half-way;
+   * a registry takes the parts first.
+   */
+  readonly mayLackParts?: boolean | undefined;
   /** Ends connections, writes what is buffered (an archive). Nothing works afterwards. */
   close(): Promise<void>;
+  /** Ends it after a failure, where that is another thing: an archive stays as it was. */
+  abandon?(): Promise<void>;
 }

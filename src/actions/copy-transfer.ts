@@ -1,0 +1,250 @@
+import { BullaError, isBullaError } from '../errors.ts';
+import { streamOf } from '../oci/content.ts';
+import { type Descriptor, inlineContent } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Tag } from '../oci/reference.ts';
+import type { Source, Target } from '../oci/target.ts';
+import type { CopyNode } from './copy-graph.ts';
+import { counted, type OnCopyEvent } from './copy-progress.ts';
+import type { Pool } from './pool.ts';
+
+/** What of a target a copy writes through; a dry run gives one that only looks. */
+export type CopyDestination = Pick<
+  Target,
+  | 'name'
+  | 'mount'
+  | 'mayLackParts'
+  | 'resolve'
+  | 'fetchManifest'
+  | 'listReferrers'
+  | 'pushBlob'
+  | 'pushManifest'
+>;
+
+export interface TransferOptions {
+  readonly source: Source;
+  readonly destination: CopyDestination;
+  readonly pool: Pool;
+  readonly onEvent: OnCopyEvent;
+  /** A manifest that is known to be at the destination. */
+  readonly present?: Digest | undefined;
+}
+
+/** A small blob is not worth the question whether it is there, once so many were not. */
+const SMALL_BYTES = 64 * 1024;
+const ENOUGH_ABSENT = 4;
+
+/** How often a referrer that the destination does not list is pushed again. */
+const MAX_ROUNDS = 4;
+
+/** Brings nodes of one graph to one destination: parts before what is made of them, each once. */
+export class Transfer {
+  private readonly source: Source;
+  private readonly destination: CopyDestination;
+  private readonly pool: Pool;
+  private readonly onEvent: OnCopyEvent;
+  private readonly known: Digest | undefined;
+  private readonly mountFrom: readonly string[];
+  private readonly nodes = new Map<Digest, Promise<boolean>>();
+  private readonly blobs = new Map<Digest, Promise<void>>();
+  private readonly surrounded = new Set<Digest>();
+  private absent = 0;
+  private present = 0;
+
+  constructor(options: TransferOptions) {
+    this.source = options.source;
+    this.destination = options.destination;
+    this.pool = options.pool;
+    this.onEvent = options.onEvent;
+    this.known = options.present;
+    const [from, to] = [options.source.mount, options.destination.mount];
+    const isNear = from !== undefined && to?.registry === from.registry && to.repository !== from.repository;
+    this.mountFrom = isNear ? [from.repository] : [];
+  }
+
+  /**
+   * Makes sure that a manifest and all that it is made of is at the destination. Where a registry has
+   * the manifest, its parts are not asked for: it took them before it took the manifest (decision 0023).
+   * @returns whether it was there already
+   */
+  node(node: CopyNode): Promise<boolean> {
+    const { digest } = node.content.descriptor;
+    let work = this.nodes.get(digest);
+    if (work === undefined) {
+      work = this.transferNode(node);
+      this.nodes.set(digest, work);
+    }
+    return work;
+  }
+
+  private async transferNode(node: CopyNode): Promise<boolean> {
+    const isThere = await this.has(node.content.descriptor.digest);
+    if (isThere && this.destination.mayLackParts !== true) {
+      this.skip(node);
+      return true;
+    }
+    await this.parts(node);
+    if (isThere) this.onEvent({ kind: 'skip', descriptor: node.content.descriptor });
+    else await this.push(node);
+    return isThere;
+  }
+
+  private async parts(node: CopyNode): Promise<void> {
+    for (const descriptor of node.foreign) this.onEvent({ kind: 'skip', descriptor });
+    await this.pool.all<unknown>([
+      ...node.blobs.map((blob) => this.blob(blob)),
+      ...node.children.map((child) => this.node(child)),
+    ]);
+  }
+
+  private async has(digest: Digest): Promise<boolean> {
+    if (digest === this.known) return true;
+    try {
+      await this.pool.run(() => this.destination.resolve(digest, { signal: this.pool.signal }));
+      return true;
+    } catch (error) {
+      if (isBullaError(error, 'not-found')) return false;
+      throw error;
+    }
+  }
+
+  /** Says of everything below a node that it is there. */
+  private skip(node: CopyNode): void {
+    for (const descriptor of [...node.blobs, ...node.foreign]) {
+      if (this.blobs.has(descriptor.digest)) continue;
+      this.blobs.set(descriptor.digest, Promise.resolve());
+      this.onEvent({ kind: 'skip', descriptor });
+    }
+    for (const child of node.children) {
+      const { digest } = child.content.descriptor;
+      if (this.nodes.has(digest)) continue;
+      this.nodes.set(digest, Promise.resolve(true));
+      this.skip(child);
+    }
+    this.onEvent({ kind: 'skip', descriptor: node.content.descriptor });
+  }
+
+  private async push(node: CopyNode, tag?: Tag): Promise<void> {
+    const { content } = node;
+    const { descriptor } = content;
+    await this.pool.run(async () => {
+      if (tag === undefined) this.onEvent({ kind: 'start', descriptor });
+      await this.destination.pushManifest(content, { tag, signal: this.pool.signal });
+    });
+    if (tag === undefined) {
+      this.onEvent({ kind: 'done', descriptor, outcome: 'pushed', bytes: descriptor.size });
+    }
+  }
+
+  /** Gives a manifest that is at the destination a name. */
+  async tag(node: CopyNode, tag: Tag): Promise<void> {
+    await this.push(node, tag);
+  }
+
+  private blob(descriptor: Descriptor): Promise<void> {
+    let work = this.blobs.get(descriptor.digest);
+    if (work === undefined) {
+      work = this.pool.run(() => this.transferBlob(descriptor));
+      this.blobs.set(descriptor.digest, work);
+    }
+    return work;
+  }
+
+  private async transferBlob(descriptor: Descriptor): Promise<void> {
+    const { onEvent } = this;
+    const { signal } = this.pool;
+    const guessAbsent = this.present === 0 && this.absent >= ENOUGH_ABSENT && descriptor.size <= SMALL_BYTES;
+    let hasStarted = false;
+    const open = async (): Promise<AsyncIterable<Uint8Array>> => {
+      if (!hasStarted) onEvent({ kind: 'start', descriptor });
+      hasStarted = true;
+      return counted(await this.openBlob(descriptor), descriptor, onEvent);
+    };
+    const outcome = await this.destination.pushBlob(descriptor, open, {
+      signal,
+      mountFrom: this.mountFrom,
+      known: guessAbsent ? 'absent' : undefined,
+    });
+    if (outcome === 'exists') {
+      this.present++;
+      onEvent({ kind: 'skip', descriptor });
+    } else {
+      this.absent++;
+      onEvent({ kind: 'done', descriptor, outcome, bytes: outcome === 'pushed' ? descriptor.size : 0 });
+    }
+  }
+
+  private async openBlob(descriptor: Descriptor): Promise<AsyncIterable<Uint8Array>> {
+    const inline = inlineContent(descriptor, this.source.name);
+    if (inline !== undefined) return streamOf(inline);
+    try {
+      return await this.source.openBlob(descriptor, { signal: this.pool.signal });
+    } catch (error) {
+      if (!isBullaError(error, 'not-found')) throw error;
+      throw new BullaError('content-invalid', `${this.source.name} lacks ${descriptor.digest}`, {
+        cause: error,
+        hint: 'the source is incomplete: a manifest names this blob, and it is not there',
+      });
+    }
+  }
+
+  /**
+   * Brings what refers to a node that is at the destination, and what refers to that, and makes sure
+   * that the destination lists it.
+   * @param wasThere whether the node was at the destination before: else nothing is listed there
+   */
+  async referrers(node: CopyNode, wasThere: boolean): Promise<void> {
+    const subject = node.content.descriptor.digest;
+    // Whoever came first sees to it; what refers to a node can lead back to it.
+    if (this.surrounded.has(subject)) return;
+    this.surrounded.add(subject);
+    if (node.referrers.length > 0) {
+      const listed = wasThere ? await this.listed(subject) : new Set<Digest>();
+      await this.pool.all(node.referrers.map((one) => this.referrer(one, listed)));
+      if (node.referrers.some((one) => !listed.has(one.content.descriptor.digest))) {
+        await this.settle(subject, node.referrers);
+      }
+    }
+    const around = [...node.referrers, ...node.children];
+    await this.pool.all(around.map(async (one) => this.referrers(one, await this.node(one))));
+  }
+
+  /** Pushed even where the manifest is stored: it is not listed, and a push is what makes it so. */
+  private async referrer(node: CopyNode, listed: ReadonlySet<Digest>): Promise<void> {
+    const wasThere = await this.node(node);
+    if (!wasThere || listed.has(node.content.descriptor.digest)) return;
+    await this.pool.run(() => this.destination.pushManifest(node.content, { signal: this.pool.signal }));
+  }
+
+  /** Some registries lose entries of their list when many are pushed at once; those are pushed again. */
+  private async settle(subject: Digest, nodes: readonly CopyNode[]): Promise<void> {
+    for (let round = 1; ; round++) {
+      const listed = await this.listed(subject);
+      const missing = nodes.filter((one) => !listed.has(one.content.descriptor.digest));
+      if (missing.length === 0) return;
+      if (round === MAX_ROUNDS) throw this.unlisted(subject, missing);
+      for (const one of missing) {
+        await this.pool.run(() => this.destination.pushManifest(one.content, { signal: this.pool.signal }));
+      }
+    }
+  }
+
+  private async listed(subject: Digest): Promise<ReadonlySet<Digest>> {
+    const entries = await this.pool.run(() =>
+      this.destination.listReferrers(subject, { signal: this.pool.signal }),
+    );
+    return new Set(entries.map(({ digest }) => digest));
+  }
+
+  private unlisted(subject: Digest, missing: readonly CopyNode[]): BullaError {
+    const digests = missing.map(({ content }) => content.descriptor.digest);
+    return new BullaError(
+      'registry-error',
+      `${this.destination.name} took ${digests.length} manifests that refer to ${subject}, and does not list them`,
+      {
+        hint: 'run the copy again; if it stays so, the registry loses referrers',
+        details: { subject, missing: digests },
+      },
+    );
+  }
+}

@@ -1,0 +1,228 @@
+import { parseJsonObject } from '../encoding/json.ts';
+import { BullaError, isBullaError, throwIfAborted } from '../errors.ts';
+import { bareDescriptor, type Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import { MAX_MANIFEST_BYTES, type ManifestContent, parseManifest } from '../oci/manifest.ts';
+import { formatPlatform, matchesPlatform, type PlatformSelector, selectPlatform } from '../oci/platform.ts';
+import type { Tag } from '../oci/reference.ts';
+import type { Source, Target } from '../oci/target.ts';
+import { dryDestination } from './copy-dry.ts';
+import { type CopyGraph, type CopyNode, discover } from './copy-graph.ts';
+import type { CopyEvent, OnCopyEvent } from './copy-progress.ts';
+import { type CopyDestination, Transfer } from './copy-transfer.ts';
+import { Pool } from './pool.ts';
+
+export interface CopyOptions {
+  readonly source: Source;
+  /** What to copy: resolved once, at the start. */
+  readonly reference: Tag | Digest;
+  readonly destination: Target;
+  /** Name at the destination, moved last; without it, the image is there by its digest. */
+  readonly tag?: Tag | undefined;
+  /** Of an index, only the manifest for this platform, which becomes the root. */
+  readonly platform?: PlatformSelector | undefined;
+  /** Also all that refers to the image: true if left out. */
+  readonly referrers?: boolean | undefined;
+  /** Look at everything and write nothing; events and result say what would happen. */
+  readonly dryRun?: boolean | undefined;
+  /** Requests at once, over everything: 8 if left out. */
+  readonly concurrency?: number | undefined;
+  readonly onEvent?: OnCopyEvent | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Runs when all is at the destination, before the tag moves: signing, on a push. Not on a dry run. */
+  readonly beforeTag?: ((root: ManifestContent) => Promise<void>) | undefined;
+}
+
+/** Numbers of one kind of outcome. */
+export interface CopyCount {
+  /** Manifests and blobs. */
+  readonly content: number;
+  readonly bytes: number;
+}
+
+export interface CopyResult {
+  /** What was copied. */
+  readonly root: Descriptor;
+  readonly tag?: Tag | undefined;
+  /** Whether the tag at the destination named something else before, or nothing. */
+  readonly tagMoved: boolean;
+  /** Manifests that refer to the image, or to what does; cosign's tags counted. */
+  readonly referrers: number;
+  readonly pushed: CopyCount;
+  readonly mounted: CopyCount;
+  /** Was there already, or is a foreign layer. */
+  readonly skipped: CopyCount;
+  /** What could not be copied, though the image was. */
+  readonly warnings: readonly string[];
+}
+
+const DEFAULT_CONCURRENCY = 8;
+
+/**
+ * Copies an image with all that belongs to it, bytes unchanged: parts before what is made of them, then
+ * what refers to them, the tag last. What is there is not sent again, so an interrupted copy goes on
+ * where it was (spec/copy.md).
+ * @throws BullaError not-found, content-invalid, registry-*, storage-error, interrupted
+ */
+export async function copy(options: CopyOptions): Promise<CopyResult> {
+  throwIfAborted(options.signal);
+  const pool = new Pool(options.concurrency ?? DEFAULT_CONCURRENCY);
+  const interrupt = (): void => pool.stop(options.signal?.reason);
+  options.signal?.addEventListener('abort', interrupt, { once: true });
+  try {
+    return await new Copying(options, pool).run();
+  } catch (error) {
+    // What broke because of the interruption is not the reason.
+    throwIfAborted(options.signal);
+    throw error;
+  } finally {
+    options.signal?.removeEventListener('abort', interrupt);
+  }
+}
+
+class Copying {
+  private readonly options: CopyOptions;
+  private readonly pool: Pool;
+  private readonly tally: Tally;
+  private readonly destination: CopyDestination;
+
+  constructor(options: CopyOptions, pool: Pool) {
+    this.options = options;
+    this.pool = pool;
+    this.tally = new Tally(options.onEvent);
+    this.destination = options.dryRun === true ? dryDestination(options.destination) : options.destination;
+  }
+
+  async run(): Promise<CopyResult> {
+    const { source, tag, referrers = true } = this.options;
+    const { pool, tally, destination } = this;
+    const { onEvent } = tally;
+    const content = await this.root();
+    const asked = tag === undefined ? Promise.resolve(undefined) : this.digestAt(tag);
+    const found = discover(source, content, { referrers, pool, onEvent });
+    await pool.all<unknown>([asked, found]);
+    const [before, graph] = [await asked, await found];
+    tally.planned(graph);
+    const transfer = new Transfer({ source, destination, pool, onEvent, present: before });
+    await transfer.referrers(graph.root, await transfer.node(graph.root));
+    await pool.all(graph.tagged.map((one) => this.copyTagged(transfer, one.tag, one.node)));
+    if (this.options.dryRun !== true) await this.options.beforeTag?.(content);
+    const tagMoved = tag !== undefined && before !== content.descriptor.digest;
+    if (tagMoved) await transfer.tag(graph.root, tag);
+    return { ...tally.result(graph), ...(tag !== undefined && { tag }), tagMoved };
+  }
+
+  /** The manifest to copy, for the platform that was asked for. */
+  private async root(): Promise<ManifestContent> {
+    const { source, reference, platform } = this.options;
+    const content = await source.fetchManifest(reference, { signal: this.pool.signal });
+    if (platform === undefined) return content;
+    const manifest = parseManifest(content);
+    if (manifest.kind === 'index') {
+      const entry = selectPlatform(platform, manifest.manifests, `${source.name} ${reference}`);
+      return await source.fetchManifest(entry.digest, { signal: this.pool.signal });
+    }
+    await this.checkPlatform(platform, manifest.config);
+    return content;
+  }
+
+  private async checkPlatform(wanted: PlatformSelector, config: Descriptor): Promise<void> {
+    const { source } = this.options;
+    const bytes = await source.fetchBlob(config, MAX_MANIFEST_BYTES, { signal: this.pool.signal });
+    const { os, architecture, variant } = parseJsonObject(bytes, {
+      what: `config ${config.digest}`,
+      floats: true,
+    });
+    const found = {
+      os: String(os),
+      architecture: String(architecture),
+      ...(typeof variant === 'string' && { variant }),
+    };
+    if (matchesPlatform(wanted, found)) return;
+    throw new BullaError(
+      'not-found',
+      `${source.name} ${this.options.reference} is for ${formatPlatform(found)}, not ${formatPlatform(wanted)}`,
+      { hint: 'it is one image, not an index: leave --platform out' },
+    );
+  }
+
+  private async digestAt(tag: Tag): Promise<Digest | undefined> {
+    try {
+      return (await this.pool.run(() => this.destination.resolve(tag, { signal: this.pool.signal }))).digest;
+    } catch (error) {
+      if (isBullaError(error, 'not-found')) return undefined;
+      throw error;
+    }
+  }
+
+  /** A tag of cosign's moves only where nothing is lost by it: both sides may have added signatures. */
+  private async copyTagged(transfer: Transfer, tag: Tag, node: CopyNode): Promise<void> {
+    const before = await this.digestAt(tag);
+    const { digest } = node.content.descriptor;
+    if (before !== undefined && before !== digest && !(await this.covers(node, before))) {
+      this.tally.onEvent({
+        kind: 'warning',
+        message: `${this.destination.name}: ${tag} holds what the source does not have, and was left as it is`,
+      });
+      return;
+    }
+    const wasThere = await transfer.node(node);
+    await transfer.referrers(node, wasThere);
+    if (before !== digest) await transfer.tag(node, tag);
+  }
+
+  private async covers(node: CopyNode, there: Digest): Promise<boolean> {
+    const old = parseManifest(
+      await this.pool.run(() => this.destination.fetchManifest(there, { signal: this.pool.signal })),
+    );
+    const layers = (manifest: typeof old): readonly Descriptor[] =>
+      manifest.kind === 'manifest' ? manifest.layers : manifest.manifests;
+    const ours = new Set(layers(node.manifest).map(({ digest }) => digest));
+    return layers(old).every(({ digest }) => ours.has(digest));
+  }
+}
+
+/** Adds up what the events say. */
+class Tally {
+  readonly onEvent: OnCopyEvent;
+  private readonly counts = {
+    pushed: { content: 0, bytes: 0 },
+    mounted: { content: 0, bytes: 0 },
+    skipped: { content: 0, bytes: 0 },
+  };
+  private readonly warnings: string[] = [];
+
+  constructor(onEvent: OnCopyEvent | undefined) {
+    this.onEvent = (event) => {
+      this.add(event);
+      onEvent?.(event);
+    };
+  }
+
+  private add(event: CopyEvent): void {
+    if (event.kind === 'warning') this.warnings.push(event.message);
+    if (event.kind !== 'done' && event.kind !== 'skip') return;
+    const count = this.counts[event.kind === 'skip' ? 'skipped' : event.outcome];
+    count.content++;
+    count.bytes += event.descriptor.size;
+  }
+
+  planned(graph: CopyGraph): void {
+    const content = new Map<Digest, number>();
+    for (const { content: own, blobs, foreign } of graph.nodes.values()) {
+      for (const { digest, size } of [own.descriptor, ...blobs, ...foreign]) content.set(digest, size);
+    }
+    const bytes = [...content.values()].reduce((sum, size) => sum + size, 0);
+    this.onEvent({ kind: 'planned', content: content.size, bytes });
+  }
+
+  result(graph: CopyGraph): Omit<CopyResult, 'tag' | 'tagMoved'> {
+    const referrers = [...graph.nodes.values()].filter(({ manifest }) => manifest.subject !== undefined);
+    return {
+      root: bareDescriptor(graph.root.content.descriptor),
+      referrers: referrers.length + graph.tagged.length,
+      ...this.counts,
+      warnings: this.warnings,
+    };
+  }
+}

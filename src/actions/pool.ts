@@ -1,0 +1,59 @@
+import { throwIfAborted } from '../errors.ts';
+
+/**
+ * Work that belongs together: at most so many pieces at once, and all of it ends when one fails or the
+ * caller says so.
+ */
+export class Pool {
+  private readonly controller = new AbortController();
+  private readonly waiting: (() => void)[] = [];
+  private free: number;
+  private failure: { readonly error: unknown } | undefined;
+
+  constructor(concurrency: number) {
+    this.free = Math.max(1, concurrency);
+  }
+
+  /** For whatever a piece calls. */
+  get signal(): AbortSignal {
+    return this.controller.signal;
+  }
+
+  /** Ends everything, for this reason. */
+  stop(reason: unknown): void {
+    this.controller.abort(reason);
+  }
+
+  /**
+   * Runs a piece when its turn comes. It must not wait for another piece of the same pool.
+   * @throws what the piece throws; BullaError interrupted once the pool was stopped
+   */
+  async run<T>(piece: () => Promise<T>): Promise<T> {
+    if (this.free > 0) this.free--;
+    else await new Promise<void>((resolve) => this.waiting.push(resolve));
+    try {
+      throwIfAborted(this.signal);
+      return await piece();
+    } finally {
+      const next = this.waiting.shift();
+      if (next === undefined) this.free++;
+      else next();
+    }
+  }
+
+  /**
+   * Waits for all of them. When one fails, the others are told to end and are waited for, so that
+   * nothing goes on behind the caller's back.
+   * @throws the first error that any piece of this pool ended with: the others follow from it
+   */
+  async all<T>(pieces: Iterable<Promise<T>>): Promise<T[]> {
+    const failed = (error: unknown): void => {
+      this.failure ??= { error };
+      this.stop(error);
+    };
+    const results: T[] = [];
+    await Promise.all([...pieces].map((piece, at) => piece.then((value) => (results[at] = value), failed)));
+    if (this.failure !== undefined) throw this.failure.error;
+    return results;
+  }
+}

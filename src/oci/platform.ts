@@ -1,0 +1,62 @@
+import { BullaError } from '../errors.ts';
+import type { Descriptor, Platform } from './descriptor.ts';
+
+/** A platform as a person writes it: `os/architecture[/variant]`. */
+export interface PlatformSelector {
+  readonly os: string;
+  readonly architecture: string;
+  readonly variant?: string | undefined;
+}
+
+const PLATFORM = /^([a-z0-9]+)\/([a-z0-9_]+)(?:\/([a-z0-9.]+))?$/;
+
+/** @throws BullaError usage */
+export function parsePlatform(text: string): PlatformSelector {
+  const match = PLATFORM.exec(text);
+  if (match === null) {
+    throw new BullaError('usage', `${JSON.stringify(text.slice(0, 80))} is not a platform`, {
+      hint: 'write os/architecture or os/architecture/variant, as in linux/arm64 or linux/arm/v7',
+    });
+  }
+  const [, os = '', architecture = '', variant] = match;
+  return { os, architecture, ...(variant !== undefined && { variant }) };
+}
+
+/** Text of a platform, for messages. */
+export function formatPlatform(platform: PlatformSelector): string {
+  const { os, architecture, variant } = platform;
+  return [os, architecture, ...(variant === undefined ? [] : [variant])].join('/');
+}
+
+/** Whether `platform` is the one that was asked for; a variant counts only where it was asked for. */
+export function matchesPlatform(wanted: PlatformSelector, platform: Platform | undefined): boolean {
+  if (platform === undefined) return false;
+  const variant = (of: string | undefined): string | undefined =>
+    // arm64 without a variant is v8 (image-spec, image-index.md, "Platform Variants").
+    of ?? (platform.architecture === 'arm64' ? 'v8' : undefined);
+  return (
+    platform.os === wanted.os &&
+    platform.architecture === wanted.architecture &&
+    (wanted.variant === undefined || variant(platform.variant) === wanted.variant)
+  );
+}
+
+/**
+ * The entry of an index for a platform: the first that fits, as runtimes choose.
+ * @throws BullaError not-found
+ */
+export function selectPlatform(
+  wanted: PlatformSelector,
+  entries: readonly Descriptor[],
+  where: string,
+): Descriptor {
+  const found = entries.find((entry) => matchesPlatform(wanted, entry.platform));
+  if (found !== undefined) return found;
+  const offered = entries
+    .map((entry) => entry.platform)
+    .filter((platform) => platform !== undefined && platform.os !== 'unknown')
+    .map((platform) => formatPlatform(platform as Platform));
+  throw new BullaError('not-found', `${where} has nothing for ${formatPlatform(wanted)}`, {
+    hint: offered.length > 0 ? `it has: ${offered.slice(0, 20).join(', ')}` : 'it names no platforms',
+  });
+}
