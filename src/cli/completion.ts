@@ -100,12 +100,10 @@ compdef _bulla bulla
 
 function fish(nodes: readonly Node[]): string {
   const lines = nodes.flatMap((node) => {
-    const parts = node.path.split(' ').filter(Boolean);
-    const here =
-      parts.length === 0
-        ? '__fish_use_subcommand'
-        : parts.map((part) => `__fish_seen_subcommand_from ${part}`).join('; and ');
+    const here = fishCondition(node);
+    const noFiles = node.commands.length > 0 ? [`complete -c bulla -n ${quote(here)} -f`] : [];
     return [
+      ...noFiles,
       ...node.commands.map(
         (child) => `complete -c bulla -n ${quote(here)} -a ${child.name} -d ${quote(child.summary)}`,
       ),
@@ -116,6 +114,15 @@ function fish(nodes: readonly Node[]): string {
     ];
   });
   return `# fish completion of bulla\n${lines.join('\n')}\n`;
+}
+
+/** After these words, and before a word that leads further. */
+function fishCondition(node: Node): string {
+  const parts = node.path.split(' ').filter(Boolean);
+  if (parts.length === 0) return '__fish_use_subcommand';
+  const seen = parts.map((part) => `__fish_seen_subcommand_from ${part}`);
+  const further = node.commands.map((child) => child.name).join(' ');
+  return [...seen, ...(further === '' ? [] : [`not __fish_seen_subcommand_from ${further}`])].join('; and ');
 }
 
 function quote(text: string): string {
