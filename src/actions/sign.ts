@@ -1,4 +1,5 @@
 import type { Certificate } from '../crypto/certificate.ts';
+import { checkSigningChain, checkValidAt } from '../crypto/certificate-profile.ts';
 import { checkChainOrder } from '../crypto/chain.ts';
 import type { Signer } from '../crypto/signer.ts';
 import { formatTime } from '../encoding/time.ts';
@@ -9,7 +10,6 @@ import type { Digest } from '../oci/digest.ts';
 import { type ManifestContent, parseManifest } from '../oci/manifest.ts';
 import type { CallOptions, Target } from '../oci/target.ts';
 import { type ArtifactKind, buildSignatureArtifact, type SignatureArtifact } from '../signatures/artifact.ts';
-import { checkChain, checkValidity } from '../signatures/chain.ts';
 import { RELEASE_PURPOSE, RESERVED_ANNOTATION_PREFIX } from '../signatures/formats.ts';
 import { buildNotationCose } from '../signatures/notation-cose.ts';
 import { buildNotationJws } from '../signatures/notation-jws.ts';
@@ -136,8 +136,8 @@ function checkCertified(signer: Signer, chain: readonly Certificate[], now: Date
       },
     );
   }
-  checkChain(chain, where);
-  checkValidity(chain, now, where);
+  checkSigningChain(chain);
+  checkValidAt(chain, now);
 }
 
 interface PlatformImage {

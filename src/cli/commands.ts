@@ -9,20 +9,14 @@ export interface CommandModule {
 /** A command that can be asked for, without having been loaded. */
 export interface CommandEntry {
   readonly name: string;
-  readonly summary: string;
   load(): Promise<CommandModule>;
 }
 
 /** Every command, in the order of `bulla --help`. Only the one that is asked for is loaded. */
 export const COMMANDS: readonly CommandEntry[] = [
-  {
-    name: 'serve',
-    summary: 'run a server',
-    load: () => import('./commands/serve.ts'),
-  },
-  {
-    name: 'completion',
-    summary: 'print the completion script of a shell',
-    load: () => import('./commands/completion.ts'),
-  },
+  { name: 'ls', load: () => import('./commands/ls.ts') },
+  { name: 'tree', load: () => import('./commands/tree.ts') },
+  { name: 'inspect', load: () => import('./commands/inspect.ts') },
+  { name: 'serve', load: () => import('./commands/serve.ts') },
+  { name: 'completion', load: () => import('./commands/completion.ts') },
 ];

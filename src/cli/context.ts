@@ -1,7 +1,27 @@
+import { isAbsolute, join } from 'node:path';
 import type { Command } from 'commander';
+import { BullaError } from '../errors.ts';
+import type { LayoutStore } from '../layout/store.ts';
+import type { Digest } from '../oci/digest.ts';
+import {
+  formatReference,
+  type LayoutReference,
+  parseReference,
+  type Reference,
+  type Tag,
+} from '../oci/reference.ts';
+import type { Source, Target } from '../oci/target.ts';
+import type { Side } from './access.ts';
+import type { Connections } from './connections.ts';
 import type { Io } from './io.ts';
 import { Output } from './output.ts';
 import { type Directories, directories, readSettings, type Settings } from './settings.ts';
+
+/** How a command ended: after a failure, what was begun is taken back where it can be. */
+export type Ended = 'well' | 'badly';
+
+/** Ends something that a command has opened. */
+export type Closer = (ended: Ended) => Promise<void>;
 
 /** One run of the program: what commands share, and what must be closed at its end. */
 export class Cli {
@@ -20,7 +40,7 @@ export class Cli {
    */
   async open(command: Command): Promise<Context> {
     const settings = await readSettings(command, this.io);
-    this.context = new Context(this.io, settings);
+    this.context = new Context(this.io, settings, command.optsWithGlobals());
     return this.context;
   }
 
@@ -40,9 +60,25 @@ export class Cli {
     };
   }
 
-  async close(): Promise<void> {
-    await this.context?.close();
+  /** Ends what the command has opened; called once after success, or after a failure. */
+  async close(ended: Ended): Promise<void> {
+    await this.context?.close(ended);
   }
+}
+
+/** An image that a command line names. */
+export interface Image<R extends Reference = Reference> {
+  readonly reference: R;
+  readonly source: Target;
+  /** Its digest where the reference has one, else its tag. */
+  readonly version: Tag | Digest;
+}
+
+export interface OpenOptions {
+  /** Which side's flags hold. */
+  readonly side?: Side | undefined;
+  /** Something is to be written: asks for the right to, and creates a layout or an archive. */
+  readonly write?: boolean | undefined;
 }
 
 /** What one command works with: settings, output, and the doors to registries and layouts. */
@@ -52,11 +88,14 @@ export class Context {
   readonly output: Output;
   readonly directories: Directories;
   readonly signal: AbortSignal;
-  private readonly closers: (() => Promise<void>)[] = [];
+  private readonly flags: Readonly<Record<string, unknown>>;
+  private readonly closers: Closer[] = [];
+  private opened: Promise<Connections> | undefined;
 
-  constructor(io: Io, settings: Settings) {
+  constructor(io: Io, settings: Settings, flags: Readonly<Record<string, unknown>>) {
     this.io = io;
     this.settings = settings;
+    this.flags = flags;
     this.output = new Output(io, settings);
     this.directories = directories(io);
     this.signal =
@@ -65,12 +104,85 @@ export class Context {
         : AbortSignal.any([io.signal, AbortSignal.timeout(settings.timeout)]);
   }
 
-  /** Has `close` called at the end of the run, whatever its outcome. */
-  defer(close: () => Promise<void>): void {
+  /** A path of the command line, from the directory where the command was run. */
+  path(path: string): string {
+    return isAbsolute(path) ? path : join(this.io.cwd, path);
+  }
+
+  /**
+   * The place that a reference names, to read from and to write to. Nothing is sent or created before
+   * something is asked of it.
+   * @throws BullaError registry-unreachable with --offline; not-found, storage-error, content-invalid
+   */
+  async openTarget(reference: Reference, options: OpenOptions = {}): Promise<Target> {
+    if (reference.kind === 'registry') {
+      const client = await (await this.connections()).client(reference.registry, options.side);
+      return client.repository(reference, { access: options.write === true ? 'write' : 'read' });
+    }
+    return await this.openLayout(reference, options.write === true);
+  }
+
+  /** The place that a reference names, to read from. */
+  async openSource(reference: Reference, options: OpenOptions = {}): Promise<Source> {
+    return await this.openTarget(reference, options);
+  }
+
+  /**
+   * The image that a text names; it must have a tag or a digest.
+   * @throws BullaError usage, and those of openTarget
+   */
+  async openImage(text: string, options: OpenOptions = {}): Promise<Image> {
+    const reference = parseReference(text);
+    const { tag, digest } = reference;
+    if (digest !== undefined)
+      return { reference, source: await this.openTarget(reference, options), version: digest };
+    if (tag !== undefined)
+      return { reference, source: await this.openTarget(reference, options), version: tag };
+    if (reference.kind === 'registry') {
+      throw new BullaError('usage', `${formatReference(reference)} names a repository, not an image`, {
+        hint: 'add a tag (:v1) or a digest (@sha256:…); none is assumed, not even latest',
+      });
+    }
+    const layout = await this.openLayout(reference, options.write === true);
+    const only = await layout.onlyImage({ signal: this.signal });
+    return { reference: { ...reference, digest: only.digest }, source: layout, version: only.digest };
+  }
+
+  private async openLayout(reference: LayoutReference, create: boolean): Promise<LayoutStore> {
+    const [{ LayoutStore }, { DirectoryFiles }] = await Promise.all([
+      import('../layout/store.ts'),
+      import('../layout/directory.ts'),
+    ]);
+    const layout = new LayoutStore(await DirectoryFiles.open(this.path(reference.path), { create }));
+    this.defer((ended) => (ended === 'well' ? layout.close() : layout.abandon()));
+    return layout;
+  }
+
+  /** Clients of registries; loaded by the first that needs one. */
+  connections(): Promise<Connections> {
+    this.opened ??= this.connect();
+    return this.opened;
+  }
+
+  /** Has `close` called at the end of the run, and told how it ended. */
+  defer(close: Closer): void {
     this.closers.push(close);
   }
 
-  async close(): Promise<void> {
-    for (const close of this.closers.splice(0).reverse()) await close();
+  /** Ends what was opened, the last first. @throws what the first failing one throws, after all were called */
+  async close(ended: Ended): Promise<void> {
+    const failures: unknown[] = [];
+    for (const close of this.closers.splice(0).reverse()) {
+      await close(failures.length > 0 ? 'badly' : ended).catch((error: unknown) => failures.push(error));
+    }
+    if (failures.length > 0) throw failures[0];
+  }
+
+  private async connect(): Promise<Connections> {
+    const { Connections } = await import('./connections.ts');
+    const { io, settings, directories, output, flags } = this;
+    const connections = new Connections({ io, settings, directories, output, flags });
+    this.defer(() => connections.close());
+    return connections;
   }
 }

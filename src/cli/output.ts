@@ -46,6 +46,11 @@ export class Output {
     this.io.stderr.write(`warning: ${printable(line)}\n`);
   }
 
+  /** What `--trace` shows. */
+  trace(line: string): void {
+    this.io.stderr.write(`${printable(line)}\n`);
+  }
+
   /** The end of a command that failed: code, message, hint; in JSON on stdout. */
   failure(error: BullaError, trace: boolean): void {
     if (this.options.json) {

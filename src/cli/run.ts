@@ -3,7 +3,6 @@ import { BullaError, messageOf } from '../errors.ts';
 import { COMMANDS } from './commands.ts';
 import { Cli } from './context.ts';
 import type { Io } from './io.ts';
-import { Output } from './output.ts';
 import { addGlobalOptions } from './settings.ts';
 import { VERSION } from './version.ts';
 
@@ -17,19 +16,16 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   try {
     const program = await buildProgram(argv, cli);
     await program.parseAsync([...argv], { from: 'user' });
+    // An archive appears when it is closed: the command has not ended before that went well.
+    await cli.close('well');
     return cli.exitStatus;
   } catch (error) {
+    const { output, trace } = cli.outputFor(argv);
+    await cli.close('badly').catch((second: unknown) => output.warn(messageOf(second)));
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
     const failure = toBullaError(error, io);
-    const { output, trace } = cli.outputFor(argv);
     output.failure(failure, trace);
     return failure.exitCode;
-  } finally {
-    await cli
-      .close()
-      .catch((error: unknown) =>
-        new Output(io, { json: false, quiet: false, verbose: false }).warn(messageOf(error)),
-      );
   }
 }
 

@@ -2,7 +2,7 @@ import { subjectOf } from '../crypto/certificate.ts';
 import { matchesIdentity } from '../crypto/identity.ts';
 import { formatTime } from '../encoding/time.ts';
 import { BullaError } from '../errors.ts';
-import { checkChain, checkValidity, isAnchored } from '../signatures/chain.ts';
+import { checkTrustedChain } from '../signatures/chain.ts';
 import type { Evidence, Refusal } from '../signatures/evidence.ts';
 import type { Requirements } from './requirements.ts';
 
@@ -45,15 +45,7 @@ function checkSigner(evidence: Evidence, required: Requirements): void {
       hint: 'give the authority that issued the certificate with --ca if you trust it',
     });
   }
-  checkChain(evidence.certificates, where);
-  if (!isAnchored(evidence.certificates, required.roots)) {
-    throw new BullaError(
-      'certificate-invalid',
-      `${where} is by ${subjectOf(leaf)}; expected one certified by ${required.roots.map(subjectOf).join(' or ')}`,
-      { hint: 'give the root of its chain with --ca if you trust it' },
-    );
-  }
-  checkValidity(evidence.certificates, required.now, where);
+  checkTrustedChain(evidence.certificates, required.roots, required.now, where);
   const { identities } = required;
   if (identities.length > 0 && !identities.some((identity) => matchesIdentity(identity, leaf))) {
     throw new BullaError(

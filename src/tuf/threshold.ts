@@ -14,6 +14,11 @@ export interface SignatureCount {
   readonly isMet: boolean;
 }
 
+export interface CountOptions {
+  /** Let keys whose id is not their hash count for nothing. */
+  readonly strictKeyIds?: boolean;
+}
+
 /**
  * Counts the signatures on a file that are made by keys of a role. A key counts once, whatever ids it is
  * listed under (TUF 1.0.34 §5.3.4: distinct keys; by material, so that two ids for one key are one). A
@@ -23,12 +28,13 @@ export function countSignatures(
   file: MetadataFile,
   keys: ReadonlyMap<string, TufKey>,
   role: RoleKeys,
+  options: CountOptions = {},
 ): SignatureCount {
   const signatures = new Map(file.signatures.map(({ keyid, sig }) => [keyid, sig]));
   const counted = new Map<string, string>();
   const refused = new Map<string, string>();
   for (const keyid of new Set(role.keyids)) {
-    const verdict = judge(file, keys.get(keyid), signatures.get(keyid));
+    const verdict = judge(file, keys.get(keyid), signatures.get(keyid), options);
     if (verdict.refused !== undefined) refused.set(keyid, verdict.refused);
     else if (counted.has(verdict.fingerprint))
       refused.set(keyid, `the same key as ${counted.get(verdict.fingerprint)}`);
@@ -44,9 +50,15 @@ export function countSignatures(
 
 type Verdict = { readonly refused: string } | { readonly refused?: undefined; readonly fingerprint: string };
 
-function judge(file: MetadataFile, key: TufKey | undefined, sig: string | undefined): Verdict {
+function judge(
+  file: MetadataFile,
+  key: TufKey | undefined,
+  sig: string | undefined,
+  options: CountOptions,
+): Verdict {
   if (key === undefined) return { refused: 'no such key is listed' };
   if (sig === undefined) return { refused: 'has not signed' };
+  if (options.strictKeyIds === true && !key.hasCorrectId) return { refused: 'is listed under a wrong id' };
   const { verifier } = key;
   if (verifier === undefined) return { refused: key.problem ?? 'cannot be used' };
   const signature = fromHex(sig);
@@ -66,8 +78,9 @@ export function assertThreshold(
   keys: ReadonlyMap<string, TufKey>,
   role: RoleKeys,
   delegator: string,
+  options: CountOptions = {},
 ): void {
-  const count = countSignatures(file, keys, role);
+  const count = countSignatures(file, keys, role, options);
   if (count.isMet) return;
   const reasons = [...count.refused].map(([keyid, why]) => `${keyid.slice(0, 12)} ${why}`);
   throw new BullaError(

@@ -1,0 +1,121 @@
+import { BullaError, isBullaError } from '../errors.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import { type Manifest, type ManifestContent, parseManifest } from '../oci/manifest.ts';
+import { isManifestType } from '../oci/media-types.ts';
+import { cosignTags, type Tag } from '../oci/reference.ts';
+import type { CallOptions, Source } from '../oci/target.ts';
+import { Limiter } from './concurrency.ts';
+
+/** A manifest and what hangs from it. */
+export interface TreeNode {
+  readonly descriptor: Descriptor;
+  /** Undefined where it is listed and not there. */
+  readonly manifest: Manifest | undefined;
+  /** Manifests of an index, in its order. */
+  readonly platforms: readonly TreeNode[];
+  /** What claims this manifest as its subject, nested. */
+  readonly referrers: readonly TreeNode[];
+  /** What older releases of cosign keep at tags made of the digest. */
+  readonly cosign: readonly { readonly tag: Tag; readonly descriptor: Descriptor }[];
+}
+
+export interface TreeOptions extends CallOptions {
+  readonly concurrency: number;
+}
+
+/** Most manifests that are drawn, and deepest nesting of what refers to what refers to it. */
+const MAX_NODES = 10_000;
+const MAX_DEPTH = 16;
+
+/**
+ * Everything that hangs from an image: its platforms, and what refers to any of them.
+ * @throws BullaError not-found, content-invalid where there is no end to it, and what `source` throws
+ */
+export async function readTree(
+  source: Source,
+  reference: Tag | Digest,
+  options: TreeOptions,
+): Promise<TreeNode> {
+  const content = await source.fetchManifest(reference, options);
+  const reader = new TreeReader(source, options, await cosignTagsAt(source, options));
+  return reader.node(content.descriptor, content, 0);
+}
+
+/** All tags, or none where the other side does not list them: cosign's are then looked for in vain. */
+async function cosignTagsAt(source: Source, options: CallOptions): Promise<ReadonlySet<Tag>> {
+  try {
+    return new Set(await source.listTags(options));
+  } catch (error) {
+    if (isBullaError(error, 'not-found', 'forbidden', 'unauthorized')) return new Set();
+    throw error;
+  }
+}
+
+class TreeReader {
+  private readonly source: Source;
+  private readonly options: TreeOptions;
+  private readonly tags: ReadonlySet<Tag>;
+  private readonly limiter: Limiter;
+  private nodes = 0;
+
+  constructor(source: Source, options: TreeOptions, tags: ReadonlySet<Tag>) {
+    this.source = source;
+    this.options = options;
+    this.tags = tags;
+    this.limiter = new Limiter(options.concurrency);
+  }
+
+  async node(listed: Descriptor, known: ManifestContent | undefined, depth: number): Promise<TreeNode> {
+    if (++this.nodes > MAX_NODES || depth > MAX_DEPTH) {
+      throw new BullaError(
+        'content-invalid',
+        `${this.source.name}: more than ${MAX_NODES} manifests or ${MAX_DEPTH} levels hang together`,
+        {
+          hint: 'somebody may have flooded the list of referrers; look at one digest at a time with bulla signature ls',
+        },
+      );
+    }
+    const content = known ?? (await this.fetch(listed));
+    if (content === undefined)
+      return { descriptor: listed, manifest: undefined, platforms: [], referrers: [], cosign: [] };
+    const manifest = parseManifest(content);
+    const children =
+      manifest.kind === 'index' ? manifest.manifests.filter((child) => isManifestType(child.mediaType)) : [];
+    const [platforms, referrers, cosign] = await Promise.all([
+      Promise.all(children.map((child) => this.node(child, undefined, depth + 1))),
+      this.referrers(listed.digest, depth),
+      this.cosign(listed.digest),
+    ]);
+    return { descriptor: { ...listed, ...content.descriptor }, manifest, platforms, referrers, cosign };
+  }
+
+  private async referrers(subject: Digest, depth: number): Promise<TreeNode[]> {
+    const listed = await this.limiter.run(() =>
+      this.source.listReferrers(subject, { ...this.options, fallbackToo: true }),
+    );
+    const nodes = await Promise.all(listed.map((referrer) => this.node(referrer, undefined, depth + 1)));
+    // Whoever can push can list anything here: only a manifest's own word counts.
+    return nodes.filter((node) => node.manifest === undefined || node.manifest.subject?.digest === subject);
+  }
+
+  private async cosign(subject: Digest): Promise<TreeNode['cosign']> {
+    const found = cosignTags(subject).filter((tag) => this.tags.has(tag));
+    return Promise.all(
+      found.map(async (tag) => ({
+        tag,
+        descriptor: await this.limiter.run(() => this.source.resolve(tag, this.options)),
+      })),
+    );
+  }
+
+  /** Undefined where the manifest is not there; some platforms of a copied index may be missing. */
+  private async fetch(descriptor: Descriptor): Promise<ManifestContent | undefined> {
+    try {
+      return await this.limiter.run(() => this.source.fetchManifest(descriptor.digest, this.options));
+    } catch (error) {
+      if (isBullaError(error, 'not-found')) return undefined;
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,73 @@
+import type { Command } from 'commander';
+import { type Inspection, inspectManifest } from '../../actions/inspect.ts';
+import { formatPlatform } from '../../actions/platforms.ts';
+import type { Descriptor } from '../../oci/descriptor.ts';
+import { formatRepository } from '../../oci/reference.ts';
+import type { Cli } from '../context.ts';
+import { sizeText } from '../tree-text.ts';
+
+export function register(program: Command, cli: Cli): void {
+  program
+    .command('inspect')
+    .summary('show what an image is made of')
+    .description(
+      'Shows the manifest of an image, an index or an artifact, and the config of an image. bulla tree shows what refers to it, bulla signature ls who signed it.',
+    )
+    .argument('<reference>', 'image, by tag or digest')
+    .action(async (text: string, _options: unknown, command: Command) => {
+      const context = await cli.open(command);
+      const { source, reference, version } = await context.openImage(text);
+      const inspection = await inspectManifest(source, version, { signal: context.signal });
+      const name = `${formatRepository(reference)}@${inspection.descriptor.digest}`;
+      context.output.result(inspectionLines(name, inspection), inspectionJson(name, inspection));
+    });
+}
+
+function inspectionLines(name: string, { descriptor, manifest, config }: Inspection): string[] {
+  const lines = [name, row('media type', descriptor.mediaType), row('size', sizeText(descriptor.size))];
+  if (manifest.artifactType !== undefined) lines.push(row('artifact type', manifest.artifactType));
+  if (manifest.subject !== undefined) lines.push(row('subject', manifest.subject.digest));
+  if (config !== undefined) lines.push(...configLines(config));
+  lines.push(...pairs('annotation', manifest.annotations));
+  if (manifest.kind === 'index') {
+    for (const child of manifest.manifests) {
+      lines.push(
+        row(
+          'manifest',
+          `${child.platform === undefined ? child.mediaType : formatPlatform(child.platform)}  ${part(child)}`,
+        ),
+      );
+    }
+  } else {
+    lines.push(row('config', `${part(manifest.config)}  ${manifest.config.mediaType}`));
+    for (const layer of manifest.layers) lines.push(row('layer', `${part(layer)}  ${layer.mediaType}`));
+  }
+  return lines;
+}
+
+function configLines(config: NonNullable<Inspection['config']>): string[] {
+  const lines = [row('platform', formatPlatform(config.platform))];
+  if (config.created !== undefined) lines.push(row('created', config.created));
+  if (config.author !== undefined) lines.push(row('author', config.author));
+  if (config.user !== undefined && config.user !== '') lines.push(row('user', config.user));
+  if (config.entrypoint.length > 0) lines.push(row('entrypoint', config.entrypoint.join(' ')));
+  if (config.cmd.length > 0) lines.push(row('cmd', config.cmd.join(' ')));
+  return [...lines, ...pairs('label', config.labels)];
+}
+
+function inspectionJson(name: string, { descriptor, manifest, config }: Inspection): Record<string, unknown> {
+  const { kind: _, ...fields } = manifest;
+  return { reference: name, ...descriptor, manifest: fields, ...(config !== undefined && { config }) };
+}
+
+function part(descriptor: Descriptor): string {
+  return `${descriptor.digest}  ${sizeText(descriptor.size).padStart(10)}`;
+}
+
+function pairs(title: string, record: Readonly<Record<string, string>> | undefined): string[] {
+  return Object.entries(record ?? {}).map(([key, value]) => row(title, `${key}=${value}`));
+}
+
+function row(title: string, value: string): string {
+  return `  ${title.padEnd(13)} ${value}`;
+}

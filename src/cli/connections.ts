@@ -1,0 +1,146 @@
+import { isAbsolute, join } from 'node:path';
+import { readFileBounded } from '../disk/atomic.ts';
+import { decodeUtf8 } from '../encoding/bytes.ts';
+import { BullaError } from '../errors.ts';
+import type { TlsOptions } from '../http/connector.ts';
+import { proxyFromEnvironment } from '../http/proxy.ts';
+import { RegistryClient } from '../registry/client.ts';
+import { ANONYMOUS, type CredentialsProvider, fixedCredentials } from '../registry/credentials.ts';
+import { type Access, accessFor, type Side } from './access.ts';
+import { DialectFile } from './dialect-file.ts';
+import type { Io } from './io.ts';
+import type { Output } from './output.ts';
+import type { Directories, Settings } from './settings.ts';
+import { traceSink } from './trace.ts';
+import { VERSION } from './version.ts';
+
+const MAX_PEM_BYTES = 1024 * 1024;
+
+/** What clients of registries need to know of the run. */
+export interface ConnectionsOptions {
+  readonly io: Io;
+  readonly settings: Settings;
+  readonly directories: Directories;
+  readonly output: Output;
+  /** Flags of the command, with those of one side. */
+  readonly flags: Readonly<Record<string, unknown>>;
+}
+
+/** Clients of registries: one for all registries that are reached in the same way. */
+export class Connections {
+  private readonly options: ConnectionsOptions;
+  private readonly clients = new Map<string, Promise<RegistryClient>>();
+  private readonly dialects: DialectFile;
+  private password: Promise<string> | undefined;
+
+  constructor(options: ConnectionsOptions) {
+    this.options = options;
+    const { io, directories, output } = options;
+    this.dialects = new DialectFile(directories.cache, io.now, (line) => output.verbose(line));
+  }
+
+  /** @throws BullaError registry-unreachable with --offline; usage, not-found, config-invalid */
+  async client(registry: string, side: Side | undefined): Promise<RegistryClient> {
+    const { settings, flags } = this.options;
+    if (settings.offline) {
+      throw new BullaError('registry-unreachable', `${registry} was not asked: --offline opens no socket`, {
+        hint: 'leave --offline out, or name an image in a layout (oci:DIR) or an archive (oci-archive:FILE)',
+      });
+    }
+    const access = accessFor(settings, settings.registries.get(registry), flags, side);
+    // With a name and password on the command line, they are for this registry and for no other.
+    const key = JSON.stringify([access, access.username === undefined ? '' : registry]);
+    let client = this.clients.get(key);
+    if (client === undefined) {
+      client = this.connect(registry, access);
+      this.clients.set(key, client);
+    }
+    return await client;
+  }
+
+  /** Name and password of the command line, for `registry` alone; undefined where there are none. */
+  async given(access: Access): Promise<{ readonly username: string; readonly password: string } | undefined> {
+    if (access.username === undefined && !access.passwordStdin) return undefined;
+    if (access.username === undefined || !access.passwordStdin) {
+      throw new BullaError('usage', 'a user name and a password go together', {
+        hint: 'give --username NAME and --password-stdin; a password on the command line could be read by others',
+      });
+    }
+    this.password ??= readPassword(this.options.io.stdin);
+    return { username: access.username, password: await this.password };
+  }
+
+  async close(): Promise<void> {
+    for (const client of this.clients.values()) await (await client).close();
+  }
+
+  private async connect(registry: string, access: Access): Promise<RegistryClient> {
+    const { io, output, settings } = this.options;
+    return new RegistryClient({
+      http: {
+        tls: await this.tls(access),
+        proxy: proxyFromEnvironment(io.env),
+        userAgent: `bulla/${VERSION}`,
+        ...(settings.trace && { events: traceSink((line) => output.trace(line)) }),
+      },
+      credentials: await this.credentials(registry, access),
+      plainHttp: access.plainHttp,
+      dialects: this.dialects,
+      warn: (message) => output.warn(message),
+    });
+  }
+
+  private async credentials(registry: string, access: Access): Promise<CredentialsProvider> {
+    const given = await this.given(access);
+    return given === undefined ? ANONYMOUS : fixedCredentials(registry, { kind: 'basic', ...given });
+  }
+
+  private async tls(access: Access): Promise<TlsOptions> {
+    if ((access.certFile === undefined) !== (access.keyFile === undefined)) {
+      throw new BullaError('usage', 'a client certificate needs its key, and the key its certificate', {
+        hint: 'give both --cert-file and --key-file',
+      });
+    }
+    if (access.insecure)
+      this.options.output.warn('--insecure: whoever is in between can read and change what is sent');
+    return {
+      ca: await this.pem(access.caFile, 'CERTIFICATE'),
+      cert: await this.pem(access.certFile, 'CERTIFICATE'),
+      key: await this.pem(access.keyFile, 'PRIVATE KEY'),
+      insecure: access.insecure,
+    };
+  }
+
+  private async pem(path: string | undefined, kind: string): Promise<string | undefined> {
+    if (path === undefined) return undefined;
+    const absolute = isAbsolute(path) ? path : join(this.options.io.cwd, path);
+    const text = decodeUtf8(await readFileBounded(absolute, MAX_PEM_BYTES), path);
+    if (text.includes(`${kind}-----`)) return text;
+    throw new BullaError('usage', `${path} holds no PEM ${kind.toLowerCase()}`, {
+      hint: `it must hold -----BEGIN ${kind}-----`,
+    });
+  }
+}
+
+const MAX_PASSWORD_BYTES = 64 * 1024;
+
+/** All of standard input but the newline at its end. */
+async function readPassword(stdin: NodeJS.ReadableStream): Promise<string> {
+  const pieces: Buffer[] = [];
+  let size = 0;
+  for await (const piece of stdin) {
+    pieces.push(Buffer.from(piece));
+    size += piece.length;
+    if (size > MAX_PASSWORD_BYTES)
+      throw new BullaError('usage', 'standard input is too long for a password', {
+        hint: 'pipe the password alone',
+      });
+  }
+  const password = Buffer.concat(pieces)
+    .toString('utf8')
+    .replace(/\r?\n$/, '');
+  if (password !== '') return password;
+  throw new BullaError('usage', 'standard input held no password', {
+    hint: 'pipe it: pass show registry | bulla … --password-stdin',
+  });
+}

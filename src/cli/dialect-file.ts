@@ -1,0 +1,76 @@
+import { join } from 'node:path';
+import { z } from 'zod';
+import { makeDirectory, readFileBounded, writeFileAtomic } from '../disk/atomic.ts';
+import { utf8 } from '../encoding/bytes.ts';
+import { parseJson } from '../encoding/json.ts';
+import { isBullaError, messageOf } from '../errors.ts';
+import type { Dialect, DialectStore } from '../registry/dialect.ts';
+
+/** What was learnt about a registry is asked for again after a week: registries are upgraded. */
+const MAX_AGE_MS = 7 * 86_400_000;
+/** More registries than anybody uses; the oldest go. */
+const MAX_REGISTRIES = 1_000;
+const MAX_BYTES = 1024 * 1024;
+
+const fileSchema = z.record(
+  z.string(),
+  z.object({
+    referrers: z.enum(['api', 'fallback']).optional(),
+    conditional: z.enum(['etag', 'head']).optional(),
+    learnt: z.int(),
+  }),
+);
+type File = z.infer<typeof fileSchema>;
+
+/**
+ * Remembers registries' dialects in the cache directory, which saves a request in each new process.
+ * A cache that cannot be read or written is told of with `-v` and otherwise done without.
+ */
+export class DialectFile implements DialectStore {
+  private readonly directory: string;
+  private readonly now: () => Date;
+  private readonly note: (line: string) => void;
+
+  constructor(directory: string, now: () => Date, note: (line: string) => void) {
+    this.directory = directory;
+    this.now = now;
+    this.note = note;
+  }
+
+  async get(registry: string): Promise<Dialect | undefined> {
+    const entry = new Map(Object.entries(await this.read())).get(registry);
+    if (entry === undefined) return undefined;
+    const age = this.now().getTime() - entry.learnt;
+    return age >= 0 && age < MAX_AGE_MS
+      ? { referrers: entry.referrers, conditional: entry.conditional }
+      : undefined;
+  }
+
+  async set(registry: string, dialect: Dialect): Promise<void> {
+    const entries = new Map(Object.entries(await this.read()));
+    entries.delete(registry);
+    entries.set(registry, { ...dialect, learnt: this.now().getTime() });
+    const kept = [...entries].slice(-MAX_REGISTRIES);
+    try {
+      await makeDirectory(this.directory);
+      await writeFileAtomic(this.path, utf8(JSON.stringify(Object.fromEntries(kept))));
+    } catch (error) {
+      this.note(`the cache ${this.path} was not written: ${messageOf(error)}`);
+    }
+  }
+
+  private get path(): string {
+    return join(this.directory, 'registries.json');
+  }
+
+  private async read(): Promise<File> {
+    try {
+      const bytes = await readFileBounded(this.path, MAX_BYTES);
+      return fileSchema.parse(parseJson(bytes, { what: this.path, maxBytes: MAX_BYTES }));
+    } catch (error) {
+      if (!isBullaError(error, 'not-found'))
+        this.note(`the cache ${this.path} was not read: ${messageOf(error)}`);
+      return {};
+    }
+  }
+}

@@ -1,0 +1,82 @@
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import {
+  discard,
+  makeDirectory,
+  readFileBounded,
+  sweepTemporaries,
+  writeFileAtomic,
+} from '../disk/atomic.ts';
+import { withLock } from '../disk/lock.ts';
+import { isBullaError } from '../errors.ts';
+import { DEFAULT_LIMITS } from '../tuf/limits.ts';
+import { same } from '../tuf/memory.ts';
+import type { TrustedStateStore } from '../tuf/ports.ts';
+import { encodeRoleName } from '../tuf/role-name.ts';
+
+/** Not `.json`, so that whoever lists the metadata does not take it for a role's. */
+const LOCK = '.lock';
+/** Longest name of a file that every file system takes, with room for what is put around it. */
+const MAX_NAME = 200;
+
+/**
+ * Trusted metadata in a directory: each role's bytes as they came, under a name without a version
+ * (`root.json`, `timestamp.json`, …), and nothing else that ends in `.json`. Every file appears whole.
+ * Any number of processes may use it at once: writing takes a lock, only for as long as it writes.
+ */
+export class TrustedDirectory implements TrustedStateStore {
+  private readonly path: string;
+
+  private constructor(path: string) {
+    this.path = path;
+  }
+
+  /** Opens a directory, and makes it where there is none. @throws BullaError storage-error */
+  static async open(path: string): Promise<TrustedDirectory> {
+    await makeDirectory(path);
+    await sweepTemporaries(path);
+    return new TrustedDirectory(path);
+  }
+
+  async load(role: string): Promise<Uint8Array | undefined> {
+    try {
+      return await readFileBounded(this.fileOf(role), DEFAULT_LIMITS.listedBytes);
+    } catch (error) {
+      if (isBullaError(error, 'not-found')) return undefined;
+      throw error;
+    }
+  }
+
+  async replace(
+    role: string,
+    expected: Uint8Array | undefined,
+    bytes: Uint8Array | undefined,
+  ): Promise<boolean> {
+    return await withLock(join(this.path, LOCK), async (lock) => {
+      const present = await this.load(role);
+      if (same(present, bytes)) return true;
+      if (!same(present, expected)) return false;
+      await lock.assertHeld();
+      if (bytes === undefined) await discard(this.fileOf(role));
+      else await writeFileAtomic(this.fileOf(role), bytes);
+      return true;
+    });
+  }
+
+  private fileOf(role: string): string {
+    return join(this.path, stateFileName(role));
+  }
+}
+
+/**
+ * File name of a role's trusted metadata. Beyond what a repository's names need, capital letters are
+ * encoded, so that a role `ROOT` is not `root` where the file system ignores case, and names that are
+ * too long are replaced by their hash (`%s` begins no encoded character, so it can't be another's name).
+ */
+export function stateFileName(role: string): string {
+  const name = encodeRoleName(role).replace(/%[0-9A-F]{2}|[A-Z]/g, (match) =>
+    match.startsWith('%') ? match : `%${match.charCodeAt(0).toString(16)}`,
+  );
+  const hash = createHash('sha256').update(role, 'utf8').digest('hex');
+  return `${name.length > MAX_NAME ? `%sha256-${hash}` : name}.json`;
+}

@@ -1,0 +1,236 @@
+import { BullaError, isBullaError, messageOf } from '../errors.ts';
+import { contentPath, verifiedContent } from './content.ts';
+import { keyIdWarnings } from './key-warnings.ts';
+import type { MetadataFetcher, TargetFetcher, TrustedStateStore } from './ports.ts';
+import { missingFile } from './refusals.ts';
+import { type FoundTarget, type SearchOptions, searchTargets } from './search.ts';
+import type { Targets } from './targets.ts';
+import {
+  type Delegator,
+  type MetadataRequest,
+  TrustedMetadata,
+  type TrustedMetadataOptions,
+} from './trusted-metadata.ts';
+
+export interface RefreshOptions extends TrustedMetadataOptions {
+  /** The root to begin with where the store has none. */
+  readonly initialRoot?: Uint8Array;
+  /** Told what is odd and no reason to stop. */
+  readonly onWarning?: (message: string) => void;
+}
+
+/** How often a refresh starts over because another process changed the trusted state meanwhile. */
+const MAX_RESTARTS = 16;
+
+/**
+ * Brings trusted metadata up to date (TUF 1.0.34 §5.1 to §5.6.6), persisting each file as soon as it is
+ * verified. It needs no lock: every write to the store says what it replaces, and where another process
+ * was faster the refresh starts over from what that one has found.
+ * @param now when the update begins; no other clock is read
+ * @throws BullaError trust-unpinned where there is no root to begin with; trust-expired, trust-rollback,
+ *   trust-invalid, content-invalid (details.role); what fetcher and store throw
+ */
+export async function refresh(
+  fetcher: MetadataFetcher,
+  store: TrustedStateStore,
+  now: Date,
+  options: RefreshOptions = {},
+): Promise<TufClient> {
+  for (let restarts = 0; ; restarts++) {
+    const update = new Update(fetcher, store, now, options);
+    try {
+      return await update.run();
+    } catch (error) {
+      if (!(error instanceof StateMoved) || restarts === MAX_RESTARTS) throw error;
+    }
+  }
+}
+
+/** A repository as of one refresh. */
+export class TufClient {
+  readonly trusted: TrustedMetadata;
+  private readonly loadRole: (role: string, delegator: Delegator) => Promise<Targets>;
+
+  constructor(trusted: TrustedMetadata, loadRole: (role: string, delegator: Delegator) => Promise<Targets>) {
+    this.trusted = trusted;
+    this.loadRole = loadRole;
+  }
+
+  /** Every statement about a target path, by priority (§5.6.7). See {@link searchTargets}. */
+  findTargets(path: string, options: SearchOptions = {}): AsyncGenerator<FoundTarget> {
+    return searchTargets(this.trusted, path, this.loadRole, options);
+  }
+
+  /**
+   * The statement about a target path that counts (§5.6.7).
+   * @throws BullaError name-not-signed where no role that may speak of it names it; trust-invalid,
+   *   trust-expired, content-invalid where a role on the way can't be verified; what fetcher and store throw
+   */
+  async findTarget(path: string, options: SearchOptions = {}): Promise<FoundTarget> {
+    for await (const found of this.findTargets(path, options)) return found;
+    throw new BullaError('name-not-signed', `no role names ${JSON.stringify(path)}`, {
+      hint: 'check the name; if it is right, nobody who may has signed it, or it was revoked',
+      details: { path },
+    });
+  }
+
+  /**
+   * Content of a target, verified while it is read (§5.7). The last piece comes only once all is verified.
+   * @throws BullaError trust-invalid where the repository does not have it; digest-mismatch while reading
+   */
+  async fetchTarget(found: FoundTarget, fetcher: TargetFetcher): Promise<AsyncIterable<Uint8Array>> {
+    const path = contentPath(found, this.trusted.root.content.consistentSnapshot);
+    const content = await fetcher.fetchTarget(path);
+    if (content === undefined) throw missingFile(found.role, path);
+    return verifiedContent(found, content);
+  }
+}
+
+/** Another process changed the trusted state. */
+class StateMoved extends BullaError {
+  constructor(role: string) {
+    super(
+      'storage-error',
+      `the trusted state of ${JSON.stringify(role)} keeps being changed by other processes`,
+      {
+        hint: 'run the command again; if nothing else is running, check the folder of the trusted state',
+        details: { role },
+      },
+    );
+  }
+}
+
+/** One pass through the workflow. */
+class Update {
+  private readonly fetcher: MetadataFetcher;
+  private readonly store: TrustedStateStore;
+  private readonly now: Date;
+  private readonly options: RefreshOptions;
+
+  constructor(fetcher: MetadataFetcher, store: TrustedStateStore, now: Date, options: RefreshOptions) {
+    this.fetcher = fetcher;
+    this.store = store;
+    this.now = now;
+    this.options = options;
+  }
+
+  async run(): Promise<TufClient> {
+    const trusted = await this.updateRoot();
+    await this.updateTimestamp(trusted);
+    await this.updateSnapshot(trusted);
+    const loadRole = (role: string, delegator: Delegator) => this.loadRole(trusted, role, delegator);
+    await loadRole('targets', trusted.targetsDelegator());
+    return new TufClient(trusted, loadRole);
+  }
+
+  /** §5.2 and §5.3. */
+  private async updateRoot(): Promise<TrustedMetadata> {
+    const stored = await this.store.load('root');
+    const initial = stored ?? this.options.initialRoot;
+    if (initial === undefined) throw noRoot();
+    const trusted = new TrustedMetadata(initial, this.now, this.options);
+    if (stored === undefined) await this.save('root', undefined, initial);
+    let previous = initial;
+    for (let rotations = 0; rotations < trusted.limits.rootRotations; rotations++) {
+      const bytes = await this.fetch(trusted.rootRequest());
+      if (bytes === undefined) break;
+      // Before the root is kept: after a crash in between, the next run finds the same root and goes on.
+      if (trusted.updateRoot(bytes)) await this.forgetVersions();
+      await this.save('root', previous, bytes);
+      previous = bytes;
+    }
+    trusted.finishRoot();
+    for (const warning of keyIdWarnings(trusted.root.content)) this.warn(warning);
+    return trusted;
+  }
+
+  /** §5.3.11: recovery from fast-forward. */
+  private async forgetVersions(): Promise<void> {
+    for (const role of ['timestamp', 'snapshot'])
+      await this.save(role, await this.store.load(role), undefined);
+  }
+
+  /** §5.4. */
+  private async updateTimestamp(trusted: TrustedMetadata): Promise<void> {
+    const stored = await this.loadCached('timestamp', (bytes) => trusted.loadTimestamp(bytes));
+    const bytes = await this.demand(trusted.timestampRequest());
+    if (trusted.updateTimestamp(bytes)) await this.save('timestamp', stored, bytes);
+  }
+
+  /** §5.5. */
+  private async updateSnapshot(trusted: TrustedMetadata): Promise<void> {
+    const stored = await this.loadCached('snapshot', (bytes) => trusted.loadSnapshot(bytes));
+    const request = trusted.snapshotRequest();
+    if (request === undefined) return;
+    const bytes = await this.demand(request);
+    trusted.updateSnapshot(bytes);
+    await this.save('snapshot', stored, bytes);
+  }
+
+  /** §5.6.1 to §5.6.6, for top-level targets and for each delegated role when it is asked. */
+  private async loadRole(trusted: TrustedMetadata, role: string, delegator: Delegator): Promise<Targets> {
+    const known = trusted.knownRole(role, delegator);
+    if (known !== undefined) return known.content;
+    const request = trusted.roleRequest(role);
+    const stored = await this.store.load(role);
+    if (stored !== undefined) {
+      try {
+        return trusted.updateRole(role, stored, delegator).content;
+      } catch (error) {
+        // Most often just an older version than snapshot lists now.
+        if (!isBullaError(error, 'trust-invalid', 'trust-expired', 'content-invalid')) throw error;
+      }
+    }
+    const bytes = await this.demand(request);
+    const { content } = trusted.updateRole(role, bytes, delegator);
+    // Snapshot bounds the versions of these, so losing the race for the cache loses nothing.
+    await this.store.replace(role, stored, bytes);
+    return content;
+  }
+
+  private async loadCached(
+    role: string,
+    use: (bytes: Uint8Array) => string,
+  ): Promise<Uint8Array | undefined> {
+    const stored = await this.store.load(role);
+    if (stored === undefined) return undefined;
+    try {
+      if (use(stored) === 'none')
+        this.warn(`the stored ${role} is signed by no key that is trusted now, and was ignored`);
+    } catch (error) {
+      if (!isBullaError(error, 'content-invalid')) throw error;
+      this.warn(
+        `the stored ${role} is damaged and was ignored, and with it what it said about versions: ${messageOf(error)}`,
+      );
+    }
+    return stored;
+  }
+
+  private async demand(request: MetadataRequest): Promise<Uint8Array> {
+    const bytes = await this.fetch(request);
+    if (bytes === undefined) throw missingFile(request.role, request.fileName);
+    return bytes;
+  }
+
+  private fetch({ fileName, maxBytes }: MetadataRequest): Promise<Uint8Array | undefined> {
+    return this.fetcher.fetchMetadata(fileName, maxBytes);
+  }
+
+  private async save(
+    role: string,
+    expected: Uint8Array | undefined,
+    bytes: Uint8Array | undefined,
+  ): Promise<void> {
+    if (!(await this.store.replace(role, expected, bytes))) throw new StateMoved(role);
+  }
+
+  private warn(message: string): void {
+    this.options.onWarning?.(message);
+  }
+}
+
+function noRoot(): BullaError {
+  return new BullaError('trust-unpinned', 'there is no root metadata to begin with', {
+    hint: 'give a root.json that you got from a source you trust, for example with: bulla tuf init ROOT.json',
+  });
+}

@@ -1,0 +1,39 @@
+/** Where metadata comes from: HTTP, a directory, memory, a registry. */
+export interface MetadataFetcher {
+  /**
+   * Bytes of a metadata file.
+   * @param fileName as {@link metadataFileName} writes it, relative to the metadata URL; not to be encoded again
+   * @param maxBytes most that may be read
+   * @returns undefined only where the other side says clearly that there is no such file. Whatever else
+   *   goes wrong is an error: taking it for "no newer root" would let whoever cuts the line freeze the client.
+   * @throws BullaError content-invalid where it is larger; codes of the transport
+   */
+  fetchMetadata(fileName: string, maxBytes: number): Promise<Uint8Array | undefined>;
+}
+
+/** Where target files come from. */
+export interface TargetFetcher {
+  /**
+   * Content of a target file in pieces.
+   * @param path relative to the targets URL, as {@link targetFilePath} writes it
+   * @returns undefined only where the other side says clearly that there is no such file
+   * @throws BullaError codes of the transport
+   */
+  fetchTarget(path: string): Promise<AsyncIterable<Uint8Array> | undefined>;
+}
+
+/**
+ * Trusted metadata that outlives the process: `root`, `timestamp`, `snapshot`, `targets` and delegated
+ * roles, each as the bytes that came. Rollback protection lasts as long as it does.
+ */
+export interface TrustedStateStore {
+  /** Bytes last stored for a role. @throws BullaError storage-error */
+  load(role: string): Promise<Uint8Array | undefined>;
+  /**
+   * Replaces the bytes of a role, or removes them where `bytes` is undefined, if it still holds
+   * `expected`. It takes effect as a whole or not at all, whatever other processes do.
+   * @returns false, with nothing changed, where it holds something else by now (and not `bytes`)
+   * @throws BullaError storage-error
+   */
+  replace(role: string, expected: Uint8Array | undefined, bytes: Uint8Array | undefined): Promise<boolean>;
+}

@@ -1,0 +1,17 @@
+import type { TopLevelRole } from './role-name.ts';
+import { type Root, topLevelKeys } from './root.ts';
+
+/**
+ * Whether a role lost a key from one root to the next (TUF 1.0.34 §5.3.11): then whoever held it may
+ * have pushed versions far ahead, and what is cached of the role must not bound versions any more. A
+ * key that only comes in, or a new threshold, recovers from nothing and keeps the bound.
+ */
+export function keysWereRemoved(before: Root, after: Root, role: TopLevelRole): boolean {
+  const now = materialOf(after, role);
+  return [...materialOf(before, role)].some((key) => !now.has(key));
+}
+
+/** Keys that could sign for a role: by material, or by id where the material cannot be used. */
+function materialOf(root: Root, role: TopLevelRole): ReadonlySet<string> {
+  return new Set(topLevelKeys(root, role).keyids.map((keyid) => root.keys.get(keyid)?.fingerprint ?? keyid));
+}

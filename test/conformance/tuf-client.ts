@@ -1,0 +1,87 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { createTemporary, makeDirectory, readFileBounded } from '../../src/disk/atomic.ts';
+import { isBullaError, messageOf } from '../../src/errors.ts';
+import { HttpPool } from '../../src/http/pool.ts';
+import { HttpMirror } from '../../src/mirror/http.ts';
+import { TrustedDirectory } from '../../src/state/trusted-directory.ts';
+import { refresh, type TufClient } from '../../src/tuf/client.ts';
+import { isContentOf } from '../../src/tuf/content.ts';
+
+// The command line that theupdateframework/tuf-conformance asks of a client (its CLIENT-CLI.md).
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    'metadata-dir': { type: 'string', default: '' },
+    'metadata-url': { type: 'string', default: '' },
+    'target-name': { type: 'string', multiple: true, default: [] },
+    'target-dir': { type: 'string', default: '' },
+    'target-base-url': { type: 'string' },
+  },
+});
+
+async function init(rootFile: string): Promise<void> {
+  const store = await TrustedDirectory.open(values['metadata-dir']);
+  await store.replace('root', undefined, new Uint8Array(await readFile(rootFile)));
+}
+
+async function withRepository(work: (client: TufClient, mirror: HttpMirror) => Promise<void>): Promise<void> {
+  const targets = values['target-base-url'];
+  const pool = new HttpPool();
+  try {
+    const mirror = new HttpMirror({
+      pool,
+      metadataUrl: new URL(values['metadata-url']),
+      ...(targets !== undefined && { targetsUrl: new URL(targets) }),
+    });
+    const store = await TrustedDirectory.open(values['metadata-dir']);
+    const onWarning = (line: string) => process.stderr.write(`warning: ${line}\n`);
+    await work(await refresh(mirror, store, new Date(), { onWarning }), mirror);
+  } finally {
+    await pool.close();
+  }
+}
+
+async function download(client: TufClient, mirror: HttpMirror, name: string): Promise<void> {
+  const found = await client.findTarget(name);
+  await makeDirectory(values['target-dir']);
+  const path = join(values['target-dir'], createHash('sha256').update(name).digest('hex'));
+  if (await isThere(path, (bytes) => isContentOf(found.target, bytes))) return;
+  const file = await createTemporary(path);
+  try {
+    for await (const piece of await client.fetchTarget(found, mirror)) await file.write(piece);
+    await file.commit(path);
+  } finally {
+    await file.discard();
+  }
+}
+
+async function isThere(path: string, isWanted: (bytes: Uint8Array) => boolean): Promise<boolean> {
+  try {
+    return isWanted(await readFileBounded(path, 64_000_000));
+  } catch (error) {
+    if (isBullaError(error, 'not-found')) return false;
+    throw error;
+  }
+}
+
+async function main(): Promise<void> {
+  const [command, argument] = positionals;
+  if (command === 'init' && argument !== undefined) return await init(argument);
+  if (command === 'refresh') return await withRepository(async () => undefined);
+  if (command === 'download') {
+    return await withRepository(async (client, mirror) => {
+      for (const name of values['target-name']) await download(client, mirror, name);
+    });
+  }
+  throw new Error('the command is init ROOT, refresh or download');
+}
+
+try {
+  await main();
+} catch (error) {
+  process.stderr.write(`${isBullaError(error) ? `${error.code}: ` : ''}${messageOf(error)}\n`);
+  process.exitCode = 1;
+}
