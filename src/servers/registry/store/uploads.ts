@@ -233,9 +233,9 @@ class Writer {
   /** Writes the rest. @throws what the file system says, and nothing is left open */
   async end(): Promise<void> {
     try {
-      await this.writing;
-      while (this.waitingBytes > 0 && this.failure === undefined) {
-        this.write();
+      // A write that ends starts the next by itself where enough is waiting: both have to be looked at.
+      while (this.writing !== undefined || (this.waitingBytes > 0 && this.failure === undefined)) {
+        if (this.writing === undefined) this.write();
         await this.writing;
       }
       await this.syncing;
