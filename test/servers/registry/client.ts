@@ -167,6 +167,6 @@ export function artifact(note: string, more: Record<string, unknown> = {}): stri
 }
 
 /** Descriptor of a manifest's bytes, to be a subject or in an index. */
-export function descriptorOf(body: string, mediaType = OCI_MANIFEST): Record<string, unknown> {
+export function descriptorOf(body: string, mediaType: string = OCI_MANIFEST): Record<string, unknown> {
   return { mediaType, digest: digestOf(body), size: Buffer.byteLength(body) };
 }
