@@ -31,7 +31,14 @@ export interface RegistryClientOptions {
   readonly allowPrivate?: boolean | undefined;
   /** Upload blobs in chunks of this size, in bytes, rather than whole. */
   readonly chunkBytes?: number | undefined;
+  /**
+   * Least time that a list of referrers is watched after it was changed, in milliseconds; 400 if left
+   * out. It should be longer than other writers need from reading the list to writing it.
+   */
+  readonly settleMs?: number | undefined;
 }
+
+const DEFAULT_SETTLE_MS = 400;
 
 export interface RepositoryOptions {
   /** `write` asks for the right to push from the first token on; `read`, when something is pushed. */
@@ -97,6 +104,7 @@ export class RegistryClient {
       name: `${registry}/${repository}`,
       scopes: new Scopes(repository, options.access === 'write'),
       chunkBytes: this.options.chunkBytes,
+      settleMs: this.options.settleMs ?? DEFAULT_SETTLE_MS,
     };
     return new Repository(room, writers, onClose);
   }

@@ -3,6 +3,7 @@ import { orInterrupted } from '../http/failure.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { MAX_MANIFEST_BYTES } from '../oci/manifest.ts';
+import { MANIFEST_TYPES } from '../oci/media-types.ts';
 import { fallbackTag } from '../oci/reference.ts';
 import { applyReferrersChange, buildReferrersIndex } from '../oci/referrers.ts';
 import type { CallOptions } from '../oci/target.ts';
@@ -25,17 +26,15 @@ interface Waiting {
 }
 
 /** Rounds of reading, merging and writing before it is given up. */
-const MAX_ROUNDS = 40;
-/** Times that the index must be found right after writing, with a pause between. */
-const CONFIRMATIONS = 2;
-const MIN_SETTLE_MS = 50;
-const MAX_SETTLE_MS = 2000;
+const MAX_ROUNDS = 60;
+/** Longest that the index is watched after a write, in milliseconds, for each look. */
+const MAX_SETTLE_MS = 3000;
 
 /**
  * Changes fallback indexes on registries that have no compare-and-swap: whoever writes last wins, and
- * of 16 that write at once, 15 lose without being told. So each change is read back, twice, the second
- * time after every writer that could have read the index before us has written; and merged and written
- * again where it is gone. Changes of one process to one index go together in one write.
+ * of 16 that write at once, 15 lose without being told. So a writer stays and watches until the index
+ * was left alone for longer than another writer needs from reading to writing, and brings back what it
+ * saw disappear meanwhile, its own or not. Changes of one process to one index go together.
  */
 export class FallbackWriter {
   private readonly waiting = new Map<string, Waiting[]>();
@@ -86,22 +85,29 @@ export class FallbackWriter {
   }
 }
 
+/** Stands for a tag that is not there. */
+const NONE = 'none';
+
 class Rewrite {
   private readonly room: Room;
   private readonly subject: Digest;
-  private readonly add: Descriptor[];
   private readonly remove: Set<Digest>;
-  private wrote = false;
-  private confirmed = 0;
-  private settleMs = MIN_SETTLE_MS;
+  /** What must be listed: ours, and what others were seen to have listed. */
+  private readonly known = new Map<Digest, Descriptor>();
+  private readonly ours: ReadonlySet<Digest>;
+  /** Of the index as it was last written or seen by us; undefined before the first write. */
+  private last: Digest | typeof NONE | undefined;
+  private settleMs: number;
 
   constructor(room: Room, subject: Digest, changes: readonly FallbackChange[]) {
     this.room = room;
     this.subject = subject;
+    this.settleMs = room.settleMs;
     this.remove = new Set(changes.flatMap(({ remove }) => (remove === undefined ? [] : [remove])));
-    this.add = changes
-      .flatMap(({ add }) => (add === undefined ? [] : [add]))
-      .filter(({ digest }) => !this.remove.has(digest));
+    for (const { add } of changes) {
+      if (add !== undefined && !this.remove.has(add.digest)) this.known.set(add.digest, add);
+    }
+    this.ours = new Set(this.known.keys());
   }
 
   async run(): Promise<void> {
@@ -109,37 +115,54 @@ class Rewrite {
     for (let round = 0; round < MAX_ROUNDS; round++) {
       const began = timing.now();
       const index = await readFallback(this.room, this.subject);
-      if (this.wrote && index.isSubject) throw takenForSubject(this.room, this.subject);
-      const entries = applyReferrersChange(index.entries, { add: this.missing(index), remove: this.remove });
-      if (isSame(entries, index.entries)) {
-        if (!this.wrote || ++this.confirmed >= CONFIRMATIONS) return;
-        await this.pause(this.settleMs);
-        continue;
-      }
-      // Somebody wrote over us: step aside for a random while, or we do the same to them for ever.
-      if (this.wrote && this.confirmed === 0) await this.pause(this.settleMs * timing.random());
-      this.confirmed = 0;
-      if (!(await this.write(index, entries))) continue;
-      this.wrote = true;
+      if (this.last !== undefined && index.isSubject) throw takenForSubject(this.room, this.subject);
+      const entries = await this.merge(index);
       const took = timing.now() - began;
-      this.settleMs = Math.min(MAX_SETTLE_MS, Math.max(MIN_SETTLE_MS, this.settleMs, 3 * took));
+      if (isSame(entries, index.entries)) {
+        if (this.last === undefined || this.last === (index.digest ?? NONE)) return;
+        this.last = index.digest ?? NONE;
+        await this.settle(took);
+      } else if (this.last !== undefined && this.last !== (index.digest ?? NONE)) {
+        // Somebody wrote over us, or over others: all who watch see it, and one is to mend it.
+        this.last = index.digest ?? NONE;
+        await this.pause(2 * this.settleMs * timing.random());
+      } else if (await this.write(index, entries)) {
+        await this.settle(timing.now() - began);
+      }
     }
     throw new BullaError(
       'conflict',
       `${this.room.name}: others kept overwriting the list of referrers of ${this.subject}`,
       {
-        hint: 'the manifest is stored, but not listed: run the command again when fewer write at once',
+        hint: 'the manifest is stored, but perhaps not listed: run the command again when fewer write at once',
       },
     );
   }
 
-  /** What is to be added and is not listed; a listed entry that lost its type or annotations is replaced. */
-  private missing(index: FallbackIndex): readonly Descriptor[] {
+  /** What the index should be: an entry of ours that it has with another type counts as missing. */
+  private async merge(index: FallbackIndex): Promise<readonly Descriptor[]> {
     const listed = new Map(index.entries.map((entry) => [entry.digest, entry]));
-    return this.add.filter((entry) => {
-      const there = listed.get(entry.digest);
-      return there === undefined || there.artifactType !== entry.artifactType;
-    });
+    const add: Descriptor[] = [];
+    for (const [digest, entry] of this.known) {
+      const there = listed.get(digest);
+      if (this.ours.has(digest)) {
+        if (there === undefined || there.artifactType !== entry.artifactType) add.push(entry);
+      } else if (there === undefined) {
+        // Lost, or removed on purpose: then its manifest is gone as well.
+        if (await this.exists(entry)) add.push(entry);
+        else this.known.delete(digest);
+      }
+    }
+    for (const [digest, entry] of listed) {
+      if (!this.ours.has(digest) && !this.remove.has(digest)) this.known.set(digest, entry);
+    }
+    return applyReferrersChange(index.entries, { add, remove: this.remove });
+  }
+
+  /** Waits for longer than a writer needs that has read before us and not yet written. */
+  private async settle(tookMs: number): Promise<void> {
+    this.settleMs = Math.min(MAX_SETTLE_MS, Math.max(this.settleMs, 3 * tookMs));
+    await this.pause(this.settleMs);
   }
 
   private async pause(ms: number): Promise<void> {
@@ -169,6 +192,7 @@ class Rewrite {
     const response = await session.call(call);
     if (response.status === 201) {
       await response.body.discard();
+      this.last = content.descriptor.digest;
       return true;
     }
     const failure = await session.failure(response);
@@ -181,29 +205,25 @@ class Rewrite {
   /** Marks entries whose manifest is gone for removal: one of them makes distribution refuse the whole index. */
   private async prune(entries: readonly Descriptor[]): Promise<boolean> {
     const before = this.remove.size;
-    for (const { digest } of entries) {
-      if (this.add.some((entry) => entry.digest === digest)) continue;
-      const response = await this.room.session.call({
-        method: 'HEAD',
-        to: manifestPath(this.room.repository, digest),
-        access: this.room.scopes.read(),
-        headers: {
-          accept: entries
-            .map(({ mediaType }) => mediaType)
-            .filter(isFirst)
-            .join(', '),
-        },
-        expect: [200, 404],
-      });
-      await response.body.discard();
-      if (response.status === 404) this.remove.add(digest);
+    for (const entry of entries) {
+      if (this.ours.has(entry.digest) || (await this.exists(entry))) continue;
+      this.remove.add(entry.digest);
+      this.known.delete(entry.digest);
     }
     return this.remove.size > before;
   }
-}
 
-function isFirst<T>(item: T, at: number, all: readonly T[]): boolean {
-  return all.indexOf(item) === at;
+  private async exists({ digest, mediaType }: Descriptor): Promise<boolean> {
+    const response = await this.room.session.call({
+      method: 'HEAD',
+      to: manifestPath(this.room.repository, digest),
+      access: this.room.scopes.read(),
+      headers: { accept: [mediaType, ...MANIFEST_TYPES].join(', ') },
+      expect: [200, 404],
+    });
+    await response.body.discard();
+    return response.status === 200;
+  }
 }
 
 function isSame(a: readonly Descriptor[], b: readonly Descriptor[]): boolean {

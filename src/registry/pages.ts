@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import { parseJsonObject } from '../encoding/json.ts';
 import { BullaError } from '../errors.ts';
+import type { HttpResponse } from '../http/exchange.ts';
 import type { Access } from './authenticator.ts';
+import { failureError } from './failure.ts';
 import { nextLink, nextPage } from './link.ts';
 import type { RegistrySession } from './session.ts';
 
@@ -23,7 +25,8 @@ export interface ListCall {
 /**
  * Names of a paged list (distribution-spec, "Listing Tags"), page by page; a page that brings nothing
  * new ends it, for registries that ignore `last`.
- * @throws BullaError not-found, content-invalid, registry-error where a link leads elsewhere
+ * @throws BullaError not-found where there is no such list; content-invalid; registry-error where a
+ *   link leads elsewhere
  */
 export async function* listPages(
   session: RegistrySession,
@@ -37,10 +40,14 @@ export async function* listPages(
       to: path,
       access: call.access,
       headers: { accept: 'application/json' },
-      expect: [200],
+      expect: [200, 404],
       signal: call.signal,
     });
     const what = `${session.where({ method: 'GET', to: path })}: the list`;
+    if (response.status === 404) {
+      await endIfUnknown(session, response, path);
+      return;
+    }
     const page = parsePage(await response.body.read(MAX_PAGE_BYTES, what), call.member, what);
     const fresh = page.filter((name) => !seen.has(name));
     for (const name of fresh) seen.add(name);
@@ -48,6 +55,13 @@ export async function* listPages(
     yield fresh;
     path = fresh.length === 0 ? undefined : following(response.headers.all('link'), path, session.registry);
   }
+}
+
+/** A repository without tags is not known yet, as far as distribution is concerned. */
+async function endIfUnknown(session: RegistrySession, response: HttpResponse, path: string): Promise<void> {
+  const failure = await session.failure(response);
+  if (!failure.codes.includes('NAME_UNKNOWN'))
+    throw failureError(failure, session.where({ method: 'GET', to: path }));
 }
 
 function endless(what: string): BullaError {

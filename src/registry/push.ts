@@ -3,11 +3,12 @@ import type { HttpResponse } from '../http/exchange.ts';
 import { nextDelay } from '../http/retry.ts';
 import { checkContent, type Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
-import { MAX_MANIFEST_BYTES, type ManifestContent, parseManifest } from '../oci/manifest.ts';
+import { childrenOf, MAX_MANIFEST_BYTES, type ManifestContent, parseManifest } from '../oci/manifest.ts';
 import { isManifestType } from '../oci/media-types.ts';
 import type { Tag } from '../oci/reference.ts';
 import { referrerDescriptor } from '../oci/referrers.ts';
 import type { CallOptions, PushManifestOptions } from '../oci/target.ts';
+import { hasBlob } from './blobs.ts';
 import { failureError, isImmutableTag } from './failure.ts';
 import { type FallbackWriter, immutable } from './fallback.ts';
 import { checkServedDigest, resolve, tooLarge } from './manifests.ts';
@@ -23,7 +24,11 @@ export interface Writers {
 }
 
 /** Times that a manifest which its registry stored and does not list is looked for and pushed again. */
-const MAX_LISTINGS = 10;
+const MAX_LISTINGS = 12;
+/** Times that a manifest is pushed again that was refused for want of parts which are there. */
+const UNKNOWN_PART_TRIES = 3;
+/** A registry that keeps the list itself is quicker at it than its clients: part of their time to settle. */
+const LISTED_SETTLE = 0.25;
 
 /** Stores a manifest, and sees to it that it is listed among the referrers of its subject. */
 export async function pushManifest(
@@ -67,9 +72,9 @@ async function putIf(
   return await put(room, content, tag, options, condition);
 }
 
-async function digestAt(room: Room, tag: Tag, options: CallOptions): Promise<Digest | null> {
+async function digestAt(room: Room, reference: Tag | Digest, options: CallOptions): Promise<Digest | null> {
   try {
-    return (await resolve(room, tag, options)).digest;
+    return (await resolve(room, reference, options)).digest;
   } catch (error) {
     if (isBullaError(error, 'not-found')) return null;
     throw error;
@@ -78,11 +83,13 @@ async function digestAt(room: Room, tag: Tag, options: CallOptions): Promise<Dig
 
 async function put(
   room: Room,
-  { descriptor, bytes }: ManifestContent,
+  content: ManifestContent,
   reference: Tag | Digest,
-  { signal }: CallOptions,
+  options: CallOptions,
   condition: Readonly<Record<string, string>> = {},
+  tries: number = UNKNOWN_PART_TRIES,
 ): Promise<HttpResponse> {
+  const { descriptor, bytes } = content;
   const call = {
     method: 'PUT',
     to: manifestPath(room.repository, reference),
@@ -90,7 +97,7 @@ async function put(
     headers: { 'content-type': descriptor.mediaType, ...condition },
     body: bytes,
     expect: [201, 400, 403, 405, 409, 412, 413],
-    signal,
+    signal: options.signal,
   } as const;
   const response = await room.session.call(call);
   if (response.status === 201) {
@@ -100,6 +107,14 @@ async function put(
   }
   const failure = await room.session.failure(response);
   if (isImmutableTag(failure)) throw immutable(room, reference);
+  if (
+    tries > 0 &&
+    failure.codes.includes('MANIFEST_BLOB_UNKNOWN') &&
+    (await hasParts(room, content, options))
+  ) {
+    await room.session.timing.sleep(room.session.retry.baseMs, options.signal);
+    return await put(room, content, reference, options, condition, tries - 1);
+  }
   if (failure.status === 412) {
     throw new BullaError('conflict', `${room.name}:${reference} was changed by somebody else meanwhile`, {
       hint: 'look at what it is now, and run the command again',
@@ -109,10 +124,26 @@ async function put(
 }
 
 /**
+ * Whether all that a manifest names is there. distribution, while somebody else pushes the same blob (the
+ * empty config, say), can't see it for a moment, and then refuses a manifest without reason.
+ */
+async function hasParts(room: Room, content: ManifestContent, options: CallOptions): Promise<boolean> {
+  const manifest = parseManifest(content);
+  for (const part of childrenOf(manifest)) {
+    const there =
+      manifest.kind === 'index'
+        ? (await digestAt(room, part.digest, options)) !== null
+        : await hasBlob(room, part, options);
+    if (!there) return false;
+  }
+  return true;
+}
+
+/**
  * Whether a registry that claims to have listed a manifest did. One that stores it and forgets to list
- * it, as some do under concurrent pushes, gets it again.
+ * it, or lists it and loses it a moment later, as some do under concurrent pushes, gets it again.
  * @returns false where it turns out to have no list
- * @throws BullaError registry-error where it has one, and the manifest does not appear there
+ * @throws BullaError registry-error where it has one, and the manifest does not stay there
  */
 async function isListed(
   room: Room,
@@ -121,18 +152,25 @@ async function isListed(
   options: CallOptions,
 ): Promise<boolean> {
   const { timing, retry } = room.session;
-  const policy = { ...retry, tries: MAX_LISTINGS };
-  for (let attempt = 1; ; attempt++) {
+  const policy = { ...retry, tries: MAX_LISTINGS, maxMs: 2000 };
+  let seen = 0;
+  for (let attempt = 1; ; ) {
     const answer = await askReferrersApi(room, subject, { signal: options.signal });
     if (!answer.supported) return false;
     if (isIn(answer.entries, content.descriptor.digest)) {
-      await room.dialect.learn({ referrers: 'api' });
-      return true;
+      if (++seen >= 2) {
+        await room.dialect.learn({ referrers: 'api' });
+        return true;
+      }
+      await timing.sleep(room.settleMs * LISTED_SETTLE * (0.75 + timing.random() / 2), options.signal);
+      continue;
     }
+    seen = 0;
     const delay = nextDelay(policy, { attempt, elapsedMs: 0 }, timing.random);
     if (delay === undefined) throw notListed(room, content.descriptor.digest, subject);
+    attempt++;
     room.session.noteRetry('the manifest is stored and not listed', delay);
-    await timing.sleep(delay, options.signal);
+    await timing.sleep(delay * timing.random(), options.signal);
     await put(room, content, content.descriptor.digest, options);
   }
 }

@@ -12,6 +12,8 @@ export interface Room {
   readonly scopes: Scopes;
   /** Pieces of this size, in bytes, rather than one body, for uploads. */
   readonly chunkBytes: number | undefined;
+  /** Least time that a list of referrers is watched after it was changed, in milliseconds. */
+  readonly settleMs: number;
 }
 
 /**

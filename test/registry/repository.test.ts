@@ -8,7 +8,7 @@ function opener(behaviour: RegistryBehaviour, chunkBytes?: number): () => Promis
     const registry = await startRegistry({ ...behaviour });
     const target = openRepository(
       { registry: registry.host, repository: 'team/app' },
-      { chunkBytes, retry: { baseMs: 5, maxMs: 20 } },
+      { chunkBytes, retry: { baseMs: 5, maxMs: 20 }, settleMs: 20 },
     );
     return { target, dispose: () => registry.close() };
   };
