@@ -1,0 +1,153 @@
+import { realpath } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { isErrno, makeDirectory, readFileBounded, writeFileAtomic } from '../disk/atomic.ts';
+import { withLock } from '../disk/lock.ts';
+import { fromBase64, utf8 } from '../encoding/bytes.ts';
+import { isJsonObject, type JsonObject, type JsonValue, parseJsonObject } from '../encoding/json.ts';
+import { BullaError, isBullaError } from '../errors.ts';
+import type { Credentials } from './credentials.ts';
+
+const MAX_FILE = 4 * 1024 * 1024;
+/** Docker Hub's key in docker's configuration, from its first version. */
+const HUB_KEY = 'https://index.docker.io/v1/';
+
+/** A docker `config.json` or podman `auth.json`. */
+export interface AuthFile {
+  readonly path: string;
+  readonly json: JsonObject;
+}
+
+/**
+ * Reads a credential file; undefined where there is none.
+ * @throws BullaError config-invalid, storage-error
+ */
+export async function readAuthFile(path: string): Promise<AuthFile | undefined> {
+  let bytes: Uint8Array;
+  try {
+    bytes = await readFileBounded(path, MAX_FILE);
+  } catch (error) {
+    if (isBullaError(error, 'not-found')) return undefined;
+    throw error;
+  }
+  if (bytes.byteLength === 0) return { path, json: emptyObject() };
+  try {
+    return { path, json: parseJsonObject(bytes, { what: path, maxBytes: MAX_FILE, floats: true }) };
+  } catch (cause) {
+    throw new BullaError('config-invalid', `${path} is not a valid credential file`, {
+      cause,
+      hint: 'repair its JSON, or remove it and log in again',
+    });
+  }
+}
+
+/** Where credentials may stand in a file for a repository: the longest path first, then the host. */
+export function keysFor(registry: string, repository: string | undefined): readonly string[] {
+  const parts = repository === undefined ? [] : repository.split('/');
+  const paths = parts.map((_, at) => `${registry}/${parts.slice(0, parts.length - at).join('/')}`);
+  const hosts = [
+    registry,
+    `https://${registry}`,
+    `https://${registry}/`,
+    `http://${registry}`,
+    `http://${registry}/`,
+  ];
+  const old = [`https://${registry}/v1/`, `https://${registry}/v2/`];
+  if (registry !== 'docker.io') return [...paths, ...hosts, ...old];
+  return [...paths, HUB_KEY, 'docker.io', 'https://docker.io', 'index.docker.io', 'registry-1.docker.io'];
+}
+
+/** Name by which helpers and files know a registry. */
+export function serverKey(registry: string): string {
+  return registry === 'docker.io' ? HUB_KEY : registry;
+}
+
+/** The helper that a file names for a registry: `credHelpers` before `credsStore`. */
+export function helperOf(file: AuthFile, registry: string): string | undefined {
+  const helpers = file.json['credHelpers'];
+  if (isJsonObject(helpers)) {
+    for (const key of keysFor(registry, undefined)) {
+      const helper = helpers[key];
+      if (typeof helper === 'string' && helper !== '') return helper;
+    }
+  }
+  const store = file.json['credsStore'];
+  return typeof store === 'string' && store !== '' ? store : undefined;
+}
+
+/**
+ * Credentials that stand in the file itself.
+ * @throws BullaError config-invalid where the entry is broken; its content is not shown
+ */
+export function credentialsIn(
+  file: AuthFile,
+  registry: string,
+  repository: string | undefined,
+): Credentials | undefined {
+  const auths = file.json['auths'];
+  if (!isJsonObject(auths)) return undefined;
+  for (const key of keysFor(registry, repository)) {
+    const entry = auths[key];
+    const found = isJsonObject(entry) ? readEntry(entry, `${file.path}: the entry ${key}`) : undefined;
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function readEntry(entry: JsonObject, where: string): Credentials | undefined {
+  const text = (name: string): string => {
+    const value: JsonValue | undefined = entry[name];
+    return typeof value === 'string' ? value : '';
+  };
+  if (text('identitytoken') !== '') return { kind: 'identity', token: text('identitytoken') };
+  if (text('auth') !== '') return decodeAuth(text('auth'), where);
+  if (text('username') !== '')
+    return { kind: 'basic', username: text('username'), password: text('password') };
+  // Empty entries only say that a helper has it.
+  return undefined;
+}
+
+function decodeAuth(auth: string, where: string): Credentials {
+  const bytes = fromBase64(auth) ?? fromBase64(auth.padEnd(Math.ceil(auth.length / 4) * 4, '='));
+  const pair = bytes === undefined ? '' : Buffer.from(bytes).toString('utf8').replace(/\0+$/, '');
+  const colon = pair.indexOf(':');
+  if (colon > 0) return { kind: 'basic', username: pair.slice(0, colon), password: pair.slice(colon + 1) };
+  throw new BullaError('config-invalid', `${where} is not the base64 of user:password`, {
+    hint: 'log in again with `bulla login`',
+  });
+}
+
+/**
+ * Changes the `auths` of a file, and nothing else in it: under a lock, atomically, readable by the
+ * owner only. A file that is not there is made.
+ * @throws BullaError config-invalid, storage-error
+ */
+export async function changeAuths(
+  path: string,
+  change: (auths: Map<string, JsonValue>) => boolean,
+): Promise<boolean> {
+  const target = await followLinks(path);
+  await makeDirectory(dirname(target), 0o700);
+  return await withLock(`${target}.lock`, async () => {
+    const file = (await readAuthFile(target)) ?? { path: target, json: emptyObject() };
+    const before = file.json['auths'];
+    const auths = new Map(isJsonObject(before) ? Object.entries(before) : []);
+    if (!change(auths)) return false;
+    const json = { ...file.json, auths: Object.fromEntries(auths) };
+    await writeFileAtomic(target, utf8(`${JSON.stringify(json, null, '\t')}\n`), { mode: 0o600 });
+    return true;
+  });
+}
+
+/** A configuration that is a link into somebody's collection of dot files stays one. */
+async function followLinks(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return path;
+    throw error;
+  }
+}
+
+function emptyObject(): JsonObject {
+  return Object.create(null) as JsonObject;
+}

@@ -1,0 +1,161 @@
+import { spawn } from 'node:child_process';
+import { decodeUtf8 } from '../encoding/bytes.ts';
+import { parseJsonObject } from '../encoding/json.ts';
+import { BullaError } from '../errors.ts';
+import { printable } from '../http/redact.ts';
+import type { Credentials } from './credentials.ts';
+
+/** A helper's name becomes part of a file name that is executed, so it is held to what such names need. */
+const SAFE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+const MAX_OUTPUT = 1024 * 1024;
+const TIMEOUT_MS = 60_000;
+/** What a helper says where it has none for that server. */
+const NONE = /credentials not found in native keychain/i;
+/** User name that stands for "the secret is an identity token". */
+const TOKEN_USER = '<token>';
+
+/**
+ * Asks a docker credential helper (`docker-credential-NAME`) for a server's credentials; undefined
+ * where it has none. No shell is between, and secrets go through pipes only.
+ * @throws BullaError config-invalid where the helper is missing or broken
+ */
+export async function getFromHelper(
+  helper: string,
+  server: string,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<Credentials | undefined> {
+  const { status, stdout, stderr } = await run(helper, 'get', server, env);
+  if (status !== 0) {
+    if (NONE.test(stdout) || NONE.test(stderr)) return undefined;
+    throw broken(helper, `ended with status ${status}`);
+  }
+  const json = parseJsonObject(Buffer.from(stdout), {
+    what: `the answer of docker-credential-${helper}`,
+    maxBytes: MAX_OUTPUT,
+  });
+  const { Username: username, Secret: secret } = json;
+  if (typeof username !== 'string' || typeof secret !== 'string')
+    throw broken(helper, 'gave no Username and Secret');
+  if (secret === '') return undefined;
+  return username === TOKEN_USER
+    ? { kind: 'identity', token: secret }
+    : { kind: 'basic', username, password: secret };
+}
+
+/** @throws BullaError config-invalid */
+export async function storeInHelper(
+  helper: string,
+  server: string,
+  credentials: Credentials,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<void> {
+  const [username, secret] =
+    credentials.kind === 'identity'
+      ? [TOKEN_USER, credentials.token]
+      : [credentials.username, credentials.password];
+  const { status } = await run(
+    helper,
+    'store',
+    JSON.stringify({ ServerURL: server, Username: username, Secret: secret }),
+    env,
+  );
+  if (status !== 0) throw broken(helper, `could not store (status ${status})`);
+}
+
+/** False where there was nothing to erase. @throws BullaError config-invalid */
+export async function eraseFromHelper(
+  helper: string,
+  server: string,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<boolean> {
+  const { status, stdout, stderr } = await run(helper, 'erase', server, env);
+  if (status === 0) return true;
+  if (NONE.test(stdout) || NONE.test(stderr)) return false;
+  throw broken(helper, `could not erase (status ${status})`);
+}
+
+interface Ended {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function run(
+  helper: string,
+  verb: 'get' | 'store' | 'erase',
+  input: string,
+  env: NodeJS.ProcessEnv,
+): Promise<Ended> {
+  if (!SAFE_NAME.test(helper)) {
+    throw new BullaError(
+      'config-invalid',
+      `${JSON.stringify(printable(helper, 80))} is not the name of a credential helper`,
+      {
+        hint: 'credsStore and credHelpers of the configuration name helpers by letters, digits, ".", "_" and "-"',
+      },
+    );
+  }
+  return new Promise((resolve, reject) => {
+    const child = spawn(`docker-credential-${helper}`, [verb], {
+      env,
+      shell: false,
+      stdio: ['pipe', 'pipe', 'pipe'],
+      timeout: TIMEOUT_MS,
+      windowsHide: true,
+    });
+    const stdout = new Output(() => child.kill());
+    const stderr = new Output(() => child.kill());
+    child.stdout.on('data', (piece: Buffer) => stdout.add(piece));
+    child.stderr.on('data', (piece: Buffer) => stderr.add(piece));
+    child.on('error', (cause) => reject(notThere(helper, cause)));
+    child.on('close', (status) => {
+      try {
+        resolve({ status: status ?? -1, stdout: stdout.text(helper), stderr: stderr.text(helper) });
+      } catch (error) {
+        reject(error);
+      }
+    });
+    // A helper that ends without reading is told by its status.
+    child.stdin.on('error', () => undefined);
+    child.stdin.end(input);
+  });
+}
+
+class Output {
+  private readonly pieces: Buffer[] = [];
+  private size = 0;
+  private readonly tooMuch: () => void;
+
+  constructor(tooMuch: () => void) {
+    this.tooMuch = tooMuch;
+  }
+
+  add(piece: Buffer): void {
+    this.size += piece.byteLength;
+    if (this.size > MAX_OUTPUT) this.tooMuch();
+    else this.pieces.push(piece);
+  }
+
+  text(helper: string): string {
+    if (this.size > MAX_OUTPUT) throw broken(helper, `wrote more than ${MAX_OUTPUT} bytes`);
+    return decodeUtf8(Buffer.concat(this.pieces), `the output of docker-credential-${helper}`);
+  }
+}
+
+function notThere(helper: string, cause: Error): BullaError {
+  return new BullaError(
+    'config-invalid',
+    `the credential helper docker-credential-${helper} cannot be run: ${cause.message}`,
+    {
+      cause,
+      hint: 'install it, or take it out of credsStore or credHelpers of the configuration',
+    },
+  );
+}
+
+/** What a helper wrote may hold secrets, so it is never part of the message. */
+function broken(helper: string, how: string): BullaError {
+  return new BullaError('config-invalid', `the credential helper docker-credential-${helper} ${how}`, {
+    hint: `run \`docker-credential-${helper} list\` to see what is wrong with it`,
+  });
+}
