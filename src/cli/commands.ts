@@ -9,11 +9,13 @@ export interface CommandModule {
 /** A command that can be asked for, without having been loaded. */
 export interface CommandEntry {
   readonly name: string;
+  readonly alias?: string;
   load(): Promise<CommandModule>;
 }
 
 /** Every command, in the order of `bulla --help`. Only the one that is asked for is loaded. */
 export const COMMANDS: readonly CommandEntry[] = [
+  { name: 'copy', alias: 'cp', load: () => import('./commands/copy.ts') },
   { name: 'ls', load: () => import('./commands/ls.ts') },
   { name: 'tree', load: () => import('./commands/tree.ts') },
   { name: 'inspect', load: () => import('./commands/inspect.ts') },

@@ -36,11 +36,11 @@ export class Progress {
     this.draw(false);
   }
 
-  /** `bytes` more have come. */
-  advance(id: string, bytes: number): void {
+  /** So many bytes have come by now. */
+  reach(id: string, bytes: number): void {
     const transfer = this.active.get(id);
     if (transfer === undefined) return;
-    transfer.bytes += bytes;
+    transfer.bytes = bytes;
     this.draw(false);
   }
 

@@ -47,7 +47,9 @@ export async function buildProgram(argv: readonly string[], cli: Cli): Promise<C
     });
   addGlobalOptions(program);
   // A word may also be a reference or a value; then a command too many is loaded, never one too few.
-  const named = COMMANDS.filter((entry) => argv.includes(entry.name));
+  const named = COMMANDS.filter(
+    ({ name, alias }) => argv.includes(name) || (alias !== undefined && argv.includes(alias)),
+  );
   const everything = named.length === 0 || argv.includes('completion') || argv.includes('help');
   for (const entry of everything ? COMMANDS : named) {
     (await entry.load()).register(program, cli);

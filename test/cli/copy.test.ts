@@ -1,0 +1,109 @@
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { parseReference, type RegistryReference } from '../../src/oci/reference.ts';
+import type { Target } from '../../src/oci/target.ts';
+import { openRepository } from '../../src/registry/client.ts';
+import { serveRegistry } from '../../src/servers/registry/server.ts';
+import { bulla, temporaryDirectory } from '../support/cli.ts';
+import { pushImage, pushIndex, pushReferrer } from '../support/content.ts';
+
+async function registry(): Promise<string> {
+  const server = await serveRegistry({ dir: await temporaryDirectory() });
+  onTestFinished(() => server.close());
+  return server.address;
+}
+
+function repository(name: string): Target {
+  const target = openRepository(parseReference(name) as RegistryReference);
+  onTestFinished(() => target.close());
+  return target;
+}
+
+describe('bulla copy', () => {
+  it('brings an index with its platforms and referrers to another registry, a layout, an archive, and back', async () => {
+    const [one, two] = [await registry(), await registry()];
+    const source = repository(`${one}/team/app`);
+    const { index, images } = await pushIndex(source, 'app', 'v1');
+    const signature = await pushReferrer(source, index.descriptor, 'signature');
+    await pushReferrer(source, images[0]!.descriptor, 'platform');
+    const cwd = await temporaryDirectory();
+    const trees: string[] = [];
+    const names = [
+      `${one}/team/app:v1`,
+      `${two}/mirror/app:v1`,
+      'oci:layout:v1',
+      'oci-archive:image.tar:v1',
+      `${two}/again:v2`,
+    ];
+    for (const [at, from] of names.entries()) {
+      const tree = await bulla(['tree', from], { cwd });
+      trees.push(tree.stdout.split('\n').slice(1).join('\n'));
+      const to = names[at + 1];
+      if (to === undefined) break;
+      const copied = await bulla(['copy', from, to], { cwd });
+      expect(copied, copied.stderr).toMatchObject({ code: 0 });
+      expect(copied.stdout).toMatch(new RegExp(`@${index.descriptor.digest}\n$`));
+      expect(copied.stderr).toContain('2 referring to it');
+    }
+    expect(new Set(trees).size).toBe(1);
+    expect(trees[0]).toContain(signature.descriptor.digest);
+  });
+
+  it('takes the tag of the source where the destination has none, and says what a second run saved', async () => {
+    const one = await registry();
+    const image = await pushImage(repository(`${one}/app`), 'app', 'v1');
+    const first = await bulla(['copy', `${one}/app:v1`, `${one}/mirror`, '-o', 'json']);
+    expect(first.json()).toMatchObject({ ok: true, tag: 'v1', tagMoved: true, mounted: { content: 2 } });
+    const again = (await bulla(['cp', `${one}/app:v1`, `${one}/mirror`, '-o', 'json'])).json();
+    expect(again).toMatchObject({ tagMoved: false, pushed: { content: 0 }, mounted: { content: 0 } });
+    expect((await bulla(['ls', `${one}/mirror`, '-l'])).stdout).toContain(image.descriptor.digest);
+  });
+
+  it('writes nothing on a dry run', async () => {
+    const one = await registry();
+    await pushImage(repository(`${one}/app`), 'app', 'v1');
+    const { code, stderr } = await bulla(['copy', `${one}/app:v1`, `${one}/mirror`, '--dry-run']);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringContaining('Would copy') });
+    expect(await bulla(['ls', `${one}/mirror`])).toMatchObject({ code: 11 });
+  });
+
+  it('copies one platform, and leaves what refers to the image behind where asked to', async () => {
+    const one = await registry();
+    const source = repository(`${one}/app`);
+    const { images } = await pushIndex(source, 'app', 'v1');
+    await pushReferrer(source, images[1]!.descriptor, 'platform');
+    const copied = await bulla([
+      'copy',
+      `${one}/app:v1`,
+      `${one}/arm:v1`,
+      '--platform',
+      'linux/arm64',
+      '--no-referrers',
+    ]);
+    expect(copied.stdout).toBe(`${one}/arm@${images[1]!.descriptor.digest}\n`);
+    expect((await bulla(['tree', `${one}/arm:v1`])).stdout.trim().split('\n')).toHaveLength(1);
+  });
+
+  it.each([
+    ['a source without tag and digest', (host: string) => [`${host}/app`, `${host}/b:v1`], 2, 'usage'],
+    ['a source that is not there', (host: string) => [`${host}/app:none`, `${host}/b:v1`], 11, 'not-found'],
+    ['a layout that is not there', () => ['oci:none:v1', 'oci:b:v1'], 11, 'not-found'],
+    [
+      'a platform that is none',
+      (host: string) => [`${host}/app:v1`, `${host}/b:v1`, '--platform', 'arm'],
+      2,
+      'usage',
+    ],
+    [
+      'a digest that the source has not',
+      (host: string) => [`${host}/app:v1`, `${host}/b@sha256:${'a'.repeat(64)}`],
+      24,
+      'digest-mismatch',
+    ],
+  ])('refuses %s', async (_, argv, exit, code) => {
+    const host = await registry();
+    await pushImage(repository(`${host}/app`), 'app', 'v1');
+    const result = await bulla(['copy', ...argv(host)]);
+    expect(result).toMatchObject({ code: exit, stdout: '' });
+    expect(result.stderr).toContain(`[${code}]`);
+  });
+});
