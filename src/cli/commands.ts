@@ -19,6 +19,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'ls', load: () => import('./commands/ls.ts') },
   { name: 'tree', load: () => import('./commands/tree.ts') },
   { name: 'inspect', load: () => import('./commands/inspect.ts') },
+  { name: 'key', load: () => import('./commands/key.ts') },
   { name: 'serve', load: () => import('./commands/serve.ts') },
   { name: 'completion', load: () => import('./commands/completion.ts') },
 ];

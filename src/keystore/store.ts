@@ -93,6 +93,13 @@ export class Keystore {
     }
   }
 
+  /** The private key's file as it is: sealed. @throws BullaError not-found, key-invalid, storage-error */
+  async sealedPem(name: string, options: Pick<ReadSecretOptions, 'anyMode'> = {}): Promise<string> {
+    await this.mustHave(name);
+    const path = this.path(name, 'key');
+    return decodeUtf8(await readSecretFile(path, { ...options, noFollow: true }), path);
+  }
+
   /** Certificates that belong to a key; none where it is a bare one. */
   async certificates(name: string): Promise<Certificate[]> {
     const path = this.path(name, 'crt');
@@ -192,7 +199,8 @@ export class Keystore {
     return join(this.directory, `${checkKeyName(name)}.${ending}`);
   }
 
-  private async mustHave(name: string): Promise<void> {
+  /** @throws BullaError usage, not-found, storage-error */
+  async mustHave(name: string): Promise<void> {
     checkKeyName(name);
     if (await this.has(name)) return;
     throw new BullaError('not-found', `there is no key named ${name} in ${this.directory}`, {

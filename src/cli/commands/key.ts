@@ -1,0 +1,161 @@
+import type { Command } from 'commander';
+import type { Cli, Context } from '../context.ts';
+import { addKeyOptions, addPassphraseOptions, type KeyFlags } from '../key-flags.ts';
+
+const KEY = 'NAME of the key store, PATH of a file, env://VARIABLE; without it the default key';
+
+export function register(program: Command, cli: Cli): void {
+  const key = program
+    .command('key')
+    .summary('make and keep the keys that sign')
+    .description(
+      'Keys lie in the key store (keys/ in the configuration directory) under a name, or anywhere as a file.\n' +
+        'What is written is what cosign writes: a cosign.key is read as it is, and cosign reads ours.',
+    );
+  registerMaking(key, cli);
+  registerLooking(key, cli);
+  registerMoving(key, cli);
+  registerCertificates(key, cli);
+}
+
+/** Opens the run and loads the part of the command that is asked for. */
+function action<Part, Arguments extends readonly unknown[]>(
+  cli: Cli,
+  load: () => Promise<Part>,
+  call: (part: Part, context: Context, ...rest: Arguments) => Promise<void>,
+): (...args: [...Arguments, Command]) => Promise<void> {
+  return async (...args) => {
+    const command = args.at(-1) as Command;
+    const context = await cli.open(command);
+    await call(await load(), context, ...(args.slice(0, -1) as unknown as Arguments));
+  };
+}
+
+const making = (): Promise<typeof import('./key/make.ts')> => import('./key/make.ts');
+const looking = (): Promise<typeof import('./key/look.ts')> => import('./key/look.ts');
+const moving = (): Promise<typeof import('./key/move.ts')> => import('./key/move.ts');
+const certifying = (): Promise<typeof import('./key/certify.ts')> => import('./key/certify.ts');
+
+function registerMaking(key: Command, cli: Cli): void {
+  addPassphraseOptions(key.command('generate'))
+    .summary('make a key')
+    .argument('[name]', 'name in the key store (default: "default")')
+    .option('--type <type>', 'p256, p384, p521 or ed25519', 'p256')
+    .option('--output-key-prefix <prefix>', 'write PREFIX.key and PREFIX.pub instead of storing it')
+    .option('--force', 'replace a key that is there')
+    .action(
+      action(cli, making, (part, context, name: string | undefined, flags: KeyFlags) =>
+        part.generate(context, name, flags),
+      ),
+    );
+  addPassphraseOptions(key.command('passwd'))
+    .summary('change the passphrase of a key')
+    .argument('[name]', 'name in the key store')
+    .option('--new-passphrase-fd <n>', 'read the new passphrase from this file descriptor')
+    .action(
+      action(cli, making, (part, context, name: string | undefined, flags: KeyFlags) =>
+        part.passwd(context, name, flags),
+      ),
+    );
+  key
+    .command('default')
+    .summary('show or set the key that is taken where none is named')
+    .argument('[name]', 'name in the key store')
+    .action(
+      action(cli, making, (part, context, name: string | undefined, _flags: unknown) =>
+        part.makeDefault(context, name),
+      ),
+    );
+  key
+    .command('rm')
+    .summary('remove keys with their certificates')
+    .argument('<name...>', 'names in the key store')
+    .option('--force', 'do it: a private key that is removed cannot be brought back')
+    .action(
+      action(cli, making, (part, context, names: string[], flags: { force?: boolean }) =>
+        part.remove(context, names, flags),
+      ),
+    );
+}
+
+function registerLooking(key: Command, cli: Cli): void {
+  key
+    .command('ls')
+    .summary('list the keys of the key store')
+    .action(action(cli, looking, (part, context, _flags: unknown) => part.list(context)));
+  key
+    .command('show')
+    .summary('show a key or certificate without opening it')
+    .argument('[key]', 'NAME of the key store, or PATH of a private key, public key or certificate')
+    .action(
+      action(cli, looking, (part, context, name: string | undefined, _flags: unknown) =>
+        part.show(context, name),
+      ),
+    );
+}
+
+function registerMoving(key: Command, cli: Cli): void {
+  addPassphraseOptions(key.command('import'))
+    .summary('take a key file into the key store')
+    .description(
+      "Reads sigstore's and cosign's keys, PKCS#8 (encrypted or not), SEC1, PKCS#1 and Docker Content Trust's\n" +
+        'private/*.key. An encrypted key keeps its passphrase; another one gets one.',
+    )
+    .argument('<file>', 'key file, or env://VARIABLE')
+    .argument('[name]', 'name in the key store (default: that of the file)')
+    .option('--cert-chain <file>', 'certificates of the key, the signing one first')
+    .option('--force', 'replace a key that is there')
+    .action(
+      action(cli, moving, (part, context, file: string, name: string | undefined, flags: KeyFlags) =>
+        part.importKey(context, file, name, flags),
+      ),
+    );
+  addPassphraseOptions(key.command('export'))
+    .summary('write a key of the key store elsewhere')
+    .argument('[name]', 'name in the key store')
+    .option('--public', 'the public key (the default is the private one, sealed as it is)')
+    .option('--cert', 'the certificate chain')
+    .option('--pkcs8', 'the private key in encrypted PKCS#8, for tools that do not read sigstore keys')
+    .option('--unencrypted', 'with --pkcs8 and --out: without a passphrase')
+    .option('--out <file>', 'file to write (default: standard output)')
+    .option('--force', 'replace the file if it is there')
+    .action(
+      action(cli, moving, (part, context, name: string | undefined, flags: KeyFlags) =>
+        part.exportKey(context, name, flags),
+      ),
+    );
+}
+
+function registerCertificates(key: Command, cli: Cli): void {
+  addKeyOptions(key.command('csr'))
+    .summary('write a certificate request for a key')
+    .argument('[key]', KEY)
+    .requiredOption('--subject <name>', 'such as "C=DE, ST=Berlin, O=Acme, CN=release"')
+    .option('--out <file>', 'file to write (default: standard output)')
+    .option('--force', 'replace the file if it is there')
+    .action(
+      action(
+        cli,
+        certifying,
+        (part, context, name: string | undefined, flags: KeyFlags & { subject: string }) =>
+          part.request(context, name, flags),
+      ),
+    );
+  addKeyOptions(key.command('cert'))
+    .summary('give a key its certificate chain, or a self-signed certificate')
+    .argument('[key]', KEY)
+    .option(
+      '--chain <file>',
+      'store what the authority issued: PEM, the signing certificate first, to the root',
+    )
+    .option('--self-signed', "make a certificate with Notation's profile, to try things out with")
+    .option('--subject <name>', 'with --self-signed: such as "C=DE, ST=Berlin, O=Acme, CN=release"')
+    .option('--days <n>', 'with --self-signed: how long it is valid', '365')
+    .option('--out <file>', 'write it there instead of storing it with the key')
+    .option('--force', 'replace a certificate that is there')
+    .action(
+      action(cli, certifying, (part, context, name: string | undefined, flags: KeyFlags) =>
+        part.certify(context, name, flags),
+      ),
+    );
+}

@@ -1,0 +1,154 @@
+import { resolve } from 'node:path';
+import { type GeneratedKeyType, generatePrivateKey, sealPrivateKey } from '../../../crypto/private-key.ts';
+import { publicKeyOf, publicKeyPem } from '../../../crypto/public-key.ts';
+import { discard, writeFileAtomic } from '../../../disk/atomic.ts';
+import { utf8 } from '../../../encoding/bytes.ts';
+import { BullaError } from '../../../errors.ts';
+import { checkKeyName } from '../../../keystore/names.ts';
+import { unlockKey } from '../../../keystore/resolve.ts';
+import type { Context } from '../../context.ts';
+import type { KeyFlags } from '../../key-flags.ts';
+import { keySources, keystoreOf, passphraseOptions } from '../../keys.ts';
+import { newPassphrase } from '../../passphrase.ts';
+import { describeKey, nameOrDefault } from './look.ts';
+
+export interface GenerateFlags extends KeyFlags {
+  readonly type?: string;
+  readonly outputKeyPrefix?: string;
+  readonly force?: boolean;
+}
+
+const TYPES: ReadonlyMap<string, GeneratedKeyType> = new Map([
+  ['p256', 'P-256'],
+  ['p384', 'P-384'],
+  ['p521', 'P-521'],
+  ['ed25519', 'Ed25519'],
+]);
+
+/** `bulla key generate` */
+export async function generate(
+  context: Context,
+  given: string | undefined,
+  flags: GenerateFlags,
+): Promise<void> {
+  const type = TYPES.get((flags.type ?? 'p256').toLowerCase().replace('-', ''));
+  if (type === undefined) {
+    throw new BullaError('usage', `keys of type ${JSON.stringify(flags.type)} are not made`, {
+      hint: `choose one of ${[...TYPES.keys()].join(', ')}; RSA keys can be imported`,
+    });
+  }
+  if (flags.outputKeyPrefix !== undefined)
+    return generateFiles(context, given, type, flags.outputKeyPrefix, flags);
+  const name = checkKeyName(given ?? 'default');
+  const keystore = keystoreOf(context);
+  const replace = flags.force === true;
+  // Asked before the passphrase is: nobody wants to type one in vain. put() asks again, under the lock.
+  if (!replace && (await keystore.has(name))) throw taken(name);
+  const passphrase = await newPassphrase(context.io, passphraseOptions(context, flags), name);
+  warnIfEmpty(context, passphrase, name);
+  await keystore.put(name, generatePrivateKey(type), passphrase, { replace });
+  passphrase.fill(0);
+  const stored = await keystore.get(name);
+  context.output.result(describeKey(stored).text, describeKey(stored).json);
+  context.output.info(
+    `stored as ${name} in ${keystore.directory}; keep a copy where a fire does not reach it`,
+  );
+  if (stored.isDefault) context.output.info('this is the default key: a bare `bulla sign` takes it');
+}
+
+async function generateFiles(
+  context: Context,
+  name: string | undefined,
+  type: GeneratedKeyType,
+  prefix: string,
+  flags: GenerateFlags,
+): Promise<void> {
+  if (name !== undefined) {
+    throw new BullaError('usage', 'a name in the key store and --output-key-prefix exclude each other', {
+      hint: 'leave one of them out',
+    });
+  }
+  const at = (ending: string): string => resolve(context.io.cwd, `${prefix}.${ending}`);
+  const files = { privateKey: at('key'), publicKey: at('pub') };
+  const passphrase = await newPassphrase(context.io, passphraseOptions(context, flags), `${prefix}.key`);
+  warnIfEmpty(context, passphrase, `${prefix}.key`);
+  const key = generatePrivateKey(type);
+  const publicKey = publicKeyOf(key);
+  const sealed = await sealPrivateKey(key, passphrase);
+  passphrase.fill(0);
+  const exclusive = flags.force !== true;
+  await writeFileAtomic(files.privateKey, utf8(sealed), { mode: 0o600, exclusive });
+  try {
+    await writeFileAtomic(files.publicKey, utf8(publicKeyPem(publicKey)), { exclusive });
+  } catch (error) {
+    // Half a pair is worse than none; with --force the old one is gone already, and the new one is kept.
+    if (exclusive) await discard(files.privateKey);
+    throw error;
+  }
+  context.output.result(`${prefix}.key  ${publicKey.type}  ${publicKey.fingerprint}`, {
+    type: publicKey.type,
+    fingerprint: publicKey.fingerprint,
+    publicKey: publicKeyPem(publicKey),
+    files,
+  });
+}
+
+/** `bulla key passwd` */
+export async function passwd(context: Context, given: string | undefined, flags: KeyFlags): Promise<void> {
+  const sources = keySources(context, flags);
+  const { keystore } = sources;
+  const name = await nameOrDefault(keystore, given);
+  const file = await keystore.privateKey(name, sources);
+  const key = await unlockKey(name, file, sources.passphrase);
+  const passphrase = await newPassphrase(context.io, passphraseOptions(context, flags), name, true);
+  warnIfEmpty(context, passphrase, name);
+  await keystore.reseal(name, key, passphrase);
+  passphrase.fill(0);
+  context.output.result(`${name} has a new passphrase`, { name });
+  context.output.info('copies of the key made before still open with the old one');
+}
+
+/** `bulla key default` */
+export async function makeDefault(context: Context, name: string | undefined): Promise<void> {
+  const keystore = keystoreOf(context);
+  if (name !== undefined) await keystore.setDefault(name);
+  const now = await nameOrDefault(keystore, undefined);
+  context.output.result(now, { name: now });
+  const { defaultKey } = context.settings;
+  if (defaultKey !== undefined && defaultKey !== now)
+    context.output.warn(`BULLA_KEY or \`key\` of config.yaml says ${defaultKey}, and goes before this`);
+}
+
+/** `bulla key rm` */
+export async function remove(
+  context: Context,
+  names: readonly string[],
+  flags: { readonly force?: boolean },
+): Promise<void> {
+  const keystore = keystoreOf(context);
+  // All are looked up before one is removed, so that a typing error removes nothing.
+  for (const name of names) await keystore.mustHave(name);
+  if (flags.force !== true) {
+    throw new BullaError('usage', `${names.join(', ')} would be gone for good`, {
+      hint: 'keep a copy if it may still be needed (bulla key export), then say --force',
+    });
+  }
+  for (const name of names) await keystore.remove(name);
+  context.output.result(
+    names.map((name) => `${name} removed`),
+    { removed: names },
+  );
+}
+
+/** @throws BullaError conflict */
+export function taken(name: string): BullaError {
+  return new BullaError('conflict', `there is a key named ${name} already`, {
+    hint: 'choose another name; --force replaces it, and then nothing can be signed with the old one any more',
+  });
+}
+
+/** Says so where a key is about to lie on the disk unprotected. */
+export function warnIfEmpty(context: Context, passphrase: Uint8Array, name: string): void {
+  if (passphrase.byteLength === 0)
+    context.output.warn(`${name} has an empty passphrase: whoever reads the file can sign with it`);
+}

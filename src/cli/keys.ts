@@ -1,0 +1,45 @@
+import { join } from 'node:path';
+import type { KeySigner, KeySources } from '../keystore/resolve.ts';
+import { Keystore } from '../keystore/store.ts';
+import type { Context } from './context.ts';
+import type { KeyFlags } from './key-flags.ts';
+import { type PassphraseOptions, passphraseSource } from './passphrase.ts';
+
+/** The person's key store: `keys` in the configuration directory. */
+export function keystoreOf(context: Context): Keystore {
+  return new Keystore(join(context.directories.config, 'keys'));
+}
+
+/** The options that passphrases are read with. */
+export function passphraseOptions(context: Context, flags: KeyFlags): PassphraseOptions {
+  return {
+    passphraseFd: flags.passphraseFd,
+    newPassphraseFd: flags.newPassphraseFd,
+    anyMode: anyKeyMode(context, flags),
+    passwordStdin: context.settings.passwordStdin,
+  };
+}
+
+/** Where the keys of a command come from. */
+export function keySources(context: Context, flags: KeyFlags): KeySources {
+  return {
+    keystore: keystoreOf(context),
+    passphrase: passphraseSource(context.io, passphraseOptions(context, flags)),
+    environment: (name) => context.io.env[name],
+    cwd: context.io.cwd,
+    anyMode: anyKeyMode(context, flags),
+  };
+}
+
+/**
+ * The key that a command signs with: `--key`, BULLA_KEY, `key` of config.yaml, the store's default.
+ * @throws BullaError as {@link resolveSigner} of keystore/
+ */
+export async function signerOf(context: Context, flags: KeyFlags): Promise<KeySigner> {
+  const { resolveSigner } = await import('../keystore/resolve.ts');
+  return resolveSigner(flags.key ?? context.settings.defaultKey, keySources(context, flags));
+}
+
+function anyKeyMode(context: Context, flags: KeyFlags): boolean {
+  return flags.anyKeyMode === true || context.io.env['BULLA_ANY_KEY_MODE'] === '1';
+}
