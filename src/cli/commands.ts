@@ -21,5 +21,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'inspect', load: () => import('./commands/inspect.ts') },
   { name: 'key', load: () => import('./commands/key.ts') },
   { name: 'serve', load: () => import('./commands/serve.ts') },
+  { name: 'verify', load: () => import('./commands/verify.ts') },
+  { name: 'signature', load: () => import('./commands/signature.ts') },
   { name: 'completion', load: () => import('./commands/completion.ts') },
 ];

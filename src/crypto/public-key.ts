@@ -2,6 +2,7 @@ import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
 import { concatBytes, fromHex } from '../encoding/bytes.ts';
 import { BullaError } from '../errors.ts';
 import { type KeyType, keyTypeOf } from './algorithm.ts';
+import { formatPem, parsePem } from './pem.ts';
 
 /** Smallest RSA modulus that is accepted, in bits (Notation's least; NIST SP 800-131A). */
 export const MIN_RSA_BITS: number = 2048;
@@ -88,6 +89,20 @@ export function parsePublicKeyPem(pem: string, where: string): PublicKey {
   } catch (cause) {
     throw cause instanceof BullaError ? cause : unreadable(where, 'the PEM text does not hold a key', cause);
   }
+}
+
+/**
+ * Reads every public key of a PEM text, in order: at least one, and nothing but public keys.
+ * @throws BullaError key-invalid
+ */
+export function parsePublicKeysPem(text: string, where: string): PublicKey[] {
+  const blocks = parsePem(text, { where, code: 'key-invalid' });
+  if (blocks.length === 0) throw unreadable(where, 'it is not a PEM public key', undefined);
+  return blocks.map(({ label, bytes }) => {
+    if (label === 'PUBLIC KEY') return publicKeyFromSpki(bytes, where);
+    if (label === 'RSA PUBLIC KEY') return parsePublicKeyPem(formatPem(label, bytes), where);
+    throw unreadable(where, `it holds ${label}, and public keys were expected`, undefined);
+  });
 }
 
 /** @throws BullaError key-invalid */

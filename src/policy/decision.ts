@@ -3,6 +3,7 @@ import { BullaError, type ErrorCode } from '../errors.ts';
 import type { Evidence, Finding, Refusal } from '../signatures/evidence.ts';
 import { judge } from './judgement.ts';
 import type { Requirements } from './requirements.ts';
+import { summarizeRefusal } from './summary.ts';
 
 /** What was found about an image's signatures. */
 export interface SignatureFindings {
@@ -51,12 +52,7 @@ function shortfall(
   required: Requirements,
 ): BullaError {
   const details = {
-    causes: refusals.map(({ manifest, kind, code, message }) => ({
-      signature: manifest,
-      kind: kind ?? null,
-      code,
-      message,
-    })),
+    causes: refusals.map(summarizeRefusal),
     counted: signers,
     threshold: required.threshold,
     unexamined,

@@ -1,8 +1,9 @@
 import { subjectOf } from '../crypto/certificate.ts';
 import { formatTime } from '../encoding/time.ts';
+import type { ErrorCode } from '../errors.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { SignatureKind } from '../signatures/envelope.ts';
-import type { Evidence } from '../signatures/evidence.ts';
+import type { Evidence, Refusal } from '../signatures/evidence.ts';
 
 /** Kinds as people know them. */
 export const KIND_NAMES: Readonly<Record<SignatureKind, string>> = {
@@ -46,4 +47,16 @@ export function summarizeEvidence(evidence: Evidence): EvidenceSummary {
     signingTime: evidence.signingTime === undefined ? null : formatTime(evidence.signingTime),
     expires: evidence.expiry === undefined ? null : formatTime(evidence.expiry),
   };
+}
+
+/** A signature that does not count, as `-o json` shows it. */
+export interface RefusalSummary {
+  readonly signature: Digest;
+  readonly kind: SignatureKind | null;
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+export function summarizeRefusal({ manifest, kind, code, message }: Refusal): RefusalSummary {
+  return { signature: manifest, kind: kind ?? null, code, message };
 }

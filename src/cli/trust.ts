@@ -1,0 +1,116 @@
+import { join } from 'node:path';
+import { type Command, InvalidArgumentError } from 'commander';
+import type { Certificate } from '../crypto/certificate.ts';
+import type { PublicKey } from '../crypto/public-key.ts';
+import { BullaError } from '../errors.ts';
+import type { Requirements } from '../policy/requirements.ts';
+import type { Context } from './context.ts';
+
+/** Flags that say whose signatures to believe; for `verify`, and for `pull`, which verifies first. */
+export interface TrustFlags {
+  readonly key?: readonly string[];
+  readonly ca?: readonly string[];
+  readonly certificateIdentity?: readonly string[];
+  readonly threshold?: number;
+  readonly purpose?: readonly string[];
+  readonly annotation?: readonly string[];
+}
+
+/** Adds the flags of {@link TrustFlags} to a command. */
+export function addTrustOptions(command: Command): Command {
+  return command
+    .option('--key <key>', 'public key that is trusted: NAME of the key store, or PATH; repeatable', collect)
+    .option('--ca <file>', 'certificate of an authority that is trusted (PEM); repeatable', collect)
+    .option(
+      '--certificate-identity <identity>',
+      'who is trusted among those it certifies: "x509.subject: C=DE, O=Acme, CN=release"; repeatable',
+      collect,
+    )
+    .option('--threshold <n>', 'how many different keys must have signed (default: 1)', wholeNumber)
+    .option('--purpose <uri>', 'predicate type that signatures must have; repeatable', collect)
+    .option('-a, --annotation <key=value>', 'annotation that must be signed; repeatable', collect);
+}
+
+/** Gathers the values of a flag that may be given more than once. */
+export function collect(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value];
+}
+
+function wholeNumber(text: string): number {
+  if (/^[1-9][0-9]{0,3}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('It must be a number from 1 on.');
+}
+
+/**
+ * What the flags demand of signatures. Without a key and an authority, the person's default key is
+ * trusted, where there is one.
+ * @throws BullaError trust-unpinned; usage, not-found, key-invalid, certificate-invalid, storage-error
+ */
+export async function requirementsOf(context: Context, flags: TrustFlags): Promise<Requirements> {
+  const [{ requirements }, { parseIdentity }] = await Promise.all([
+    import('../policy/requirements.ts'),
+    import('../crypto/identity.ts'),
+  ]);
+  const { key = [], ca = [] } = flags;
+  const specs = key.length === 0 && ca.length === 0 ? await defaultKeys(context) : key;
+  return requirements({
+    keys: (await Promise.all(specs.map((spec) => publicKeys(context, spec)))).flat(),
+    roots: (await Promise.all(ca.map((path) => certificates(context, path)))).flat(),
+    identities: (flags.certificateIdentity ?? []).map((text) => parseIdentity(text)),
+    annotations: parsePairs(flags.annotation ?? []),
+    now: context.io.now(),
+    ...(flags.threshold !== undefined && { threshold: flags.threshold }),
+    ...(flags.purpose !== undefined && { purposes: flags.purpose }),
+  });
+}
+
+/** `key=value` of the command line; the value may hold `=`. @throws BullaError usage */
+export function parsePairs(texts: readonly string[]): ReadonlyMap<string, string> {
+  const pairs = new Map<string, string>();
+  for (const text of texts) {
+    const at = text.indexOf('=');
+    const name = text.slice(0, Math.max(at, 0));
+    if (name === '' || pairs.has(name)) {
+      const why = name === '' ? 'is not key=value' : 'gives a value to a key that has one';
+      throw new BullaError('usage', `the annotation ${JSON.stringify(text)} ${why}`, {
+        hint: 'write -a key=value, once for each key',
+      });
+    }
+    pairs.set(name, text.slice(at + 1));
+  }
+  return pairs;
+}
+
+async function defaultKeys(context: Context): Promise<readonly string[]> {
+  const { defaultKey } = context.settings;
+  if (defaultKey !== undefined) return [defaultKey];
+  const name = await (await keystore(context)).defaultName();
+  return name === undefined ? [] : [name];
+}
+
+async function keystore(context: Context): Promise<import('../keystore/store.ts').Keystore> {
+  const { Keystore } = await import('../keystore/store.ts');
+  return new Keystore(join(context.directories.config, 'keys'));
+}
+
+/** Public keys by name or path; a file may hold several. */
+async function publicKeys(context: Context, spec: string): Promise<readonly PublicKey[]> {
+  const store = await keystore(context);
+  if (await store.has(spec)) return [(await store.get(spec)).publicKey];
+  if (/^[A-Za-z][A-Za-z0-9+.-]*:\/\//.test(spec)) {
+    throw new BullaError('usage', `${spec} is not a public key`, {
+      hint: 'to verify, give --key with a name of the key store or the path of a public key',
+    });
+  }
+  const [{ readPublicFile }, { parsePublicKeysPem }, { decodeUtf8 }] = await Promise.all([
+    import('../keystore/read.ts'),
+    import('../crypto/public-key.ts'),
+    import('../encoding/bytes.ts'),
+  ]);
+  return parsePublicKeysPem(decodeUtf8(await readPublicFile(context.path(spec)), spec), spec);
+}
+
+async function certificates(context: Context, path: string): Promise<readonly Certificate[]> {
+  const { readCertificateFile } = await import('../keystore/resolve.ts');
+  return await readCertificateFile(context.path(path));
+}
