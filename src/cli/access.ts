@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { BullaError } from '../errors.ts';
 import type { RegistrySettings } from './config-file.ts';
 import type { Settings } from './settings.ts';
 
@@ -36,13 +37,30 @@ export function addSideOptions(command: Command): Command {
   return command;
 }
 
-/** What holds for one registry: the side's flags, then the registry's entry in the file, then the settings of all. */
+/**
+ * What holds for one registry: the side's flags, then the registry's entry in the file, then the settings of all.
+ * @throws BullaError usage where a password could be for either side
+ */
 export function accessFor(
   settings: Settings,
   registry: RegistrySettings | undefined,
   flags: Readonly<Record<string, unknown>>,
   side: Side | undefined,
 ): Access {
+  if (side !== undefined && (settings.username !== undefined || settings.passwordStdin)) {
+    throw new BullaError(
+      'usage',
+      'it is not said whether --username and --password-stdin are for the source or the destination',
+      {
+        hint: 'give --from-username and --from-password-stdin, or --to-username and --to-password-stdin',
+      },
+    );
+  }
+  if (flags['fromPasswordStdin'] === true && flags['toPasswordStdin'] === true) {
+    throw new BullaError('usage', 'standard input holds one password, and two are asked for', {
+      hint: 'log in to one of the registries first: bulla login REGISTRY',
+    });
+  }
   const find = (name: string): unknown =>
     side === undefined ? undefined : flags[side + name[0]?.toUpperCase() + name.slice(1)];
   const text = (name: (typeof VALUES)[number], entry?: string): string | undefined => {

@@ -4,8 +4,9 @@ import { decodeUtf8 } from '../encoding/bytes.ts';
 import { BullaError } from '../errors.ts';
 import type { TlsOptions } from '../http/connector.ts';
 import { proxyFromEnvironment } from '../http/proxy.ts';
-import { RegistryClient } from '../registry/client.ts';
-import { ANONYMOUS, type CredentialsProvider, fixedCredentials } from '../registry/credentials.ts';
+import { RegistryClient, type RegistryClientOptions } from '../registry/client.ts';
+import { type CredentialsProvider, fixedCredentials } from '../registry/credentials.ts';
+import { type CredentialFilesOptions, storedCredentials } from '../registry/stored-credentials.ts';
 import { type Access, accessFor, type Side } from './access.ts';
 import { DialectFile } from './dialect-file.ts';
 import type { Io } from './io.ts';
@@ -31,7 +32,7 @@ export class Connections {
   private readonly options: ConnectionsOptions;
   private readonly clients = new Map<string, Promise<RegistryClient>>();
   private readonly dialects: DialectFile;
-  private password: Promise<string> | undefined;
+  private secret: Promise<string> | undefined;
 
   constructor(options: ConnectionsOptions) {
     this.options = options;
@@ -41,18 +42,17 @@ export class Connections {
 
   /** @throws BullaError registry-unreachable with --offline; usage, not-found, config-invalid */
   async client(registry: string, side: Side | undefined): Promise<RegistryClient> {
-    const { settings, flags } = this.options;
-    if (settings.offline) {
+    if (this.options.settings.offline) {
       throw new BullaError('registry-unreachable', `${registry} was not asked: --offline opens no socket`, {
         hint: 'leave --offline out, or name an image in a layout (oci:DIR) or an archive (oci-archive:FILE)',
       });
     }
-    const access = accessFor(settings, settings.registries.get(registry), flags, side);
+    const access = this.access(registry, side);
     // With a name and password on the command line, they are for this registry and for no other.
     const key = JSON.stringify([access, access.username === undefined ? '' : registry]);
     let client = this.clients.get(key);
     if (client === undefined) {
-      client = this.connect(registry, access);
+      client = this.connect(registry, side);
       this.clients.set(key, client);
     }
     return await client;
@@ -66,33 +66,57 @@ export class Connections {
         hint: 'give --username NAME and --password-stdin; a password on the command line could be read by others',
       });
     }
-    this.password ??= readPassword(this.options.io.stdin);
-    return { username: access.username, password: await this.password };
+    return { username: access.username, password: await this.standardInput() };
+  }
+
+  /** The secret on standard input, read once. @throws BullaError usage where there is none */
+  standardInput(): Promise<string> {
+    this.secret ??= readSecret(this.options.io.stdin);
+    return this.secret;
   }
 
   async close(): Promise<void> {
     for (const client of this.clients.values()) await (await client).close();
   }
 
-  private async connect(registry: string, access: Access): Promise<RegistryClient> {
+  /** How a registry is reached, but for who we are to it. */
+  async reach(registry: string, side?: Side): Promise<Omit<RegistryClientOptions, 'credentials'>> {
     const { io, output, settings } = this.options;
-    return new RegistryClient({
+    const access = this.access(registry, side);
+    return {
       http: {
         tls: await this.tls(access),
         proxy: proxyFromEnvironment(io.env),
         userAgent: `bulla/${VERSION}`,
         ...(settings.trace && { events: traceSink((line) => output.trace(line)) }),
       },
-      credentials: await this.credentials(registry, access),
       plainHttp: access.plainHttp,
       dialects: this.dialects,
       warn: (message) => output.warn(message),
-    });
+    };
   }
 
-  private async credentials(registry: string, access: Access): Promise<CredentialsProvider> {
+  /** What holds for a registry. */
+  access(registry: string, side?: Side): Access {
+    const { settings, flags } = this.options;
+    return accessFor(settings, settings.registries.get(registry), flags, side);
+  }
+
+  /** Where credentials are looked for, and where login writes them. */
+  credentialFiles(access: Access): CredentialFilesOptions {
+    const { io } = this.options;
+    const path = access.registryConfig;
+    return { path: path === undefined ? undefined : this.path(path), env: io.env, home: io.home };
+  }
+
+  private async connect(registry: string, side: Side | undefined): Promise<RegistryClient> {
+    const access = this.access(registry, side);
     const given = await this.given(access);
-    return given === undefined ? ANONYMOUS : fixedCredentials(registry, { kind: 'basic', ...given });
+    const credentials: CredentialsProvider =
+      given === undefined
+        ? storedCredentials(this.credentialFiles(access))
+        : fixedCredentials(registry, { kind: 'basic', ...given });
+    return new RegistryClient({ ...(await this.reach(registry, side)), credentials });
   }
 
   private async tls(access: Access): Promise<TlsOptions> {
@@ -111,10 +135,13 @@ export class Connections {
     };
   }
 
+  private path(path: string): string {
+    return isAbsolute(path) ? path : join(this.options.io.cwd, path);
+  }
+
   private async pem(path: string | undefined, kind: string): Promise<string | undefined> {
     if (path === undefined) return undefined;
-    const absolute = isAbsolute(path) ? path : join(this.options.io.cwd, path);
-    const text = decodeUtf8(await readFileBounded(absolute, MAX_PEM_BYTES), path);
+    const text = decodeUtf8(await readFileBounded(this.path(path), MAX_PEM_BYTES), path);
     if (text.includes(`${kind}-----`)) return text;
     throw new BullaError('usage', `${path} holds no PEM ${kind.toLowerCase()}`, {
       hint: `it must hold -----BEGIN ${kind}-----`,
@@ -122,16 +149,16 @@ export class Connections {
   }
 }
 
-const MAX_PASSWORD_BYTES = 64 * 1024;
+const MAX_SECRET_BYTES = 64 * 1024;
 
 /** All of standard input but the newline at its end. */
-async function readPassword(stdin: NodeJS.ReadableStream): Promise<string> {
+async function readSecret(stdin: NodeJS.ReadableStream): Promise<string> {
   const pieces: Buffer[] = [];
   let size = 0;
   for await (const piece of stdin) {
     pieces.push(Buffer.from(piece));
     size += piece.length;
-    if (size > MAX_PASSWORD_BYTES)
+    if (size > MAX_SECRET_BYTES)
       throw new BullaError('usage', 'standard input is too long for a password', {
         hint: 'pipe the password alone',
       });

@@ -1,0 +1,76 @@
+import type { Command } from 'commander';
+import { BullaError } from '../../errors.ts';
+import { isRegistryHost } from '../../oci/reference.ts';
+import type { Cli, Context } from '../context.ts';
+
+export function register(program: Command, cli: Cli): void {
+  program
+    .command('login')
+    .summary('store the credentials of a registry, where docker and podman have theirs')
+    .description(
+      'Tries a user name and a password, or token, on a registry and stores them: in the credential helper that the ' +
+        'configuration names, else in the file (mode 0600) that docker, podman, oras and others read, too.',
+    )
+    .argument('<registry>', 'host, and port where needed')
+    .option(
+      '--identity-token-stdin',
+      'read an identity token from standard input, in place of name and password',
+    )
+    .action(async (registry: string, flags: { readonly identityTokenStdin?: true }, command: Command) => {
+      const context = await cli.open(command);
+      checkHost(registry);
+      const connections = await context.connections();
+      const access = connections.access(registry);
+      const { login } = await import('../../registry/login.ts');
+      const credentials =
+        flags.identityTokenStdin === true
+          ? ({ kind: 'identity', token: await connections.standardInput() } as const)
+          : ({
+              kind: 'basic',
+              ...((access.passwordStdin ? await connections.given(access) : undefined) ??
+                (await ask(context, registry))),
+            } as const);
+      const { storedIn, verified } = await login(registry, credentials, {
+        ...connections.credentialFiles(access),
+        client: await connections.reach(registry),
+        signal: context.signal,
+      });
+      if (!verified)
+        context.output.warn(`${registry} lets everybody in: the credentials were stored, but not tried`);
+      context.output.info(`Logged in to ${registry}; the credentials are in ${storedIn}`);
+      if (context.settings.json) context.output.result([], { registry, storedIn, verified });
+    });
+}
+
+/** @throws BullaError usage */
+export function checkHost(registry: string): void {
+  if (isRegistryHost(registry)) return;
+  throw new BullaError('usage', `${JSON.stringify(registry)} is not a registry`, {
+    hint: 'give the host, and the port where needed: registry.example.com:5000',
+  });
+}
+
+async function ask(
+  context: Context,
+  registry: string,
+): Promise<{ readonly username: string; readonly password: string }> {
+  const { openTerminal, promptSecret } = await import('../prompt.ts');
+  const { username } = (await context.connections()).access(registry);
+  const terminal = username === undefined ? undefined : openTerminal(context.io);
+  if (username === undefined || terminal === undefined) {
+    throw new BullaError('usage', `there is nobody to ask for the password of ${registry}`, {
+      hint: 'give --username NAME, and the password on a terminal or by --password-stdin',
+    });
+  }
+  try {
+    const password = Buffer.from(
+      await promptSecret(`Password of ${username} at ${registry}: `, terminal),
+    ).toString('utf8');
+    if (password !== '') return { username, password };
+  } finally {
+    terminal.close();
+  }
+  throw new BullaError('usage', 'the password is empty', {
+    hint: 'nothing was stored; run the command again',
+  });
+}
