@@ -143,5 +143,5 @@ export function withoutDigests(index: LayoutIndex, digests: ReadonlySet<Digest>)
 export function withoutNameless(index: LayoutIndex, digests: ReadonlySet<Digest>): LayoutIndex {
   const stays = (entry: Descriptor): boolean =>
     nameOfEntry(entry) !== undefined || !digests.has(entry.digest);
-  return { ...index, entries: index.entries.filter(stays) };
+  return index.entries.every(stays) ? index : { ...index, entries: index.entries.filter(stays) };
 }
