@@ -23,6 +23,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'login', load: () => import('./commands/login.ts') },
   { name: 'logout', load: () => import('./commands/logout.ts') },
   { name: 'serve', load: () => import('./commands/serve.ts') },
+  { name: 'sign', load: () => import('./commands/sign.ts') },
   { name: 'verify', load: () => import('./commands/verify.ts') },
   { name: 'signature', load: () => import('./commands/signature.ts') },
   { name: 'completion', load: () => import('./commands/completion.ts') },

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Certificate } from '../crypto/certificate.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
@@ -89,8 +88,8 @@ async function defaultKeys(context: Context): Promise<readonly string[]> {
 }
 
 async function keystore(context: Context): Promise<import('../keystore/store.ts').Keystore> {
-  const { Keystore } = await import('../keystore/store.ts');
-  return new Keystore(join(context.directories.config, 'keys'));
+  const { keystoreOf } = await import('./keys.ts');
+  return keystoreOf(context);
 }
 
 /** Public keys by name or path; a file may hold several. */
