@@ -67,10 +67,11 @@ async function missingBlob(
   repository: Repository,
   blobs: readonly Descriptor[],
 ): Promise<Fault | undefined> {
-  const looked = new Set<Digest>();
+  const looked = new Set<string>();
   for (const blob of blobs) {
-    if (looked.has(blob.digest) || ELSEWHERE.test(blob.mediaType)) continue;
-    looked.add(blob.digest);
+    const claim = `${blob.digest} ${blob.size}`;
+    if (looked.has(claim) || ELSEWHERE.test(blob.mediaType)) continue;
+    looked.add(claim);
     const size = await store.blobs.size(repository.layout, blob.digest);
     if (size === undefined) return missing(`blob ${blob.digest}`);
     if (size !== blob.size) {

@@ -125,8 +125,7 @@ async function storeManifest(
       const missing = await missingContent(store, repository, manifest, target.tags);
       if (missing !== undefined) throw missing;
     }
-    const stored = await store.blobs.size(repository.layout, entry.digest);
-    if (stored !== entry.size) await store.blobs.write(repository.layout, entry.digest, bytes);
+    await store.blobs.write(repository.layout, entry.digest, bytes);
     services.manifests.remember(entry, bytes);
     await store.commit(repository, { op: 'put', manifest: entry, tags: target.tags }, (tag) =>
       checkTarget(repository, target, tag),

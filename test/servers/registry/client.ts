@@ -70,9 +70,13 @@ export class Client {
   }
 
   send(method: string, path: string, send: Send = {}): Promise<Answer> {
+    const isChunked = send.headers?.['Transfer-Encoding'] !== undefined;
+    const length =
+      send.body === undefined || isChunked ? {} : { 'Content-Length': Buffer.byteLength(send.body) };
+    const headers = { ...length, ...send.headers };
     return new Promise((resolve, reject) => {
       const sent = request(
-        { host: this.host, port: this.port, method, path, headers: send.headers, agent: false },
+        { host: this.host, port: this.port, method, path, headers, agent: false },
         (response) => {
           const chunks: Buffer[] = [];
           response.on('data', (chunk: Buffer) => chunks.push(chunk));

@@ -79,10 +79,15 @@ export class BlobFiles {
     const path = blobPath(layout, digest);
     try {
       await this.prepare(dirname(path));
-      await this.intoPool(temporary, digest);
-      await rename(temporary, path);
+      const { size } = await stat(temporary);
+      if ((await this.size(layout, digest)) !== size && !(await this.reuse(temporary, size, path, digest))) {
+        await rename(temporary, path);
+      } else {
+        await unlink(temporary);
+      }
       await this.syncDirectory(dirname(path));
     } catch (error) {
+      await rm(temporary, { force: true });
       throw storageError(`cannot store ${digest}`, error);
     }
   }
@@ -93,6 +98,11 @@ export class BlobFiles {
    */
   async write(layout: string, digest: Digest, bytes: Uint8Array): Promise<void> {
     const path = blobPath(layout, digest);
+    if ((await this.size(layout, digest)) === bytes.byteLength) {
+      // Whoever wrote it may not have come to this yet.
+      await this.syncDirectory(dirname(path));
+      return;
+    }
     const temporary = temporaryBeside(path);
     try {
       await this.prepare(dirname(path));
@@ -187,15 +197,43 @@ export class BlobFiles {
     this.known.add(directory);
   }
 
-  private async intoPool(temporary: string, digest: Digest): Promise<void> {
+  /**
+   * Links new content into the pool, or the pool's file of the same content to its new name.
+   * @returns whether the content has its name now
+   */
+  private async reuse(temporary: string, size: number, path: string, digest: Digest): Promise<boolean> {
     const shared = blobPath(this.pool, digest);
     await this.prepare(dirname(shared));
     try {
       await link(temporary, shared);
     } catch (error) {
-      // The pool only saves copies. File systems without hard links do without it.
-      if (!isErrno(error, 'EEXIST', 'EMLINK', 'EPERM', 'ENOTSUP', 'ENOSYS', 'EXDEV')) throw error;
+      // The pool only saves room. File systems without hard links do without it.
+      if (!isErrno(error, 'EEXIST', ...NO_LINK)) throw error;
+      return isErrno(error, 'EEXIST') && (await sameSize(shared, size)) && (await tryLink(shared, path));
     }
+    return false;
+  }
+}
+
+/** Errors of link(2) that say that this file system has no links, or this file too many. */
+const NO_LINK = ['EMLINK', 'EPERM', 'ENOTSUP', 'ENOSYS', 'EXDEV'] as const;
+
+async function sameSize(path: string, size: number): Promise<boolean> {
+  try {
+    return (await stat(path)).size === size;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return false;
+    throw error;
+  }
+}
+
+async function tryLink(source: string, path: string): Promise<boolean> {
+  try {
+    await link(source, path);
+    return true;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'EEXIST', ...NO_LINK)) return false;
+    throw error;
   }
 }
 
@@ -205,7 +243,7 @@ async function linkOrCopy(source: string, path: string): Promise<void> {
     await link(source, path);
   } catch (error) {
     if (isErrno(error, 'EEXIST')) return;
-    if (!isErrno(error, 'EMLINK', 'EPERM', 'ENOTSUP', 'ENOSYS', 'EXDEV')) throw error;
+    if (!isErrno(error, ...NO_LINK)) throw error;
     const temporary = temporaryBeside(path);
     await copyFile(source, temporary);
     const file = await open(temporary, 'r+');

@@ -37,7 +37,9 @@ const GRACE_MS = 60 * 60_000;
  */
 export async function collect(store: Store, options: CollectOptions = {}): Promise<CollectReport> {
   const sum = { repositories: 0, manifests: 0, blobs: 0, bytes: 0 };
-  const oldest = Date.now() - (options.graceMs ?? GRACE_MS);
+  const grace = options.graceMs ?? GRACE_MS;
+  // The clock of the file system is coarser than ours: without a grace period nothing is young.
+  const oldest = grace <= 0 ? Number.POSITIVE_INFINITY : Date.now() - grace;
   for (const name of [...store.catalog]) {
     await store.use(name, async (repository) => {
       if (repository === undefined) return;
