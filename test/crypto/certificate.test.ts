@@ -18,6 +18,7 @@ import { der, derInteger, derOid } from '../../src/crypto/der-write.ts';
 import { matchesIdentity, parseIdentity } from '../../src/crypto/identity.ts';
 import { formatName, parseName } from '../../src/crypto/name.ts';
 import { formatPem } from '../../src/crypto/pem.ts';
+import { verifySignature } from '../../src/crypto/signature.ts';
 import { createSigner } from '../../src/crypto/signer.ts';
 import { fromHex, utf8 } from '../../src/encoding/bytes.ts';
 import { certifiedChain, certify, DURING, NOT_AFTER, NOT_BEFORE } from '../support/certificates.ts';
@@ -97,6 +98,8 @@ describe('a certificate request', () => {
     expect(readSmallInteger(version)).toBe(0);
     expect(Buffer.from(spki!.raw)).toEqual(Buffer.from(signer.publicKey.spki));
     expect(readOid(derChildren(derChildren(attributes!)[0]!)[0])).toBe('1.2.840.113549.1.9.14');
+    const signature = request[2]!.content.subarray(1);
+    expect(verifySignature(signer.publicKey, signer.algorithm, request[0]!.raw, signature, 'der')).toBe(true);
   });
 });
 

@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from 'node:crypto';
+import { createHash, generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -14,7 +14,7 @@ import { parsePublicKeyPem, publicKeyOf } from '../../src/crypto/public-key.ts';
 import { verifySignature } from '../../src/crypto/signature.ts';
 import { createSigner } from '../../src/crypto/signer.ts';
 import { COSIGN_LABEL, SIGSTORE_LABEL } from '../../src/crypto/sigstore-key.ts';
-import { utf8 } from '../../src/encoding/bytes.ts';
+import { base64, utf8 } from '../../src/encoding/bytes.ts';
 
 const directory = new URL('../../testdata/keys/', import.meta.url);
 const vector = (name: string): Uint8Array => readFileSync(new URL(name, directory));
@@ -51,6 +51,17 @@ describe('private keys of other tools', () => {
   it('takes the older label of cosign', async () => {
     const old = utf8(text('cosign.key').replaceAll(SIGSTORE_LABEL, COSIGN_LABEL));
     expect(publicKeyOf(await parsePrivateKey(old, 'k').unlock(passphrase)).type).toBe('P-256');
+  });
+
+  it('reads a key of Notary, whose name is its TUF key id', async () => {
+    const file = parsePrivateKey(vector('dct-root.key'), 'k');
+    expect(file).toMatchObject({ format: 'pkcs8-encrypted', role: 'root' });
+    expect(file.gun).toBeUndefined();
+    const { spki } = publicKeyOf(await file.unlock(passphrase));
+    const document = `{"keytype":"ecdsa","keyval":{"private":null,"public":"${base64(spki)}"}}`;
+    expect(createHash('sha256').update(document).digest('hex')).toBe(
+      '771bad27e511d76c4559b6750cb13cbd8fb728a63c009a5e428f08136a0739d0',
+    );
   });
 
   it("strips Docker Content Trust's headers and says what they were", async () => {
