@@ -16,6 +16,7 @@ export interface CommandEntry {
 /** Every command, in the order of `bulla --help`. Only the one that is asked for is loaded. */
 export const COMMANDS: readonly CommandEntry[] = [
   { name: 'copy', alias: 'cp', load: () => import('./commands/copy.ts') },
+  { name: 'pull', load: () => import('./commands/pull.ts') },
   { name: 'ls', load: () => import('./commands/ls.ts') },
   { name: 'tree', load: () => import('./commands/tree.ts') },
   { name: 'inspect', load: () => import('./commands/inspect.ts') },

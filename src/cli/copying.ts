@@ -1,20 +1,21 @@
-import type { CopyResult } from '../actions/copy.ts';
+import { type CopyOptions, type CopyResult, copy } from '../actions/copy.ts';
 import type { CopyEvent, OnCopyEvent } from '../actions/copy-progress.ts';
 import { BullaError } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
-import { formatReference, formatRepository, type Reference, type Tag } from '../oci/reference.ts';
-import type { Context } from './context.ts';
+import { type Digest, isDigest } from '../oci/digest.ts';
+import { formatReference, formatRepository, type Reference } from '../oci/reference.ts';
+import type { Context, Image } from './context.ts';
 import { Progress } from './progress.ts';
 import { sizeText } from './tree-text.ts';
 
 /** Draws what a copy tells, until `stop`. */
-export interface CopyDisplay {
+interface CopyDisplay {
   readonly onEvent: OnCopyEvent;
   stop(): void;
 }
 
 /** Progress of a copy, as the settings want it. */
-export function copyDisplay(context: Context): CopyDisplay {
+function copyDisplay(context: Context): CopyDisplay {
   const { output, settings, io } = context;
   const progress = new Progress(io.stderr, settings.progress && !settings.quiet && !settings.json);
   const onEvent = (event: CopyEvent): void => {
@@ -49,28 +50,68 @@ function shortDigest({ digest }: Descriptor): string {
   return digest.slice(0, 19);
 }
 
+/** What a copy may be told besides from where to where. */
+export interface CopyFlags extends Pick<CopyOptions, 'platform' | 'referrers' | 'dryRun' | 'beforeTag'> {}
+
 /**
- * Tag at the destination: the one that was given, else that of the source. Where a digest was given, the
- * copy has to have it.
+ * Copies an image as a command was told to, shows how it goes, and prints what came of it:
+ * `repository@digest` on stdout, the rest for people.
+ * @throws BullaError digest-mismatch where the destination names a digest that the image does not have;
+ *   those of copy and of opening the destination
  */
-export function destinationTag(source: Reference, destination: Reference): Tag | undefined {
-  return destination.tag ?? (destination.digest === undefined ? source.tag : undefined);
+export async function copyNamed(
+  context: Context,
+  image: Image,
+  destination: Reference,
+  flags: CopyFlags,
+): Promise<CopyResult> {
+  const { source, version, reference } = image;
+  const { settings, signal } = context;
+  const write = flags.dryRun !== true;
+  if (destination.digest !== undefined && flags.platform === undefined) {
+    checkDigest(
+      destination,
+      isDigest(version) ? version : (await source.resolve(version, { signal })).digest,
+    );
+  }
+  const target = await context.openTarget(destination, { side: 'to', write });
+  const display = copyDisplay(context);
+  // Without a tag it gets that of the source; with a digest alone, none.
+  const tag = destination.tag ?? (destination.digest === undefined ? reference.tag : undefined);
+  const { concurrency } = settings;
+  const { onEvent } = display;
+  try {
+    const result = await copy({
+      ...flags,
+      source,
+      reference: version,
+      destination: target,
+      tag,
+      concurrency,
+      signal,
+      onEvent,
+    });
+    display.stop();
+    if (flags.platform !== undefined) checkDigest(destination, result.root.digest);
+    print(context, reference, destination, result, !write);
+    return result;
+  } finally {
+    display.stop();
+  }
 }
 
-/** @throws BullaError digest-mismatch where the destination names a digest that the source does not have */
-export function checkDestinationDigest(destination: Reference, found: Descriptor): void {
-  if (destination.digest === undefined || destination.digest === found.digest) return;
+function checkDigest(destination: Reference, found: Digest): void {
+  if (destination.digest === undefined || destination.digest === found) return;
   throw new BullaError(
     'digest-mismatch',
-    `${formatReference(destination)} was to be written, and the source is ${found.digest}`,
+    `${formatReference(destination)} was to be written, and the source is ${found}`,
     {
       hint: 'leave the digest of the destination out, or name the source by it',
     },
   );
 }
 
-/** Prints what a copy did: `repository@digest` on stdout, the rest for people. */
-export function printCopy(
+function print(
   context: Context,
   source: Reference,
   destination: Reference,

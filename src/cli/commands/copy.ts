@@ -1,10 +1,9 @@
 import type { Command } from 'commander';
-import { copy } from '../../actions/copy.ts';
 import { parsePlatform } from '../../oci/platform.ts';
 import { parseReference } from '../../oci/reference.ts';
 import { addSideOptions } from '../access.ts';
 import type { Cli } from '../context.ts';
-import { checkDestinationDigest, copyDisplay, destinationTag, printCopy } from '../copying.ts';
+import { copyNamed } from '../copying.ts';
 
 interface CopyFlags {
   readonly platform?: string;
@@ -30,32 +29,12 @@ export function register(program: Command, cli: Cli): void {
       const context = await cli.open(invoked);
       const destination = parseReference(to);
       const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
-      const { source, version, reference } = await context.openImage(from, { side: 'from' });
-      const dryRun = flags.dryRun === true;
-      const target = await context.openTarget(destination, { side: 'to', write: !dryRun });
-      if (destination.digest !== undefined && platform === undefined) {
-        checkDestinationDigest(destination, await source.resolve(version, { signal: context.signal }));
-      }
-      const display = copyDisplay(context);
-      try {
-        const result = await copy({
-          source,
-          reference: version,
-          destination: target,
-          tag: destinationTag(reference, destination),
-          platform,
-          referrers: flags.referrers,
-          dryRun,
-          concurrency: context.settings.concurrency,
-          signal: context.signal,
-          onEvent: display.onEvent,
-        });
-        display.stop();
-        checkDestinationDigest(destination, result.root);
-        printCopy(context, reference, destination, result, dryRun);
-      } finally {
-        display.stop();
-      }
+      const image = await context.openImage(from, { side: 'from' });
+      await copyNamed(context, image, destination, {
+        platform,
+        referrers: flags.referrers,
+        dryRun: flags.dryRun,
+      });
     });
   addSideOptions(command);
 }

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { mapConcurrently } from '../../actions/concurrency.ts';
+import { BullaError } from '../../errors.ts';
 import { formatRepository, parseReference, type Tag } from '../../oci/reference.ts';
 import type { Cli } from '../context.ts';
 import { sizeText } from '../tree-text.ts';
@@ -24,6 +25,12 @@ export function register(program: Command, cli: Cli): void {
       const reference = parseReference(text);
       const source = await context.openSource(reference);
       const tags = [...(await source.listTags({ signal: context.signal }))].sort(byBytes);
+      if (tags.length === 0) {
+        // Registries answer alike for a repository without tags and for one that was never pushed to.
+        throw new BullaError('not-found', `${formatRepository(reference)} has no tags, or is not there`, {
+          hint: 'check the name; what was pushed by digest only has no tag',
+        });
+      }
       const shown = options.all === true ? tags : tags.filter((tag) => !isMachineTag(tag));
       const repository = formatRepository(reference);
       if (options.long !== true) {
