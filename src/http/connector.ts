@@ -3,7 +3,7 @@ import type { LookupFunction } from 'node:net';
 import { rootCertificates } from 'node:tls';
 import { buildConnector } from 'undici';
 import { BullaError } from '../errors.ts';
-import { type AddressClass, classOfAddress } from './address.ts';
+import type { AddressClass } from './address.ts';
 
 /** How servers are authenticated, and we to them. */
 export interface TlsOptions {
@@ -27,6 +27,9 @@ const systemResolve: Resolve = (host, callback) => {
   dnsLookup(host, { all: true }, (error, addresses) => callback(error, addresses));
 };
 
+/** Class of an address; `classOfAddress` but in tests, whose servers are all on loopback. */
+export type Classify = (address: string) => AddressClass | undefined;
+
 export interface ConnectorOptions {
   readonly tls: TlsOptions;
   readonly connectTimeoutMs: number;
@@ -35,6 +38,7 @@ export interface ConnectorOptions {
   /** Whether the client certificate is for this server. */
   readonly authenticate: boolean;
   readonly resolve?: Resolve | undefined;
+  readonly classify: Classify;
   /** Called with the address of each new connection. */
   readonly onConnected: (address: string | undefined) => void;
 }
@@ -47,7 +51,7 @@ export function makeConnector(options: ConnectorOptions): buildConnector.connect
   const { tls } = options;
   const connect = buildConnector({
     timeout: options.connectTimeoutMs,
-    lookup: checkedLookup(options.allow, options.resolve ?? systemResolve),
+    lookup: checkedLookup(options),
     ...(tls.ca !== undefined && { ca: withSystemRoots(tls.ca) }),
     ...(tls.insecure === true && { rejectUnauthorized: false }),
     ...(options.authenticate && tls.cert !== undefined && { cert: tls.cert, key: tls.key ?? tls.cert }),
@@ -55,7 +59,7 @@ export function makeConnector(options: ConnectorOptions): buildConnector.connect
     // undici's type asks for fields that it fills in itself.
   } as Parameters<typeof buildConnector>[0]);
   return (target, callback) => {
-    const literal = classOfAddress(target.hostname.replace(/^\[|\]$/g, ''));
+    const literal = options.classify(target.hostname.replace(/^\[|\]$/g, ''));
     if (literal !== undefined && options.allow?.has(literal) === false) {
       callback(refused(target.hostname, literal), null);
       return;
@@ -71,7 +75,7 @@ export function makeConnector(options: ConnectorOptions): buildConnector.connect
   };
 }
 
-function checkedLookup(allow: ReadonlySet<AddressClass> | undefined, resolve: Resolve): LookupFunction {
+function checkedLookup({ allow, resolve = systemResolve, classify }: ConnectorOptions): LookupFunction {
   return (host, options, callback) => {
     resolve(host, (error, found) => {
       if (error !== null) {
@@ -79,12 +83,12 @@ function checkedLookup(allow: ReadonlySet<AddressClass> | undefined, resolve: Re
         return;
       }
       const usable = found.filter(({ address }) => {
-        const kind = classOfAddress(address);
+        const kind = classify(address);
         return kind !== undefined && (allow === undefined || allow.has(kind));
       });
       const first = usable[0];
       if (first === undefined) {
-        callback(refused(host, classOfAddress(found[0]?.address ?? '') ?? 'reserved'), '', 0);
+        callback(refused(host, classify(found[0]?.address ?? '') ?? 'reserved'), '', 0);
       } else if (options.all === true) {
         callback(null, [...usable]);
       } else {

@@ -1,7 +1,7 @@
 import { type Dispatcher, Pool, ProxyAgent } from 'undici';
 import { BullaError } from '../errors.ts';
 import { type AddressClass, bareHost, classOfAddress, isLoopbackHost } from './address.ts';
-import { makeConnector, type Resolve, type TlsOptions, withSystemRoots } from './connector.ts';
+import { type Classify, makeConnector, type Resolve, type TlsOptions, withSystemRoots } from './connector.ts';
 import { type HttpCounters, type HttpEventSink, newCounters } from './events.ts';
 import { exchange, type HttpRequest, type HttpResponse } from './exchange.ts';
 import { interruption } from './failure.ts';
@@ -20,8 +20,9 @@ export interface HttpPoolOptions {
   readonly bodyTimeoutMs?: number | undefined;
   readonly userAgent?: string | undefined;
   readonly events?: HttpEventSink | undefined;
-  /** Name service, for tests. */
+  /** Name service and classes of addresses, for tests. */
   readonly resolve?: Resolve | undefined;
+  readonly classify?: Classify | undefined;
 }
 
 /** A server that stores what it was sent may think about it for long. */
@@ -47,12 +48,14 @@ function notHttp(url: URL): BullaError {
 export class HttpPool {
   readonly counters: HttpCounters = newCounters();
   private readonly options: HttpPoolOptions;
+  private readonly classify: Classify;
   private readonly dispatchers = new Map<string, Dispatcher>();
   private readonly addresses = new Map<string, AddressClass>();
   private ids = 0;
 
   constructor(options: HttpPoolOptions = {}) {
     this.options = options;
+    this.classify = options.classify ?? classOfAddress;
   }
 
   /**
@@ -145,9 +148,10 @@ export class HttpPool {
       allow,
       authenticate: allow === undefined,
       resolve: this.options.resolve,
+      classify: this.classify,
       onConnected: (address) => {
         this.counters.connections++;
-        const kind = classOfAddress(address ?? '');
+        const kind = this.classify(address ?? '');
         if (kind !== undefined && allow === undefined) this.addresses.set(url.origin, kind);
       },
     });

@@ -115,7 +115,8 @@ export class RegistrySession {
     }
     if (url === undefined) throw misled(this.registry, 'with no usable Location');
     if (url.protocol === 'http:' && response.url.protocol === 'https:') {
-      if (url.hostname !== this.base.hostname) throw misled(this.registry, `from https to ${redactUrl(url)}`);
+      const isOurs = url.host === this.base.host || (url.hostname === this.base.hostname && url.port === '');
+      if (!isOurs) throw misled(this.registry, `from https to ${redactUrl(url)}`);
       url = new URL(url.pathname + url.search, this.base);
     }
     if (url.protocol !== 'http:' && url.protocol !== 'https:')

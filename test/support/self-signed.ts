@@ -1,15 +1,19 @@
 import { type KeyObject, sign } from 'node:crypto';
 
 const ECDSA_WITH_SHA256 = Buffer.from('300a06082a8648ce3d040302', 'hex');
+/** Extension subjectAltName (RFC 5280 §4.2.1.6): IP 127.0.0.1, DNS localhost. */
+const LOOPBACK_NAMES = Buffer.from('301a0603551d110413301182096c6f63616c686f737487047f000001', 'hex');
 const COMMON_NAME = Buffer.from('0603550403', 'hex');
 
 /**
  * The least certificate that a Go program takes as a root: version 3, signed by its own P-256 key.
+ * With `loopbackServer`, it is one of a server at 127.0.0.1 and localhost.
  * @returns DER, valid from an hour ago until tomorrow
  */
 export function selfSignedCertificate(
   name: string,
   keys: { readonly publicKey: KeyObject; readonly privateKey: KeyObject },
+  options: { readonly loopbackServer?: boolean } = {},
 ): Buffer {
   const now = Date.now();
   const distinguished = der(0x30, der(0x31, der(0x30, COMMON_NAME, der(0x0c, Buffer.from(name)))));
@@ -22,6 +26,7 @@ export function selfSignedCertificate(
     der(0x30, time(now - 3_600_000), time(now + 86_400_000)),
     distinguished,
     keys.publicKey.export({ format: 'der', type: 'spki' }),
+    ...(options.loopbackServer === true ? [der(0xa3, der(0x30, LOOPBACK_NAMES))] : []),
   );
   const signature = sign('sha256', body, keys.privateKey);
   return der(0x30, body, ECDSA_WITH_SHA256, der(0x03, Buffer.from([0]), signature));

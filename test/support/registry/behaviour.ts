@@ -100,7 +100,7 @@ export interface Fault {
   readonly times?: number;
   /** Matching requests that pass before. */
   readonly after?: number;
-  readonly then: FaultAction;
+  readonly action: FaultAction;
 }
 
 /** A request as it arrived, and how it was answered. */

@@ -19,7 +19,7 @@ export interface RegistryOptions extends RegistryBehaviour {
  *
  * ```ts
  * const registry = await startRegistry({ referrersApi: false, auth: { mode: 'basic', users: { me: 'pw' } } });
- * registry.fault({ method: 'GET', path: /blobs/, then: { cutAfter: 100 } });
+ * registry.fault({ method: 'GET', path: /blobs/, action: { cutAfter: 100 } });
  * // … work with `${registry.host}/team/app` …
  * expect(registry.requests(/manifests/)).toEqual(['GET /v2/team/app/manifests/v1']);
  * await registry.close();
@@ -143,7 +143,7 @@ class Server implements FaultyRegistry {
       if (fault.path !== undefined && !fault.path.test(entry.path)) continue;
       if (fault.passed++ < (fault.after ?? 0)) continue;
       fault.struck++;
-      return fault.then;
+      return fault.action;
     }
     return undefined;
   }
