@@ -23,6 +23,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'key', load: () => import('./commands/key.ts') },
   { name: 'login', load: () => import('./commands/login.ts') },
   { name: 'logout', load: () => import('./commands/logout.ts') },
+  { name: 'tuf', load: () => import('./commands/tuf.ts') },
   { name: 'serve', load: () => import('./commands/serve.ts') },
   { name: 'sign', load: () => import('./commands/sign.ts') },
   { name: 'verify', load: () => import('./commands/verify.ts') },

@@ -1,10 +1,9 @@
 import { join } from 'node:path';
-import { openForReading, readFileBounded, storageError } from '../disk/atomic.ts';
+import { openForReading, readFileBounded } from '../disk/atomic.ts';
 import { isBullaError } from '../errors.ts';
 import type { MetadataFetcher, TargetFetcher } from '../tuf/ports.ts';
 import { assertRelativePath } from '../tuf/role-name.ts';
-
-const PIECE_BYTES = 256 * 1024;
+import { pieces } from './pieces.ts';
 
 /**
  * A TUF repository in two directories, as a web server would serve them. Names of roles stand there
@@ -37,22 +36,5 @@ async function ifFound<T>(read: () => Promise<T>): Promise<T | undefined> {
   } catch (error) {
     if (isBullaError(error, 'not-found')) return undefined;
     throw error;
-  }
-}
-
-type OpenFile = Awaited<ReturnType<typeof openForReading>>;
-
-async function* pieces(file: OpenFile, path: string): AsyncGenerator<Uint8Array> {
-  try {
-    for (;;) {
-      const piece = Buffer.allocUnsafe(PIECE_BYTES);
-      const { bytesRead } = await file.read(piece, 0, piece.byteLength, null);
-      if (bytesRead === 0) return;
-      yield piece.subarray(0, bytesRead);
-    }
-  } catch (error) {
-    throw storageError(`cannot read ${path}`, error);
-  } finally {
-    await file.close();
   }
 }

@@ -2,13 +2,12 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { createTemporary, makeDirectory, readFileBounded } from '../../src/disk/atomic.ts';
 import { isBullaError, messageOf } from '../../src/errors.ts';
 import { HttpPool } from '../../src/http/pool.ts';
 import { HttpMirror } from '../../src/mirror/http.ts';
+import { saveTarget } from '../../src/mirror/save-target.ts';
 import { TrustedDirectory } from '../../src/state/trusted-directory.ts';
 import { refresh, type TufClient } from '../../src/tuf/client.ts';
-import { isContentOf } from '../../src/tuf/content.ts';
 
 // The command line that theupdateframework/tuf-conformance asks of a client (its CLIENT-CLI.md).
 const { values, positionals } = parseArgs({
@@ -45,26 +44,8 @@ async function withRepository(work: (client: TufClient, mirror: HttpMirror) => P
 }
 
 async function download(client: TufClient, mirror: HttpMirror, name: string): Promise<void> {
-  const found = await client.findTarget(name);
-  await makeDirectory(values['target-dir']);
   const path = join(values['target-dir'], createHash('sha256').update(name).digest('hex'));
-  if (await isThere(path, (bytes) => isContentOf(found.target, bytes))) return;
-  const file = await createTemporary(path);
-  try {
-    for await (const piece of await client.fetchTarget(found, mirror)) await file.write(piece);
-    await file.commit(path);
-  } finally {
-    await file.discard();
-  }
-}
-
-async function isThere(path: string, isWanted: (bytes: Uint8Array) => boolean): Promise<boolean> {
-  try {
-    return isWanted(await readFileBounded(path, 64_000_000));
-  } catch (error) {
-    if (isBullaError(error, 'not-found')) return false;
-    throw error;
-  }
+  await saveTarget(client, mirror, await client.findTarget(name), path);
 }
 
 async function main(): Promise<void> {

@@ -1,0 +1,46 @@
+import { dirname } from 'node:path';
+import { createTemporary, makeDirectory, openForReading } from '../disk/atomic.ts';
+import { isBullaError } from '../errors.ts';
+import type { TufClient } from '../tuf/client.ts';
+import { ContentCheck } from '../tuf/file-meta.ts';
+import type { TargetFetcher } from '../tuf/ports.ts';
+import type { FoundTarget } from '../tuf/search.ts';
+import type { TargetFile } from '../tuf/targets.ts';
+import { pieces } from './pieces.ts';
+
+/**
+ * Puts a target's verified content into a file (TUF 1.0.34 §5.7.3). What is there already and is the
+ * same is kept without a request; until all is verified nothing is at `path` that was not before.
+ * @returns whether it was fetched
+ * @throws BullaError digest-mismatch, trust-invalid, storage-error; what the fetcher throws
+ */
+export async function saveTarget(
+  client: TufClient,
+  fetcher: TargetFetcher,
+  found: FoundTarget,
+  path: string,
+): Promise<boolean> {
+  if (await holds(path, found.target)) return false;
+  await makeDirectory(dirname(path));
+  const file = await createTemporary(path);
+  try {
+    for await (const piece of await client.fetchTarget(found, fetcher)) await file.write(piece);
+    await file.commit(path);
+    return true;
+  } finally {
+    await file.discard();
+  }
+}
+
+async function holds(path: string, target: TargetFile): Promise<boolean> {
+  const check = new ContentCheck(target);
+  try {
+    for await (const piece of pieces(await openForReading(path, { noFollow: true }), path)) {
+      if (check.update(piece).isTooLong) return false;
+    }
+  } catch (error) {
+    if (isBullaError(error, 'not-found')) return false;
+    throw error;
+  }
+  return check.mismatch() === undefined;
+}
