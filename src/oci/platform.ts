@@ -42,21 +42,26 @@ export function matchesPlatform(wanted: PlatformSelector, platform: Platform | u
 }
 
 /**
- * The entry of an index for a platform: the first that fits, as runtimes choose.
- * @throws BullaError not-found
+ * The one entry of an index for a platform.
+ * @throws BullaError not-found where there is none, or several different ones
  */
 export function selectPlatform(
   wanted: PlatformSelector,
   entries: readonly Descriptor[],
   where: string,
 ): Descriptor {
-  const found = entries.find((entry) => matchesPlatform(wanted, entry.platform));
-  if (found !== undefined) return found;
+  const matching = entries.filter((entry) => matchesPlatform(wanted, entry.platform));
+  const [found] = matching;
+  if (found !== undefined && matching.every((entry) => entry.digest === found.digest)) return found;
   const offered = entries
     .map((entry) => entry.platform)
     .filter((platform) => platform !== undefined && platform.os !== 'unknown')
     .map((platform) => formatPlatform(platform as Platform));
-  throw new BullaError('not-found', `${where} has nothing for ${formatPlatform(wanted)}`, {
-    hint: offered.length > 0 ? `it has: ${offered.slice(0, 20).join(', ')}` : 'it names no platforms',
-  });
+  throw new BullaError(
+    'not-found',
+    `${where} has ${found === undefined ? 'nothing' : `${matching.length} images`} for ${formatPlatform(wanted)}`,
+    {
+      hint: offered.length > 0 ? `it has: ${offered.slice(0, 20).join(', ')}` : 'it names no platforms',
+    },
+  );
 }

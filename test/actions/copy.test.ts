@@ -249,6 +249,23 @@ describe('copy of one platform', () => {
     });
   });
 
+  it('does not choose between two that fit', async () => {
+    const source = new MemoryStore('source');
+    const images = [await pushImage(source, 'v6'), await pushImage(source, 'v7')];
+    const manifests = images.map(({ descriptor }, at) => ({
+      ...descriptor,
+      platform: { os: 'linux', architecture: 'arm', variant: `v${6 + at}` },
+    }));
+    await source.pushManifest(buildIndex({ manifests }), { tag: V1 });
+    const copying = (text: string): Promise<CopyResult> =>
+      run(source, new MemoryStore(), { platform: parsePlatform(text) });
+    await expect(copying('linux/arm')).rejects.toMatchObject({
+      code: 'not-found',
+      hint: expect.stringContaining('linux/arm/v7'),
+    });
+    expect((await copying('linux/arm/v7')).root.digest).toBe(images[1]?.descriptor.digest);
+  });
+
   it('takes an image that is of that platform', async () => {
     const source = new MemoryStore('source');
     await pushImage(source, 'app', 'v1');
