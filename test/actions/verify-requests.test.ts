@@ -95,7 +95,7 @@ describe('where a signature is looked for', () => {
     registry.fault({
       path: /referrers/,
       times: 9,
-      then: {
+      action: {
         status: 200,
         body: buildReferrersIndex([]).bytes,
         headers: { 'content-type': 'application/vnd.oci.image.index.v1+json' },
@@ -172,13 +172,13 @@ describe('what keeps signatures from being read is never "unsigned"', () => {
     ['a fallback tag that is broken', /manifests\/sha256-[0-9a-f]{64}$/, 500, 'registry-error'],
     ['a .sig tag that is throttled', /\.sig$/, 429, 'registry-throttled'],
   ])('%s', async (_, path, status, code) => {
-    registry.fault({ path, times: 99, then: { status } });
+    registry.fault({ path, times: 99, action: { status } });
     await expect(verify(repository({ referrers: 'api' }))).rejects.toMatchObject({ code });
   });
 
   it('a signature that cannot be fetched, until another one counts', async () => {
     const signature = await signWith('bundle');
-    registry.fault({ path: new RegExp(signature), times: 99, then: { status: 503 } });
+    registry.fault({ path: new RegExp(signature), times: 99, action: { status: 503 } });
     await expect(verify(repository())).rejects.toMatchObject({ code: 'registry-error' });
     await signImage(repository(), { tag }, { name: 'app', signer: stranger, now, agent: 'x' });
     expect((await verify(repository(), [key.publicKey, stranger.publicKey])).evidence).toHaveLength(1);
@@ -187,7 +187,7 @@ describe('what keeps signatures from being read is never "unsigned"', () => {
   it('an envelope that cannot be fetched', async () => {
     const envelope = await forgeBundle({ payload: JSON.stringify(statement(image.descriptor)), signer: key });
     await attach(repository(), image.descriptor, { envelope });
-    registry.fault({ method: 'GET', path: /blobs/, times: 99, then: { status: 503 } });
+    registry.fault({ method: 'GET', path: /blobs/, times: 99, action: { status: 503 } });
     await expect(verify(repository())).rejects.toMatchObject({ code: 'registry-error' });
   });
 });
@@ -259,7 +259,7 @@ describe('names', () => {
   it('a manifest that is served changed is refused', async () => {
     await start(true);
     await signWith('bundle');
-    registry.fault({ path: /manifests\/sha256:/, times: 9, then: { corrupt: true } });
+    registry.fault({ path: /manifests\/sha256:/, times: 9, action: { corrupt: true } });
     await expect(verify(repository(), undefined, { digest: image.descriptor.digest })).rejects.toMatchObject({
       code: 'content-invalid',
     });
