@@ -143,7 +143,9 @@ class Handler implements Dispatcher.DispatchHandler {
 
   onResponseEnd(): void {
     this.finish();
-    this.body?.end();
+    // undici frees the connection two steps later. Whoever goes on before that gets another one, and
+    // waits for it to be opened.
+    queueMicrotask(() => setImmediate(() => this.body?.end()));
     this.emit(() => ({ type: 'end', id: this.parts.id, bytes: this.received, elapsedMs: this.elapsed() }));
   }
 

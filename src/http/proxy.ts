@@ -30,24 +30,18 @@ export function proxyFromEnvironment(env: Readonly<Record<string, string | undef
 
 function parseProxy(text: string | undefined, name: string): URL | undefined {
   if (text === undefined || text === '') return undefined;
-  const url = URL.parse === undefined ? tryUrl(text) : URL.parse(text);
-  const usable = url?.protocol === 'http:' || url?.protocol === 'https:' ? url : tryUrl(`http://${text}`);
-  if (
-    usable !== null &&
-    (usable.protocol === 'http:' || usable.protocol === 'https:') &&
-    usable.hostname !== ''
-  )
-    return usable;
+  const url = tryUrl(/^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`);
+  if ((url?.protocol === 'http:' || url?.protocol === 'https:') && url.hostname !== '') return url;
   throw new BullaError('config-invalid', `${name} is not the URL of a proxy`, {
     hint: 'write it as http://host:port; SOCKS is not supported',
   });
 }
 
-function tryUrl(text: string): URL | null {
+function tryUrl(text: string): URL | undefined {
   try {
     return new URL(text);
   } catch {
-    return null;
+    return undefined;
   }
 }
 
