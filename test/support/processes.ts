@@ -15,6 +15,8 @@ export interface Child {
   readonly process: ChildProcess;
   /** Resolves when the child has printed a line that holds `text`. */
   printed(text: string): Promise<void>;
+  /** What was printed so far. */
+  output(): string;
   /** Exit status (or the signal's name) and all that was printed. */
   readonly ended: Promise<{ readonly status: number | string; readonly output: string }>;
 }
@@ -44,6 +46,7 @@ export function runChild(script: string, args: readonly string[], shell?: string
   return {
     process: child,
     ended,
+    output: () => output,
     printed: (text) =>
       new Promise((resolve, reject) => {
         const look = (): void => {

@@ -61,7 +61,8 @@ function createHttpServer(
     tls === undefined ? createServer(settings, listener) : createSecureServer(settings, tls, listener);
   server.timeout = limits.idleMs;
   server.maxConnections = limits.connections;
-  server.maxHeadersCount = 100;
+  // Bounded by their bytes; a count would make node drop an If-Match in silence.
+  server.maxHeadersCount = 0;
   return server;
 }
 
