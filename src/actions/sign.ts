@@ -13,7 +13,7 @@ import { type ArtifactKind, buildSignatureArtifact, type SignatureArtifact } fro
 import { RELEASE_PURPOSE, RESERVED_ANNOTATION_PREFIX } from '../signatures/formats.ts';
 import { buildNotationCose } from '../signatures/notation-cose.ts';
 import { buildNotationJws } from '../signatures/notation-jws.ts';
-import { notationAlgorithm } from '../signatures/notation-payload.ts';
+import { notationAlgorithms } from '../signatures/notation-payload.ts';
 import { buildBundle } from '../signatures/sigstore-bundle.ts';
 import { formatPlatform, platformEntries } from './platforms.ts';
 import { fetchByTag, type ImageName } from './verify.ts';
@@ -126,8 +126,7 @@ function checkBare({ envelope, purpose }: SignOptions): void {
 function checkCertified(signer: Signer, chain: readonly Certificate[], now: Date): void {
   const where = 'the given certificate chain';
   checkChainOrder(chain, signer.publicKey, where);
-  const algorithm = notationAlgorithm(signer.publicKey);
-  if (algorithm === undefined || algorithm.id !== signer.algorithm.id) {
+  if (!notationAlgorithms(signer.publicKey).some(({ id }) => id === signer.algorithm.id)) {
     throw new BullaError(
       'key-invalid',
       `Notation does not sign with ${signer.algorithm.id} and this ${signer.publicKey.type} key`,

@@ -5,7 +5,7 @@ import { isDigest } from '../oci/digest.ts';
 import type { Claims, Envelope } from './envelope.ts';
 import { malformed, unsupported } from './errors.ts';
 import { MAX_ENVELOPE_BYTES, RELEASE_PURPOSE, SIGNATURE_ANNOTATIONS } from './formats.ts';
-import { sigstoreAlgorithm } from './sigstore-bundle.ts';
+import { sigstoreAlgorithms } from './sigstore-bundle.ts';
 import { stringsOf } from './statement.ts';
 
 const SIGNATURE_TYPE = 'cosign container image signature';
@@ -34,7 +34,7 @@ export function readLegacySignature(layer: Descriptor, payload: Uint8Array, wher
     signature,
     encoding: 'der',
     certificates: [],
-    algorithmOf: sigstoreAlgorithm,
+    algorithmsOf: sigstoreAlgorithms,
     claims: () => readPayload(payload, where),
   };
 }

@@ -40,8 +40,8 @@ export interface Envelope {
   readonly certificates: readonly Certificate[];
   /** Which key it says it is from: for people, never believed. */
   readonly keyHint?: string;
-  /** The one algorithm with which the format uses a key; undefined for keys that it does not use. */
-  algorithmOf(key: PublicKey): Algorithm | undefined;
+  /** The algorithms with which the format uses a key, mostly one; none for keys that it does not use. */
+  algorithmsOf(key: PublicKey): readonly Algorithm[];
   /**
    * Reads the payload.
    * @throws BullaError content-invalid, unsupported-signature

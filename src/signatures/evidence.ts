@@ -121,7 +121,7 @@ function verifyingKey(envelope: Envelope, manifest: Digest, keys: readonly Publi
       hint: 'it was changed after it was made, or never was one; do not use the image before you know why',
     });
   }
-  const usable = keys.filter((key) => envelope.algorithmOf(key) !== undefined);
+  const usable = keys.filter((key) => envelope.algorithmsOf(key).length > 0);
   const key = usable.find((candidate) => verifies(envelope, candidate, where));
   if (key !== undefined) return key;
   const says =
@@ -134,18 +134,21 @@ function verifyingKey(envelope: Envelope, manifest: Digest, keys: readonly Publi
 }
 
 function verifies(envelope: Envelope, key: PublicKey, where: string): boolean {
-  const algorithm = envelope.algorithmOf(key);
-  if (algorithm === undefined) {
+  const algorithms = envelope.algorithmsOf(key);
+  if (algorithms.length === 0) {
+    const size = key.modulusBits === undefined ? '' : ` of ${key.modulusBits} bits`;
     throw unsupported(
       where,
-      `signatures of its format are not made with a ${key.type} key${key.modulusBits === undefined ? '' : ` of ${key.modulusBits} bits`}`,
+      `signatures of its format are not made with a ${key.type} key${size}`,
       'sign with a P-256, P-384 or P-521 key, or RSA of 2048, 3072 or 4096 bits',
     );
   }
-  if (envelope.namedAlgorithm !== undefined && envelope.namedAlgorithm !== algorithm.id) {
-    throw malformed(where, `it names ${envelope.namedAlgorithm}, and its key signs with ${algorithm.id}`);
+  const { namedAlgorithm, message, signature, encoding } = envelope;
+  if (namedAlgorithm !== undefined && !algorithms.some(({ id }) => id === namedAlgorithm)) {
+    const expected = algorithms.map(({ id }) => id).join(' or ');
+    throw malformed(where, `it names ${namedAlgorithm}, and its key signs with ${expected}`);
   }
-  return verifySignature(key, algorithm, envelope.message, envelope.signature, envelope.encoding);
+  return algorithms.some((algorithm) => verifySignature(key, algorithm, message, signature, encoding));
 }
 
 /** The part of the claims that is about the image in hand. */

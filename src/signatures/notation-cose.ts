@@ -15,7 +15,7 @@ import {
   type NotationHeaders,
   type NotationParts,
   namedNotationAlgorithm,
-  notationAlgorithm,
+  notationAlgorithms,
   readNotationPayload,
 } from './notation-payload.ts';
 
@@ -97,7 +97,7 @@ export function readNotationCose(bytes: Uint8Array, where: string): Envelope {
     encoding: 'raw',
     namedAlgorithm,
     certificates: readChain(certificatesOf(unprotected.get(LABELS.chain), where), where),
-    algorithmOf: notationAlgorithm,
+    algorithmsOf: notationAlgorithms,
     claims: () => readNotationPayload(payload, headers, where),
   };
 }

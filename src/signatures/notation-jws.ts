@@ -16,7 +16,7 @@ import {
   type NotationHeaders,
   type NotationParts,
   namedNotationAlgorithm,
-  notationAlgorithm,
+  notationAlgorithms,
   readNotationPayload,
 } from './notation-payload.ts';
 
@@ -76,7 +76,7 @@ export function readNotationJws(bytes: Uint8Array, where: string): Envelope {
     encoding: 'raw',
     namedAlgorithm,
     certificates: readChain(certificatesOf(unprotected['x5c'], where), where),
-    algorithmOf: notationAlgorithm,
+    algorithmsOf: notationAlgorithms,
     claims: () => readNotationPayload(payload, headers, where),
   };
 }

@@ -50,11 +50,11 @@ export function buildNotationPayload(parts: NotationParts): Uint8Array {
 const BY_KEY: ReadonlySet<AlgorithmId> = new Set(['ES256', 'ES384', 'ES512', 'PS256', 'PS384', 'PS512']);
 const RSA_BITS: readonly number[] = [2048, 3072, 4096];
 
-/** The algorithm that Notation prescribes for a key; undefined for Ed25519 and for odd sizes of RSA. */
-export function notationAlgorithm(key: PublicKey): Algorithm | undefined {
-  if (key.type === 'RSA' && !RSA_BITS.includes(key.modulusBits ?? 0)) return undefined;
+/** The algorithm that Notation prescribes for a key; none for Ed25519 and for odd sizes of RSA. */
+export function notationAlgorithms(key: PublicKey): readonly Algorithm[] {
+  if (key.type === 'RSA' && !RSA_BITS.includes(key.modulusBits ?? 0)) return [];
   const chosen = defaultAlgorithm(key.type, key.modulusBits);
-  return BY_KEY.has(chosen.id) ? chosen : undefined;
+  return BY_KEY.has(chosen.id) ? [chosen] : [];
 }
 
 /**

@@ -13,21 +13,21 @@ import { MAX_ENVELOPE_BYTES, SIGNATURE_TYPES } from './formats.ts';
 import { buildStatement, readStatement, type StatementParts } from './statement.ts';
 
 /**
- * The algorithm that cosign uses a key with: SHA-256 for every curve, PKCS #1 v1.5 for RSA. A P-521
- * key has none here.
+ * The algorithms that cosign uses a key with: PKCS #1 v1.5 for RSA. With P-384 it signs over SHA-384 and
+ * verifies over SHA-256 (3.1.3), so both are read; with P-521 it signs what it does not verify.
  */
-export function sigstoreAlgorithm(key: PublicKey): Algorithm | undefined {
+export function sigstoreAlgorithms(key: PublicKey): readonly Algorithm[] {
   switch (key.type) {
     case 'P-256':
-      return algorithm('ES256');
+      return [algorithm('ES256')];
     case 'P-384':
-      return algorithm('ES384-SHA256');
-    case 'Ed25519':
-      return algorithm('Ed25519');
-    case 'RSA':
-      return algorithm('RS256');
+      return [algorithm('ES384'), algorithm('ES384-SHA256')];
     case 'P-521':
-      return undefined;
+      return [algorithm('ES512')];
+    case 'Ed25519':
+      return [algorithm('Ed25519')];
+    case 'RSA':
+      return [algorithm('RS256')];
   }
 }
 
@@ -94,7 +94,7 @@ export function readBundle(bytes: Uint8Array, where: string): Envelope {
     encoding: 'der',
     certificates: [],
     ...(hint !== undefined && { keyHint: hint }),
-    algorithmOf: sigstoreAlgorithm,
+    algorithmsOf: sigstoreAlgorithms,
     claims: () => readStatement(payload, where),
   };
 }
