@@ -1,0 +1,224 @@
+import { ecdsaToDer } from '../../crypto/signature.ts';
+import type { Signer } from '../../crypto/signer.ts';
+import { equalBytes, fromHex, hex } from '../../encoding/bytes.ts';
+import { compareCodePoints } from '../../encoding/canonical.ts';
+import type { JsonObject } from '../../encoding/json.ts';
+import { BullaError } from '../../errors.ts';
+import type { RoleKeys } from '../delegation-keys.ts';
+import { type TufKey, tufKeyOf } from '../keys.ts';
+import { DEFAULT_LIMITS } from '../limits.ts';
+import {
+  composeMetadataFile,
+  type MetadataFile,
+  parseMetadataFile,
+  type TufSignature,
+} from '../metadata-file.ts';
+import { countSignatures } from '../threshold.ts';
+
+/** A key that signs metadata. */
+export interface TufSigner {
+  readonly key: TufKey;
+  /** Signature over the message, as TUF writes it: DER for ECDSA. */
+  sign(message: Uint8Array): Promise<Uint8Array>;
+}
+
+/**
+ * A signer for TUF metadata. What a key signs in TUF is told by its scheme, so the same private key with
+ * another algorithm is another TUF key.
+ * @throws BullaError key-invalid where TUF has no name for its type and algorithm
+ */
+export function tufSigner(signer: Signer): TufSigner {
+  const key = tufKeyOf(signer.publicKey, signer.algorithm.id);
+  const isEcdsa = signer.algorithm.scalarBytes !== undefined;
+  return {
+    key,
+    sign: async (message) => {
+      const plain = await signer.sign(message);
+      return isEcdsa ? ecdsaToDer(plain) : plain;
+    },
+  };
+}
+
+/** A threshold of keys that a file has to meet; it may have to meet several. */
+export interface SignatureDemand {
+  /** Who demands it, for people: `root`, `root 3`, the name of a role. */
+  readonly delegator: string;
+  readonly keys: ReadonlyMap<string, TufKey>;
+  readonly role: RoleKeys;
+}
+
+/** What a demand still lacks. */
+export interface MissingSignatures {
+  readonly role: string;
+  readonly delegator: string;
+  readonly threshold: number;
+  /** Ids of keys whose valid signatures are there. */
+  readonly valid: readonly string[];
+  /** Ids of keys that could still sign; fewer than are lacking if the demand cannot be met at all. */
+  readonly open: readonly string[];
+}
+
+/**
+ * A file on its way to enough signatures. Its content is settled; signatures of several people come in
+ * from anywhere, in any order, and only those count that verify over exactly this content.
+ */
+export class PendingFile {
+  readonly role: string;
+  readonly signed: JsonObject;
+  readonly demands: readonly SignatureDemand[];
+  private readonly unsigned: MetadataFile;
+  /** By key id, in lower-case hex: a file must not carry two for one id. */
+  private readonly pool = new Map<string, string>();
+  private composed: MetadataFile | undefined;
+  private isSealed = false;
+
+  constructor(role: string, signed: JsonObject, demands: readonly SignatureDemand[]) {
+    this.role = role;
+    this.signed = signed;
+    this.demands = demands;
+    this.unsigned = composeMetadataFile(role, signed, []);
+  }
+
+  /** What a signature is made over: for devices that sign bytes. */
+  get message(): Uint8Array {
+    return this.unsigned.message;
+  }
+
+  /**
+   * The file with the signatures that are there, sorted by key id: what is sent to the next signer, and,
+   * once nothing is missing, what is published.
+   */
+  get file(): MetadataFile {
+    this.composed ??= composeMetadataFile(this.role, this.signed, this.signatures());
+    return this.composed;
+  }
+
+  /** What is missing, by demand; empty once the file may be published. */
+  missing(): readonly MissingSignatures[] {
+    // The same content under the signatures of now, without writing the file anew for each question.
+    const file = { ...this.unsigned, signatures: this.signatures() };
+    return this.demands.flatMap(({ delegator, keys, role }) => {
+      const { isMet, valid, threshold } = countSignatures(file, keys, role);
+      if (isMet) return [];
+      const open = role.keyids.filter(
+        (keyid) => keys.get(keyid)?.verifier !== undefined && !this.pool.has(keyid),
+      );
+      return [{ role: this.role, delegator, threshold, valid, open }];
+    });
+  }
+
+  /** Whether a key may sign this file and has not. */
+  wants(key: TufKey): boolean {
+    return !this.isSealed && this.openIdsOf(key).length > 0;
+  }
+
+  /**
+   * Fixes the bytes: other files hold their hash from now on, or they are published. Surplus signatures
+   * that come later are not taken.
+   */
+  seal(): MetadataFile {
+    this.isSealed = true;
+    return this.file;
+  }
+
+  /** Signs with every signer that may. @returns how many did */
+  async sign(signers: Iterable<TufSigner>): Promise<number> {
+    let count = 0;
+    for (const signer of signers) {
+      if (!this.wants(signer.key)) continue;
+      const keyids = this.openIdsOf(signer.key);
+      const sig = hex(await signer.sign(this.message));
+      for (const keyid of keyids) this.add({ keyid, sig });
+      count++;
+    }
+    return count;
+  }
+
+  /**
+   * Takes a signature from elsewhere.
+   * @throws BullaError untrusted-identity where no demand lists the key, signature-mismatch where it is
+   *   not the key's over this content, usage once the file is sealed
+   */
+  add(signature: TufSignature): void {
+    if (this.isSealed) throw this.sealed();
+    const { keyid } = signature;
+    const keys = this.keysListedAs(keyid);
+    if (keys.length === 0) throw this.unlisted(keyid);
+    const bytes = fromHex(signature.sig);
+    if (bytes === undefined || !keys.some((key) => key.verifier?.verify(this.message, bytes))) {
+      throw this.mismatch(`the signature of ${keyid.slice(0, 12)} is not over this content`, keyid);
+    }
+    const sig = hex(bytes);
+    const present = this.pool.get(keyid);
+    // Whoever holds a signature can write another that verifies too (ECDSA: n − s). Which of the two is
+    // kept must not depend on the order in which they came, or two people would pool different files.
+    if (present !== undefined && present <= sig) return;
+    this.pool.set(keyid, sig);
+    this.composed = undefined;
+  }
+
+  /**
+   * Pools the signatures of a file that came back from a signer. Those of keys that no demand lists are
+   * left aside, as clients would.
+   * @returns how many keys' signatures it brought
+   * @throws BullaError signature-mismatch where it has other content, or a listed key's signature does
+   *   not verify; content-invalid where it cannot be read
+   */
+  addFile(bytes: Uint8Array): number {
+    const file = parseMetadataFile(bytes, this.role, DEFAULT_LIMITS.listedBytes);
+    if (!equalBytes(file.message, this.message)) {
+      throw this.mismatch('the signed file has other content than the one that was sent out', undefined);
+    }
+    const listed = file.signatures.filter(({ keyid }) => this.keysListedAs(keyid).length > 0);
+    for (const signature of listed) this.add(signature);
+    return listed.length;
+  }
+
+  private signatures(): readonly TufSignature[] {
+    return [...this.pool]
+      .map(([keyid, sig]) => ({ keyid, sig }))
+      .sort((a, b) => compareCodePoints(a.keyid, b.keyid));
+  }
+
+  private keysListedAs(keyid: string): readonly TufKey[] {
+    return this.demands.flatMap(({ keys, role }) => {
+      const key = role.keyids.includes(keyid) ? keys.get(keyid) : undefined;
+      return key?.verifier === undefined ? [] : [key];
+    });
+  }
+
+  /** Ids under which a key is listed and has not signed: other tools count other fields for the id. */
+  private openIdsOf(key: TufKey): readonly string[] {
+    const isSame = (listed: TufKey | undefined) =>
+      listed?.fingerprint === key.fingerprint && listed?.verifier?.algorithm === key.verifier?.algorithm;
+    const keyids = this.demands.flatMap(({ keys, role }) =>
+      role.keyids.filter((keyid) => isSame(keys.get(keyid)) && !this.pool.has(keyid)),
+    );
+    return key.verifier === undefined ? [] : [...new Set(keyids)];
+  }
+
+  private sealed(): BullaError {
+    return new BullaError('usage', `metadata of ${JSON.stringify(this.role)} has all of its signatures`, {
+      hint: 'the bytes of a version never change; a further signature belongs to the next version',
+      details: { role: this.role },
+    });
+  }
+
+  private unlisted(keyid: string): BullaError {
+    return new BullaError(
+      'untrusted-identity',
+      `the key ${keyid.slice(0, 12)} may not sign metadata of ${JSON.stringify(this.role)}`,
+      {
+        hint: 'sign with one of the keys that the role lists',
+        details: { role: this.role, keyid },
+      },
+    );
+  }
+
+  private mismatch(message: string, keyid: string | undefined): BullaError {
+    return new BullaError('signature-mismatch', `metadata of ${JSON.stringify(this.role)}: ${message}`, {
+      hint: 'export the file again and have exactly that one signed',
+      details: { role: this.role, ...(keyid !== undefined && { keyid }) },
+    });
+  }
+}
