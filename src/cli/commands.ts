@@ -15,18 +15,19 @@ export interface CommandEntry {
 
 /** Every command, in the order of `bulla --help`. Only the one that is asked for is loaded. */
 export const COMMANDS: readonly CommandEntry[] = [
+  { name: 'sign', load: () => import('./commands/sign.ts') },
+  { name: 'verify', load: () => import('./commands/verify.ts') },
   { name: 'copy', alias: 'cp', load: () => import('./commands/copy.ts') },
+  { name: 'push', load: () => import('./commands/push.ts') },
   { name: 'pull', load: () => import('./commands/pull.ts') },
   { name: 'ls', load: () => import('./commands/ls.ts') },
   { name: 'tree', load: () => import('./commands/tree.ts') },
   { name: 'inspect', load: () => import('./commands/inspect.ts') },
+  { name: 'signature', load: () => import('./commands/signature.ts') },
   { name: 'key', load: () => import('./commands/key.ts') },
+  { name: 'tuf', load: () => import('./commands/tuf.ts') },
   { name: 'login', load: () => import('./commands/login.ts') },
   { name: 'logout', load: () => import('./commands/logout.ts') },
-  { name: 'tuf', load: () => import('./commands/tuf.ts') },
   { name: 'serve', load: () => import('./commands/serve.ts') },
-  { name: 'sign', load: () => import('./commands/sign.ts') },
-  { name: 'verify', load: () => import('./commands/verify.ts') },
-  { name: 'signature', load: () => import('./commands/signature.ts') },
   { name: 'completion', load: () => import('./commands/completion.ts') },
 ];

@@ -77,8 +77,12 @@ export interface Image<R extends Reference = Reference> {
 export interface OpenOptions {
   /** Which side's flags hold. */
   readonly side?: Side | undefined;
-  /** Something is to be written: asks for the right to, and creates a layout or an archive. */
+  /** Something is to be written to a registry: asks for the right to with the first token. */
   readonly write?: boolean | undefined;
+  /** Makes a layout or an archive where there is none. */
+  readonly create?: boolean | undefined;
+  /** For an archive: repository under which `docker load` files what is in it. */
+  readonly imageName?: string | undefined;
 }
 
 /** What one command works with: settings, output, and the doors to registries and layouts. */
@@ -119,7 +123,7 @@ export class Context {
       const client = await (await this.connections()).client(reference.registry, options.side);
       return client.repository(reference, { access: options.write === true ? 'write' : 'read' });
     }
-    return await this.openLayout(reference, options.write === true);
+    return await this.openLayout(reference, options);
   }
 
   /** The place that a reference names, to read from. */
@@ -143,17 +147,17 @@ export class Context {
         hint: 'add a tag (:v1) or a digest (@sha256:…); none is assumed, not even latest',
       });
     }
-    const layout = await this.openLayout(reference, options.write === true);
+    const layout = await this.openLayout(reference, options);
     const only = await layout.onlyImage({ signal: this.signal });
     return { reference: { ...reference, digest: only.digest }, source: layout, version: only.digest };
   }
 
-  private async openLayout(reference: LayoutReference, create: boolean): Promise<LayoutStore> {
-    const [{ LayoutStore }, { DirectoryFiles }] = await Promise.all([
-      import('../layout/store.ts'),
-      import('../layout/directory.ts'),
-    ]);
-    const layout = new LayoutStore(await DirectoryFiles.open(this.path(reference.path), { create }));
+  private async openLayout(reference: LayoutReference, options: OpenOptions): Promise<LayoutStore> {
+    const { openLayout } = await import('../layout/open.ts');
+    const layout = await openLayout(
+      { ...reference, path: this.path(reference.path) },
+      { create: options.create, imageName: options.imageName },
+    );
     this.defer((ended) => (ended === 'well' ? layout.close() : layout.abandon()));
     return layout;
   }

@@ -51,7 +51,10 @@ function shortDigest({ digest }: Descriptor): string {
 }
 
 /** What a copy may be told besides from where to where. */
-export interface CopyFlags extends Pick<CopyOptions, 'platform' | 'referrers' | 'dryRun' | 'beforeTag'> {}
+export interface CopyFlags extends Pick<CopyOptions, 'platform' | 'referrers' | 'dryRun' | 'beforeTag'> {
+  /** More for `-o json`, asked for when all is done. */
+  readonly alsoJson?: () => Readonly<Record<string, unknown>>;
+}
 
 /**
  * Copies an image as a command was told to, shows how it goes, and prints what came of it:
@@ -74,7 +77,8 @@ export async function copyNamed(
       isDigest(version) ? version : (await source.resolve(version, { signal })).digest,
     );
   }
-  const target = await context.openTarget(destination, { side: 'to', write });
+  const imageName = reference.kind === 'registry' ? formatRepository(reference) : undefined;
+  const target = await context.openTarget(destination, { side: 'to', write, create: write, imageName });
   const display = copyDisplay(context);
   // Without a tag it gets that of the source; with a digest alone, none.
   const tag = destination.tag ?? (destination.digest === undefined ? reference.tag : undefined);
@@ -93,7 +97,7 @@ export async function copyNamed(
     });
     display.stop();
     if (flags.platform !== undefined) checkDigest(destination, result.root.digest);
-    print(context, reference, destination, result, !write);
+    print(context, reference, destination, result, flags);
     return result;
   } finally {
     display.stop();
@@ -116,25 +120,26 @@ function print(
   source: Reference,
   destination: Reference,
   result: CopyResult,
-  dryRun: boolean,
+  flags: CopyFlags,
 ): void {
   const name = `${formatRepository(destination)}@${result.root.digest}`;
   const named = { ...destination, tag: result.tag, digest: undefined } as Reference;
   const to = result.tag === undefined ? name : formatReference(named);
   const { pushed, mounted, skipped } = result;
   context.output.info(
-    `${dryRun ? 'Would copy' : 'Copied'} ${formatReference(source)} => ${to}: ${pushed.content} pushed (${sizeText(pushed.bytes)}), ` +
+    `${flags.dryRun === true ? 'Would copy' : 'Copied'} ${formatReference(source)} => ${to}: ${pushed.content} pushed (${sizeText(pushed.bytes)}), ` +
       `${mounted.content} mounted, ${skipped.content} there already; ${result.referrers} referring to it`,
   );
   context.output.result(name, {
     reference: name,
     ...(result.tag !== undefined && { tag: result.tag, tagMoved: result.tagMoved }),
     descriptor: result.root,
-    dryRun,
+    dryRun: flags.dryRun === true,
     referrers: result.referrers,
     pushed,
     mounted,
     skipped,
     warnings: result.warnings,
+    ...flags.alsoJson?.(),
   });
 }
