@@ -7,7 +7,7 @@ import { BullaError } from '../../src/errors.ts';
 import { refresh } from '../../src/tuf/client.ts';
 import { MemoryStateStore } from '../../src/tuf/memory.ts';
 import { TestClient } from '../support/tuf/client.ts';
-import { poolKey, signContent, type TestKey } from '../support/tuf/keys.ts';
+import { poolKey, signatureOf, type TestKey } from '../support/tuf/keys.ts';
 import { inDays, NOW, object, RepositorySimulator, rewrite, tamper } from '../support/tuf/repository.ts';
 
 /**
@@ -772,7 +772,7 @@ describe('one changed byte', () => {
   it('of a signature does not verify, nor does another spelling of it', () => {
     const key = poolKey(0);
     const signed = object({ a: 1 });
-    const { sig } = signContent(signed, key);
+    const { sig } = signatureOf(signed, key);
     const verify = (hex: string) => key.key.verifier!.verify(utf8('{"a":1}'), Buffer.from(hex, 'hex'));
     expect(verify(sig)).toBe(true);
     fc.assert(

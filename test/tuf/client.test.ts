@@ -5,7 +5,7 @@ import { refresh, type TufClient } from '../../src/tuf/client.ts';
 import { MemoryStateStore } from '../../src/tuf/memory.ts';
 import { composeMetadataFile } from '../../src/tuf/metadata-file.ts';
 import { TestClient } from '../support/tuf/client.ts';
-import { poolKey, signContent } from '../support/tuf/keys.ts';
+import { poolKey, signatureOf } from '../support/tuf/keys.ts';
 import { DAY_MS, inDays, NOW, object, RepositorySimulator } from '../support/tuf/repository.ts';
 
 const code = (name: string, details: object = {}) =>
@@ -239,7 +239,7 @@ describe('roots', () => {
     repository.publish('root');
     const signed = repository.of('timestamp');
     signed['version'] = 2;
-    const { sig } = signContent(signed, key);
+    const { sig } = signatureOf(signed, key);
     repository.serve('timestamp', composeMetadataFile('timestamp', signed, [{ keyid: wrong, sig }]).bytes);
     const client = new TestClient(repository);
     await expect(client.refresh(NOW, { strictKeyIds: true })).rejects.toThrow(

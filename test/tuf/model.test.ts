@@ -10,7 +10,7 @@ import { parseRoot } from '../../src/tuf/root.ts';
 import { parseSnapshot, parseTimestamp } from '../../src/tuf/snapshot.ts';
 import { parseTargets } from '../../src/tuf/targets.ts';
 import { assertThreshold, countSignatures } from '../../src/tuf/threshold.ts';
-import { makeKey, poolKey, signContent } from '../support/tuf/keys.ts';
+import { makeKey, poolKey, signatureOf } from '../support/tuf/keys.ts';
 
 const code = (name: string) => expect.objectContaining({ code: name });
 const json = (text: string): JsonObject => parseJsonObject(utf8(text), { what: 'test' });
@@ -28,7 +28,7 @@ describe('keys', () => {
       expect(read.hasCorrectId).toBe(true);
       expect(read.fingerprint).toBe(made.key.fingerprint);
       const signed = json(`{"_type":"targets",${COMMON},"targets":{}}`);
-      const file = composeMetadataFile('targets', signed, [signContent(signed, made)]);
+      const file = composeMetadataFile('targets', signed, [signatureOf(signed, made)]);
       const keys = new Map([[read.keyid, read]]);
       expect(countSignatures(file, keys, { keyids: [read.keyid], threshold: 1 }).isMet).toBe(true);
     },
@@ -70,7 +70,7 @@ describe('thresholds', () => {
   it('count key material, so that one key under two ids is one', () => {
     const one = poolKey(0);
     const alias = new TufKey('alias', json(JSON.stringify({ ...one.key.json, note: 'the same key' })));
-    const signature = signContent(signed, one);
+    const signature = signatureOf(signed, one);
     const file = composeMetadataFile('targets', signed, [signature, { keyid: 'alias', sig: signature.sig }]);
     const keys = new Map([one.key, alias].map((key) => [key.keyid, key]));
     const role = { keyids: [one.key.keyid, 'alias'], threshold: 2 };
@@ -81,7 +81,7 @@ describe('thresholds', () => {
   it('count only keys of the role, and bear with invalid signatures beside enough valid ones', () => {
     const [a, b, c] = [poolKey(0), poolKey(1), poolKey(2)];
     const keys = new Map([a, b, c].map(({ key }) => [key.keyid, key]));
-    const [sa, sb, sc] = [a, b, c].map((key) => signContent(signed, key));
+    const [sa, sb, sc] = [a, b, c].map((key) => signatureOf(signed, key));
     const broken = { keyid: b.key.keyid, sig: sa!.sig };
     const notHex = { keyid: c.key.keyid, sig: 'not hex' };
     const both = [a.key.keyid, b.key.keyid];

@@ -36,9 +36,14 @@ export function poolKey(index: number): TestKey {
 }
 
 /** Signature of a key over signed content, by OpenSSL: our own signer is not what is tested with it. */
-export function signContent(signed: JsonObject, { key, privateKey, algorithm: id }: TestKey): TufSignature {
+export function signatureOf(signed: JsonObject, { key, privateKey, algorithm: id }: TestKey): TufSignature {
   const { hash, padding } = algorithm(id);
   const pss = { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST };
   const sig = sign(hash ?? null, signedMessage(signed), { key: privateKey, ...(padding === 'pss' && pss) });
   return { keyid: key.keyid, sig: hex(sig) };
+}
+
+/** {@link signatureOf} for callers who take any signer. */
+export async function signContent(signed: JsonObject, key: TestKey): Promise<TufSignature> {
+  return signatureOf(signed, key);
 }

@@ -5,7 +5,7 @@ import { formatTime } from '../../../src/encoding/time.ts';
 import { composeMetadataFile, copyJson } from '../../../src/tuf/metadata-file.ts';
 import type { MetadataFetcher, TargetFetcher } from '../../../src/tuf/ports.ts';
 import { encodeRoleName, metadataFileName, targetFilePath } from '../../../src/tuf/role-name.ts';
-import { poolKey, signContent, type TestKey } from './keys.ts';
+import { poolKey, signatureOf, type TestKey } from './keys.ts';
 
 /** When every test takes place. */
 export const NOW: Date = new Date('2026-06-01T12:00:00Z');
@@ -94,7 +94,7 @@ export class RepositorySimulator implements MetadataFetcher, TargetFetcher {
   /** Makes the file that a role's signers sign now. */
   sign(role: string): Uint8Array {
     const signed = copyJson(this.of(role));
-    const signatures = this.signers.get(role)!.map((key) => signContent(signed, key));
+    const signatures = this.signers.get(role)!.map((key) => signatureOf(signed, key));
     return composeMetadataFile(role, signed, signatures).bytes;
   }
 
