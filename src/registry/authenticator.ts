@@ -139,7 +139,7 @@ export class Authenticator {
     const { pool, base, timing, retry, allowPrivate } = this.options;
     const credentials = await this.credentials(access.repository);
     const key = keyOf(access);
-    const scopes = [...new Set([...access.scopes, ...(this.widened.get(key) ?? [])])].sort();
+    const scopes = mergeScopes([...access.scopes, ...(this.widened.get(key) ?? [])]);
     const question = tokenRequest({ ...demand, scopes, credentials });
     const sent = timing.now();
     const response = await sendWithRetries({ pool, policy: retry, timing }, () =>
@@ -212,6 +212,19 @@ function scopesOf(challenge: Challenge): readonly string[] {
     .split(' ')
     .filter((scope) => SCOPE.test(scope))
     .slice(0, 16);
+}
+
+/** One scope for each resource, with all its actions; sorted. */
+export function mergeScopes(scopes: readonly string[]): readonly string[] {
+  const merged = new Map<string, Set<string>>();
+  for (const scope of scopes) {
+    const at = scope.lastIndexOf(':');
+    const resource = scope.slice(0, at);
+    const actions = merged.get(resource) ?? new Set();
+    for (const action of scope.slice(at + 1).split(',')) actions.add(action);
+    merged.set(resource, actions);
+  }
+  return [...merged].map(([resource, actions]) => `${resource}:${[...actions].sort().join(',')}`).sort();
 }
 
 function keyOf(access: Access): string {

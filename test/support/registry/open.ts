@@ -2,7 +2,11 @@ import { expect, onTestFinished } from 'vitest';
 import { isBullaError } from '../../../src/errors.ts';
 import type { Timing } from '../../../src/http/retry.ts';
 import type { Target } from '../../../src/oci/target.ts';
-import { openRepository, type RegistryClientOptions } from '../../../src/registry/client.ts';
+import {
+  openRepository,
+  type RegistryClientOptions,
+  type RepositoryOptions,
+} from '../../../src/registry/client.ts';
 import { type FaultyRegistry, type RegistryOptions, startRegistry } from './server.ts';
 
 /** A clock that goes on only by waiting, and remembers for how long. */
@@ -41,7 +45,7 @@ export async function registryFor(options: RegistryOptions = {}): Promise<Faulty
 /** A repository of it, through a client of its own that ends with the test; waits take no time. */
 export function repositoryOf(
   registry: Pick<FaultyRegistry, 'host'>,
-  options: RegistryClientOptions = {},
+  options: RegistryClientOptions & RepositoryOptions = {},
   repository = 'team/app',
 ): Target {
   const target = openRepository(
