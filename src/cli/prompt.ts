@@ -40,9 +40,10 @@ export function openTerminal(io: Io): Terminal | undefined {
  */
 export async function promptSecret(question: string, terminal: Terminal): Promise<Uint8Array> {
   const { input, output } = terminal;
-  output.write(question);
+  // Before the question: whoever answers at once would see the answer.
   input.setRawMode?.(true);
   try {
+    output.write(question);
     return new Uint8Array(Buffer.from(await readLine(terminal), 'utf8'));
   } finally {
     input.setRawMode?.(false);

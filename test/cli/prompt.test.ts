@@ -50,6 +50,19 @@ describe('asking for a secret', () => {
     expect(raw).toEqual([true, false]);
   });
 
+  it('asks only when nothing is echoed any more: people type at once', async () => {
+    const { terminal, keys } = fakeTerminal();
+    const done: string[] = [];
+    const input = Object.assign(keys, {
+      setRawMode: (mode: boolean) => done.push(mode ? 'echo off' : 'echo on'),
+    });
+    const output = { isTTY: true, write: (text: string) => done.push(text) };
+    const answer = promptSecret('Passphrase: ', { ...terminal, input, output });
+    keys.write('x\r');
+    await answer;
+    expect(done).toEqual(['echo off', 'Passphrase: ', 'echo on', '\n']);
+  });
+
   it.each([
     ['Ctrl-C', 'abc\u0003', 'interrupted'],
     ['Ctrl-D at the beginning', '\u0004', 'interrupted'],
