@@ -98,7 +98,7 @@ describe('a pending file', () => {
     expect(file.file.signatures).toEqual([{ keyid: A.key.keyid, sig }]);
   });
 
-  const refusals: [string, () => Promise<TufSignature>, string][] = [
+  const refusals: [string, () => TufSignature | Promise<TufSignature>, string][] = [
     ['of a key that may not sign', () => sign(STRANGER), 'untrusted-identity'],
     ['over other content', () => sign(A, json(CONTENT.replace('2040', '2041'))), 'signature-mismatch'],
     [
