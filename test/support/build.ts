@@ -22,6 +22,32 @@ const oneLanguage: Plugin = {
   },
 };
 
+/**
+ * Of undici, what src/http uses: its index also brings fetch, WebSocket, caches and mocks, which took
+ * twice as long to load as all of the rest. HTTP/2 is never asked for, nor forms to send.
+ */
+const onlyDispatchers: Plugin = {
+  name: 'only-dispatchers',
+  setup: (build) => {
+    build.onResolve({ filter: /^undici$/ }, () => ({ path: 'undici', namespace: 'dispatchers' }));
+    build.onLoad({ filter: /.*/, namespace: 'dispatchers' }, () => ({
+      contents: `
+        export { default as Pool } from 'undici/lib/dispatcher/pool.js';
+        export { default as buildConnector } from 'undici/lib/core/connect.js';
+        export function ProxyAgent(options) {
+          return new (require('undici/lib/dispatcher/proxy-agent.js'))(options);
+        }`,
+      resolveDir: root,
+    }));
+    build.onLoad(
+      { filter: /undici[/\\]lib[/\\](dispatcher[/\\]client-h2|web[/\\]fetch[/\\]body)\.js$/ },
+      ({ path }) => ({
+        contents: `module.exports = () => { throw new Error(${JSON.stringify(`${path.split('undici')[1]} is not part of the bundle`)}); };`,
+      }),
+    );
+  },
+};
+
 const { metafile } = await build({
   entryPoints: { bulla: 'src/cli/main.ts' },
   outdir: 'dist',
@@ -41,7 +67,7 @@ const { metafile } = await build({
   banner: {
     js: '#!/usr/bin/env node\nimport{createRequire as __bullaRequire}from"node:module";const require=__bullaRequire(import.meta.url);',
   },
-  plugins: [oneLanguage],
+  plugins: [oneLanguage, onlyDispatchers],
   logLevel: 'warning',
 });
 chmodSync('dist/bulla.js', 0o755);
