@@ -96,14 +96,14 @@ async function story(development: string, production: string): Promise<void> {
 
   say('Copy it with its signature to another registry, and into an archive');
   await bulla(`copy ${development}/team/hello:v1 ${production}/mirror/hello:v1`);
-  await bulla(`copy ${production}/mirror/hello:v1 oci-archive:hello.tar:v1`);
+  await bulla(`copy -q ${production}/mirror/hello:v1 oci-archive:hello.tar:v1`);
 
   say('Verify it there');
   await bulla(`verify ${production}/mirror/hello:v1 --key alice`);
   await bulla('verify oci-archive:hello.tar:v1 --key alice');
 
   say('A byte of a layer is flipped: refused');
-  await bulla(`pull ${production}/mirror/hello:v1 oci:tampered:v1 --key alice`);
+  await bulla(`pull -q ${production}/mirror/hello:v1 oci:tampered:v1 --key alice`);
   flipByte(join(work, 'tampered'));
   process.stdout.write(`${paint(36, '(one bit of a layer in ./tampered was changed)')}\n`);
   await bulla(`push oci:tampered:v1 ${production}/mirror/tampered:v1`, {
@@ -112,7 +112,7 @@ async function story(development: string, production: string): Promise<void> {
   });
 
   say('A signature by somebody else: refused');
-  await bulla(`push oci:image:v1 ${development}/team/other:v1`);
+  await bulla(`push -q oci:image:v1 ${development}/team/other:v1`);
   await bulla('key generate mallory');
   await bulla(`sign ${development}/team/other:v1 --key mallory`);
   await bulla(`verify ${development}/team/other:v1 --key alice`, {
@@ -121,7 +121,7 @@ async function story(development: string, production: string): Promise<void> {
   });
 
   say('No signature at all: refused');
-  await bulla(`push oci:image:v1 ${development}/team/unsigned:v1`);
+  await bulla(`push -q oci:image:v1 ${development}/team/unsigned:v1`);
   await bulla(`verify ${development}/team/unsigned:v1 --key alice`, { status: 10, code: 'unsigned' });
 }
 

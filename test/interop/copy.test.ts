@@ -90,7 +90,7 @@ describe.runIf(have)('bulla copy', () => {
       const raw = await ok(peer('skopeo'), ['inspect', '--raw', reference]);
       expect(JSON.parse(raw)).toHaveProperty('manifests');
     }
-    const destination = fresh('olareg');
+    const destination = fresh('embedded');
     const path = layout.slice('oci:'.length);
     await ok(peer('oras'), ['cp', '-r', '--from-oci-layout', '--to-plain-http', path, destination]);
     const [host = '', repository = ''] = destination.replace(/:v1$/, '').split('/');

@@ -42,7 +42,7 @@ describe.runIf(have)('bulla login', () => {
     'lets push and pull on %s, until logout',
     async (kind) => {
       const { host } = kind === 'registry3' ? byPassword : byToken;
-      const push = (name: string) => run(['copy', '-q', `oci:${DEMO_LAYOUT}:v1`, `${host}/${name}:v1`]);
+      const push = (name: string) => run(['push', '-q', `oci:${DEMO_LAYOUT}:v1`, `${host}/${name}:v1`]);
       expect(await push('app')).toMatchObject({ status: 4 });
       const login = await run(['login', host, '-u', 'alice', '--password-stdin'], USERS.alice);
       expect(login, login.stderr).toMatchObject({ status: 0 });
@@ -60,7 +60,7 @@ describe.runIf(have)('bulla login', () => {
     expect(login, login.stderr).toMatchObject({ status: 0 });
     expect(statSync(file).mode & 0o077).toBe(0);
     const pushed = await run(
-      ['copy', '-q', `oci:${DEMO_LAYOUT}:v1`, `${byPassword.host}/shared:v1`],
+      ['push', '-q', `oci:${DEMO_LAYOUT}:v1`, `${byPassword.host}/shared:v1`],
       '',
       env,
     );
@@ -80,7 +80,7 @@ describe.runIf(have)('bulla login', () => {
     const args = ['login', '--plain-http', '-u', 'alice', '--password-stdin', byToken.host];
     const file = join(config, 'config.json');
     await ok(peer('oras'), [...args, '--registry-config', file], { input: USERS.alice });
-    const push = ['copy', '-q', `oci:${DEMO_LAYOUT}:v1`, `${byToken.host}/by-oras:v1`];
+    const push = ['push', '-q', `oci:${DEMO_LAYOUT}:v1`, `${byToken.host}/by-oras:v1`];
     const outcome = await run(push, '', { DOCKER_CONFIG: config });
     expect(outcome, outcome.stderr).toMatchObject({ status: 0 });
   });
@@ -101,7 +101,7 @@ describe.runIf(have)('bulla login', () => {
       join(config, 'config.json'),
       JSON.stringify({ credHelpers: { [byPassword.host]: 'testing' } }),
     );
-    const outcome = await run(['copy', '-q', `oci:${DEMO_LAYOUT}:v1`, `${byPassword.host}/helped:v1`], '', {
+    const outcome = await run(['push', '-q', `oci:${DEMO_LAYOUT}:v1`, `${byPassword.host}/helped:v1`], '', {
       DOCKER_CONFIG: config,
       PATH: `${helpers}:${process.env['PATH']}`,
     });
