@@ -64,7 +64,7 @@ export class Transfer {
 
   /**
    * Makes sure that a manifest and all that it is made of is at the destination. Where a registry has
-   * the manifest, its parts are not asked for: it took them before it took the manifest (decision 0023).
+   * the manifest, its parts are not asked for: it took them before it took the manifest (spec/decisions/0022).
    * @returns whether it was there already
    */
   node(node: CopyNode): Promise<boolean> {
