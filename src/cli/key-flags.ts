@@ -10,7 +10,7 @@ export interface KeyFlags extends PassphraseOptions {
 /** Adds `--key` and the flags that go with it. */
 export function addKeyOptions(command: Command): Command {
   return addPassphraseOptions(
-    command.option('--key <key>', 'NAME of the key store, PATH of a file, or env://VARIABLE'),
+    command.option('-k, --key <key>', 'NAME of the key store, PATH of a file, or env://VARIABLE'),
   );
 }
 
