@@ -35,7 +35,7 @@ export function judge(evidence: Evidence, required: Requirements): Refusal | und
  * certificate, be valid now, and begin with a trusted subject.
  */
 function checkSigner(evidence: Evidence, required: Requirements): void {
-  if (evidence.byTrustedKey) return;
+  if (required.keys.some(({ fingerprint }) => fingerprint === evidence.key.fingerprint)) return;
   const where = `signature ${evidence.manifest}`;
   const [leaf] = evidence.certificates;
   if (leaf === undefined || required.roots.length === 0) {

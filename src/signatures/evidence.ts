@@ -15,10 +15,8 @@ export interface Evidence {
   readonly kind: SignatureKind;
   /** Digest of the manifest that holds the signature. */
   readonly manifest: Digest;
-  /** The key that verified it: a trusted one, or the leaf certificate's. */
+  /** The key that verified it: one of those that were tried, or the leaf certificate's. */
   readonly key: PublicKey;
-  /** Whether {@link key} is one of the trusted keys; if not, only {@link certificates} can speak for it. */
-  readonly byTrustedKey: boolean;
   /** The signer's certificates, leaf first, not verified; none for a bare key. */
   readonly certificates: readonly Certificate[];
   /** A predicate type. */
@@ -84,7 +82,7 @@ export function examineEnvelope(
     const key = verifyingKey(envelope, manifest, keys);
     const claims = envelope.claims();
     const target = targetOf(claims, image, manifest);
-    return { outcome: 'verified', evidence: evidenceOf(envelope, manifest, key, keys, claims, target) };
+    return { outcome: 'verified', evidence: evidenceOf(envelope, manifest, key, claims, target) };
   } catch (error) {
     return refusalOf(manifest, error, envelope.kind);
   }
@@ -94,7 +92,6 @@ function evidenceOf(
   envelope: Envelope,
   manifest: Digest,
   key: PublicKey,
-  keys: readonly PublicKey[],
   claims: Claims,
   target: SignedTarget,
 ): Evidence {
@@ -102,7 +99,6 @@ function evidenceOf(
     kind: envelope.kind,
     manifest,
     key,
-    byTrustedKey: keys.some((trusted) => trusted.fingerprint === key.fingerprint),
     certificates: envelope.certificates,
     purpose: claims.purpose,
     annotations: target.annotations,
