@@ -22,6 +22,8 @@ const BCRYPT = /^\$2[aby]\$(0[4-9]|1[0-9])\$[./A-Za-z0-9]{53}$/;
 /** A hash of this cost takes about 4 s in JavaScript; more would let one login stop everybody. */
 const MAX_COST = 16;
 const MAX_CREDENTIALS_BYTES = 1024;
+/** An empty name and an empty password: what skopeo and podman send where they were asked and have none. */
+const NO_CREDENTIALS = 'Basic Og==';
 const LOOK_AGAIN_MS = 2_000;
 const REMEMBER_SUCCESS_MS = 5 * 60_000;
 const REMEMBER_FAILURE_MS = 10_000;
@@ -37,7 +39,7 @@ export async function openAccess(options: AccessOptions): Promise<Access> {
   return {
     async check(request: IncomingMessage, kind: RouteName): Promise<string | undefined> {
       const header = request.headers.authorization;
-      if (header === undefined) {
+      if (header === undefined || header === NO_CREDENTIALS) {
         // Clients learn from /v2/ that they may sign in, so it asks even where reading is free.
         const isRead = request.method === 'GET' || request.method === 'HEAD';
         if (options.anonymousRead && isRead && kind !== 'base') return undefined;

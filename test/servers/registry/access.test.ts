@@ -64,6 +64,8 @@ describe('a registry with a password file', () => {
     const { client } = await startClosed(true);
     expect((await client.send('GET', '/v2/_catalog')).status).toBe(200);
     expect((await client.send('HEAD', '/v2/a/manifests/v1')).status).toBe(404);
+    expect((await client.send('GET', '/v2/_catalog', { headers: basic('', '') })).status).toBe(200);
+    expect((await client.send('DELETE', '/v2/a/manifests/v1', { headers: basic('', '') })).status).toBe(401);
     expect((await client.send('GET', '/v2/')).status).toBe(401);
     const writes: [string, string][] = [
       ['POST', '/v2/a/blobs/uploads/'],

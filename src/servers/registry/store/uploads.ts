@@ -38,8 +38,8 @@ export interface UploadsOptions {
 }
 
 /** Bytes gathered before they are written, and most that wait while the disk is slower than the network. */
-const WRITE_BYTES = 512 * 1024;
-const MAX_WAITING_BYTES = 2 * 1024 * 1024;
+const WRITE_BYTES = 256 * 1024;
+const MAX_WAITING_BYTES = 512 * 1024;
 /** Dirty pages are pushed out in the background after so many bytes, so that the last fsync is short. */
 const SYNC_BYTES = 64 * 1024 * 1024;
 
