@@ -1,7 +1,7 @@
 import { lookup as dnsLookup, type LookupAddress } from 'node:dns';
 import type { LookupFunction } from 'node:net';
-import { rootCertificates } from 'node:tls';
-import { buildConnector } from 'undici';
+import type { buildConnector } from 'undici';
+import connectorOf from 'undici/lib/core/connect.js';
 import { BullaError } from '../errors.ts';
 import type { AddressClass } from './address.ts';
 
@@ -49,7 +49,7 @@ export interface ConnectorOptions {
  */
 export function makeConnector(options: ConnectorOptions): buildConnector.connector {
   const { tls } = options;
-  const connect = buildConnector({
+  const connect = connectorOf({
     timeout: options.connectTimeoutMs,
     lookup: checkedLookup(options),
     ...(tls.ca !== undefined && { ca: withSystemRoots(tls.ca) }),
@@ -111,5 +111,6 @@ function refused(host: string, kind: AddressClass): NodeJS.ErrnoException {
 
 /** A CA of one's own comes in addition: redirects may lead to servers of the ordinary kind. */
 export function withSystemRoots(ca: string): string[] {
-  return [...rootCertificates, ca];
+  // Loaded only where there is one: an import would cost every start-up its time.
+  return [...process.getBuiltinModule('node:tls').rootCertificates, ca];
 }

@@ -1,4 +1,5 @@
-import { type Dispatcher, Pool, ProxyAgent } from 'undici';
+import type { Dispatcher, Pool as PoolType, ProxyAgent } from 'undici';
+import Pool from 'undici/lib/dispatcher/pool.js';
 import { BullaError } from '../errors.ts';
 import { type AddressClass, bareHost, classOfAddress, isLoopbackHost } from './address.ts';
 import { type Classify, makeConnector, type Resolve, type TlsOptions, withSystemRoots } from './connector.ts';
@@ -49,7 +50,7 @@ export class HttpPool {
   readonly counters: HttpCounters = newCounters();
   private readonly options: HttpPoolOptions;
   private readonly classify: Classify;
-  private readonly dispatchers = new Map<string, Dispatcher>();
+  private readonly dispatchers = new Map<string, Promise<Dispatcher>>();
   private readonly addresses = new Map<string, AddressClass>();
   private ids = 0;
 
@@ -70,6 +71,7 @@ export class HttpPool {
     if (request.purpose === 'token') this.counters.tokenRequests++;
     else this.counters.requests++;
     const proxy = proxyFor(url, this.options.proxy ?? {});
+    if (proxy !== undefined) this.checkLiteral(url, request.allow);
     const absolute = proxy !== undefined && url.protocol === 'http:';
     const path = url.pathname + url.search;
     const streamed = request.body !== undefined && !(request.body instanceof Uint8Array);
@@ -84,7 +86,7 @@ export class HttpPool {
       id: ++this.ids,
       request,
       headers,
-      dispatcher: this.dispatcherFor(url, request.allow, proxy),
+      dispatcher: await this.dispatcherFor(url, request.allow, proxy),
       dispatch: {
         origin: absolute ? proxy.origin : url.origin,
         path: absolute ? `${url.origin}${path}` : path,
@@ -113,9 +115,23 @@ export class HttpPool {
 
   /** Ends all connections; what is under way fails. */
   async close(): Promise<void> {
-    const all = [...this.dispatchers.values()];
+    const all = await Promise.all(this.dispatchers.values());
     this.dispatchers.clear();
     await Promise.all(all.map((dispatcher) => dispatcher.destroy()));
+  }
+
+  /** A proxy asks the name service itself, so only what is written out can be checked. */
+  private checkLiteral(url: URL, allow: ReadonlySet<AddressClass> | undefined): void {
+    const kind = isLoopbackHost(url.hostname) ? 'loopback' : classOfAddress(bareHost(url));
+    if (kind !== undefined && allow?.has(kind) === false) {
+      throw new BullaError(
+        'forbidden',
+        `${url.host} is a ${kind} address that the registry must not send us to`,
+        {
+          hint: 'allow private addresses in the configuration if it is meant to be so',
+        },
+      );
+    }
   }
 
   private headersTimeout(method: HttpRequest['method']): number {
@@ -127,7 +143,7 @@ export class HttpPool {
     url: URL,
     allow: ReadonlySet<AddressClass> | undefined,
     proxy: URL | undefined,
-  ): Dispatcher {
+  ): Promise<Dispatcher> {
     const key = [
       url.origin,
       proxy?.href ?? '',
@@ -135,7 +151,8 @@ export class HttpPool {
     ].join(' ');
     let dispatcher = this.dispatchers.get(key);
     if (dispatcher === undefined) {
-      dispatcher = proxy === undefined ? this.direct(url, allow) : this.proxied(url, allow, proxy);
+      dispatcher =
+        proxy === undefined ? Promise.resolve(this.direct(url, allow)) : this.proxied(url, allow, proxy);
       this.dispatchers.set(key, dispatcher);
     }
     return dispatcher;
@@ -158,20 +175,15 @@ export class HttpPool {
     return new Pool(url.origin, { ...this.limits(), connect });
   }
 
-  /** The proxy asks the name service, so only what is written out can be checked here. */
-  private proxied(url: URL, allow: ReadonlySet<AddressClass> | undefined, proxy: URL): Dispatcher {
-    const kind = isLoopbackHost(url.hostname) ? 'loopback' : classOfAddress(bareHost(url));
-    if (kind !== undefined && allow?.has(kind) === false) {
-      throw new BullaError(
-        'forbidden',
-        `${url.host} is a ${kind} address that the registry must not send us to`,
-        {
-          hint: 'allow private addresses in the configuration if it is meant to be so',
-        },
-      );
-    }
+  private async proxied(
+    url: URL,
+    allow: ReadonlySet<AddressClass> | undefined,
+    proxy: URL,
+  ): Promise<Dispatcher> {
     if (url.protocol === 'http:') return new Pool(proxy.origin, this.limits());
     const { ca, insecure, cert, key, passphrase } = this.options.tls ?? {};
+    // Its proxy agent works only with what the whole of undici adds to its parts.
+    const { ProxyAgent } = await import('undici');
     return new ProxyAgent({
       ...this.limits(),
       uri: proxy.href,
@@ -186,7 +198,7 @@ export class HttpPool {
     });
   }
 
-  private limits(): Pool.Options {
+  private limits(): PoolType.Options {
     return {
       connections: this.options.connections ?? 32,
       maxHeaderSize: MAX_HEADER_BYTES,
