@@ -1,6 +1,6 @@
 import type { Certificate } from '../crypto/certificate.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
-import { isBullaError } from '../errors.ts';
+import { isBullaError, throwIfAborted } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { ManifestContent } from '../oci/manifest.ts';
@@ -130,7 +130,7 @@ class Search {
       if (settled.status === 'rejected') this.failure ??= settled.reason;
       else if (settled.value !== undefined) this.findings.push(this.examine(settled.value));
     }
-    this.options.signal?.throwIfAborted();
+    throwIfAborted(this.options.signal);
   }
 
   private examine(opened: OpenedSignature): Finding {

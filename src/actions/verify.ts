@@ -4,7 +4,7 @@ import type { Digest } from '../oci/digest.ts';
 import { type IndexManifest, type ManifestContent, parseManifest } from '../oci/manifest.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { CallOptions, Source } from '../oci/target.ts';
-import { type Decision, decide } from '../policy/decision.ts';
+import { type Decision, decider } from '../policy/decision.ts';
 import type { Requirements } from '../policy/requirements.ts';
 import type { Evidence, Refusal } from '../signatures/evidence.ts';
 import { formatPlatform, platformEntries, selectPlatform } from './platforms.ts';
@@ -49,10 +49,10 @@ export async function verifyImage(
   options: VerifyOptions,
 ): Promise<VerifiedImage> {
   const { content, listed } = await fetchImage(source, reference, options);
+  const manifest = parseManifest(content);
   const decision = await decideOn(source, content.descriptor, options.name, options, listed);
   if (options.platform === undefined && options.eachPlatform !== true)
     return accepted(content.descriptor, 'image', decision);
-  const manifest = parseManifest(content);
   if (manifest.kind !== 'index') return accepted(content.descriptor, 'image', decision);
   return options.platform === undefined
     ? verifyEachPlatform(source, content.descriptor, manifest, decision, options)
@@ -118,15 +118,16 @@ async function decideOn(
   listed?: readonly Descriptor[],
 ): Promise<Decision> {
   const { required, signal } = options;
+  const decide = decider(name, required);
   const found = await searchSignatures(source, image, {
     signal,
     keys: required.keys,
     roots: required.roots,
     purposes: required.purposes,
     ...(listed !== undefined && { listed }),
-    enough: (findings) => decide(name, findings, required).accepted,
+    enough: (findings) => decide(findings).accepted,
   });
-  return decide(name, found, required);
+  return decide(found);
 }
 
 function accepted(image: Descriptor, signed: VerifiedImage['signed'], decision: Decision): VerifiedImage {

@@ -18,7 +18,11 @@ export interface TrustFlags {
 /** Adds the flags of {@link TrustFlags} to a command. */
 export function addTrustOptions(command: Command): Command {
   return command
-    .option('-k, --key <key>', 'public key that is trusted: NAME of the key store, or PATH; repeatable', collect)
+    .option(
+      '-k, --key <key>',
+      'public key that is trusted: NAME of the key store, or PATH; repeatable',
+      collect,
+    )
     .option('--ca <file>', 'certificate of an authority that is trusted (PEM); repeatable', collect)
     .option(
       '--certificate-identity <identity>',

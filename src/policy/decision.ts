@@ -26,10 +26,32 @@ export type Decision =
  * @param reference the image as the user named it, for messages
  */
 export function decide(reference: string, found: SignatureFindings, required: Requirements): Decision {
+  return decider(reference, required)(found);
+}
+
+/**
+ * {@link decide}, for findings that become more: each piece of evidence is judged once, so that many
+ * signatures with long chains don't cost more each time that one is added.
+ */
+export function decider(reference: string, required: Requirements): (found: SignatureFindings) => Decision {
+  const judged = new Map<Evidence, Refusal | undefined>();
+  const judgeOnce = (evidence: Evidence): Refusal | undefined => {
+    if (!judged.has(evidence)) judged.set(evidence, judge(evidence, required));
+    return judged.get(evidence);
+  };
+  return (found) => sum(reference, found, required, judgeOnce);
+}
+
+function sum(
+  reference: string,
+  found: SignatureFindings,
+  required: Requirements,
+  judgeOnce: (evidence: Evidence) => Refusal | undefined,
+): Decision {
   const evidence: Evidence[] = [];
   const refusals: Refusal[] = [];
   for (const finding of found.findings) {
-    const refusal = finding.outcome === 'refused' ? finding.refusal : judge(finding.evidence, required);
+    const refusal = finding.outcome === 'refused' ? finding.refusal : judgeOnce(finding.evidence);
     if (refusal !== undefined) refusals.push(refusal);
     else if (finding.outcome === 'verified') evidence.push(finding.evidence);
   }

@@ -265,6 +265,26 @@ describe('names', () => {
     });
   });
 
+  it('an image that is served as something else than it says is refused', async () => {
+    await start(true);
+    await signWith('bundle');
+    const type = { 'content-type': 'application/vnd.oci.image.index.v1+json' };
+    registry.fault({ path: /manifests\/v1/, times: 9, action: { addHeaders: type } });
+    await expect(verify(repository())).rejects.toMatchObject({ code: 'content-invalid' });
+  });
+
+  it('ends when it is told to', async () => {
+    await start(true);
+    await signWith('bundle');
+    const controller = new AbortController();
+    const { target } = recording(repository(), (method) => {
+      if (method === 'listReferrers') controller.abort();
+    });
+    const required = requirements({ now, keys: [stranger.publicKey] });
+    const options = { name: 'app:v1', required, signal: controller.signal };
+    await expect(verifyImage(target, { tag }, options)).rejects.toMatchObject({ code: 'interrupted' });
+  });
+
   it('a platform that an index does not have is not found', async () => {
     registry = await startRegistry();
     const store = new MemoryStore();
