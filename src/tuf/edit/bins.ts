@@ -93,6 +93,8 @@ function takeEntries(edit: RepositoryEdit, role: string): Map<string, JsonObject
   for (const holder of [role, ...presentBins(edit, role)]) {
     const present = edit.look(holder);
     for (const path of present.paths) entries.set(path, present.entry(path) as JsonObject);
+    // A bin of this very edit may not be one of the new layout, and then there would be no place for it.
+    if (holder !== role) edit.discard(holder);
   }
   for (const path of content.paths) content.removeTarget(path);
   return entries;

@@ -112,6 +112,14 @@ export class RepositoryEdit {
     return signed === undefined ? TargetsContent.create() : TargetsContent.from(signed);
   }
 
+  /** Takes back what this edit does to a role that names targets. @throws BullaError usage */
+  discard(role: string): void {
+    this.assertOpen(role);
+    this.contents.delete(role);
+    this.adopted.delete(role);
+    this.extensions.delete(role);
+  }
+
   /** Gives a role a new version and expiry, with the same content. @throws BullaError usage */
   renew(role: string): void {
     if (role === 'root') this.root();
