@@ -8,6 +8,7 @@ import { streamOf } from '../oci/content.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { type ManifestContent, parseManifest } from '../oci/manifest.ts';
+import { formatPlatform, platformEntries } from '../oci/platform.ts';
 import type { CallOptions, Target } from '../oci/target.ts';
 import { type ArtifactKind, buildSignatureArtifact, type SignatureArtifact } from '../signatures/artifact.ts';
 import { RELEASE_PURPOSE, RESERVED_ANNOTATION_PREFIX } from '../signatures/formats.ts';
@@ -15,7 +16,6 @@ import { buildNotationCose } from '../signatures/notation-cose.ts';
 import { buildNotationJws } from '../signatures/notation-jws.ts';
 import { notationAlgorithms } from '../signatures/notation-payload.ts';
 import { buildBundle } from '../signatures/sigstore-bundle.ts';
-import { formatPlatform, platformEntries } from './platforms.ts';
 import { fetchByTag, type ImageName } from './verify.ts';
 
 export interface SignOptions extends CallOptions {

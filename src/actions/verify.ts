@@ -2,12 +2,12 @@ import { BullaError } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { type IndexManifest, type ManifestContent, parseManifest } from '../oci/manifest.ts';
+import { formatPlatform, type PlatformSelector, platformEntries, selectPlatform } from '../oci/platform.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { CallOptions, Source } from '../oci/target.ts';
 import { type Decision, decider } from '../policy/decision.ts';
 import type { Requirements } from '../policy/requirements.ts';
 import type { Evidence, Refusal } from '../signatures/evidence.ts';
-import { formatPlatform, platformEntries, selectPlatform } from './platforms.ts';
 import { searchSignatures } from './signature-search.ts';
 
 /** An image as somebody names it: by tag, by digest, or by both, which must agree then. */
@@ -21,7 +21,7 @@ export interface VerifyOptions extends CallOptions {
   readonly name: string;
   readonly required: Requirements;
   /** Of an index: verify what it has for this platform. A signed index speaks for all its entries. */
-  readonly platform?: string | undefined;
+  readonly platform?: PlatformSelector | undefined;
   /** Also accept an index that is not signed itself where every platform's image is. */
   readonly eachPlatform?: boolean | undefined;
 }
@@ -140,11 +140,17 @@ async function verifyPlatform(
   source: Source,
   index: IndexManifest,
   decision: Decision,
-  platform: string,
+  platform: PlatformSelector,
   options: VerifyOptions,
 ): Promise<VerifiedImage> {
-  const entry = selectPlatform(index, platform, options.name);
-  const { content, decision: own } = await decideOnEntry(source, entry, platform, decision, options);
+  const entry = selectPlatform(platform, platformEntries(index), options.name);
+  const { content, decision: own } = await decideOnEntry(
+    source,
+    entry,
+    formatPlatform(platform),
+    decision,
+    options,
+  );
   return accepted(content, decision.accepted ? 'index' : 'image', own);
 }
 

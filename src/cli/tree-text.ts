@@ -1,5 +1,5 @@
-import { formatPlatform } from '../actions/platforms.ts';
 import type { TreeNode } from '../actions/tree.ts';
+import { formatPlatform } from '../oci/platform.ts';
 
 /** `1.5 KiB`: sizes for people. */
 export function sizeText(bytes: number): string {

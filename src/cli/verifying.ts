@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { type VerifiedImage, verifyImage } from '../actions/verify.ts';
 import { isDigest } from '../oci/digest.ts';
+import { parsePlatform } from '../oci/platform.ts';
 import { formatRepository } from '../oci/reference.ts';
 import type { Requirements } from '../policy/requirements.ts';
 import { describeEvidence } from '../policy/summary.ts';
@@ -32,7 +33,8 @@ export async function verifyNamed(
 ): Promise<VerifiedImage> {
   const { tag } = reference;
   const digest = isDigest(version) ? version : undefined;
-  const { platform, eachPlatform } = flags;
+  const { eachPlatform } = flags;
+  const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
   const options = { name: text, required, signal: context.signal, platform, eachPlatform };
   const verified = await verifyImage(source, { tag, digest }, options);
   for (const found of verified.evidence) context.output.info(`signed by ${describeEvidence(found)}`);

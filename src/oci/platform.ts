@@ -1,5 +1,7 @@
 import { BullaError } from '../errors.ts';
 import type { Descriptor, Platform } from './descriptor.ts';
+import type { IndexManifest } from './manifest.ts';
+import { isManifestType } from './media-types.ts';
 
 /** A platform as a person writes it: `os/architecture[/variant]`. */
 export interface PlatformSelector {
@@ -38,6 +40,17 @@ export function matchesPlatform(wanted: PlatformSelector, platform: Platform | u
     platform.os === wanted.os &&
     platform.architecture === wanted.architecture &&
     (wanted.variant === undefined || variant(platform.variant) === wanted.variant)
+  );
+}
+
+/**
+ * Entries of an index that are images to be run. BuildKit's attestations stand in the index as images
+ * of the platform unknown/unknown, which no runtime chooses.
+ */
+export function platformEntries(index: IndexManifest): readonly Descriptor[] {
+  return index.manifests.filter(
+    ({ mediaType, platform }) =>
+      isManifestType(mediaType) && !(platform?.os === 'unknown' && platform.architecture === 'unknown'),
   );
 }
 

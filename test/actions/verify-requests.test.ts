@@ -9,6 +9,7 @@ import { base64, utf8 } from '../../src/encoding/bytes.ts';
 import { type Descriptor, describe as describeBytes } from '../../src/oci/descriptor.ts';
 import { type ManifestContent, parseManifest } from '../../src/oci/manifest.ts';
 import { MemoryStore } from '../../src/oci/memory.ts';
+import { parsePlatform } from '../../src/oci/platform.ts';
 import { fallbackTag } from '../../src/oci/reference.ts';
 import { buildReferrersIndex, referrerDescriptor } from '../../src/oci/referrers.ts';
 import type { Source } from '../../src/oci/target.ts';
@@ -291,7 +292,8 @@ describe('names', () => {
     await pushIndex(store, 'multi', 'v1');
     await signImage(store, { tag }, { name: 'app', signer: key, now, agent: 'x' });
     const required = requirements({ now, keys: [key.publicKey] });
-    const at = (platform: string) => verifyImage(store, { tag }, { name: 'app:v1', required, platform });
+    const at = (platform: string) =>
+      verifyImage(store, { tag }, { name: 'app:v1', required, platform: parsePlatform(platform) });
     await expect(at('linux/s390x')).rejects.toMatchObject({
       code: 'not-found',
       hint: expect.stringContaining('linux/amd64'),

@@ -7,6 +7,7 @@ import { parseIdentity } from '../../src/crypto/identity.ts';
 import { createSigner } from '../../src/crypto/signer.ts';
 import type { ManifestContent } from '../../src/oci/manifest.ts';
 import { MemoryStore } from '../../src/oci/memory.ts';
+import { parsePlatform } from '../../src/oci/platform.ts';
 import { type Requirements, requirements } from '../../src/policy/requirements.ts';
 import { pushImage, pushIndex, tagOf } from '../support/content.ts';
 import { issueChain } from '../support/issue.ts';
@@ -82,7 +83,7 @@ describe('sign, then verify', () => {
     const keys = [bare.publicKey];
     const { signatures } = await sign({ recursive: true });
     expect(signatures.map((s) => s.platform)).toEqual(['linux/amd64', 'linux/arm64', undefined]);
-    const own = await verify({ keys }, { platform: 'linux/arm64' });
+    const own = await verify({ keys }, { platform: parsePlatform('linux/arm64') });
     expect([own.image.digest, own.signed]).toEqual([images[1]?.descriptor.digest, 'index']);
     await store.deleteManifest(signatures[2]!.signature);
     await expect(verify({ keys })).rejects.toMatchObject({ code: 'unsigned' });
@@ -90,7 +91,9 @@ describe('sign, then verify', () => {
     expect([each.image.digest, each.signed]).toEqual([index.descriptor.digest, 'platforms']);
     await store.deleteManifest(signatures[0]!.signature);
     await expect(verify({ keys }, { eachPlatform: true })).rejects.toMatchObject({ code: 'unsigned' });
-    expect((await verify({ keys }, { platform: 'linux/arm64' })).signed).toBe('image');
-    await expect(verify({ keys }, { platform: 'linux/amd64' })).rejects.toMatchObject({ code: 'unsigned' });
+    expect((await verify({ keys }, { platform: parsePlatform('linux/arm64') })).signed).toBe('image');
+    await expect(verify({ keys }, { platform: parsePlatform('linux/amd64') })).rejects.toMatchObject({
+      code: 'unsigned',
+    });
   });
 });

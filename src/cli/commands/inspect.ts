@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { type Inspection, inspectManifest } from '../../actions/inspect.ts';
-import { formatPlatform } from '../../actions/platforms.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
+import { formatPlatform } from '../../oci/platform.ts';
 import { formatRepository } from '../../oci/reference.ts';
 import type { Cli } from '../context.ts';
 import { sizeText } from '../tree-text.ts';
