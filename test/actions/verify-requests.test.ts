@@ -292,7 +292,7 @@ describe('names', () => {
     await pushIndex(store, 'multi', 'v1');
     await signImage(store, { tag }, { name: 'app', signer: key, now, agent: 'x' });
     const required = requirements({ now, keys: [key.publicKey] });
-    const at = (platform: string) =>
+    const at = async (platform: string) =>
       verifyImage(store, { tag }, { name: 'app:v1', required, platform: parsePlatform(platform) });
     await expect(at('linux/s390x')).rejects.toMatchObject({
       code: 'not-found',
