@@ -15,8 +15,8 @@ import {
 
 const subject = `sha256:${'0'.repeat(64)}`;
 
-describe.each<RegistryKind>(['docker-registry', 'registry3', 'olareg'])('%s', (kind) => {
-  describe.runIf(havePeers(kind as 'olareg'))('as a test starts it', () => {
+describe.each<RegistryKind>(['docker-registry', 'registry3', 'olareg', 'embedded'])('%s', (kind) => {
+  describe.runIf(kind === 'embedded' || havePeers(kind))('as a test starts it', () => {
     let registry: Registry;
     beforeAll(async () => {
       registry = await startRegistry(kind);
