@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { build, type Metafile, type Plugin } from 'esbuild';
 
 /**
@@ -23,8 +23,8 @@ const oneLanguage: Plugin = {
 };
 
 /**
- * Of undici, what src/http uses: its index also brings fetch, WebSocket, caches and mocks, which took
- * twice as long to load as all of the rest. HTTP/2 is never asked for, nor forms to send.
+ * Of undici, what src/http uses: it takes the parts it always needs by themselves, and the index for the
+ * sake of a proxy only, which is much slower to load. HTTP/2 is never asked for, nor forms to send.
  */
 const onlyDispatchers: Plugin = {
   name: 'only-dispatchers',
@@ -32,19 +32,16 @@ const onlyDispatchers: Plugin = {
     build.onResolve({ filter: /^undici$/ }, () => ({ path: 'undici', namespace: 'dispatchers' }));
     build.onLoad({ filter: /.*/, namespace: 'dispatchers' }, () => ({
       contents: `
-        export { default as Pool } from 'undici/lib/dispatcher/pool.js';
-        export { default as buildConnector } from 'undici/lib/core/connect.js';
-        export function ProxyAgent(options) {
-          return new (require('undici/lib/dispatcher/proxy-agent.js'))(options);
-        }`,
+        import api from 'undici/lib/api/index.js';
+        import Dispatcher from 'undici/lib/dispatcher/dispatcher.js';
+        import ProxyAgent from 'undici/lib/dispatcher/proxy-agent.js';
+        Object.assign(Dispatcher.prototype, api);
+        export { ProxyAgent };`,
       resolveDir: root,
     }));
-    build.onLoad(
-      { filter: /undici[/\\]lib[/\\](dispatcher[/\\]client-h2|web[/\\]fetch[/\\]body)\.js$/ },
-      ({ path }) => ({
-        contents: `module.exports = () => { throw new Error(${JSON.stringify(`${path.split('undici')[1]} is not part of the bundle`)}); };`,
-      }),
-    );
+    build.onLoad({ filter: /undici.lib.(dispatcher.client-h2|web.fetch.body)\.js$/ }, ({ path }) => ({
+      contents: `module.exports = () => { throw new Error('${basename(path)} is not in the bundle'); };`,
+    }));
   },
 };
 

@@ -32,6 +32,12 @@ export function selfSignedCertificate(
   return der(0x30, body, ECDSA_WITH_SHA256, der(0x03, Buffer.from([0]), signature));
 }
 
+/** Bytes as PEM. */
+export function pem(label: string, bytes: Buffer): string {
+  const lines = bytes.toString('base64').replaceAll(/.{64}/g, '$&\n').trim();
+  return `-----BEGIN ${label}-----\n${lines}\n-----END ${label}-----\n`;
+}
+
 function time(milliseconds: number): Buffer {
   const text = `${new Date(milliseconds).toISOString().replaceAll(/[-:T]/g, '').slice(0, 14)}Z`;
   return der(0x18, Buffer.from(text));

@@ -1,7 +1,7 @@
 import { generateKeyPairSync, randomUUID, sign } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { listen } from './listen.ts';
-import { selfSignedCertificate } from './self-signed.ts';
+import { pem, selfSignedCertificate } from './self-signed.ts';
 
 /** Issues bearer tokens as distribution's token specification says, and remembers who asked for what. */
 export interface TokenServer {
@@ -92,7 +92,7 @@ export async function startTokenServer(options: TokenServerOptions): Promise<Tok
     realm: `http://${host}/token`,
     service,
     issuer,
-    certificate: `-----BEGIN CERTIFICATE-----\n${certificate.toString('base64').replaceAll(/.{64}/g, '$&\n')}\n-----END CERTIFICATE-----\n`,
+    certificate: pem('CERTIFICATE', certificate),
     requests,
     stop,
   };
