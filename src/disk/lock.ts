@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, rename, rm, rmdir, stat, unlink, utimes, writeFile } from 'node:fs/promises';
+import { lstat, lutimes, mkdir, readdir, rename, rm, rmdir, unlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -180,7 +180,7 @@ function hold(path: string, token: string): Lock {
 async function touch(path: string): Promise<void> {
   const now = new Date();
   try {
-    await utimes(path, now, now);
+    await lutimes(path, now, now);
   } catch (error) {
     if (!isErrno(error, 'ENOENT')) throw error;
   }
@@ -188,21 +188,35 @@ async function touch(path: string): Promise<void> {
 
 async function touchedAt(path: string): Promise<number> {
   try {
-    return (await stat(path)).mtimeMs;
+    return (await lstat(path)).mtimeMs;
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return 0;
     throw error;
   }
 }
 
-/** Token of the holder; undefined where there is none. */
+const TOKEN = /^[0-9a-f]{16}-[0-9]{1,10}-[0-9]{1,20}-[0-9a-f]{1,32}$/;
+
+/**
+ * Token of the holder; undefined where there is none. A lock can lie in a directory that somebody else
+ * made: what is no lock of ours is left alone, because a dead holder's file is renamed and then removed.
+ */
 async function holderOf(path: string): Promise<string | undefined> {
   try {
-    return (await readdir(path))[0];
+    if (!(await lstat(path)).isDirectory()) throw notALock(path);
+    const [holder] = await readdir(path);
+    if (holder !== undefined && !TOKEN.test(holder)) throw notALock(path);
+    return holder;
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return undefined;
     throw error;
   }
+}
+
+function notALock(path: string): BullaError {
+  return new BullaError('storage-error', `${path} stands where a lock belongs, and is none`, {
+    hint: 'look at what it is and remove it: whoever made this directory may want something of yours deleted',
+  });
 }
 
 async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { livenessOf, processMark } from '../../src/disk/identity.ts';
@@ -97,6 +97,22 @@ describe('lock', () => {
   it('is not taken from a holder on another machine that may be alive', async () => {
     await plant('0123456789abcdef-1-1-aaaa');
     await expect(acquireLock(path, { waitMs: 100 })).rejects.toMatchObject({ code: 'storage-error' });
+  });
+
+  it('leaves alone what a stranger put in its place, behind a link or not', async () => {
+    const others = join(directory.path, 'others');
+    await mkdir(others);
+    // Named like a dead holder, which would be taken over at once.
+    const holder = `${deadMark()}-aaaa`;
+    await writeFile(join(others, holder), 'precious\n');
+    await symlink(others, path);
+    await expect(acquireLock(path, { waitMs: 0 })).rejects.toMatchObject({ code: 'storage-error' });
+    expect(await readdir(others)).toEqual([holder]);
+
+    path = join(directory.path, 'second.lock');
+    await plant('authorized_keys');
+    await expect(acquireLock(path, { waitMs: 0 })).rejects.toMatchObject({ code: 'storage-error' });
+    expect(await readdir(path)).toEqual(['authorized_keys']);
   });
 
   it('goes to one only of many that find the same dead holder', async () => {
