@@ -22,7 +22,7 @@ describe('nextDelay', () => {
       fc.property(
         fc.integer({ min: 1, max: 20 }),
         fc.integer({ min: 0, max: 400_000 }),
-        fc.option(fc.integer({ min: 0, max: 10_000_000 }), { nil: undefined }),
+        fc.option(fc.integer({ min: 0, max: 250_000 }), { nil: undefined }),
         fc.double({ min: 0, max: 0.999, noNaN: true }),
         (attempt, elapsedMs, retryAfterMs, random) => {
           const delay = nextDelay(

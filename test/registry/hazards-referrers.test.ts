@@ -83,6 +83,31 @@ describe('hazard 1: lost updates on the fallback tag', () => {
     expect(await listed(target, image)).toEqual([mine.descriptor.digest, rival.descriptor.digest].sort());
   });
 
+  it('is noticed while others are still writing, however long that lasts', async () => {
+    const registry = await registryFor({ referrersApi: false });
+    const image = await pushImage(repositoryOf(registry), 'signed', 'v1');
+    const [rival, slow] = [await rivalOf(registry, image, 'rival'), await rivalOf(registry, image, 'slow')];
+    const mine: ManifestContent[] = [];
+    let waits = 0;
+    const target = repositoryOf(registry, {
+      timing: {
+        now: () => 0,
+        random: () => 0.5,
+        async sleep() {
+          waits++;
+          // First somebody adds to what we wrote; then one who read before all of us writes.
+          if (waits === 1) overwrite(registry, image, [...mine, rival]);
+          if (waits === 2) overwrite(registry, image, [slow]);
+        },
+      },
+    });
+    mine.push(await rivalOf(registry, image, 'mine'));
+    await target.pushManifest(mine[0] as ManifestContent);
+    expect(await listed(target, image)).toEqual(
+      [...mine, rival, slow].map(({ descriptor }) => descriptor.digest).sort(),
+    );
+  });
+
   it('is mended for others too: what was seen listed and disappeared comes back', async () => {
     const registry = await registryFor({ referrersApi: false });
     const image = await pushImage(repositoryOf(registry), 'signed', 'v1');
@@ -220,6 +245,28 @@ describe('hazard 2: detection lies', () => {
     const image = await pushImage(repositoryOf(registry), 'signed', 'v1');
     registry.fault({ path: REFERRERS, times: 99, action: { reset: true } });
     expect(await codeOf(listed(repositoryOf(registry), image))).toBe('registry-unreachable');
+  });
+
+  it('takes a 400 that is about the request for an error', async () => {
+    const registry = await registryFor();
+    const image = await pushImage(repositoryOf(registry), 'signed', 'v1');
+    const body = '{"errors":[{"code":"DIGEST_INVALID"}]}';
+    registry.fault({ path: REFERRERS, times: 9, action: { status: 400, body } });
+    expect(await codeOf(listed(repositoryOf(registry), image))).toBe('registry-error');
+  });
+
+  it('learns nothing about the registry from a repository that it does not know', async () => {
+    const registry = await registryFor();
+    const image = await pushImage(repositoryOf(registry), 'signed', 'v1');
+    const learnt: unknown[] = [];
+    const dialects: DialectStore = {
+      get: async () => undefined,
+      set: async (_, dialect) => void learnt.push(dialect),
+    };
+    const body = '{"errors":[{"code":"NAME_UNKNOWN"}]}';
+    registry.fault({ path: REFERRERS, action: { status: 404, body } });
+    expect(await listed(repositoryOf(registry, { dialects }), image)).toEqual([]);
+    expect(learnt).toEqual([]);
   });
 
   it('keeps the fallback index where OCI-Subject is sent and there is no list (Docker Hub, 2024)', async () => {

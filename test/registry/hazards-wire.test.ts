@@ -76,7 +76,7 @@ describe('hazard 5: credential leaks and SSRF', () => {
     const target = repositoryOf(registry, { credentials: fixedCredentials(registry.host, ME) });
     const blob = blobOf('guarded');
     await pushBytes(target, blob);
-    const thief = await registryFor({ auth: { mode: 'basic', users: {} } });
+    const thief = await registryFor({ auth: { mode: 'token', users: {} } });
     const location = `${thief.origin}/v2/team/app/blobs/${blob.descriptor.digest}`;
     registry.fault({ method: 'GET', path: /blobs/, action: { status: 307, headers: { location } } });
     expect(await codeOf(target.fetchBlob(blob.descriptor, 100))).toBe('unauthorized');
