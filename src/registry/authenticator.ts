@@ -1,4 +1,6 @@
+import { isDeepStrictEqual } from 'node:util';
 import { BullaError, isBullaError } from '../errors.ts';
+import type { HttpResponse } from '../http/exchange.ts';
 import { orInterrupted } from '../http/failure.ts';
 import type { HttpPool } from '../http/pool.ts';
 import { type RetryPolicy, sendWithRetries, type Timing } from '../http/retry.ts';
@@ -6,7 +8,7 @@ import { type Challenge, parseChallenges } from './challenge.ts';
 import { basicAuthorization, type Credentials, type CredentialsProvider } from './credentials.ts';
 import { failureError, readFailure } from './failure.ts';
 import { allowedAddresses, checkRealm } from './realm.ts';
-import { MAX_TOKEN_BYTES, parseToken, tokenRequest } from './token.ts';
+import { MAX_TOKEN_BYTES, parseToken, type Token, tokenRequest } from './token.ts';
 
 export interface AuthenticatorOptions {
   /** As references name it; also the name for which credentials are looked up. */
@@ -86,6 +88,7 @@ export class Authenticator {
       this.widened.set(key, scopesOf(challenge));
       if (used !== undefined && this.tokens.get(key)?.value === used) this.tokens.delete(key);
     }
+    if (demand.scheme === 'basic' && used !== undefined) await this.freshCredentials(access.repository);
     const authorization = await this.authorize(demand, access, signal);
     return authorization === used ? undefined : authorization;
   }
@@ -136,35 +139,52 @@ export class Authenticator {
 
   /** Belongs to all who wait for it, so no single one can call it off. */
   private async request(demand: BearerDemand, access: Access): Promise<string> {
+    const sent = this.options.timing.now();
+    const token = await this.fetchToken(demand, access);
+    const entry = this.tokens.get(keyOf(access));
+    // A tenth early, so that it doesn't expire on its way.
+    if (entry !== undefined) entry.freshUntil = sent + token.lifetimeMs * 0.9;
+    return `Bearer ${token.value}`;
+  }
+
+  private async fetchToken(demand: BearerDemand, access: Access): Promise<Token> {
+    const { repository } = access;
+    const { host } = demand.realm;
+    let credentials = await this.credentials(repository);
+    let response = await this.askTokenServer(demand, access, credentials);
+    if (response.status === 401 && credentials !== undefined) {
+      // Passwords that helpers give out end, too: a process that runs for days asks for a new one.
+      const before = credentials;
+      credentials = await this.freshCredentials(repository);
+      if (!isDeepStrictEqual(before, credentials)) {
+        await response.body.discard();
+        response = await this.askTokenServer(demand, access, credentials);
+      }
+    }
+    // No redirect is followed: the credentials are for this server.
+    if (response.status !== 200) throw this.refused(await readFailure(response), demand.realm, credentials);
+    const token = parseToken(await response.body.read(MAX_TOKEN_BYTES, `the answer of ${host}`), host);
+    if (token.identityToken !== undefined && credentials?.kind === 'identity') {
+      this.known.set(repository ?? '', Promise.resolve({ kind: 'identity', token: token.identityToken }));
+    }
+    return token;
+  }
+
+  private askTokenServer(
+    demand: BearerDemand,
+    access: Access,
+    credentials: Credentials | undefined,
+  ): Promise<HttpResponse> {
     const { pool, base, timing, retry, allowPrivate } = this.options;
-    const credentials = await this.credentials(access.repository);
-    const key = keyOf(access);
-    const scopes = mergeScopes([...access.scopes, ...(this.widened.get(key) ?? [])]);
+    const scopes = mergeScopes([...access.scopes, ...(this.widened.get(keyOf(access)) ?? [])]);
     const question = tokenRequest({ ...demand, scopes, credentials });
-    const sent = timing.now();
-    const response = await sendWithRetries({ pool, policy: retry, timing }, () =>
+    return sendWithRetries({ pool, policy: retry, timing }, () =>
       pool.send({
         ...question,
         purpose: 'token',
         allow: allowedAddresses(demand.realm, base, pool.classOf(base), allowPrivate),
       }),
     );
-    if (response.status !== 200) {
-      // No redirect is followed: the credentials are for this server.
-      throw this.refused(await readFailure(response), demand.realm, credentials);
-    }
-    const answer = await response.body.read(MAX_TOKEN_BYTES, `the answer of ${demand.realm.host}`);
-    const token = parseToken(answer, demand.realm.host);
-    if (token.identityToken !== undefined && credentials?.kind === 'identity') {
-      this.known.set(
-        access.repository ?? '',
-        Promise.resolve({ kind: 'identity', token: token.identityToken }),
-      );
-    }
-    const entry = this.tokens.get(key);
-    // A tenth early, so that it doesn't expire on its way.
-    if (entry !== undefined) entry.freshUntil = sent + token.lifetimeMs * 0.9;
-    return `Bearer ${token.value}`;
   }
 
   private refused(
@@ -185,12 +205,14 @@ export class Authenticator {
   }
 
   private credentials(repository: string | undefined): Promise<Credentials | undefined> {
+    return this.known.get(repository ?? '') ?? this.freshCredentials(repository);
+  }
+
+  private freshCredentials(repository: string | undefined): Promise<Credentials | undefined> {
     const key = repository ?? '';
-    let found = this.known.get(key);
-    if (found === undefined) {
-      found = this.options.credentials(this.options.registry, repository);
-      this.known.set(key, found);
-    }
+    const found = this.options.credentials(this.options.registry, repository);
+    this.known.set(key, found);
+    found.catch(() => this.known.delete(key));
     return found;
   }
 }

@@ -1,6 +1,6 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { type AuthFile, credentialsIn, helperOf, readAuthFile, serverKey } from './auth-file.ts';
+import { credentialsIn, helperOf, readAuthFile, serverKey } from './auth-file.ts';
 import { getFromHelper } from './credential-helper.ts';
 import type { Credentials, CredentialsProvider } from './credentials.ts';
 
@@ -39,26 +39,24 @@ function dockerConfig(env: NodeJS.ProcessEnv, home: string): string {
   return join(env['DOCKER_CONFIG'] || join(home, '.docker'), 'config.json');
 }
 
+/** How long an answer of a helper serves those who ask next, in milliseconds. */
+const HELPER_MEMORY_MS = 30_000;
+
 /**
  * Credentials from the files and helpers that docker and podman use. In each file: the registry's own
- * helper, then the common one, then the entry with the longest matching path. Read once.
+ * helper, then the common one, then the entry with the longest matching path. Files are read anew each
+ * time; what asks remembers.
  */
 export function storedCredentials(options: CredentialFilesOptions = {}): CredentialsProvider {
   const env = options.env ?? process.env;
-  let files: Promise<readonly AuthFile[]> | undefined;
-  const fromHelpers = new Map<string, Promise<Credentials | undefined>>();
-  const askHelper = (helper: string, server: string): Promise<Credentials | undefined> => {
-    const key = `${helper} ${server}`;
-    const asked = fromHelpers.get(key) ?? getFromHelper(helper, server, env);
-    fromHelpers.set(key, asked);
-    return asked;
-  };
+  const helpers = new HelperMemory(env);
   return async (registry, repository) => {
-    files ??= readAll(credentialFiles(options));
-    for (const file of await files) {
+    const files = await Promise.all(credentialFiles(options).map(readAuthFile));
+    for (const file of files) {
+      if (file === undefined) continue;
       const helper = helperOf(file, registry);
       const found =
-        (helper === undefined ? undefined : await askHelper(helper, serverKey(registry))) ??
+        (helper === undefined ? undefined : await helpers.get(helper, serverKey(registry))) ??
         credentialsIn(file, registry, repository);
       if (found !== undefined) return found;
     }
@@ -66,7 +64,25 @@ export function storedCredentials(options: CredentialFilesOptions = {}): Credent
   };
 }
 
-async function readAll(paths: readonly string[]): Promise<readonly AuthFile[]> {
-  const files = await Promise.all(paths.map(readAuthFile));
-  return files.filter((file) => file !== undefined);
+/** Helpers take their time, and some ask the person: many repositories of a registry ask once. */
+class HelperMemory {
+  private readonly env: NodeJS.ProcessEnv;
+  private readonly answers = new Map<
+    string,
+    { readonly answer: Promise<Credentials | undefined>; readonly at: number }
+  >();
+
+  constructor(env: NodeJS.ProcessEnv) {
+    this.env = env;
+  }
+
+  get(helper: string, server: string): Promise<Credentials | undefined> {
+    const key = `${helper} ${server}`;
+    const known = this.answers.get(key);
+    if (known !== undefined && performance.now() - known.at < HELPER_MEMORY_MS) return known.answer;
+    const answer = getFromHelper(helper, server, this.env);
+    this.answers.set(key, { answer, at: performance.now() });
+    answer.catch(() => this.answers.delete(key));
+    return answer;
+  }
 }

@@ -11,6 +11,7 @@ import { pushChunks, type Upload } from './chunks.ts';
 import { failureError } from './failure.ts';
 import { checkServedDigest } from './manifests.ts';
 import type { Room } from './room.ts';
+import type { ReplayableBody } from './session.ts';
 import { blobPath, closingLocation, uploadsPath } from './urls.ts';
 
 /** Source of a blob's bytes, opened anew for each try. */
@@ -36,15 +37,16 @@ export async function pushBlob(
   if (options.known !== 'absent' && (await hasBlob(room, descriptor, options))) return 'exists';
   const mounted = await mountBlob(room, descriptor, options);
   if (mounted === 'mounted') return 'mounted';
+  const source = new Source(descriptor, open, room.name);
   const began = timing.now();
   let upload = mounted;
   for (let attempt = 1; ; attempt++) {
     try {
       upload ??= await beginUpload(room, options.signal);
-      await send(room, descriptor, open, upload, options);
+      await send(room, source, upload, options);
       return 'pushed';
     } catch (error) {
-      if (!isWorthRepeating(error)) throw error;
+      if (error === source.failure || !isWorthRepeating(error)) throw error;
       const elapsedMs = timing.now() - began;
       const delay = nextDelay(retry, { attempt, elapsedMs, retryAfterMs: askedFor(error) }, timing.random);
       if (delay === undefined) throw error;
@@ -149,26 +151,51 @@ async function cancelUpload(room: Room, upload: Upload): Promise<void> {
   }
 }
 
-async function send(
-  room: Room,
-  descriptor: Descriptor,
-  open: OpenBlob,
-  upload: Upload,
-  options: PushBlobOptions,
-): Promise<void> {
-  const verified = async (): Promise<AsyncIterable<Uint8Array>> =>
-    verifiedStream(descriptor, await open(), `the source of ${descriptor.digest} for ${room.name}`);
+/** What is to be sent, checked on the way; and why it could not be read, which no other try cures. */
+class Source {
+  readonly descriptor: Descriptor;
+  failure: unknown;
+  private readonly openBlob: OpenBlob;
+  private readonly where: string;
+
+  constructor(descriptor: Descriptor, openBlob: OpenBlob, destination: string) {
+    this.descriptor = descriptor;
+    this.openBlob = openBlob;
+    this.where = `the source of ${descriptor.digest} for ${destination}`;
+  }
+
+  async open(): Promise<AsyncIterable<Uint8Array>> {
+    try {
+      return this.watch(verifiedStream(this.descriptor, await this.openBlob(), this.where));
+    } catch (error) {
+      this.failure = error;
+      throw error;
+    }
+  }
+
+  private async *watch(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    try {
+      yield* stream;
+    } catch (error) {
+      this.failure = error;
+      throw error;
+    }
+  }
+}
+
+async function send(room: Room, source: Source, upload: Upload, options: PushBlobOptions): Promise<void> {
+  const { descriptor } = source;
   const chunkBytes = room.chunkBytes === undefined ? undefined : Math.max(room.chunkBytes, upload.minChunk);
   if (chunkBytes !== undefined && descriptor.size > chunkBytes) {
-    await pushChunks(room, descriptor, await verified(), { upload, chunkBytes, signal: options.signal });
+    await pushChunks(room, descriptor, await source.open(), { upload, chunkBytes, signal: options.signal });
     return;
   }
-  const response = await putWhole(room, descriptor, verified, upload.location, options);
+  const response = await putWhole(room, source, upload.location, options);
   if (response.status === 413 && descriptor.size > SMALLER_CHUNKS) {
     await response.body.discard();
     const again = await beginUpload(room, options.signal);
     const smaller = Math.max(SMALLER_CHUNKS, again.minChunk);
-    await pushChunks(room, descriptor, await verified(), {
+    await pushChunks(room, descriptor, await source.open(), {
       upload: again,
       chunkBytes: smaller,
       signal: options.signal,
@@ -189,29 +216,25 @@ async function send(
 /** The whole blob in one PUT, streamed. */
 async function putWhole(
   room: Room,
-  descriptor: Descriptor,
-  open: OpenBlob,
+  source: Source,
   location: URL,
   options: PushBlobOptions,
 ): Promise<HttpResponse> {
   return await room.session.call({
     method: 'PUT',
-    to: closingLocation(location, descriptor.digest),
+    to: closingLocation(location, source.descriptor.digest),
     access: room.scopes.write(),
     headers: { 'content-type': 'application/octet-stream' },
-    body: await bodyOf(descriptor, open),
+    body: await bodyOf(source),
     expect: [201, 413],
     retry: false,
     signal: options.signal,
   });
 }
 
-async function bodyOf(
-  descriptor: Descriptor,
-  open: OpenBlob,
-): Promise<Uint8Array | { size: number; open: OpenBlob }> {
-  if (descriptor.size > 0) return { size: descriptor.size, open };
-  for await (const _ of await open()) {
+async function bodyOf(source: Source): Promise<ReplayableBody> {
+  if (source.descriptor.size > 0) return { size: source.descriptor.size, open: () => source.open() };
+  for await (const _ of await source.open()) {
     // A source that has bytes after all is refused by the check that it passes through.
   }
   return new Uint8Array(0);

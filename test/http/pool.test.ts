@@ -1,5 +1,7 @@
 import { createServer, type RequestListener } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { BullaError } from '../../src/errors.ts';
 import type { HttpEvent } from '../../src/http/events.ts';
@@ -141,6 +143,28 @@ describe('HttpPool', () => {
       code: 'registry-unreachable',
       hint: expect.stringContaining('--ca-file'),
     });
+  });
+
+  it('shows its certificate to the registry, and to nobody that a registry sends it to', async () => {
+    const [server, client] = [certificateForLoopback(), certificateForLoopback()];
+    const shown: boolean[] = [];
+    const listener = createTlsServer(
+      { ...server, requestCert: true, rejectUnauthorized: false, ca: client.cert },
+      (request, response) => {
+        shown.push((request.socket as TLSSocket).authorized);
+        response.end();
+      },
+    );
+    await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => {
+      listener.closeAllConnections();
+      listener.close();
+    });
+    const url = new URL(`https://127.0.0.1:${(listener.address() as AddressInfo).port}/`);
+    const http = pool({ tls: { ca: server.cert, cert: client.cert, key: client.key } });
+    await (await http.send({ method: 'GET', url })).body.discard();
+    await (await http.send({ method: 'GET', url, allow: new Set(['loopback']) })).body.discard();
+    expect(shown).toEqual([true, false]);
   });
 
   it('says so where plain http was meant', async () => {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { BullaError } from '../../src/errors.ts';
 import type { Credentials, CredentialsProvider } from '../../src/registry/credentials.ts';
 import { fixedCredentials } from '../../src/registry/credentials.ts';
 import { blobOf, pushBytes, pushImage, tagOf } from '../support/content.ts';
@@ -182,5 +183,44 @@ describe('Bearer', () => {
     const registry = await registryFor({ auth: { mode: 'token', users: USERS } });
     registry.fault({ path: /^\/token/, times: 2, action: { status: 503 } });
     expect(await repositoryOf(registry, provided(registry)).hasBlob(blobOf('x').descriptor)).toBe(false);
+  });
+});
+
+describe('credentials that change while a process runs', () => {
+  it.each(['basic', 'token'] as const)('are asked for again when %s refuses the old ones', async (mode) => {
+    const registry = await registryFor({ auth: { mode, users: { me: 'first' } } });
+    let password = 'first';
+    let asked = 0;
+    const timing = new FakeTiming();
+    const target = repositoryOf(registry, {
+      timing,
+      credentials: async () => {
+        asked++;
+        return { kind: 'basic', username: 'me', password };
+      },
+    });
+    await target.hasBlob(blobOf('x').descriptor);
+    await target.hasBlob(blobOf('x').descriptor);
+    expect(asked).toBe(1);
+    password = 'second';
+    registry.behaviour.auth = { mode, users: { me: 'second' } };
+    registry.revokeTokens();
+    timing.pass(3_600_000);
+    expect(await target.hasBlob(blobOf('x').descriptor)).toBe(false);
+    expect(asked).toBe(2);
+  });
+
+  it('are asked for again after they could not be had', async () => {
+    const registry = await registryFor({ auth: { mode: 'basic', users: USERS } });
+    let asked = 0;
+    const target = repositoryOf(registry, {
+      credentials: async () => {
+        if (asked++ === 0)
+          throw new BullaError('config-invalid', 'the helper is locked', { hint: 'unlock it' });
+        return ME;
+      },
+    });
+    expect(await codeOf(target.hasBlob(blobOf('x').descriptor))).toBe('config-invalid');
+    expect(await target.hasBlob(blobOf('x').descriptor)).toBe(false);
   });
 });

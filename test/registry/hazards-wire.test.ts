@@ -1,6 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { BullaError } from '../../src/errors.ts';
 import { classOfAddress } from '../../src/http/address.ts';
 import type { Resolve } from '../../src/http/connector.ts';
 import { REAL_TIMING } from '../../src/http/retry.ts';
@@ -421,6 +422,20 @@ describe('hazard 7: retry', () => {
       expect(registry.requests(/blobs\/sha256/).filter((line) => line.startsWith('HEAD'))).toHaveLength(3);
     },
   );
+
+  it.each([
+    ['is not there', 'not-found', { status: 404 }],
+    ['cannot be reached', 'registry-unreachable', { transient: true }],
+  ] as const)('does not upload again and again what %s', async (_, code, details) => {
+    const registry = await registryFor();
+    const failing = async () => {
+      opened++;
+      throw new BullaError(code, 'no source', { hint: 'x', details });
+    };
+    let opened = 0;
+    expect(await codeOf(repositoryOf(registry).pushBlob(blobOf('x').descriptor, failing))).toBe(code);
+    expect(opened).toBe(1);
+  });
 
   it('asks for a login again once, and not for ever', async () => {
     const registry = await registryFor({ auth: { mode: 'token', users: USERS, weakTokens: 1000 } });
