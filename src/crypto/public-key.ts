@@ -1,5 +1,5 @@
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
-import { concatBytes, fromHex } from '../encoding/bytes.ts';
+import { concatBytes, equalBytes, fromBase64, fromHex } from '../encoding/bytes.ts';
 import { BullaError } from '../errors.ts';
 import { type KeyType, keyTypeOf } from './algorithm.ts';
 import { formatPem, parsePem } from './pem.ts';
@@ -44,8 +44,12 @@ export function publicKeyOf(keyObject: KeyObject): PublicKey {
   return describe(type, bits, uncompressed(type, publicObject));
 }
 
-function describe(type: KeyType, bits: number | undefined, keyObject: KeyObject): PublicKey {
-  const spki = new Uint8Array(keyObject.export({ type: 'spki', format: 'der' }));
+function describe(
+  type: KeyType,
+  bits: number | undefined,
+  keyObject: KeyObject,
+  spki: Uint8Array = new Uint8Array(keyObject.export({ type: 'spki', format: 'der' })),
+): PublicKey {
   return {
     type,
     ...(type === 'RSA' && bits !== undefined && { modulusBits: bits }),
@@ -62,6 +66,17 @@ const CURVES: ReadonlyMap<KeyType, { readonly bytes: number; readonly spkiPrefix
   ['P-521', { bytes: 66, spkiPrefix: '30819b301006072a8648ce3d020106052b810400230381860004' }],
 ]);
 
+const ED25519_SPKI_PREFIX = fromHex('302a300506032b6570032100') as Uint8Array;
+
+/** Type, beginning and length of each SPKI that has one spelling only. */
+const USUAL_SPKI: readonly (readonly [type: KeyType, prefix: Uint8Array, bytes: number])[] = [
+  ...[...CURVES].map(([type, { bytes, spkiPrefix }]) => {
+    const prefix = fromHex(spkiPrefix) as Uint8Array;
+    return [type, prefix, prefix.byteLength + 2 * bytes] as const;
+  }),
+  ['Ed25519', ED25519_SPKI_PREFIX, ED25519_SPKI_PREFIX.byteLength + 32],
+];
+
 /**
  * The same key with its point uncompressed. OpenSSL keeps the spelling that it read (compressed,
  * uncompressed, hybrid), and by three spellings one key would count three times towards a threshold.
@@ -74,6 +89,16 @@ function uncompressed(type: KeyType, key: KeyObject): KeyObject {
   return createPublicKey({ key: key.export({ format: 'jwk' }), format: 'jwk' });
 }
 
+const PLAIN_PEM = /^-----BEGIN PUBLIC KEY-----\n([A-Za-z0-9+/=\n]+)\n-----END PUBLIC KEY-----\n?$/;
+
+/** Type of a key whose SPKI is spelled as OpenSSL would spell it; undefined where that is not known. */
+function usualType(der: Uint8Array): KeyType | undefined {
+  for (const [type, prefix, bytes] of USUAL_SPKI) {
+    if (der.byteLength === bytes && equalBytes(der.subarray(0, prefix.byteLength), prefix)) return type;
+  }
+  return undefined;
+}
+
 /**
  * Reads `-----BEGIN PUBLIC KEY-----` (SPKI) or, with RSA, PKCS#1.
  * @param where names the file or document in messages
@@ -84,6 +109,8 @@ export function parsePublicKeyPem(pem: string, where: string): PublicKey {
   if (pem.length > MAX_KEY_BYTES || !/^\s*-----BEGIN (?:RSA )?PUBLIC KEY-----/.test(pem)) {
     throw unreadable(where, 'it is not a PEM public key', undefined);
   }
+  const der = fromBase64(PLAIN_PEM.exec(pem)?.[1]?.replaceAll('\n', '') ?? '') ?? new Uint8Array();
+  if (usualType(der) !== undefined) return publicKeyFromSpki(der, where);
   try {
     return publicKeyOf(createPublicKey({ key: pem, format: 'pem' }));
   } catch (cause) {
@@ -108,13 +135,16 @@ export function parsePublicKeysPem(text: string, where: string): PublicKey[] {
 /** @throws BullaError key-invalid */
 export function publicKeyFromSpki(der: Uint8Array, where: string): PublicKey {
   try {
-    return publicKeyOf(createPublicKey({ key: Buffer.from(der), format: 'der', type: 'spki' }));
+    const keyObject = createPublicKey({ key: Buffer.from(der), format: 'der', type: 'spki' });
+    const type = usualType(der);
+    // Exporting it again would give the same bytes, and takes longer than all the rest.
+    return type === undefined
+      ? publicKeyOf(keyObject)
+      : describe(type, undefined, keyObject, new Uint8Array(der));
   } catch (cause) {
     throw cause instanceof BullaError ? cause : unreadable(where, 'it is not a SubjectPublicKeyInfo', cause);
   }
 }
-
-const ED25519_SPKI_PREFIX = fromHex('302a300506032b6570032100') as Uint8Array;
 
 /** Public key of the 32 raw bytes of an Ed25519 key (RFC 8032), as TUF writes it in hex. @throws BullaError key-invalid */
 export function publicKeyFromRawEd25519(raw: Uint8Array, where: string): PublicKey {

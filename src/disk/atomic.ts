@@ -215,9 +215,9 @@ export async function readFileBounded(
 ): Promise<Uint8Array> {
   const file = await openForReading(path, options);
   try {
-    const { size } = await file.stat();
-    if (size > maxBytes) throw tooLarge(path, `${size} bytes`, maxBytes);
-    return await readUpTo(file, maxBytes, path);
+    const stats = await file.stat();
+    if (stats.size > maxBytes) throw tooLarge(path, `${stats.size} bytes`, maxBytes);
+    return await readUpTo(file, maxBytes, path, stats);
   } catch (error) {
     throw storageError(`cannot read ${path}`, error);
   } finally {
@@ -254,16 +254,25 @@ export async function openForReading(path: string, options: ReadOptions = {}): P
 
 const PIECE_BYTES = 64 * 1024;
 
-async function readUpTo(file: FileHandle, maxBytes: number, path: string): Promise<Uint8Array> {
+async function readUpTo(
+  file: FileHandle,
+  maxBytes: number,
+  path: string,
+  stats: { readonly size: number; isFile(): boolean },
+): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   let size = 0;
+  // One byte more than there should be: a read that comes back short has met the end of a regular file.
+  let wanted = stats.isFile() ? stats.size + 1 : PIECE_BYTES;
   for (;;) {
-    const piece = Buffer.allocUnsafe(PIECE_BYTES);
-    const { bytesRead } = await file.read(piece, 0, piece.byteLength, null);
-    if (bytesRead === 0) return new Uint8Array(Buffer.concat(pieces));
+    const piece = Buffer.allocUnsafe(wanted);
+    const { bytesRead } = await file.read(piece, 0, wanted, null);
     size += bytesRead;
     if (size > maxBytes) throw tooLarge(path, 'more', maxBytes);
     pieces.push(piece.subarray(0, bytesRead));
+    const isEnd = bytesRead === 0 || (stats.isFile() && stats.size > 0 && bytesRead < wanted);
+    if (isEnd) return new Uint8Array(Buffer.concat(pieces, size));
+    wanted = PIECE_BYTES;
   }
 }
 

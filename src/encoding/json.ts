@@ -1,5 +1,6 @@
 import { BullaError } from '../errors.ts';
 import { decodeUtf8 } from './bytes.ts';
+import { compareCodePoints } from './code-points.ts';
 
 /** A parsed JSON value. Objects have no prototype, so `__proto__` is a key like any other. */
 export type JsonValue = null | boolean | number | string | JsonValue[] | JsonObject;
@@ -43,6 +44,10 @@ const ESCAPES: ReadonlyMap<string, string> = new Map([
  * @throws BullaError content-invalid
  */
 export function parseJson(bytes: Uint8Array, limits: JsonLimits): JsonValue {
+  return parse(bytes, limits);
+}
+
+function parse(bytes: Uint8Array, limits: JsonLimits, members?: Map<string, JsonMember>): JsonValue {
   const maxBytes = limits.maxBytes ?? DEFAULT_MAX_BYTES;
   if (bytes.byteLength > maxBytes) {
     throw new BullaError(
@@ -53,7 +58,7 @@ export function parseJson(bytes: Uint8Array, limits: JsonLimits): JsonValue {
       },
     );
   }
-  return new Parser(decodeUtf8(bytes, limits.what), limits).document();
+  return new Parser(decodeUtf8(bytes, limits.what), limits, members).document();
 }
 
 /**
@@ -62,12 +67,35 @@ export function parseJson(bytes: Uint8Array, limits: JsonLimits): JsonValue {
  */
 export function parseJsonObject(bytes: Uint8Array, limits: JsonLimits): JsonObject {
   const value = parseJson(bytes, limits);
-  if (!isJsonObject(value)) {
-    throw new BullaError('content-invalid', `${limits.what} is not a JSON object`, {
-      hint: 'the document is not of the kind that was asked for',
-    });
-  }
+  if (!isJsonObject(value)) throw notAnObject(limits.what);
   return value;
+}
+
+function notAnObject(what: string): BullaError {
+  return new BullaError('content-invalid', `${what} is not a JSON object`, {
+    hint: 'the document is not of the kind that was asked for',
+  });
+}
+
+/** A member of a document's root object, where it stands. */
+export interface JsonMember {
+  readonly value: JsonValue;
+  /** The member's value as it was written. */
+  readonly source: string;
+  /** Whether {@link source} already is the value's OLPC canonical form. */
+  readonly isCanonical: boolean;
+}
+
+/**
+ * {@link parseJsonObject} that also keeps how each member of the root was written, for formats that
+ * sign the canonical form of one of them.
+ * @throws BullaError content-invalid
+ */
+export function parseJsonMembers(bytes: Uint8Array, limits: JsonLimits): ReadonlyMap<string, JsonMember> {
+  const members = new Map<string, JsonMember>();
+  const value = parse(bytes, limits, members);
+  if (!isJsonObject(value)) throw notAnObject(limits.what);
+  return members;
 }
 
 /** Whether a JSON value is an object (not an array, not null). */
@@ -81,9 +109,13 @@ class Parser {
   private readonly what: string;
   private readonly maxDepth: number;
   private readonly floats: boolean;
+  private readonly members: Map<string, JsonMember> | undefined;
+  /** Whether nothing that OLPC canonical JSON has not was seen since it was last set. */
+  private canonical = true;
 
-  constructor(text: string, limits: JsonLimits) {
+  constructor(text: string, limits: JsonLimits, members?: Map<string, JsonMember>) {
     this.text = text;
+    this.members = members;
     this.what = limits.what;
     this.maxDepth = limits.maxDepth ?? DEFAULT_MAX_DEPTH;
     this.floats = limits.floats ?? false;
@@ -119,6 +151,7 @@ class Parser {
 
   private object(depth: number): JsonObject {
     const object: JsonObject = Object.create(null);
+    let previous: string | undefined;
     this.at++;
     this.space();
     if (this.take('}')) return object;
@@ -126,15 +159,27 @@ class Parser {
       if (this.text[this.at] !== '"') this.fail('expected a key');
       const key = this.string();
       if (key in object) this.fail(`key ${JSON.stringify(key).slice(0, 80)} stands twice in one object`);
+      if (previous !== undefined && compareCodePoints(previous, key) > 0) this.canonical = false;
+      previous = key;
       this.space();
       if (!this.take(':')) this.fail('expected ":"');
       this.space();
-      object[key] = this.value(depth + 1);
+      object[key] = depth === 0 ? this.member(key) : this.value(depth + 1);
       this.space();
       if (this.take('}')) return object;
       if (!this.take(',')) this.fail('expected "," or "}"');
       this.space();
     }
+  }
+
+  /** A member of the root object. */
+  private member(key: string): JsonValue {
+    if (this.members === undefined) return this.value(1);
+    const start = this.at;
+    this.canonical = true;
+    const value = this.value(1);
+    this.members.set(key, { value, source: this.text.slice(start, this.at), isCanonical: this.canonical });
+    return value;
   }
 
   private array(depth: number): JsonValue[] {
@@ -172,6 +217,7 @@ class Parser {
 
   private escape(): string {
     const letter = this.text[this.at + 1];
+    if (letter !== '"' && letter !== '\\') this.canonical = false;
     if (letter === 'u') {
       const digits = this.text.slice(this.at + 2, this.at + 6);
       if (!/^[0-9a-fA-F]{4}$/.test(digits)) this.fail('bad \\u escape');
@@ -190,6 +236,7 @@ class Parser {
     if (match === null) this.fail(this.at < this.text.length ? 'unexpected character' : 'ends too early');
     const number = Number(match[0]);
     const isInteger = match[1] === undefined && match[2] === undefined;
+    if (!isInteger) this.canonical = false;
     if (!isInteger && !this.floats) this.fail('number with a fraction or an exponent');
     if (isInteger ? !Number.isSafeInteger(number) : !Number.isFinite(number))
       this.fail('number out of range');
@@ -214,6 +261,7 @@ class Parser {
     for (;;) {
       const code = this.text.charCodeAt(this.at);
       if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) return;
+      this.canonical = false;
       this.at++;
     }
   }

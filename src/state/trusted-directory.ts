@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto';
+import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   discard,
   makeDirectory,
   readFileBounded,
+  storageError,
   sweepTemporaries,
-  writeFileAtomic,
+  temporaryBeside,
 } from '../disk/atomic.ts';
 import { withLock } from '../disk/lock.ts';
 import { isBullaError } from '../errors.ts';
@@ -26,6 +28,7 @@ const MAX_NAME = 200;
  */
 export class TrustedDirectory implements TrustedStateStore {
   private readonly path: string;
+  private swept = false;
 
   private constructor(path: string) {
     this.path = path;
@@ -34,7 +37,6 @@ export class TrustedDirectory implements TrustedStateStore {
   /** Opens a directory, and makes it where there is none. @throws BullaError storage-error */
   static async open(path: string): Promise<TrustedDirectory> {
     await makeDirectory(path);
-    await sweepTemporaries(path);
     return new TrustedDirectory(path);
   }
 
@@ -56,11 +58,40 @@ export class TrustedDirectory implements TrustedStateStore {
       const present = await this.load(role);
       if (same(present, bytes)) return true;
       if (!same(present, expected)) return false;
+      await this.sweep();
       await lock.assertHeld();
       if (bytes === undefined) await discard(this.fileOf(role));
-      else await writeFileAtomic(this.fileOf(role), bytes);
+      else await this.write(role, bytes, true);
       return true;
     });
+  }
+
+  async keep(role: string, bytes: Uint8Array): Promise<void> {
+    await this.write(role, bytes, false);
+  }
+
+  /**
+   * Writes a file that is there as a whole or not at all. With `sync`, a power cut leaves the old
+   * content or the new; that it may be the old, which was trusted too, is not worth waiting for the
+   * directory. Without, it may leave something that is fetched again.
+   */
+  private async write(role: string, bytes: Uint8Array, sync: boolean): Promise<void> {
+    const path = this.fileOf(role);
+    const temporary = temporaryBeside(path);
+    try {
+      await writeFile(temporary, bytes, { flag: 'wx', flush: sync });
+      await rename(temporary, path);
+    } catch (error) {
+      await discard(temporary).catch(() => undefined);
+      throw storageError(`cannot write ${path}`, error);
+    }
+  }
+
+  /** Once in a while, removes what killed processes left. */
+  private async sweep(): Promise<void> {
+    if (this.swept) return;
+    this.swept = true;
+    await sweepTemporaries(this.path);
   }
 
   private fileOf(role: string): string {

@@ -6,6 +6,7 @@ import { missingFile } from './refusals.ts';
 import { type FoundTarget, type SearchOptions, searchTargets } from './search.ts';
 import type { Targets } from './targets.ts';
 import {
+  type CachedUse,
   type Delegator,
   type MetadataRequest,
   TrustedMetadata,
@@ -106,6 +107,9 @@ class Update {
   private readonly store: TrustedStateStore;
   private readonly now: Date;
   private readonly options: RefreshOptions;
+  /** Stored files whose reading was begun early. */
+  private readonly ahead = new Map<string, Promise<Uint8Array | undefined>>();
+  private saves: Promise<void> = Promise.resolve();
 
   constructor(fetcher: MetadataFetcher, store: TrustedStateStore, now: Date, options: RefreshOptions) {
     this.fetcher = fetcher;
@@ -115,12 +119,20 @@ class Update {
   }
 
   async run(): Promise<TufClient> {
-    const trusted = await this.updateRoot();
-    await this.updateTimestamp(trusted);
-    await this.updateSnapshot(trusted);
-    const loadRole = (role: string, delegator: Delegator) => this.loadRole(trusted, role, delegator);
-    await loadRole('targets', trusted.targetsDelegator());
-    return new TufClient(trusted, loadRole);
+    for (const role of ['timestamp', 'snapshot', 'targets']) this.readAhead(role);
+    try {
+      const trusted = await this.updateRoot();
+      await this.updateTimestamp(trusted);
+      await this.updateSnapshot(trusted);
+      const loadRole = (role: string, delegator: Delegator) => this.loadRole(trusted, role, delegator);
+      await loadRole('targets', trusted.targetsDelegator());
+      await this.saves;
+      return new TufClient(trusted, loadRole);
+    } catch (error) {
+      // What was verified before is kept; and where the state moved, that is why.
+      await this.saves;
+      throw error;
+    }
   }
 
   /** §5.2 and §5.3. */
@@ -129,14 +141,14 @@ class Update {
     const initial = stored ?? this.options.initialRoot;
     if (initial === undefined) throw noRoot();
     const trusted = new TrustedMetadata(initial, this.now, this.options);
-    if (stored === undefined) await this.save('root', undefined, initial);
+    if (stored === undefined) this.save('root', undefined, initial);
     let previous = initial;
     for (let rotations = 0; rotations < trusted.limits.rootRotations; rotations++) {
       const bytes = await this.fetch(trusted.rootRequest());
       if (bytes === undefined) break;
       // Before the root is kept: after a crash in between, the next run finds the same root and goes on.
       if (trusted.updateRoot(bytes)) await this.forgetVersions();
-      await this.save('root', previous, bytes);
+      this.save('root', previous, bytes);
       previous = bytes;
     }
     trusted.finishRoot();
@@ -146,15 +158,17 @@ class Update {
 
   /** §5.3.11: recovery from fast-forward. */
   private async forgetVersions(): Promise<void> {
-    for (const role of ['timestamp', 'snapshot'])
-      await this.save(role, await this.store.load(role), undefined);
+    for (const role of ['timestamp', 'snapshot']) {
+      this.save(role, await this.take(role), undefined);
+      this.ahead.set(role, Promise.resolve(undefined));
+    }
   }
 
   /** §5.4. */
   private async updateTimestamp(trusted: TrustedMetadata): Promise<void> {
     const stored = await this.loadCached('timestamp', (bytes) => trusted.loadTimestamp(bytes));
     const bytes = await this.demand(trusted.timestampRequest());
-    if (trusted.updateTimestamp(bytes)) await this.save('timestamp', stored, bytes);
+    if (trusted.updateTimestamp(bytes)) this.save('timestamp', stored, bytes);
   }
 
   /** §5.5. */
@@ -164,7 +178,7 @@ class Update {
     if (request === undefined) return;
     const bytes = await this.demand(request);
     trusted.updateSnapshot(bytes);
-    await this.save('snapshot', stored, bytes);
+    this.save('snapshot', stored, bytes);
   }
 
   /** §5.6.1 to §5.6.6, for top-level targets and for each delegated role when it is asked. */
@@ -172,7 +186,7 @@ class Update {
     const known = trusted.knownRole(role, delegator);
     if (known !== undefined) return known.content;
     const request = trusted.roleRequest(role);
-    const stored = await this.store.load(role);
+    const stored = await this.take(role);
     if (stored !== undefined) {
       try {
         return trusted.updateRole(role, stored, delegator).content;
@@ -183,16 +197,15 @@ class Update {
     }
     const bytes = await this.demand(request);
     const { content } = trusted.updateRole(role, bytes, delegator);
-    // Snapshot bounds the versions of these, so losing the race for the cache loses nothing.
-    await this.store.replace(role, stored, bytes);
+    await this.store.keep(role, bytes);
     return content;
   }
 
   private async loadCached(
     role: string,
-    use: (bytes: Uint8Array) => string,
+    use: (bytes: Uint8Array) => CachedUse,
   ): Promise<Uint8Array | undefined> {
-    const stored = await this.store.load(role);
+    const stored = await this.take(role);
     if (stored === undefined) return undefined;
     try {
       if (use(stored) === 'none')
@@ -206,6 +219,21 @@ class Update {
     return stored;
   }
 
+  /** Begins to read a stored file that will be needed. */
+  private readAhead(role: string): void {
+    const reading = this.store.load(role);
+    // Whoever takes it is told; that is later, or, after another failure, never.
+    reading.catch(() => undefined);
+    this.ahead.set(role, reading);
+  }
+
+  /** What was stored for a role when the pass began, or now. */
+  private take(role: string): Promise<Uint8Array | undefined> {
+    const reading = this.ahead.get(role) ?? this.store.load(role);
+    this.ahead.delete(role);
+    return reading;
+  }
+
   private async demand(request: MetadataRequest): Promise<Uint8Array> {
     const bytes = await this.fetch(request);
     if (bytes === undefined) throw missingFile(request.role, request.fileName);
@@ -216,12 +244,13 @@ class Update {
     return this.fetcher.fetchMetadata(fileName, maxBytes);
   }
 
-  private async save(
-    role: string,
-    expected: Uint8Array | undefined,
-    bytes: Uint8Array | undefined,
-  ): Promise<void> {
-    if (!(await this.store.replace(role, expected, bytes))) throw new StateMoved(role);
+  /** Stores a file after those before it, while the next is being fetched. */
+  private save(role: string, expected: Uint8Array | undefined, bytes: Uint8Array | undefined): void {
+    this.saves = this.saves.then(async () => {
+      if (!(await this.store.replace(role, expected, bytes))) throw new StateMoved(role);
+    });
+    // Awaited at the end of the run.
+    this.saves.catch(() => undefined);
   }
 
   private warn(message: string): void {

@@ -49,6 +49,10 @@ export class MemoryStateStore implements TrustedStateStore {
     else this.files.set(role, bytes);
     return true;
   }
+
+  async keep(role: string, bytes: Uint8Array): Promise<void> {
+    this.files.set(role, bytes);
+  }
 }
 
 /** The error of every fetcher for a metadata file that is larger than the limit. */

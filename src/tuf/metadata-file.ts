@@ -1,6 +1,12 @@
 import { utf8 } from '../encoding/bytes.ts';
 import { canonicalOlpc, compareCodePoints } from '../encoding/canonical.ts';
-import { isJsonObject, type JsonObject, type JsonValue, parseJsonObject } from '../encoding/json.ts';
+import {
+  isJsonObject,
+  type JsonMember,
+  type JsonObject,
+  type JsonValue,
+  parseJsonMembers,
+} from '../encoding/json.ts';
 import { BullaError } from '../errors.ts';
 import { Fields, malformed } from './fields.ts';
 
@@ -36,7 +42,13 @@ const MAX_SIGNATURES = 1024;
  * @throws BullaError content-invalid (details.role): not JSON, too large, two signatures of one key id
  */
 export function parseMetadataFile(bytes: Uint8Array, role: string, maxBytes: number): MetadataFile {
-  const document = new Fields(parseDocument(bytes, role, maxBytes), role, 'file');
+  const members = parseDocument(bytes, role, maxBytes);
+  const json: JsonObject = Object.create(null);
+  for (const key of ['signed', 'signatures']) {
+    const member = members.get(key);
+    if (member !== undefined) json[key] = member.value;
+  }
+  const document = new Fields(json, role, 'file');
   const signed = document.object('signed').json;
   const signatures: TufSignature[] = [];
   const seen = new Set<string>();
@@ -48,7 +60,12 @@ export function parseMetadataFile(bytes: Uint8Array, role: string, maxBytes: num
     signatures.push({ keyid, sig: entry.string('sig') });
     if (signatures.length > MAX_SIGNATURES) throw malformed(role, `more than ${MAX_SIGNATURES} signatures`);
   }
-  return metadataFile(role, bytes, signed, signatures);
+  return metadataFile(role, bytes, signed, signatures, canonicalSource(members.get('signed')));
+}
+
+/** Most repositories write `signed` in its canonical form: then it need not be made again. */
+function canonicalSource(member: JsonMember | undefined): string | undefined {
+  return member?.isCanonical === true ? member.source : undefined;
 }
 
 /**
@@ -89,9 +106,9 @@ function copyValue(value: JsonValue): JsonValue {
   return copy;
 }
 
-function parseDocument(bytes: Uint8Array, role: string, maxBytes: number): JsonObject {
+function parseDocument(bytes: Uint8Array, role: string, maxBytes: number): ReadonlyMap<string, JsonMember> {
   try {
-    return parseJsonObject(bytes, { what: `metadata of ${JSON.stringify(role)}`, maxBytes });
+    return parseJsonMembers(bytes, { what: `metadata of ${JSON.stringify(role)}`, maxBytes });
   } catch (error) {
     if (!(error instanceof BullaError)) throw error;
     throw new BullaError(error.code, error.message, {
@@ -107,6 +124,7 @@ function metadataFile(
   bytes: Uint8Array,
   signed: JsonObject,
   signatures: readonly TufSignature[],
+  source?: string,
 ): MetadataFile {
   let message: Uint8Array | undefined;
   return {
@@ -115,7 +133,7 @@ function metadataFile(
     signed,
     signatures,
     get message(): Uint8Array {
-      message ??= signedMessage(signed);
+      message ??= source === undefined ? signedMessage(signed) : utf8(source);
       return message;
     },
   };

@@ -36,4 +36,10 @@ export interface TrustedStateStore {
    * @throws BullaError storage-error
    */
   replace(role: string, expected: Uint8Array | undefined, bytes: Uint8Array | undefined): Promise<boolean>;
+  /**
+   * Stores a role's bytes whatever is there: for roles whose versions snapshot bounds, so that losing
+   * them, to another process or to a power cut, costs a request and nothing else.
+   * @throws BullaError storage-error
+   */
+  keep(role: string, bytes: Uint8Array): Promise<void>;
 }
