@@ -12,8 +12,8 @@ import {
 import { withLock } from '../disk/lock.ts';
 import { isBullaError } from '../errors.ts';
 import { DEFAULT_LIMITS } from '../tuf/limits.ts';
-import { same } from '../tuf/memory.ts';
-import type { TrustedStateStore } from '../tuf/ports.ts';
+import { isPossible, same } from '../tuf/memory.ts';
+import type { StateChange, TrustedStateStore } from '../tuf/ports.ts';
 import { encodeRoleName } from '../tuf/role-name.ts';
 
 /** Not `.json`, so that whoever lists the metadata does not take it for a role's. */
@@ -49,19 +49,20 @@ export class TrustedDirectory implements TrustedStateStore {
     }
   }
 
-  async replace(
-    role: string,
-    expected: Uint8Array | undefined,
-    bytes: Uint8Array | undefined,
-  ): Promise<boolean> {
+  async replace(changes: readonly StateChange[]): Promise<boolean> {
     return await withLock(join(this.path, LOCK), async (lock) => {
-      const present = await this.load(role);
-      if (same(present, bytes)) return true;
-      if (!same(present, expected)) return false;
+      const missing: StateChange[] = [];
+      for (const change of changes) {
+        const present = await this.load(change.role);
+        if (!isPossible(change, present)) return false;
+        if (!same(present, change.bytes)) missing.push(change);
+      }
       await this.sweep();
       await lock.assertHeld();
-      if (bytes === undefined) await discard(this.fileOf(role));
-      else await this.write(role, bytes, true);
+      for (const { role, bytes } of missing) {
+        if (bytes === undefined) await discard(this.fileOf(role));
+        else await this.write(role, bytes, true);
+      }
       return true;
     });
   }

@@ -1,7 +1,7 @@
 import { BullaError, isBullaError, messageOf } from '../errors.ts';
 import { contentPath, verifiedContent } from './content.ts';
 import { keyIdWarnings } from './key-warnings.ts';
-import type { MetadataFetcher, TargetFetcher, TrustedStateStore } from './ports.ts';
+import type { MetadataFetcher, StateChange, TargetFetcher, TrustedStateStore } from './ports.ts';
 import { missingFile } from './refusals.ts';
 import { type FoundTarget, type SearchOptions, searchTargets } from './search.ts';
 import type { Targets } from './targets.ts';
@@ -20,13 +20,17 @@ export interface RefreshOptions extends TrustedMetadataOptions {
   readonly onWarning?: (message: string) => void;
 }
 
+/** Roles whose files bound versions, in the order in which they are stored. */
+const STORED_ROLES = ['timestamp', 'snapshot', 'root'] as const;
+type StoredRole = (typeof STORED_ROLES)[number];
+
 /** How often a refresh starts over because another process changed the trusted state meanwhile. */
 const MAX_RESTARTS = 16;
 
 /**
- * Brings trusted metadata up to date (TUF 1.0.34 §5.1 to §5.6.6), persisting each file as soon as it is
- * verified. It needs no lock: every write to the store says what it replaces, and where another process
- * was faster the refresh starts over from what that one has found.
+ * Brings trusted metadata up to date (TUF 1.0.34 §5.1 to §5.6.6), and stores what it has verified,
+ * also where it fails later. No lock is held while it waits for the network: what it stores says what
+ * it replaces, and where another process was faster it starts over from what that one has found.
  * @param now when the update begins; no other clock is read
  * @throws BullaError trust-unpinned where there is no root to begin with; trust-expired, trust-rollback,
  *   trust-invalid, content-invalid (details.role); what fetcher and store throw
@@ -109,7 +113,7 @@ class Update {
   private readonly options: RefreshOptions;
   /** Stored files whose reading was begun early. */
   private readonly ahead = new Map<string, Promise<Uint8Array | undefined>>();
-  private saves: Promise<void> = Promise.resolve();
+  private readonly changes = new Map<StoredRole, StateChange>();
 
   constructor(fetcher: MetadataFetcher, store: TrustedStateStore, now: Date, options: RefreshOptions) {
     this.fetcher = fetcher;
@@ -126,11 +130,11 @@ class Update {
       await this.updateSnapshot(trusted);
       const loadRole = (role: string, delegator: Delegator) => this.loadRole(trusted, role, delegator);
       await loadRole('targets', trusted.targetsDelegator());
-      await this.saves;
+      await this.save();
       return new TufClient(trusted, loadRole);
     } catch (error) {
-      // What was verified before is kept; and where the state moved, that is why.
-      await this.saves;
+      // What was verified before is kept; and where the state moved meanwhile, that may be why.
+      await this.save();
       throw error;
     }
   }
@@ -141,15 +145,12 @@ class Update {
     const initial = stored ?? this.options.initialRoot;
     if (initial === undefined) throw noRoot();
     const trusted = new TrustedMetadata(initial, this.now, this.options);
-    if (stored === undefined) this.save('root', undefined, initial);
-    let previous = initial;
+    if (stored === undefined) this.change('root', undefined, initial);
     for (let rotations = 0; rotations < trusted.limits.rootRotations; rotations++) {
       const bytes = await this.fetch(trusted.rootRequest());
       if (bytes === undefined) break;
-      // Before the root is kept: after a crash in between, the next run finds the same root and goes on.
       if (trusted.updateRoot(bytes)) await this.forgetVersions();
-      this.save('root', previous, bytes);
-      previous = bytes;
+      this.change('root', stored, bytes);
     }
     trusted.finishRoot();
     for (const warning of keyIdWarnings(trusted.root.content)) this.warn(warning);
@@ -158,8 +159,8 @@ class Update {
 
   /** §5.3.11: recovery from fast-forward. */
   private async forgetVersions(): Promise<void> {
-    for (const role of ['timestamp', 'snapshot']) {
-      this.save(role, await this.take(role), undefined);
+    for (const role of ['timestamp', 'snapshot'] as const) {
+      this.change(role, await this.take(role), undefined);
       this.ahead.set(role, Promise.resolve(undefined));
     }
   }
@@ -168,7 +169,7 @@ class Update {
   private async updateTimestamp(trusted: TrustedMetadata): Promise<void> {
     const stored = await this.loadCached('timestamp', (bytes) => trusted.loadTimestamp(bytes));
     const bytes = await this.demand(trusted.timestampRequest());
-    if (trusted.updateTimestamp(bytes)) this.save('timestamp', stored, bytes);
+    if (trusted.updateTimestamp(bytes)) this.change('timestamp', stored, bytes);
   }
 
   /** §5.5. */
@@ -178,7 +179,7 @@ class Update {
     if (request === undefined) return;
     const bytes = await this.demand(request);
     trusted.updateSnapshot(bytes);
-    this.save('snapshot', stored, bytes);
+    this.change('snapshot', stored, bytes);
   }
 
   /** §5.6.1 to §5.6.6, for top-level targets and for each delegated role when it is asked. */
@@ -244,13 +245,21 @@ class Update {
     return this.fetcher.fetchMetadata(fileName, maxBytes);
   }
 
-  /** Stores a file after those before it, while the next is being fetched. */
-  private save(role: string, expected: Uint8Array | undefined, bytes: Uint8Array | undefined): void {
-    this.saves = this.saves.then(async () => {
-      if (!(await this.store.replace(role, expected, bytes))) throw new StateMoved(role);
-    });
-    // Awaited at the end of the run.
-    this.saves.catch(() => undefined);
+  /** Notes what is to be stored; `expected` is what was there when the pass began. */
+  private change(role: StoredRole, expected: Uint8Array | undefined, bytes: Uint8Array | undefined): void {
+    const before = this.changes.get(role);
+    this.changes.set(role, { role, expected: before === undefined ? expected : before.expected, bytes });
+  }
+
+  /**
+   * Stores what was verified. Root comes last: after a kill in between, the next refresh finds the same
+   * new root, and forgets the versions of the old keys (§5.3.11) again.
+   */
+  private async save(): Promise<void> {
+    const changes = STORED_ROLES.flatMap((role) => this.changes.get(role) ?? []);
+    this.changes.clear();
+    if (changes.length === 0 || (await this.store.replace(changes))) return;
+    throw new StateMoved(changes.map(({ role }) => role).join(', '));
   }
 
   private warn(message: string): void {

@@ -1,6 +1,6 @@
 import { equalBytes } from '../encoding/bytes.ts';
 import { BullaError } from '../errors.ts';
-import type { MetadataFetcher, TargetFetcher, TrustedStateStore } from './ports.ts';
+import type { MetadataFetcher, StateChange, TargetFetcher, TrustedStateStore } from './ports.ts';
 
 /** A repository whose files are in memory: those of a registry's head, a proof, a test. */
 export class MemoryFetcher implements MetadataFetcher, TargetFetcher {
@@ -37,16 +37,12 @@ export class MemoryStateStore implements TrustedStateStore {
     return this.files.get(role);
   }
 
-  async replace(
-    role: string,
-    expected: Uint8Array | undefined,
-    bytes: Uint8Array | undefined,
-  ): Promise<boolean> {
-    const present = this.files.get(role);
-    if (same(present, bytes)) return true;
-    if (!same(present, expected)) return false;
-    if (bytes === undefined) this.files.delete(role);
-    else this.files.set(role, bytes);
+  async replace(changes: readonly StateChange[]): Promise<boolean> {
+    if (changes.some((change) => !isPossible(change, this.files.get(change.role)))) return false;
+    for (const { role, bytes } of changes) {
+      if (bytes === undefined) this.files.delete(role);
+      else this.files.set(role, bytes);
+    }
     return true;
   }
 
@@ -63,7 +59,12 @@ export function tooLarge(fileName: string, maxBytes: number): BullaError {
   });
 }
 
-/** Whether a stored file is what it is compared with; both may be missing. */
+/** Whether a change may be made where `present` is stored: as expected, or what it is to become already. */
+export function isPossible(change: StateChange, present: Uint8Array | undefined): boolean {
+  return same(present, change.expected) || same(present, change.bytes);
+}
+
+/** Whether two stored files are the same; both may be missing. */
 export function same(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
   return a === undefined || b === undefined ? a === b : equalBytes(a, b);
 }

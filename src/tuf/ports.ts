@@ -22,6 +22,13 @@ export interface TargetFetcher {
   fetchTarget(path: string): Promise<AsyncIterable<Uint8Array> | undefined>;
 }
 
+/** Replaces what is stored for a role; `undefined` is nothing. */
+export interface StateChange {
+  readonly role: string;
+  readonly expected: Uint8Array | undefined;
+  readonly bytes: Uint8Array | undefined;
+}
+
 /**
  * Trusted metadata that outlives the process: `root`, `timestamp`, `snapshot`, `targets` and delegated
  * roles, each as the bytes that came. Rollback protection lasts as long as it does.
@@ -30,12 +37,13 @@ export interface TrustedStateStore {
   /** Bytes last stored for a role. @throws BullaError storage-error */
   load(role: string): Promise<Uint8Array | undefined>;
   /**
-   * Replaces the bytes of a role, or removes them where `bytes` is undefined, if it still holds
-   * `expected`. It takes effect as a whole or not at all, whatever other processes do.
-   * @returns false, with nothing changed, where it holds something else by now (and not `bytes`)
+   * Makes all of these changes, one after the other, if each role still holds what is expected of it;
+   * else none. No other process comes in between. A kill may leave the first of them done, each whole.
+   * @returns false, with nothing changed, where a role holds something else by now than `expected` or
+   *   what it is to hold
    * @throws BullaError storage-error
    */
-  replace(role: string, expected: Uint8Array | undefined, bytes: Uint8Array | undefined): Promise<boolean>;
+  replace(changes: readonly StateChange[]): Promise<boolean>;
   /**
    * Stores a role's bytes whatever is there: for roles whose versions snapshot bounds, so that losing
    * them, to another process or to a power cut, costs a request and nothing else.

@@ -23,7 +23,8 @@ const { values, positionals } = parseArgs({
 
 async function init(rootFile: string): Promise<void> {
   const store = await TrustedDirectory.open(values['metadata-dir']);
-  await store.replace('root', undefined, new Uint8Array(await readFile(rootFile)));
+  const bytes = new Uint8Array(await readFile(rootFile));
+  await store.replace([{ role: 'root', expected: undefined, bytes }]);
 }
 
 async function withRepository(work: (client: TufClient, mirror: HttpMirror) => Promise<void>): Promise<void> {

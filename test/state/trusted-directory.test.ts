@@ -26,22 +26,41 @@ describe('trusted state in a directory', () => {
   it('replaces only what is still there, and finds nothing wrong with what is there already', async () => {
     const store = await TrustedDirectory.open(await temporaryDirectory());
     const [one, two, three] = [utf8('1'), utf8('2'), utf8('3')];
-    expect(await store.replace('timestamp', undefined, one)).toBe(true);
-    expect(await store.replace('timestamp', undefined, two)).toBe(false);
-    expect(await store.replace('timestamp', undefined, one)).toBe(true);
-    expect(await store.replace('timestamp', one, two)).toBe(true);
-    expect(await store.replace('timestamp', one, three)).toBe(false);
+    expect(await store.replace([{ role: 'timestamp', expected: undefined, bytes: one }])).toBe(true);
+    expect(await store.replace([{ role: 'timestamp', expected: undefined, bytes: two }])).toBe(false);
+    expect(await store.replace([{ role: 'timestamp', expected: undefined, bytes: one }])).toBe(true);
+    expect(await store.replace([{ role: 'timestamp', expected: one, bytes: two }])).toBe(true);
+    expect(await store.replace([{ role: 'timestamp', expected: one, bytes: three }])).toBe(false);
     expect(await store.load('timestamp')).toEqual(two);
-    expect(await store.replace('timestamp', one, undefined)).toBe(false);
-    expect(await store.replace('timestamp', two, undefined)).toBe(true);
+    expect(await store.replace([{ role: 'timestamp', expected: one, bytes: undefined }])).toBe(false);
+    expect(await store.replace([{ role: 'timestamp', expected: two, bytes: undefined }])).toBe(true);
     expect(await store.load('timestamp')).toBeUndefined();
+  });
+
+  it('makes several changes together, or none of them', async () => {
+    const store = await TrustedDirectory.open(await temporaryDirectory());
+    const [one, two] = [utf8('1'), utf8('2')];
+    const change = (role: string, expected: Uint8Array | undefined, bytes: Uint8Array) => ({
+      role,
+      expected,
+      bytes,
+    });
+    expect(await store.replace([change('timestamp', undefined, one), change('root', two, one)])).toBe(false);
+    expect(await store.load('timestamp')).toBeUndefined();
+    expect(await store.replace([change('timestamp', undefined, one), change('root', undefined, one)])).toBe(
+      true,
+    );
+    expect(await store.replace([change('timestamp', one, two), change('root', two, one)])).toBe(true);
+    expect([await store.load('timestamp'), await store.load('root')]).toEqual([two, one]);
   });
 
   it('lets one of many that replace the same win', async () => {
     const path = await temporaryDirectory();
     const stores = await Promise.all(Array.from({ length: 8 }, () => TrustedDirectory.open(path)));
     const won = await Promise.all(
-      stores.map((store, index) => store.replace('root', undefined, utf8(`${index}`))),
+      stores.map((store, index) =>
+        store.replace([{ role: 'root', expected: undefined, bytes: utf8(`${index}`) }]),
+      ),
     );
     expect(won.filter(Boolean)).toHaveLength(1);
     expect(await stores[0]!.load('root')).toEqual(utf8(`${won.indexOf(true)}`));

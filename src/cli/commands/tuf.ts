@@ -95,10 +95,10 @@ async function init(
   const store = await TrustedDirectory.open(statePath(context, place, options));
   if (options.force === true) {
     for (const role of ['timestamp', 'snapshot', 'targets', 'root']) {
-      await store.replace(role, await store.load(role), undefined);
+      await store.replace([{ role, expected: await store.load(role), bytes: undefined }]);
     }
   }
-  if (!(await store.replace('root', undefined, bytes))) {
+  if (!(await store.replace([{ role: 'root', expected: undefined, bytes }]))) {
     throw new BullaError('conflict', `another root is trusted for ${place.metadata} already`, {
       hint: 'bulla tuf refresh follows its changes of keys; --force forgets it, and with it the protection against going back',
     });

@@ -50,7 +50,7 @@ function checkRoots(next: RepositoryFiles, oldest: Uint8Array, now: Date): void 
 async function stateOf(base: RepositoryFiles): Promise<MemoryStateStore> {
   const store = new MemoryStateStore();
   for (const file of [base.roots.at(-1), base.timestamp, base.snapshot]) {
-    if (file !== undefined) await store.replace(file.role, undefined, file.bytes);
+    if (file !== undefined) await store.keep(file.role, file.bytes);
   }
   return store;
 }
