@@ -42,7 +42,7 @@ conformance: $(bundle) peers ## the conformance suites (TUF_CONFORMANCE=checkout
 	@$(vitest) test/conformance/vitest.config.ts
 
 fuzz: $(modules) ## random and mutated input through every parser (FUZZ_SECONDS, FUZZ_SEED)
-	@$(vitest) test/fuzz/vitest.config.ts
+	@timeout --foreground $$((2 * $${FUZZ_SECONDS:-60} + 300)) $(vitest) test/fuzz/vitest.config.ts
 
 soak: $(bundle) ## long runs: kill -9, memory, concurrency
 	@$(vitest) test/soak/vitest.config.ts
