@@ -26,17 +26,3 @@ export type CopyEvent =
   | { readonly kind: 'warning'; readonly message: string };
 
 export type OnCopyEvent = (event: CopyEvent) => void;
-
-/** Passes a stream on and tells how many bytes have come by. */
-export async function* counted(
-  stream: AsyncIterable<Uint8Array>,
-  descriptor: Descriptor,
-  onEvent: OnCopyEvent,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  let bytes = 0;
-  for await (const piece of stream) {
-    bytes += piece.byteLength;
-    onEvent({ kind: 'progress', descriptor, bytes });
-    yield piece;
-  }
-}

@@ -1,11 +1,11 @@
 import { BullaError, isBullaError } from '../errors.ts';
-import { streamOf } from '../oci/content.ts';
+import { observedStream, streamOf } from '../oci/content.ts';
 import { type Descriptor, inlineContent } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { Source, Target } from '../oci/target.ts';
 import type { CopyNode } from './copy-graph.ts';
-import { counted, type OnCopyEvent } from './copy-progress.ts';
+import type { OnCopyEvent } from './copy-progress.ts';
 import type { Pool } from './pool.ts';
 
 /** What of a target a copy writes through; a dry run gives one that only looks. */
@@ -158,7 +158,8 @@ export class Transfer {
     const open = async (): Promise<AsyncIterable<Uint8Array>> => {
       if (!hasStarted) onEvent({ kind: 'start', descriptor });
       hasStarted = true;
-      return counted(await this.openBlob(descriptor), descriptor, onEvent);
+      const stream = await this.openBlob(descriptor);
+      return observedStream(stream, (bytes) => onEvent({ kind: 'progress', descriptor, bytes }));
     };
     const outcome = await this.destination.pushBlob(descriptor, open, {
       signal,

@@ -54,6 +54,29 @@ async function* verify(descriptor: Expected, source: AsyncIterable<Uint8Array>, 
 }
 
 /**
+ * Passes a stream on and tells how many bytes have come by. A stream that checks itself still does, and
+ * is still known to: nobody hashes it a second time.
+ */
+export function observedStream(
+  source: AsyncIterable<Uint8Array>,
+  onBytes: (bytes: number) => void,
+): AsyncIterable<Uint8Array> {
+  const stream = observe(source, onBytes);
+  const known = selfChecking.get(source);
+  if (known !== undefined) selfChecking.set(stream, { stream, promise: known.promise });
+  return stream;
+}
+
+async function* observe(source: AsyncIterable<Uint8Array>, onBytes: (bytes: number) => void): Pieces {
+  let bytes = 0;
+  for await (const piece of source) {
+    bytes += piece.byteLength;
+    onBytes(bytes);
+    yield piece;
+  }
+}
+
+/**
  * Refuses content that is larger than whoever asks for it can use.
  * @throws BullaError content-invalid
  */
