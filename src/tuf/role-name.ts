@@ -70,7 +70,7 @@ export function assertRelativePath(path: string): void {
   if (path !== '' && !path.includes('\0') && !path.includes('\\') && parts.every(isPlainPart)) return;
   throw new BullaError(
     'content-invalid',
-    `${JSON.stringify(path)} is not a relative path without "." or ".."`,
+    `${JSON.stringify(path.slice(0, 200))} is not a relative path without "." or ".."`,
     {
       hint: 'a target path is a/b/c: no leading slash, no empty part, no backslash',
       details: { path },

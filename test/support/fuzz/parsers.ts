@@ -1,0 +1,319 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { encode as encodeCbor } from 'cborg';
+import { parseConfigFile } from '../../../src/cli/config-file.ts';
+import { parseCertificate, parseCertificates } from '../../../src/crypto/certificate.ts';
+import { readDer } from '../../../src/crypto/der.ts';
+import { parseIdentity } from '../../../src/crypto/identity.ts';
+import { parseName } from '../../../src/crypto/name.ts';
+import { parsePem } from '../../../src/crypto/pem.ts';
+import { parsePrivateKey } from '../../../src/crypto/private-key.ts';
+import { parsePublicKeyPem, parsePublicKeysPem, publicKeyFromSpki } from '../../../src/crypto/public-key.ts';
+import { ecdsaFromDer } from '../../../src/crypto/signature.ts';
+import { parseSealedKey } from '../../../src/crypto/sigstore-key.ts';
+import { fromBase64, fromBase64url, fromHex, utf8 } from '../../../src/encoding/bytes.ts';
+import { canonicalOlpc, canonicalRfc8785 } from '../../../src/encoding/canonical.ts';
+import { parseJson, parseJsonObject } from '../../../src/encoding/json.ts';
+import { parseDuration, parseTime } from '../../../src/encoding/time.ts';
+import { parseRetryAfter } from '../../../src/http/retry.ts';
+import { placeInMemory } from '../../../src/layout/byte-source.ts';
+import { parseDockerManifest } from '../../../src/layout/docker-archive.ts';
+import { parseLayoutIndex } from '../../../src/layout/index-file.ts';
+import { indexTar, placeOf } from '../../../src/layout/tar-index.ts';
+import { describe as describeBytes } from '../../../src/oci/descriptor.ts';
+import { parseDigest } from '../../../src/oci/digest.ts';
+import { parseManifest } from '../../../src/oci/manifest.ts';
+import { parsePlatform } from '../../../src/oci/platform.ts';
+import { parseReference } from '../../../src/oci/reference.ts';
+import { parseReferrersIndex } from '../../../src/oci/referrers.ts';
+import { parseChallenges } from '../../../src/registry/challenge.ts';
+import { nextLink } from '../../../src/registry/link.ts';
+import { parseToken } from '../../../src/registry/token.ts';
+import { parseWarning } from '../../../src/registry/warnings.ts';
+import { parseCbor } from '../../../src/signatures/cbor.ts';
+import { readLegacySignature } from '../../../src/signatures/cosign-legacy.ts';
+import { readNotationCose } from '../../../src/signatures/notation-cose.ts';
+import { readNotationJws } from '../../../src/signatures/notation-jws.ts';
+import { readBundle } from '../../../src/signatures/sigstore-bundle.ts';
+import { readStatement } from '../../../src/signatures/statement.ts';
+import { readRepositoryFiles } from '../../../src/tuf/edit/repository.ts';
+import { TufKey } from '../../../src/tuf/keys.ts';
+import { mergeTargets } from '../../../src/tuf/merge.ts';
+import { parseMetadataFile } from '../../../src/tuf/metadata-file.ts';
+import { parseNotaryKey } from '../../../src/tuf/notary-keys.ts';
+import { patternsOverlap } from '../../../src/tuf/path-overlap.ts';
+import { matchesPathPattern } from '../../../src/tuf/path-pattern.ts';
+import { assertRelativePath, decodeRoleName } from '../../../src/tuf/role-name.ts';
+import { parseRoot, topLevelKeys } from '../../../src/tuf/root.ts';
+import { parseSnapshot, parseTimestamp } from '../../../src/tuf/snapshot.ts';
+import { parseTargets } from '../../../src/tuf/targets.ts';
+import { countSignatures } from '../../../src/tuf/threshold.ts';
+
+/** Something that reads what strangers wrote. It may only return, or throw a BullaError. */
+export interface FuzzedParser {
+  readonly name: string;
+  readonly seeds: readonly Uint8Array[];
+  readonly parse: (bytes: Uint8Array) => unknown;
+}
+
+const testdata = new URL('../../../testdata', import.meta.url).pathname;
+const latin1 = (bytes: Uint8Array) => Buffer.from(bytes).toString('latin1');
+const text = (bytes: Uint8Array) => Buffer.from(bytes).toString('utf8');
+const where = 'input';
+
+/** Files below testdata; the largest are no use as seeds. */
+function filesIn(folder: string, wanted: RegExp = /./): readonly Uint8Array[] {
+  return readdirSync(join(testdata, folder), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && wanted.test(entry.name))
+    .map((entry) => new Uint8Array(readFileSync(join(entry.parentPath, entry.name))))
+    .filter((bytes) => bytes.byteLength > 0 && bytes.byteLength < 20_000);
+}
+
+const words = (...list: string[]) => list.map(utf8);
+const keys = filesIn('keys', /\.(key|pem|pub)$/);
+const documents = [...filesIn('demo-image'), ...filesIn('signatures')];
+const tufFiles = [...filesIn('tuf', /\.json$/), ...filesIn('notary-v1', /\.json$/)];
+const certificates = [...filesIn('certificates', /\.crt$/), ...filesIn('signatures', /\.crt$/)];
+const ders = [...certificates, ...keys].flatMap((pem) => {
+  const block = /-----BEGIN [^-]+-----\s([A-Za-z0-9+/=\s]+)-----END/.exec(text(pem))?.[1];
+  return block === undefined ? [] : [new Uint8Array(Buffer.from(block, 'base64'))];
+});
+const DIGEST = `sha256:${'a'.repeat(64)}`;
+const cose = encodeCbor([
+  encodeCbor(
+    new Map<number | string, unknown>([
+      [1, -7],
+      [2, ['x']],
+      [3, 'application/vnd.cncf.notary.payload.v1+json'],
+    ]),
+  ),
+  new Map([[33, ders.slice(0, 1)]]),
+  utf8('{"targetArtifact":{}}'),
+  new Uint8Array(64),
+]);
+
+const tuf = (name: string, read: (bytes: Uint8Array) => unknown): FuzzedParser => ({
+  name,
+  seeds: tufFiles,
+  parse: read,
+});
+const json = (bytes: Uint8Array) => parseJsonObject(bytes, { what: where });
+
+/** A tar header with the checksum that belongs to it, and content. */
+function tarFile(name: string, content: string, type = '0'): Uint8Array {
+  const header = Buffer.alloc(512);
+  header.write(name, 0);
+  header.write('0000644\x000000000\x000000000\x00', 100, 'latin1');
+  header.write(`${content.length.toString(8).padStart(11, '0')}\x0000000000000\x00`, 124, 'latin1');
+  header.write(`        ${type}`, 148);
+  header.write('ustar\x0000', 257, 'latin1');
+  const sum = header.reduce((total, byte) => total + byte, 0);
+  header.write(`${sum.toString(8).padStart(6, '0')}\x00 `, 148, 'latin1');
+  return new Uint8Array(
+    Buffer.concat([header, Buffer.from(content), Buffer.alloc((512 - (content.length % 512)) % 512)]),
+  );
+}
+const END = new Uint8Array(1024);
+const tar = (...files: Uint8Array[]) => new Uint8Array(Buffer.concat([...files, END]));
+const pax = (record: string) => tarFile('PaxHeader', `${record.length + 3} ${record}\n`, 'x');
+
+/** Every parser of outside data. A room that gets one adds it here. */
+export const PARSERS: readonly FuzzedParser[] = [
+  {
+    name: 'json',
+    seeds: [...documents, ...tufFiles, ...words('[1,-2.5e3,"\\ud83d\\ude00",{"a":[null,true]}]')],
+    parse: (bytes) => {
+      const value = parseJson(bytes, { what: where, floats: true });
+      const again = parseJson(canonicalRfc8785(value), { what: where, floats: true });
+      if (Buffer.compare(canonicalRfc8785(again), canonicalRfc8785(value)) !== 0)
+        throw new Error('the canonical form is read as something else');
+    },
+  },
+  { name: 'json-olpc', seeds: tufFiles, parse: (bytes) => canonicalOlpc(parseJson(bytes, { what: where })) },
+  {
+    name: 'encodings',
+    seeds: words('2026-01-31T12:00:00.5+01:00', '1h30m', 'YWJj', 'deadbeef', '120'),
+    parse: (bytes) =>
+      [parseTime, parseDuration, fromBase64, fromBase64url, fromHex].map((read) => read(latin1(bytes))),
+  },
+  tuf('tuf-root', (bytes) => {
+    const file = parseMetadataFile(bytes, 'root', 1_000_000);
+    const root = parseRoot(file);
+    return countSignatures(file, root.keys, topLevelKeys(root, 'root'));
+  }),
+  tuf('tuf-timestamp', (bytes) => parseTimestamp(parseMetadataFile(bytes, 'timestamp', 1_000_000))),
+  tuf('tuf-snapshot', (bytes) => parseSnapshot(parseMetadataFile(bytes, 'snapshot', 1_000_000))),
+  tuf('tuf-targets', (bytes) => parseTargets(parseMetadataFile(bytes, 'names', 1_000_000))),
+  tuf('tuf-repository', (bytes) =>
+    readRepositoryFiles(
+      new Map(['1.root.json', '2.names.json', 'timestamp.json'].map((name) => [name, bytes])),
+    ),
+  ),
+  tuf('tuf-merge', (bytes) => {
+    const file = parseMetadataFile(bytes, 'names', 1_000_000);
+    parseTargets(file);
+    return mergeTargets(file.signed, file.signed, { ...file.signed, targets: Object.create(null) });
+  }),
+  {
+    name: 'tuf-key',
+    seeds: words(
+      '{"keytype":"ed25519","scheme":"ed25519","keyval":{"public":"4e10fe156f07e6f6e1f6fb1579105b7d3e62790b6a62dbf7727b91f82d2bc9db"}}',
+      '{"keytype":"ecdsa","scheme":"ecdsa-sha2-nistp256","keyval":{"public":"-----BEGIN PUBLIC KEY-----\\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE\\n-----END PUBLIC KEY-----\\n"}}',
+    ),
+    parse: (bytes) => [new TufKey('id', json(bytes)).problem, parseNotaryKey('id', json(bytes))],
+  },
+  {
+    name: 'tuf-names',
+    seeds: words('a%2Fb', '*/v?.*\nx/v1.2', 'dir/sub/file', 'a*b*c*d*e*f*\naaaaaaaaaaaaaaaaaaaaaaaa'),
+    parse: (bytes) => {
+      const [a = '', b = ''] = text(bytes).slice(0, 4096).split('\n');
+      matchesPathPattern(a, b);
+      patternsOverlap(a.slice(0, 500), b.slice(0, 500));
+      decodeRoleName(a);
+      assertRelativePath(a);
+    },
+  },
+  {
+    name: 'manifest',
+    seeds: documents,
+    parse: (bytes) =>
+      parseManifest({ bytes, descriptor: describeBytes(json(bytes)['mediaType'] as string, bytes) }),
+  },
+  { name: 'referrers', seeds: documents, parse: (bytes) => parseReferrersIndex(bytes, where) },
+  { name: 'layout-index', seeds: documents, parse: (bytes) => parseLayoutIndex(bytes, where) },
+  {
+    name: 'docker-manifest',
+    seeds: words(`[{"Config":"${'a'.repeat(64)}.json","RepoTags":["app:v1"],"Layers":["b/layer.tar"]}]`),
+    parse: (bytes) => parseDockerManifest(bytes, where),
+  },
+  {
+    name: 'tar',
+    seeds: [
+      tar(tarFile('oci-layout', '{"imageLayoutVersion":"1.0.0"}'), tarFile('index.json', '{}')),
+      tar(pax('path=blobs/sha256/x'), tarFile('y', 'z'), tarFile('link', '', '2')),
+      tar(tarFile('././@LongLink', `${'a/'.repeat(90)}b`, 'L'), tarFile('short', 'z')),
+    ],
+    parse: async (bytes) => {
+      const index = await indexTar(placeInMemory(bytes).source, where);
+      for (const name of [...index.files.keys(), ...index.links.keys()]) placeOf(index, name);
+    },
+  },
+  ...(['reference', 'digest', 'platform', 'identity', 'distinguished-name'] as const).map((name) => ({
+    name,
+    seeds: words(
+      `registry.example.com:5000/team/app:v1@${DIGEST}`,
+      'oci:build/image:v1',
+      'docker://alpine',
+      DIGEST,
+      'linux/arm64/v8',
+      'x509.subject: C=US, ST=WA, O="a, b", CN=x\\+y',
+    ),
+    parse: (bytes: Uint8Array) =>
+      ({
+        reference: parseReference,
+        digest: parseDigest,
+        platform: parsePlatform,
+        identity: parseIdentity,
+        'distinguished-name': parseName,
+        // A person types these, or a document holds them in a line.
+      })[name](text(bytes).slice(0, 1000)),
+  })),
+  { name: 'notation-jws', seeds: documents, parse: (bytes) => readNotationJws(bytes, where).claims() },
+  {
+    name: 'notation-cose',
+    seeds: [...documents, cose],
+    parse: (bytes) => readNotationCose(bytes, where).claims(),
+  },
+  {
+    name: 'cbor',
+    seeds: [cose, encodeCbor({ a: [1, -1, null, new Uint8Array(3)] })],
+    parse: (bytes) => parseCbor(bytes, where),
+  },
+  { name: 'sigstore-bundle', seeds: documents, parse: (bytes) => readBundle(bytes, where).claims() },
+  {
+    name: 'statement',
+    seeds: [
+      ...documents,
+      ...words(
+        `{"_type":"https://in-toto.io/Statement/v1","subject":[{"digest":{"sha256":"${'a'.repeat(64)}"}}],"predicateType":"x","predicate":{}}`,
+      ),
+    ],
+    parse: (bytes) => readStatement(bytes, where),
+  },
+  {
+    name: 'cosign-legacy',
+    seeds: [
+      ...documents,
+      ...words(
+        `{"critical":{"identity":{"docker-reference":"x"},"image":{"docker-manifest-digest":"${DIGEST}"},"type":"cosign container image signature"},"optional":null}`,
+      ),
+    ],
+    parse: (bytes) => {
+      const annotations = { 'dev.cosignproject.cosign/signature': latin1(bytes).slice(0, 100) };
+      const layer = describeBytes('application/vnd.dev.cosign.simplesigning.v1+json', bytes, { annotations });
+      return readLegacySignature(layer, bytes, where).claims();
+    },
+  },
+  {
+    name: 'private-key',
+    seeds: keys,
+    parse: async (bytes) => {
+      const file = parsePrivateKey(bytes, where);
+      // Those with a passphrase are slow on purpose.
+      if (!file.encrypted) await file.unlock();
+    },
+  },
+  {
+    name: 'sealed-key',
+    seeds: [
+      ...keys,
+      ...words(
+        '{"kdf":{"name":"scrypt","params":{"N":32768,"r":8,"p":1},"salt":"AAAA"},"cipher":{"name":"nacl/secretbox","nonce":"AAAA"},"ciphertext":"AAAA"}',
+      ),
+    ],
+    parse: (bytes) => parseSealedKey(bytes, where),
+  },
+  { name: 'public-key', seeds: keys, parse: (bytes) => parsePublicKeyPem(latin1(bytes), where) },
+  { name: 'public-keys', seeds: keys, parse: (bytes) => parsePublicKeysPem(latin1(bytes), where) },
+  { name: 'spki', seeds: ders, parse: (bytes) => publicKeyFromSpki(bytes, where) },
+  {
+    name: 'pem',
+    seeds: [...keys, ...certificates],
+    parse: (bytes) => parsePem(latin1(bytes), { where, code: 'key-invalid' }),
+  },
+  { name: 'der', seeds: ders, parse: (bytes) => [readDer(bytes), ecdsaFromDer(bytes, 32)] },
+  { name: 'certificate', seeds: ders, parse: (bytes) => parseCertificate(bytes, where) },
+  { name: 'certificates', seeds: certificates, parse: (bytes) => parseCertificates(latin1(bytes), where) },
+  {
+    name: 'registry-headers',
+    seeds: words(
+      'Bearer realm="https://auth.example.com/token",service="registry",scope="repository:a/b:pull"',
+      'Basic realm="x", Negotiate, Bearer realm="\\"y"',
+      '</v2/_catalog?last=a&n=2>; rel="next", <x>; rel=prev',
+      '299 - "deprecated"',
+      'Wed, 21 Oct 2026 07:28:00 GMT',
+    ),
+    parse: (bytes) => {
+      const header = latin1(bytes);
+      return [
+        parseChallenges([header]),
+        nextLink([header]),
+        parseWarning(header),
+        parseRetryAfter(header, 0),
+      ];
+    },
+  },
+  {
+    name: 'registry-token',
+    seeds: words('{"token":"abc","access_token":"abc","expires_in":300,"issued_at":"2026-01-01T00:00:00Z"}'),
+    parse: (bytes) => parseToken(bytes, 'registry.example.com'),
+  },
+  {
+    name: 'config',
+    seeds: words(
+      'settings:\n  key: release\nregistries:\n  "registry.example.com:5000":\n    plainHttp: true\n',
+      'a: &a [*a, *a]\n',
+    ),
+    parse: (bytes) => parseConfigFile(text(bytes).slice(0, 20_000), 'config.yaml'),
+  },
+];
