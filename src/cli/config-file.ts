@@ -63,7 +63,7 @@ export async function readConfigFile(path: string): Promise<ConfigFile> {
 export async function parseConfigFile(text: string, path: string): Promise<ConfigFile> {
   const { parse } = await import('yaml');
   const parsed = fileSchema.safeParse(
-    yaml(() => parse(text, { maxAliasCount: 0, uniqueKeys: true }), path) ?? {},
+    yaml(() => parse(text, { maxAliasCount: 0, uniqueKeys: true, logLevel: 'error' }), path) ?? {},
   );
   if (!parsed.success) {
     throw new BullaError('config-invalid', `${path}: ${z.prettifyError(parsed.error)}`, {
