@@ -5,6 +5,7 @@ import type { Digest } from '../oci/digest.ts';
 import { type Manifest, parseManifest } from '../oci/manifest.ts';
 import { MEDIA_TYPES } from '../oci/media-types.ts';
 import type { Tag } from '../oci/reference.ts';
+import { listOf, textsByName } from '../oci/shape.ts';
 import type { CallOptions, Source } from '../oci/target.ts';
 
 /** What one manifest says of itself. */
@@ -30,7 +31,7 @@ export interface ImageConfig {
 const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 const CONFIG_TYPES: ReadonlySet<string> = new Set([MEDIA_TYPES.ociConfig, MEDIA_TYPES.dockerConfig]);
 
-const words = z.array(z.string()).nullish();
+const words = listOf(z.string()).nullish();
 const configSchema = z.looseObject({
   architecture: z.string(),
   os: z.string(),
@@ -40,7 +41,7 @@ const configSchema = z.looseObject({
   author: z.string().nullish(),
   config: z
     .looseObject({
-      Labels: z.record(z.string(), z.string()).nullish(),
+      Labels: textsByName.nullish(),
       Entrypoint: words,
       Cmd: words,
       User: z.string().nullish(),

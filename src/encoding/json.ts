@@ -22,6 +22,9 @@ export interface JsonLimits {
 
 const DEFAULT_MAX_BYTES = 4 * 1024 * 1024;
 const DEFAULT_MAX_DEPTH = 64;
+/** Every value costs memory, an empty object some 200 bytes: `[{},{},…]` would become a hundred times as large. */
+const BYTES_PER_VALUE = 16;
+const LEAST_MAX_VALUES = 100_000;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/y;
 const PLAIN_STRING = /[^"\\\u0000-\u001f]*/y;
 const LONE_SURROGATE = /[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/;
@@ -40,7 +43,7 @@ const ESCAPES: ReadonlyMap<string, string> = new Map([
 /**
  * Parses untrusted JSON (RFC 8259) so that two readers can't see two things in it: refuses duplicate
  * keys, integers that a double cannot hold, lone surrogates, anything after the value, and what is
- * too large or too deep. Takes time and memory linear in the input.
+ * too large, too deep, or of too many parts. Takes time and memory linear in the input.
  * @throws BullaError content-invalid
  */
 export function parseJson(bytes: Uint8Array, limits: JsonLimits): JsonValue {
@@ -112,6 +115,8 @@ class Parser {
   private readonly members: Map<string, JsonMember> | undefined;
   /** Whether nothing that OLPC canonical JSON has not was seen since it was last set. */
   private canonical = true;
+  /** Values that may still come. */
+  private left: number;
 
   constructor(text: string, limits: JsonLimits, members?: Map<string, JsonMember>) {
     this.text = text;
@@ -119,6 +124,7 @@ class Parser {
     this.what = limits.what;
     this.maxDepth = limits.maxDepth ?? DEFAULT_MAX_DEPTH;
     this.floats = limits.floats ?? false;
+    this.left = Math.max(LEAST_MAX_VALUES, (limits.maxBytes ?? DEFAULT_MAX_BYTES) / BYTES_PER_VALUE);
   }
 
   document(): JsonValue {
@@ -131,6 +137,7 @@ class Parser {
 
   private value(depth: number): JsonValue {
     if (depth > this.maxDepth) this.fail(`nested deeper than ${this.maxDepth}`);
+    if (this.left-- <= 0) this.fail('too many values');
     switch (this.text[this.at]) {
       case '{':
         return this.object(depth);

@@ -8,6 +8,7 @@ import { type Digest, Digester, hexOf } from '../oci/digest.ts';
 import { MAX_MANIFEST_BYTES, type ManifestContent } from '../oci/manifest.ts';
 import { MEDIA_TYPES } from '../oci/media-types.ts';
 import { isTag } from '../oci/reference.ts';
+import { describeIssues, listOf } from '../oci/shape.ts';
 import { type Place, placeInMemory, readPlace, streamPlace } from './byte-source.ts';
 import { type LayoutIndex, REF_NAME } from './index-file.ts';
 import { damaged } from './tar-format.ts';
@@ -28,18 +29,18 @@ export interface DockerItem {
   readonly layers: readonly string[];
 }
 
-const schema = z.array(
+const schema = listOf(
   z.looseObject({
     Config: z.string(),
-    RepoTags: z.array(z.string()).nullish(),
-    Layers: z.array(z.string()).nullish(),
+    RepoTags: listOf(z.string()).nullish(),
+    Layers: listOf(z.string()).nullish(),
   }),
 );
 
 /** Reads the manifest.json of `docker save`. @throws BullaError content-invalid */
 export function parseDockerManifest(bytes: Uint8Array, where: string): readonly DockerItem[] {
   const parsed = schema.safeParse(parseJson(bytes, { what: where }));
-  if (!parsed.success) throw damaged(where, z.prettifyError(parsed.error));
+  if (!parsed.success) throw damaged(where, describeIssues(parsed.error));
   return parsed.data.map((item) => ({
     config: posix.normalize(item.Config),
     repoTags: item.RepoTags ?? [],

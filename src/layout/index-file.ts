@@ -6,6 +6,7 @@ import { type Descriptor, descriptorSchema } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { MEDIA_TYPES } from '../oci/media-types.ts';
 import { isTag, type Tag } from '../oci/reference.ts';
+import { describeIssues, listOf } from '../oci/shape.ts';
 
 /** Annotation that names an entry of index.json (image-spec, annotations.md): what a tag is in a registry. */
 export const REF_NAME = 'org.opencontainers.image.ref.name';
@@ -26,7 +27,7 @@ const schema = z.looseObject({
   schemaVersion: z.literal(2),
   mediaType: z.literal(MEDIA_TYPES.ociIndex).optional(),
   // Some tools write null for an empty list.
-  manifests: z.array(descriptorSchema).nullable(),
+  manifests: listOf(descriptorSchema).nullable(),
 });
 
 /** @throws BullaError content-invalid */
@@ -36,7 +37,7 @@ export function parseLayoutIndex(bytes: Uint8Array, where: string): LayoutIndex 
   if (!parsed.success) {
     throw new BullaError(
       'content-invalid',
-      `${where} is not the index of a layout: ${z.prettifyError(parsed.error)}`,
+      `${where} is not the index of a layout: ${describeIssues(parsed.error)}`,
       { hint: 'the layout is damaged, or it is not an OCI image layout' },
     );
   }

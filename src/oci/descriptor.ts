@@ -3,6 +3,7 @@ import { fromBase64, utf8 } from '../encoding/bytes.ts';
 import { BullaError } from '../errors.ts';
 import { algorithmOf, type Digest, digestOf, isDigest } from './digest.ts';
 import { MEDIA_TYPES } from './media-types.ts';
+import { listOf, textsByName } from './shape.ts';
 
 /** Platform of an index entry (image-spec, image-index.md). */
 export interface Platform {
@@ -35,13 +36,11 @@ const mediaType = z
   .max(255)
   .regex(/^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*\/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*$/, 'not a media type');
 
-export const annotationsSchema: z.ZodType<Annotations> = z.record(z.string(), z.string());
-
 const platformSchema: z.ZodType<Platform> = z.looseObject({
   architecture: z.string(),
   os: z.string(),
   'os.version': z.string().optional(),
-  'os.features': z.array(z.string()).optional(),
+  'os.features': listOf(z.string()).optional(),
   variant: z.string().optional(),
 });
 
@@ -55,8 +54,8 @@ export const descriptorSchema: z.ZodType<Descriptor> = z.looseObject({
   digest: digestSchema,
   size: z.int().min(0),
   artifactType: mediaType.optional(),
-  annotations: annotationsSchema.optional(),
-  urls: z.array(z.string()).optional(),
+  annotations: textsByName.optional(),
+  urls: listOf(z.string()).optional(),
   data: z.string().optional(),
   platform: platformSchema.optional(),
 });

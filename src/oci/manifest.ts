@@ -4,13 +4,13 @@ import { parseJsonObject } from '../encoding/json.ts';
 import { BullaError } from '../errors.ts';
 import {
   type Annotations,
-  annotationsSchema,
   type Descriptor,
   describe,
   descriptorSchema,
   EMPTY_DESCRIPTOR,
 } from './descriptor.ts';
 import { isIndexType, MEDIA_TYPES } from './media-types.ts';
+import { describeIssues, listOf, textsByName } from './shape.ts';
 
 /** Largest manifest that is read or written, in bytes: what distribution-spec makes registries accept. */
 export const MAX_MANIFEST_BYTES: number = 4 * 1024 * 1024;
@@ -49,11 +49,11 @@ const common = {
   mediaType: z.string().optional(),
   artifactType: z.string().optional(),
   subject: descriptorSchema.optional(),
-  annotations: annotationsSchema.optional(),
+  annotations: textsByName.optional(),
 };
 
-const imageSchema = z.looseObject({ ...common, config: descriptorSchema, layers: z.array(descriptorSchema) });
-const indexSchema = z.looseObject({ ...common, manifests: z.array(descriptorSchema) });
+const imageSchema = z.looseObject({ ...common, config: descriptorSchema, layers: listOf(descriptorSchema) });
+const indexSchema = z.looseObject({ ...common, manifests: listOf(descriptorSchema) });
 
 /**
  * Parses a manifest whose bytes were already checked against a digest. Refuses one that could be
@@ -79,7 +79,7 @@ export function parseManifest(content: ManifestContent): Manifest {
   if (!parsed.success) {
     throw new BullaError(
       'content-invalid',
-      `${where} is not a valid ${served}: ${z.prettifyError(parsed.error)}`,
+      `${where} is not a valid ${served}: ${describeIssues(parsed.error)}`,
       {
         hint: 'the manifest was made by a broken tool, or is of a kind that is not supported (docker schema 1 is not)',
       },

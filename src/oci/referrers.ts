@@ -5,6 +5,7 @@ import { type Descriptor, descriptorSchema } from './descriptor.ts';
 import type { Digest } from './digest.ts';
 import { buildIndex, type Manifest, type ManifestContent } from './manifest.ts';
 import { MEDIA_TYPES } from './media-types.ts';
+import { describeIssues, listOf } from './shape.ts';
 
 /** Most entries that a list of referrers may have before it is refused. */
 export const MAX_REFERRERS: number = 10_000;
@@ -12,7 +13,7 @@ export const MAX_REFERRERS: number = 10_000;
 const indexSchema = z.looseObject({
   schemaVersion: z.literal(2),
   mediaType: z.literal(MEDIA_TYPES.ociIndex).optional(),
-  manifests: z.array(descriptorSchema).max(MAX_REFERRERS),
+  manifests: listOf(descriptorSchema, MAX_REFERRERS),
 });
 
 /**
@@ -24,7 +25,7 @@ export function parseReferrersIndex(bytes: Uint8Array, what: string): readonly D
   if (parsed.success) return parsed.data.manifests;
   throw new BullaError(
     'content-invalid',
-    `${what} is not a list of referrers: ${z.prettifyError(parsed.error)}`,
+    `${what} is not a list of referrers: ${describeIssues(parsed.error)}`,
     {
       hint: 'the registry or its fallback tag holds something else there; nothing is known about signatures',
     },

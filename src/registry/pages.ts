@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { parseJsonObject } from '../encoding/json.ts';
 import { BullaError } from '../errors.ts';
 import type { HttpResponse } from '../http/exchange.ts';
+import { listOf } from '../oci/shape.ts';
 import type { Access } from './authenticator.ts';
 import { failureError } from './failure.ts';
 import { nextLink, nextPage } from './link.ts';
@@ -84,10 +85,12 @@ function following(links: readonly string[], path: string, registry: string): st
   );
 }
 
+const names = listOf(z.string().max(512));
+
 function parsePage(bytes: Uint8Array, member: string, what: string): readonly string[] {
   const json = parseJsonObject(bytes, { what, maxBytes: MAX_PAGE_BYTES, floats: true });
   // Old registries write null for an empty list.
-  const parsed = z.array(z.string().max(512)).nullish().safeParse(json[member]);
+  const parsed = names.nullish().safeParse(json[member]);
   if (parsed.success) return parsed.data ?? [];
   throw new BullaError('content-invalid', `${what} has no list of ${member}`, {
     hint: 'the registry does not answer as a registry does; check the address',

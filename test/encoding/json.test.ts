@@ -91,6 +91,12 @@ describe('parseJson', () => {
     expect(() => parse('"aaaaaaaaaa"', { maxBytes: 5 })).toThrow(/12 bytes, more than the 5/);
   });
 
+  it('refuses what would take a hundred times its size in memory', () => {
+    const many = (count: number) => `[${'{},'.repeat(count)}{}]`;
+    expect(parse(many(50_000))).toHaveLength(50_001);
+    expect(() => parse(many(100_000), { maxBytes: 1_000_000 })).toThrow(/too many values/);
+  });
+
   it('takes __proto__, constructor and integers for keys like any other', () => {
     const object = parseJsonObject(utf8('{"__proto__":{"x":1},"constructor":2,"10":3}'), {
       what: 'document',

@@ -122,6 +122,23 @@ describe('manifests', () => {
     expect(() => parseManifest(content(json, mediaType))).toThrow(invalid);
   });
 
+  it('say what is wrong with them once, however often it is', () => {
+    const often = <T>(value: T): T[] => Array.from({ length: 30_000 }, () => value);
+    const numbers = Object.fromEntries(often(0).map((zero, at) => [`a${at}`, zero]));
+    const hostile: readonly object[] = [
+      { ...index, manifests: often({}) },
+      { ...index, manifests: often(0) },
+      { ...index, annotations: numbers },
+      { ...index, manifests: [{ ...layer, urls: often(0) }] },
+      { ...index, manifests: [{ ...layer, annotations: numbers }] },
+    ];
+    for (const json of hostile) {
+      expect(() => parseManifest(content(json, MEDIA_TYPES.ociIndex))).toThrow(
+        expect.objectContaining({ code: 'content-invalid', message: expect.stringMatching(/^.{0,300}$/) }),
+      );
+    }
+  });
+
   it('refuse 5 MB', () => {
     expect(() => parseManifest(content({ ...image, annotations: { a: 'x'.repeat(5_000_000) } }))).toThrow(
       invalid,
