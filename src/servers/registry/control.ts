@@ -19,8 +19,24 @@ export interface Control {
   close(): Promise<void>;
 }
 
-/** Opens the door. The socket's directory can be entered by the owner only. */
+/**
+ * Opens the door, where the system has such doors; the server works without it as well. The socket's
+ * directory can be entered by the owner only.
+ */
 export async function openControl(
+  privateDirectory: string,
+  collect: (options: CollectOptions) => Promise<CollectReport>,
+  report: (problem: string) => void,
+): Promise<Control | undefined> {
+  try {
+    return await open(privateDirectory, collect);
+  } catch (error) {
+    report(`gc cannot be asked for while this server runs: ${messageOf(error)}`);
+    return undefined;
+  }
+}
+
+async function open(
   privateDirectory: string,
   collect: (options: CollectOptions) => Promise<CollectReport>,
 ): Promise<Control> {
@@ -30,10 +46,10 @@ export async function openControl(
       ? near
       : join(await mkdtemp(join(tmpdir(), 'bulla-')), 'control.sock');
   await rm(path, { force: true });
-  const open = new Set<Socket>();
+  const sockets = new Set<Socket>();
   const server = createServer((socket) => {
-    open.add(socket);
-    socket.once('close', () => open.delete(socket));
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
     socket.on('error', () => socket.destroy());
     answer(socket, collect).catch(() => socket.destroy());
   });
@@ -46,7 +62,7 @@ export async function openControl(
   return {
     async close(): Promise<void> {
       await rm(address, { force: true });
-      await closeServer(server, open);
+      await closeServer(server, sockets);
       if (path !== near) await rm(dirname(path), { recursive: true, force: true });
     },
   };

@@ -46,7 +46,7 @@ export function parsePushed(bytes: Uint8Array, mediaType: string, digest: Digest
  */
 export async function missingContent(
   store: Store,
-  repository: Repository,
+  repository: Repository | undefined,
   manifest: Manifest,
   tags: readonly string[],
 ): Promise<Fault | undefined> {
@@ -55,7 +55,7 @@ export async function missingContent(
   if (tags.some((tag) => FALLBACK_TAG.test(tag))) return undefined;
   const blobs: Descriptor[] = [];
   for (const child of manifest.manifests) {
-    if (repository.index.manifests.has(child.digest)) continue;
+    if (repository?.index.manifests.has(child.digest) === true) continue;
     if (isManifestType(child.mediaType)) return missing(`manifest ${child.digest}`);
     blobs.push(child);
   }
@@ -64,7 +64,7 @@ export async function missingContent(
 
 async function missingBlob(
   store: Store,
-  repository: Repository,
+  repository: Repository | undefined,
   blobs: readonly Descriptor[],
 ): Promise<Fault | undefined> {
   const looked = new Set<string>();
@@ -72,7 +72,8 @@ async function missingBlob(
     const claim = `${blob.digest} ${blob.size}`;
     if (looked.has(claim) || ELSEWHERE.test(blob.mediaType)) continue;
     looked.add(claim);
-    const size = await store.blobs.size(repository.layout, blob.digest);
+    const size =
+      repository === undefined ? undefined : await store.blobs.size(repository.layout, blob.digest);
     if (size === undefined) return missing(`blob ${blob.digest}`);
     if (size !== blob.size) {
       return new Fault(

@@ -91,9 +91,14 @@ async function putManifest(
   const target: Target = { ...namesOf(exchange, reference, bytes), condition };
   const manifest = parsePushed(bytes, mediaType, target.digest);
   const entry = entryOf(manifest, bytes, target.digest);
+  await services.store.use(name, async (repository) => {
+    // Told early where it can be, also so that no repository is made for what is refused.
+    // What counts is the same check in its place in the order of changes.
+    checkTarget(repository, target, (tag) => repository?.index.tag(tag));
+    if (repository === undefined && !services.sparse)
+      await mustBeComplete(services, repository, manifest, target);
+  });
   await services.store.useOrCreate(name, async (repository) => {
-    // Told early where it can be; what counts is the same check in its place in the order of changes.
-    checkTarget(repository, target, (tag) => repository.index.tag(tag));
     await storeManifest(services, repository, manifest, entry, bytes, target);
   });
   answer(exchange, 201, {
@@ -121,10 +126,7 @@ async function storeManifest(
   const subject = entry.subject === undefined ? [] : [entry.subject];
   const held = [entry.digest, ...subject, ...children.map((child) => child.digest)];
   await repository.pins.hold(held, async () => {
-    if (!services.sparse) {
-      const missing = await missingContent(store, repository, manifest, target.tags);
-      if (missing !== undefined) throw missing;
-    }
+    if (!services.sparse) await mustBeComplete(services, repository, manifest, target);
     await store.blobs.write(repository.layout, entry.digest, bytes);
     services.manifests.remember(entry, bytes);
     await store.commit(repository, { op: 'put', manifest: entry, tags: target.tags }, (tag) =>
@@ -133,16 +135,27 @@ async function storeManifest(
   });
 }
 
+/** @throws Fault 400 where something that the manifest refers to is missing */
+async function mustBeComplete(
+  { store }: Services,
+  repository: Repository | undefined,
+  manifest: Manifest,
+  target: Target,
+): Promise<void> {
+  const missing = await missingContent(store, repository, manifest, target.tags);
+  if (missing !== undefined) throw missing;
+}
+
 /** @throws Fault 412 where the condition does not hold for one of the names */
 function checkTarget(
-  repository: Repository,
+  repository: Repository | undefined,
   target: Target,
   tagNow: (tag: string) => Digest | undefined,
 ): void {
   if (target.condition === undefined) return;
   for (const tag of target.tags) target.condition(tagNow(tag));
   if (target.tags.length === 0)
-    target.condition(repository.index.manifests.has(target.digest) ? target.digest : undefined);
+    target.condition(repository?.index.manifests.has(target.digest) === true ? target.digest : undefined);
 }
 
 function namesOf(

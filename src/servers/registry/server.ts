@@ -91,12 +91,15 @@ export async function serveRegistry(options: RegistryServerOptions): Promise<Reg
       options.log?.(requestEntry(record, new Date()));
     },
   };
-  const collecting = serialised((how: CollectOptions) => collect(store, how));
+  const stopping = new AbortController();
+  const collecting = serialised((how: CollectOptions) => collect(store, how, stopping.signal));
   let listener: Listener | undefined;
   let control: Control | undefined;
   const close = once(async () => {
     await listener?.stop();
+    stopping.abort();
     await control?.close();
+    await collecting.idle();
     await events.close(limits.graceMs);
     await uploads.close();
     await store.close();
@@ -104,12 +107,12 @@ export async function serveRegistry(options: RegistryServerOptions): Promise<Reg
   try {
     listener = createListener(handler, options.tls, limits);
     address = formatAddress(await listener.listen(options.address ?? '127.0.0.1', options.port ?? 0));
-    control = await openControl(store.privateDirectory, collecting);
+    control = await openControl(store.privateDirectory, collecting.run, report);
   } catch (error) {
     await close();
     throw error;
   }
-  return { url: `${scheme}://${address}`, address, gc: (how = {}) => collecting(how), close };
+  return { url: `${scheme}://${address}`, address, gc: (how = {}) => collecting.run(how), close };
 }
 
 function metricsOf({ store, uploads }: Services, events: Notifications): Metrics {
@@ -150,12 +153,17 @@ function metricsOf({ store, uploads }: Services, events: Notifications): Metrics
 }
 
 /** One after the other. */
-function serialised<A, R>(work: (argument: A) => Promise<R>): (argument: A) => Promise<R> {
+function serialised<A, R>(
+  work: (argument: A) => Promise<R>,
+): { run(argument: A): Promise<R>; idle(): Promise<unknown> } {
   let last: Promise<unknown> = Promise.resolve();
-  return (argument) => {
-    const result = last.then(() => work(argument));
-    last = result.catch(() => undefined);
-    return result;
+  return {
+    run(argument): Promise<R> {
+      const result = last.then(() => work(argument));
+      last = result.catch(() => undefined);
+      return result;
+    },
+    idle: () => last,
   };
 }
 

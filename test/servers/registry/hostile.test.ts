@@ -79,6 +79,18 @@ describe('path traversal', () => {
   });
 });
 
+describe('what is refused', () => {
+  it.each([
+    { what: 'a manifest whose content is missing', headers: {}, status: 400 },
+    { what: 'a condition that does not hold', headers: { 'If-Match': `"${DIGEST}"` }, status: 412 },
+  ])('makes no repository: $what', async ({ headers, status }) => {
+    const { client, dir } = await startTestRegistry();
+    expect((await client.put('v1', artifact('x'), headers)).status).toBe(status);
+    expect((await client.send('GET', '/v2/_catalog')).json()).toEqual({ repositories: [] });
+    expect(await everything(dir)).toEqual([]);
+  });
+});
+
 describe('limits of names and tags', () => {
   const table = [
     {

@@ -1,14 +1,18 @@
 import { appendFile, cp, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { DirectoryFiles } from '../../../src/layout/directory.ts';
 import { LayoutStore } from '../../../src/layout/store.ts';
+import type { Digest } from '../../../src/oci/digest.ts';
 import { serveRegistry } from '../../../src/registry-server.ts';
+import type { ManifestEntry } from '../../../src/servers/registry/store/repository.ts';
+import { Store } from '../../../src/servers/registry/store/store.ts';
 import {
   artifact,
   descriptorOf,
   digestOf,
   OCI_INDEX,
+  OCI_MANIFEST,
   startTestRegistry,
   temporaryDirectory,
 } from './client.ts';
@@ -182,21 +186,28 @@ describe('what was acknowledged', () => {
 
 describe('many repositories', () => {
   it('need not all be in memory', async () => {
-    const { client, server, dir } = await startTestRegistry();
-    for (let i = 0; i < 300; i++) {
-      client.repository = `many/r${i}`;
-      await client.pushBlob('{}');
-      if (i % 10 === 0) await client.put('v1', artifact(String(i)));
-    }
-    await server.close();
-    const again = await startTestRegistry({ dir });
-    const numbers = [...Array(300).keys()].filter((i) => i % 10 === 0);
+    const store = await Store.open(await temporaryDirectory(), { maxLoaded: 2 });
+    onTestFinished(() => store.close());
+    const digests = [...Array(20).keys()].map((i) => digestOf(String(i)) as Digest);
+    const manifest = (digest: Digest): ManifestEntry => ({ digest, mediaType: OCI_MANIFEST, size: 1 });
     await Promise.all(
-      [...numbers, ...numbers.reverse()].map(async (i) => {
-        expect((await again.client.send('GET', `/v2/many/r${i}/manifests/v1`)).text()).toBe(
-          artifact(String(i)),
-        );
-      }),
+      digests.map((digest, i) =>
+        store.useOrCreate(`many/r${i}`, (repository) =>
+          store.commit(repository, { op: 'put', manifest: manifest(digest), tags: ['v1'] }),
+        ),
+      ),
     );
+    await store.checkpoint();
+    for (let round = 0; round < 3; round++) {
+      await Promise.all(
+        digests.map((digest, i) =>
+          store.use(`many/r${i}`, async (repository) => {
+            expect(repository?.index.tag('v1')).toBe(digest);
+            expect([...(repository?.index.manifests.keys() ?? [])]).toEqual([digest]);
+          }),
+        ),
+      );
+      expect(store.loadedCount).toBeLessThanOrEqual(2);
+    }
   });
 });

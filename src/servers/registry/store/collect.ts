@@ -1,7 +1,7 @@
 import { lstat, opendir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isErrno, readFileBounded, storageError, sweepTemporaries } from '../../../disk/atomic.ts';
-import { BullaError, isBullaError } from '../../../errors.ts';
+import { BullaError, isBullaError, throwIfAborted } from '../../../errors.ts';
 import { type Digest, isDigest } from '../../../oci/digest.ts';
 import { childrenOf, MAX_MANIFEST_BYTES, parseManifest } from '../../../oci/manifest.ts';
 import { poolDirectory } from './blob-files.ts';
@@ -33,9 +33,13 @@ const GRACE_MS = 60 * 60_000;
  * Removes what nothing refers to: manifests that have no tag, are in no index and whose subject is not
  * there, then blobs that no manifest has. A manifest whose subject stays, stays with it, and so does
  * what it refers to. Pushes go on meanwhile: what one of them holds is not removed.
- * @throws BullaError storage-error
+ * @throws BullaError storage-error; interrupted
  */
-export async function collect(store: Store, options: CollectOptions = {}): Promise<CollectReport> {
+export async function collect(
+  store: Store,
+  options: CollectOptions = {},
+  signal?: AbortSignal,
+): Promise<CollectReport> {
   const sum = { repositories: 0, manifests: 0, blobs: 0, bytes: 0 };
   const grace = options.graceMs ?? GRACE_MS;
   // The clock of the file system is coarser than ours: without a grace period nothing is young.
@@ -43,7 +47,7 @@ export async function collect(store: Store, options: CollectOptions = {}): Promi
   for (const name of [...store.catalog]) {
     await store.use(name, async (repository) => {
       if (repository === undefined) return;
-      const collection = new Collection(store, repository, options, oldest);
+      const collection = new Collection(store, repository, options, oldest, signal);
       const gone = await collection.removeManifests();
       const swept = await collection.removeBlobs(gone);
       sum.repositories++;
@@ -61,12 +65,20 @@ class Collection {
   private readonly repository: Repository;
   private readonly options: CollectOptions;
   private readonly oldest: number;
+  private readonly signal: AbortSignal | undefined;
 
-  constructor(store: Store, repository: Repository, options: CollectOptions, oldest: number) {
+  constructor(
+    store: Store,
+    repository: Repository,
+    options: CollectOptions,
+    oldest: number,
+    signal: AbortSignal | undefined,
+  ) {
     this.store = store;
     this.repository = repository;
     this.options = options;
     this.oldest = oldest;
+    this.signal = signal;
   }
 
   /** @returns digests of the manifests that are gone, or would be */
@@ -155,6 +167,7 @@ class Collection {
   }
 
   private async removeManifest(entry: ManifestEntry, held: ReadonlySet<Digest>): Promise<boolean> {
+    throwIfAborted(this.signal);
     const { index, pins } = this.repository;
     const spared = new Error('in use');
     try {
@@ -171,6 +184,7 @@ class Collection {
   }
 
   private async removeBlob(digest: Digest, wasManifest: boolean): Promise<number | undefined> {
+    throwIfAborted(this.signal);
     const { layout, pins } = this.repository;
     const found = await statOf(blobPath(layout, digest));
     // The file of a manifest that this collection removed was judged with the manifest.
@@ -187,6 +201,7 @@ class Collection {
 
   /** Digests that a manifest lists. While one cannot be read, nobody knows what may go. */
   private async childrenOf(entry: ManifestEntry): Promise<readonly Digest[]> {
+    throwIfAborted(this.signal);
     const { digest, mediaType, size } = entry;
     try {
       const bytes = await readFileBounded(blobPath(this.repository.layout, digest), MAX_MANIFEST_BYTES);

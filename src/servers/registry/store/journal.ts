@@ -52,7 +52,7 @@ export class Journal {
    */
   async append(records: readonly JsonObject[]): Promise<void> {
     if (this.broken !== undefined) throw this.unusable();
-    const bytes = utf8(records.map(encode).join(''));
+    const bytes = utf8(records.map(encodeRecord).join(''));
     try {
       await writeFully(this.file, bytes, this.length);
     } catch (error) {
@@ -139,7 +139,8 @@ async function writeFully(file: FileHandle, bytes: Uint8Array, position: number)
   }
 }
 
-function encode(record: JsonObject): string {
+/** A line of the journal, with its end (spec/registry.md, "The journal"). */
+export function encodeRecord(record: JsonObject): string {
   const text = JSON.stringify(record);
   return `${checksum(text)} ${text}\n`;
 }
@@ -161,7 +162,7 @@ async function replayFile(path: string, replay: (record: JsonObject) => Promise<
     crlfDelay: Number.POSITIVE_INFINITY,
   });
   for await (const line of lines) {
-    const record = decode(line);
+    const record = decodeRecord(line);
     // A torn write: it and what may follow was never acknowledged.
     if (record === undefined) break;
     await replay(record);
@@ -169,7 +170,8 @@ async function replayFile(path: string, replay: (record: JsonObject) => Promise<
   lines.close();
 }
 
-function decode(line: string): JsonObject | undefined {
+/** The record of a line without its end; undefined where it is damaged. */
+export function decodeRecord(line: string): JsonObject | undefined {
   const text = line.slice(9);
   if (line.length > MAX_RECORD_BYTES || line[8] !== ' ' || line.slice(0, 8) !== checksum(text))
     return undefined;

@@ -1,25 +1,20 @@
 import { existsSync } from 'node:fs';
-import { readdir, rm } from 'node:fs/promises';
-import { join, relative } from 'node:path';
-import {
-  isErrno,
-  makeDirectory,
-  storageError,
-  TEMPORARY_PREFIX,
-  writeFileAtomic,
-} from '../../../disk/atomic.ts';
-import { acquireLock, type Lock } from '../../../disk/lock.ts';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { makeDirectory, writeFileAtomic } from '../../../disk/atomic.ts';
+import type { Lock } from '../../../disk/lock.ts';
 import { utf8 } from '../../../encoding/bytes.ts';
 import type { JsonObject } from '../../../encoding/json.ts';
-import { BullaError, isBullaError } from '../../../errors.ts';
+import { BullaError } from '../../../errors.ts';
 import { isDigest } from '../../../oci/digest.ts';
 import { BlobFiles, poolDirectory } from './blob-files.ts';
 import { CommitQueue, type TagView } from './commit-queue.ts';
 import { readIndexFile, writeIndexFile } from './index-file.ts';
 import { Journal } from './journal.ts';
-import { directoryOf, mayHoldRepositories, PRIVATE_DIRECTORY, repositoryAt } from './names.ts';
+import { directoryOf, PRIVATE_DIRECTORY } from './names.ts';
 import { Pins } from './pins.ts';
 import type { RepositoryChange, RepositoryIndex } from './repository.ts';
+import { lockDirectory, repositoriesIn } from './root.ts';
 import { SortedSet } from './sorted-set.ts';
 
 /** A repository that is in memory. */
@@ -57,7 +52,7 @@ const MAX_LOADED = 256;
 
 /**
  * The registry's directory: repositories as OCI layouts, a journal, and a lock that keeps a second
- * server out. See spec/registry-directory.md.
+ * server out. See spec/registry.md.
  */
 export class Store {
   readonly root: string;
@@ -139,6 +134,11 @@ export class Store {
     return join(this.privateDirectory, 'uploads', id);
   }
 
+  /** Repositories that are in memory. */
+  get loadedCount(): number {
+    return this.loaded.size;
+  }
+
   /** Bytes in the journal that index.json files don't have yet, about. */
   get journalBytes(): number {
     return this.journal.size;
@@ -169,29 +169,16 @@ export class Store {
   private async recover(): Promise<void> {
     await rm(join(this.privateDirectory, 'uploads'), { recursive: true, force: true });
     await makeDirectory(join(this.privateDirectory, 'uploads'), 0o700);
-    await this.findRepositories(this.root);
-    const touched = new Set<Loaded>();
+    for (const name of await repositoriesIn(this.root)) this.catalog.add(name);
     this.journal = await Journal.open(this.privateDirectory, async (record) => {
       const { repository, change } = readRecord(record);
       await this.hold(repository, async (found) => {
         found.index.apply(change);
-        touched.add(found);
         found.dirty = true;
       });
     });
     this.queue = new CommitQueue(this.journal);
     await this.checkpoint();
-  }
-
-  private async findRepositories(directory: string): Promise<void> {
-    for (const item of await readdir(directory, { withFileTypes: true })) {
-      if (!item.isDirectory() || !mayHoldRepositories(item.name)) continue;
-      const path = join(directory, item.name);
-      const name = repositoryAt(relative(this.root, path));
-      if (name === undefined) continue;
-      if (existsSync(join(path, 'oci-layout'))) this.catalog.add(name);
-      await this.findRepositories(path);
-    }
   }
 
   private async hold<T>(name: string, work: (repository: Loaded) => Promise<T>): Promise<T> {
@@ -318,18 +305,6 @@ export class Store {
   }
 }
 
-async function lockDirectory(root: string, path: string): Promise<Lock> {
-  try {
-    return await acquireLock(path, { waitMs: 0 });
-  } catch (error) {
-    if (!isBullaError(error, 'storage-error')) throw error;
-    throw new BullaError('storage-error', `the registry directory ${root} is in use: ${error.message}`, {
-      cause: error,
-      hint: 'one server at a time: end the other one, or give this one a directory of its own',
-    });
-  }
-}
-
 function readRecord(record: JsonObject): { repository: string; change: RepositoryChange } {
   const { repository, ...change } = record;
   const digest = change['op'] === 'put' ? (change['manifest'] as JsonObject)['digest'] : change['digest'];
@@ -339,15 +314,4 @@ function readRecord(record: JsonObject): { repository: string; change: Repositor
     });
   }
   return { repository, change: change as unknown as RepositoryChange };
-}
-
-/** Removes temporary files that a kill left in a directory. @throws BullaError storage-error */
-export async function removeLeftovers(directory: string): Promise<void> {
-  try {
-    for (const name of await readdir(directory)) {
-      if (name.startsWith(TEMPORARY_PREFIX)) await rm(join(directory, name), { force: true });
-    }
-  } catch (error) {
-    if (!isErrno(error, 'ENOENT')) throw storageError(`cannot tidy ${directory}`, error);
-  }
 }
