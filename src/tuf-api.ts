@@ -15,12 +15,48 @@ export {
   delegationsFor,
   type SuccinctRoles,
 } from './tuf/delegations.ts';
+export {
+  holderOf,
+  removeTargetFrom,
+  setTargetIn,
+  spreadOverBins,
+  spreadOverHashBins,
+} from './tuf/edit/bins.ts';
+export { type EditOptions, RepositoryEdit } from './tuf/edit/edit.ts';
+export type { KeyChoice } from './tuf/edit/key-list.ts';
+export {
+  collisionFreeVersions,
+  consecutiveVersions,
+  DEFAULT_POLICY,
+  defaultLifetime,
+  type EditPolicy,
+  formatVersion,
+  type LifetimePolicy,
+  type VersionPolicy,
+} from './tuf/edit/policy.ts';
+export {
+  EMPTY_REPOSITORY,
+  type RepositoryFiles,
+  readRepositoryFiles,
+  writeRepositoryFiles,
+} from './tuf/edit/repository.ts';
+export type { RootContent } from './tuf/edit/root-content.ts';
+export type { SettledEdit } from './tuf/edit/settled-edit.ts';
+export {
+  type MissingSignatures,
+  PendingFile,
+  type SignatureDemand,
+  type TufSigner,
+  tufSigner,
+} from './tuf/edit/signing.ts';
+export type { NewDelegation, NewTarget, PathTrust, TargetsContent } from './tuf/edit/targets-content.ts';
 export type { FileMeta, Hashes } from './tuf/file-meta.ts';
 export { type BinLayout, binCount, binFor, binNames, isBin } from './tuf/hash-bins.ts';
 export { keyIdWarnings } from './tuf/key-warnings.ts';
 export { type KeyVerifier, keyIdOf, TufKey, tufKeyOf } from './tuf/keys.ts';
 export { DEFAULT_LIMITS, type TufLimits } from './tuf/limits.ts';
 export { MemoryFetcher, MemoryStateStore } from './tuf/memory.ts';
+export { type MergeConflict, type MergeResult, mergeTargets } from './tuf/merge.ts';
 export {
   composeMetadataFile,
   type MetadataFile,
