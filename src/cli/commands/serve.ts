@@ -129,8 +129,10 @@ async function serveRegistry(context: Context, flags: RegistryFlags): Promise<vo
     dir: flags.dir,
   });
   // The password file is read again by itself; there is nothing else to reload.
-  process.on('SIGHUP', () => undefined);
+  const stay = (): void => undefined;
+  process.on('SIGHUP', stay);
   await ended(context.signal);
+  process.off('SIGHUP', stay);
 }
 
 /** Resolves when the person or the system asks the server to end, which is how it is meant to end. */
