@@ -2,7 +2,13 @@ import { BullaError } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { type IndexManifest, type ManifestContent, parseManifest } from '../oci/manifest.ts';
-import { formatPlatform, type PlatformSelector, platformEntries, selectPlatform } from '../oci/platform.ts';
+import {
+  formatPlatform,
+  type PlatformSelector,
+  platformEntries,
+  runnableEntries,
+  selectPlatform,
+} from '../oci/platform.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { CallOptions, Source } from '../oci/target.ts';
 import { type Decision, decider } from '../policy/decision.ts';
@@ -162,7 +168,7 @@ async function verifyEachPlatform(
   decision: Decision,
   options: VerifyOptions,
 ): Promise<VerifiedImage> {
-  const entries = platformEntries(index);
+  const entries = runnableEntries(index);
   if (decision.accepted || entries.length === 0) return accepted(image, 'image', decision);
   const evidence: Evidence[] = [];
   const refusals: Refusal[] = [...decision.refusals];

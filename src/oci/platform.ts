@@ -44,14 +44,22 @@ export function matchesPlatform(wanted: PlatformSelector, platform: Platform | u
 }
 
 /**
- * Entries of an index that are images to be run. BuildKit's attestations stand in the index as images
- * of the platform unknown/unknown, which no runtime chooses.
+ * Entries of an index that a runtime could choose, each content once, whatever type the index gives it:
+ * some go by the platform alone. BuildKit's attestations stand there as images of the platform
+ * unknown/unknown, which nobody chooses.
  */
+export function runnableEntries(index: IndexManifest): readonly Descriptor[] {
+  const runnable = index.manifests.filter((entry) => !isAttestation(entry));
+  return [...new Map(runnable.map((entry) => [entry.digest, entry])).values()];
+}
+
+/** Entries of an index that are images, by the type that it gives them; each entry, also of the same image. */
 export function platformEntries(index: IndexManifest): readonly Descriptor[] {
-  return index.manifests.filter(
-    ({ mediaType, platform }) =>
-      isManifestType(mediaType) && !(platform?.os === 'unknown' && platform.architecture === 'unknown'),
-  );
+  return index.manifests.filter((entry) => isManifestType(entry.mediaType) && !isAttestation(entry));
+}
+
+function isAttestation({ platform }: Descriptor): boolean {
+  return platform?.os === 'unknown' && platform.architecture === 'unknown';
 }
 
 /**

@@ -14,7 +14,13 @@ import type { Digest } from '../oci/digest.ts';
 import { buildArtifact, type ImageManifest, type ManifestContent, parseManifest } from '../oci/manifest.ts';
 import type { Envelope, SignatureKind } from './envelope.ts';
 import { malformed, unsupported } from './errors.ts';
-import { MAX_ENVELOPE_BYTES, MAX_INLINE_BYTES, SIGNATURE_ANNOTATIONS, SIGNATURE_TYPES } from './formats.ts';
+import {
+  MAX_ENVELOPE_BYTES,
+  MAX_INLINE_BYTES,
+  MAX_NOTATION_BYTES,
+  SIGNATURE_ANNOTATIONS,
+  SIGNATURE_TYPES,
+} from './formats.ts';
 import { readNotationCose } from './notation-cose.ts';
 import { readNotationJws } from './notation-jws.ts';
 import { readBundle } from './sigstore-bundle.ts';
@@ -137,11 +143,9 @@ export function locateEnvelope(content: ManifestContent, subject: Digest): Locat
     );
   }
   const layer = onlyLayer(manifest, where);
-  if (layer.size > MAX_ENVELOPE_BYTES) {
-    throw malformed(
-      where,
-      `its envelope has ${layer.size} bytes, more than the ${MAX_ENVELOPE_BYTES} allowed`,
-    );
+  const most = type === SIGNATURE_TYPES.notation ? MAX_NOTATION_BYTES : MAX_ENVELOPE_BYTES;
+  if (layer.size > most) {
+    throw malformed(where, `its envelope has ${layer.size} bytes, more than the ${most} allowed`);
   }
   return { layer, read: readerOf(type, layer.mediaType, where) };
 }

@@ -39,6 +39,12 @@ export const RESERVED_ANNOTATION_PREFIX = 'vnd.bulla.';
 /** Largest envelope that is read, in bytes. Signatures are a few kilobytes; an attestation may be more. */
 export const MAX_ENVELOPE_BYTES: number = 4 * 1024 * 1024;
 
+/**
+ * Largest envelope of Notation that is read, in bytes: its payload is one descriptor. CBOR of a few bytes can
+ * stand for a few hundred in memory.
+ */
+export const MAX_NOTATION_BYTES: number = 256 * 1024;
+
 /** Largest envelope that is also carried as `data` of its descriptor, in bytes. */
 export const MAX_INLINE_BYTES: number = 8 * 1024;
 

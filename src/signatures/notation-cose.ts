@@ -6,7 +6,7 @@ import { encodeCbor, parseCbor } from './cbor.ts';
 import { readChain } from './chain.ts';
 import type { Envelope } from './envelope.ts';
 import { malformed } from './errors.ts';
-import { MAX_ENVELOPE_BYTES, SIGNATURE_TYPES } from './formats.ts';
+import { MAX_NOTATION_BYTES, SIGNATURE_TYPES } from './formats.ts';
 import {
   buildNotationPayload,
   checkNotationHeaders,
@@ -72,8 +72,8 @@ export function signatureStructure(header: Uint8Array, payload: Uint8Array): Uin
  * @throws BullaError content-invalid, unsupported-signature
  */
 export function readNotationCose(bytes: Uint8Array, where: string): Envelope {
-  if (bytes.byteLength > MAX_ENVELOPE_BYTES)
-    throw malformed(where, `it has more than ${MAX_ENVELOPE_BYTES} bytes`);
+  if (bytes.byteLength > MAX_NOTATION_BYTES)
+    throw malformed(where, `it has more than ${MAX_NOTATION_BYTES} bytes`);
   if (bytes[0] !== SIGN1_TAG) throw malformed(where, 'it is not a tagged COSE_Sign1');
   const parts = parseCbor(bytes.subarray(1), where);
   if (!Array.isArray(parts) || parts.length !== 4) throw malformed(where, 'a COSE_Sign1 has four parts');

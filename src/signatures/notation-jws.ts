@@ -7,7 +7,7 @@ import { formatTime, parseTime } from '../encoding/time.ts';
 import { readChain } from './chain.ts';
 import type { Envelope } from './envelope.ts';
 import { malformed } from './errors.ts';
-import { MAX_ENVELOPE_BYTES, SIGNATURE_TYPES } from './formats.ts';
+import { MAX_NOTATION_BYTES, SIGNATURE_TYPES } from './formats.ts';
 import {
   buildNotationPayload,
   checkNotationHeaders,
@@ -55,7 +55,7 @@ export async function buildNotationJws(
  * @throws BullaError content-invalid, unsupported-signature
  */
 export function readNotationJws(bytes: Uint8Array, where: string): Envelope {
-  const json = parseJsonObject(bytes, { what: where, maxBytes: MAX_ENVELOPE_BYTES });
+  const json = parseJsonObject(bytes, { what: where, maxBytes: MAX_NOTATION_BYTES });
   if ('signatures' in json) throw malformed(where, 'it is a JWS with several signatures; Notation has one');
   const payload = decode(json, 'payload', where);
   const protectedBytes = decode(json, 'protected', where);

@@ -6,7 +6,7 @@ import { bareDescriptor, type Descriptor } from '../oci/descriptor.ts';
 import { isDigest } from '../oci/digest.ts';
 import type { Claims } from './envelope.ts';
 import { malformed, unsupported } from './errors.ts';
-import { MAX_ENVELOPE_BYTES, RELEASE_PURPOSE, SIGNATURE_TYPES } from './formats.ts';
+import { MAX_NOTATION_BYTES, RELEASE_PURPOSE, SIGNATURE_TYPES } from './formats.ts';
 import { stringsOf } from './statement.ts';
 
 /** Header names that JWS and COSE envelopes of Notation share. */
@@ -148,7 +148,7 @@ function checkCritical(headers: NotationHeaders, where: string): void {
 export function readNotationPayload(payload: Uint8Array, headers: NotationHeaders, where: string): Claims {
   const json = parseJsonObject(payload, {
     what: `the payload of ${where}`,
-    maxBytes: MAX_ENVELOPE_BYTES,
+    maxBytes: MAX_NOTATION_BYTES,
     floats: true,
   });
   const target = json['targetArtifact'];

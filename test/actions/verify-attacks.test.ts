@@ -653,6 +653,17 @@ const STORAGE: readonly Attack[] = [
     { says: /more than the/ },
   ),
   attack(
+    'a COSE envelope that would become a gigabyte, which is not fetched',
+    'signature-mismatch',
+    async ({ store, image }) => {
+      // Empty maps, one byte each.
+      const envelope = new Uint8Array(256 * 1024 + 1).fill(0xa0);
+      store.fetchBlob = () => Promise.reject(new Error('fetched'));
+      await attach(store, image, { envelope, layerType: SIGNATURE_TYPES.cose });
+    },
+    { says: /more than the 262144/ },
+  ),
+  attack(
     'two layers in one signature',
     'signature-mismatch',
     async ({ store, image }) => {

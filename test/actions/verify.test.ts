@@ -5,11 +5,11 @@ import { listSignatures, removeSignatures } from '../../src/actions/signatures.t
 import { verifyImage } from '../../src/actions/verify.ts';
 import { parseIdentity } from '../../src/crypto/identity.ts';
 import { createSigner } from '../../src/crypto/signer.ts';
-import type { ManifestContent } from '../../src/oci/manifest.ts';
+import { buildIndex, type ManifestContent } from '../../src/oci/manifest.ts';
 import { MemoryStore } from '../../src/oci/memory.ts';
 import { parsePlatform } from '../../src/oci/platform.ts';
 import { type Requirements, requirements } from '../../src/policy/requirements.ts';
-import { pushImage, pushIndex, tagOf } from '../support/content.ts';
+import { pushBytes, pushImage, pushIndex, tagOf } from '../support/content.ts';
 import { issueChain } from '../support/issue.ts';
 
 const now = new Date('2026-12-01T00:00:00Z');
@@ -76,6 +76,25 @@ describe('sign, then verify', () => {
     const removed = await removeSignatures(store, { tag }, undefined, { name: 'app:v1' });
     expect(removed).toHaveLength(2);
     await expect(verify(byAcme)).rejects.toMatchObject({ code: 'unsigned' });
+  });
+
+  it('an unsigned index hides nothing behind a type that is not known', async () => {
+    const { images } = await pushIndex(store, 'multi', 'v1');
+    const keys = [bare.publicKey];
+    await sign({ recursive: true });
+    const [good] = images as [ManifestContent];
+    const evil = await pushImage(store, 'evil');
+    await pushBytes(store, evil);
+    const platform = { os: 'linux', architecture: 'amd64' };
+    // podman takes the first entry for its platform, whatever type the index says that it has.
+    const hostile = buildIndex({
+      manifests: [
+        { ...evil.descriptor, mediaType: 'application/vnd.example+json', platform },
+        { ...good.descriptor, platform },
+      ],
+    });
+    await store.pushManifest(hostile, { tag });
+    await expect(verify({ keys }, { eachPlatform: true })).rejects.toMatchObject({ code: 'unsigned' });
   });
 
   it('an index speaks for its platforms, and its platforms for it only where asked', async () => {
