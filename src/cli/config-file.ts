@@ -20,7 +20,21 @@ const registrySchema: z.ZodType<RegistrySettings> = z.strictObject({
   keyFile: z.string().optional(),
 });
 
-const fileSchema = z.strictObject({
+/** What `config.yaml` may hold. */
+export interface ConfigDocument extends RegistrySettings {
+  readonly key?: string | undefined;
+  readonly registryConfig?: string | undefined;
+  readonly offline?: boolean | undefined;
+  readonly concurrency?: number | undefined;
+  readonly timeout?: string | undefined;
+  readonly output?: 'text' | 'json' | undefined;
+  readonly quiet?: boolean | undefined;
+  readonly verbose?: boolean | undefined;
+  readonly progress?: boolean | undefined;
+  readonly registries?: Readonly<Record<string, RegistrySettings>> | undefined;
+}
+
+export const configSchema: z.ZodType<ConfigDocument> = z.strictObject({
   key: z.string().optional(),
   plainHttp: z.boolean().optional(),
   insecure: z.boolean().optional(),
@@ -62,7 +76,7 @@ export async function readConfigFile(path: string): Promise<ConfigFile> {
 /** @throws BullaError config-invalid */
 export async function parseConfigFile(text: string, path: string): Promise<ConfigFile> {
   const { parse } = await import('yaml');
-  const parsed = fileSchema.safeParse(
+  const parsed = configSchema.safeParse(
     yaml(() => parse(text, { maxAliasCount: 0, uniqueKeys: true, logLevel: 'error' }), path) ?? {},
   );
   if (!parsed.success) {

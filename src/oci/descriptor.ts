@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { fromBase64, utf8 } from '../encoding/bytes.ts';
 import { BullaError } from '../errors.ts';
-import { algorithmOf, type Digest, digestOf, isDigest } from './digest.ts';
+import { algorithmOf, DIGEST_PATTERN, type Digest, digestOf } from './digest.ts';
 import { MEDIA_TYPES } from './media-types.ts';
 import { listOf, textsByName } from './shape.ts';
 
@@ -46,7 +46,7 @@ const platformSchema: z.ZodType<Platform> = z.looseObject({
 
 export const digestSchema: z.ZodType<Digest> = z
   .string()
-  .refine((text) => isDigest(text), 'not a sha256 or sha512 digest') as unknown as z.ZodType<Digest>;
+  .regex(DIGEST_PATTERN, 'not a sha256 or sha512 digest') as unknown as z.ZodType<Digest>;
 
 /** Schema of a descriptor from outside; unknown fields stay. */
 export const descriptorSchema: z.ZodType<Descriptor> = z.looseObject({

@@ -9,11 +9,12 @@ export type Digest = string & { readonly [digestBrand]: true };
 /** Hash algorithms that an OCI digest may name here (image-spec, descriptor.md). */
 export type DigestAlgorithm = 'sha256' | 'sha512';
 
-const DIGEST = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
+/** What {@link isDigest} accepts. */
+export const DIGEST_PATTERN: RegExp = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
 
 /** Whether `text` is a digest: lower-case, of a known algorithm, of its length. Safe as part of a path. */
 export function isDigest(text: string): text is Digest {
-  return DIGEST.test(text);
+  return DIGEST_PATTERN.test(text);
 }
 
 /**

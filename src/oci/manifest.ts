@@ -52,8 +52,15 @@ const common = {
   annotations: textsByName.optional(),
 };
 
-const imageSchema = z.looseObject({ ...common, config: descriptorSchema, layers: listOf(descriptorSchema) });
-const indexSchema = z.looseObject({ ...common, manifests: listOf(descriptorSchema) });
+export const imageManifestSchema: z.ZodType<object> = z.looseObject({
+  ...common,
+  config: descriptorSchema,
+  layers: listOf(descriptorSchema),
+});
+export const indexManifestSchema: z.ZodType<object> = z.looseObject({
+  ...common,
+  manifests: listOf(descriptorSchema),
+});
 
 /**
  * Parses a manifest whose bytes were already checked against a digest. Refuses one that could be
@@ -75,7 +82,7 @@ export function parseManifest(content: ManifestContent): Manifest {
     );
   }
   const isIndex = isIndexType(served);
-  const parsed = (isIndex ? indexSchema : imageSchema).safeParse(json);
+  const parsed = (isIndex ? indexManifestSchema : imageManifestSchema).safeParse(json);
   if (!parsed.success) {
     throw new BullaError(
       'content-invalid',

@@ -1,5 +1,8 @@
 import { z } from 'zod';
 
+/** Where a schema notes what it reads, for the schemas that are published: a function can't be printed. */
+export const SHAPE: string = 'shape';
+
 /**
  * A list, read up to its first wrong element. z.array goes on to the end: a manifest of 4 MiB can be wrong a
  * million times over, and the report of it takes minutes and gigabytes.
@@ -29,18 +32,21 @@ export function listOf<T>(
         return z.NEVER;
       }
       return list;
-    }) as unknown as z.ZodType<readonly T[]>;
+    })
+    .meta({ [SHAPE]: { listOf: element } }) as unknown as z.ZodType<readonly T[]>;
 }
 
 /** An object whose members are all strings: annotations, labels. Read up to the first that is none. */
-export const textsByName: z.ZodType<Readonly<Record<string, string>>> = z.custom<Record<string, string>>(
-  (value) =>
-    typeof value === 'object' &&
-    value !== null &&
-    !Array.isArray(value) &&
-    Object.values(value).every((member) => typeof member === 'string'),
-  'expected an object of strings',
-);
+export const textsByName: z.ZodType<Readonly<Record<string, string>>> = z
+  .custom<Record<string, string>>(
+    (value) =>
+      typeof value === 'object' &&
+      value !== null &&
+      !Array.isArray(value) &&
+      Object.values(value).every((member) => typeof member === 'string'),
+    'expected an object of strings',
+  )
+  .meta({ [SHAPE]: 'texts' });
 
 const SHOWN_ISSUES = 3;
 const MAX_CHARACTERS = 400;
