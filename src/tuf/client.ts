@@ -129,8 +129,13 @@ class Update {
       await this.updateTimestamp(trusted);
       await this.updateSnapshot(trusted);
       const loadRole = (role: string, delegator: Delegator) => this.loadRole(trusted, role, delegator);
-      await loadRole('targets', trusted.targetsDelegator());
-      await this.save();
+      // While the one is written, the other is fetched.
+      const [saved, targets] = await Promise.allSettled([
+        this.save(),
+        loadRole('targets', trusted.targetsDelegator()),
+      ]);
+      if (saved.status === 'rejected') throw saved.reason;
+      if (targets.status === 'rejected') throw targets.reason;
       return new TufClient(trusted, loadRole);
     } catch (error) {
       // What was verified before is kept; and where the state moved meanwhile, that may be why.
