@@ -1,13 +1,21 @@
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createHash, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Key, Metadata, MetadataKind } from '@tufjs/models';
 import { Updater } from 'tuf-js';
+import { publicKeyOf } from '../../src/crypto/public-key.ts';
+import type { JsonObject } from '../../src/encoding/json.ts';
 import { HttpPool } from '../../src/http/pool.ts';
 import { DirectoryMirror } from '../../src/mirror/directory.ts';
 import { HttpMirror } from '../../src/mirror/http.ts';
 import { TrustedDirectory } from '../../src/state/trusted-directory.ts';
 import { refresh } from '../../src/tuf/client.ts';
+import { type TufKey, tufKeyOf } from '../../src/tuf/keys.ts';
+import { composeMetadataFile, parseMetadataFile, signedMessage } from '../../src/tuf/metadata-file.ts';
 import type { MetadataFetcher } from '../../src/tuf/ports.ts';
+import { parseTargets } from '../../src/tuf/targets.ts';
+import { assertThreshold } from '../../src/tuf/threshold.ts';
 
 /*
  * A process of its own for each client that is measured: refresh and one target, with nothing in the
@@ -32,8 +40,60 @@ const CLIENTS: Readonly<Record<string, (state: string) => Promise<void>>> = {
   },
 };
 
+/** Runs `work` for about a second and says how often it was done in one. */
+function perSecond(work: () => void): number {
+  for (let i = 0; i < 20; i++) work();
+  const start = performance.now();
+  let count = 0;
+  while (performance.now() - start < 1000) {
+    work();
+    count++;
+  }
+  return (count * 1000) / (performance.now() - start);
+}
+
+/** Parsing and verifying one file, with nothing remembered from the last time but the keys. */
+function verifyFiles(): unknown {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const key = tufKeyOf(publicKeyOf(publicKey), 'ES256');
+  const theirKey = Key.fromJSON(key.keyid, JSON.parse(JSON.stringify(key.json)));
+  return [1, 1000].map((count) => {
+    const bytes = targetsFile(count, key, privateKey);
+    const keys = new Map([[key.keyid, key]]);
+    const role = { keyids: [key.keyid], threshold: 1 };
+    const bulla = perSecond(() => {
+      const file = parseMetadataFile(bytes, 'targets', bytes.byteLength);
+      assertThreshold(file, keys, role, 'root');
+      parseTargets(file);
+    });
+    const tufJs = perSecond(() => {
+      const file = Metadata.fromJSON(MetadataKind.Targets, JSON.parse(Buffer.from(bytes).toString()));
+      theirKey.verifySignature(file);
+    });
+    return { file: `${count} targets, ${bytes.byteLength} bytes`, bulla, tufJs };
+  });
+}
+
+function targetsFile(count: number, key: TufKey, privateKey: KeyObject): Uint8Array {
+  const entries = Array.from({ length: count }, (_, index) => {
+    const sha256 = createHash('sha256').update(String(index)).digest('hex');
+    return [`release-${index}`, { hashes: { sha256 }, length: index }];
+  });
+  const common = { _type: 'targets', expires: '2099-01-01T00:00:00Z', spec_version: '1.0.31', version: 1 };
+  const signed: JsonObject = { ...common, targets: Object.fromEntries(entries) };
+  const sig = sign('sha256', signedMessage(signed), privateKey).toString('hex');
+  return composeMetadataFile('targets', signed, [{ keyid: key.keyid, sig }]).bytes;
+}
+
 const scratch = mkdtempSync(join(tmpdir(), 'bulla-bench-tuf-'));
 try {
+  process.stdout.write(JSON.stringify(client === 'verify' ? verifyFiles() : await measure()));
+} finally {
+  rmSync(scratch, { recursive: true, force: true });
+  await pool.close();
+}
+
+async function measure(): Promise<unknown> {
   const work = CLIENTS[client ?? ''];
   if (work === undefined) throw new Error(`there is no client ${client}`);
   const cold: number[] = [];
@@ -48,8 +108,5 @@ try {
       times.push(performance.now() - start);
     }
   }
-  process.stdout.write(JSON.stringify({ cold, warm, root: readFileSync(rootFile).byteLength }));
-} finally {
-  rmSync(scratch, { recursive: true, force: true });
-  await pool.close();
+  return { cold, warm };
 }

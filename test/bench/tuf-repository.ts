@@ -26,21 +26,19 @@ const EXPIRES = '2099-01-01T00:00:00Z';
 /**
  * Writes a repository as python-tuf's editor writes it: succinct bins below targets, compact JSON, and
  * a media type in every target, about 185 bytes each.
- * @returns the size of the whole in bytes
+ * @returns the file of the bin that {@link SOUGHT} is in
  */
-export function writeRepository(directory: string, size: RepositorySize): number {
+export function writeRepository(directory: string, size: RepositorySize): { readonly bin: string } {
   mkdirSync(directory, { recursive: true });
   const keys = Object.fromEntries(ROLES.map((role) => [role, makePair()])) as Record<
     (typeof ROLES)[number],
     Pair
   >;
-  let bytes = 0;
   const write = (role: string, name: string, pair: Pair, members: JsonObject): void => {
     const signed: JsonObject = { expires: EXPIRES, spec_version: '1.0.31', version: 1, ...members };
     const sig = sign('sha256', signedMessage(signed), pair.privateKey).toString('hex');
     const file = composeMetadataFile(role, signed, [{ keyid: pair.key.keyid, sig }]);
     writeFileSync(join(directory, name), file.bytes);
-    bytes += file.bytes.byteLength;
   };
   const layout: BinLayout = { bitLength: size.bitLength, namePrefix: 'bin' };
   const meta: JsonObject = { 'targets.json': { version: 1 } };
@@ -59,7 +57,7 @@ export function writeRepository(directory: string, size: RepositorySize): number
     meta: { 'snapshot.json': { version: 1 } },
   });
   write('root', '1.root.json', keys.root, { _type: 'root', consistent_snapshot: true, ...rootMembers(keys) });
-  return bytes;
+  return { bin: `1.${binFor(layout, SOUGHT)}.json` };
 }
 
 const ROLES = ['root', 'timestamp', 'snapshot', 'targets', 'bins'] as const;
