@@ -60,6 +60,13 @@ export const descriptorSchema: z.ZodType<Descriptor> = z.looseObject({
   platform: platformSchema.optional(),
 });
 
+/** Schema of a descriptor of which only media type, digest and size are looked at; all else is dropped. */
+export const bareDescriptorSchema: z.ZodType<Descriptor> = z.object({
+  mediaType,
+  digest: digestSchema,
+  size: z.int().min(0),
+});
+
 /** Bytes of the empty descriptor's content: `{}`. */
 export const EMPTY_BYTES: Uint8Array = utf8('{}');
 

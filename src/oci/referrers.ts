@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { parseJsonObject } from '../encoding/json.ts';
 import { BullaError } from '../errors.ts';
-import { type Descriptor, descriptorSchema } from './descriptor.ts';
+import { bareDescriptorSchema, type Descriptor, descriptorSchema } from './descriptor.ts';
 import type { Digest } from './digest.ts';
 import { buildIndex, type Manifest, type ManifestContent } from './manifest.ts';
 import { MEDIA_TYPES } from './media-types.ts';
@@ -10,14 +10,18 @@ import { describeIssues, listOf } from './shape.ts';
 /** Most entries that a list of referrers may have before it is refused. */
 export const MAX_REFERRERS: number = 10_000;
 
+/** A registry repeats what a manifest says of itself. One odd type or annotation must not hide all others. */
+const entrySchema = z.union([descriptorSchema, bareDescriptorSchema]);
+
 const indexSchema = z.looseObject({
   schemaVersion: z.literal(2),
   mediaType: z.literal(MEDIA_TYPES.ociIndex).optional(),
-  manifests: listOf(descriptorSchema, MAX_REFERRERS),
+  manifests: listOf(entrySchema, MAX_REFERRERS),
 });
 
 /**
- * Entries of a referrers index: an answer of the referrers API, or the fallback tag's manifest.
+ * Entries of a referrers index: an answer of the referrers API, or the fallback tag's manifest. Of one that
+ * says impossible things beside its media type, digest and size, those are left.
  * @throws BullaError content-invalid where it is not an OCI index of descriptors
  */
 export function parseReferrersIndex(bytes: Uint8Array, what: string): readonly Descriptor[] {

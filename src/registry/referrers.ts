@@ -56,6 +56,8 @@ export async function askReferrersApi(
       signal: options.signal,
     });
     const found = await readPage(room, path, response);
+    // A list that breaks off is not "no list": what it held so far must not be lost to the fallback tag.
+    if (!Array.isArray(found) && pages > 0) throw brokenOff(room, subject);
     if (found === undefined) return { supported: false, certain: true };
     if (found === 'unknown') return { supported: false, certain: false };
     entries.push(...found);
@@ -86,9 +88,22 @@ async function readPage(
   try {
     return parseReferrersIndex(bytes, where);
   } catch (error) {
-    if (isBullaError(error, 'content-invalid')) return undefined;
+    // A page for people says that there is no such API; a list that is too long or damaged does not.
+    if (isBullaError(error, 'content-invalid') && !callsItselfIndex(response)) return undefined;
     throw error;
   }
+}
+
+function callsItselfIndex(response: HttpResponse): boolean {
+  return (
+    response.headers.get('content-type')?.split(';', 1)[0]?.trim().toLowerCase() === MEDIA_TYPES.ociIndex
+  );
+}
+
+function brokenOff(room: Room, subject: Digest): BullaError {
+  return new BullaError('registry-error', `${room.name}: the list of what refers to ${subject} breaks off`, {
+    hint: 'the registry gave the first part of it and not the next; try again later',
+  });
 }
 
 function pageAfter(room: Room, response: HttpResponse, base: string): string | undefined {

@@ -402,6 +402,42 @@ describe('hazard 3: poisoned fallback index', () => {
     expect(await codeOf(listed(target, image))).toBe('registry-error');
   });
 
+  it.each([
+    ['404', { status: 404 }],
+    ['a page for people', { status: 200, body: '<html>welcome</html>' }],
+    ['a redirect to another host', { status: 303, headers: { location: 'http://127.0.0.1:1/' } }],
+    ['NAME_UNKNOWN', { status: 404, body: '{"errors":[{"code":"NAME_UNKNOWN"}]}' }],
+  ])('never reads %s in place of the second page as "no signatures"', async (_, action) => {
+    const registry = await registryFor({ referrersPage: 1 });
+    const target = repositoryOf(registry);
+    const image = await pushImage(target, 'signed', 'v1');
+    for (const text of ['a', 'b']) await pushReferrer(target, image.descriptor, text);
+    registry.fault({ path: REFERRERS, after: 1, times: 9, action });
+    expect(await codeOf(listed(target, image))).toBe('registry-error');
+  });
+
+  it('never reads a list that is too long as "no signatures"', async () => {
+    const registry = await registryFor();
+    const target = repositoryOf(registry);
+    const image = await pushImage(target, 'signed', 'v1');
+    const manifests = Array.from({ length: 10_001 }, () => entryOf('flood'));
+    const body = JSON.stringify({ schemaVersion: 2, manifests });
+    const headers = { 'content-type': INDEX };
+    registry.fault({ path: REFERRERS, times: 9, action: { status: 200, body, headers } });
+    expect(await codeOf(listed(target, image))).toBe('content-invalid');
+  });
+
+  it('lists what is there beside an entry that says impossible things', async () => {
+    const registry = await registryFor();
+    const target = repositoryOf(registry);
+    const image = await pushImage(target, 'signed', 'v1');
+    const odd = { ...entryOf('odd'), artifactType: 'no type', annotations: { count: 1 } };
+    const body = JSON.stringify({ schemaVersion: 2, manifests: [odd, entryOf('good')] });
+    const headers = { 'content-type': INDEX };
+    registry.fault({ path: REFERRERS, action: { status: 200, body, headers } });
+    expect(await listed(target, image)).toEqual([odd.digest, entryOf('good').digest].sort());
+  });
+
   it('leaves a registry whose list of referrers never ends', async () => {
     const registry = await registryFor();
     const target = repositoryOf(registry);
