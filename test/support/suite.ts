@@ -14,6 +14,8 @@ export function suite(
       environment: 'node',
       allowOnly: false,
       passWithNoTests: false,
+      // A poll ends when what it waits for happens; a loaded machine may take its time.
+      expect: { poll: { timeout: 15_000 } },
       reporters: ['default', new CountsReporter()],
       ...options,
     },
