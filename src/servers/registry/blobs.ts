@@ -3,10 +3,11 @@ import type { FileHandle } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
 import { type Digest, isDigest } from '../../oci/digest.ts';
 import { MEDIA_TYPES } from '../../oci/media-types.ts';
-import { answer, type Exchange, refuseMethod, type Services } from './exchange.ts';
+import { answer, type Exchange, refuseMethod } from './exchange.ts';
 import { Fault } from './faults.ts';
 import { etagOf, isKnown } from './preconditions.ts';
 import { type ByteRange, rangeOf } from './ranges.ts';
+import type { Services } from './services.ts';
 import type { Repository } from './store/store.ts';
 
 const READ_BYTES = 256 * 1024;

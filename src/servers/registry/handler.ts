@@ -1,17 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { handleBlob } from './blobs.ts';
-import {
-  answerBytes,
-  answerFault,
-  answerJson,
-  type Exchange,
-  refuseMethod,
-  type Services,
-} from './exchange.ts';
+import { answerBytes, answerFault, answerJson, type Exchange, refuseMethod } from './exchange.ts';
 import { Fault, faultOf } from './faults.ts';
 import { handleCatalog, handleReferrers, handleTags } from './listings.ts';
 import { handleManifest } from './manifests.ts';
 import { type Route, type RouteName, routeOf } from './routes.ts';
+import type { Services } from './services.ts';
 import { handleUpload, handleUploads } from './uploads.ts';
 
 /** Who may do what; undefined for everybody everything. */

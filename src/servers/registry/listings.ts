@@ -1,8 +1,9 @@
 import { MEDIA_TYPES } from '../../oci/media-types.ts';
 import { isRepositoryName } from '../../oci/reference.ts';
 import { digestIn, mustExist } from './blobs.ts';
-import { answerBytes, answerJson, type Exchange, refuseMethod, type Services } from './exchange.ts';
+import { answerBytes, answerJson, type Exchange, refuseMethod } from './exchange.ts';
 import { Fault } from './faults.ts';
+import type { Services } from './services.ts';
 import type { Repository } from './store/store.ts';
 
 /** Most names in one answer; the rest follows by Link. */

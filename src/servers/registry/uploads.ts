@@ -4,10 +4,11 @@ import { MEDIA_TYPES } from '../../oci/media-types.ts';
 import { isRepositoryName } from '../../oci/reference.ts';
 import { digestIn } from './blobs.ts';
 import { bodyOf, contentLength, isBodiless } from './bodies.ts';
-import { answer, type Exchange, refuseMethod, type Services } from './exchange.ts';
+import { answer, type Exchange, refuseMethod } from './exchange.ts';
 import { Fault } from './faults.ts';
 import { etagOf } from './preconditions.ts';
 import { chunkRangeOf } from './ranges.ts';
+import type { Services } from './services.ts';
 import type { Upload } from './store/uploads.ts';
 
 /** `POST /v2/<name>/blobs/uploads/`: starts an upload, mounts a blob, or takes a whole blob at once. */

@@ -1,20 +1,19 @@
 import { describe, expect, it } from 'vitest';
-import { pull } from '../../src/actions/pull.ts';
-import { push } from '../../src/actions/push.ts';
+import { copy } from '../../src/actions/copy.ts';
 import { BullaError } from '../../src/errors.ts';
 import { MemoryStore } from '../../src/oci/memory.ts';
 import { pushImage, pushReferrer, tagOf } from '../support/content.ts';
 
 const V1 = tagOf('v1');
 
-describe('pull', () => {
+describe('a copy by digest', () => {
   it('brings what was verified, though the tag has moved since', async () => {
     const source = new MemoryStore();
     const verified = await pushImage(source, 'verified', 'v1');
     const signature = await pushReferrer(source, verified.descriptor, 'signature');
     await pushImage(source, 'evil', 'v1');
     const destination = new MemoryStore();
-    await pull({ source, verified: verified.descriptor.digest, destination, tag: V1 });
+    await copy({ source, reference: verified.descriptor.digest, destination, tag: V1 });
     expect((await destination.resolve(V1)).digest).toBe(verified.descriptor.digest);
     expect(await destination.listReferrers(verified.descriptor.digest)).toMatchObject([
       { digest: signature.descriptor.digest },
@@ -22,7 +21,7 @@ describe('pull', () => {
   });
 });
 
-describe('push', () => {
+describe('work before the tag', () => {
   it('signs before the image has its name', async () => {
     const source = new MemoryStore();
     const image = await pushImage(source, 'app', 'v1');
@@ -31,7 +30,7 @@ describe('push', () => {
       expect(await destination.listTags()).toEqual([]);
       await pushReferrer(destination, image.descriptor, 'signature');
     };
-    await push({ source, reference: V1, destination, tag: V1, sign });
+    await copy({ source, reference: V1, destination, tag: V1, beforeTag: sign });
     expect(await destination.listTags()).toEqual(['v1']);
     expect(await destination.listReferrers(image.descriptor.digest)).toHaveLength(1);
   });
@@ -43,7 +42,7 @@ describe('push', () => {
     const sign = async (): Promise<void> => {
       throw new BullaError('key-invalid', 'no', { hint: 'x' });
     };
-    const pushing = push({ source, reference: V1, destination, tag: V1, sign });
+    const pushing = copy({ source, reference: V1, destination, tag: V1, beforeTag: sign });
     await expect(pushing).rejects.toMatchObject({ code: 'key-invalid' });
     expect(await destination.listTags()).toEqual([]);
   });
