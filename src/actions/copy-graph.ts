@@ -67,6 +67,7 @@ class Discovery {
   private readonly pool: Pool;
   private readonly looking: Promise<void>[] = [];
   private bytes = 0;
+  private listed = 0;
 
   constructor(source: Source, options: DiscoverOptions) {
     this.source = source;
@@ -132,6 +133,9 @@ class Discovery {
     const listed = await this.pool.run(() =>
       this.source.listReferrers(digest, { fallbackToo: true, signal: this.pool.signal }),
     );
+    // Counted before anything is fetched: each list may name the same thousands of manifests.
+    this.listed += listed.length;
+    if (this.listed > MAX_MANIFESTS) throw tooMuch(this.source.name);
     const found = await this.pool.all(listed.map((entry) => this.referrer(digest, entry, depth)));
     node.referrers.push(...found.filter((one) => one !== undefined));
   }
@@ -147,7 +151,7 @@ class Discovery {
       this.warn(`${entry.digest} is listed as referring to ${subject} and is not there`);
       return undefined;
     }
-    if (parseManifest(content).subject?.digest !== subject) {
+    if (readable(content)?.subject?.digest !== subject) {
       this.warn(`${entry.digest} is listed as referring to ${subject} and does not: not copied`);
       return undefined;
     }
@@ -178,7 +182,10 @@ class Discovery {
 
   private async taggedNode(tag: Tag): Promise<{ tag: Tag; node: CopyNode } | undefined> {
     const content = await this.fetch(tag);
-    return content === undefined ? undefined : { tag, node: this.add(content, 1) };
+    if (content === undefined) return undefined;
+    if (readable(content) !== undefined) return { tag, node: this.add(content, 1) };
+    this.warn(`${tag} holds no manifest that can be read: not copied`);
+    return undefined;
   }
 
   private async likely(tags: readonly Tag[]): Promise<readonly Tag[]> {
@@ -196,6 +203,16 @@ class Discovery {
 
   private warn(message: string): void {
     this.options.onEvent({ kind: 'warning', message });
+  }
+}
+
+/** A manifest beside the image, if it is one: whoever may push must not stop a copy by pushing nonsense. */
+function readable(content: ManifestContent): Manifest | undefined {
+  try {
+    return parseManifest(content);
+  } catch (error) {
+    if (isBullaError(error, 'content-invalid')) return undefined;
+    throw error;
   }
 }
 

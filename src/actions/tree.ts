@@ -27,6 +27,8 @@ export interface TreeOptions extends CallOptions {
 /** Most manifests that are drawn, and deepest nesting of what refers to what refers to it. */
 const MAX_NODES = 10_000;
 const MAX_DEPTH = 16;
+/** Bytes of all manifests that are drawn, which stay in memory until then. */
+const MAX_BYTES = 256 * 1024 * 1024;
 
 /**
  * Everything that hangs from an image: its platforms, and what refers to any of them.
@@ -58,6 +60,7 @@ class TreeReader {
   private readonly tags: ReadonlySet<Tag>;
   private readonly limiter: Limiter;
   private nodes = 0;
+  private bytes = 0;
 
   constructor(source: Source, options: TreeOptions, tags: ReadonlySet<Tag>) {
     this.source = source;
@@ -67,18 +70,12 @@ class TreeReader {
   }
 
   async node(listed: Descriptor, known: ManifestContent | undefined, depth: number): Promise<TreeNode> {
-    if (++this.nodes > MAX_NODES || depth > MAX_DEPTH) {
-      throw new BullaError(
-        'content-invalid',
-        `${this.source.name}: more than ${MAX_NODES} manifests or ${MAX_DEPTH} levels hang together`,
-        {
-          hint: 'somebody may have flooded the list of referrers; look at one digest at a time with bulla signature ls',
-        },
-      );
-    }
+    if (++this.nodes > MAX_NODES || depth > MAX_DEPTH) throw this.endless();
     const content = known ?? (await this.fetch(listed));
     if (content === undefined)
       return { descriptor: listed, manifest: undefined, platforms: [], referrers: [], cosign: [] };
+    this.bytes += content.bytes.byteLength;
+    if (this.bytes > MAX_BYTES) throw this.endless();
     const manifest = parseManifest(content);
     const children =
       manifest.kind === 'index' ? manifest.manifests.filter((child) => isManifestType(child.mediaType)) : [];
@@ -88,6 +85,16 @@ class TreeReader {
       this.cosign(listed.digest),
     ]);
     return { descriptor: { ...listed, ...content.descriptor }, manifest, platforms, referrers, cosign };
+  }
+
+  private endless(): BullaError {
+    return new BullaError(
+      'content-invalid',
+      `${this.source.name}: more than ${MAX_NODES} manifests, ${MAX_DEPTH} levels or ${MAX_BYTES} bytes of manifests hang together`,
+      {
+        hint: 'somebody may have flooded the list of referrers; look at one digest at a time with bulla signature ls',
+      },
+    );
   }
 
   private async referrers(subject: Digest, depth: number): Promise<TreeNode[]> {

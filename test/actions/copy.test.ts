@@ -3,7 +3,12 @@ import { type CopyOptions, type CopyResult, copy } from '../../src/actions/copy.
 import type { CopyEvent } from '../../src/actions/copy-progress.ts';
 import { base64, utf8 } from '../../src/encoding/bytes.ts';
 import { BullaError } from '../../src/errors.ts';
-import { type Descriptor, EMPTY_BYTES, EMPTY_DESCRIPTOR } from '../../src/oci/descriptor.ts';
+import {
+  type Descriptor,
+  describe as describeBytes,
+  EMPTY_BYTES,
+  EMPTY_DESCRIPTOR,
+} from '../../src/oci/descriptor.ts';
 import type { Digest } from '../../src/oci/digest.ts';
 import { buildArtifact, buildIndex, type ManifestContent } from '../../src/oci/manifest.ts';
 import { MEDIA_TYPES } from '../../src/oci/media-types.ts';
@@ -42,7 +47,48 @@ async function referrersAt(target: Target, digest: Digest): Promise<number> {
   return (await target.listReferrers(digest)).length;
 }
 
+/** Has the source list and serve what no store would take. */
+function plant(source: MemoryStore, subject: Digest, listed: readonly Descriptor[], bytes: Uint8Array): void {
+  const { listReferrers, fetchManifest } = source;
+  source.listReferrers = async (digest, options) =>
+    digest === subject ? listed : listReferrers.call(source, digest, options);
+  source.fetchManifest = async (reference, options) => {
+    const descriptor = listed.find(({ digest }) => digest === reference);
+    return descriptor === undefined ? fetchManifest.call(source, reference, options) : { descriptor, bytes };
+  };
+}
+
 describe('copy', () => {
+  it('leaves out nonsense that somebody has pushed beside the image', async () => {
+    const source = new MemoryStore('source');
+    const image = await pushImage(source, 'app', 'v1');
+    const bytes = utf8('{"schemaVersion":2,"layers":"none"}');
+    const listed = [describeBytes(MEDIA_TYPES.ociManifest, bytes)];
+    plant(source, image.descriptor.digest, listed, bytes);
+    const destination = new MemoryStore('destination');
+    const result = await run(source, destination);
+    expect(result.warnings).toHaveLength(1);
+    expect((await destination.resolve(V1)).digest).toBe(image.descriptor.digest);
+  });
+
+  it('fetches nothing from a list without sane bounds', async () => {
+    const source = new MemoryStore('source');
+    const image = await pushImage(source, 'app', 'v1');
+    const bytes = utf8('{}');
+    const entry = describeBytes(MEDIA_TYPES.ociManifest, bytes);
+    plant(
+      source,
+      image.descriptor.digest,
+      Array.from({ length: 20_001 }, () => entry),
+      bytes,
+    );
+    const { target, calls } = recording(source);
+    await expect(run(target, new MemoryStore('destination'))).rejects.toMatchObject({
+      code: 'content-invalid',
+    });
+    expect(calls.filter((call) => call.startsWith('fetchManifest'))).toHaveLength(1);
+  });
+
   it('brings index, platforms, what refers to them and to that, and the tags of cosign', async () => {
     const { source, index, images, signature, nested } = await richSource();
     const destination = new MemoryStore('destination');
