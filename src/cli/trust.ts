@@ -29,7 +29,7 @@ export function addTrustOptions(command: Command): Command {
       'who is trusted among those it certifies: "x509.subject: C=DE, O=Acme, CN=release"; repeatable',
       collect,
     )
-    .option('--threshold <n>', 'how many different keys must have signed (default: 1)', wholeNumber)
+    .option('--threshold <n>', 'how many different signers there must be (default: 1)', wholeNumber)
     .option('--purpose <uri>', 'predicate type that signatures must have; repeatable', collect)
     .option('-a, --annotation <key=value>', 'annotation that must be signed; repeatable', collect);
 }

@@ -55,14 +55,30 @@ function sum(
     if (refusal !== undefined) refusals.push(refusal);
     else if (finding.outcome === 'verified') evidence.push(finding.evidence);
   }
-  // Different keys are what counts: neither two signatures of one key, nor two spellings of one signature.
-  const signers = new Set(evidence.map(({ key }) => key.fingerprint)).size;
+  const signers = countSigners(evidence, required);
   if (signers >= required.threshold) return { accepted: true, evidence, refusals };
   return {
     accepted: false,
     error: shortfall(reference, refusals, found.unexamined, signers, required),
     refusals,
   };
+}
+
+/**
+ * Different signers: neither two signatures of one key are two, nor two spellings of one signature, nor two
+ * keys that an authority certified for the same subject, as it does when a certificate is renewed.
+ */
+function countSigners(evidence: readonly Evidence[], { keys }: Requirements): number {
+  let signers: ReadonlySet<string>[] = [];
+  for (const { key, certificates } of evidence) {
+    const [leaf] = certificates;
+    const isBare = leaf === undefined || keys.some(({ fingerprint }) => fingerprint === key.fingerprint);
+    const names = isBare ? [key.fingerprint] : [key.fingerprint, subjectOf(leaf)];
+    const same = signers.filter((signer) => names.some((name) => signer.has(name)));
+    const merged = new Set([...names, ...same.flatMap((signer) => [...signer])]);
+    signers = [...signers.filter((signer) => !same.includes(signer)), merged];
+  }
+  return signers.length;
 }
 
 /** The error of a refused image: one code, one sentence for all, and every cause in the details. */
@@ -83,7 +99,7 @@ function shortfall(
   if (signers > 0) {
     return new BullaError(
       'threshold-not-met',
-      `${reference} is signed by ${signers} of the ${required.threshold} different keys that must sign it${causes}`,
+      `${reference} is signed by ${signers} of the ${required.threshold} different signers that must sign it${causes}`,
       { hint: 'have it signed by another of the trusted signers', details },
     );
   }
@@ -143,6 +159,6 @@ export function expectation(required: Requirements): string {
     ...required.roots.map((root) => `a certificate issued by ${subjectOf(root)}`),
   ];
   const count =
-    required.threshold === 1 ? 'a signature' : `signatures of ${required.threshold} different keys`;
+    required.threshold === 1 ? 'a signature' : `signatures of ${required.threshold} different signers`;
   return `${count} by ${signers.join(' or ')}`;
 }

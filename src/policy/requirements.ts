@@ -12,7 +12,7 @@ export interface Requirements {
   readonly roots: readonly Certificate[];
   /** Who is trusted among those whom {@link roots} certify; nobody named means everybody. */
   readonly identities: readonly TrustedIdentity[];
-  /** How many different keys must have signed. */
+  /** How many different signers must have signed: different keys, and different subjects where they have certificates. */
   readonly threshold: number;
   /** Predicate types, one of which a signature must have. */
   readonly purposes: readonly string[];

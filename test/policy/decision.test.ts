@@ -1,6 +1,6 @@
-import { generateKeyPairSync } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { publicKeyOf } from '../../src/crypto/public-key.ts';
+import { type PublicKey, publicKeyOf } from '../../src/crypto/public-key.ts';
 import type { ErrorCode } from '../../src/errors.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import { decide } from '../../src/policy/decision.ts';
@@ -8,7 +8,7 @@ import { type Requirements, requirements } from '../../src/policy/requirements.t
 import { describeEvidence } from '../../src/policy/summary.ts';
 import type { Evidence, Finding } from '../../src/signatures/evidence.ts';
 import { RELEASE_PURPOSE } from '../../src/signatures/formats.ts';
-import { issueChain } from '../support/issue.ts';
+import { EKU, type IssueOptions, issue, issueChain, LEAF_NAME } from '../support/issue.ts';
 
 const now = new Date('2026-12-01T00:00:00Z');
 const [one, two, three] = [1, 2, 3].map(() =>
@@ -36,6 +36,18 @@ function verified(different: Partial<Evidence> = {}): Finding {
 function refused(code: ErrorCode, message = code as string): Finding {
   return { outcome: 'refused', refusal: { manifest: digest(), code, message, hint: `hint of ${code}` } };
 }
+/** What else the authority certifies with a chain that it made before. */
+function certifiedToo(options: Partial<IssueOptions>): Partial<Evidence> {
+  const leaf = issue({ subject: LEAF_NAME, issuer: acme.root, extended: [EKU.codeSigning], ...options });
+  return { key: leaf.signer.publicKey, certificates: [leaf.certificate, acme.root.certificate] };
+}
+const renewed = certifiedToo({});
+const { privateKey } = acme.leaf;
+const renamed = certifiedToo({
+  subject: { ...LEAF_NAME, CN: 'other' },
+  keys: { privateKey, publicKey: createPublicKey(privateKey) },
+});
+const another = certifiedToo({ subject: { ...LEAF_NAME, CN: 'other' } });
 const certified = { key: acme.leaf.signer.publicKey, certificates: acme.chain };
 
 function run(findings: readonly Finding[], parts: Partial<Requirements> = { keys: [one] }, unexamined = 0) {
@@ -55,6 +67,16 @@ describe('a decision', () => {
       'a key and a certificate',
       [verified(), verified(certified)],
       { keys: [one], roots: [acme.root.certificate], threshold: 2 },
+    ],
+    [
+      'two certified subjects, each with its key',
+      [verified(certified), verified(another)],
+      { roots: [acme.root.certificate], threshold: 2 },
+    ],
+    [
+      'two keys that are trusted themselves, whatever their certificates say',
+      [verified(certified), verified(renewed)],
+      { keys: [acme.leaf.signer.publicKey, renewed.key as PublicKey], threshold: 2 },
     ],
     ['an expiry to come', [verified({ expiry: new Date(now.getTime() + 1) })], { keys: [one] }],
     [
@@ -93,6 +115,18 @@ describe('a decision', () => {
       [verified(), refused('certificate-expired')],
       'threshold-not-met',
       { keys: [one, two], threshold: 2 },
+    ],
+    [
+      'two keys that one authority certified for one subject',
+      [verified(certified), verified(renewed)],
+      'threshold-not-met',
+      { roots: [acme.root.certificate], threshold: 2 },
+    ],
+    [
+      'two subjects that one authority certified for one key',
+      [verified(certified), verified(renamed)],
+      'threshold-not-met',
+      { roots: [acme.root.certificate], threshold: 2 },
     ],
     ['a certificate where only a key is trusted', [verified(certified)], 'signature-mismatch'],
     [
