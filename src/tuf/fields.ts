@@ -2,13 +2,17 @@ import { isJsonObject, type JsonObject, type JsonValue } from '../encoding/json.
 import { parseTime } from '../encoding/time.ts';
 import { BullaError } from '../errors.ts';
 
+const MAX_REASON = 500;
+
 /**
  * The error for metadata that is not of its format (TUF 1.0.34 §4).
  * @param role whose metadata it is
  * @param reason what was expected and what was found
  */
 export function malformed(role: string, reason: string): BullaError {
-  return new BullaError('content-invalid', `metadata of ${JSON.stringify(role)}: ${reason}`, {
+  // Names of members come from outside and may be as long as the file.
+  const what = reason.length > MAX_REASON ? `${reason.slice(0, MAX_REASON)}…` : reason;
+  return new BullaError('content-invalid', `metadata of ${JSON.stringify(role.slice(0, 200))}: ${what}`, {
     hint: 'the file is damaged, or was written by a tool that does not keep to TUF 1.0; ask whoever runs the repository',
     details: { role },
   });

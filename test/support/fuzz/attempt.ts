@@ -25,7 +25,7 @@ export async function attempt({ name, parse }: FuzzedParser, input: Uint8Array):
   } catch (error) {
     if (!isBullaError(error) || error.code === 'internal')
       throw new Error(`${name} crashed`, { cause: error });
-    if (error.hint === undefined || error.message.length > 4096)
+    if (error.hint === undefined || error.message.length > 16_384)
       throw new Error(`${name}: an error without a hint, or as long as its input`, { cause: error });
   }
   const { user, system } = process.cpuUsage(before);
