@@ -37,6 +37,8 @@ export class ResponseHeaders {
 const HIGH_WATER = 1024 * 1024;
 /** Rest of an unwanted body that is read rather than losing the connection. */
 const DISCARD_LIMIT = 64 * 1024;
+/** How long that may take, in milliseconds: a new connection takes less. */
+const DISCARD_TIMEOUT_MS = 1_000;
 /** How long a whole bounded body may take, in milliseconds: a sender of a byte a minute is not waited for. */
 const READ_TIMEOUT_MS = 120_000;
 
@@ -125,6 +127,7 @@ export class ResponseBody implements AsyncIterable<Uint8Array>, AsyncIterator<Ui
 
   /** Drops what is left, so that the connection can be used again where that is cheap. */
   async discard(): Promise<void> {
+    const timer = setTimeout(() => this.abort(new Error('not waited for')), DISCARD_TIMEOUT_MS);
     try {
       let size = 0;
       for await (const piece of this) {
@@ -133,6 +136,8 @@ export class ResponseBody implements AsyncIterable<Uint8Array>, AsyncIterator<Ui
       }
     } catch {
       // Nobody wants the body, so nobody wants to know why it ended.
+    } finally {
+      clearTimeout(timer);
     }
   }
 

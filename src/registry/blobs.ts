@@ -52,6 +52,9 @@ export async function openBlob(
   return verifiedStream(descriptor, resuming(room, descriptor, first, options), room.name);
 }
 
+/** A connection that brings less than this before it is cut has brought nothing, or a download would never end. */
+const LEAST_PROGRESS_BYTES = 64 * 1024;
+
 async function* resuming(
   room: Room,
   descriptor: Descriptor,
@@ -66,13 +69,14 @@ async function* resuming(
     // A server without ranges starts again; what was passed on already is not passed on twice.
     let skip = response.status === 206 ? 0 : at;
     let failure: unknown;
+    const from = at;
     try {
       for await (const piece of response.body) {
         const rest = piece.subarray(Math.min(skip, piece.byteLength));
         skip -= piece.byteLength - rest.byteLength;
         if (rest.byteLength === 0) continue;
         at += rest.byteLength;
-        failures = 0;
+        if (at - from >= LEAST_PROGRESS_BYTES) failures = 0;
         yield rest;
       }
       return;

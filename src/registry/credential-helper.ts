@@ -9,6 +9,8 @@ import type { Credentials } from './credentials.ts';
 const SAFE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 const MAX_OUTPUT = 1024 * 1024;
 const TIMEOUT_MS = 60_000;
+/** How long the output of a helper that has ended may still come. */
+const GRACE_MS = 1_000;
 /** What a helper says where it has none for that server. */
 const NONE = /credentials not found in native keychain/i;
 /** User name that stands for "the secret is an identity token". */
@@ -100,15 +102,26 @@ function run(
       env,
       shell: false,
       stdio: ['pipe', 'pipe', 'pipe'],
-      timeout: TIMEOUT_MS,
       windowsHide: true,
     });
-    const stdout = new Output(() => child.kill());
-    const stderr = new Output(() => child.kill());
+    // A helper can ignore a polite signal, and what it leaves running can hold the pipes open.
+    const end = (): void => {
+      child.kill('SIGKILL');
+      child.stdout.destroy();
+      child.stderr.destroy();
+    };
+    const timers = [setTimeout(end, TIMEOUT_MS)];
+    const stdout = new Output(end);
+    const stderr = new Output(end);
     child.stdout.on('data', (piece: Buffer) => stdout.add(piece));
     child.stderr.on('data', (piece: Buffer) => stderr.add(piece));
-    child.on('error', (cause) => reject(notThere(helper, cause)));
+    child.on('exit', () => timers.push(setTimeout(end, GRACE_MS)));
+    child.on('error', (cause) => {
+      timers.forEach(clearTimeout);
+      reject(notThere(helper, cause));
+    });
     child.on('close', (status) => {
+      timers.forEach(clearTimeout);
       try {
         resolve({ status: status ?? -1, stdout: stdout.text(helper), stderr: stderr.text(helper) });
       } catch (error) {

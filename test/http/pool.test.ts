@@ -47,6 +47,13 @@ describe('HttpPool', () => {
     expect(http.counters).toMatchObject({ requests: 5, connections: 1 });
   });
 
+  it('does not wait for the end of a body that nobody wants', async () => {
+    const url = await serve((_, response) => void response.writeHead(401).write('wait'));
+    const response = await pool().send({ method: 'GET', url });
+    await response.body.discard();
+    expect(response.status).toBe(401);
+  });
+
   it('does not read on while nobody reads', async () => {
     let sent = 0;
     const url = await serve((_, response) => {

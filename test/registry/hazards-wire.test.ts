@@ -365,6 +365,16 @@ describe('hazard 7: retry', () => {
     expect(new Set(ranges).size).toBe(3);
   });
 
+  it('gives up a download that is cut off after each byte', async () => {
+    const registry = await registryFor();
+    const target = repositoryOf(registry);
+    const blob = blobOf('0123456789'.repeat(100));
+    await pushBytes(target, blob);
+    registry.fault({ method: 'GET', path: /blobs/, times: 999, action: { cutAfter: 1 } });
+    expect(await codeOf(target.openBlob(blob.descriptor).then(collect))).toBe('registry-unreachable');
+    expect(registry.requests(/blobs\/sha256/).length).toBeLessThan(20);
+  });
+
   it('finds a byte that was changed in the part after a cut', async () => {
     const registry = await registryFor();
     const target = repositoryOf(registry);

@@ -133,6 +133,18 @@ describe('entries of a file', () => {
 });
 
 describe('helpers', () => {
+  it('are not waited for where they leave something running that holds their output open', async () => {
+    await helper('left', 'cat >/dev/null; echo \'{"Username":"left","Secret":"1"}\'; (while sleep 0.1; do echo; done) &');
+    await put('.docker/config.json', { credsStore: 'left' });
+    expect(await find('r.example.com')).toEqual(basic('left', '1'));
+  });
+
+  it('that write without end are ended, whatever they do about it', async () => {
+    await helper('endless', "trap '' TERM; while :; do head -c 65536 /dev/zero; done");
+    await put('.docker/config.json', { credsStore: 'endless' });
+    await expect(find('r.example.com')).rejects.toMatchObject({ code: 'config-invalid' });
+  });
+
   it('are asked before the file: those of the registry, then the common one', async () => {
     await helper('own', 'cat >/dev/null; echo \'{"Username":"own","Secret":"1"}\'');
     await helper('common', 'read server; echo "{\\"Username\\":\\"$server\\",\\"Secret\\":\\"2\\"}"');
