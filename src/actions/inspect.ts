@@ -1,5 +1,5 @@
-import { z } from 'zod';
 import { parseJsonObject } from '../encoding/json.ts';
+import { z } from '../encoding/schema.ts';
 import type { Annotations, Descriptor, Platform } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { type Manifest, parseManifest } from '../oci/manifest.ts';
@@ -31,22 +31,22 @@ export interface ImageConfig {
 const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 const CONFIG_TYPES: ReadonlySet<string> = new Set([MEDIA_TYPES.ociConfig, MEDIA_TYPES.dockerConfig]);
 
-const words = listOf(z.string()).nullish();
+const words = z.nullish(listOf(z.string()));
 const configSchema = z.looseObject({
   architecture: z.string(),
   os: z.string(),
-  'os.version': z.string().optional(),
-  variant: z.string().optional(),
-  created: z.string().nullish(),
-  author: z.string().nullish(),
-  config: z
-    .looseObject({
-      Labels: textsByName.nullish(),
+  'os.version': z.optional(z.string()),
+  variant: z.optional(z.string()),
+  created: z.nullish(z.string()),
+  author: z.nullish(z.string()),
+  config: z.nullish(
+    z.looseObject({
+      Labels: z.nullish(textsByName),
       Entrypoint: words,
       Cmd: words,
-      User: z.string().nullish(),
-    })
-    .nullish(),
+      User: z.nullish(z.string()),
+    }),
+  ),
 });
 
 /**

@@ -1,6 +1,6 @@
-import { z } from 'zod';
 import { readFileBounded } from '../disk/atomic.ts';
 import { decodeUtf8 } from '../encoding/bytes.ts';
+import { z } from '../encoding/schema.ts';
 import { BullaError, isBullaError } from '../errors.ts';
 
 /** What one registry's entry in the configuration file may say. */
@@ -12,12 +12,12 @@ export interface RegistrySettings {
   readonly keyFile?: string | undefined;
 }
 
-const registrySchema: z.ZodType<RegistrySettings> = z.strictObject({
-  plainHttp: z.boolean().optional(),
-  insecure: z.boolean().optional(),
-  caFile: z.string().optional(),
-  certFile: z.string().optional(),
-  keyFile: z.string().optional(),
+const registrySchema: z.ZodMiniType<RegistrySettings> = z.strictObject({
+  plainHttp: z.optional(z.boolean()),
+  insecure: z.optional(z.boolean()),
+  caFile: z.optional(z.string()),
+  certFile: z.optional(z.string()),
+  keyFile: z.optional(z.string()),
 });
 
 /** What `config.yaml` may hold. */
@@ -34,22 +34,22 @@ export interface ConfigDocument extends RegistrySettings {
   readonly registries?: Readonly<Record<string, RegistrySettings>> | undefined;
 }
 
-export const configSchema: z.ZodType<ConfigDocument> = z.strictObject({
-  key: z.string().optional(),
-  plainHttp: z.boolean().optional(),
-  insecure: z.boolean().optional(),
-  caFile: z.string().optional(),
-  certFile: z.string().optional(),
-  keyFile: z.string().optional(),
-  registryConfig: z.string().optional(),
-  offline: z.boolean().optional(),
-  concurrency: z.int().optional(),
-  timeout: z.string().optional(),
-  output: z.enum(['text', 'json']).optional(),
-  quiet: z.boolean().optional(),
-  verbose: z.boolean().optional(),
-  progress: z.boolean().optional(),
-  registries: z.record(z.string(), registrySchema).optional(),
+export const configSchema: z.ZodMiniType<ConfigDocument> = z.strictObject({
+  key: z.optional(z.string()),
+  plainHttp: z.optional(z.boolean()),
+  insecure: z.optional(z.boolean()),
+  caFile: z.optional(z.string()),
+  certFile: z.optional(z.string()),
+  keyFile: z.optional(z.string()),
+  registryConfig: z.optional(z.string()),
+  offline: z.optional(z.boolean()),
+  concurrency: z.optional(z.int()),
+  timeout: z.optional(z.string()),
+  output: z.optional(z.enum(['text', 'json'])),
+  quiet: z.optional(z.boolean()),
+  verbose: z.optional(z.boolean()),
+  progress: z.optional(z.boolean()),
+  registries: z.optional(z.record(z.string(), registrySchema)),
 });
 
 /** `config.yaml` (spec/configuration.md), checked. */

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
-import { z } from 'zod';
 import { makeDirectory, readFileBounded, writeFileAtomic } from '../disk/atomic.ts';
 import { utf8 } from '../encoding/bytes.ts';
 import { parseJson } from '../encoding/json.ts';
+import { z } from '../encoding/schema.ts';
 import { isBullaError, messageOf } from '../errors.ts';
 import type { Dialect, DialectStore } from '../registry/dialect.ts';
 
@@ -15,8 +15,8 @@ const MAX_BYTES = 1024 * 1024;
 const fileSchema = z.record(
   z.string(),
   z.object({
-    referrers: z.enum(['api', 'fallback']).optional(),
-    conditional: z.enum(['etag', 'head']).optional(),
+    referrers: z.optional(z.enum(['api', 'fallback'])),
+    conditional: z.optional(z.enum(['etag', 'head'])),
     learnt: z.int(),
   }),
 );

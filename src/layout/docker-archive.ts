@@ -1,7 +1,7 @@
 import { posix } from 'node:path';
-import { z } from 'zod';
 import { canonicalRfc8785 } from '../encoding/canonical.ts';
 import { isJsonObject, parseJson, parseJsonObject } from '../encoding/json.ts';
+import { z } from '../encoding/schema.ts';
 import { BullaError } from '../errors.ts';
 import { type Descriptor, describe } from '../oci/descriptor.ts';
 import { type Digest, Digester, hexOf } from '../oci/digest.ts';
@@ -32,8 +32,8 @@ export interface DockerItem {
 const schema = listOf(
   z.looseObject({
     Config: z.string(),
-    RepoTags: listOf(z.string()).nullish(),
-    Layers: listOf(z.string()).nullish(),
+    RepoTags: z.nullish(listOf(z.string())),
+    Layers: z.nullish(listOf(z.string())),
   }),
 );
 

@@ -1,6 +1,6 @@
-import { z } from 'zod';
 import { utf8 } from '../encoding/bytes.ts';
 import { parseJsonObject } from '../encoding/json.ts';
+import { z } from '../encoding/schema.ts';
 import { BullaError } from '../errors.ts';
 import { type Descriptor, descriptorSchema } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -25,9 +25,9 @@ export const EMPTY_INDEX: LayoutIndex = { entries: [], rest: {} };
 
 const schema = z.looseObject({
   schemaVersion: z.literal(2),
-  mediaType: z.literal(MEDIA_TYPES.ociIndex).optional(),
+  mediaType: z.optional(z.literal(MEDIA_TYPES.ociIndex)),
   // Some tools write null for an empty list.
-  manifests: listOf(descriptorSchema).nullable(),
+  manifests: z.nullable(listOf(descriptorSchema)),
 });
 
 /** @throws BullaError content-invalid */

@@ -1,5 +1,5 @@
-import { z } from 'zod';
 import { fromBase64, utf8 } from '../encoding/bytes.ts';
+import { z } from '../encoding/schema.ts';
 import { BullaError } from '../errors.ts';
 import { algorithmOf, DIGEST_PATTERN, type Digest, digestOf } from './digest.ts';
 import { MEDIA_TYPES } from './media-types.ts';
@@ -33,38 +33,40 @@ export interface Descriptor {
 
 const mediaType = z
   .string()
-  .max(255)
-  .regex(/^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*\/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*$/, 'not a media type');
+  .check(
+    z.maxLength(255),
+    z.regex(/^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*\/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*$/, 'not a media type'),
+  );
 
-const platformSchema: z.ZodType<Platform> = z.looseObject({
+const platformSchema: z.ZodMiniType<Platform> = z.looseObject({
   architecture: z.string(),
   os: z.string(),
-  'os.version': z.string().optional(),
-  'os.features': listOf(z.string()).optional(),
-  variant: z.string().optional(),
+  'os.version': z.optional(z.string()),
+  'os.features': z.optional(listOf(z.string())),
+  variant: z.optional(z.string()),
 });
 
-export const digestSchema: z.ZodType<Digest> = z
+export const digestSchema: z.ZodMiniType<Digest> = z
   .string()
-  .regex(DIGEST_PATTERN, 'not a sha256 or sha512 digest') as unknown as z.ZodType<Digest>;
+  .check(z.regex(DIGEST_PATTERN, 'not a sha256 or sha512 digest')) as unknown as z.ZodMiniType<Digest>;
 
 /** Schema of a descriptor from outside; unknown fields stay. */
-export const descriptorSchema: z.ZodType<Descriptor> = z.looseObject({
+export const descriptorSchema: z.ZodMiniType<Descriptor> = z.looseObject({
   mediaType,
   digest: digestSchema,
-  size: z.int().min(0),
-  artifactType: mediaType.optional(),
-  annotations: textsByName.optional(),
-  urls: listOf(z.string()).optional(),
-  data: z.string().optional(),
-  platform: platformSchema.optional(),
+  size: z.int().check(z.minimum(0)),
+  artifactType: z.optional(mediaType),
+  annotations: z.optional(textsByName),
+  urls: z.optional(listOf(z.string())),
+  data: z.optional(z.string()),
+  platform: z.optional(platformSchema),
 });
 
 /** Schema of a descriptor of which only media type, digest and size are looked at; all else is dropped. */
-export const bareDescriptorSchema: z.ZodType<Descriptor> = z.object({
+export const bareDescriptorSchema: z.ZodMiniType<Descriptor> = z.object({
   mediaType,
   digest: digestSchema,
-  size: z.int().min(0),
+  size: z.int().check(z.minimum(0)),
 });
 
 /** Bytes of the empty descriptor's content: `{}`. */

@@ -1,6 +1,6 @@
-import { z } from 'zod';
 import { canonicalRfc8785 } from '../encoding/canonical.ts';
 import { parseJsonObject } from '../encoding/json.ts';
+import { z } from '../encoding/schema.ts';
 import { BullaError } from '../errors.ts';
 import {
   type Annotations,
@@ -46,18 +46,18 @@ export type Manifest = ImageManifest | IndexManifest;
 
 const common = {
   schemaVersion: z.literal(2),
-  mediaType: z.string().optional(),
-  artifactType: z.string().optional(),
-  subject: descriptorSchema.optional(),
-  annotations: textsByName.optional(),
+  mediaType: z.optional(z.string()),
+  artifactType: z.optional(z.string()),
+  subject: z.optional(descriptorSchema),
+  annotations: z.optional(textsByName),
 };
 
-export const imageManifestSchema: z.ZodType<object> = z.looseObject({
+export const imageManifestSchema: z.ZodMiniType<object> = z.looseObject({
   ...common,
   config: descriptorSchema,
   layers: listOf(descriptorSchema),
 });
-export const indexManifestSchema: z.ZodType<object> = z.looseObject({
+export const indexManifestSchema: z.ZodMiniType<object> = z.looseObject({
   ...common,
   manifests: listOf(descriptorSchema),
 });

@@ -1,5 +1,5 @@
-import { z } from 'zod';
 import { parseJsonObject } from '../encoding/json.ts';
+import { z } from '../encoding/schema.ts';
 import { BullaError } from '../errors.ts';
 import { bareDescriptorSchema, type Descriptor, descriptorSchema } from './descriptor.ts';
 import type { Digest } from './digest.ts';
@@ -15,7 +15,7 @@ const entrySchema = z.union([descriptorSchema, bareDescriptorSchema]);
 
 const indexSchema = z.looseObject({
   schemaVersion: z.literal(2),
-  mediaType: z.literal(MEDIA_TYPES.ociIndex).optional(),
+  mediaType: z.optional(z.literal(MEDIA_TYPES.ociIndex)),
   manifests: listOf(entrySchema, MAX_REFERRERS),
 });
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import { z } from '../encoding/schema.ts';
 
 /** Where a schema notes what it reads, for the schemas that are published: a function can't be printed. */
 export const SHAPE: string = 'shape';
@@ -8,36 +8,36 @@ export const SHAPE: string = 'shape';
  * million times over, and the report of it takes minutes and gigabytes.
  */
 export function listOf<T>(
-  element: z.ZodType<T>,
+  element: z.ZodMiniType<T>,
   most: number = Number.MAX_SAFE_INTEGER,
-): z.ZodType<readonly T[]> {
-  return z
-    .array(z.unknown())
-    .max(most)
-    .transform((items, context) => {
-      const list: T[] = [];
-      for (const [at, item] of items.entries()) {
-        const read = element.safeParse(item);
-        if (read.success) {
-          list.push(read.data);
-          continue;
-        }
-        const [first] = read.error.issues;
-        context.issues.push({
-          code: 'custom',
-          input: item,
-          path: [at, ...(first?.path ?? [])],
-          message: first?.message ?? 'invalid',
-        });
-        return z.NEVER;
+): z.ZodMiniType<readonly T[]> {
+  const items = z.array(z.unknown()).check(z.maxLength(most));
+  const read = z.transform((found: unknown[], context: z.core.ParsePayload) => {
+    const list: T[] = [];
+    for (const [at, item] of found.entries()) {
+      const one = element.safeParse(item);
+      if (one.success) {
+        list.push(one.data);
+        continue;
       }
-      return list;
-    })
-    .meta({ [SHAPE]: { listOf: element } }) as unknown as z.ZodType<readonly T[]>;
+      const [first] = one.error.issues;
+      context.issues.push({
+        code: 'custom',
+        input: item,
+        path: [at, ...(first?.path ?? [])],
+        message: first?.message ?? 'invalid',
+      });
+      return z.NEVER;
+    }
+    return list;
+  });
+  return z
+    .pipe(items, read)
+    .register(z.globalRegistry, { [SHAPE]: { listOf: element } }) as unknown as z.ZodMiniType<readonly T[]>;
 }
 
 /** An object whose members are all strings: annotations, labels. Read up to the first that is none. */
-export const textsByName: z.ZodType<Readonly<Record<string, string>>> = z
+export const textsByName: z.ZodMiniType<Readonly<Record<string, string>>> = z
   .custom<Record<string, string>>(
     (value) =>
       typeof value === 'object' &&
@@ -46,13 +46,13 @@ export const textsByName: z.ZodType<Readonly<Record<string, string>>> = z
       Object.values(value).every((member) => typeof member === 'string'),
     'expected an object of strings',
   )
-  .meta({ [SHAPE]: 'texts' });
+  .register(z.globalRegistry, { [SHAPE]: 'texts' });
 
 const SHOWN_ISSUES = 3;
 const MAX_CHARACTERS = 400;
 
 /** What a document fails at, in one short line. */
-export function describeIssues(error: z.ZodError): string {
+export function describeIssues(error: z.core.$ZodError): string {
   const text = error.issues
     .slice(0, SHOWN_ISSUES)
     .map(({ path, message }) => (path.length === 0 ? message : `${path.join('.')}: ${message}`))

@@ -1,5 +1,5 @@
-import { z } from 'zod';
 import { parseJsonObject } from '../encoding/json.ts';
+import { z } from '../encoding/schema.ts';
 import { BullaError } from '../errors.ts';
 import type { HttpResponse } from '../http/exchange.ts';
 import { listOf } from '../oci/shape.ts';
@@ -85,12 +85,12 @@ function following(links: readonly string[], path: string, registry: string): st
   );
 }
 
-const names = listOf(z.string().max(512));
+const names = listOf(z.string().check(z.maxLength(512)));
 
 function parsePage(bytes: Uint8Array, member: string, what: string): readonly string[] {
   const json = parseJsonObject(bytes, { what, maxBytes: MAX_PAGE_BYTES, floats: true });
   // Old registries write null for an empty list.
-  const parsed = names.nullish().safeParse(json[member]);
+  const parsed = z.nullish(names).safeParse(json[member]);
   if (parsed.success) return parsed.data ?? [];
   throw new BullaError('content-invalid', `${what} has no list of ${member}`, {
     hint: 'the registry does not answer as a registry does; check the address',

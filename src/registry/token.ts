@@ -1,5 +1,5 @@
-import { z } from 'zod';
 import { parseJsonObject } from '../encoding/json.ts';
+import { z } from '../encoding/schema.ts';
 import { BullaError } from '../errors.ts';
 import type { HttpRequest } from '../http/exchange.ts';
 import { basicAuthorization, type Credentials } from './credentials.ts';
@@ -57,10 +57,10 @@ export function tokenRequest(
 }
 
 const answerSchema = z.looseObject({
-  token: z.string().optional(),
-  access_token: z.string().optional(),
-  expires_in: z.number().optional(),
-  refresh_token: z.string().optional(),
+  token: z.optional(z.string()),
+  access_token: z.optional(z.string()),
+  expires_in: z.optional(z.number()),
+  refresh_token: z.optional(z.string()),
 });
 
 /**

@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
-import { z } from 'zod';
 import { configSchema } from '../../src/cli/config-file.ts';
+import { z } from '../../src/encoding/schema.ts';
 import { descriptorSchema } from '../../src/oci/descriptor.ts';
 import { imageManifestSchema, indexManifestSchema } from '../../src/oci/manifest.ts';
 import { SHAPE } from '../../src/oci/shape.ts';
@@ -8,7 +8,7 @@ import { SHAPE } from '../../src/oci/shape.ts';
 const DRAFT = 'https://json-schema.org/draft/2020-12/schema';
 
 /** The documents whose schemas are published in spec/schemas, from the code that checks them. */
-const DOCUMENTS: Readonly<Record<string, z.ZodType>> = {
+const DOCUMENTS: Readonly<Record<string, z.ZodMiniType>> = {
   configuration: configSchema,
   descriptor: descriptorSchema,
   manifest: imageManifestSchema,
@@ -26,12 +26,12 @@ export function schemas(): ReadonlyMap<string, string> {
 }
 
 /** JSON Schema of a zod schema, lists and texts by what they note of themselves. */
-function published(schema: z.ZodType): Record<string, unknown> {
+function published(schema: z.ZodMiniType): Record<string, unknown> {
   const { $schema: _, ...json } = z.toJSONSchema(schema, {
     unrepresentable: 'any',
     override: ({ zodSchema, jsonSchema }) => {
       const shape = z.globalRegistry.get(zodSchema)?.[SHAPE] as
-        | { readonly listOf: z.ZodType }
+        | { readonly listOf: z.ZodMiniType }
         | 'texts'
         | undefined;
       delete (jsonSchema as Record<string, unknown>)[SHAPE];
