@@ -1,5 +1,6 @@
 import { join } from 'node:path';
-import { openForReading, readFileBounded } from '../disk/atomic.ts';
+import { openForReading } from '../disk/atomic.ts';
+import { readSmallFile } from '../disk/small-file.ts';
 import { isBullaError } from '../errors.ts';
 import type { MetadataFetcher, TargetFetcher } from '../tuf/ports.ts';
 import { assertRelativePath } from '../tuf/role-name.ts';
@@ -19,7 +20,7 @@ export class DirectoryMirror implements MetadataFetcher, TargetFetcher {
   }
 
   async fetchMetadata(fileName: string, maxBytes: number): Promise<Uint8Array | undefined> {
-    return await ifFound(() => readFileBounded(join(this.metadata, fileName), maxBytes));
+    return readSmallFile(join(this.metadata, fileName), maxBytes);
   }
 
   async fetchTarget(path: string): Promise<AsyncIterable<Uint8Array> | undefined> {

@@ -1,16 +1,9 @@
 import { createHash } from 'node:crypto';
 import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  discard,
-  makeDirectory,
-  readFileBounded,
-  storageError,
-  sweepTemporaries,
-  temporaryBeside,
-} from '../disk/atomic.ts';
+import { discard, makeDirectory, storageError, sweepTemporaries, temporaryBeside } from '../disk/atomic.ts';
 import { withLock } from '../disk/lock.ts';
-import { isBullaError } from '../errors.ts';
+import { readSmallFile } from '../disk/small-file.ts';
 import { DEFAULT_LIMITS } from '../tuf/limits.ts';
 import { isPossible, same } from '../tuf/memory.ts';
 import type { StateChange, TrustedStateStore } from '../tuf/ports.ts';
@@ -41,12 +34,7 @@ export class TrustedDirectory implements TrustedStateStore {
   }
 
   async load(role: string): Promise<Uint8Array | undefined> {
-    try {
-      return await readFileBounded(this.fileOf(role), DEFAULT_LIMITS.listedBytes);
-    } catch (error) {
-      if (isBullaError(error, 'not-found')) return undefined;
-      throw error;
-    }
+    return readSmallFile(this.fileOf(role), DEFAULT_LIMITS.listedBytes);
   }
 
   async replace(changes: readonly StateChange[]): Promise<boolean> {

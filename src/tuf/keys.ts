@@ -153,11 +153,25 @@ function readVerifier(json: JsonObject): KeyVerifier {
     typeof keyval === 'object' && keyval !== null && !Array.isArray(keyval) ? keyval['public'] : '';
   if (typeof material !== 'string') throw unusable('has no public part');
   const expected = algorithm(row.algorithm);
-  const publicKey = readPublicKey(expected, material);
+  const publicKey = readOnce(expected, material);
   if (publicKey.type !== expected.keyType) {
     throw unusable(`says ${row.scheme} but holds a ${publicKey.type} key`);
   }
   return verifierOf(publicKey, expected);
+}
+
+/** Keys that were read lately: reading one costs more than verifying with it, and roots repeat theirs. */
+const READ_KEYS = new Map<string, PublicKey>();
+const MAX_READ_KEYS = 256;
+
+function readOnce(expected: Algorithm, material: string): PublicKey {
+  const name = `${expected.keyType} ${material}`;
+  const known = READ_KEYS.get(name);
+  if (known !== undefined) return known;
+  const publicKey = readPublicKey(expected, material);
+  if (READ_KEYS.size >= MAX_READ_KEYS) READ_KEYS.clear();
+  READ_KEYS.set(name, publicKey);
+  return publicKey;
 }
 
 /** PEM; hex for Ed25519; and hex of the uncompressed point, which go-tuf once wrote for ECDSA. */
