@@ -1,5 +1,5 @@
+import * as z from 'zod/mini';
 import { parseJsonObject } from '../encoding/json.ts';
-import { z } from '../encoding/schema.ts';
 import type { Annotations, Descriptor, Platform } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { type Manifest, parseManifest } from '../oci/manifest.ts';

@@ -1,6 +1,7 @@
+import * as z from 'zod/mini';
 import { readFileBounded } from '../disk/atomic.ts';
 import { decodeUtf8 } from '../encoding/bytes.ts';
-import { z } from '../encoding/schema.ts';
+import '../encoding/zod-words.ts';
 import { BullaError, isBullaError } from '../errors.ts';
 
 /** What one registry's entry in the configuration file may say. */

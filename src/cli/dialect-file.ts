@@ -1,8 +1,8 @@
 import { join } from 'node:path';
+import * as z from 'zod/mini';
 import { makeDirectory, readFileBounded, writeFileAtomic } from '../disk/atomic.ts';
 import { utf8 } from '../encoding/bytes.ts';
 import { parseJson } from '../encoding/json.ts';
-import { z } from '../encoding/schema.ts';
 import { isBullaError, messageOf } from '../errors.ts';
 import type { Dialect, DialectStore } from '../registry/dialect.ts';
 

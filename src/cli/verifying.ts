@@ -1,23 +1,12 @@
-import type { Command } from 'commander';
 import { type VerifiedImage, verifyImage } from '../actions/verify.ts';
 import { isDigest } from '../oci/digest.ts';
 import { parsePlatform } from '../oci/platform.ts';
 import { formatRepository } from '../oci/reference.ts';
 import type { Requirements } from '../policy/requirements.ts';
-import { describeEvidence } from '../policy/summary.ts';
+import { describeEvidence, summarizeEvidence, summarizeRefusal } from '../policy/summary.ts';
 import type { Context, Image } from './context.ts';
-
-/** Flags that say which part of an index is meant. */
-export interface PlatformFlags {
-  readonly platform?: string;
-  readonly eachPlatform?: true;
-}
-
-export function addPlatformOptions(command: Command): Command {
-  return command
-    .option('--platform <os/arch>', 'of an index: the image for this platform; a signed index speaks for it')
-    .option('--each-platform', "also accept an unsigned index where every platform's image is signed");
-}
+import type { PlatformFlags } from './platform-flags.ts';
+import { requirementsOf, type TrustFlags } from './trust.ts';
 
 /**
  * Verifies the image that a command line names, and tells people who signed it.
@@ -44,4 +33,29 @@ export async function verifyNamed(
     context.output.info(`the tag ${tag} itself is signed by nobody: use ${name}`);
   }
   return verified;
+}
+
+/**
+ * What `bulla verify` does with an image.
+ * @throws BullaError trust-unpinned before anything else; those of verifyNamed
+ */
+export async function printVerified(
+  context: Context,
+  text: string,
+  named: Image,
+  flags: TrustFlags & PlatformFlags,
+): Promise<void> {
+  const required = await requirementsOf(context, flags);
+  const { image, signed, evidence, refusals } = await verifyNamed(context, text, named, required, flags);
+  const name = `${formatRepository(named.reference)}@${image.digest}`;
+  context.output.result(name, {
+    reference: name,
+    digest: image.digest,
+    mediaType: image.mediaType,
+    size: image.size,
+    tag: named.reference.tag ?? null,
+    signed,
+    signatures: evidence.map(summarizeEvidence),
+    notCounted: refusals.map(summarizeRefusal),
+  });
 }

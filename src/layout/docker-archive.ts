@@ -1,7 +1,7 @@
 import { posix } from 'node:path';
+import * as z from 'zod/mini';
 import { canonicalRfc8785 } from '../encoding/canonical.ts';
 import { isJsonObject, parseJson, parseJsonObject } from '../encoding/json.ts';
-import { z } from '../encoding/schema.ts';
 import { BullaError } from '../errors.ts';
 import { type Descriptor, describe } from '../oci/descriptor.ts';
 import { type Digest, Digester, hexOf } from '../oci/digest.ts';

@@ -1,6 +1,6 @@
+import * as z from 'zod/mini';
 import { utf8 } from '../encoding/bytes.ts';
 import { parseJsonObject } from '../encoding/json.ts';
-import { z } from '../encoding/schema.ts';
 import { BullaError } from '../errors.ts';
 import { type Descriptor, descriptorSchema } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';

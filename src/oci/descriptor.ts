@@ -1,5 +1,5 @@
+import * as z from 'zod/mini';
 import { fromBase64, utf8 } from '../encoding/bytes.ts';
-import { z } from '../encoding/schema.ts';
 import { BullaError } from '../errors.ts';
 import { algorithmOf, DIGEST_PATTERN, type Digest, digestOf } from './digest.ts';
 import { MEDIA_TYPES } from './media-types.ts';

@@ -1,6 +1,6 @@
+import * as z from 'zod/mini';
 import { canonicalRfc8785 } from '../encoding/canonical.ts';
 import { parseJsonObject } from '../encoding/json.ts';
-import { z } from '../encoding/schema.ts';
 import { BullaError } from '../errors.ts';
 import {
   type Annotations,

@@ -1,4 +1,5 @@
-import { z } from '../encoding/schema.ts';
+import * as z from 'zod/mini';
+import '../encoding/zod-words.ts';
 
 /** Where a schema notes what it reads, for the schemas that are published: a function can't be printed. */
 export const SHAPE: string = 'shape';

@@ -1,5 +1,5 @@
+import * as z from 'zod/mini';
 import { parseJsonObject } from '../encoding/json.ts';
-import { z } from '../encoding/schema.ts';
 import { BullaError } from '../errors.ts';
 import type { HttpRequest } from '../http/exchange.ts';
 import { basicAuthorization, type Credentials } from './credentials.ts';

@@ -134,7 +134,10 @@ describe('entries of a file', () => {
 
 describe('helpers', () => {
   it('are not waited for where they leave something running that holds their output open', async () => {
-    await helper('left', 'cat >/dev/null; echo \'{"Username":"left","Secret":"1"}\'; (while sleep 0.1; do echo; done) &');
+    await helper(
+      'left',
+      'cat >/dev/null; echo \'{"Username":"left","Secret":"1"}\'; (while sleep 0.1; do echo; done) &',
+    );
     await put('.docker/config.json', { credsStore: 'left' });
     expect(await find('r.example.com')).toEqual(basic('left', '1'));
   });

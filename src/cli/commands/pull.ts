@@ -6,8 +6,9 @@ import type { Requirements } from '../../policy/requirements.ts';
 import { addSideOptions } from '../access.ts';
 import type { Cli, Context } from '../context.ts';
 import { copyNamed } from '../copying.ts';
+import { addPlatformOptions, type PlatformFlags } from '../platform-flags.ts';
 import { addTrustOptions, requirementsOf, type TrustFlags } from '../trust.ts';
-import { addPlatformOptions, type PlatformFlags, verifyNamed } from '../verifying.ts';
+import { verifyNamed } from '../verifying.ts';
 
 interface PullFlags extends TrustFlags, PlatformFlags {
   readonly verify: boolean;
