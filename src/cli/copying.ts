@@ -88,7 +88,8 @@ export async function copyNamed(
     const result = await copy({
       ...flags,
       source,
-      reference: version,
+      // The tag may have moved since its digest was looked at.
+      reference: flags.platform === undefined ? (destination.digest ?? version) : version,
       destination: target,
       tag,
       concurrency,
@@ -96,7 +97,9 @@ export async function copyNamed(
       onEvent,
     });
     display.stop();
-    if (flags.platform !== undefined) checkDigest(destination, result.root.digest);
+    checkDigest(destination, result.root.digest);
+    // An archive is there when it is closed; nothing is said to be there before.
+    await context.close('well');
     print(context, reference, destination, result, flags);
     return result;
   } finally {

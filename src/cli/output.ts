@@ -23,7 +23,8 @@ export class Output {
 
   /** The result: `text` line by line, or `json` with `"ok": true` first. */
   result(text: string | readonly string[], json: Readonly<Record<string, unknown>>): void {
-    if (this.options.json) this.io.stdout.write(`${JSON.stringify({ ok: true, ...json }, undefined, 2)}\n`);
+    if (this.options.json)
+      this.io.stdout.write(`${jsonText(Object.assign({ ok: true }, json, { ok: true }))}\n`);
     else
       for (const line of typeof text === 'string' ? [text] : text)
         this.io.stdout.write(`${printable(line)}\n`);
@@ -54,12 +55,12 @@ export class Output {
   /** The end of a command that failed: code, message, hint; in JSON on stdout. */
   failure(error: BullaError, trace: boolean): void {
     if (this.options.json) {
-      this.io.stdout.write(`${JSON.stringify(failureJson(error), undefined, 2)}\n`);
+      this.io.stdout.write(`${jsonText(failureJson(error))}\n`);
     } else {
-      this.io.stderr.write(`error: ${printable(error.message)} [${error.code}]\n`);
-      if (error.hint !== undefined) this.io.stderr.write(`hint: ${printable(error.hint)}\n`);
+      this.io.stderr.write(`error: ${paragraph(error.message)} [${error.code}]\n`);
+      if (error.hint !== undefined) this.io.stderr.write(`hint: ${paragraph(error.hint)}\n`);
     }
-    if (trace) for (const line of causes(error)) this.io.stderr.write(`trace: ${printable(line)}\n`);
+    if (trace) for (const line of causes(error)) this.io.stderr.write(`trace: ${paragraph(line)}\n`);
   }
 }
 
@@ -74,14 +75,29 @@ export function failureJson(error: BullaError): Record<string, unknown> {
   };
 }
 
-/** Text from outside must not move the cursor or clear the screen: control characters are shown, not sent. */
+const UNPRINTABLE = /(?!\t)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+
+/**
+ * One line, whatever is in it: text from outside must neither move the cursor, nor clear the screen, nor
+ * turn the line around, nor look like a second line of ours. What would do so is shown, not sent.
+ */
 export function printable(text: string): string {
-  return text.replace(
-    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
-    (character) => {
-      return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
-    },
-  );
+  return text.replace(UNPRINTABLE, escaped);
+}
+
+/** Text of several lines, of which all but the first are set in. */
+function paragraph(text: string): string {
+  return text.split('\n').map(printable).join('\n  ');
+}
+
+/** JSON means the same with such characters escaped; JSON.stringify leaves most of them as they are. */
+function jsonText(value: unknown): string {
+  return JSON.stringify(value, undefined, 2).replace(/(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, escaped);
+}
+
+function escaped(character: string): string {
+  const units = Array.from({ length: character.length }, (_, at) => character.charCodeAt(at));
+  return units.map((unit) => `\\u${unit.toString(16).padStart(4, '0')}`).join('');
 }
 
 function* causes(error: unknown): Generator<string> {

@@ -1,10 +1,13 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pack } from 'tar-stream';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { parseReference, type RegistryReference } from '../../src/oci/reference.ts';
 import type { Target } from '../../src/oci/target.ts';
 import { openRepository } from '../../src/registry/client.ts';
 import { serveRegistry } from '../../src/servers/registry/server.ts';
 import { bulla, temporaryDirectory } from '../support/cli.ts';
-import { pushImage, pushIndex, pushReferrer } from '../support/content.ts';
+import { blobOf, pushImage, pushIndex, pushReferrer } from '../support/content.ts';
 
 async function registry(): Promise<string> {
   const server = await serveRegistry({ dir: await temporaryDirectory() });
@@ -46,6 +49,25 @@ describe('bulla copy', () => {
     }
     expect(new Set(trees).size).toBe(1);
     expect(trees[0]).toContain(signature.descriptor.digest);
+  });
+
+  it('says nothing of an archive that could not be written in the end', async () => {
+    const one = await registry();
+    await pushImage(repository(`${one}/app`), 'app', 'v1');
+    const cwd = await temporaryDirectory();
+    // What docker load needs is gathered when the archive is closed, and this cannot be read then.
+    const broken = blobOf(
+      '{"schemaVersion":2,"layers":"none"}',
+      'application/vnd.oci.image.manifest.v1+json',
+    );
+    const tar = pack();
+    tar.entry({ name: 'oci-layout' }, '{"imageLayoutVersion":"1.0.0"}');
+    tar.entry({ name: 'index.json' }, JSON.stringify({ schemaVersion: 2, manifests: [broken.descriptor] }));
+    tar.entry({ name: `blobs/sha256/${broken.descriptor.digest.slice(7)}` }, Buffer.from(broken.bytes));
+    tar.finalize();
+    await writeFile(join(cwd, 'image.tar'), tar as AsyncIterable<Uint8Array>);
+    const copied = await bulla(['copy', `${one}/app:v1`, 'oci-archive:image.tar:v1'], { cwd });
+    expect(copied).toMatchObject({ code: 40, stdout: '' });
   });
 
   it('takes the tag of the source where the destination has none, and says what a second run saved', async () => {

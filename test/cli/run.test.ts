@@ -1,7 +1,8 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { printable } from '../../src/cli/output.ts';
+import type { Io } from '../../src/cli/io.ts';
+import { Output, printable } from '../../src/cli/output.ts';
 import { bulla, temporaryDirectory } from '../support/cli.ts';
 
 describe('the command line', () => {
@@ -76,5 +77,22 @@ describe('settings', () => {
 describe('printable', () => {
   it('shows control characters instead of sending them to the terminal', () => {
     expect(printable('a\u001b[2Jb\u202ec\td')).toBe('a\\u001b[2Jb\\u202ec\td');
+    expect(printable('\u009b2J\u200f\ufeff\u{e0041}')).toBe('\\u009b2J\\u200f\\ufeff\\udb40\\udc41');
+  });
+
+  it('makes one line of what would look like another line of ours', () => {
+    expect(printable('spam\nsigned by CN=release')).toBe('spam\\u000asigned by CN=release');
+  });
+});
+
+describe('JSON', () => {
+  it('holds no control characters, and what it held all the same', () => {
+    let text = '';
+    const sink = { write: (piece: string) => (text += piece) };
+    const io = { stdout: sink, stderr: sink } as unknown as Io;
+    const result = { annotation: '\u009b2J\u202e\nb', ok: 'false' };
+    new Output(io, { json: true, quiet: false, verbose: false }).result([], result);
+    expect(text).not.toMatch(/(?!\n)[\p{Cc}\p{Cf}]/u);
+    expect(JSON.parse(text)).toEqual({ ok: true, annotation: result.annotation });
   });
 });

@@ -22,6 +22,6 @@ export function register(program: Command, cli: Cli): void {
           hint: `choose one of ${SHELLS.join(', ')}`,
         });
       }
-      output.result(script.trimEnd(), { shell, script });
+      output.result(script.trimEnd().split('\n'), { shell, script });
     });
 }
