@@ -1,6 +1,17 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, link, lstat, mkdir, open, readdir, rename, rm, unlink } from 'node:fs/promises';
+import {
+  type FileHandle,
+  link,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  rename,
+  rm,
+  stat,
+  unlink,
+} from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { BullaError } from '../errors.ts';
 import { isErrno, storageError } from './errno.ts';
@@ -192,9 +203,35 @@ async function isAbandoned(path: string): Promise<boolean> {
 /** Creates a directory with its parents. @throws BullaError storage-error */
 export async function makeDirectory(path: string, mode = 0o755): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode });
+    await makeWithParents(path, mode);
   } catch (error) {
     throw storageError(`cannot create the directory ${path}`, error);
+  }
+}
+
+/**
+ * Node's own `recursive` goes round for ever where a file system says ENOENT of a directory whose parent
+ * is there, as /proc does.
+ */
+async function makeWithParents(path: string, mode: number): Promise<void> {
+  if (await makeOne(path, mode)) return;
+  const parent = dirname(path);
+  if (parent !== path) await makeWithParents(parent, mode);
+  if (await makeOne(path, mode)) return;
+  throw Object.assign(new Error('no directory can be made there'), { code: 'ENOENT' });
+}
+
+/** False where the parent is missing. */
+async function makeOne(path: string, mode: number): Promise<boolean> {
+  try {
+    await mkdir(path, { mode });
+    return true;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return false;
+    // That it is there is fine; a file in its place is not.
+    if (!isErrno(error, 'EEXIST', 'EISDIR', 'EROFS', 'EACCES', 'EPERM')) throw error;
+    if ((await stat(path).catch(() => undefined))?.isDirectory() === true) return true;
+    throw error;
   }
 }
 
