@@ -1,4 +1,4 @@
-import { BullaError, throwIfAborted } from '../errors.ts';
+import { BullaError, isBullaError, throwIfAborted } from '../errors.ts';
 import { checkBound, readVerified, streamOf, verifiedStream } from '../oci/content.ts';
 import { bareDescriptor, checkContent, type Descriptor } from '../oci/descriptor.ts';
 import { type Digest, isDigest } from '../oci/digest.ts';
@@ -148,9 +148,26 @@ export class LayoutStore implements Target {
     options: PushBlobOptions = {},
   ): Promise<BlobOutcome> {
     this.checkWritable();
-    if (await this.hasBlob(descriptor, options)) return 'exists';
+    if (await this.holds(descriptor, options)) return 'exists';
     await this.files.putBlob(descriptor, verifiedStream(descriptor, await open(), this.name));
     return 'pushed';
+  }
+
+  /**
+   * Whether a blob is there and sound. Other tools write layouts, too, and somebody may hand us one with
+   * another layer under the digest of ours: what is copied here is what was verified.
+   */
+  private async holds(descriptor: Descriptor, options: CallOptions): Promise<boolean> {
+    if (!(await this.hasBlob(descriptor, options))) return false;
+    try {
+      for await (const _ of await this.openBlob(descriptor, options)) {
+        // The stream checks itself.
+      }
+      return true;
+    } catch (error) {
+      if (isBullaError(error, 'content-invalid', 'not-found')) return false;
+      throw error;
+    }
   }
 
   async pushManifest(content: ManifestContent, options: PushManifestOptions = {}): Promise<void> {

@@ -54,6 +54,17 @@ describe('layout directory on disk', () => {
     expect(blob).toEqual(Buffer.from(image.bytes));
   });
 
+  it('takes no blob for one of the same size that somebody put there', async () => {
+    const store = await open(path);
+    const blob = blobOf('what was verified');
+    await pushBytes(store, blob);
+    const file = join(path, 'blobs', 'sha256', hexOf(blob.descriptor.digest));
+    await writeFile(file, 'what was smuggled');
+    expect(await pushBytes(store, blob)).toBe('pushed');
+    expect(await readFile(file, 'utf8')).toBe('what was verified');
+    expect(await pushBytes(store, blob)).toBe('exists');
+  });
+
   it('is there for the next one that opens it', async () => {
     const image = await pushImage(await open(path), 'one', 'v1');
     const again = await open(path, false);
