@@ -19,7 +19,8 @@ const MAX_TAG_QUESTIONS = 12;
 /** A manifest at the source with what it is made of and what refers to it. */
 export interface CopyNode {
   readonly content: ManifestContent;
-  readonly manifest: Manifest;
+  /** Whether it refers to another manifest. */
+  readonly isReferrer: boolean;
   readonly children: CopyNode[];
   /** Blobs, each once; without foreign layers. */
   readonly blobs: readonly Descriptor[];
@@ -91,10 +92,10 @@ class Discovery {
     const blobs = parts.filter((part) => !isChild(part));
     const node: CopyNode = {
       content,
-      manifest,
+      isReferrer: manifest.subject !== undefined,
       children: [],
-      blobs: blobs.filter((part) => !isForeignLayerType(part.mediaType)),
-      foreign: blobs.filter((part) => isForeignLayerType(part.mediaType)),
+      blobs: blobs.filter((part) => !isForeignLayerType(part.mediaType)).map(needed),
+      foreign: blobs.filter((part) => isForeignLayerType(part.mediaType)).map(needed),
       referrers: [],
     };
     this.nodes.set(digest, node);
@@ -172,7 +173,7 @@ class Discovery {
   /** Finds what cosign's older releases keep under tags made of a digest. */
   async addTagged(): Promise<CopyGraph['tagged']> {
     const tags = [...this.nodes.values()]
-      .filter(({ manifest }) => manifest.subject === undefined)
+      .filter(({ isReferrer }) => !isReferrer)
       .flatMap(({ content }) => cosignTags(content.descriptor.digest));
     const likely = await this.likely(tags);
     const found = await this.pool.all(likely.map((tag) => this.taggedNode(tag)));
@@ -204,6 +205,11 @@ class Discovery {
   private warn(message: string): void {
     this.options.onEvent({ kind: 'warning', message });
   }
+}
+
+/** What is needed to copy a blob. The rest is not kept: a manifest can become fifty times as large when parsed. */
+function needed({ mediaType, digest, size, data }: Descriptor): Descriptor {
+  return { mediaType, digest, size, ...(data !== undefined && { data }) };
 }
 
 /** A manifest beside the image, if it is one: whoever may push must not stop a copy by pushing nonsense. */

@@ -177,7 +177,7 @@ class Copying {
     );
     const layers = (manifest: typeof old): readonly Descriptor[] =>
       manifest.kind === 'manifest' ? manifest.layers : manifest.manifests;
-    const ours = new Set(layers(node.manifest).map(({ digest }) => digest));
+    const ours = new Set(layers(parseManifest(node.content)).map(({ digest }) => digest));
     return layers(old).every(({ digest }) => ours.has(digest));
   }
 }
@@ -217,7 +217,7 @@ class Tally {
   }
 
   result(graph: CopyGraph): Omit<CopyResult, 'tag' | 'tagMoved'> {
-    const referrers = [...graph.nodes.values()].filter(({ manifest }) => manifest.subject !== undefined);
+    const referrers = [...graph.nodes.values()].filter(({ isReferrer }) => isReferrer);
     return {
       root: bareDescriptor(graph.root.content.descriptor),
       referrers: referrers.length + graph.tagged.length,
