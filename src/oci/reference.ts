@@ -72,6 +72,7 @@ export function parseReference(text: string): Reference {
 
 function parseRegistryReference(text: string, bare: string): RegistryReference {
   const [named, digest] = splitDigest(text, bare);
+  if (/^\.{0,2}\//.test(named)) throw badReference(text, 'it is a path', PATH_HINT);
   const slash = named.indexOf('/');
   const first = slash < 0 ? '' : named.slice(0, slash);
   const hasHost =
@@ -81,6 +82,12 @@ function parseRegistryReference(text: string, bare: string): RegistryReference {
   const colon = rest.lastIndexOf(':');
   const name = colon < 0 ? rest : rest.slice(0, colon);
   const tag = colon < 0 ? undefined : rest.slice(colon + 1);
+  if (!hasHost && couldBeElsewhere(name, tag))
+    throw badReference(
+      text,
+      'it could be a file, a registry, or an image of Docker Hub',
+      `write oci-archive:FILE or oci:DIR, HOST/REPOSITORY, or docker.io/library/${name}`,
+    );
   const registry = host === 'index.docker.io' ? 'docker.io' : host;
   const repository =
     registry === 'docker.io' && !name.includes('/') && name !== '' ? `library/${name}` : name;
@@ -98,6 +105,15 @@ function parseRegistryReference(text: string, bare: string): RegistryReference {
   };
 }
 
+/**
+ * `image.tar`, `registry.example.com` and `localhost:5000`: docker takes them for images of Docker Hub,
+ * which they never are; whoever wrote them must not end up there.
+ */
+function couldBeElsewhere(name: string, tag: string | undefined): boolean {
+  if (name.includes('/')) return false;
+  return name.includes('.') || (name === 'localhost' && tag !== undefined);
+}
+
 function parseLayoutReference(kind: 'layout' | 'archive', text: string, rest: string): LayoutReference {
   const [named, digest] = splitDigest(text, rest);
   // A colon ends the path only where what follows can be a tag: `oci:C:/dir` and `oci:./a:b/c` have none.
@@ -111,6 +127,7 @@ function parseLayoutReference(kind: 'layout' | 'archive', text: string, rest: st
   return { kind, path, ...(tag !== undefined && { tag }), ...(digest !== undefined && { digest }) };
 }
 
+const PATH_HINT = 'write oci:DIR for a layout, oci-archive:FILE for an archive';
 const HINT = 'write host/repository:tag or host/repository@sha256:…; repositories are lower-case';
 
 /** Whether `text` is a host with an optional port below 65536. */
