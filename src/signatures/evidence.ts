@@ -6,6 +6,7 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Claims, Envelope, SignatureKind, SignedTarget } from './envelope.ts';
 import { malformed, unsupported } from './errors.ts';
+import { hintText } from './sigstore-bundle.ts';
 
 /**
  * A signature whose bytes were verified, over exactly the image in hand. Whether it counts (whom to
@@ -120,8 +121,7 @@ function verifyingKey(envelope: Envelope, manifest: Digest, keys: readonly Publi
   const usable = keys.filter((key) => envelope.algorithmsOf(key).length > 0);
   const key = usable.find((candidate) => verifies(envelope, candidate, where));
   if (key !== undefined) return key;
-  const says =
-    envelope.keyHint === undefined ? '' : ` (it says it is from key ${envelope.keyHint.slice(0, 80)})`;
+  const says = envelope.keyHint === undefined ? '' : ` (it says it is from ${hintText(envelope.keyHint)})`;
   throw new BullaError(
     'signature-mismatch',
     `${where} is not by ${keys.length === 0 ? 'a certificate' : 'a trusted key'}${says}`,

@@ -2,7 +2,7 @@ import { type Algorithm, algorithm } from '../crypto/algorithm.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
 import { ecdsaToDer } from '../crypto/signature.ts';
 import type { Signer } from '../crypto/signer.ts';
-import { base64, fromBase64, fromHex } from '../encoding/bytes.ts';
+import { base64, fromBase64, fromHex, hex } from '../encoding/bytes.ts';
 import { canonicalRfc8785 } from '../encoding/canonical.ts';
 import { isJsonObject, type JsonObject, parseJsonObject } from '../encoding/json.ts';
 import { BullaError } from '../errors.ts';
@@ -34,6 +34,12 @@ export function sigstoreAlgorithms(key: PublicKey): readonly Algorithm[] {
 /** Hint by which cosign names a bare key: base64 of the SHA-256 of its SPKI. */
 export function keyHint(key: PublicKey): string {
   return base64(fromHex(key.fingerprint) ?? new Uint8Array());
+}
+
+/** A hint as people see it: where it can be one of {@link keyHint}, as bulla names keys everywhere else. */
+export function hintText(hint: string): string {
+  const hash = fromBase64(hint);
+  return `key ${hash?.byteLength === 32 ? hex(hash).slice(0, 12) : hint.slice(0, 80)}`;
 }
 
 /**

@@ -5,6 +5,7 @@ import { type Digest, isDigest } from '../../oci/digest.ts';
 import { formatRepository } from '../../oci/reference.ts';
 import { KIND_NAMES } from '../../policy/summary.ts';
 import { RELEASE_PURPOSE } from '../../signatures/formats.ts';
+import { hintText } from '../../signatures/sigstore-bundle.ts';
 import type { Cli, Image } from '../context.ts';
 
 interface RemoveFlags {
@@ -80,9 +81,9 @@ function chosenOf(texts: readonly string[], { all }: RemoveFlags): readonly Dige
 }
 
 function signatureLines(signature: ListedSignature): string[] {
-  const { kind, signer, purpose, signingTime, expires, problem } = signature;
+  const { kind, signer, certificates, purpose, signingTime, expires, problem } = signature;
   const rows: (readonly [string, string | null])[] = [
-    ['says it is by', signer],
+    ['says it is by', signer === null || certificates.length > 0 ? signer : hintText(signer)],
     ['purpose', purpose === RELEASE_PURPOSE ? null : purpose],
     ...Object.entries(signature.annotations).map(
       ([name, value]) => ['annotation', `${name}=${value}`] as const,
