@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Certificate } from '../crypto/certificate.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
-import { BullaError } from '../errors.ts';
+import { BullaError, isBullaError } from '../errors.ts';
 import type { Requirements } from '../policy/requirements.ts';
 import type { Context } from './context.ts';
 
@@ -110,7 +110,18 @@ async function publicKeys(context: Context, spec: string): Promise<readonly Publ
     import('../crypto/public-key.ts'),
     import('../encoding/bytes.ts'),
   ]);
-  return parsePublicKeysPem(decodeUtf8(await readPublicFile(context.path(spec)), spec), spec);
+  const bytes = await readPublicFile(context.path(spec)).catch(async (cause: unknown) => {
+    if (!isBullaError(cause, 'not-found') || spec.includes('/')) throw cause;
+    // After `bulla key generate release`, many look for a release.pub.
+    const stored = spec.replace(/\.(?:pub|key|pem)$/, '');
+    throw new BullaError('not-found', `there is no key named ${spec}, and no file of that name`, {
+      cause,
+      hint: (await store.has(stored))
+        ? `the key store has ${stored}: --key ${stored}, or write the file: bulla key export ${stored} --public --out ${stored}.pub`
+        : 'check the path; bulla key ls shows the keys of the key store',
+    });
+  });
+  return parsePublicKeysPem(decodeUtf8(bytes, spec), spec);
 }
 
 async function certificates(context: Context, path: string): Promise<readonly Certificate[]> {

@@ -153,6 +153,12 @@ async function fromFile(wanted: string, sources: KeySources): Promise<FoundKey> 
   try {
     bytes = await readSecretFile(path, { anyMode: sources.anyMode === true });
   } catch (error) {
+    if (isBullaError(error, 'key-invalid') && wanted.endsWith('.pub')) {
+      throw new BullaError('key-invalid', `${path} looks like a public key, and a private one signs`, {
+        cause: error,
+        hint: 'give the private key: NAME of the key store, or PATH of a file',
+      });
+    }
     if (!isBullaError(error, 'not-found') || !isKeyName(wanted)) throw error;
     throw new BullaError('not-found', `there is no key named ${wanted}, and no file of that name`, {
       cause: error,

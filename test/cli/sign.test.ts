@@ -111,6 +111,28 @@ describe('bulla sign and bulla verify', () => {
     expect(result.stdout).toBe(code === 0 ? answer() : '');
   });
 
+  it('name the key where a public key file is looked for that nobody wrote', async () => {
+    await bulla('key generate release');
+    const missing = await bulla('verify oci:img:v1 --key release.pub');
+    expect(missing.code).toBe(11);
+    expect(missing.stderr).toContain('bulla key export release --public --out release.pub');
+    const exported = await bulla('key export release --public --out release.pub');
+    expect(exported, exported.stderr).toMatchObject({ code: 0 });
+    const signed = await bulla('sign oci:img:v1 --key release.pub');
+    expect(signed).toMatchObject({ code: 2, stderr: expect.stringContaining('public key') });
+    expect(signed.stderr).not.toContain('chmod');
+  });
+
+  it('name a key alike, whoever names it', async () => {
+    await bulla('key generate one');
+    await bulla('key generate two');
+    const { fingerprint } = (await bulla('key show one -o json')).json() as { fingerprint: string };
+    await bulla('sign oci:img:v1 --key one');
+    const name = `key ${fingerprint.slice(0, 12)}`;
+    expect((await bulla('verify oci:img:v1 --key two')).stderr).toContain(`it says it is from ${name})`);
+    expect((await bulla('signature ls oci:img:v1')).stdout).toMatch(new RegExp(`says it is by +${name}\n`));
+  });
+
   it('keep purposes apart', async () => {
     await bulla('key generate');
     await bulla(`sign oci:img:v1 --purpose ${scan}`);
