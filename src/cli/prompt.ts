@@ -52,6 +52,22 @@ export async function promptSecret(question: string, terminal: Terminal): Promis
   }
 }
 
+/**
+ * Asks for something that may be seen; the terminal shows and edits it.
+ * @throws BullaError interrupted, usage where the line is too long
+ */
+export async function promptLine(question: string, terminal: Terminal): Promise<string> {
+  terminal.output.write(question);
+  try {
+    return await readLine(terminal);
+  } catch (error) {
+    terminal.output.write('\n');
+    throw error;
+  } finally {
+    terminal.input.pause();
+  }
+}
+
 function readLine({ input, signal }: Terminal): Promise<string> {
   return new Promise((resolve, reject) => {
     const line: string[] = [];
@@ -113,13 +129,13 @@ function edit(line: string[], character: string): 'more' | 'done' | 'interrupted
 }
 
 function interrupted(): BullaError {
-  return new BullaError('interrupted', 'ended before the passphrase was given', {
+  return new BullaError('interrupted', 'ended before the question was answered', {
     hint: 'nothing was changed; run the command again',
   });
 }
 
 function tooLong(): BullaError {
-  return new BullaError('usage', `a passphrase of more than ${MAX_CHARACTERS} characters is not taken`, {
+  return new BullaError('usage', `an answer of more than ${MAX_CHARACTERS} characters is not taken`, {
     hint: 'was something else pasted? long secrets can be given in a file named by BULLA_PASSPHRASE_FILE',
   });
 }

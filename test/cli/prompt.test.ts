@@ -1,6 +1,6 @@
 import { PassThrough } from 'node:stream';
 import { describe, expect, it } from 'vitest';
-import { promptSecret, type Terminal } from '../../src/cli/prompt.ts';
+import { promptLine, promptSecret, type Terminal } from '../../src/cli/prompt.ts';
 
 /** A terminal whose keys a test presses, and which remembers what was done to it. */
 function fakeTerminal(signal: AbortSignal = new AbortController().signal): {
@@ -99,5 +99,15 @@ describe('asking for a secret', () => {
     const third = promptSecret('Three: ', terminal);
     keys.write('ee\r');
     expect(Buffer.from(await third).toString()).toBe('three');
+  });
+});
+
+describe('asking for a name', () => {
+  it('leaves showing it to the terminal, and keeps what was typed ahead', async () => {
+    const { terminal, keys, shown, raw } = fakeTerminal();
+    keys.write('alice\nsesame\n');
+    expect(await promptLine('Name: ', terminal)).toBe('alice');
+    expect({ shown: shown(), raw }).toEqual({ shown: 'Name: ', raw: [] });
+    expect(Buffer.from(await promptSecret('Password: ', terminal)).toString()).toBe('sesame');
   });
 });

@@ -54,15 +54,21 @@ async function ask(
   context: Context,
   registry: string,
 ): Promise<{ readonly username: string; readonly password: string }> {
-  const { openTerminal, promptSecret } = await import('../prompt.ts');
-  const { username } = (await context.connections()).access(registry);
-  const terminal = username === undefined ? undefined : openTerminal(context.io);
-  if (username === undefined || terminal === undefined) {
+  const { openTerminal, promptLine, promptSecret } = await import('../prompt.ts');
+  const given = (await context.connections()).access(registry).username;
+  const terminal = openTerminal(context.io);
+  if (terminal === undefined) {
     throw new BullaError('usage', `there is nobody to ask for the password of ${registry}`, {
       hint: 'give --username NAME, and the password on a terminal or by --password-stdin',
     });
   }
   try {
+    const username = given ?? (await promptLine(`User name at ${registry}: `, terminal)).trim();
+    if (username === '') {
+      throw new BullaError('usage', 'the user name is empty', {
+        hint: 'nothing was stored; run the command again',
+      });
+    }
     const password = Buffer.from(
       await promptSecret(`Password of ${username} at ${registry}: `, terminal),
     ).toString('utf8');
