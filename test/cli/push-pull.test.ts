@@ -92,6 +92,8 @@ describe('bulla pull', () => {
     expect(unpinned).toMatchObject({ code: 25, stdout: '' });
     expect(unpinned.stderr).toContain('--no-verify');
     expect(await readdir(cwd)).toEqual(before);
+    const contradiction = ['pull', `${host}/app:v1`, 'oci:a', '--no-verify', '--key', 'alice'];
+    expect((await bulla(contradiction, { env: empty, cwd })).code).toBe(2);
     const forced = await bulla(['pull', `${host}/app:v1`, 'oci:a', '--no-verify'], { env: empty, cwd });
     expect(forced).toMatchObject({ code: 0 });
     expect(forced.stderr).toContain('was not verified');

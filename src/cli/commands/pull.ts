@@ -32,6 +32,7 @@ export function register(program: Command, cli: Cli): void {
     .option('--no-referrers', 'only the image, nothing that refers to it')
     .action(async (text: string, to: string | undefined, flags: PullFlags, invoked: Command) => {
       const context = await cli.open(invoked);
+      if (!flags.verify) refuseTrust(flags);
       // Whom to believe is settled before anything is asked of anybody.
       const required = flags.verify ? await requiredToPull(context, flags) : undefined;
       const image = await context.openImage(text, { side: 'from' });
@@ -48,6 +49,16 @@ export function register(program: Command, cli: Cli): void {
       }
     });
   addSideOptions(command);
+}
+
+/** Whoever says whom to believe does not want to go without looking. @throws BullaError usage */
+function refuseTrust(flags: PullFlags): void {
+  const { key, ca, certificateIdentity, threshold, purpose, annotation } = flags;
+  const given = [key, ca, certificateIdentity, threshold, purpose, annotation];
+  if (given.every((value) => value === undefined)) return;
+  throw new BullaError('usage', '--no-verify is given along with what signatures must be like', {
+    hint: 'leave one of them out: nothing is verified with --no-verify',
+  });
 }
 
 /** @throws BullaError trust-unpinned, with the way to go on without verification */
