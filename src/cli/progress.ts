@@ -93,7 +93,8 @@ function row(transfer: Transfer): string {
   return `${transfer.label}  ${bar} ${String(Math.floor(share * 100)).padStart(3)} %  ${sizeText(transfer.bytes)} of ${sizeText(transfer.total)}`;
 }
 
-/** A row that wraps could not be taken back. */
-function cut(line: string, columns = 80): string {
+/** A row that wraps could not be taken back. A terminal that does not know its width says 0. */
+function cut(line: string, told: number | undefined): string {
+  const columns = told === undefined || told < 1 ? 80 : told;
   return line.length < columns ? line : `${line.slice(0, Math.max(0, columns - 2))}…`;
 }
