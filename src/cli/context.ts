@@ -102,10 +102,7 @@ export class Context {
     this.flags = flags;
     this.output = new Output(io, settings);
     this.directories = directories(io);
-    this.signal =
-      settings.timeout === undefined
-        ? io.signal
-        : AbortSignal.any([io.signal, AbortSignal.timeout(settings.timeout)]);
+    this.signal = settings.timeout === undefined ? io.signal : this.limited(settings.timeout);
   }
 
   /** A path of the command line, from the directory where the command was run. */
@@ -180,6 +177,21 @@ export class Context {
       await close(failures.length > 0 ? 'badly' : ended).catch((error: unknown) => failures.push(error));
     }
     if (failures.length > 0) throw failures[0];
+  }
+
+  /** The signal of the run, which also ends it after so many milliseconds. */
+  private limited(milliseconds: number): AbortSignal {
+    const late = new AbortController();
+    const timer = setTimeout(() => {
+      late.abort(
+        new BullaError('timeout', `it took longer than the ${milliseconds / 1000} s that --timeout allows`, {
+          hint: 'try again, or allow more: --timeout 10m',
+        }),
+      );
+    }, milliseconds);
+    timer.unref();
+    this.defer(async () => clearTimeout(timer));
+    return AbortSignal.any([this.io.signal, late.signal]);
   }
 
   private async connect(): Promise<Connections> {

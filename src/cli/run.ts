@@ -14,8 +14,9 @@ import { VERSION } from './version.ts';
 export async function run(argv: readonly string[], io: Io): Promise<number> {
   const cli = new Cli(io);
   try {
-    const program = await buildProgram(argv, cli);
-    await program.parseAsync([...argv], { from: 'user' });
+    const words = withoutHelpCommand(argv);
+    const program = await buildProgram(words, cli);
+    await program.parseAsync([...words], { from: 'user' });
     // An archive appears when it is closed: the command has not ended before that went well.
     await cli.close('well');
     return cli.exitStatus;
@@ -23,7 +24,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     const { output, trace } = cli.outputFor(argv);
     await cli.close('badly').catch((second: unknown) => output.warn(messageOf(second)));
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
-    const failure = toBullaError(error, io);
+    const failure = toBullaError(error, argv, io);
     output.failure(failure, trace);
     return failure.exitCode;
   }
@@ -42,8 +43,10 @@ export async function buildProgram(argv: readonly string[], cli: Cli): Promise<C
     .exitOverride()
     .configureOutput({
       writeOut: (text) => void cli.io.stdout.write(text),
+      // The commands of a group that was named without one of them.
+      writeErr: (text) => void cli.io.stderr.write(text),
       // What commander would print about a wrong command line is printed as a failure, with code and hint.
-      writeErr: () => undefined,
+      outputError: () => undefined,
     });
   addGlobalOptions(program);
   // A word may also be a reference or a value; then a command too many is loaded, never one too few.
@@ -65,7 +68,13 @@ function* descendants(command: Command): Generator<Command> {
   }
 }
 
-function toBullaError(error: unknown, io: Io): BullaError {
+/** `help key generate` as `key generate --help`: commander's own help command looks at one word only. */
+function withoutHelpCommand(argv: readonly string[]): readonly string[] {
+  const [first, ...rest] = argv;
+  return first === 'help' && rest.length > 1 ? [...rest, '--help'] : argv;
+}
+
+function toBullaError(error: unknown, argv: readonly string[], io: Io): BullaError {
   if (error instanceof BullaError) return error;
   if (io.signal.aborted) {
     return new BullaError('interrupted', 'ended before it was done', {
@@ -74,12 +83,27 @@ function toBullaError(error: unknown, io: Io): BullaError {
     });
   }
   if (error instanceof CommanderError) {
-    return new BullaError('usage', error.message.replace(/^error: /, ''), {
-      hint: 'bulla help shows the commands, bulla help COMMAND its flags',
-    });
+    if (error.code === 'commander.help') {
+      const [first, second] = argv;
+      const asked = first === 'help' && second !== undefined;
+      return new BullaError('usage', asked ? `there is no command ${second}` : 'a command is missing', {
+        hint: 'name one of those listed above',
+      });
+    }
+    return new BullaError('usage', error.message.replace(/^error: /, ''), { hint: whereToLook(argv) });
   }
   return new BullaError('internal', `a defect of bulla: ${messageOf(error)}`, {
     cause: error,
     hint: 'please report it with the command that was run and the output of --trace',
   });
+}
+
+function whereToLook(argv: readonly string[]): string {
+  const [first] = argv;
+  const entry = COMMANDS.find(
+    ({ name, alias }) => first !== undefined && (first === name || first === alias),
+  );
+  return entry === undefined
+    ? 'bulla help shows the commands, bulla help COMMAND its flags'
+    : `bulla help ${entry.name} shows what it takes`;
 }

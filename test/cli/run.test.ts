@@ -1,6 +1,9 @@
+import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import type { Io } from '../../src/cli/io.ts';
 import { Output, printable } from '../../src/cli/output.ts';
 import { bulla, temporaryDirectory } from '../support/cli.ts';
@@ -28,6 +31,44 @@ describe('the command line', () => {
     expect(stderr).toMatch(message);
     expect(stderr).toMatch(/\[usage\]\nhint: /);
     expect(stderr).not.toMatch(/\n\s+at /);
+  });
+
+  it.each([
+    [['help', 'key', 'generate'], 'bulla key generate [options] [name]'],
+    [['help', 'serve', 'registry', 'gc'], 'bulla serve registry gc [options]'],
+    [['help', 'signature'], 'bulla signature [options] [command]'],
+  ])('shows the help of %j', async (argv, usage) => {
+    const { code, stdout, stderr } = await bulla(argv);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toContain(usage);
+  });
+
+  it.each([[[]], [['key']]])('lists the commands where none follows %j', async (argv) => {
+    const { code, stdout, stderr } = await bulla(argv);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toMatch(/^Usage: bulla.*Commands:.*error: a command is missing \[usage\]\nhint: /s);
+  });
+
+  it('tells that there is no help of what is no command', async () => {
+    expect((await bulla(['help', 'veryfy'])).stderr).toContain('there is no command veryfy [usage]');
+  });
+
+  it('names the help that helps', async () => {
+    expect((await bulla(['verify'])).stderr).toContain('bulla help verify');
+    expect((await bulla(['cp', 'a'])).stderr).toContain('bulla help copy');
+  });
+
+  it('calls what --timeout ended a timeout, not an interruption', async () => {
+    const silent = createServer(() => undefined).listen(0, '127.0.0.1');
+    onTestFinished(() => {
+      silent.closeAllConnections();
+      silent.close();
+    });
+    await once(silent, 'listening');
+    const { port } = silent.address() as AddressInfo;
+    const late = await bulla(['ls', `127.0.0.1:${port}/app`, '--timeout', '50ms', '-o', 'json']);
+    expect(late.json()).toMatchObject({ code: 'timeout', message: expect.stringContaining('0.05 s') });
+    expect(late.code).toBe(3);
   });
 
   it('tells a failure in JSON on stdout, also one of the command line itself', async () => {

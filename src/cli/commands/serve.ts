@@ -14,7 +14,7 @@ interface RegistryFlags {
   readonly tlsKey?: string;
   readonly htpasswd?: string;
   readonly anonymousRead?: boolean;
-  readonly notify: readonly string[];
+  readonly notify?: readonly string[];
   readonly notifyHeaders?: string;
   readonly sparse?: boolean;
   readonly accessLog: boolean;
@@ -56,7 +56,6 @@ export function register(program: Command, cli: Cli): void {
       '--notify <url>',
       "post events there, in the format of distribution's notifications; repeatable",
       collect,
-      [],
     )
     .option(
       '--notify-headers <file>',
@@ -71,7 +70,7 @@ export function register(program: Command, cli: Cli): void {
     .command('gc')
     .summary('remove what nothing refers to')
     .description(
-      'Removes manifests without a tag that nothing refers to, and blobs that no manifest has. A signature, or\n' +
+      'Removes manifests without a tag that nothing refers to, and blobs that no manifest has. A signature, or ' +
         'whatever else has a subject, stays as long as its subject is there. It may run while the registry serves.',
     )
     .option('--dir <dir>', 'directory of the registry')
@@ -83,7 +82,7 @@ export function register(program: Command, cli: Cli): void {
     });
 }
 
-function collect(value: string, before: readonly string[]): readonly string[] {
+function collect(value: string, before: readonly string[] = []): readonly string[] {
   return [...before, value];
 }
 
@@ -171,7 +170,7 @@ async function readTls(flags: RegistryFlags): Promise<RegistryServerOptions['tls
 
 async function readEndpoints(flags: RegistryFlags): Promise<readonly NotificationEndpoint[]> {
   const headers = flags.notifyHeaders === undefined ? {} : parseHeaders(await readText(flags.notifyHeaders));
-  return flags.notify.map((url) => {
+  return (flags.notify ?? []).map((url) => {
     if (!URL.canParse(url) || !/^https?:/.test(url)) {
       throw new BullaError('usage', `${JSON.stringify(url)} is not a URL that can be notified`, {
         hint: 'write http://… or https://…',
