@@ -16,7 +16,8 @@ const entrySchema = z.union([descriptorSchema, bareDescriptorSchema]);
 const indexSchema = z.looseObject({
   schemaVersion: z.literal(2),
   mediaType: z.optional(z.literal(MEDIA_TYPES.ociIndex)),
-  manifests: listOf(entrySchema, MAX_REFERRERS),
+  // A server written in Go writes null for an empty list, as olareg does.
+  manifests: z.nullable(listOf(entrySchema, MAX_REFERRERS)),
 });
 
 /**
@@ -26,7 +27,7 @@ const indexSchema = z.looseObject({
  */
 export function parseReferrersIndex(bytes: Uint8Array, what: string): readonly Descriptor[] {
   const parsed = indexSchema.safeParse(parseJsonObject(bytes, { what, floats: true }));
-  if (parsed.success) return parsed.data.manifests;
+  if (parsed.success) return parsed.data.manifests ?? [];
   throw new BullaError(
     'content-invalid',
     `${what} is not a list of referrers: ${describeIssues(parsed.error)}`,

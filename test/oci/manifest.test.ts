@@ -193,6 +193,10 @@ describe('referrers', () => {
 
   it('are read from an index and from nothing else', () => {
     expect(parseReferrersIndex(utf8(JSON.stringify({ ...index, manifests: [one] })), 'x')).toEqual([one]);
+    expect(parseReferrersIndex(utf8(JSON.stringify({ ...index, manifests: null })), 'x')).toEqual([]);
+    expect(() => parseReferrersIndex(utf8(JSON.stringify({ ...index, manifests: undefined })), 'x')).toThrow(
+      invalid,
+    );
     expect(() => parseReferrersIndex(utf8(JSON.stringify(image)), 'x')).toThrow(invalid);
     expect(() => parseReferrersIndex(utf8('<html>'), 'x')).toThrow(invalid);
   });
