@@ -39,17 +39,19 @@ export class TrustedDirectory implements TrustedStateStore {
 
   async replace(changes: readonly StateChange[]): Promise<boolean> {
     return await withLock(join(this.path, LOCK), async (lock) => {
-      const missing: StateChange[] = [];
+      const missing: (StateChange & { readonly sync: boolean })[] = [];
       for (const change of changes) {
         const present = await this.load(change.role);
         if (!isPossible(change, present)) return false;
-        if (!same(present, change.bytes)) missing.push(change);
+        // Where nothing was, a power cut can take nothing; but without root nothing goes on.
+        const sync = present !== undefined || change.role === 'root';
+        if (!same(present, change.bytes)) missing.push({ ...change, sync });
       }
       await this.sweep();
       await lock.assertHeld();
-      for (const { role, bytes } of missing) {
+      for (const { role, bytes, sync } of missing) {
         if (bytes === undefined) await discard(this.fileOf(role));
-        else await this.write(role, bytes, true);
+        else await this.write(role, bytes, sync);
       }
       return true;
     });
