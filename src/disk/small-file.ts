@@ -1,5 +1,15 @@
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { BullaError } from '../errors.ts';
+import { temporaryBeside } from './atomic.ts';
 import { isErrno, storageError } from './errno.ts';
 
 /**
@@ -23,6 +33,22 @@ export function readSmallFile(path: string, maxBytes: number): Uint8Array | unde
     throw storageError(`cannot read ${path}`, error);
   } finally {
     if (file !== undefined) closeSync(file);
+  }
+}
+
+/**
+ * Writes a file at once, that is there as a whole or not at all while the machine runs. It is not
+ * synced: a power cut may leave something else of it, so only for what can be had again.
+ * @throws BullaError storage-error
+ */
+export function writeSmallFile(path: string, bytes: Uint8Array): void {
+  const temporary = temporaryBeside(path);
+  try {
+    writeFileSync(temporary, bytes, { flag: 'wx' });
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw storageError(`cannot write ${path}`, error);
   }
 }
 

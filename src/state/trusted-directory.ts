@@ -1,9 +1,17 @@
 import { createHash } from 'node:crypto';
+import { readdirSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { discard, makeDirectory, storageError, sweepTemporaries, temporaryBeside } from '../disk/atomic.ts';
+import {
+  discard,
+  makeDirectory,
+  storageError,
+  sweepTemporaries,
+  TEMPORARY_PREFIX,
+  temporaryBeside,
+} from '../disk/atomic.ts';
 import { withLock } from '../disk/lock.ts';
-import { readSmallFile } from '../disk/small-file.ts';
+import { readSmallFile, writeSmallFile } from '../disk/small-file.ts';
 import { DEFAULT_LIMITS } from '../tuf/limits.ts';
 import { isPossible, same } from '../tuf/memory.ts';
 import type { StateChange, TrustedStateStore } from '../tuf/ports.ts';
@@ -62,15 +70,18 @@ export class TrustedDirectory implements TrustedStateStore {
   }
 
   /**
-   * Writes a file that is there as a whole or not at all. With `sync`, a power cut leaves the old
-   * content or the new; that it may be the old, which was trusted too, is not worth waiting for the
-   * directory. Without, it may leave something that is fetched again.
+   * With `sync`, a power cut leaves the old content or the new; that it may be the old, which was
+   * trusted too, is not worth waiting for the directory.
    */
   private async write(role: string, bytes: Uint8Array, sync: boolean): Promise<void> {
     const path = this.fileOf(role);
+    if (!sync) {
+      writeSmallFile(path, bytes);
+      return;
+    }
     const temporary = temporaryBeside(path);
     try {
-      await writeFile(temporary, bytes, { flag: 'wx', flush: sync });
+      await writeFile(temporary, bytes, { flag: 'wx', flush: true });
       await rename(temporary, path);
     } catch (error) {
       await discard(temporary).catch(() => undefined);
@@ -78,11 +89,12 @@ export class TrustedDirectory implements TrustedStateStore {
     }
   }
 
-  /** Once in a while, removes what killed processes left. */
+  /** Removes what killed processes left. */
   private async sweep(): Promise<void> {
     if (this.swept) return;
     this.swept = true;
-    await sweepTemporaries(this.path);
+    const isLeft = readdirSync(this.path).some((name) => name.startsWith(TEMPORARY_PREFIX));
+    if (isLeft) await sweepTemporaries(this.path);
   }
 
   private fileOf(role: string): string {

@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { readSmallFile } from '../../src/disk/small-file.ts';
+import { readSmallFile, writeSmallFile } from '../../src/disk/small-file.ts';
 import { temporaryDirectory } from '../support/cli.ts';
 
 const code = (name: string) => expect.objectContaining({ code: name });
@@ -30,5 +30,19 @@ describe('a small file', () => {
     expect(() => readSmallFile(join(directory, 'pipe'), 10)).toThrow(code('storage-error'));
     await writeFile(join(directory, 'file'), '');
     expect(() => readSmallFile(join(directory, 'file/below'), 10)).toThrow(code('storage-error'));
+  });
+
+  it('is written as a whole, over what was there, and leaves nothing beside it', async () => {
+    const directory = await temporaryDirectory();
+    for (const text of ['one', 'two']) {
+      writeSmallFile(join(directory, 'file'), Buffer.from(text));
+      expect(Buffer.from(readSmallFile(join(directory, 'file'), 10) ?? []).toString()).toBe(text);
+    }
+    await mkdir(join(directory, 'folder'));
+    expect(() => writeSmallFile(join(directory, 'folder'), Buffer.from('x'))).toThrow(code('storage-error'));
+    expect(() => writeSmallFile(join(directory, 'none/file'), Buffer.from('x'))).toThrow(
+      code('storage-error'),
+    );
+    expect((await readdir(directory)).sort()).toEqual(['file', 'folder']);
   });
 });
