@@ -1,10 +1,9 @@
 import { lookup as dnsLookup, type LookupAddress } from 'node:dns';
-import type { LookupFunction, Socket } from 'node:net';
+import type { LookupFunction } from 'node:net';
 import type { buildConnector } from 'undici';
 import connectorOf from 'undici/lib/core/connect.js';
 import { BullaError } from '../errors.ts';
 import type { AddressClass } from './address.ts';
-import type { EarlyConnection } from './early-connection.ts';
 
 /** How servers are authenticated, and we to them. */
 export interface TlsOptions {
@@ -40,8 +39,6 @@ export interface ConnectorOptions {
   readonly authenticate: boolean;
   readonly resolve?: Resolve | undefined;
   readonly classify: Classify;
-  /** A connection that may have been begun already; never for where somebody else sent us. */
-  readonly early?: EarlyConnection | undefined;
   /** Called with the address of each new connection. */
   readonly onConnected: (address: string | undefined) => void;
 }
@@ -67,49 +64,15 @@ export function makeConnector(options: ConnectorOptions): buildConnector.connect
       callback(refused(target.hostname, literal), null);
       return;
     }
-    const done: buildConnector.Callback = (error, socket) => {
+    connect(target, (error, socket) => {
       if (error !== null || socket === null) {
         callback(error ?? new Error('no connection'), null);
         return;
       }
       options.onConnected(socket.remoteAddress);
       callback(null, socket);
-    };
-    const early = options.allow === undefined ? options.early?.take(target.hostname, target.port) : undefined;
-    if (early === undefined) connect(target, done);
-    else
-      whenConnected(early, options.connectTimeoutMs, (isThere) =>
-        adopt(connect, target, isThere ? early : undefined, done),
-      );
+    });
   };
-}
-
-/** Uses a connection that is there: as it is, or with TLS over it. */
-function adopt(
-  connect: buildConnector.connector,
-  target: buildConnector.Options,
-  socket: Socket | undefined,
-  done: buildConnector.Callback,
-): void {
-  if (socket === undefined) connect(target, done);
-  else if (target.protocol === 'https:') connect({ ...target, httpSocket: socket }, done);
-  else done(null, socket);
-}
-
-function whenConnected(socket: Socket, timeoutMs: number, then: (isThere: boolean) => void): void {
-  let isTold = !socket.connecting;
-  if (isTold) {
-    then(!socket.destroyed);
-    return;
-  }
-  const timer = setTimeout(() => socket.destroy(), timeoutMs);
-  const tell = (isThere: boolean): void => {
-    clearTimeout(timer);
-    if (!isTold) then(isThere);
-    isTold = true;
-  };
-  socket.once('connect', () => tell(true));
-  socket.once('close', () => tell(false));
 }
 
 function checkedLookup({ allow, resolve = systemResolve, classify }: ConnectorOptions): LookupFunction {

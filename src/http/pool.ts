@@ -3,7 +3,6 @@ import Pool from 'undici/lib/dispatcher/pool.js';
 import { BullaError } from '../errors.ts';
 import { type AddressClass, bareHost, classOfAddress, isLoopbackHost } from './address.ts';
 import { type Classify, makeConnector, type Resolve, type TlsOptions, withSystemRoots } from './connector.ts';
-import type { EarlyConnection } from './early-connection.ts';
 import { type HttpCounters, type HttpEventSink, newCounters } from './events.ts';
 import { exchange, type HttpRequest, type HttpResponse } from './exchange.ts';
 import { interruption } from './failure.ts';
@@ -22,8 +21,6 @@ export interface HttpPoolOptions {
   readonly bodyTimeoutMs?: number | undefined;
   readonly userAgent?: string | undefined;
   readonly events?: HttpEventSink | undefined;
-  /** A connection that was begun before this pool was made. */
-  readonly early?: EarlyConnection | undefined;
   /** Name service and classes of addresses, for tests. */
   readonly resolve?: Resolve | undefined;
   readonly classify?: Classify | undefined;
@@ -169,7 +166,6 @@ export class HttpPool {
       authenticate: allow === undefined,
       resolve: this.options.resolve,
       classify: this.classify,
-      early: this.options.early,
       onConnected: (address) => {
         this.counters.connections++;
         const kind = this.classify(address ?? '');
