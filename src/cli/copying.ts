@@ -4,6 +4,7 @@ import { BullaError } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, isDigest } from '../oci/digest.ts';
 import { formatReference, formatRepository, type Reference } from '../oci/reference.ts';
+import type { Side } from './access.ts';
 import type { Context, Image } from './context.ts';
 import { Progress } from './progress.ts';
 import { sizeText } from './tree-text.ts';
@@ -52,6 +53,8 @@ function shortDigest({ digest }: Descriptor): string {
 
 /** What a copy may be told besides from where to where. */
 export interface CopyFlags extends Pick<CopyOptions, 'platform' | 'referrers' | 'dryRun' | 'beforeTag'> {
+  /** Whose flags hold for the destination, where both sides are registries. */
+  readonly side?: Side;
   /** More for `-o json`, asked for when all is done. */
   readonly alsoJson?: () => Readonly<Record<string, unknown>>;
 }
@@ -78,7 +81,7 @@ export async function copyNamed(
     );
   }
   const imageName = reference.kind === 'registry' ? formatRepository(reference) : undefined;
-  const target = await context.openTarget(destination, { side: 'to', write, create: write, imageName });
+  const target = await context.openTarget(destination, { side: flags.side, write, create: write, imageName });
   const display = copyDisplay(context);
   // Without a tag it gets that of the source; with a digest alone, none.
   const tag = destination.tag ?? (destination.digest === undefined ? reference.tag : undefined);

@@ -68,6 +68,24 @@ describe('bulla login and logout', () => {
       expect(stderr).not.toContain(secret);
   });
 
+  it('takes them for a push and a pull, which have one registry', async () => {
+    const { host, env } = await guarded();
+    const cwd = await temporaryDirectory();
+    const login = ['-u', 'alice', '--password-stdin'];
+    const pulled = await bulla(['pull', `${host}/app:v1`, 'oci:here', '--no-verify', ...login], {
+      env,
+      cwd,
+      stdin: PASSWORD,
+    });
+    expect(pulled, pulled.stderr).toMatchObject({ code: 0 });
+    const pushed = await bulla(['push', 'oci:here:v1', `${host}/again:v1`, ...login], {
+      env,
+      cwd,
+      stdin: PASSWORD,
+    });
+    expect(pushed, pushed.stderr).toMatchObject({ code: 0 });
+  });
+
   it.each([
     ['a name without a password', ['ls', 'HOST/app', '-u', 'alice'], /password-stdin/],
     ['a password without a name', ['ls', 'HOST/app', '--password-stdin'], /user name/],

@@ -31,6 +31,7 @@ export function register(program: Command, cli: Cli): void {
       const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
       const image = await context.openImage(from, { side: 'from' });
       await copyNamed(context, image, destination, {
+        side: 'to',
         platform,
         referrers: flags.referrers,
         dryRun: flags.dryRun,

@@ -3,7 +3,6 @@ import { BullaError, isBullaError } from '../../errors.ts';
 import { parsePlatform } from '../../oci/platform.ts';
 import { formatReference, parseReference, type Reference } from '../../oci/reference.ts';
 import type { Requirements } from '../../policy/requirements.ts';
-import { addSideOptions } from '../access.ts';
 import type { Cli, Context } from '../context.ts';
 import { copyNamed } from '../copying.ts';
 import { addPlatformOptions, type PlatformFlags } from '../platform-flags.ts';
@@ -16,7 +15,7 @@ interface PullFlags extends TrustFlags, PlatformFlags {
 }
 
 export function register(program: Command, cli: Cli): void {
-  const command = addPlatformOptions(addTrustOptions(program.command('pull')))
+  addPlatformOptions(addTrustOptions(program.command('pull')))
     .summary('verify an image, then bring it into a layout or an archive')
     .description(
       'Verifies the signatures of an image and brings exactly what was verified, with its signatures, into a layout ' +
@@ -35,7 +34,7 @@ export function register(program: Command, cli: Cli): void {
       if (!flags.verify) refuseTrust(flags);
       // Whom to believe is settled before anything is asked of anybody.
       const required = flags.verify ? await requiredToPull(context, flags) : undefined;
-      const image = await context.openImage(text, { side: 'from' });
+      const image = await context.openImage(text);
       const destination = parseReference(to ?? defaultDestination(image.reference));
       if (required === undefined) {
         context.output.warn(`${text} was not verified (--no-verify)`);
@@ -48,7 +47,6 @@ export function register(program: Command, cli: Cli): void {
         });
       }
     });
-  addSideOptions(command);
 }
 
 /** Whoever says whom to believe does not want to go without looking. @throws BullaError usage */

@@ -4,7 +4,6 @@ import { type SignResult, signImage } from '../../actions/sign.ts';
 import { BullaError } from '../../errors.ts';
 import { parsePlatform } from '../../oci/platform.ts';
 import { formatReference, parseReference } from '../../oci/reference.ts';
-import { addSideOptions } from '../access.ts';
 import type { Cli, Context } from '../context.ts';
 import { copyNamed } from '../copying.ts';
 import { addSignOptions, describeSigned, type SignFlags, signedJson, signOptionsOf } from '../signing.ts';
@@ -16,7 +15,7 @@ interface PushFlags extends SignFlags {
 }
 
 export function register(program: Command, cli: Cli): void {
-  const command = addSignOptions(
+  addSignOptions(
     program
       .command('push')
       .summary('bring an image from a layout or an archive to a registry, and sign it on request')
@@ -39,7 +38,7 @@ export function register(program: Command, cli: Cli): void {
     }
     const signs = flags.sign === true || flags.key !== undefined;
     const options = signs ? await signOptionsOf(context, to, flags) : undefined;
-    const image = await context.openImage(await localSource(context, from), { side: 'from' });
+    const image = await context.openImage(await localSource(context, from));
     const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
     let signed: SignResult | undefined;
     await copyNamed(context, image, destination, {
@@ -48,7 +47,7 @@ export function register(program: Command, cli: Cli): void {
       alsoJson: () => ({ signatures: signedJson(signed?.signatures ?? []) }),
       ...(options !== undefined && {
         beforeTag: async ({ descriptor }): Promise<void> => {
-          const target = await context.openTarget(destination, { side: 'to', write: true });
+          const target = await context.openTarget(destination, { write: true });
           signed = await signImage(target, { digest: descriptor.digest }, options);
         },
       }),
@@ -56,7 +55,6 @@ export function register(program: Command, cli: Cli): void {
     for (const one of signed?.signatures ?? [])
       context.output.info(describeSigned(one, options?.signer.keyId ?? ''));
   });
-  addSideOptions(command);
 }
 
 /** A bare path is what it is on the disk: a directory is a layout, a file an archive. @throws BullaError usage */
