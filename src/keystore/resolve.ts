@@ -115,16 +115,6 @@ export async function readCertificateFile(path: string): Promise<Certificate[]> 
   return parseCertificates(certificateText(await readPublicFile(path), path), path);
 }
 
-/** The same signer with another certificate chain. @throws BullaError key-invalid, certificate-invalid */
-export function withCertificates(
-  signer: KeySigner,
-  certificates: readonly Certificate[],
-  where: string,
-): KeySigner {
-  checkChainOrder(certificates, signer.publicKey, where);
-  return { ...signer, certificates };
-}
-
 function fromUri(wanted: string, scheme: string, sources: KeySources): FoundKey {
   if (scheme !== 'env') {
     throw new BullaError('usage', `keys at ${scheme}:// are not supported`, {
