@@ -56,7 +56,7 @@ describe('the bundled command', () => {
 
   it('pushes to a registry with TLS through a proxy', async () => {
     const env = { BULLA_HOME: join(directory, 'home'), HTTPS_PROXY: `http://${proxy.host}` };
-    const args = ['push', '-q', '--to-insecure', `oci:${DEMO_LAYOUT}:v1`, 'registry.test/app:v1'];
+    const args = ['push', '-q', '--insecure', `oci:${DEMO_LAYOUT}:v1`, 'registry.test/app:v1'];
     const outcome = await bulla(args, { env });
     expect(outcome, outcome.stderr).toMatchObject({ status: 0 });
     expect(new Set(tunnels)).toEqual(new Set(['registry.test:443']));
