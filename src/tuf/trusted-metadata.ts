@@ -37,6 +37,11 @@ export interface TrustedMetadataOptions {
   readonly limits?: Partial<TufLimits>;
   /** Whether keys whose id is not their hash may count; false where keys are pinned by id. */
   readonly strictKeyIds?: boolean;
+  /**
+   * A further demand on every file whose signatures were found good, cached ones included, before
+   * anything of it is used; it throws what is to be said where it is not met.
+   */
+  readonly demand?: (file: MetadataFile) => void;
 }
 
 /** What a cached file is good for. */
@@ -59,6 +64,7 @@ export class TrustedMetadata {
   readonly now: Date;
   readonly limits: TufLimits;
   private readonly strictKeyIds: boolean;
+  private readonly demand: (file: MetadataFile) => void;
   private trustedRoot: Trusted<Root>;
   private rootIsFinal = false;
   private timestampFloor: Timestamp | undefined;
@@ -76,6 +82,7 @@ export class TrustedMetadata {
     this.now = now;
     this.limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.strictKeyIds = options.strictKeyIds ?? false;
+    this.demand = options.demand ?? (() => undefined);
     const file = parseMetadataFile(rootBytes, 'root', this.limits.rootBytes);
     const content = parseRoot(file);
     this.verify(file, this.delegatorOf(content, 'root'));
@@ -282,13 +289,15 @@ export class TrustedMetadata {
     assertThreshold(file, delegator.keys, delegator.role, delegator.name, {
       strictKeyIds: this.strictKeyIds,
     });
+    this.demand(file);
   }
 
   private judgeCached(file: MetadataFile): CachedUse {
     const { keys, role } = this.delegatorOf(this.trustedRoot.content, file.role as TopLevelRole);
     const count = countSignatures(file, keys, role, { strictKeyIds: this.strictKeyIds });
-    if (count.isMet) return 'current';
-    return count.valid.length > 0 ? 'floor' : 'none';
+    if (count.valid.length === 0) return 'none';
+    this.demand(file);
+    return count.isMet ? 'current' : 'floor';
   }
 
   private metaOf(role: string): FileMeta {

@@ -1,0 +1,80 @@
+import type { ChangeLog, LogEntry } from './log.ts';
+
+/** Why a change that somebody else made can't be taken over by machine. */
+export interface FoldConflict {
+  readonly entry: LogEntry;
+  /**
+   * `names`: the head has a later word on one of its names, of which its publisher did not know;
+   * `old`: it is older than what the head's log still lists, so that it may have been applied and undone.
+   */
+  readonly reason: 'names' | 'old';
+  /** The names that stand against it. */
+  readonly names: readonly string[];
+}
+
+/** What folding one log into another comes to. */
+export interface FoldPlan {
+  /** Changes to be applied, in this order. */
+  readonly apply: readonly LogEntry[];
+  readonly conflicts: readonly FoldConflict[];
+}
+
+/**
+ * What a role's head has to take over from a sibling that was published or staged beside it
+ * (spec/trust.md, "Folding"). An entry that the head lists is never applied again; one older than what it
+ * lists is a conflict; one whose names were touched by an entry that the sibling did not know is a
+ * conflict, but that taking a name out always wins.
+ */
+export function planFold(head: ChangeLog, sibling: ChangeLog): FoldPlan {
+  const known = new Set(sibling.entries.map(({ id }) => id));
+  const applied = new Set(head.entries.map(({ id }) => id));
+  const unknown = touchedBy(head.entries.filter(({ id }) => !known.has(id)));
+  const apply: LogEntry[] = [];
+  const conflicts: FoldConflict[] = [];
+  for (const entry of sibling.entries) {
+    if (applied.has(entry.id)) continue;
+    const names = [...namesOf(entry)];
+    const touched = names.filter((name) => unknown.has(name));
+    if (entry.at < head.since) conflicts.push({ entry, reason: 'old', names });
+    else if (entry.unset === undefined && touched.length > 0)
+      conflicts.push({ entry, reason: 'names', names: touched });
+    else apply.push(entry);
+  }
+  return { apply, conflicts };
+}
+
+/**
+ * Whether a sibling's file can replace the head's as it is, without the role's key: it was made with all
+ * that the head lists, and what it adds is not older than that.
+ */
+export function isBuiltUpon(sibling: ChangeLog, head: ChangeLog): boolean {
+  const ids = new Set(sibling.entries.map(({ id }) => id));
+  const { apply, conflicts } = planFold(head, sibling);
+  return (
+    sibling.since.getTime() === head.since.getTime() &&
+    head.entries.every(({ id }) => ids.has(id)) &&
+    conflicts.length === 0 &&
+    apply.length > 0
+  );
+}
+
+/**
+ * The log after these changes. Entries made before `cut` are dropped; later changes as old as that could
+ * not be told from them, so `since` moves along.
+ * @param cut only where all tags of the collection were listed, so that nothing is left to be folded
+ */
+export function extendLog(log: ChangeLog, changes: readonly LogEntry[], cut?: Date): ChangeLog {
+  const entries = [...log.entries, ...changes];
+  if (cut === undefined || cut <= log.since) return { since: log.since, entries };
+  const since = new Date(Math.floor(cut.getTime() / 1000) * 1000);
+  return { since, entries: entries.filter(({ at }) => at >= since) };
+}
+
+/** Names that a change sets or takes out. */
+export function namesOf(entry: LogEntry): Iterable<string> {
+  return entry.set?.keys() ?? entry.unset ?? [];
+}
+
+function touchedBy(entries: readonly LogEntry[]): ReadonlySet<string> {
+  return new Set(entries.flatMap((entry) => [...namesOf(entry)]));
+}

@@ -1,0 +1,76 @@
+import type { Digest } from '../oci/digest.ts';
+import type { ManifestContent } from '../oci/manifest.ts';
+import { MemoryStateStore } from '../tuf/memory.ts';
+import type { TrustedStateStore } from '../tuf/ports.ts';
+import type { CollectionId } from './binding.ts';
+
+/** The head that a refresh ended with, and when that was. */
+export interface KnownHead {
+  readonly content: ManifestContent;
+  readonly refreshedAt: Date;
+}
+
+/** What is remembered of one collection, wherever it lies: rollback protection lasts as long as it does. */
+export interface CollectionMemory extends TrustedStateStore {
+  /** The head last verified at a place. @throws BullaError storage-error */
+  loadHead(place: string): Promise<KnownHead | undefined>;
+  /** Remembers a verified head. @throws BullaError storage-error */
+  keepHead(place: string, head: KnownHead): Promise<void>;
+}
+
+/** What is remembered of all collections: a port, kept on disk by the command line, in memory by others. */
+export interface TrustMemory {
+  /** Whether it outlives the process: without that there is expiry, and no protection against rollback. */
+  readonly isLasting: boolean;
+  /** The collection that was verified at a place (`HOST/REPOSITORY`) before. @throws BullaError storage-error */
+  seen(place: string): Promise<CollectionId | undefined>;
+  /** Remembers which collection is at a place; a place keeps its collection until {@link forget}. */
+  note(place: string, id: CollectionId): Promise<void>;
+  /** Forgets which collection is at a place; its metadata stays, should it come back. */
+  forget(place: string): Promise<void>;
+  /** Memory of one collection; made where there is none. @throws BullaError storage-error */
+  open(id: CollectionId): Promise<CollectionMemory>;
+}
+
+/** A memory that ends with the process. */
+export class ProcessMemory implements TrustMemory {
+  readonly isLasting: boolean = false;
+  private readonly places = new Map<string, CollectionId>();
+  private readonly collections = new Map<CollectionId, ProcessCollection>();
+
+  async seen(place: string): Promise<CollectionId | undefined> {
+    return this.places.get(place);
+  }
+
+  async note(place: string, id: CollectionId): Promise<void> {
+    this.places.set(place, id);
+  }
+
+  async forget(place: string): Promise<void> {
+    this.places.delete(place);
+  }
+
+  async open(id: CollectionId): Promise<CollectionMemory> {
+    const known = this.collections.get(id) ?? new ProcessCollection();
+    this.collections.set(id, known);
+    return known;
+  }
+}
+
+class ProcessCollection extends MemoryStateStore implements CollectionMemory {
+  private readonly heads = new Map<string, KnownHead>();
+
+  async loadHead(place: string): Promise<KnownHead | undefined> {
+    return this.heads.get(place);
+  }
+
+  async keepHead(place: string, head: KnownHead): Promise<void> {
+    this.heads.set(place, head);
+  }
+}
+
+/** Files of trust objects by digest, so that what was fetched once is not fetched again. Losing it costs a request. */
+export interface BlobCache {
+  load(digest: Digest): Promise<Uint8Array | undefined>;
+  keep(digest: Digest, bytes: Uint8Array): Promise<void>;
+}

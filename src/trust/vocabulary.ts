@@ -1,0 +1,62 @@
+import { type Digest, hexOf } from '../oci/digest.ts';
+import type { Tag } from '../oci/reference.ts';
+
+/** The tag of a repository at which its trust collection is read (spec/trust.md, "Objects"). */
+export const HEAD_TAG: Tag = '_trust' as Tag;
+/** Every tag that is no image's name but the collection's own begins so. */
+const RESERVED_PREFIX = '_trust';
+const CANDIDATE_PREFIX = '_trust.next.';
+const STAGE_PREFIX = '_trust.stage.';
+
+/** artifactType of each kind of trust object. */
+export const TRUST_TYPES = {
+  head: 'application/vnd.bulla.trust.head.v1',
+  shard: 'application/vnd.bulla.trust.shard.v1',
+  stage: 'application/vnd.bulla.trust.stage.v1',
+  proof: 'application/vnd.bulla.trust.proof.v1',
+} as const;
+
+/** Media types of what trust objects are made of. */
+export const TRUST_LAYERS = {
+  metadata: 'application/vnd.tuf.metadata+json',
+  log: 'application/vnd.bulla.trust.log.v1+json',
+} as const;
+
+/** Annotation of a layer: the file's name in a TUF repository, or `ROLE.log.json`. */
+export const FILE_NAME = 'tuf.io/filename';
+/** Annotation of a layer: where `oras pull` puts it. */
+export const FILE_TITLE = 'org.opencontainers.image.title';
+/** Annotation that candidates have and heads have not, so that their digests differ. */
+export const CANDIDATE_MARK = 'vnd.bulla.trust.candidate';
+/** Annotation of a large head: number of bits of its bins, from which the shard of a bin follows. */
+export const BIN_BITS = 'vnd.bulla.trust.bin-bits';
+
+/** The first delegation, which holds all names and is the only one to get bins. */
+export const NAMES_ROLE = 'names';
+/** Prefix of the names of its bins; short, because the snapshot repeats it for each. */
+export const BIN_PREFIX = 'n';
+
+/** Tag under which a candidate is announced. @param digest of the candidate itself */
+export function candidateTag(digest: Digest): Tag {
+  return `${CANDIDATE_PREFIX}${hexOf(digest).slice(0, 12)}` as Tag;
+}
+
+/** Tag under which a stage waits. @param digest of the stage itself */
+export function stageTag(digest: Digest): Tag {
+  return `${STAGE_PREFIX}${hexOf(digest).slice(0, 12)}` as Tag;
+}
+
+/** What a tag of a collection claims to be; what is there must be looked at, because anyone may push it. */
+export function kindOfTag(tag: Tag): 'head' | 'candidate' | 'stage' | undefined {
+  if (tag === HEAD_TAG) return 'head';
+  if (tag.startsWith(CANDIDATE_PREFIX)) return 'candidate';
+  return tag.startsWith(STAGE_PREFIX) ? 'stage' : undefined;
+}
+
+/** Whether a tag belongs to the collection and so can't be a name in it. */
+export function isReservedTag(tag: Tag): boolean {
+  return tag.startsWith(RESERVED_PREFIX);
+}
+
+/** After which all tags of a collection but its head are listed, where the registry sorts. */
+export const LIST_AFTER: Tag = '_trust.' as Tag;
