@@ -1,8 +1,5 @@
-import * as z from 'zod/mini';
-import { readFileBounded } from '../disk/atomic.ts';
+import { readSmallFile } from '../disk/small-file.ts';
 import { decodeUtf8 } from '../encoding/bytes.ts';
-import '../encoding/zod-words.ts';
-import { BullaError, isBullaError } from '../errors.ts';
 
 /** What one registry's entry in the configuration file may say. */
 export interface RegistrySettings {
@@ -12,14 +9,6 @@ export interface RegistrySettings {
   readonly certFile?: string | undefined;
   readonly keyFile?: string | undefined;
 }
-
-const registrySchema: z.ZodMiniType<RegistrySettings> = z.strictObject({
-  plainHttp: z.optional(z.boolean()),
-  insecure: z.optional(z.boolean()),
-  caFile: z.optional(z.string()),
-  certFile: z.optional(z.string()),
-  keyFile: z.optional(z.string()),
-});
 
 /** What `config.yaml` may hold. */
 export interface ConfigDocument extends RegistrySettings {
@@ -35,24 +24,6 @@ export interface ConfigDocument extends RegistrySettings {
   readonly registries?: Readonly<Record<string, RegistrySettings>> | undefined;
 }
 
-export const configSchema: z.ZodMiniType<ConfigDocument> = z.strictObject({
-  key: z.optional(z.string()),
-  plainHttp: z.optional(z.boolean()),
-  insecure: z.optional(z.boolean()),
-  caFile: z.optional(z.string()),
-  certFile: z.optional(z.string()),
-  keyFile: z.optional(z.string()),
-  registryConfig: z.optional(z.string()),
-  offline: z.optional(z.boolean()),
-  concurrency: z.optional(z.int()),
-  timeout: z.optional(z.string()),
-  output: z.optional(z.enum(['text', 'json'])),
-  quiet: z.optional(z.boolean()),
-  verbose: z.optional(z.boolean()),
-  progress: z.optional(z.boolean()),
-  registries: z.optional(z.record(z.string(), registrySchema)),
-});
-
 /** `config.yaml` (spec/configuration.md), checked. */
 export interface ConfigFile {
   readonly settings: ReadonlyMap<string, unknown>;
@@ -67,42 +38,9 @@ const NONE: ConfigFile = { settings: new Map(), registries: new Map() };
  * @throws BullaError config-invalid, storage-error
  */
 export async function readConfigFile(path: string): Promise<ConfigFile> {
-  const bytes = await readFileBounded(path, 256 * 1024).catch((error: unknown) => {
-    if (isBullaError(error, 'not-found')) return undefined;
-    throw error;
-  });
-  return bytes === undefined ? NONE : parseConfigFile(decodeUtf8(bytes, path), path);
-}
-
-/** @throws BullaError config-invalid */
-export async function parseConfigFile(text: string, path: string): Promise<ConfigFile> {
-  const { parse } = await import('yaml');
-  const parsed = configSchema.safeParse(
-    yaml(() => parse(text, { maxAliasCount: 0, uniqueKeys: true, logLevel: 'error' }), path) ?? {},
-  );
-  if (!parsed.success) {
-    throw new BullaError('config-invalid', `${path}: ${z.prettifyError(parsed.error)}`, {
-      hint: 'correct the file, or move it away to run without it; spec/configuration.md lists what it may hold',
-    });
-  }
-  const { registries, ...settings } = parsed.data;
-  return {
-    settings: new Map(Object.entries(settings)),
-    registries: new Map(Object.entries(registries ?? {})),
-  };
-}
-
-function yaml(parse: () => unknown, path: string): unknown {
-  try {
-    return parse();
-  } catch (cause) {
-    throw new BullaError(
-      'config-invalid',
-      `${path} is not YAML: ${cause instanceof Error ? cause.message : String(cause)}`,
-      {
-        cause,
-        hint: 'correct the file, or move it away to run without it',
-      },
-    );
-  }
+  const bytes = readSmallFile(path, 256 * 1024);
+  if (bytes === undefined) return NONE;
+  // Most people have none, and what reads it takes longer to load than all else before the first request.
+  const { parseConfigFile } = await import('./config-schema.ts');
+  return parseConfigFile(decodeUtf8(bytes, path), path);
 }

@@ -3,6 +3,7 @@ import { readFileBounded } from '../disk/atomic.ts';
 import { decodeUtf8 } from '../encoding/bytes.ts';
 import { BullaError } from '../errors.ts';
 import type { TlsOptions } from '../http/connector.ts';
+import type { EarlyConnection } from '../http/early-connection.ts';
 import { proxyFromEnvironment } from '../http/proxy.ts';
 import { RegistryClient, type RegistryClientOptions } from '../registry/client.ts';
 import { type CredentialsProvider, fixedCredentials } from '../registry/credentials.ts';
@@ -25,6 +26,8 @@ export interface ConnectionsOptions {
   readonly output: Output;
   /** Flags of the command, with those of one side. */
   readonly flags: Readonly<Record<string, unknown>>;
+  /** The connection to the first registry, where it was begun already. */
+  readonly early?: EarlyConnection | undefined;
 }
 
 /** Clients of registries: one for all registries that are reached in the same way. */
@@ -88,6 +91,7 @@ export class Connections {
         tls: await this.tls(access),
         proxy: proxyFromEnvironment(io.env),
         userAgent: `bulla/${VERSION}`,
+        early: this.options.early,
         ...(settings.trace && { events: traceSink((line) => output.trace(line)) }),
       },
       plainHttp: access.plainHttp,

@@ -1,6 +1,7 @@
 import { isAbsolute, join } from 'node:path';
 import type { Command } from 'commander';
 import { BullaError } from '../errors.ts';
+import { EarlyConnection } from '../http/early-connection.ts';
 import type { LayoutStore } from '../layout/store.ts';
 import type { Digest } from '../oci/digest.ts';
 import {
@@ -11,7 +12,8 @@ import {
   type Tag,
 } from '../oci/reference.ts';
 import type { Source, Target } from '../oci/target.ts';
-import type { Side } from './access.ts';
+import { endpointOf } from '../registry/endpoint.ts';
+import { accessFor, type Side } from './access.ts';
 import type { Connections } from './connections.ts';
 import type { Io } from './io.ts';
 import { Output } from './output.ts';
@@ -95,6 +97,7 @@ export class Context {
   private readonly flags: Readonly<Record<string, unknown>>;
   private readonly closers: Closer[] = [];
   private opened: Promise<Connections> | undefined;
+  private early: EarlyConnection | undefined;
 
   constructor(io: Io, settings: Settings, flags: Readonly<Record<string, unknown>>) {
     this.io = io;
@@ -117,6 +120,7 @@ export class Context {
    */
   async openTarget(reference: Reference, options: OpenOptions = {}): Promise<Target> {
     if (reference.kind === 'registry') {
+      this.connectEarly(reference.registry, options.side);
       const client = await (await this.connections()).client(reference.registry, options.side);
       return client.repository(reference, { access: options.write === true ? 'write' : 'read' });
     }
@@ -194,10 +198,21 @@ export class Context {
     return AbortSignal.any([this.io.signal, late.signal]);
   }
 
+  /** Begins the connection to the first registry while the code that will use it is loaded. */
+  private connectEarly(registry: string, side: Side | undefined): void {
+    const { settings, flags } = this;
+    const isProxied = Object.keys(this.io.env).some((name) => /^https?_proxy$/i.test(name));
+    if (this.opened !== undefined || settings.offline || isProxied) return;
+    const { plainHttp } = accessFor(settings, settings.registries.get(registry), flags, side);
+    const early = new EarlyConnection(endpointOf(registry, plainHttp));
+    this.early = early;
+    this.defer(async () => early.drop());
+  }
+
   private async connect(): Promise<Connections> {
     const { Connections } = await import('./connections.ts');
     const { io, settings, directories, output, flags } = this;
-    const connections = new Connections({ io, settings, directories, output, flags });
+    const connections = new Connections({ io, settings, directories, output, flags, early: this.early });
     this.defer(() => connections.close());
     return connections;
   }

@@ -1,9 +1,10 @@
 import { join } from 'node:path';
 import * as z from 'zod/mini';
-import { makeDirectory, readFileBounded, writeFileAtomic } from '../disk/atomic.ts';
+import { makeDirectory } from '../disk/atomic.ts';
+import { readSmallFile, writeSmallFile } from '../disk/small-file.ts';
 import { utf8 } from '../encoding/bytes.ts';
 import { parseJson } from '../encoding/json.ts';
-import { isBullaError, messageOf } from '../errors.ts';
+import { messageOf } from '../errors.ts';
 import type { Dialect, DialectStore } from '../registry/dialect.ts';
 
 /** What was learnt about a registry is asked for again after a week: registries are upgraded. */
@@ -38,7 +39,7 @@ export class DialectFile implements DialectStore {
   }
 
   async get(registry: string): Promise<Dialect | undefined> {
-    const entry = new Map(Object.entries(await this.read())).get(registry);
+    const entry = new Map(Object.entries(this.read())).get(registry);
     if (entry === undefined) return undefined;
     const age = this.now().getTime() - entry.learnt;
     return age >= 0 && age < MAX_AGE_MS
@@ -47,13 +48,13 @@ export class DialectFile implements DialectStore {
   }
 
   async set(registry: string, dialect: Dialect): Promise<void> {
-    const entries = new Map(Object.entries(await this.read()));
+    const entries = new Map(Object.entries(this.read()));
     entries.delete(registry);
     entries.set(registry, { ...dialect, learnt: this.now().getTime() });
     const kept = [...entries].slice(-MAX_REGISTRIES);
     try {
       await makeDirectory(this.directory);
-      await writeFileAtomic(this.path, utf8(JSON.stringify(Object.fromEntries(kept))));
+      writeSmallFile(this.path, utf8(JSON.stringify(Object.fromEntries(kept))));
     } catch (error) {
       this.note(`the cache ${this.path} was not written: ${messageOf(error)}`);
     }
@@ -63,13 +64,13 @@ export class DialectFile implements DialectStore {
     return join(this.directory, 'registries.json');
   }
 
-  private async read(): Promise<File> {
+  private read(): File {
     try {
-      const bytes = await readFileBounded(this.path, MAX_BYTES);
+      const bytes = readSmallFile(this.path, MAX_BYTES);
+      if (bytes === undefined) return {};
       return fileSchema.parse(parseJson(bytes, { what: this.path, maxBytes: MAX_BYTES }));
     } catch (error) {
-      if (!isBullaError(error, 'not-found'))
-        this.note(`the cache ${this.path} was not read: ${messageOf(error)}`);
+      this.note(`the cache ${this.path} was not read: ${messageOf(error)}`);
       return {};
     }
   }

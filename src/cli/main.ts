@@ -1,5 +1,4 @@
 import { homedir } from 'node:os';
-import process from 'node:process';
 import { VERSION } from './version.ts';
 
 // Start-up counts: the version is told before anything else is loaded.
@@ -24,7 +23,10 @@ if (first === '--version' || first === '-V') {
   }
   const { run } = await import('./run.ts');
   process.exitCode = await run(process.argv.slice(2), {
-    stdin: process.stdin,
+    // Opened by whoever reads it: most commands don't.
+    get stdin() {
+      return process.stdin;
+    },
     stdout: process.stdout,
     stderr: process.stderr,
     env: process.env,

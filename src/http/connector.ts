@@ -1,5 +1,5 @@
 import { lookup as dnsLookup, type LookupAddress } from 'node:dns';
-import type { LookupFunction } from 'node:net';
+import type { LookupFunction, Socket } from 'node:net';
 import type { buildConnector } from 'undici';
 import connectorOf from 'undici/lib/core/connect.js';
 import { BullaError } from '../errors.ts';
@@ -39,6 +39,8 @@ export interface ConnectorOptions {
   readonly authenticate: boolean;
   readonly resolve?: Resolve | undefined;
   readonly classify: Classify;
+  /** A connection that was begun already, if there is one; not for where somebody else sent us. */
+  readonly early?: ((host: string, port: string) => Socket | undefined) | undefined;
   /** Called with the address of each new connection. */
   readonly onConnected: (address: string | undefined) => void;
 }
@@ -64,15 +66,60 @@ export function makeConnector(options: ConnectorOptions): buildConnector.connect
       callback(refused(target.hostname, literal), null);
       return;
     }
-    connect(target, (error, socket) => {
+    const done: buildConnector.Callback = (error, socket) => {
       if (error !== null || socket === null) {
         callback(error ?? new Error('no connection'), null);
         return;
       }
       options.onConnected(socket.remoteAddress);
       callback(null, socket);
-    });
+    };
+    const early = options.allow === undefined ? options.early?.(target.hostname, target.port) : undefined;
+    if (early === undefined) connect(target, done);
+    else adopt(early, { connect, target, timeoutMs: options.connectTimeoutMs }, done);
   };
+}
+
+interface Adoption {
+  readonly connect: buildConnector.connector;
+  readonly target: buildConnector.Options;
+  readonly timeoutMs: number;
+}
+
+/** Uses a connection that was begun: as it is, or with TLS over it; where it fails, an ordinary one. */
+function adopt(
+  socket: Socket,
+  { connect, target, timeoutMs }: Adoption,
+  done: buildConnector.Callback,
+): void {
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    socket.destroy();
+  }, timeoutMs);
+  const settle = (): void => {
+    clearTimeout(timer);
+    socket.off('connect', settle).off('close', settle);
+    if (late) done(connectTimeout(timeoutMs), null);
+    else if (socket.destroyed) connect(target, done);
+    else if (target.protocol === 'https:') connect({ ...target, httpSocket: socket }, done);
+    else done(null, socket);
+  };
+  // Of an error, 'close' follows; nobody else needs to know that this connection failed.
+  socket
+    .once('connect', settle)
+    .once('close', settle)
+    .once('error', () => undefined);
+  // undici asks for a connection in the midst of handing out requests. Answered before it has finished,
+  // it would not look at what waits for the connection until something else happens on it.
+  if (!socket.connecting) queueMicrotask(settle);
+}
+
+/** As undici says it of a connection of its own. */
+function connectTimeout(timeoutMs: number): NodeJS.ErrnoException {
+  return Object.assign(new Error(`no connection within ${timeoutMs} ms`), {
+    code: 'UND_ERR_CONNECT_TIMEOUT',
+  });
 }
 
 function checkedLookup({ allow, resolve = systemResolve, classify }: ConnectorOptions): LookupFunction {

@@ -1,8 +1,10 @@
+import type { Socket } from 'node:net';
 import type { Dispatcher, Pool as PoolType, ProxyAgent } from 'undici';
 import Pool from 'undici/lib/dispatcher/pool.js';
 import { BullaError } from '../errors.ts';
 import { type AddressClass, bareHost, classOfAddress, isLoopbackHost } from './address.ts';
 import { type Classify, makeConnector, type Resolve, type TlsOptions, withSystemRoots } from './connector.ts';
+import { EarlyConnection } from './early-connection.ts';
 import { type HttpCounters, type HttpEventSink, newCounters } from './events.ts';
 import { exchange, type HttpRequest, type HttpResponse } from './exchange.ts';
 import { interruption } from './failure.ts';
@@ -21,6 +23,8 @@ export interface HttpPoolOptions {
   readonly bodyTimeoutMs?: number | undefined;
   readonly userAgent?: string | undefined;
   readonly events?: HttpEventSink | undefined;
+  /** A connection that was begun before this pool was made. */
+  readonly early?: EarlyConnection | undefined;
   /** Name service and classes of addresses, for tests. */
   readonly resolve?: Resolve | undefined;
   readonly classify?: Classify | undefined;
@@ -52,11 +56,21 @@ export class HttpPool {
   private readonly classify: Classify;
   private readonly dispatchers = new Map<string, Promise<Dispatcher>>();
   private readonly addresses = new Map<string, AddressClass>();
+  private readonly early: EarlyConnection[];
   private ids = 0;
 
   constructor(options: HttpPoolOptions = {}) {
     this.options = options;
     this.classify = options.classify ?? classOfAddress;
+    this.early = options.early === undefined ? [] : [options.early];
+  }
+
+  /**
+   * Begins one more connection for a request that is about to come, while others are under way. For a
+   * server of the caller's own choice only; does nothing where a proxy is between.
+   */
+  connectEarly(url: URL): void {
+    if (proxyFor(url, this.options.proxy ?? {}) === undefined) this.early.push(new EarlyConnection(url));
   }
 
   /**
@@ -115,6 +129,7 @@ export class HttpPool {
 
   /** Ends all connections; what is under way fails. */
   async close(): Promise<void> {
+    for (const connection of this.early) connection.drop();
     const all = await Promise.all(this.dispatchers.values());
     this.dispatchers.clear();
     await Promise.all(all.map((dispatcher) => dispatcher.destroy()));
@@ -166,6 +181,7 @@ export class HttpPool {
       authenticate: allow === undefined,
       resolve: this.options.resolve,
       classify: this.classify,
+      early: (host, port) => this.takeEarly(host, port),
       onConnected: (address) => {
         this.counters.connections++;
         const kind = this.classify(address ?? '');
@@ -173,6 +189,14 @@ export class HttpPool {
       },
     });
     return new Pool(url.origin, { ...this.limits(), connect });
+  }
+
+  private takeEarly(host: string, port: string): Socket | undefined {
+    for (const connection of this.early) {
+      const socket = connection.take(host, port);
+      if (socket !== undefined) return socket;
+    }
+    return undefined;
   }
 
   private async proxied(

@@ -115,6 +115,11 @@ export interface ReferrersOptions extends CallOptions {
 /** Lists what refers to a manifest. */
 export interface ReferrersLister {
   /**
+   * Says that referrers will be listed soon, while something else is asked for: what listing them needs is
+   * got ready meanwhile. It may be left out, and whoever says it need not list them.
+   */
+  expectReferrers?(): void;
+  /**
    * Descriptors of manifests that claim `subject` as theirs, without duplicates. What they say is
    * what somebody served: fetch the manifest and look at its subject before believing it.
    */

@@ -142,6 +142,13 @@ export async function readFallback(
   }
 }
 
+/** Begins what {@link listReferrers} would wait for beside the registry's answers. */
+export async function prepareReferrers(room: Room): Promise<void> {
+  const { referrers } = await room.dialect.get();
+  // Both places will be asked at the same time.
+  if (referrers === undefined) room.session.connectEarly();
+}
+
 /** What refers to `subject`: see ReferrersLister, and spec/decisions on the order of asking. */
 export async function listReferrers(
   room: Room,

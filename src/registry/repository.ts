@@ -13,7 +13,7 @@ import type {
 import { fetchBlob, hasBlob, openBlob } from './blobs.ts';
 import { fetchManifest, fetchManifestUnless, resolve } from './manifests.ts';
 import { pushManifest, type Writers } from './push.ts';
-import { listReferrers } from './referrers.ts';
+import { listReferrers, prepareReferrers } from './referrers.ts';
 import { deleteManifest, deleteTag } from './removal.ts';
 import type { Room } from './room.ts';
 import { listTags } from './tags.ts';
@@ -57,6 +57,11 @@ export class Repository implements Target {
 
   listTags(options?: CallOptions & { readonly last?: Tag | undefined }): Promise<readonly Tag[]> {
     return listTags(this.room, options);
+  }
+
+  expectReferrers(): void {
+    // It can only save time; whoever lists them is told what is wrong.
+    prepareReferrers(this.room).catch(() => undefined);
   }
 
   listReferrers(subject: Digest, options?: ReferrersOptions): Promise<readonly Descriptor[]> {

@@ -67,6 +67,11 @@ export class RegistrySession {
     return this.options.retry;
   }
 
+  /** Begins one more connection to the registry, for requests that are about to come at the same time. */
+  connectEarly(): void {
+    this.options.pool.connectEarly(this.base);
+  }
+
   noteRetry(reason: string, delayMs: number): void {
     this.options.pool.noteRetry(reason, delayMs);
   }

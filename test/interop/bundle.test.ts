@@ -61,4 +61,21 @@ describe('the bundled command', () => {
     expect(outcome, outcome.stderr).toMatchObject({ status: 0 });
     expect(new Set(tunnels)).toEqual(new Set(['registry.test:443']));
   });
+
+  it('uses the connection that it begins while it loads', async () => {
+    let connections = 0;
+    const server = createServer((_, response) => response.end('{"name":"app","tags":["v1"]}'));
+    server.on('connection', () => connections++);
+    const plain = await listen(server);
+    try {
+      // undici once waited with the request until the server hung up.
+      const outcome = await bulla(['ls', '--timeout', '4s', `${plain.host}/app`], {
+        env: { BULLA_HOME: join(directory, 'home') },
+      });
+      expect(outcome, outcome.stderr).toMatchObject({ status: 0, stdout: 'v1\n' });
+      expect(connections).toBe(1);
+    } finally {
+      await plain.stop();
+    }
+  });
 });

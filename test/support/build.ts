@@ -45,6 +45,17 @@ const onlyDispatchers: Plugin = {
   },
 };
 
+/** commander can start programs as subcommands, which bulla has none of; node's part for it is slow to load. */
+const noPrograms: Plugin = {
+  name: 'no-programs',
+  setup: (build) => {
+    build.onResolve({ filter: /^node:child_process$/ }, ({ importer }) =>
+      /commander[/\\]lib[/\\]/.test(importer) ? { path: 'none', namespace: 'programs' } : undefined,
+    );
+    build.onLoad({ filter: /.*/, namespace: 'programs' }, () => ({ contents: 'module.exports = {};' }));
+  },
+};
+
 const { metafile } = await build({
   entryPoints: { bulla: 'src/cli/main.ts' },
   outdir: 'dist',
@@ -64,7 +75,7 @@ const { metafile } = await build({
   banner: {
     js: '#!/usr/bin/env node\nimport{createRequire as __bullaRequire}from"node:module";const require=__bullaRequire(import.meta.url);',
   },
-  plugins: [oneLanguage, onlyDispatchers],
+  plugins: [oneLanguage, onlyDispatchers, noPrograms],
   logLevel: 'warning',
 });
 chmodSync('dist/bulla.js', 0o755);

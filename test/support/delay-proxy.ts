@@ -24,21 +24,24 @@ export interface DelayProxy {
 }
 
 /**
- * Passes HTTP/1.1 on to `upstream` (`host:port`) and adds `roundTrip` milliseconds to each request,
- * and once more to the first of each connection, as the TCP handshake would. The Host header goes
- * through unchanged, so that addresses in answers lead back here.
+ * Passes HTTP/1.1 on to `upstream` (`host:port`) and adds `roundTrip` milliseconds to each request; the
+ * first of a connection sets out only one round trip after the connection was begun, as after a TCP
+ * handshake. The Host header goes through unchanged, so that addresses in answers lead back here.
  */
 export async function startDelayProxy(upstream: string, roundTrip: number): Promise<DelayProxy> {
   const agent = new Agent({ keepAlive: true, maxSockets: 256 });
+  const begun = new WeakMap<object, number>();
   const connections = new WeakMap<object, number>();
   let opened = 0;
   let requests: ProxiedRequest[] = [];
 
   const forward = async (incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> => {
-    const known = connections.get(incoming.socket);
-    const connection = known ?? ++opened;
+    const connection = connections.get(incoming.socket) ?? ++opened;
     connections.set(incoming.socket, connection);
-    if (roundTrip > 0) await sleep(known === undefined ? 2 * roundTrip : roundTrip);
+    if (roundTrip > 0) {
+      const age = performance.now() - (begun.get(incoming.socket) ?? 0);
+      await sleep(Math.max(0, roundTrip - age) + roundTrip);
+    }
     const { method = 'GET', url: path = '/', headers } = incoming;
     const [host, port] = upstream.split(':');
     let sent = 0;
@@ -64,6 +67,7 @@ export async function startDelayProxy(upstream: string, roundTrip: number): Prom
   const server = createServer((incoming, outgoing) => {
     forward(incoming, outgoing).catch(() => outgoing.destroy());
   });
+  server.on('connection', (socket) => begun.set(socket, performance.now()));
   // A pause between the commands of a measurement must not cost a connection.
   server.keepAliveTimeout = 60_000;
   const { host, stop } = await listen(server);

@@ -28,5 +28,7 @@ function early(context: Context, image: Image): Image {
     if (ended === 'badly') giveUp.abort();
   });
   const signal = AbortSignal.any([context.signal, giveUp.signal]);
-  return { ...image, source: fetchEarly(image.source, image.reference.tag ?? image.version, { signal }) };
+  const source = fetchEarly(image.source, image.reference.tag ?? image.version, { signal });
+  source.expectReferrers?.();
+  return { ...image, source };
 }

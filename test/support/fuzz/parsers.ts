@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { encode as encodeCbor } from 'cborg';
-import { parseConfigFile } from '../../../src/cli/config-file.ts';
+import { parseConfigFile } from '../../../src/cli/config-schema.ts';
 import { parseCertificate, parseCertificates } from '../../../src/crypto/certificate.ts';
 import { readDer } from '../../../src/crypto/der.ts';
 import { parseIdentity } from '../../../src/crypto/identity.ts';
