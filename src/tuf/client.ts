@@ -9,6 +9,7 @@ import {
   type CachedUse,
   type Delegator,
   type MetadataRequest,
+  type Trusted,
   TrustedMetadata,
   type TrustedMetadataOptions,
 } from './trusted-metadata.ts';
@@ -56,9 +57,25 @@ export class TufClient {
   readonly trusted: TrustedMetadata;
   private readonly loadRole: (role: string, delegator: Delegator) => Promise<Targets>;
 
+  /** Made by {@link refresh}. */
   constructor(trusted: TrustedMetadata, loadRole: (role: string, delegator: Delegator) => Promise<Targets>) {
     this.trusted = trusted;
     this.loadRole = loadRole;
+  }
+
+  /**
+   * Verified file of top-level targets (its delegator: {@link TrustedMetadata.targetsDelegator}) or of a role
+   * that `delegator` delegates to (§5.6.1 to §5.6.6).
+   * @throws BullaError trust-invalid, trust-expired, content-invalid; what fetcher and store throw
+   */
+  async role(role: string, delegator: Delegator): Promise<Trusted<Targets>> {
+    const content = await this.loadRole(role, delegator);
+    const known = this.trusted.knownRole(role, delegator);
+    if (known !== undefined) return known;
+    throw new BullaError('internal', `${JSON.stringify(role)} was loaded and is not known`, {
+      hint: 'please report this with the command that was run',
+      details: { role, version: content.version },
+    });
   }
 
   /** Every statement about a target path, by priority (§5.6.7). See {@link searchTargets}. */

@@ -11,7 +11,7 @@ import { poolKey } from '../tuf/keys.ts';
 export const PLACE = 'registry.example.com/team/app';
 
 /** Versions without chance: each is the first of its epoch. */
-export const policy: Partial<EditPolicy> = { versions: collisionFreeVersions(() => 0) };
+export const policy: Pick<EditPolicy, 'versions'> = { versions: collisionFreeVersions(() => 0) };
 
 /** A collection without names, by keys of the pool. */
 export function newCollection(name: string = PLACE, now: Date = NOW): Promise<CollectionFiles> {

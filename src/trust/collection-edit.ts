@@ -1,0 +1,266 @@
+import type { JsonObject } from '../encoding/json.ts';
+import { BullaError } from '../errors.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import { removeTargetFrom, setTargetIn, spreadOverBins } from '../tuf/edit/bins.ts';
+import { RepositoryEdit } from '../tuf/edit/edit.ts';
+import type { KeyChoice } from '../tuf/edit/key-list.ts';
+import { defaultLifetime, type EditPolicy } from '../tuf/edit/policy.ts';
+import type { RepositoryFiles } from '../tuf/edit/repository.ts';
+import type { RootContent } from '../tuf/edit/root-content.ts';
+import type { SettledEdit } from '../tuf/edit/settled-edit.ts';
+import type { NewDelegation, NewTarget } from '../tuf/edit/targets-content.ts';
+import { binNames } from '../tuf/hash-bins.ts';
+import { type Assembly, assembleHead, type BinParts, type LogPart, spreadBins } from './assemble.ts';
+import { binBitsFor } from './bin-size.ts';
+import { BINDING, roleBinding, rootBinding } from './binding.ts';
+import { bindOnline } from './create.ts';
+import { extendLog } from './fold.ts';
+import { type ChangeLog, emptyLog, encodeLog, type LogEntry, logBinding, type NamedContent } from './log.ts';
+import { openShard, placeOfBin } from './object.ts';
+import { BIN_PREFIX, NAMES_ROLE } from './vocabulary.ts';
+import type { WorkingCopy } from './working-copy.ts';
+
+export interface CollectionEditOptions {
+  readonly now: Date;
+  /** Versions must not collide: see {@link collisionFreeVersions}. */
+  readonly policy: Pick<EditPolicy, 'versions'> & Partial<EditPolicy>;
+  /** Highest versions that verified files have had anywhere. */
+  readonly tops?: ReadonlyMap<string, number> | undefined;
+  /** Roles whose versions begin anew (TUF 1.0.34 §5.3.11). */
+  readonly restart?: ReadonlySet<string> | undefined;
+}
+
+/** A change of a collection on top of one verified state of it: names, delegations, keys, renewals. */
+export class CollectionEdit {
+  readonly copy: WorkingCopy;
+  /** For changes of keys and delegations; whatever is new in it must be bound: {@link bind}. */
+  readonly edit: RepositoryEdit;
+  private readonly now: Date;
+  private readonly logs = new Map<string, Uint8Array>();
+  private readonly changed = new Map<string, ChangeLog>();
+
+  constructor(copy: WorkingCopy, options: CollectionEditOptions) {
+    const { now, policy, tops, restart } = options;
+    this.copy = copy;
+    this.now = now;
+    this.edit = new RepositoryEdit(copy.files, {
+      now,
+      policy: { lifetime: defaultLifetime, ...policy },
+      ...(tops !== undefined && { tops }),
+      ...(restart !== undefined && { restart }),
+    });
+  }
+
+  /** The log of a role as this edit leaves it. @throws BullaError trust-invalid, content-invalid; what the source throws */
+  async log(role: string): Promise<ChangeLog> {
+    return this.changed.get(role) ?? (await this.copy.log(role));
+  }
+
+  /**
+   * Applies changes of names to a role, in order, and lists them in its log.
+   * @param cut entries made before it leave the log; only where all tags of the collection were listed
+   * @throws BullaError usage, content-invalid; what the source throws
+   */
+  async apply(role: string, entries: readonly LogEntry[], cut?: Date): Promise<void> {
+    const names = entries.flatMap(({ set, unset }) => [...(set?.keys() ?? unset ?? [])]);
+    if (role === NAMES_ROLE) await this.copy.loadBins(names);
+    this.copy.contentOf(role);
+    let count = this.countOf(role);
+    for (const { set, unset } of entries) {
+      for (const [name, content] of set ?? []) {
+        if (!this.removes(role, name)) count++;
+        setTargetIn(this.edit, role, name, targetOf(content));
+      }
+      for (const name of unset ?? []) if (this.removes(role, name)) count--;
+    }
+    this.noteLog(role, extendLog(await this.log(role), entries, cut), { names: count });
+    if (role === NAMES_ROLE) await this.spread(count);
+  }
+
+  /**
+   * Takes a staged file of a role as it is, signatures included, with its log and the bins that came
+   * along. The caller has verified that it may replace the present one.
+   * @throws BullaError content-invalid, trust-rollback
+   */
+  adopt(
+    role: string,
+    file: Uint8Array,
+    log: Uint8Array,
+    bins: ReadonlyMap<string, Uint8Array> = new Map(),
+  ): void {
+    for (const [bin, bytes] of bins) this.edit.adopt(bin, bytes);
+    this.edit.adopt(role, file);
+    this.logs.set(role, log);
+  }
+
+  /** The next root, for changes. @throws BullaError usage */
+  root(): RootContent {
+    const root = this.edit.root();
+    const { id, name } = this.copy.collection;
+    this.edit.extend('root', { [BINDING]: rootBinding(name, id) });
+    return root;
+  }
+
+  /** Adds a signer's role, empty. @throws BullaError usage, key-invalid */
+  addSigner(delegation: NewDelegation): void {
+    if (isBinName(delegation.name)) throw takenName(delegation.name);
+    this.edit.targets('targets').delegate(delegation);
+    this.edit.replaceTargets(delegation.name);
+    this.noteLog(delegation.name, emptyLog(this.now), { names: 0 });
+  }
+
+  /** Gives `names` other keys, its bins included. @throws BullaError usage, key-invalid; what the source throws */
+  async rekeyNames(choice: KeyChoice): Promise<void> {
+    this.edit.targets('targets').setDelegationKeys(NAMES_ROLE, choice);
+    const { bins } = this.copy;
+    if (bins === undefined) return;
+    await this.copy.loadBins();
+    this.edit.targets(NAMES_ROLE).setBins(bins, choice);
+    for (const bin of binNames(bins)) this.edit.renew(bin);
+  }
+
+  /** Fixes what the new files say; snapshot and timestamp are made anew in any case. @throws BullaError usage, content-invalid */
+  settle(): SettledCollectionEdit {
+    bindOnline(this.edit, this.copy.collection.id, this.now);
+    return new SettledCollectionEdit(this.copy, this.edit.settle(), this.logs);
+  }
+
+  /** Says of a new file of a role where it belongs. */
+  bind(role: string, more: JsonObject = {}): void {
+    this.edit.extend(role, { [BINDING]: roleBinding(this.copy.collection.id, role, more) });
+  }
+
+  private noteLog(role: string, log: ChangeLog, more: JsonObject): void {
+    const bytes = encodeLog(log);
+    this.changed.set(role, log);
+    this.logs.set(role, bytes);
+    this.bind(role, { ...more, ...logBinding(bytes) });
+  }
+
+  private removes(role: string, name: string): boolean {
+    return removeTargetFrom(this.edit, role, name);
+  }
+
+  /** How many names a role holds, its bins included: it says so itself, so that they need not be read. */
+  private countOf(role: string): number {
+    const signed = this.edit.look(role).json;
+    const count = (signed[BINDING] as JsonObject | undefined)?.['names'];
+    return typeof count === 'number' && Number.isSafeInteger(count) && count >= 0
+      ? count
+      : this.edit.look(role).paths.length;
+  }
+
+  /** Bins where there are so many names that they save bytes; more of them where there are far more names. */
+  private async spread(count: number): Promise<void> {
+    const bits = binBitsFor(count);
+    const present = this.copy.bins?.bitLength ?? 0;
+    if (bits === undefined || bits <= present) return;
+    await this.copy.loadBins();
+    const { keys, roles } = this.copy.delegations;
+    const delegated = roles.find(({ name }) => name === NAMES_ROLE);
+    const choice = {
+      threshold: delegated?.threshold ?? 1,
+      keys: (delegated?.keyids ?? []).flatMap((keyid) => keys.get(keyid) ?? []),
+    };
+    const layout = { bitLength: bits, namePrefix: BIN_PREFIX };
+    spreadOverBins(this.edit, NAMES_ROLE, layout, choice);
+    for (const bin of binNames(layout)) this.bind(bin);
+  }
+}
+
+/** A change whose files are fixed, on its way to signatures and to the registry. */
+export class SettledCollectionEdit {
+  readonly copy: WorkingCopy;
+  readonly settled: SettledEdit;
+  private readonly newLogs: ReadonlyMap<string, Uint8Array>;
+
+  constructor(copy: WorkingCopy, settled: SettledEdit, newLogs: ReadonlyMap<string, Uint8Array>) {
+    this.copy = copy;
+    this.settled = settled;
+    this.newLogs = newLogs;
+  }
+
+  /** New logs by role; those of other roles are where they were. */
+  get logs(): ReadonlyMap<string, Uint8Array> {
+    return this.newLogs;
+  }
+
+  /**
+   * Puts the published files together as a head or as a candidate.
+   * @param files what {@link SettledEdit.publish} returned
+   * @throws BullaError what the source throws
+   */
+  async assemble(files: RepositoryFiles, candidate = false): Promise<Assembly> {
+    const delegations = files.roles.get('targets');
+    if (delegations === undefined) throw noTargets();
+    const listed = listedRoles(files);
+    const logs = new Map<string, LogPart>();
+    for (const role of listed) {
+      if (role === 'targets') continue;
+      logs.set(role, this.newLogs.get(role) ?? this.copy.logDescriptor(role));
+    }
+    const roles = new Map(
+      [...files.roles].filter(([role]) => listed.has(role) || this.isChanged(files, role)),
+    );
+    const bins = await this.binParts({ ...files, roles });
+    return assembleHead({ files: { ...files, roles }, logs, bins }, candidate);
+  }
+
+  /** Files of bins that this change did not make are where they were, and are neither listed nor pushed anew. */
+  private isChanged(files: RepositoryFiles, role: string): boolean {
+    return files.roles.get(role) !== this.copy.files.roles.get(role);
+  }
+
+  private async binParts(files: RepositoryFiles): Promise<BinParts | undefined> {
+    const bits = bitsOf(files);
+    if (bits === undefined) return undefined;
+    const { source, object } = this.copy.collection;
+    const present = object.bins?.bits === bits ? object.bins : undefined;
+    const opened = new Map<number, readonly Descriptor[]>();
+    for (const role of files.roles.keys()) {
+      if (present === undefined || !isBinName(role)) continue;
+      const { shard } = placeOfBin(bits, Number.parseInt(role.slice(BIN_PREFIX.length + 1), 16));
+      if (!opened.has(shard))
+        opened.set(shard, await openShard(source, present, present.shards[shard] as Descriptor));
+    }
+    return spreadBins(files, bits, present?.shards, opened);
+  }
+}
+
+function listedRoles(files: RepositoryFiles): ReadonlySet<string> {
+  const delegated = (files.roles.get('targets')?.signed['delegations'] as JsonObject | undefined)?.['roles'];
+  const names = ((delegated ?? []) as JsonObject[]).map((role) => role['name'] as string);
+  return new Set(['targets', ...names]);
+}
+
+function bitsOf(files: RepositoryFiles): number | undefined {
+  const delegations = files.roles.get(NAMES_ROLE)?.signed['delegations'] as JsonObject | undefined;
+  const succinct = delegations?.['succinct_roles'] as JsonObject | undefined;
+  return succinct?.['bit_length'] as number | undefined;
+}
+
+function targetOf({ length, sha256, mediaType }: NamedContent): NewTarget {
+  return { length, hashes: { sha256 }, ...(mediaType !== undefined && { custom: { mediaType } }) };
+}
+
+/** Whether a role's name could be that of a bin of `names`. */
+export function isBinName(role: string): boolean {
+  return new RegExp(`^${BIN_PREFIX}-[0-9a-f]+$`).test(role);
+}
+
+function takenName(name: string): BullaError {
+  return new BullaError(
+    'usage',
+    `${JSON.stringify(name)} cannot be the name of a signer: bins are called so`,
+    {
+      hint: 'choose another name, such as ci or alice',
+      details: { role: name },
+    },
+  );
+}
+
+function noTargets(): BullaError {
+  return new BullaError('internal', 'a collection without targets was to be put together', {
+    hint: 'please report this with the command that was run',
+  });
+}
