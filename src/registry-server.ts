@@ -1,5 +1,5 @@
 /** The embedded OCI registry as a library: `bulla/registry-server`. */
-export type { LogEntry, LogSink } from './servers/registry/access-log.ts';
+export type { LogEntry, LogSink } from './servers/log.ts';
 export { gc } from './servers/registry/gc.ts';
 export type { NotificationEndpoint } from './servers/registry/notifications.ts';
 export type { RegistryLimits } from './servers/registry/options.ts';

@@ -1,11 +1,6 @@
 import { messageOf } from '../../errors.ts';
+import type { LogEntry } from '../log.ts';
 import type { RequestRecord } from './handler.ts';
-
-/** One line of the server's log, as an object; the shell writes it as JSON. It never holds a secret. */
-export type LogEntry = Readonly<Record<string, string | number | boolean | undefined>>;
-
-/** Takes lines of the log. */
-export type LogSink = (entry: LogEntry) => void;
 
 const MAX_TEXT = 256;
 
@@ -27,11 +22,6 @@ export function requestEntry(record: RequestRecord, now: Date): LogEntry {
     agent: cut(record.request.headers['user-agent']),
     ...('error' in record && { error: explain(record.error) }),
   };
-}
-
-/** The line of something that went wrong outside of any request. */
-export function problemEntry(message: string, now: Date): LogEntry {
-  return { time: now.toISOString(), level: 'warning', event: 'problem', message };
 }
 
 /** Whoever knows the id of an upload can go on with it. */

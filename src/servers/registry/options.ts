@@ -1,5 +1,7 @@
+import type { ListenerLimits } from '../listener.ts';
+
 /** Bounds on what clients can ask for. */
-export interface RegistryLimits {
+export interface RegistryLimits extends ListenerLimits {
   /** Largest manifest in bytes; a larger one is answered with 413. */
   readonly manifestBytes: number;
   /** Largest blob in bytes. */
@@ -8,18 +10,8 @@ export interface RegistryLimits {
   readonly uploads: number;
   /** Uploads that nobody works on are dropped after so long, in milliseconds. */
   readonly uploadExpiryMs: number;
-  /** Connections at a time. */
-  readonly connections: number;
-  /** Largest headers of a request in bytes. */
-  readonly headerBytes: number;
-  /** Headers must be complete after so long, in milliseconds. */
-  readonly headersMs: number;
-  /** A connection on which nothing moves is closed after so long, in milliseconds. */
-  readonly idleMs: number;
   /** A body must come faster than this, in bytes per second, once it took longer than `idleMs`. */
   readonly minBytesPerSecond: number;
-  /** Requests still running when the server is to stop have so long to end, in milliseconds. */
-  readonly graceMs: number;
 }
 
 export const DEFAULT_LIMITS: RegistryLimits = {

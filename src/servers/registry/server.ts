@@ -1,11 +1,11 @@
-import type { AddressInfo } from 'node:net';
+import { createListener, formatAddress, type Listener } from '../listener.ts';
+import { type LogSink, problemEntry } from '../log.ts';
+import { Metrics } from '../metrics.ts';
 import { openAccess } from './access.ts';
-import { type LogSink, problemEntry, requestEntry } from './access-log.ts';
+import { requestEntry } from './access-log.ts';
 import { type Control, openControl } from './control.ts';
-import type { HandlerOptions, RequestRecord } from './handler.ts';
-import { createListener, type Listener } from './listener.ts';
+import { type HandlerOptions, handleRequest, type RequestRecord } from './handler.ts';
 import { ManifestFiles } from './manifest-files.ts';
-import { Metrics } from './metrics.ts';
 import { type NotificationEndpoint, Notifications } from './notifications.ts';
 import { DEFAULT_LIMITS, type RegistryLimits } from './options.ts';
 import type { Services } from './services.ts';
@@ -105,7 +105,11 @@ export async function serveRegistry(options: RegistryServerOptions): Promise<Reg
     await store.close();
   });
   try {
-    listener = createListener(handler, options.tls, limits);
+    listener = createListener(
+      (request, response, expectsContinue) => handleRequest(handler, request, response, expectsContinue),
+      options.tls,
+      limits,
+    );
     address = formatAddress(await listener.listen(options.address ?? '127.0.0.1', options.port ?? 0));
     control = await openControl(store.privateDirectory, collecting.run, report);
   } catch (error) {
@@ -116,7 +120,7 @@ export async function serveRegistry(options: RegistryServerOptions): Promise<Reg
 }
 
 function metricsOf({ store, uploads }: Services, events: Notifications): Metrics {
-  return new Metrics([
+  return new Metrics('bulla_registry', [
     { name: 'repositories', help: 'Repositories.', type: 'gauge', read: () => store.catalog.size },
     { name: 'uploads', help: 'Uploads in progress.', type: 'gauge', read: () => uploads.count },
     {
@@ -173,8 +177,4 @@ function once(work: () => Promise<void>): () => Promise<void> {
     running ??= work();
     return running;
   };
-}
-
-function formatAddress({ address, port }: AddressInfo): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }

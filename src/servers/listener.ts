@@ -1,9 +1,38 @@
-import { createServer, type RequestListener, type Server, type ServerOptions } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerOptions,
+  type ServerResponse,
+} from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { BullaError, messageOf } from '../../errors.ts';
-import { type HandlerOptions, handleRequest } from './handler.ts';
-import type { RegistryLimits } from './options.ts';
+import { BullaError, messageOf } from '../errors.ts';
+
+/** Bounds on connections. */
+export interface ListenerLimits {
+  /** Connections at a time. */
+  readonly connections: number;
+  /** Largest headers of a request in bytes. */
+  readonly headerBytes: number;
+  /** Headers must be complete after so long, in milliseconds. */
+  readonly headersMs: number;
+  /** A connection on which nothing moves is closed after so long, in milliseconds. */
+  readonly idleMs: number;
+  /** Requests still running when the server is to stop have so long to end, in milliseconds. */
+  readonly graceMs: number;
+}
+
+/**
+ * Answers one request, whatever happens; it never fails.
+ * @param expectsContinue the client waits for `100 Continue` before it sends the body
+ */
+export type RequestHandler = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  expectsContinue: boolean,
+) => Promise<void>;
 
 /** Certificate chain and key in PEM. */
 export interface TlsFiles {
@@ -21,17 +50,15 @@ export interface Listener {
 
 /** @throws BullaError config-invalid where certificate or key cannot be used */
 export function createListener(
-  handler: HandlerOptions,
+  handle: RequestHandler,
   tls: TlsFiles | undefined,
-  limits: RegistryLimits,
+  limits: ListenerLimits,
 ): Listener {
   const running = new Set<Promise<void>>();
   const answer =
     (expectsContinue: boolean): RequestListener =>
     (request, response) => {
-      const work = handleRequest(handler, request, response, expectsContinue).finally(() =>
-        running.delete(work),
-      );
+      const work = handle(request, response, expectsContinue).finally(() => running.delete(work));
       running.add(work);
     };
   const server = createHttpServer(tls, limits, answer(false));
@@ -44,7 +71,7 @@ export function createListener(
 
 function createHttpServer(
   tls: TlsFiles | undefined,
-  limits: RegistryLimits,
+  limits: ListenerLimits,
   listener: RequestListener,
 ): Server {
   const settings: ServerOptions = {
@@ -115,4 +142,9 @@ async function stop(server: Server, running: ReadonlySet<Promise<void>>, graceMs
   await closed;
   clearTimeout(timer);
   clearTimeout(last);
+}
+
+/** `127.0.0.1:5000`, as it stands in references. */
+export function formatAddress({ address, port }: AddressInfo): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }

@@ -1,0 +1,152 @@
+/** What is counted of one request that was answered. */
+export interface RequestSample {
+  readonly method: string;
+  /** From a fixed set. */
+  readonly route: string;
+  readonly status: number;
+  readonly milliseconds: number;
+  /** Bytes of the request's body that were taken, and of the answer's. */
+  readonly received: number;
+  readonly sent: number;
+}
+
+const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']);
+const BUCKETS = [0.005, 0.025, 0.1, 0.5, 2.5, 10, 60] as const;
+
+interface Duration {
+  readonly buckets: number[];
+  count: number;
+  sum: number;
+}
+
+/** A number that is read when somebody asks; with labels, several of them. */
+export interface Gauge {
+  readonly name: string;
+  readonly help: string;
+  readonly type: 'gauge' | 'counter';
+  read(): number | Iterable<Sample>;
+}
+
+/** One number of many. */
+export interface Sample {
+  /** Values are escaped here. */
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
+
+/** How long something took, by what it was. */
+export class Durations {
+  private readonly byLabels = new Map<string, Duration>();
+
+  /** @param labels as they are written, from a fixed set */
+  add(labels: string, seconds: number): void {
+    let duration = this.byLabels.get(labels);
+    if (duration === undefined) {
+      duration = { buckets: BUCKETS.map(() => 0), count: 0, sum: 0 };
+      this.byLabels.set(labels, duration);
+    }
+    duration.count++;
+    duration.sum += seconds;
+    for (const [i, bound] of BUCKETS.entries()) {
+      if (seconds <= bound) duration.buckets[i] = (duration.buckets[i] ?? 0) + 1;
+    }
+  }
+
+  samples(name: string): readonly string[] {
+    return [...this.byLabels].flatMap(([labels, duration]) => histogram(name, labels, duration));
+  }
+}
+
+/** A histogram beside that of the requests. */
+export interface Histogram {
+  readonly name: string;
+  readonly help: string;
+  readonly durations: Durations;
+}
+
+/** Counts requests, for Prometheus. Labels come from fixed sets or from the configuration: nobody can grow them. */
+export class Metrics {
+  private readonly prefix: string;
+  private readonly requests = new Map<string, number>();
+  private readonly durations = new Durations();
+  private readonly gauges: readonly Gauge[];
+  private readonly histograms: readonly Histogram[];
+  private received = 0;
+  private sent = 0;
+
+  /** @param prefix of all names but those that begin with `process_`: `bulla_registry` */
+  constructor(prefix: string, gauges: readonly Gauge[], histograms: readonly Histogram[] = []) {
+    this.prefix = prefix;
+    this.gauges = gauges;
+    this.histograms = histograms;
+  }
+
+  count(record: RequestSample): void {
+    const method = METHODS.has(record.method) ? record.method : 'other';
+    const labels = `method="${method}",route="${record.route}",status="${record.status}"`;
+    this.requests.set(labels, (this.requests.get(labels) ?? 0) + 1);
+    this.received += record.received;
+    this.sent += record.sent;
+    this.durations.add(`method="${method}",route="${record.route}"`, record.milliseconds / 1000);
+  }
+
+  /** Prometheus text format 0.0.4. */
+  text(): string {
+    const lines: string[] = [];
+    const add = (name: string, type: string, help: string, samples: readonly string[]): void => {
+      lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...samples);
+    };
+    const requests = `${this.prefix}_requests_total`;
+    add(
+      requests,
+      'counter',
+      'Requests that were answered.',
+      [...this.requests].map(([labels, count]) => `${requests}{${labels}} ${count}`),
+    );
+    const seconds = `${this.prefix}_request_duration_seconds`;
+    add(
+      seconds,
+      'histogram',
+      'Time from the headers of a request to the end of its answer.',
+      this.durations.samples(seconds),
+    );
+    for (const { name, help, durations } of this.histograms) {
+      const full = `${this.prefix}_${name}`;
+      add(full, 'histogram', help, durations.samples(full));
+    }
+    const traffic: readonly Gauge[] = [
+      counter('received_bytes_total', 'Bytes of request bodies.', this.received),
+      counter('sent_bytes_total', 'Bytes of answers.', this.sent),
+    ];
+    for (const gauge of [...traffic, ...this.gauges]) {
+      const name = gauge.name.startsWith('process_') ? gauge.name : `${this.prefix}_${gauge.name}`;
+      add(name, gauge.type, gauge.help, written(name, gauge.read()));
+    }
+    return `${lines.join('\n')}\n`;
+  }
+}
+
+function written(name: string, value: number | Iterable<Sample>): readonly string[] {
+  if (typeof value === 'number') return [`${name} ${value}`];
+  return Array.from(value, (sample) => {
+    const labels = Object.entries(sample.labels).map(([label, text]) => `${label}="${escaped(text)}"`);
+    return `${name}{${labels.join(',')}} ${sample.value}`;
+  });
+}
+
+function escaped(text: string): string {
+  return text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
+}
+
+function counter(name: string, help: string, value: number): Gauge {
+  return { name, help, type: 'counter', read: () => value };
+}
+
+function histogram(name: string, labels: string, duration: Duration): string[] {
+  return [
+    ...BUCKETS.map((bound, i) => `${name}_bucket{${labels},le="${bound}"} ${duration.buckets[i] ?? 0}`),
+    `${name}_bucket{${labels},le="+Inf"} ${duration.count}`,
+    `${name}_sum{${labels}} ${duration.sum}`,
+    `${name}_count{${labels}} ${duration.count}`,
+  ];
+}
