@@ -1,0 +1,75 @@
+import { createHash, randomBytes } from 'node:crypto';
+import type { Target } from '../../../src/oci/target.ts';
+import { collectionIdOf } from '../../../src/trust/binding.ts';
+import {
+  type Anchor,
+  type Collection,
+  type ReadOptions,
+  readCollection,
+} from '../../../src/trust/collection.ts';
+import { CollectionEdit } from '../../../src/trust/collection-edit.ts';
+import type { LogEntry } from '../../../src/trust/log.ts';
+import { ProcessMemory } from '../../../src/trust/memory.ts';
+import { HEAD_TAG } from '../../../src/trust/vocabulary.ts';
+import { WorkingCopy } from '../../../src/trust/working-copy.ts';
+import { collisionFreeVersions } from '../../../src/tuf/edit/policy.ts';
+import { NOW, ONLINE, PUBLISHER, ROOT, signersOf } from '../tuf/editing.ts';
+import { poolKey } from '../tuf/keys.ts';
+import { PLACE, pushAssembly } from './collection.ts';
+
+/** Believes the first root that is there. */
+export const anyFirstRoot: Anchor = async (roots) => {
+  const initialRoot = await roots.load(1);
+  return { id: collectionIdOf(initialRoot), initialRoot };
+};
+
+/** How a fresh client that believes everybody reads the collection of {@link PLACE}. */
+export function reading(change: Partial<ReadOptions> = {}): ReadOptions {
+  return {
+    place: PLACE,
+    now: NOW,
+    memory: new ProcessMemory(),
+    anchor: anyFirstRoot,
+    isPinned: false,
+    isNamed: (name) => name === PLACE,
+    ...change,
+  };
+}
+
+/** The collection of a place that has one. */
+export async function readAny(store: Target, change: Partial<ReadOptions> = {}): Promise<Collection> {
+  const collection = await readCollection(store, reading({ isNamed: () => true, ...change }));
+  if (collection === undefined) throw new Error(`${store.name} has no collection`);
+  return collection;
+}
+
+/** Changes the head of a store by itself, with versions that do not collide. */
+export async function changeHead(
+  store: Target,
+  make: (edit: CollectionEdit) => Promise<void> | void,
+  now: Date = NOW,
+): Promise<void> {
+  const copy = await WorkingCopy.open(await readAny(store, { now }));
+  const versions = collisionFreeVersions(() => Math.floor(Math.random() * 2 ** 20));
+  const edit = new CollectionEdit(copy, { now, policy: { versions } });
+  await make(edit);
+  const settled = edit.settle();
+  const files = await settled.settled.publish(signersOf(poolKey(ROOT), poolKey(PUBLISHER), poolKey(ONLINE)));
+  await pushAssembly(store, await settled.assemble(files), HEAD_TAG);
+}
+
+/** What is signed about some text. */
+export function contentOf(text: string): { readonly length: number; readonly sha256: string } {
+  return { length: text.length, sha256: createHash('sha256').update(text).digest('hex') };
+}
+
+/** A change that names each of these by its own text, or by `content`. */
+export function setting(names: readonly string[], at: Date = NOW, content?: string): LogEntry {
+  const set = new Map(names.map((name) => [name, contentOf(content ?? name)]));
+  return { id: randomBytes(16).toString('hex'), at, set };
+}
+
+/** A change that takes names out. */
+export function unsetting(names: readonly string[], at: Date = NOW): LogEntry {
+  return { id: randomBytes(16).toString('hex'), at, unset: new Set(names) };
+}
