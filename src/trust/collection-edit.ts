@@ -4,7 +4,7 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import { removeTargetFrom, setTargetIn, spreadOverBins } from '../tuf/edit/bins.ts';
 import { RepositoryEdit } from '../tuf/edit/edit.ts';
 import type { KeyChoice } from '../tuf/edit/key-list.ts';
-import { defaultLifetime, type EditPolicy } from '../tuf/edit/policy.ts';
+import type { EditPolicy } from '../tuf/edit/policy.ts';
 import type { RepositoryFiles } from '../tuf/edit/repository.ts';
 import type { RootContent } from '../tuf/edit/root-content.ts';
 import type { SettledEdit } from '../tuf/edit/settled-edit.ts';
@@ -15,6 +15,7 @@ import { binBitsFor } from './bin-size.ts';
 import { BINDING, roleBinding, rootBinding } from './binding.ts';
 import { bindOnline } from './create.ts';
 import { extendLog } from './fold.ts';
+import { lifetimesOf } from './lifetimes.ts';
 import { type ChangeLog, emptyLog, encodeLog, type LogEntry, logBinding, type NamedContent } from './log.ts';
 import { openShard, placeOfBin } from './object.ts';
 import { BIN_PREFIX, NAMES_ROLE } from './vocabulary.ts';
@@ -45,7 +46,7 @@ export class CollectionEdit {
     this.now = now;
     this.edit = new RepositoryEdit(copy.files, {
       now,
-      policy: { lifetime: defaultLifetime, ...policy },
+      policy: { lifetime: lifetimesOf(copy.files), ...policy },
       ...(tops !== undefined && { tops }),
       ...(restart !== undefined && { restart }),
     });
@@ -97,7 +98,8 @@ export class CollectionEdit {
   root(): RootContent {
     const root = this.edit.root();
     const { id, name } = this.copy.collection;
-    this.edit.extend('root', { [BINDING]: rootBinding(name, id) });
+    const present = root.json[BINDING] as JsonObject | undefined;
+    this.edit.extend('root', { [BINDING]: { ...present, ...rootBinding(name, id) } });
     return root;
   }
 
