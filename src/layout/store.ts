@@ -16,6 +16,7 @@ import { filterReferrers } from '../oci/referrers.ts';
 import type {
   BlobOutcome,
   CallOptions,
+  ListTagsOptions,
   PushBlobOptions,
   PushManifestOptions,
   ReferrersOptions,
@@ -218,7 +219,7 @@ export class LayoutStore implements Target {
     );
   }
 
-  async listTags(options: CallOptions & { readonly last?: Tag | undefined } = {}): Promise<readonly Tag[]> {
+  async listTags(options: ListTagsOptions = {}): Promise<readonly Tag[]> {
     throwIfAborted(options.signal);
     const { last } = options;
     return tagsIn(await this.files.index())

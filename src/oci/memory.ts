@@ -9,6 +9,7 @@ import { filterReferrers, referrerDescriptor } from './referrers.ts';
 import type {
   BlobOutcome,
   CallOptions,
+  ListTagsOptions,
   PushBlobOptions,
   PushManifestOptions,
   ReferrersOptions,
@@ -131,7 +132,7 @@ export class MemoryStore implements Target {
     );
   }
 
-  async listTags(options: CallOptions & { readonly last?: Tag | undefined } = {}): Promise<readonly Tag[]> {
+  async listTags(options: ListTagsOptions = {}): Promise<readonly Tag[]> {
     throwIfAborted(options.signal);
     const { last } = options;
     return [...this.tags.keys()].filter((tag) => last === undefined || tag > last).sort();

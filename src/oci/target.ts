@@ -83,6 +83,11 @@ export interface PushManifestOptions extends CallOptions {
   readonly tag?: Tag | undefined;
   /** Only if the tag now points there (`undefined`: no condition; null: only if there is no such tag). */
   readonly expected?: Digest | null | undefined;
+  /**
+   * Send it once: whatever fails afterwards is reported, and whether it arrived is for the caller to find
+   * out. For a tag that others move too, where a copy that comes late would undo their work.
+   */
+  readonly once?: boolean | undefined;
 }
 
 /** Writes manifests. */
@@ -98,8 +103,18 @@ export interface ManifestPusher {
 
 /** Lists tags, in no promised order. */
 export interface TagLister {
-  /** Tags after `last` in byte order, where the other side sorts; else all. At most 100,000. */
-  listTags(options?: CallOptions & { readonly last?: Tag | undefined }): Promise<readonly Tag[]>;
+  /** At most {@link MAX_TAGS}. */
+  listTags(options?: ListTagsOptions): Promise<readonly Tag[]>;
+}
+
+/** Most tags that a lister gives; where it gives as many, there may be more. */
+export const MAX_TAGS = 100_000;
+
+export interface ListTagsOptions extends CallOptions {
+  /** Only tags after this one in byte order, where the other side sorts; else all. */
+  readonly last?: Tag | undefined;
+  /** Tags after this one are not needed: listing may end with them, where the other side sorts. */
+  readonly until?: Tag | undefined;
 }
 
 export interface ReferrersOptions extends CallOptions {

@@ -63,7 +63,7 @@ async function putIf(
   content: ManifestContent,
   tag: Tag,
   expected: Digest | null,
-  options: CallOptions,
+  options: PushManifestOptions,
 ): Promise<HttpResponse> {
   const found = await digestAt(room, tag, options);
   if (found !== expected) throw notAsExpected(room, tag, expected, found);
@@ -85,9 +85,9 @@ async function put(
   room: Room,
   content: ManifestContent,
   reference: Tag | Digest,
-  options: CallOptions,
+  options: PushManifestOptions,
   condition: Readonly<Record<string, string>> = {},
-  tries: number = UNKNOWN_PART_TRIES,
+  tries: number = options.once === true ? 0 : UNKNOWN_PART_TRIES,
 ): Promise<HttpResponse> {
   const { descriptor, bytes } = content;
   const call = {
@@ -97,6 +97,7 @@ async function put(
     headers: { 'content-type': descriptor.mediaType, ...condition },
     body: bytes,
     expect: [201, 400, 403, 405, 409, 412, 413],
+    retry: options.once !== true,
     signal: options.signal,
   } as const;
   const response = await room.session.call(call);

@@ -5,6 +5,7 @@ import type { Tag } from '../oci/reference.ts';
 import type {
   BlobOutcome,
   CallOptions,
+  ListTagsOptions,
   PushBlobOptions,
   PushManifestOptions,
   ReferrersOptions,
@@ -55,7 +56,7 @@ export class Repository implements Target {
     return openBlob(this.room, descriptor, options);
   }
 
-  listTags(options?: CallOptions & { readonly last?: Tag | undefined }): Promise<readonly Tag[]> {
+  listTags(options?: ListTagsOptions): Promise<readonly Tag[]> {
     return listTags(this.room, options);
   }
 

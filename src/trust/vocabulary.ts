@@ -60,3 +60,5 @@ export function isReservedTag(tag: Tag): boolean {
 
 /** After which all tags of a collection but its head are listed, where the registry sorts. */
 export const LIST_AFTER: Tag = '_trust.' as Tag;
+/** After this in byte order there is none of them any more. */
+export const LIST_UNTIL: Tag = '_trust.stage.g' as Tag;

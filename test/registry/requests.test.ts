@@ -112,6 +112,42 @@ describe('requests of a push', () => {
   });
 });
 
+describe('a tag that others move too', () => {
+  it.each([
+    ['an answer that asks for another try', { status: 503 }],
+    ['no answer', 'reset'],
+  ] as const)('is written once, and %s is for the caller to judge', async (_, action) => {
+    const registry = await registryFor();
+    const target = repositoryOf(registry);
+    const image = await pushImage(target, 'one', 'v1');
+    const next = await pushImage(target, 'two', 'v2');
+    registry.fault({
+      method: 'PUT',
+      path: /manifests/,
+      action: action === 'reset' ? { reset: true } : action,
+    });
+    registry.forget();
+    const expected = image.descriptor.digest;
+    const written = target.pushManifest(next, { tag: tagOf('v1'), expected, once: true });
+    await expect(written).rejects.toMatchObject({ exitCode: 3 });
+    expect(registry.requests(/manifests/).filter((request) => request.startsWith('PUT'))).toHaveLength(1);
+  });
+
+  it.each([
+    [{ tagsPage: 2 }, 2],
+    [{ unsortedTags: true }, 1],
+  ] as const)('is listed by the pages that are needed, with %o', async (behaviour, pages) => {
+    const registry = await registryFor(behaviour);
+    const target = repositoryOf(registry);
+    for (const tag of ['B', '_trust', '_trust.next.1', '_trust.stage.1', 'a', 'b', 'c', 'd'])
+      await pushImage(target, tag, tag);
+    registry.forget();
+    const found = await target.listTags({ last: tagOf('_trust.'), until: tagOf('_trust.stage.g') });
+    expect(found).toEqual(expect.arrayContaining(['_trust.next.1', '_trust.stage.1']));
+    expect(registry.log).toHaveLength(pages);
+  });
+});
+
 describe('what a registry says beside', () => {
   it('is passed on once for each registry', async () => {
     const registry = await registryFor({ warnings: ['299 - "old version"', '299 - "moved"'] });
