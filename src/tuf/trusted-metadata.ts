@@ -226,6 +226,12 @@ export class TrustedMetadata {
     return this.trustedSnapshot;
   }
 
+  /** When the first of the files that count now expires. */
+  get expires(): Date {
+    const files = [this.root, this.trustedTimestamp, this.trustedSnapshot, ...this.roles.values()];
+    return new Date(Math.min(...files.flatMap((file) => file?.content.expires.getTime() ?? [])));
+  }
+
   /** Forgets cached timestamp and snapshot (§5.3.11); for a caller that loaded them before. */
   forgetCached(): void {
     this.timestampFloor = undefined;
