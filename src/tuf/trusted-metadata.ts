@@ -277,6 +277,11 @@ export class TrustedMetadata {
     return trusted;
   }
 
+  /** Drops a role's file, so that whoever reads many bins holds a few at a time; it is verified anew if asked for. */
+  forgetRole(role: string): void {
+    this.roles.delete(role);
+  }
+
   /** Root as the delegator of top-level targets. */
   targetsDelegator(): Delegator {
     return this.delegatorOf(this.trustedRoot.content, 'targets');
