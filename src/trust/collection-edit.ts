@@ -10,12 +10,13 @@ import type { RootContent } from '../tuf/edit/root-content.ts';
 import type { SettledEdit } from '../tuf/edit/settled-edit.ts';
 import type { NewDelegation, NewTarget } from '../tuf/edit/targets-content.ts';
 import { binNames } from '../tuf/hash-bins.ts';
+import { isTopLevelRole } from '../tuf/role-name.ts';
 import { type Assembly, assembleHead, type BinParts, type LogPart, spreadBins } from './assemble.ts';
 import { binBitsFor } from './bin-size.ts';
 import { BINDING, roleBinding, rootBinding } from './binding.ts';
 import { bindOnline } from './create.ts';
 import { extendLog } from './fold.ts';
-import { lifetimesOf } from './lifetimes.ts';
+import { lifetimeIn, lifetimesBinding } from './lifetimes.ts';
 import { type ChangeLog, emptyLog, encodeLog, type LogEntry, logBinding, type NamedContent } from './log.ts';
 import { openShard, placeOfBin } from './object.ts';
 import { BIN_PREFIX, NAMES_ROLE } from './vocabulary.ts';
@@ -37,6 +38,7 @@ export class CollectionEdit {
   /** For changes of keys and delegations; whatever is new in it must be bound: {@link bind}. */
   readonly edit: RepositoryEdit;
   private readonly now: Date;
+  private newRoot: RootContent | undefined;
   private readonly logs = new Map<string, Uint8Array>();
   private readonly changed = new Map<string, ChangeLog>();
 
@@ -46,7 +48,7 @@ export class CollectionEdit {
     this.now = now;
     this.edit = new RepositoryEdit(copy.files, {
       now,
-      policy: { lifetime: lifetimesOf(copy.files), ...policy },
+      policy: { lifetime: (role) => this.lifetimeOf(role), ...policy },
       ...(tops !== undefined && { tops }),
       ...(restart !== undefined && { restart }),
     });
@@ -98,17 +100,29 @@ export class CollectionEdit {
   root(): RootContent {
     const root = this.edit.root();
     const { id, name } = this.copy.collection;
-    const present = root.json[BINDING] as JsonObject | undefined;
-    this.edit.extend('root', { [BINDING]: { ...present, ...rootBinding(name, id) } });
+    root.json[BINDING] = { ...(root.json[BINDING] as JsonObject | undefined), ...rootBinding(name, id) };
+    this.newRoot = root;
     return root;
+  }
+
+  /** Fixes for how long files of a role are signed from now on. @param milliseconds the default where it is left out */
+  setLifetime(role: string, milliseconds: number | undefined): void {
+    const { json } = isTopLevelRole(role) ? this.root() : this.edit.targets('targets');
+    const present = json[BINDING] as JsonObject | undefined;
+    json[BINDING] = lifetimesBinding(new Map([[role, milliseconds]]), present);
   }
 
   /** Adds a signer's role, empty. @throws BullaError usage, key-invalid */
   addSigner(delegation: NewDelegation): void {
     if (isBinName(delegation.name)) throw takenName(delegation.name);
     this.edit.targets('targets').delegate(delegation);
-    this.edit.replaceTargets(delegation.name);
-    this.noteLog(delegation.name, emptyLog(this.now), { names: 0 });
+    this.beginSigner(delegation.name);
+  }
+
+  /** Makes the first file of a signer that is delegated to in this edit, empty. @throws BullaError usage */
+  beginSigner(role: string): void {
+    this.edit.replaceTargets(role);
+    this.noteLog(role, emptyLog(this.now), { names: 0 });
   }
 
   /** Gives `names` other keys, its bins included. @throws BullaError usage, key-invalid; what the source throws */
@@ -130,6 +144,11 @@ export class CollectionEdit {
   /** Says of a new file of a role where it belongs. */
   bind(role: string, more: JsonObject = {}): void {
     this.edit.extend(role, { [BINDING]: roleBinding(this.copy.collection.id, role, more) });
+  }
+
+  private lifetimeOf(role: string): number {
+    const root = this.newRoot?.json ?? this.copy.files.roots.at(-1)?.signed;
+    return lifetimeIn(role, root, this.edit.look('targets').json);
   }
 
   private noteLog(role: string, log: ChangeLog, more: JsonObject): void {

@@ -1,7 +1,6 @@
 import { isJsonObject, type JsonObject } from '../encoding/json.ts';
 import { defaultLifetime, type LifetimePolicy } from '../tuf/edit/policy.ts';
 import type { RepositoryFiles } from '../tuf/edit/repository.ts';
-import type { MetadataFile } from '../tuf/metadata-file.ts';
 import { isTopLevelRole } from '../tuf/role-name.ts';
 import { BINDING } from './binding.ts';
 
@@ -14,17 +13,25 @@ const LIFETIMES = 'lifetimes';
  * @param files verified by the caller
  */
 export function lifetimesOf({ roots, roles }: RepositoryFiles): LifetimePolicy {
-  const [top, delegated] = [readLifetimes(roots.at(-1)), readLifetimes(roles.get('targets'))];
-  return (role) => {
-    const seconds = (isTopLevelRole(role) ? top : delegated)?.[role];
-    return typeof seconds === 'number' && Number.isSafeInteger(seconds) && seconds > 0
-      ? seconds * 1000
-      : defaultLifetime(role);
-  };
+  return (role) => lifetimeIn(role, roots.at(-1)?.signed, roles.get('targets')?.signed);
+}
+
+/** As {@link lifetimesOf}, from the signed parts of root and targets, in milliseconds. */
+export function lifetimeIn(
+  role: string,
+  root: JsonObject | undefined,
+  targets: JsonObject | undefined,
+): number {
+  const binding = (isTopLevelRole(role) ? root : targets)?.[BINDING];
+  const lifetimes = isJsonObject(binding) ? binding[LIFETIMES] : undefined;
+  const seconds = isJsonObject(lifetimes) ? lifetimes[role] : undefined;
+  return typeof seconds === 'number' && Number.isSafeInteger(seconds) && seconds > 0
+    ? seconds * 1000
+    : defaultLifetime(role);
 }
 
 /**
- * The member that says so; `present` with some lifetimes set, or taken out where they are undefined.
+ * The member that says so: `present` with some lifetimes set, or taken out where they are undefined.
  * @param changes milliseconds by role
  */
 export function lifetimesBinding(
@@ -39,10 +46,4 @@ export function lifetimesBinding(
   }
   const { [LIFETIMES]: _, ...rest } = present;
   return Object.keys(seconds).length === 0 ? rest : { ...rest, [LIFETIMES]: seconds };
-}
-
-function readLifetimes(file: MetadataFile | undefined): JsonObject | undefined {
-  const binding = file?.signed[BINDING];
-  const lifetimes = isJsonObject(binding) ? binding[LIFETIMES] : undefined;
-  return isJsonObject(lifetimes) ? lifetimes : undefined;
 }
