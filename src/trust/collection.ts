@@ -4,7 +4,7 @@ import type { CallOptions } from '../oci/target.ts';
 import { refresh, type TufClient } from '../tuf/client.ts';
 import { DEFAULT_LIMITS } from '../tuf/limits.ts';
 import { type BindingCheck, bindingCheck, type CollectionId, rootBindingOf } from './binding.ts';
-import type { CollectionMemory, KnownHead, TrustMemory } from './memory.ts';
+import { type CollectionMemory, type KnownHead, otherCollection, type TrustMemory } from './memory.ts';
 import { fetchFile, type ObjectSource, openTrustObject, type TrustObject } from './object.ts';
 import { ObjectFetcher } from './object-fetcher.ts';
 import { HEAD_TAG } from './vocabulary.ts';
@@ -174,15 +174,4 @@ function notAHead(place: string, object: TrustObject): BullaError {
     hint: 'somebody moved the tag; publish again, or bulla status to see whether a head can be restored',
     details: { place, reason: 'object' },
   });
-}
-
-function otherCollection(place: string, seen: CollectionId, found: CollectionId): BullaError {
-  return new BullaError(
-    'trust-invalid',
-    `${place} has another collection than before: ${found.slice(0, 12)}, and ${seen.slice(0, 12)} was seen`,
-    {
-      hint: 'if it was made anew on purpose, compare the root keys and pin it: bulla pin',
-      details: { place, reason: 'collection', expected: seen, found },
-    },
-  );
 }

@@ -1,3 +1,4 @@
+import { BullaError } from '../errors.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { ManifestContent } from '../oci/manifest.ts';
 import { MemoryStateStore } from '../tuf/memory.ts';
@@ -24,7 +25,10 @@ export interface TrustMemory {
   readonly isLasting: boolean;
   /** The collection that was verified at a place (`HOST/REPOSITORY`) before. @throws BullaError storage-error */
   seen(place: string): Promise<CollectionId | undefined>;
-  /** Remembers which collection is at a place; a place keeps its collection until {@link forget}. */
+  /**
+   * Remembers which collection is at a place; a place keeps its collection until {@link forget}.
+   * @throws BullaError trust-invalid where another was noted meanwhile; storage-error
+   */
   note(place: string, id: CollectionId): Promise<void>;
   /** Forgets which collection is at a place; its metadata stays, should it come back. */
   forget(place: string): Promise<void>;
@@ -43,6 +47,8 @@ export class ProcessMemory implements TrustMemory {
   }
 
   async note(place: string, id: CollectionId): Promise<void> {
+    const seen = this.places.get(place);
+    if (seen !== undefined && seen !== id) throw otherCollection(place, seen, id);
     this.places.set(place, id);
   }
 
@@ -67,6 +73,18 @@ class ProcessCollection extends MemoryStateStore implements CollectionMemory {
   async keepHead(place: string, head: KnownHead): Promise<void> {
     this.heads.set(place, head);
   }
+}
+
+/** The error for a place that has another collection than it had. */
+export function otherCollection(place: string, seen: CollectionId, found: CollectionId): BullaError {
+  return new BullaError(
+    'trust-invalid',
+    `${place} has another collection than before: ${found.slice(0, 12)}, and ${seen.slice(0, 12)} was seen`,
+    {
+      hint: 'if it was made anew on purpose, compare the root keys and pin it: bulla pin',
+      details: { place, reason: 'collection', expected: seen, found },
+    },
+  );
 }
 
 /** Files of trust objects by digest, so that what was fetched once is not fetched again. Losing it costs a request. */
