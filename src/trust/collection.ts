@@ -1,21 +1,18 @@
+import { parseTime } from '../encoding/time.ts';
 import { BullaError, isBullaError } from '../errors.ts';
 import type { ManifestContent } from '../oci/manifest.ts';
 import type { CallOptions } from '../oci/target.ts';
 import { refresh, type TufClient } from '../tuf/client.ts';
 import { DEFAULT_LIMITS } from '../tuf/limits.ts';
-import { type BindingCheck, bindingCheck, type CollectionId, rootBindingOf } from './binding.ts';
+import { parseMetadataFile } from '../tuf/metadata-file.ts';
+import { parseRoot, type Root } from '../tuf/root.ts';
+import type { Trusted } from '../tuf/trusted-metadata.ts';
+import { type BindingCheck, bindingCheck, bindingOf, type CollectionId, rootBindingOf } from './binding.ts';
 import { type CollectionMemory, type KnownHead, otherCollection, type TrustMemory } from './memory.ts';
-import { fetchFile, type ObjectSource, openTrustObject, type TrustObject } from './object.ts';
+import { type ObjectSource, openTrustObject, type TrustObject } from './object.ts';
 import { ObjectFetcher } from './object-fetcher.ts';
+import { assertReaches, CHAIN_LIMITS, followRoots, type RootFiles, rootsOf } from './root-chain.ts';
 import { HEAD_TAG } from './vocabulary.ts';
-
-/** The roots that a head lists, none of them believed yet. */
-export interface RootFiles {
-  /** In ascending order; gaps are possible, for the head is not signed. */
-  readonly versions: readonly number[];
-  /** @throws BullaError trust-invalid where it is not listed; content-invalid; what the source throws */
-  load(version: number): Promise<Uint8Array>;
-}
 
 /** What a collection's trust begins with. */
 export interface Anchored {
@@ -37,12 +34,22 @@ export interface ReadOptions extends CallOptions {
   readonly memory: TrustMemory;
   /** Asked where nothing is remembered of the place; where `isPinned`, always. */
   readonly anchor: Anchor;
-  /** Whether the anchor is a pin, so that a missing head is a failure and the anchor must hold each time. */
+  /** Whether the anchor is a pin: it must hold each time, and a missing head is a failure. */
   readonly isPinned: boolean;
+  /** Whether a missing head is a failure although nothing is pinned. */
+  readonly isDemanded?: boolean | undefined;
   /** Whether the collection may carry this `HOST/REPOSITORY` name: it is the place, or what a mapping says. */
   readonly isNamed: (collection: string) => boolean;
+  /** How long after expiry metadata still counts, in milliseconds: for air gaps. 0 if left out. */
+  readonly maxStaleness?: number | undefined;
   readonly onWarning?: ((message: string) => void) | undefined;
 }
+
+/** Whether what was read is of today. */
+export type Freshness =
+  | { readonly kind: 'fresh'; readonly until: Date }
+  /** Expired `by` so many milliseconds ago, and verified as of a time when it was not. */
+  | { readonly kind: 'stale'; readonly by: number; readonly asOf: Date };
 
 /** A verified collection, as of one refresh. */
 export interface Collection {
@@ -56,15 +63,18 @@ export interface Collection {
   readonly memory: CollectionMemory;
   /** The demand that all of its files meet; for siblings of the head that are to be verified. */
   readonly check: BindingCheck;
+  readonly freshness: Freshness;
+  /** Whether it was known before; if not, nothing but expiry tells an old head from the newest. */
+  readonly wasKnown: boolean;
 }
 
 /** Two heads may be racing: for so long after a refresh an older one is answered from memory, in milliseconds. */
 export const RACE_MS = 60_000;
 
 /**
- * Reads and verifies the collection at a place (spec/trust.md, "Refresh"): one request where the head is
- * as it was.
- * @returns undefined where there is none, and none was pinned or seen
+ * Reads and verifies the collection at a place (spec/trust-reading.md, "Refresh"): one request where the
+ * head is as it was.
+ * @returns undefined where there is none, and none was pinned, demanded or seen
  * @throws BullaError trust-invalid (a head is missing where one was: details.reason `missing-head`), trust-expired,
  *   trust-rollback, trust-unpinned, content-invalid; what source and memory throw
  */
@@ -72,17 +82,17 @@ export async function readCollection(
   source: ObjectSource,
   options: ReadOptions,
 ): Promise<Collection | undefined> {
-  const { memory, place, isPinned } = options;
+  const { memory, place, isPinned, isDemanded = false } = options;
   const seen = await memory.seen(place);
   const known = seen && (await (await memory.open(seen)).loadHead(place));
   const content = await fetchHead(source, known?.content, options);
   if (content === undefined) {
-    if (isPinned || seen !== undefined) throw missingHead(place);
+    if (isPinned || isDemanded || seen !== undefined) throw missingHead(place, seen !== undefined);
     return undefined;
   }
   const object = await openTrustObject(source, content, options);
   if (object.kind !== 'head' || object.isCandidate) throw notAHead(place, object);
-  return await verifyHead(source, object, options, seen, known);
+  return await new Reading(source, options, seen, known).read(object);
 }
 
 async function fetchHead(
@@ -99,68 +109,130 @@ async function fetchHead(
   }
 }
 
-async function verifyHead(
-  source: ObjectSource,
-  object: TrustObject,
-  options: ReadOptions,
-  seen: CollectionId | undefined,
-  known: KnownHead | undefined,
-): Promise<Collection> {
-  const { memory, place, now, anchor, isPinned, isNamed, onWarning } = options;
-  const anchored =
-    seen === undefined || isPinned ? await anchor(rootsOf(source, object, options)) : undefined;
-  const id = anchored?.id ?? (seen as CollectionId);
-  if (seen !== undefined && seen !== id) throw otherCollection(place, seen, id);
-  const store = await memory.open(id);
-  const check = bindingCheck(id, isNamed);
-  const update = async (of: TrustObject) => {
-    const client = await refresh(new ObjectFetcher(source, of, options), store, now, {
-      demand: check,
-      ...(anchored !== undefined && { initialRoot: anchored.initialRoot }),
-      ...(onWarning !== undefined && { onWarning }),
-    });
-    const { collection } = rootBindingOf(client.trusted.root.file);
-    return { place, id, name: collection, source, object: of, client, memory: store, check };
-  };
-  try {
-    const collection = await update(object);
-    await store.keepHead(place, { content: object.content, refreshedAt: now });
-    await memory.note(place, id);
-    return collection;
-  } catch (error) {
-    const isRace = known !== undefined && now.getTime() - known.refreshedAt.getTime() < RACE_MS;
-    if (!isRace || !isBullaError(error, 'trust-rollback')) throw error;
-    onWarning?.(
-      `${place} went back to an older state (${error.message}); it was refreshed ${Math.round((now.getTime() - known.refreshedAt.getTime()) / 1000)} s ago, and two publishers may be racing, so the answer is from then`,
-    );
-    return await update(await openTrustObject(source, known.content, options));
+/** One reading of one head. */
+class Reading {
+  private readonly source: ObjectSource;
+  private readonly options: ReadOptions;
+  private readonly seen: CollectionId | undefined;
+  private readonly known: KnownHead | undefined;
+
+  constructor(
+    source: ObjectSource,
+    options: ReadOptions,
+    seen: CollectionId | undefined,
+    known: KnownHead | undefined,
+  ) {
+    this.source = source;
+    this.options = options;
+    this.seen = seen;
+    this.known = known;
+  }
+
+  async read(object: TrustObject): Promise<Collection> {
+    const { memory, place, now, onWarning } = this.options;
+    try {
+      const collection = await this.verify(object);
+      await collection.memory.keepHead(place, { content: object.content, refreshedAt: now });
+      await memory.note(place, collection.id);
+      return collection;
+    } catch (error) {
+      const age = this.known && now.getTime() - this.known.refreshedAt.getTime();
+      const isRace = age !== undefined && age >= 0 && age < RACE_MS;
+      if (!isRace || this.known === undefined || !isBullaError(error, 'trust-rollback')) throw error;
+      onWarning?.(
+        `${place} went back to an older state (${error.message}); it was refreshed ${Math.round(age / 1000)} s ago, and two publishers may be racing, so the answer is from then`,
+      );
+      return await this.verify(await openTrustObject(this.source, this.known.content, this.options));
+    }
+  }
+
+  private async verify(object: TrustObject): Promise<Collection> {
+    const { source, seen } = this;
+    const { memory, place, now, anchor, isPinned, isNamed } = this.options;
+    const roots = rootsOf(source, object, this.options);
+    const anchored = seen === undefined || isPinned ? await anchor(roots) : undefined;
+    const id = anchored?.id ?? (seen as CollectionId);
+    if (seen !== undefined && seen !== id) throw otherCollection(place, seen, id);
+    if (roots.id !== id) throw foreignHead(place, id, roots.id);
+    const store = await memory.open(id);
+    const check = bindingCheck(id, isNamed);
+    const stored = await store.load('root');
+    if (stored !== undefined) assertReaches(readRoot(stored), roots);
+    // The refresh goes on from what is stored; that the pin leads there too is for us to see.
+    if (anchored !== undefined) await followRoots(anchored.initialRoot, roots, now, check);
+    const wasKnown = (await store.load('timestamp')) !== undefined;
+    const { client, freshness } = await this.refresh(object, store, check, anchored?.initialRoot);
+    assertReaches(client.trusted.root, roots);
+    const name = rootBindingOf(client.trusted.root.file).collection;
+    return { place, id, name, source, object, client, memory: store, check, freshness, wasKnown };
+  }
+
+  /** The TUF workflow now, or, where that is allowed, as of a time when nothing had expired. */
+  private async refresh(
+    object: TrustObject,
+    store: CollectionMemory,
+    check: BindingCheck,
+    initialRoot: Uint8Array | undefined,
+  ): Promise<{ readonly client: TufClient; readonly freshness: Freshness }> {
+    const { now, maxStaleness = 0, onWarning } = this.options;
+    const update = (at: Date) =>
+      refresh(new ObjectFetcher(this.source, object, this.options), store, at, {
+        demand: check,
+        limits: CHAIN_LIMITS,
+        ...(initialRoot !== undefined && { initialRoot }),
+        ...(onWarning !== undefined && { onWarning }),
+      });
+    try {
+      const client = await update(now);
+      return { client, freshness: { kind: 'fresh', until: await expiryOf(client) } };
+    } catch (error) {
+      if (maxStaleness <= 0 || !isBullaError(error, 'trust-expired')) throw error;
+    }
+    const earliest = new Date(now.getTime() - maxStaleness);
+    const before = await update(earliest);
+    const created = createdOf(before);
+    // What had expired when the timestamp was made was not good even then.
+    const asOf = created > earliest ? created : earliest;
+    const client = asOf === earliest ? before : await update(asOf);
+    const by = now.getTime() - (await expiryOf(client)).getTime();
+    return { client, freshness: { kind: 'stale', by, asOf: created } };
   }
 }
 
-/** The roots in an object, for an anchor. */
-export function rootsOf(source: ObjectSource, object: TrustObject, options: CallOptions): RootFiles {
-  const versions = [...object.files.keys()]
-    .flatMap((name) => /^([1-9][0-9]{0,8})\.root\.json$/.exec(name)?.[1] ?? [])
-    .map(Number)
-    .sort((a, b) => a - b);
-  return {
-    versions,
-    load: async (version) => {
-      const descriptor = object.files.get(`${version}.root.json`);
-      if (descriptor === undefined)
-        throw new BullaError('trust-invalid', `${source.name} lists no root ${version}`, {
-          hint: 'the collection was cut short or put together by somebody else',
-          details: { role: 'root', reason: 'missing', version },
-        });
-      return await fetchFile(source, descriptor, DEFAULT_LIMITS.rootBytes, options);
-    },
-  };
+/** The stored root; it was verified when it was stored. */
+function readRoot(bytes: Uint8Array): Trusted<Root> {
+  const file = parseMetadataFile(bytes, 'root', DEFAULT_LIMITS.rootBytes);
+  return { file, content: parseRoot(file) };
 }
 
-function missingHead(place: string): BullaError {
+/** When the first of the roles expires that every answer depends on. */
+async function expiryOf(client: TufClient): Promise<Date> {
+  const { trusted } = client;
+  const targets = await client.role('targets', trusted.targetsDelegator());
+  const { root, timestamp, snapshot } = trusted;
+  return [root, timestamp, snapshot, targets]
+    .map(({ content }) => content.expires)
+    .reduce((a, b) => (a < b ? a : b));
+}
+
+/** When the timestamp says that it was made. @throws BullaError trust-invalid */
+export function createdOf(client: TufClient): Date {
+  const { file } = client.trusted.timestamp;
+  const created = bindingOf(file)['created'];
+  const time = typeof created === 'string' ? parseTime(created) : undefined;
+  if (time !== undefined) return time;
+  throw new BullaError('trust-invalid', 'the timestamp does not say when it was made', {
+    hint: 'it was made by another tool, and can be verified only until it expires',
+    details: { role: 'timestamp', reason: 'binding' },
+  });
+}
+
+function missingHead(place: string, wasSeen: boolean): BullaError {
   return new BullaError(
     'trust-invalid',
-    `${place} has no trust collection any more: the tag ${HEAD_TAG} is gone`,
+    wasSeen
+      ? `${place} has no trust collection any more: the tag ${HEAD_TAG} is gone`
+      : `${place} has no trust collection, and one was demanded: there is no tag ${HEAD_TAG}`,
     {
       hint: 'somebody removed it, or it lies elsewhere now (--at); that names are no longer signed is for you to say: bulla pin rm',
       details: { place, reason: 'missing-head' },
@@ -174,4 +246,15 @@ function notAHead(place: string, object: TrustObject): BullaError {
     hint: 'somebody moved the tag; publish again, or bulla status to see whether a head can be restored',
     details: { place, reason: 'object' },
   });
+}
+
+function foreignHead(place: string, id: CollectionId, found: CollectionId): BullaError {
+  return new BullaError(
+    'trust-invalid',
+    `the roots of ${place} begin with those of the collection ${found.slice(0, 12)}, not ${id.slice(0, 12)}`,
+    {
+      hint: 'the head was put together from other collections: tell whoever runs the registry',
+      details: { role: 'root', reason: 'binding', expected: id, found },
+    },
+  );
 }

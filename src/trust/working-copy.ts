@@ -9,9 +9,10 @@ import { type MetadataFile, parseMetadataFile } from '../tuf/metadata-file.ts';
 import type { Targets } from '../tuf/targets.ts';
 import { type Delegator, type Trusted, TrustedMetadata } from '../tuf/trusted-metadata.ts';
 import { collectionIdOf } from './binding.ts';
-import { type Collection, rootsOf } from './collection.ts';
+import type { Collection } from './collection.ts';
 import { type ChangeLog, logDescriptorOf, MAX_LOG_BYTES, parseLog } from './log.ts';
 import { fetchFile } from './object.ts';
+import { rootsOf } from './root-chain.ts';
 import { NAMES_ROLE } from './vocabulary.ts';
 
 /**
