@@ -16,15 +16,12 @@ export interface TrustStart {
   readonly isNamed: (collection: string) => boolean;
   readonly now: Date;
   readonly pin?: Pin | undefined;
-  /** Nobody is there to compare key ids (`CI` is set): trust on first use needs a pin that says so. */
+  /** Nobody is there to compare key ids, and no pin allowed it before: no trust on first use. */
   readonly isUnattended: boolean;
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 
-/**
- * Says where a collection's trust begins (spec/trust-reading.md, "Bootstrap").
- * @throws BullaError usage where first use is to be trusted and nobody is there to compare key ids
- */
+/** Says where a collection's trust begins (spec/trust-reading.md, "Bootstrap"). */
 export function anchorFor(start: TrustStart): { readonly anchor: Anchor; readonly isPinned: boolean } {
   const { pin } = start;
   if (pin === undefined) return { anchor: (roots) => refuseUnpinned(roots, start), isPinned: false };
@@ -80,6 +77,7 @@ async function pinnedByKeys(
 }
 
 async function firstUse(roots: RootFiles, start: TrustStart): ReturnType<Anchor> {
+  if (start.isUnattended) return await refuseUnpinned(roots, start);
   const { initialRoot, newest } = await servedChain(roots, start);
   start.onWarning?.(
     `${start.repository} is trusted on first use, on nobody's word: compare its root keys with those that its publisher tells you: ${rootKeyIds(newest).join(' ')}`,

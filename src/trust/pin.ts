@@ -47,15 +47,23 @@ export function checkPin(pin: Pin): Pin {
     throw new BullaError('usage', `a root file is of one collection, and ${scope} stands for many`, {
       hint: 'pin it to HOST/REPOSITORY; for a prefix, pin key ids or a CA',
     });
-  if (trust.kind === 'key-ids') for (const id of trust.keyIds) checkKeyId(id);
-  if (trust.kind === 'key-ids' && trust.keyIds.length === 0)
-    throw new BullaError('usage', `the pin of ${scope} has no key ids`, { hint: 'give at least one' });
+  checkKeyIds(trust);
   if (minRootVersion !== undefined && !(Number.isSafeInteger(minRootVersion) && minRootVersion > 0))
     throw new BullaError('usage', `${minRootVersion} is no version of a root`, {
       hint: 'versions are whole numbers from 1 on',
     });
   if (collection !== undefined) checkMapping(scope, collection);
   return pin;
+}
+
+/** Key ids that can be ids. @throws BullaError usage */
+export function checkKeyIds(trust: PinnedTrust): void {
+  if (trust.kind !== 'key-ids') return;
+  const wrong = trust.keyIds.find((id) => !/^[0-9a-f]{64}$/.test(id));
+  if (wrong === undefined && trust.keyIds.length > 0) return;
+  throw new BullaError('usage', `${quote(wrong ?? '')} is no id of a key`, {
+    hint: 'an id is 64 lower-case hexadecimal digits; bulla init prints those of the root keys',
+  });
 }
 
 /**
@@ -132,13 +140,6 @@ function checkMapping(scope: string, collection: string): void {
     throw new BullaError('usage', `${scope} can't be mapped to ${collection}: only one of them ends in /*`, {
       hint: 'the * of the collection stands for what the * of the scope matched: both have one, or neither',
     });
-}
-
-function checkKeyId(id: string): void {
-  if (/^[0-9a-f]{64}$/.test(id)) return;
-  throw new BullaError('usage', `${quote(id)} is no id of a key`, {
-    hint: 'an id is 64 lower-case hexadecimal digits; bulla inspect REPO:_trust and bulla init print them',
-  });
 }
 
 function quote(text: string): string {
