@@ -63,7 +63,8 @@ export interface Collection {
   readonly memory: CollectionMemory;
   /** The demand that all of its files meet; for siblings of the head that are to be verified. */
   readonly check: BindingCheck;
-  readonly freshness: Freshness;
+  /** When it was read; `freshnessOf` compares it with what has been verified. */
+  readonly readAt: Date;
   /** Whether it was known before; if not, nothing but expiry tells an old head from the newest. */
   readonly wasKnown: boolean;
 }
@@ -161,10 +162,10 @@ class Reading {
     // The refresh goes on from what is stored; that the pin leads there too is for us to see.
     if (anchored !== undefined) await followRoots(anchored.initialRoot, roots, now, check);
     const wasKnown = (await store.load('timestamp')) !== undefined;
-    const { client, freshness } = await this.refresh(object, store, check, anchored?.initialRoot);
+    const client = await this.refresh(object, store, check, anchored?.initialRoot);
     assertReaches(client.trusted.root, roots);
     const name = rootBindingOf(client.trusted.root.file).collection;
-    return { place, id, name, source, object, client, memory: store, check, freshness, wasKnown };
+    return { place, id, name, source, object, client, memory: store, check, readAt: now, wasKnown };
   }
 
   /** The TUF workflow now, or, where that is allowed, as of a time when nothing had expired. */
@@ -173,7 +174,7 @@ class Reading {
     store: CollectionMemory,
     check: BindingCheck,
     initialRoot: Uint8Array | undefined,
-  ): Promise<{ readonly client: TufClient; readonly freshness: Freshness }> {
+  ): Promise<TufClient> {
     const { now, maxStaleness = 0, onWarning } = this.options;
     const update = (at: Date) =>
       refresh(new ObjectFetcher(this.source, object, this.options), store, at, {
@@ -183,19 +184,15 @@ class Reading {
         ...(onWarning !== undefined && { onWarning }),
       });
     try {
-      const client = await update(now);
-      return { client, freshness: { kind: 'fresh', until: await expiryOf(client) } };
+      return await update(now);
     } catch (error) {
       if (maxStaleness <= 0 || !isBullaError(error, 'trust-expired')) throw error;
     }
     const earliest = new Date(now.getTime() - maxStaleness);
-    const before = await update(earliest);
-    const created = createdOf(before);
+    const client = await update(earliest);
+    const created = createdOf(client);
     // What had expired when the timestamp was made was not good even then.
-    const asOf = created > earliest ? created : earliest;
-    const client = asOf === earliest ? before : await update(asOf);
-    const by = now.getTime() - (await expiryOf(client)).getTime();
-    return { client, freshness: { kind: 'stale', by, asOf: created } };
+    return created > earliest ? await update(created) : client;
   }
 }
 
@@ -205,14 +202,11 @@ function readRoot(bytes: Uint8Array): Trusted<Root> {
   return { file, content: parseRoot(file) };
 }
 
-/** When the first of the roles expires that every answer depends on. */
-async function expiryOf(client: TufClient): Promise<Date> {
-  const { trusted } = client;
-  const targets = await client.role('targets', trusted.targetsDelegator());
-  const { root, timestamp, snapshot } = trusted;
-  return [root, timestamp, snapshot, targets]
-    .map(({ content }) => content.expires)
-    .reduce((a, b) => (a < b ? a : b));
+/** Whether what has been verified of a collection so far was of the day on which it was read. */
+export function freshnessOf({ client, readAt }: Collection): Freshness {
+  const { expires } = client.trusted;
+  if (expires > readAt) return { kind: 'fresh', until: expires };
+  return { kind: 'stale', by: readAt.getTime() - expires.getTime(), asOf: createdOf(client) };
 }
 
 /** When the timestamp says that it was made. @throws BullaError trust-invalid */

@@ -1,4 +1,3 @@
-import { parseTime } from '../encoding/time.ts';
 import { BullaError } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, hexOf } from '../oci/digest.ts';
@@ -12,11 +11,12 @@ import type { MetadataFile } from '../tuf/metadata-file.ts';
 import type { TrustedStateStore } from '../tuf/ports.ts';
 import { metadataFileName } from '../tuf/role-name.ts';
 import { type Assembly, assembleProof } from './assemble.ts';
-import { bindingCheck, bindingOf, rootBindingOf } from './binding.ts';
-import { type Anchor, type Collection, rootsOf } from './collection.ts';
+import { bindingCheck, rootBindingOf } from './binding.ts';
+import { type Anchor, type Collection, createdOf } from './collection.ts';
 import type { TrustMemory } from './memory.ts';
 import { type ObjectSource, openTrustObject } from './object.ts';
 import { ObjectFetcher } from './object-fetcher.ts';
+import { rootsOf } from './root-chain.ts';
 import { WorkingCopy } from './working-copy.ts';
 
 /**
@@ -122,10 +122,15 @@ export async function openProof(
   );
   const { collection: name } = rootBindingOf(client.trusted.root.file);
   const { trusted } = client;
-  const collection = { place: source.name, id, name, source, object, client, memory: remembered, check };
+  const wasKnown = (await remembered.load('timestamp')) !== undefined;
+  const collection = {
+    ...{ place: source.name, id, name, source, object, client, memory: remembered, check },
+    readAt: now,
+    wasKnown,
+  };
   return {
     collection,
-    asOf: createdAt(trusted.timestamp.file),
+    asOf: createdOf(client),
     stale: () => Math.max(0, now.getTime() - trusted.expires.getTime()),
   };
 }
@@ -138,16 +143,6 @@ async function copyOfState(state: TrustedStateStore): Promise<MemoryStateStore> 
     if (bytes !== undefined) await copy.replace([{ role, expected: undefined, bytes }]);
   }
   return copy;
-}
-
-function createdAt(file: MetadataFile): Date {
-  const created = bindingOf(file)['created'];
-  const time = typeof created === 'string' ? parseTime(created) : undefined;
-  if (time !== undefined) return time;
-  throw new BullaError('trust-invalid', 'the timestamp does not say when it was made', {
-    hint: 'it was made by another tool: publish again with bulla',
-    details: { role: 'timestamp', reason: 'binding' },
-  });
 }
 
 function noProof({ descriptor }: ManifestContent, why: string): BullaError {
