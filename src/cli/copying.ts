@@ -1,4 +1,5 @@
 import { type CopyOptions, type CopyResult, copy } from '../actions/copy.ts';
+import type { CopiedCollection } from '../actions/copy-collection.ts';
 import type { CopyEvent, OnCopyEvent } from '../actions/copy-progress.ts';
 import { BullaError } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
@@ -6,6 +7,13 @@ import { type Digest, isDigest } from '../oci/digest.ts';
 import { formatReference, formatRepository, type Reference } from '../oci/reference.ts';
 import type { Side } from './access.ts';
 import type { Context, Image } from './context.ts';
+import {
+  bringAlone,
+  bringCollection,
+  collectionJson,
+  meansCollection,
+  tellCollection,
+} from './copying-collection.ts';
 import { Progress } from './progress.ts';
 import { sizeText } from './tree-text.ts';
 
@@ -70,10 +78,14 @@ export async function copyNamed(
   image: Image,
   destination: Reference,
   flags: CopyFlags,
-): Promise<CopyResult> {
+): Promise<void> {
   const { source, version, reference } = image;
   const { settings, signal } = context;
   const write = flags.dryRun !== true;
+  if (meansCollection(reference, destination)) {
+    const target = await context.openTarget(destination, { side: flags.side, write, create: write });
+    return await bringAlone(context, image, destination, target, flags);
+  }
   if (destination.digest !== undefined && flags.platform === undefined) {
     checkDigest(
       destination,
@@ -87,9 +99,20 @@ export async function copyNamed(
   const tag = destination.tag ?? (destination.digest === undefined ? reference.tag : undefined);
   const { concurrency } = settings;
   const { onEvent } = display;
+  let collection: CopiedCollection | undefined;
+  const bring = async (): Promise<void> => {
+    if (flags.referrers === false || flags.platform !== undefined) return;
+    const options = { concurrency, onEvent, dryRun: flags.dryRun };
+    collection = await bringCollection(context, image, target, options);
+  };
   try {
     const result = await copy({
       ...flags,
+      // Before the tag moves, like everything else that belongs to the image.
+      beforeTag: async (root) => {
+        await flags.beforeTag?.(root);
+        await bring();
+      },
       source,
       // The tag may have moved since its digest was looked at.
       reference: flags.platform === undefined ? (destination.digest ?? version) : version,
@@ -99,12 +122,14 @@ export async function copyNamed(
       signal,
       onEvent,
     });
+    if (flags.dryRun === true) await bring();
     display.stop();
     checkDigest(destination, result.root.digest);
     // An archive is there when it is closed; nothing is said to be there before.
     await context.close('well');
-    print(context, reference, destination, result, flags);
-    return result;
+    if (collection !== undefined) tellCollection(context.output, reference, destination, collection);
+    const alsoJson = () => ({ collection: collectionJson(collection), ...flags.alsoJson?.() });
+    print(context, reference, destination, result, { ...flags, alsoJson });
   } finally {
     display.stop();
   }

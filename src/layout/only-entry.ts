@@ -1,13 +1,12 @@
 import { BullaError } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
-import { isManifestType } from '../oci/media-types.ts';
 import { isBesideTag } from '../oci/reference.ts';
 import { type LayoutIndex, nameOfEntry } from './index-file.ts';
 import type { ReferrerScan } from './referrer-scan.ts';
 
 /**
  * The one image of a layout: the one with a name, or, where none has one, the one manifest that refers
- * to nothing.
+ * to nothing. A trust collection is none.
  * @throws BullaError not-found where there is none, usage where there are several
  */
 export async function onlyEntry(index: LayoutIndex, scan: ReferrerScan, where: string): Promise<Descriptor> {
@@ -29,8 +28,7 @@ export async function onlyEntry(index: LayoutIndex, scan: ReferrerScan, where: s
 async function roots(index: LayoutIndex, scan: ReferrerScan): Promise<readonly Descriptor[]> {
   const found: Descriptor[] = [];
   for (const entry of index.entries) {
-    const isNameless = nameOfEntry(entry) === undefined && isManifestType(entry.mediaType);
-    if (isNameless && (await scan.subjectOf(entry)) === undefined) found.push(entry);
+    if (nameOfEntry(entry) === undefined && (await scan.standsAlone(entry))) found.push(entry);
   }
   return found;
 }

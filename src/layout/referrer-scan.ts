@@ -1,7 +1,7 @@
 import { BullaError, throwIfAborted } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
-import { type ManifestContent, parseManifest } from '../oci/manifest.ts';
+import { type Manifest, type ManifestContent, parseManifest } from '../oci/manifest.ts';
 import { isIndexType, isManifestType } from '../oci/media-types.ts';
 import { referrerDescriptor } from '../oci/referrers.ts';
 import type { LayoutIndex } from './index-file.ts';
@@ -14,6 +14,8 @@ interface Known {
   readonly subject: Digest | undefined;
   /** As it is listed among its subject's referrers. */
   readonly listed: Descriptor;
+  /** Whether it is part of a trust collection. */
+  readonly isTrust: boolean;
   /** Manifests that it lists, if it is an index. */
   readonly children: readonly Descriptor[];
 }
@@ -58,6 +60,13 @@ export class ReferrerScan {
     return isManifestType(entry.mediaType) ? (await this.look(entry))?.subject : undefined;
   }
 
+  /** Whether a manifest is an image, or whatever else it is that refers to nothing and is no part of a collection. */
+  async standsAlone(entry: Descriptor): Promise<boolean> {
+    if (!isManifestType(entry.mediaType)) return false;
+    const known = await this.look(entry);
+    return known?.subject === undefined && known?.isTrust !== true;
+  }
+
   private async look(entry: Descriptor): Promise<Known | undefined> {
     const before = this.known.get(entry.digest);
     if (before !== undefined) return before;
@@ -67,6 +76,7 @@ export class ReferrerScan {
     const known: Known = {
       subject: manifest.subject?.digest,
       listed: referrerDescriptor(content, manifest),
+      isTrust: isTrustManifest(manifest),
       children:
         manifest.kind === 'index' && isIndexType(entry.mediaType)
           ? manifest.manifests.filter((child) => isManifestType(child.mediaType))
@@ -75,6 +85,14 @@ export class ReferrerScan {
     this.known.set(entry.digest, known);
     return known;
   }
+}
+
+/** By the types of spec/trust.md; a large head is an index with an annotation of its own. */
+function isTrustManifest({ artifactType, annotations }: Manifest): boolean {
+  return (
+    artifactType?.startsWith('application/vnd.bulla.trust.') === true ||
+    Object.keys(annotations ?? {}).some((name) => name.startsWith('vnd.bulla.trust.'))
+  );
 }
 
 function tooMany(): BullaError {

@@ -196,7 +196,10 @@ export function cosignTags(subject: Digest): readonly Tag[] {
 
 const BESIDE = /^sha(?:256-[0-9a-f]{64}|512-[0-9a-f]{64,128})(?:\.(?:sig|att|sbom))?$/;
 
-/** Whether a tag keeps things beside an image and names none: a fallback index, cosign's old tags. */
+/** Tags that begin so are those of a trust collection (spec/trust.md, "Objects"). */
+export const TRUST_TAG_PREFIX = '_trust';
+
+/** Whether a tag keeps things beside an image and names none: a fallback index, cosign's old tags, a collection. */
 export function isBesideTag(tag: string): boolean {
-  return BESIDE.test(tag);
+  return BESIDE.test(tag) || tag.startsWith(TRUST_TAG_PREFIX);
 }

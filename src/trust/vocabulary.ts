@@ -1,10 +1,8 @@
 import { type Digest, hexOf } from '../oci/digest.ts';
-import type { Tag } from '../oci/reference.ts';
+import { type Tag, TRUST_TAG_PREFIX } from '../oci/reference.ts';
 
 /** The tag of a repository at which its trust collection is read (spec/trust.md, "Objects"). */
 export const HEAD_TAG: Tag = '_trust' as Tag;
-/** Every tag that is no image's name but the collection's own begins so. */
-const RESERVED_PREFIX = '_trust';
 const CANDIDATE_PREFIX = '_trust.next.';
 const STAGE_PREFIX = '_trust.stage.';
 
@@ -55,7 +53,7 @@ export function kindOfTag(tag: Tag): 'head' | 'candidate' | 'stage' | undefined 
 
 /** Whether a tag belongs to the collection and so can't be a name in it. */
 export function isReservedTag(tag: Tag): boolean {
-  return tag.startsWith(RESERVED_PREFIX);
+  return tag.startsWith(TRUST_TAG_PREFIX);
 }
 
 /** After which all tags of a collection but its head are listed, where the registry sorts. */
