@@ -72,9 +72,9 @@ export async function openCollection(
 ): Promise<OpenedCollection> {
   const { anchorFor } = await import('../trust/bootstrap.ts');
   const repository = repositoryOf(context, reference);
-  const lies = flags.at === undefined ? bare(reference) : bare(parseReference(flags.at));
+  const { pin, name, isFlag, at } = await trustOf(context, repository, flags);
+  const lies = bare(at === undefined ? reference : parseReference(at));
   const place = repositoryOf(context, lies);
-  const { pin, name, isFlag } = await trustOf(context, repository, flags);
   const now = context.io.now();
   const isNamed = (collection: string): boolean => collection === name;
   const onWarning = (message: string): void => context.output.warn(message);
@@ -141,12 +141,17 @@ export async function trustFromFlags(
 const MAX_ROOT_BYTES = 512_000;
 const MAX_PEM_BYTES = 1024 * 1024;
 
+interface FoundTrust {
+  readonly pin: Pin | undefined;
+  /** Name that the collection must carry. */
+  readonly name: string;
+  /** Whether the pin is from flags, and so was not made with care beforehand. */
+  readonly isFlag: boolean;
+  readonly at?: string | undefined;
+}
+
 /** The pin that holds, and the name that the collection must carry. */
-async function trustOf(
-  context: Context,
-  repository: string,
-  flags: CollectionFlags,
-): Promise<{ readonly pin: Pin | undefined; readonly name: string; readonly isFlag: boolean }> {
+async function trustOf(context: Context, repository: string, flags: CollectionFlags): Promise<FoundTrust> {
   const { checkCollectionName, checkKeyIds, collectionUnder, findPin } = await import('../trust/pin.ts');
   const named = flags.collection === undefined ? undefined : checkCollectionName(flags.collection);
   const trust = await trustFromFlags(context, flags);
@@ -155,9 +160,10 @@ async function trustOf(
   // Whoever says that this is a copy of NAME believes about it what is believed of NAME.
   const pin = (named !== undefined && findPin(pins, named)) || own;
   const name = named ?? (own === undefined ? repository : collectionUnder(own, repository));
-  if (trust === undefined) return { pin, name, isFlag: false };
+  const at = flags.at ?? own?.at;
+  if (trust === undefined) return { pin, name, isFlag: false, at };
   checkKeyIds(trust);
-  return { pin: { scope: name, trust }, name, isFlag: true };
+  return { pin: { scope: name, trust }, name, isFlag: true, at };
 }
 
 function bare(reference: Reference): Reference {

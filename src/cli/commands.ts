@@ -25,6 +25,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'inspect', load: () => import('./commands/inspect.ts') },
   { name: 'signature', load: () => import('./commands/signature.ts') },
   { name: 'key', load: () => import('./commands/key.ts') },
+  { name: 'pin', load: () => import('./commands/pin.ts') },
   { name: 'tuf', load: () => import('./commands/tuf.ts') },
   { name: 'login', load: () => import('./commands/login.ts') },
   { name: 'logout', load: () => import('./commands/logout.ts') },

@@ -18,6 +18,7 @@ interface StoredPin {
   readonly tofu?: true | undefined;
   readonly minRootVersion?: number | undefined;
   readonly collection?: string | undefined;
+  readonly at?: string | undefined;
 }
 
 const pinSchema: z.ZodMiniType<StoredPin> = z.strictObject({
@@ -28,6 +29,7 @@ const pinSchema: z.ZodMiniType<StoredPin> = z.strictObject({
   tofu: z.optional(z.literal(true)),
   minRootVersion: z.optional(z.int()),
   collection: z.optional(z.string()),
+  at: z.optional(z.string()),
 });
 
 /** Schema of `pins.json` (spec/trust-reading.md, "Pins"). */
@@ -105,12 +107,12 @@ export function readPins(bytes: Uint8Array, where: string): ReadonlyMap<string, 
   }
 }
 
-function readPin({ scope, minRootVersion, collection, ...stored }: StoredPin, where: string): Pin {
-  return { scope, trust: readTrust(stored, `${where}: ${scope}`), minRootVersion, collection };
+function readPin({ scope, minRootVersion, collection, at, ...stored }: StoredPin, where: string): Pin {
+  return { scope, trust: readTrust(stored, `${where}: ${scope}`), minRootVersion, collection, at };
 }
 
 function readTrust(
-  { root, keyIds, ca, tofu }: Omit<StoredPin, 'scope' | 'minRootVersion' | 'collection'>,
+  { root, keyIds, ca, tofu }: Omit<StoredPin, 'scope' | 'minRootVersion' | 'collection' | 'at'>,
   where: string,
 ): PinnedTrust {
   const found: PinnedTrust[] = [];
@@ -132,7 +134,7 @@ function encodePins(pins: ReadonlyMap<string, Pin>): Uint8Array {
   return utf8(`${JSON.stringify({ version: 1, pins: list }, undefined, 2)}\n`);
 }
 
-function storedPin({ scope, trust, minRootVersion, collection }: Pin): StoredPin {
+function storedPin({ scope, trust, minRootVersion, collection, at }: Pin): StoredPin {
   return {
     scope,
     ...(trust.kind === 'root' && { root: base64(trust.bytes) }),
@@ -141,6 +143,7 @@ function storedPin({ scope, trust, minRootVersion, collection }: Pin): StoredPin
     ...(trust.kind === 'tofu' && { tofu: true as const }),
     minRootVersion,
     collection,
+    at,
   };
 }
 

@@ -21,6 +21,8 @@ export interface Pin {
   readonly minRootVersion?: number | undefined;
   /** Name that the collection must carry, where it is not the repository; `*` stands for what the scope's matched. */
   readonly collection?: string | undefined;
+  /** Repository where the collection lies, where it is not the one that is pinned. */
+  readonly at?: string | undefined;
 }
 
 const WILDCARD = '/*';
@@ -41,7 +43,7 @@ export function checkScope(scope: string): string {
  * @throws BullaError usage
  */
 export function checkPin(pin: Pin): Pin {
-  const { scope, trust, minRootVersion, collection } = pin;
+  const { scope, trust, minRootVersion, collection, at } = pin;
   checkScope(scope);
   if (trust.kind === 'root' && isPrefix(scope))
     throw new BullaError('usage', `a root file is of one collection, and ${scope} stands for many`, {
@@ -53,6 +55,10 @@ export function checkPin(pin: Pin): Pin {
       hint: 'versions are whole numbers from 1 on',
     });
   if (collection !== undefined) checkMapping(scope, collection);
+  if (at !== undefined && (isPrefix(scope) || isPrefix(at) || !isWellFormed(at)))
+    throw new BullaError('usage', `the collection of ${scope} can't lie at ${quote(at)}`, {
+      hint: 'write HOST/REPOSITORY, for a scope that is one repository too',
+    });
   return pin;
 }
 
