@@ -15,6 +15,7 @@ export interface CommandEntry {
 
 /** Every command, in the order of `bulla --help`. Only the one that is asked for is loaded. */
 export const COMMANDS: readonly CommandEntry[] = [
+  { name: 'init', load: () => import('./commands/init.ts') },
   { name: 'sign', load: () => import('./commands/sign.ts') },
   { name: 'verify', load: () => import('./commands/verify.ts') },
   { name: 'copy', alias: 'cp', load: () => import('./commands/copy.ts') },

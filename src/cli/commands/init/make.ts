@@ -1,0 +1,253 @@
+import { randomInt } from 'node:crypto';
+import { initCollection, type MadeCollection } from '../../../actions/init.ts';
+import { generatePrivateKey } from '../../../crypto/private-key.ts';
+import { formatTime, parseDuration } from '../../../encoding/time.ts';
+import { BullaError, EXIT_CODES } from '../../../errors.ts';
+import { formatRepository, parseReference } from '../../../oci/reference.ts';
+import { collectionIdOf } from '../../../trust/binding.ts';
+import { readCollection } from '../../../trust/collection.ts';
+import type { CollectionFiles } from '../../../trust/create.ts';
+import { NAMES_ROLE } from '../../../trust/vocabulary.ts';
+import { assertKeyChoice, type KeyChoice } from '../../../tuf/edit/key-list.ts';
+import { collisionFreeVersions } from '../../../tuf/edit/policy.ts';
+import type { TufKey } from '../../../tuf/keys.ts';
+import { parseSigned } from '../../../tuf/signed.ts';
+import { openCollection } from '../../collections.ts';
+import type { Context } from '../../context.ts';
+import type { KeyFlags } from '../../key-flags.ts';
+import { keystoreOf, passphraseOptions } from '../../keys.ts';
+import { newPassphrase } from '../../passphrase.ts';
+import { TrustKeys } from '../../trust-keys.ts';
+
+export interface InitFlags extends Omit<KeyFlags, 'key'> {
+  readonly at?: string;
+  readonly collection?: string;
+  readonly rootKey?: readonly string[];
+  readonly publisherKey?: readonly string[];
+  readonly onlineKey?: readonly string[];
+  readonly threshold?: readonly string[];
+  readonly expires?: readonly string[];
+}
+
+/** Roles as the person names them, with the names of their keys in the key store. */
+const KEYS = { root: 'root', names: 'publisher', online: 'online' } as const;
+type KeyedRole = keyof typeof KEYS;
+
+/** `bulla init` @returns the exit status */
+export async function init(context: Context, text: string, flags: InitFlags): Promise<number> {
+  const reference = parseReference(text);
+  if (reference.tag !== undefined || reference.digest !== undefined)
+    throw new BullaError('usage', `${text} names an image, and a repository was expected`, {
+      hint: `a collection is made for all names of a repository: bulla init ${formatRepository(reference)}`,
+    });
+  const thresholds = pairsOf('--threshold', flags.threshold, thresholdOf);
+  const lifetimes = lifetimesOf(pairsOf('--expires', flags.expires, durationOf));
+  const opened = await openCollection(context, reference, flags, { write: true });
+  const specs = { root: flags.rootKey, names: flags.publisherKey, online: flags.onlineKey };
+  const generated = await makeKeys(context, flags, specs);
+  const all = Object.entries(KEYS).map(([role, name]) => specs[role as KeyedRole] ?? [name]);
+  const keys = new TrustKeys(context, { ...flags, key: [...new Set(all.flat())] });
+  const chosen = {} as Record<KeyedRole, KeyChoice>;
+  for (const [role, name] of Object.entries(KEYS) as [KeyedRole, string][])
+    chosen[role] = {
+      keys: await Promise.all((specs[role] ?? [name]).map((spec) => keys.publicKey(spec))),
+      threshold: thresholds.get(role) ?? 1,
+    };
+  for (const role of Object.keys(KEYS) as KeyedRole[]) assertKeyChoice(role, chosen[role]);
+  const now = context.io.now();
+  const signers = await keys.signersFor(
+    Object.entries(chosen).map(([delegator, { keys: listed, threshold }]) => ({
+      delegator,
+      keys: new Map(listed.map((key) => [key.keyid, key])),
+      role: { keyids: listed.map(({ keyid }) => keyid), threshold },
+    })),
+  );
+  const hasOnlineKey = signers.some(({ key }) => chosen.online.keys.some(({ keyid }) => keyid === key.keyid));
+  const made = await initCollection(opened.target, {
+    collection: {
+      name: opened.name,
+      ...chosen,
+      now,
+      lifetimes,
+      policy: { versions: collisionFreeVersions(() => randomInt(2 ** 20)) },
+    },
+    signers,
+    hasOnlineKey,
+    signal: context.signal,
+  });
+  if (made.stage === undefined) await remember(opened, made);
+  await report(context, opened, made, { chosen, keys, generated });
+  return made.stage === undefined ? 0 : EXIT_CODES.staged;
+}
+
+type Opened = Awaited<ReturnType<typeof openCollection>>;
+
+/** Reads it back as any client would, from its own first root on: that is the pin. */
+async function remember({ target, read }: Opened, { made }: MadeCollection): Promise<void> {
+  const initialRoot = (made.files.roots[0] as (typeof made.files.roots)[number]).bytes;
+  await readCollection(target, {
+    ...read,
+    isDemanded: true,
+    isPinned: true,
+    anchor: async () => ({ id: collectionIdOf(initialRoot), initialRoot }),
+  });
+}
+
+/** Makes the keys that no flag names and the store has not. The publisher's comes first: the first key becomes the default. */
+async function makeKeys(
+  context: Context,
+  flags: InitFlags,
+  specs: Readonly<Record<KeyedRole, readonly string[] | undefined>>,
+): Promise<ReadonlySet<string>> {
+  const keystore = keystoreOf(context);
+  const made = new Set<string>();
+  let passphrase: Uint8Array | undefined;
+  for (const role of ['names', 'root', 'online'] as const) {
+    const name = KEYS[role];
+    if (specs[role] !== undefined || (await keystore.has(name))) continue;
+    passphrase ??= await newPassphrase(
+      context.io,
+      passphraseOptions(context, flags),
+      'the keys of the collection',
+    );
+    await keystore.put(name, generatePrivateKey('P-256'), passphrase);
+    made.add(name);
+  }
+  if (passphrase?.byteLength === 0)
+    context.output.warn(
+      `${[...made].join(', ')} ${made.size === 1 ? 'has' : 'have'} an empty passphrase: whoever reads the files can sign with them`,
+    );
+  passphrase?.fill(0);
+  return made;
+}
+
+interface KeysUsed {
+  readonly chosen: Readonly<Record<KeyedRole, KeyChoice>>;
+  readonly keys: TrustKeys;
+  readonly generated: ReadonlySet<string>;
+}
+
+async function report(
+  context: Context,
+  { place, name }: Opened,
+  { made, stage, limits }: MadeCollection,
+  { chosen, keys, generated }: KeysUsed,
+): Promise<void> {
+  const expires = expiryOf(made);
+  const lines = [`${name}  collection ${made.id}`];
+  const described: Record<string, unknown> = {};
+  for (const [role, choice] of Object.entries(chosen)) {
+    const listed = await Promise.all(choice.keys.map((key) => describeKey(key, keys, generated)));
+    described[role] = { threshold: choice.threshold, keys: listed };
+    for (const { keyid, name: called, made: isNew } of listed)
+      lines.push(`  ${role.padEnd(7)}${keyid}  ${called ?? ''}${isNew ? ' (made)' : ''}`.trimEnd());
+  }
+  context.output.result(lines, {
+    collection: name,
+    place,
+    id: made.id,
+    stage: stage ?? null,
+    keys: described,
+    expires: Object.fromEntries([...expires].map(([role, time]) => [role, formatTime(time)])),
+    limits,
+  });
+  sayWhatNext(context, { place, stage, expires });
+  sayLimits(context, place, limits);
+}
+
+function sayWhatNext(
+  { output }: Context,
+  { place, stage, expires }: { place: string; stage: string | undefined; expires: ReadonlyMap<string, Date> },
+): void {
+  const until = (role: string): string => formatTime(expires.get(role) as Date);
+  if (stage !== undefined)
+    output.info(
+      `staged as ${stage}: there is no head before the online key has signed; where it is, pin the root key and run: bulla resign ${place}`,
+    );
+  else
+    output.info(`fresh until ${until('timestamp')}: before that, something must run: bulla resign ${place}`);
+  output.info(`root and targets last until ${until('root')}: bulla rotate ${place} root --renew`);
+  output.info('keep a copy of the root key where a fire does not reach it, and off machines that publish');
+}
+
+function sayLimits(
+  { output }: Context,
+  place: string,
+  { immutableTags, undeletable }: MadeCollection['limits'],
+): void {
+  if (immutableTags)
+    output.warn(
+      `${place}: tags cannot be moved here, so the collection can never change; keep it elsewhere: --at OTHER/REPOSITORY`,
+    );
+  if (undeletable)
+    output.warn(
+      `${place}: nothing can be removed here, so that what is done with piles up beside the images`,
+    );
+}
+
+function expiryOf(made: CollectionFiles): ReadonlyMap<string, Date> {
+  const { roots, roles, snapshot, timestamp } = made.files;
+  const files = [roots.at(-1), ...roles.values(), snapshot, timestamp].flatMap((file) => file ?? []);
+  return new Map(
+    files.map((file) => [file.role, parseSigned(file, TYPES.get(file.role) ?? 'targets').signed.expires]),
+  );
+}
+
+const TYPES: ReadonlyMap<string, 'root' | 'snapshot' | 'timestamp'> = new Map([
+  ['root', 'root'],
+  ['snapshot', 'snapshot'],
+  ['timestamp', 'timestamp'],
+]);
+
+async function describeKey(
+  key: TufKey,
+  keys: TrustKeys,
+  generated: ReadonlySet<string>,
+): Promise<{ keyid: string; name: string | null; made: boolean }> {
+  const name = (await keys.nameOf(key)) ?? null;
+  return { keyid: key.keyid, name, made: name !== null && generated.has(name) };
+}
+
+/** `role=value` flags. @throws BullaError usage */
+function pairsOf<T>(
+  flag: string,
+  texts: readonly string[] = [],
+  read: (value: string) => T | undefined,
+): ReadonlyMap<string, T> {
+  const pairs = new Map<string, T>();
+  for (const text of texts) {
+    const [role = '', value = ''] = text.split('=', 2);
+    const parsed = read(value);
+    const isKnown = ROLES.has(role) && (flag !== '--threshold' || role in KEYS);
+    if (parsed === undefined || !isKnown)
+      throw new BullaError('usage', `${flag} ${JSON.stringify(text)} is not understood`, {
+        hint: `write ${flag} ${flag === '--threshold' ? 'root=2' : 'root=2y'}; roles are ${[...ROLES].join(', ')}`,
+      });
+    pairs.set(role, parsed);
+  }
+  return pairs;
+}
+
+const ROLES: ReadonlySet<string> = new Set([
+  'root',
+  'targets',
+  NAMES_ROLE,
+  'online',
+  'snapshot',
+  'timestamp',
+]);
+
+function thresholdOf(value: string): number | undefined {
+  return /^[1-9][0-9]?$/.test(value) ? Number(value) : undefined;
+}
+
+function durationOf(value: string): number | undefined {
+  const milliseconds = parseDuration(value);
+  return milliseconds === undefined || milliseconds < 1000 ? undefined : milliseconds;
+}
+
+function lifetimesOf(given: ReadonlyMap<string, number>): ReadonlyMap<string, number> {
+  const { online, ...rest } = Object.fromEntries(given);
+  const both = online === undefined ? {} : { snapshot: online, timestamp: online };
+  return new Map(Object.entries({ ...both, ...rest }));
+}
