@@ -96,6 +96,21 @@ export async function readCollection(
   return await new Reading(source, options, seen, known).read(object);
 }
 
+/**
+ * Verifies another object than the head as if it were one; what came of it is remembered as options.memory
+ * does. For proofs.
+ * @throws BullaError as {@link readCollection}
+ */
+export async function verifyObject(
+  source: ObjectSource,
+  object: TrustObject,
+  options: ReadOptions,
+): Promise<Collection> {
+  return await new Reading(source, options, await options.memory.seen(options.place), undefined).verify(
+    object,
+  );
+}
+
 async function fetchHead(
   source: ObjectSource,
   known: ManifestContent | undefined,
@@ -147,7 +162,7 @@ class Reading {
     }
   }
 
-  private async verify(object: TrustObject): Promise<Collection> {
+  async verify(object: TrustObject): Promise<Collection> {
     const { source, seen } = this;
     const { memory, place, now, anchor, isPinned, isNamed } = this.options;
     const roots = rootsOf(source, object, this.options);

@@ -3,20 +3,16 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, hexOf } from '../oci/digest.ts';
 import type { ManifestContent } from '../oci/manifest.ts';
 import type { CallOptions } from '../oci/target.ts';
-import { refresh, type TufClient } from '../tuf/client.ts';
+import type { TufClient } from '../tuf/client.ts';
 import { delegationOf } from '../tuf/delegations.ts';
 import { versionOf } from '../tuf/edit/repository.ts';
-import { MemoryStateStore } from '../tuf/memory.ts';
 import type { MetadataFile } from '../tuf/metadata-file.ts';
-import type { TrustedStateStore } from '../tuf/ports.ts';
 import { metadataFileName } from '../tuf/role-name.ts';
 import { type Assembly, assembleProof } from './assemble.ts';
-import { bindingCheck, rootBindingOf } from './binding.ts';
-import { type Anchor, type Collection, createdOf } from './collection.ts';
-import type { TrustMemory } from './memory.ts';
+import type { CollectionId } from './binding.ts';
+import { type Collection, type ReadOptions, verifyObject } from './collection.ts';
+import { type CollectionMemory, ProcessMemory, type TrustMemory } from './memory.ts';
 import { type ObjectSource, openTrustObject } from './object.ts';
-import { ObjectFetcher } from './object-fetcher.ts';
-import { rootsOf } from './root-chain.ts';
 import { WorkingCopy } from './working-copy.ts';
 
 /**
@@ -70,79 +66,53 @@ async function collectNaming(
   }
 }
 
-export interface ProofOptions extends CallOptions {
-  /** The image that the proof is to be about. */
-  readonly subject: Digest;
-  readonly now: Date;
-  /** How long after expiry its metadata still counts, in milliseconds: 0 for not at all. */
-  readonly maxStaleness: number;
-  /** Says whom to believe first; where the collection was seen before, its root counts in any case. */
-  readonly anchor: Anchor;
-  /** Whether the collection may carry this `HOST/REPOSITORY` name. */
-  readonly isNamed: (collection: string) => boolean;
-  /** Read, to refuse what is older than what was seen before; never written to. */
-  readonly memory: TrustMemory;
-  readonly onWarning?: ((message: string) => void) | undefined;
-}
-
-/** A collection as a proof shows it. */
-export interface ProvenCollection {
-  /** Its client finds the names of the proof's image and nothing else. */
-  readonly collection: Collection;
-  /** When its timestamp was made, as that says. */
-  readonly asOf: Date;
-  /** How long ago the first of the files that were looked at so far expired, in milliseconds; 0 where none has. */
-  stale(): number;
-}
-
 /**
  * Verifies a proof, for whoever cannot ask for the head and knows that (spec/trust-copying.md, "Proofs").
- * It is never a way out after a failure: who could have asked must ask.
+ * It is never a way out after a failure: who could have asked must ask. What is remembered of the
+ * collection bounds it, and nothing of it is remembered.
+ * @param subject the image that it is to be about
+ * @returns a collection that knows the names of the proof's image and no other
  * @throws BullaError trust-expired where it is older than allowed; trust-rollback where something newer was seen;
  *   trust-invalid, trust-unpinned, content-invalid; digest-mismatch where it is about another image
  */
 export async function openProof(
   source: ObjectSource,
   content: ManifestContent,
-  options: ProofOptions,
-): Promise<ProvenCollection> {
-  const { now, maxStaleness, subject, anchor, isNamed, memory, onWarning } = options;
+  subject: Digest,
+  options: ReadOptions,
+): Promise<Collection> {
   const object = await openTrustObject(source, content, options);
   if (object.kind !== 'proof') throw noProof(content, `it is a ${object.kind}`);
   if (object.subject?.digest !== subject) throw otherImage(content, subject, object.subject?.digest);
-  const { id, initialRoot } = await anchor(rootsOf(source, object, options));
-  const remembered = await memory.open(id);
-  const check = bindingCheck(id, isNamed);
-  const judgedAt = new Date(now.getTime() - maxStaleness);
-  const client = await refresh(
-    new ObjectFetcher(source, object, options),
-    await copyOfState(remembered),
-    judgedAt,
-    { initialRoot, demand: check, ...(onWarning !== undefined && { onWarning }) },
-  );
-  const { collection: name } = rootBindingOf(client.trusted.root.file);
-  const { trusted } = client;
-  const wasKnown = (await remembered.load('timestamp')) !== undefined;
-  const collection = {
-    ...{ place: source.name, id, name, source, object, client, memory: remembered, check },
-    readAt: now,
-    wasKnown,
-  };
-  return {
-    collection,
-    asOf: createdOf(client),
-    stale: () => Math.max(0, now.getTime() - trusted.expires.getTime()),
-  };
+  return await verifyObject(source, object, { ...options, memory: new FrozenMemory(options.memory) });
 }
 
-/** What was seen before bounds versions from below; what a proof shows is not to bound anything. */
-async function copyOfState(state: TrustedStateStore): Promise<MemoryStateStore> {
-  const copy = new MemoryStateStore();
-  for (const role of ['root', 'timestamp', 'snapshot']) {
-    const bytes = await state.load(role);
-    if (bytes !== undefined) await copy.replace([{ role, expected: undefined, bytes }]);
+/** What is remembered, to be read; what is written to it is forgotten. */
+class FrozenMemory implements TrustMemory {
+  readonly isLasting: boolean = false;
+  private readonly memory: TrustMemory;
+
+  constructor(memory: TrustMemory) {
+    this.memory = memory;
   }
-  return copy;
+
+  seen(place: string): Promise<CollectionId | undefined> {
+    return this.memory.seen(place);
+  }
+
+  async note(): Promise<void> {}
+
+  async forget(): Promise<void> {}
+
+  async open(id: CollectionId): Promise<CollectionMemory> {
+    const state = await this.memory.open(id);
+    const copy = await new ProcessMemory().open(id);
+    for (const role of ['root', 'timestamp', 'snapshot']) {
+      const bytes = await state.load(role);
+      if (bytes !== undefined) await copy.replace([{ role, expected: undefined, bytes }]);
+    }
+    return copy;
+  }
 }
 
 function noProof({ descriptor }: ManifestContent, why: string): BullaError {

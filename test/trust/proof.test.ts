@@ -5,13 +5,18 @@ import { hexOf } from '../../src/oci/digest.ts';
 import { type ImageManifest, type ManifestContent, parseManifest } from '../../src/oci/manifest.ts';
 import { MemoryStore } from '../../src/oci/memory.ts';
 import { type Assembly, assembleProof } from '../../src/trust/assemble.ts';
-import { readCollection } from '../../src/trust/collection.ts';
+import {
+  type Collection,
+  freshnessOf,
+  type ReadOptions,
+  readCollection,
+} from '../../src/trust/collection.ts';
 import { ProcessMemory } from '../../src/trust/memory.ts';
 import { fetchFile } from '../../src/trust/object.ts';
-import { buildProof, openProof, type ProofOptions, type ProvenCollection } from '../../src/trust/proof.ts';
+import { buildProof, openProof } from '../../src/trust/proof.ts';
 import { NAMES_ROLE, TRUST_TYPES } from '../../src/trust/vocabulary.ts';
 import { pushImage } from '../support/content.ts';
-import { anyFirstRoot, changeHead, readAny, reading, setting } from '../support/trust/changing.ts';
+import { changeHead, readAny, reading, setting } from '../support/trust/changing.ts';
 import { newCollection, PLACE, pushHead } from '../support/trust/collection.ts';
 import { anyOf, daysLater, NOW } from '../support/tuf/editing.ts';
 import { poolKey } from '../support/tuf/keys.ts';
@@ -49,17 +54,9 @@ function open(
   store: MemoryStore,
   content: ManifestContent,
   subject: Descriptor,
-  change: Partial<ProofOptions> = {},
-): Promise<ProvenCollection> {
-  return openProof(store, content, {
-    subject: subject.digest,
-    now: NOW,
-    maxStaleness: 0,
-    anchor: anyFirstRoot,
-    isNamed: (name) => name === PLACE,
-    memory: new ProcessMemory(),
-    ...change,
-  });
+  change: Partial<ReadOptions> = {},
+): Promise<Collection> {
+  return openProof(store, content, subject.digest, reading(change));
 }
 
 describe('a proof', () => {
@@ -71,10 +68,10 @@ describe('a proof', () => {
     const content = await prove(store, image);
     expect(await store.listReferrers(image.digest, { artifactType: TRUST_TYPES.proof })).toHaveLength(1);
     await store.deleteManifest((await readAny(store)).object.content.descriptor.digest);
-    const { collection, asOf, stale } = await open(store, content, image);
+    const collection = await open(store, content, image);
     const found = await collection.client.findTarget('v1', { through: NAMES_ROLE });
     expect(found.target.hashes.get('sha256')).toBe(hexOf(image.digest));
-    expect([collection.name, asOf, stale()]).toEqual([PLACE, NOW, 0]);
+    expect([collection.name, freshnessOf(collection).kind]).toEqual([PLACE, 'fresh']);
     expect(collection.object.files.size).toBe(files);
   });
 
@@ -95,8 +92,8 @@ describe('a proof', () => {
     const { store, image } = await named();
     const content = await prove(store, image);
     const now = daysLater(20);
-    const { stale, asOf } = await open(store, content, image, { now, maxStaleness: 7 * DAY });
-    expect([stale(), asOf]).toEqual([6 * DAY, NOW]);
+    const collection = await open(store, content, image, { now, maxStaleness: 7 * DAY });
+    expect(freshnessOf(collection)).toEqual({ kind: 'stale', by: 6 * DAY, asOf: NOW });
   });
 });
 
@@ -140,7 +137,7 @@ describe('attacks with proofs', () => {
     }
     const forged = await push(store, assembleProof({ subject: other.descriptor, files }));
     await expect(open(store, forged, image)).rejects.toMatchObject({ code: 'digest-mismatch' });
-    const { collection } = await open(store, forged, other.descriptor);
+    const collection = await open(store, forged, other.descriptor);
     const { target } = await collection.client.findTarget('v1');
     expect(target.hashes.get('sha256')).not.toBe(hexOf(other.descriptor.digest));
   });
@@ -164,16 +161,19 @@ describe('attacks with proofs', () => {
       edit.root().setKeys('timestamp', anyOf(1, poolKey(1)));
     });
     await readCollection(store, reading({ memory }));
-    await expect(open(store, content, image, { memory })).rejects.toMatchObject({ code: 'trust-invalid' });
+    await expect(open(store, content, image, { memory })).rejects.toMatchObject({
+      code: 'trust-rollback',
+      details: { role: 'root' },
+    });
   });
 
   it('a proof that leaves no trace in what is remembered', async () => {
     const { store, image } = await named();
     const content = await prove(store, image);
     const memory = new ProcessMemory();
-    const { collection } = await open(store, content, image, { memory });
+    const collection = await open(store, content, image, { memory });
     expect(await memory.seen(PLACE)).toBeUndefined();
-    expect(await collection.memory.load('timestamp')).toBeUndefined();
+    expect(await (await memory.open(collection.id)).load('timestamp')).toBeUndefined();
   });
 
   it('a head that is attached as a proof', async () => {
