@@ -1,5 +1,6 @@
 import { type BullaError, isBullaError } from '../errors.ts';
 import type { Io } from './io.ts';
+import { type Line, paint, wantsColour } from './style.ts';
 
 export interface OutputOptions {
   readonly json: boolean;
@@ -28,6 +29,18 @@ export class Output {
     else
       for (const line of typeof text === 'string' ? [text] : text)
         this.io.stdout.write(`${printable(line)}\n`);
+  }
+
+  /** As {@link result}, for lines that are coloured on a terminal. */
+  drawing(lines: readonly Line[], json: Readonly<Record<string, unknown>>): void {
+    if (this.options.json) this.result([], json);
+    else this.lines(lines);
+  }
+
+  /** A part of a result in text that is too long to be held in memory. */
+  lines(lines: Iterable<Line>): void {
+    const colour = wantsColour(this.io.stdout, this.io.env);
+    for (const line of lines) this.io.stdout.write(`${paint(line, colour, printable)}\n`);
   }
 
   /** What was done, for people; not with `-q`, nor in JSON. */

@@ -2,25 +2,49 @@ import type { Command } from 'commander';
 import { type Inspection, inspectManifest } from '../../actions/inspect.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { formatPlatform } from '../../oci/platform.ts';
-import { formatRepository } from '../../oci/reference.ts';
-import type { Cli } from '../context.ts';
+import { formatRepository, parseReference, type Reference } from '../../oci/reference.ts';
+import { FILE_TITLE, HEAD_TAG } from '../../trust/vocabulary.ts';
+import { addCollectionOptions, type CollectionFlags } from '../collections.ts';
+import type { Cli, Context } from '../context.ts';
 import { sizeText } from '../tree-text.ts';
 
 export function register(program: Command, cli: Cli): void {
-  program
-    .command('inspect')
-    .summary('show what an image is made of')
+  addCollectionOptions(program.command('inspect'))
+    .summary('show what an image or a trust collection is made of')
     .description(
-      'Shows the manifest of an image, an index or an artifact, and the config of an image. bulla tree shows what refers to it, bulla signature ls who signed it.',
+      'Shows the manifest of an image, an index or an artifact, and the config of an image. bulla tree shows what refers to it, bulla signature ls who signed it.\n' +
+        'Of a repository, or of its tag _trust, it shows the trust collection: roles, keys, files.',
     )
-    .argument('<reference>', 'image, by tag or digest')
-    .action(async (text: string, _options: unknown, command: Command) => {
+    .argument('<reference>', 'image, by tag or digest; or a repository')
+    .action(async (text: string, flags: CollectionFlags, command: Command) => {
       const context = await cli.open(command);
-      const { source, reference, version } = await context.openImage(text);
-      const inspection = await inspectManifest(source, version, { signal: context.signal });
-      const name = `${formatRepository(reference)}@${inspection.descriptor.digest}`;
-      context.output.result(inspectionLines(name, inspection), inspectionJson(name, inspection));
+      const reference = parseReference(text);
+      const { isCollection } = await import('../look.ts');
+      if (reference.tag === HEAD_TAG || (await isCollection(context, reference)))
+        await printCollection(context, reference, flags);
+      else await printImage(context, text);
     });
+}
+
+async function printImage(context: Context, text: string): Promise<void> {
+  const { source, reference, version } = await context.openImage(text);
+  const inspection = await inspectManifest(source, version, { signal: context.signal });
+  const name = `${formatRepository(reference)}@${inspection.descriptor.digest}`;
+  context.output.result(inspectionLines(name, inspection), inspectionJson(name, inspection));
+}
+
+async function printCollection(
+  context: Context,
+  reference: Reference,
+  flags: CollectionFlags,
+): Promise<void> {
+  const [{ demandShown, keyNames }, { inspectCollection }] = await Promise.all([
+    import('../look.ts'),
+    import('../collection-inspection.ts'),
+  ]);
+  const shown = await demandShown(context, reference, flags);
+  const { lines, json } = inspectCollection(shown, await keyNames(context), context.io.now());
+  context.output.drawing(lines, json);
 }
 
 function inspectionLines(name: string, { descriptor, manifest, config }: Inspection): string[] {
@@ -40,7 +64,12 @@ function inspectionLines(name: string, { descriptor, manifest, config }: Inspect
     }
   } else {
     lines.push(row('config', `${part(manifest.config)}  ${manifest.config.mediaType}`));
-    for (const layer of manifest.layers) lines.push(row('layer', `${part(layer)}  ${layer.mediaType}`));
+    for (const layer of manifest.layers) {
+      const title = layer.annotations?.[FILE_TITLE];
+      lines.push(
+        row('layer', `${part(layer)}  ${layer.mediaType}${title === undefined ? '' : `  ${title}`}`),
+      );
+    }
   }
   return lines;
 }

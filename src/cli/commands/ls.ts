@@ -1,55 +1,97 @@
 import type { Command } from 'commander';
 import { mapConcurrently } from '../../actions/concurrency.ts';
-import { BullaError } from '../../errors.ts';
-import { formatRepository, parseReference, type Tag } from '../../oci/reference.ts';
-import type { Cli } from '../context.ts';
+import { BullaError, isBullaError } from '../../errors.ts';
+import { formatRepository, parseReference, type Reference, type Tag } from '../../oci/reference.ts';
+import type { Source } from '../../oci/target.ts';
+import { addCollectionOptions, type CollectionFlags } from '../collections.ts';
+import type { Cli, Context } from '../context.ts';
 import { sizeText } from '../tree-text.ts';
 
-interface LsOptions {
+interface LsFlags extends CollectionFlags {
   readonly all?: true;
   readonly long?: true;
+  readonly tags?: true;
 }
 
 export function register(program: Command, cli: Cli): void {
-  program
-    .command('ls')
-    .summary('list the tags of a repository, a layout or an archive')
+  addCollectionOptions(program.command('ls'))
+    .summary('list the signed names or the tags of a repository, a layout or an archive')
     .description(
-      'Lists tags, in byte order. Tags that tools make for signatures (sha256-…) and trust metadata (_trust…) are left out.',
+      'Where there is a trust collection: its names, the digests that they stand for, and who signed them; then the tags that nobody signed.\n' +
+        'Else, or with --tags, the tags, in byte order. Tags that tools make for signatures (sha256-…) and trust metadata (_trust…) are left out.',
     )
     .argument('<repository>', 'repository, oci:DIR or oci-archive:FILE')
     .option('-a, --all', 'also the tags that hold signatures and trust metadata')
-    .option('-l, --long', 'with digest, media type and size of each (one request a tag)')
-    .action(async (text: string, options: LsOptions, command: Command) => {
+    .option(
+      '-l, --long',
+      'with digest, media type and size of each tag, or where it points (one request a tag)',
+    )
+    .option('--tags', 'only the tags, whatever is signed')
+    .action(async (text: string, flags: LsFlags, command: Command) => {
       const context = await cli.open(command);
       const reference = parseReference(text);
-      const source = await context.openSource(reference);
-      const tags = [...(await source.listTags({ signal: context.signal }))].sort(byBytes);
-      if (tags.length === 0) {
-        // Registries answer alike for a repository without tags and for one that was never pushed to.
-        throw new BullaError('not-found', `${formatRepository(reference)} has no tags, or is not there`, {
-          hint: 'check the name; what was pushed by digest only has no tag',
-        });
-      }
-      const shown = options.all === true ? tags : tags.filter((tag) => !isMachineTag(tag));
-      const repository = formatRepository(reference);
-      if (options.long !== true) {
-        context.output.result(shown, { repository, tags: shown.map((tag) => ({ tag })) });
-        return;
-      }
-      const described = await mapConcurrently(shown, context.settings.concurrency, async (tag) => ({
-        tag,
-        ...(await source.resolve(tag, { signal: context.signal })),
-      }));
-      const width = Math.max(0, ...shown.map((tag) => tag.length));
-      context.output.result(
-        described.map(
-          ({ tag, digest, mediaType, size }) =>
-            `${tag.padEnd(width)}  ${digest}  ${sizeText(size).padStart(10)}  ${mediaType}`,
-        ),
-        { repository, tags: described },
-      );
+      if (flags.tags !== true && (await listCollection(context, reference, flags))) return;
+      await printTags(context, reference, flags);
     });
+}
+
+async function listCollection(context: Context, reference: Reference, flags: LsFlags): Promise<boolean> {
+  const { isExpected, showCollection } = await import('../look.ts');
+  const shown = await showCollection(context, reference, flags).catch(async (error: unknown) => {
+    // Anybody who may push can put anything at the tag; that is no reason to keep the tags from people.
+    if (!isBullaError(error, 'trust-invalid', 'content-invalid')) throw error;
+    if (await isExpected(context, reference, flags)) throw error;
+    context.output.warn(`only tags are listed: ${error.message}`);
+    return undefined;
+  });
+  if (shown === undefined) return false;
+  const { printNames } = await import('../name-listing.ts');
+  const source = await context.openSource(reference);
+  const tags = await readTags(context, source).catch((error: unknown) => {
+    // Where the collection lies elsewhere, there may be no image yet.
+    if (isBullaError(error, 'not-found')) return [];
+    throw error;
+  });
+  await printNames(context, shown, {
+    repository: formatRepository(reference),
+    source,
+    tags: flags.all === true ? tags : tags.filter((tag) => !isMachineTag(tag)),
+    long: flags.long === true,
+  });
+  return true;
+}
+
+async function printTags(context: Context, reference: Reference, flags: LsFlags): Promise<void> {
+  const source = await context.openSource(reference);
+  const tags = await readTags(context, source);
+  const repository = formatRepository(reference);
+  if (tags.length === 0) {
+    // Registries answer alike for a repository without tags and for one that was never pushed to.
+    throw new BullaError('not-found', `${repository} has no tags, or is not there`, {
+      hint: 'check the name; what was pushed by digest only has no tag',
+    });
+  }
+  const shown = flags.all === true ? tags : tags.filter((tag) => !isMachineTag(tag));
+  if (flags.long !== true) {
+    context.output.result(shown, { repository, tags: shown.map((tag) => ({ tag })) });
+    return;
+  }
+  const described = await mapConcurrently(shown, context.settings.concurrency, async (tag) => ({
+    tag,
+    ...(await source.resolve(tag, { signal: context.signal })),
+  }));
+  const width = Math.max(0, ...shown.map((tag) => tag.length));
+  context.output.result(
+    described.map(
+      ({ tag, digest, mediaType, size }) =>
+        `${tag.padEnd(width)}  ${digest}  ${sizeText(size).padStart(10)}  ${mediaType}`,
+    ),
+    { repository, tags: described },
+  );
+}
+
+async function readTags(context: Context, source: Source): Promise<readonly Tag[]> {
+  return [...(await source.listTags({ signal: context.signal }))].sort(byBytes);
 }
 
 /** Tags that no person gave: the fallback index and cosign's (`sha256-…`), and ours (`_trust…`). */

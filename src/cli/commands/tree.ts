@@ -1,25 +1,77 @@
 import type { Command } from 'commander';
 import { readTree } from '../../actions/tree.ts';
-import { formatRepository } from '../../oci/reference.ts';
-import type { Cli } from '../context.ts';
+import { BullaError } from '../../errors.ts';
+import { formatRepository, parseReference, type Reference } from '../../oci/reference.ts';
+import { addCollectionOptions, type CollectionFlags } from '../collections.ts';
+import type { Cli, Context } from '../context.ts';
 import { treeJson, treeLines } from '../tree-text.ts';
 
+interface TreeFlags extends CollectionFlags {
+  readonly names?: number;
+}
+
+/** Most names of a role that are drawn unless more are asked for. */
+const NAMES_DRAWN = 10;
+
 export function register(program: Command, cli: Cli): void {
-  program
-    .command('tree')
-    .summary('draw an image, its platforms, and all that refers to them')
+  addCollectionOptions(program.command('tree'))
+    .summary('draw an image and all that refers to it, or the trust collection of a repository')
     .description(
-      'Draws an image with its platforms, signatures, attestations, and whatever else refers to any of them.',
+      'Draws an image with its platforms, signatures, attestations, and whatever else refers to any of them.\n' +
+        'Of a repository it draws the trust collection: who may sign what, what expires when, and the names.',
     )
-    .argument('<reference>', 'image, by tag or digest')
-    .action(async (text: string, _options: unknown, command: Command) => {
+    .argument('<reference>', 'image, by tag or digest; or a repository')
+    .option('--names <n>', `most names of each role that are drawn (default: ${NAMES_DRAWN})`, wholeNumber)
+    .action(async (text: string, flags: TreeFlags, command: Command) => {
       const context = await cli.open(command);
-      const { source, reference, version } = await context.openImage(text);
-      const tree = await readTree(source, version, {
-        concurrency: context.settings.concurrency,
-        signal: context.signal,
-      });
-      const name = `${formatRepository(reference)}@${tree.descriptor.digest}`;
-      context.output.result(treeLines(name, tree), { reference: name, ...treeJson(tree) });
+      const reference = parseReference(text);
+      const { isCollection } = await import('../look.ts');
+      if (await isCollection(context, reference)) await drawCollection(context, reference, flags);
+      else await drawImage(context, text);
     });
+}
+
+async function drawImage(context: Context, text: string): Promise<void> {
+  const { source, reference, version } = await context.openImage(text);
+  const tree = await readTree(source, version, {
+    concurrency: context.settings.concurrency,
+    signal: context.signal,
+  });
+  const name = `${formatRepository(reference)}@${tree.descriptor.digest}`;
+  context.output.result(treeLines(name, tree), { reference: name, ...treeJson(tree) });
+}
+
+async function drawCollection(context: Context, reference: Reference, flags: TreeFlags): Promise<void> {
+  const [{ showCollection, keyNames }, { overviewOf }, { collectionJson, collectionLines }] =
+    await Promise.all([
+      import('../look.ts'),
+      import('../../trust/overview.ts'),
+      import('../collection-text.ts'),
+    ]);
+  const shown = await showCollection(context, reference, flags);
+  if (shown === undefined) throw noCollection(reference);
+  const overview = overviewOf(shown.copy);
+  const drawing = {
+    now: context.io.now(),
+    keyNames: await keyNames(context),
+    names: flags.names ?? NAMES_DRAWN,
+  };
+  context.output.drawing(collectionLines(overview, drawing), {
+    trusted: shown.trusted,
+    ...collectionJson(overview, drawing),
+  });
+}
+
+function noCollection(reference: Reference): BullaError {
+  const name = formatRepository(reference);
+  return new BullaError('usage', `${name} names no image, and has no trust collection`, {
+    hint: `add a tag (:v1) or a digest (@sha256:…); if the collection lies elsewhere: --at; to make one: bulla init ${name}`,
+  });
+}
+
+function wholeNumber(text: string): number {
+  if (/^[0-9]{1,6}$/.test(text)) return Number(text);
+  throw new BullaError('usage', `${JSON.stringify(text)} is not a number of names`, {
+    hint: 'give a whole number, such as 100',
+  });
 }
