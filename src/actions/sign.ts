@@ -9,7 +9,7 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { type ManifestContent, parseManifest } from '../oci/manifest.ts';
 import { formatPlatform, platformEntries } from '../oci/platform.ts';
-import type { CallOptions, Target } from '../oci/target.ts';
+import type { CallOptions, ManifestFetcher, Target } from '../oci/target.ts';
 import { type ArtifactKind, buildSignatureArtifact, type SignatureArtifact } from '../signatures/artifact.ts';
 import { RELEASE_PURPOSE, RESERVED_ANNOTATION_PREFIX } from '../signatures/formats.ts';
 import { buildNotationCose } from '../signatures/notation-cose.ts';
@@ -67,10 +67,31 @@ export async function signImage(
   options: SignOptions,
 ): Promise<SignResult> {
   checkOptions(options);
-  const content =
-    reference.tag === undefined && reference.digest !== undefined
-      ? await target.fetchManifest(reference.digest, { signal: options.signal })
-      : await fetchByTag(target, reference.tag, reference.digest, options.name, { signal: options.signal });
+  return await signManifest(target, await fetchToSign(target, reference, options), options);
+}
+
+/**
+ * The manifest that a reference stands for now: by one request.
+ * @param options `name` is the reference as the user wrote it
+ * @throws BullaError not-found, digest-mismatch, usage without tag and digest; what the source throws
+ */
+export async function fetchToSign(
+  source: ManifestFetcher,
+  { tag, digest }: ImageName,
+  { name, signal }: Pick<SignOptions, 'name' | 'signal'>,
+): Promise<ManifestContent> {
+  return tag === undefined && digest !== undefined
+    ? await source.fetchManifest(digest, { signal })
+    : await fetchByTag(source, tag, digest, name, { signal });
+}
+
+/** Signs a manifest that was fetched. @throws BullaError as {@link signImage} */
+export async function signManifest(
+  target: Target,
+  content: ManifestContent,
+  options: SignOptions,
+): Promise<SignResult> {
+  checkOptions(options);
   const signatures: SignedImage[] = [];
   // The index last: whoever finds its signature finds those of all platforms.
   for (const { descriptor, platform } of await platformsToSign(target, content, options)) {

@@ -10,7 +10,7 @@ import {
   selectPlatform,
 } from '../oci/platform.ts';
 import type { Tag } from '../oci/reference.ts';
-import type { CallOptions, Source } from '../oci/target.ts';
+import type { CallOptions, ManifestFetcher, Source } from '../oci/target.ts';
 import { type Decision, decider } from '../policy/decision.ts';
 import type { Requirements } from '../policy/requirements.ts';
 import type { Evidence, Refusal } from '../signatures/evidence.ts';
@@ -92,7 +92,7 @@ async function fetchImage(
  * @throws BullaError usage without a tag; not-found; digest-mismatch
  */
 export async function fetchByTag(
-  source: Source,
+  source: ManifestFetcher,
   tag: Tag | undefined,
   expected: Digest | undefined,
   name: string,
