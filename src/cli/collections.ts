@@ -5,6 +5,7 @@ import { parseDuration } from '../encoding/time.ts';
 import { BullaError } from '../errors.ts';
 import { formatRepository, parseReference, type Reference } from '../oci/reference.ts';
 import type { Target } from '../oci/target.ts';
+import type { BlobDirectory } from '../state/blob-directory.ts';
 import type { PinFile } from '../state/pins.ts';
 import type { TrustDirectory } from '../state/trust-directory.ts';
 import type { ReadOptions } from '../trust/collection.ts';
@@ -85,6 +86,7 @@ export async function openCollection(
     isNamed,
     isDemanded: pin !== undefined,
     maxStaleness: stalenessOf(flags),
+    cache: await blobCache(context),
     signal: context.signal,
     onWarning,
     ...anchorFor({ repository, isNamed, now, pin, isUnattended: isFlag && isCi(context), onWarning }),
@@ -96,6 +98,11 @@ export async function openCollection(
 export async function trustMemory(context: Context): Promise<TrustDirectory> {
   const { TrustDirectory } = await import('../state/trust-directory.ts');
   return new TrustDirectory(join(context.directories.state, 'trust'));
+}
+
+async function blobCache(context: Context): Promise<BlobDirectory> {
+  const { BlobDirectory } = await import('../state/blob-directory.ts');
+  return new BlobDirectory(join(context.directories.cache, 'trust'));
 }
 
 /** The pins of this person. */
@@ -116,7 +123,7 @@ export function repositoryOf(context: Context, reference: Reference): string {
 
 /**
  * Whom the flags say to believe, if they say it.
- * @throws BullaError usage where they say two things; not-found, content-invalid
+ * @throws BullaError usage where they say two things; not-found, content-invalid, certificate-invalid
  */
 export async function trustFromFlags(
   context: Context,
@@ -131,8 +138,10 @@ export async function trustFromFlags(
   if (root !== undefined)
     return { kind: 'root', bytes: await readFileBounded(context.path(root), MAX_ROOT_BYTES) };
   if (rootCa !== undefined) {
-    const pem = await readFileBounded(context.path(rootCa), MAX_PEM_BYTES);
-    return { kind: 'ca', pem: decodeUtf8(pem, rootCa) };
+    const { parseCertificates } = await import('../crypto/certificate.ts');
+    const pem = decodeUtf8(await readFileBounded(context.path(rootCa), MAX_PEM_BYTES), rootCa);
+    parseCertificates(pem, rootCa);
+    return { kind: 'ca', pem };
   }
   if (rootKeyId !== undefined) return { kind: 'key-ids', keyIds: rootKeyId };
   return tofu === true ? { kind: 'tofu' } : undefined;

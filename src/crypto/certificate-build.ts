@@ -32,6 +32,8 @@ export interface CertificateContent {
   readonly notAfter: Date;
   /** A certificate of an authority, of code signing otherwise; with the number of authorities below it. */
   readonly authority?: { readonly pathLength?: number };
+  /** URIs of the subject: subject alternative names. ASCII. */
+  readonly uris?: readonly string[];
 }
 
 /** Who issues it. */
@@ -59,6 +61,7 @@ export async function createCertificate(
   const selfSigned = issuer.signer.publicKey.fingerprint === content.publicKey.fingerprint;
   const extensions = [
     ...profile(content.authority),
+    ...alternativeNames(content.uris ?? []),
     extension(SUBJECT_KEY_IDENTIFIER, false, der(TAG.octetString, keyIdentifier(content.publicKey))),
     ...(selfSigned
       ? []
@@ -99,6 +102,12 @@ function profile(authority: CertificateContent['authority']): Uint8Array[] {
     // keyCertSign is bit 5, cRLSign bit 6.
     extension(OID.keyUsage, true, derBitString(Uint8Array.of(0b0000_0110), 1)),
   ];
+}
+
+/** GeneralNames of uniformResourceIdentifier [6] (RFC 5280 §4.2.1.6). */
+function alternativeNames(uris: readonly string[]): Uint8Array[] {
+  if (uris.length === 0) return [];
+  return [extension(OID.subjectAltName, false, derSequence(...uris.map((uri) => der(TAG.uri, utf8(uri)))))];
 }
 
 function extension(oid: string, critical: boolean, value: Uint8Array): Uint8Array {

@@ -128,7 +128,8 @@ function criticalKeyUsage(certificate: Certificate): ReadonlySet<KeyUsage> {
   return certificate.keyUsage;
 }
 
-function checkSignatureAlgorithm(certificate: Certificate): void {
+/** Demands that an issuer signed with SHA-2. @throws BullaError certificate-invalid */
+export function checkSignatureAlgorithm(certificate: Certificate): void {
   const [oid, parameters] = derChildren(readDer(certificate.signatureAlgorithmDer, TAG.sequence));
   const name = readOid(oid);
   if (SIGNATURE_ALGORITHMS.has(name)) return;

@@ -73,6 +73,8 @@ export const OID = {
   basicConstraints: '2.5.29.19',
   keyUsage: '2.5.29.15',
   extKeyUsage: '2.5.29.37',
+  subjectAltName: '2.5.29.17',
+  commonName: '2.5.4.3',
   codeSigning: '1.3.6.1.5.5.7.3.3',
 } as const;
 

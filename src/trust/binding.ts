@@ -1,3 +1,5 @@
+import type { Certificate } from '../crypto/certificate.ts';
+import { base64 } from '../encoding/bytes.ts';
 import { isJsonObject, type JsonObject } from '../encoding/json.ts';
 import { BullaError } from '../errors.ts';
 import { digestOf, hexOf } from '../oci/digest.ts';
@@ -69,9 +71,24 @@ export function bindingCheck(id: CollectionId, names: (collection: string) => bo
   };
 }
 
-/** The binding of a new root. @param id left out for the first, which can't hold its own hash */
-export function rootBinding(collection: string, id?: CollectionId): JsonObject {
-  return { collection, ...(id !== undefined && { root: id }) };
+/**
+ * The binding of a new root.
+ * @param id left out for the first, which can't hold its own hash
+ * @param certificates of root keys, by key id, the key's own first: for readers who pin an authority
+ */
+export function rootBinding(
+  collection: string,
+  id?: CollectionId,
+  certificates: ReadonlyMap<string, readonly Certificate[]> = new Map(),
+): JsonObject {
+  const byKey: JsonObject = Object.create(null);
+  for (const [keyid, chain] of certificates)
+    if (chain.length > 0) byKey[keyid] = chain.map(({ der }) => base64(der));
+  return {
+    collection,
+    ...(id !== undefined && { root: id }),
+    ...(Object.keys(byKey).length > 0 && { certificates: byKey }),
+  };
 }
 
 /** The binding of a new file of another role. @param more what else the role says: `log`, `created` */

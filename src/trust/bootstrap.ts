@@ -1,9 +1,11 @@
+import { parseCertificates } from '../crypto/certificate.ts';
 import { BullaError } from '../errors.ts';
 import { DEFAULT_LIMITS } from '../tuf/limits.ts';
 import { parseMetadataFile } from '../tuf/metadata-file.ts';
 import { parseRoot, type Root, topLevelKeys } from '../tuf/root.ts';
 import { countSignatures } from '../tuf/threshold.ts';
 import { bindingCheck, collectionIdOf, rootBindingOf } from './binding.ts';
+import { assertCertified } from './certified-root.ts';
 import type { Anchor } from './collection.ts';
 import type { Pin, PinnedTrust } from './pin.ts';
 import { collectionOfRoot, followRoots, newestOf, type RootFiles, shorterChain } from './root-chain.ts';
@@ -44,7 +46,7 @@ function anchorOf(trust: PinnedTrust, start: TrustStart): Anchor {
     case 'key-ids':
       return (roots) => pinnedByKeys(roots, new Set(trust.keyIds), start);
     case 'ca':
-      return (roots) => pinnedByKeys(roots, new Set(), start);
+      return (roots) => certified(roots, trust.pem, start);
     case 'tofu':
       return (roots) => firstUse(roots, start);
   }
@@ -74,6 +76,18 @@ async function pinnedByKeys(
       details: { reason: 'pin', keyIds: [...pinned] },
     },
   );
+}
+
+/** Every root of the chain must be certified; the newest by certificates that are valid now. */
+async function certified(roots: RootFiles, pem: string, start: TrustStart): ReturnType<Anchor> {
+  const { now, isNamed } = start;
+  const authorities = parseCertificates(pem, 'the pinned authority');
+  const initialRoot = await roots.load(1);
+  await followRoots(initialRoot, roots, now, bindingCheck(roots.id, isNamed), (root) => {
+    const isNewest = root.content.version === newestOf(roots);
+    assertCertified(root, authorities, isNewest ? now : undefined);
+  });
+  return { id: roots.id, initialRoot };
 }
 
 async function firstUse(roots: RootFiles, start: TrustStart): ReturnType<Anchor> {

@@ -8,7 +8,14 @@ import { parseMetadataFile } from '../tuf/metadata-file.ts';
 import { parseRoot, type Root } from '../tuf/root.ts';
 import type { Trusted } from '../tuf/trusted-metadata.ts';
 import { type BindingCheck, bindingCheck, bindingOf, type CollectionId, rootBindingOf } from './binding.ts';
-import { type CollectionMemory, type KnownHead, otherCollection, type TrustMemory } from './memory.ts';
+import { CachedSource } from './cached-source.ts';
+import {
+  type BlobCache,
+  type CollectionMemory,
+  type KnownHead,
+  otherCollection,
+  type TrustMemory,
+} from './memory.ts';
 import { type ObjectSource, openTrustObject, type TrustObject } from './object.ts';
 import { ObjectFetcher } from './object-fetcher.ts';
 import { assertReaches, CHAIN_LIMITS, followRoots, type RootFiles, rootsOf } from './root-chain.ts';
@@ -42,6 +49,8 @@ export interface ReadOptions extends CallOptions {
   readonly isNamed: (collection: string) => boolean;
   /** How long after expiry metadata still counts, in milliseconds: for air gaps. 0 if left out. */
   readonly maxStaleness?: number | undefined;
+  /** Keeps what was fetched by digest, so that it is not fetched again. */
+  readonly cache?: BlobCache | undefined;
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 
@@ -80,10 +89,11 @@ export const RACE_MS = 60_000;
  *   trust-rollback, trust-unpinned, content-invalid; what source and memory throw
  */
 export async function readCollection(
-  source: ObjectSource,
+  from: ObjectSource,
   options: ReadOptions,
 ): Promise<Collection | undefined> {
-  const { memory, place, isPinned, isDemanded = false } = options;
+  const { memory, place, isPinned, isDemanded = false, cache } = options;
+  const source = cache === undefined ? from : new CachedSource(from, cache);
   const seen = await memory.seen(place);
   const known = seen && (await (await memory.open(seen)).loadHead(place));
   const content = await fetchHead(source, known?.content, options);

@@ -120,6 +120,12 @@ export function isPrefix(scope: string): boolean {
   return scope.endsWith(WILDCARD);
 }
 
+/** Whether a scope, exact or of a prefix, is about a repository. A malformed one is about none. */
+export function covers(scope: string, repository: string): boolean {
+  if (!isWellFormed(scope)) return false;
+  return isPrefix(scope) ? matchOf(scope, repository) !== undefined : scope === repository;
+}
+
 /** What the `*` of a prefix stands for in a repository: the rest of its path; undefined where it isn't below. */
 function matchOf(scope: string, repository: string): string | undefined {
   // The slash stays, so that HOST/team/* is not about HOST/team2/app.

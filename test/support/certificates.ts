@@ -24,7 +24,7 @@ export const DURING: Date = new Date('2026-07-01T00:00:00Z');
 
 /** Makes a key and a certificate for it: a leaf with Notation's profile, or an authority. */
 export async function certify(subject: string, options: CertifyOptions = {}): Promise<Certified> {
-  const { issuer, key = 'P-256', notBefore = NOT_BEFORE, notAfter = NOT_AFTER, authority } = options;
+  const { issuer, key = 'P-256', notBefore = NOT_BEFORE, notAfter = NOT_AFTER, authority, uris } = options;
   const signer = typeof key === 'string' ? createSigner(generatePrivateKey(key)) : key;
   const der = await createCertificate(
     {
@@ -33,6 +33,7 @@ export async function certify(subject: string, options: CertifyOptions = {}): Pr
       notBefore,
       notAfter,
       ...(authority !== undefined && { authority }),
+      ...(uris !== undefined && { uris }),
     },
     issuer ?? { subject, signer },
   );

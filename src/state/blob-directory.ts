@@ -1,0 +1,57 @@
+import { readdirSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { makeDirectory } from '../disk/atomic.ts';
+import { readSmallFile, writeSmallFile } from '../disk/small-file.ts';
+import { isBullaError } from '../errors.ts';
+import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts';
+import type { BlobCache } from '../trust/memory.ts';
+
+const MAX_BYTES = 8 * 1024 * 1024;
+/** When there are so many files, the older half goes. */
+const MAX_FILES = 4096;
+
+/**
+ * Content by digest in a directory of caches, which may be removed at any time. Nothing there is
+ * believed: it is hashed when it is read, and what is damaged is as good as not there.
+ */
+export class BlobDirectory implements BlobCache {
+  private readonly path: string;
+  private isReady = false;
+
+  constructor(path: string) {
+    this.path = path;
+  }
+
+  async load(digest: Digest): Promise<Uint8Array | undefined> {
+    try {
+      const bytes = readSmallFile(this.fileOf(digest), MAX_BYTES);
+      return bytes !== undefined && digestOf(bytes, algorithmOf(digest)) === digest ? bytes : undefined;
+    } catch (error) {
+      if (isBullaError(error, 'content-invalid')) return undefined;
+      throw error;
+    }
+  }
+
+  async keep(digest: Digest, bytes: Uint8Array): Promise<void> {
+    if (!this.isReady) {
+      await makeDirectory(this.path, 0o700);
+      this.makeRoom();
+      this.isReady = true;
+    }
+    writeSmallFile(this.fileOf(digest), bytes);
+  }
+
+  private makeRoom(): void {
+    const names = readdirSync(this.path);
+    if (names.length < MAX_FILES) return;
+    const byAge = names
+      .map((name) => join(this.path, name))
+      .map((path) => ({ path, age: statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0 }))
+      .sort((a, b) => a.age - b.age);
+    for (const { path } of byAge.slice(0, names.length / 2)) rmSync(path, { force: true, recursive: true });
+  }
+
+  private fileOf(digest: Digest): string {
+    return join(this.path, digest.replace(':', '-'));
+  }
+}

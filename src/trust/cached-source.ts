@@ -1,0 +1,64 @@
+import { checkContent, type Descriptor, describe } from '../oci/descriptor.ts';
+import { type Digest, isDigest } from '../oci/digest.ts';
+import { type ManifestContent, mediaTypeOfManifest } from '../oci/manifest.ts';
+import type { Tag } from '../oci/reference.ts';
+import type { CallOptions } from '../oci/target.ts';
+import type { BlobCache } from './memory.ts';
+import type { ObjectSource } from './object.ts';
+
+/** Larger content is not kept: logs, which are read by publishers alone. */
+const MAX_KEPT_BYTES = 2 * 1024 * 1024;
+
+/**
+ * A source whose content is kept by digest, so that what was fetched once is not fetched again. Tags are
+ * always asked for. What the cache holds is verified like what anybody else serves.
+ */
+export class CachedSource implements ObjectSource {
+  readonly name: string;
+  private readonly source: ObjectSource;
+  private readonly cache: BlobCache;
+
+  constructor(source: ObjectSource, cache: BlobCache) {
+    this.name = source.name;
+    this.source = source;
+    this.cache = cache;
+  }
+
+  async fetchManifest(reference: Tag | Digest, options: CallOptions = {}): Promise<ManifestContent> {
+    if (!isDigest(reference)) return await this.source.fetchManifest(reference, options);
+    const bytes = await this.cache.load(reference);
+    if (bytes !== undefined)
+      return { descriptor: describe(mediaTypeOfManifest(bytes, this.name), bytes), bytes };
+    const content = await this.source.fetchManifest(reference, options);
+    await this.keep(reference, content.bytes);
+    return content;
+  }
+
+  fetchManifestUnless(
+    reference: Tag,
+    known: Digest,
+    options: CallOptions = {},
+  ): Promise<ManifestContent | undefined> {
+    return this.source.fetchManifestUnless(reference, known, options);
+  }
+
+  async fetchBlob(descriptor: Descriptor, maxBytes: number, options: CallOptions = {}): Promise<Uint8Array> {
+    if (descriptor.size > maxBytes) return await this.source.fetchBlob(descriptor, maxBytes, options);
+    const kept = await this.cache.load(descriptor.digest);
+    if (kept !== undefined) {
+      checkContent(descriptor, kept, this.name);
+      return kept;
+    }
+    const bytes = await this.source.fetchBlob(descriptor, maxBytes, options);
+    await this.keep(descriptor.digest, bytes);
+    return bytes;
+  }
+
+  openBlob(descriptor: Descriptor, options: CallOptions = {}): Promise<AsyncIterable<Uint8Array>> {
+    return this.source.openBlob(descriptor, options);
+  }
+
+  private async keep(digest: Digest, bytes: Uint8Array): Promise<void> {
+    if (bytes.byteLength <= MAX_KEPT_BYTES) await this.cache.keep(digest, bytes);
+  }
+}
