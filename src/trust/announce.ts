@@ -1,0 +1,40 @@
+import { throwIfAborted } from '../errors.ts';
+import { streamOf } from '../oci/content.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Tag } from '../oci/reference.ts';
+import type { CallOptions } from '../oci/target.ts';
+import type { Assembly } from './assemble.ts';
+import type { TrustObject } from './object.ts';
+import type { TrustTarget } from './ports.ts';
+
+const AT_ONCE = 4;
+
+/**
+ * Pushes an assembled object: blobs, then children, then the top, under a tag of its own.
+ * @param present digests that need not be pushed
+ * @throws BullaError what the target throws
+ */
+export async function pushObject(
+  target: TrustTarget,
+  { blobs, children, top }: Assembly,
+  tag: Tag,
+  present: ReadonlySet<Digest>,
+  options: CallOptions = {},
+): Promise<void> {
+  const missing = blobs.filter(({ descriptor }) => !present.has(descriptor.digest));
+  for (let at = 0; at < missing.length; at += AT_ONCE) {
+    throwIfAborted(options.signal);
+    await Promise.all(
+      missing
+        .slice(at, at + AT_ONCE)
+        .map(({ descriptor, bytes }) => target.pushBlob(descriptor, async () => streamOf(bytes), options)),
+    );
+  }
+  for (const child of children) await target.pushManifest(child, options);
+  await target.pushManifest(top, { ...options, tag });
+}
+
+/** What an object that was read from a place says is there. */
+export function partsOf({ files, logs }: TrustObject): ReadonlySet<Digest> {
+  return new Set([...files.values(), ...logs.values()].map(({ digest }) => digest));
+}

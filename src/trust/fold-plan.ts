@@ -1,0 +1,163 @@
+import { equalBytes } from '../encoding/bytes.ts';
+import { isBullaError } from '../errors.ts';
+import { delegationOf } from '../tuf/delegations.ts';
+import { publishedVersion, versionOf } from '../tuf/edit/repository.ts';
+import { PendingFile } from '../tuf/edit/signing.ts';
+import { parseTargets } from '../tuf/targets.ts';
+import type { Abilities } from './abilities.ts';
+import { type Adoption, AdoptionReader } from './adoption.ts';
+import { extendLog, type FoldConflict, isBuiltUpon, planFold } from './fold.ts';
+import type { ChangeLog, LogEntry } from './log.ts';
+import type { TrustTarget } from './ports.ts';
+import type { SiblingRole } from './sibling-files.ts';
+import type { Sibling } from './siblings.ts';
+import type { WorkingCopy } from './working-copy.ts';
+
+/** A role as one or several siblings have it: several where their signatures were pooled. */
+export interface OfferedRole extends SiblingRole {
+  readonly from: readonly Sibling[];
+}
+
+/** What a head has to take over from what lies beside it. */
+export interface SiblingPlan {
+  /** Changes to apply, by role, in order: for roles that can be signed here. */
+  readonly folds: ReadonlyMap<string, readonly LogEntry[]>;
+  /** Files to take as they are: for the others. */
+  readonly adoptions: readonly Adoption[];
+  readonly conflicts: readonly FoldConflict[];
+  /** Changes that somebody else has to take over, or that wait for signatures. */
+  readonly waiting: readonly LogEntry[];
+}
+
+/** Whether a plan changes anything. */
+export function hasWork({ folds, adoptions }: SiblingPlan): boolean {
+  return folds.size > 0 || adoptions.length > 0;
+}
+
+/**
+ * What to take over from siblings into a head (spec/trust-publishing.md, "Folding and adopting").
+ * @param own ids of changes that are applied by their own maker, who is at work on it
+ * @throws BullaError what the target throws
+ */
+export async function planSiblings(
+  target: TrustTarget,
+  copy: WorkingCopy,
+  siblings: readonly Sibling[],
+  abilities: Abilities,
+  now: Date,
+  own: readonly string[] = [],
+): Promise<SiblingPlan> {
+  const isOwn = ({ id }: LogEntry) => own.includes(id);
+  const folds = new Map<string, readonly LogEntry[]>();
+  const adoptions: Adoption[] = [];
+  const conflicts: FoldConflict[] = [];
+  const waiting = new Map<string, LogEntry>();
+  for (const { name: role } of copy.delegations.roles) {
+    const offers = offersOf(copy, siblings, role);
+    if (offers.length === 0) continue;
+    const log = await copy.log(role);
+    if (abilities.canFold(role)) {
+      const plan = foldAll(log, offers, isOwn);
+      if (plan.apply.length > 0) folds.set(role, plan.apply);
+      conflicts.push(...plan.conflicts);
+      continue;
+    }
+    const adoption = await chooseAdoption(new AdoptionReader(target, copy, now), log, offers, copy);
+    if (adoption !== undefined) adoptions.push(adoption);
+    const taken = new Set(adoption?.entries.map(({ id }) => id));
+    for (const { log: other } of offers)
+      for (const entry of planFold(log, other).apply) if (!taken.has(entry.id)) waiting.set(entry.id, entry);
+  }
+  return { folds, adoptions, conflicts, waiting: [...waiting.values()] };
+}
+
+/** What siblings make of a role, where that is not what the head makes of it; pooled where it takes several keys. */
+export function offersOf(
+  copy: WorkingCopy,
+  siblings: readonly Sibling[],
+  role: string,
+): readonly OfferedRole[] {
+  const present = copy.files.roles.get(role);
+  const offers: OfferedRole[] = [];
+  const seen: Uint8Array[] = present === undefined ? [] : [present.message];
+  for (const sibling of siblings) {
+    const offered = sibling.roles.get(role);
+    if (offered === undefined || seen.some((message) => equalBytes(message, offered.file.message))) continue;
+    seen.push(offered.file.message);
+    offers.push({ ...offered, from: [sibling] });
+  }
+  for (const pooled of poolPartial(copy, siblings, role))
+    if (!seen.some((message) => equalBytes(message, pooled.file.message))) offers.push(pooled);
+  return offers;
+}
+
+/** Files whose signatures, put together, meet the threshold: one of each key, over the same content. */
+function poolPartial(copy: WorkingCopy, siblings: readonly Sibling[], role: string): readonly OfferedRole[] {
+  const { delegations } = copy;
+  const delegated = delegationOf(delegations, role);
+  if (delegated === undefined) return [];
+  const pools: { readonly pending: PendingFile; readonly first: SiblingRole; readonly from: Sibling[] }[] =
+    [];
+  for (const sibling of siblings) {
+    const partial = sibling.partial.get(role);
+    if (partial === undefined) continue;
+    let pool = pools.find(({ pending }) => equalBytes(pending.message, partial.file.message));
+    if (pool === undefined) {
+      const demands = [{ delegator: 'targets', keys: delegations.keys, role: delegated }];
+      pool = { pending: new PendingFile(role, partial.file.signed, demands), first: partial, from: [] };
+      pools.push(pool);
+    }
+    for (const signature of partial.file.signatures)
+      if (partial.valid.includes(signature.keyid)) pool.pending.add(signature);
+    pool.from.push(sibling);
+  }
+  return pools.flatMap(({ pending, first, from }) => {
+    if (pending.missing().length > 0) return [];
+    const { file } = pending;
+    return [{ role, file, content: parseTargets(file), log: first.log, logBytes: first.logBytes, from }];
+  });
+}
+
+function foldAll(
+  log: ChangeLog,
+  offers: readonly OfferedRole[],
+  isOwn: (entry: LogEntry) => boolean,
+): { readonly apply: readonly LogEntry[]; readonly conflicts: readonly FoldConflict[] } {
+  const apply: LogEntry[] = [];
+  const conflicts = new Map<string, FoldConflict>();
+  let extended = log;
+  for (const offer of offers) {
+    const plan = planFold(extended, offer.log);
+    const taken = plan.apply.filter((entry) => !isOwn(entry));
+    apply.push(...taken);
+    for (const conflict of plan.conflicts)
+      if (!isOwn(conflict.entry)) conflicts.set(conflict.entry.id, conflict);
+    extended = extendLog(extended, taken);
+  }
+  for (const { id } of apply) conflicts.delete(id);
+  return { apply, conflicts: [...conflicts.values()] };
+}
+
+/** Of the files that can replace the head's as they are, the one that brings most. */
+async function chooseAdoption(
+  reader: AdoptionReader,
+  log: ChangeLog,
+  offers: readonly OfferedRole[],
+  copy: WorkingCopy,
+): Promise<Adoption | undefined> {
+  const eligible = offers
+    .filter(
+      (offer) =>
+        isBuiltUpon(offer.log, log) && versionOf(offer.file) > publishedVersion(copy.files, offer.role),
+    )
+    .sort((a, b) => b.log.entries.length - a.log.entries.length || versionOf(a.file) - versionOf(b.file));
+  for (const offer of eligible) {
+    try {
+      return await reader.read(offer, planFold(log, offer.log).apply);
+    } catch (error) {
+      // Something of it is missing or does not say what its log says: the next may be whole.
+      if (!isBullaError(error, 'trust-invalid', 'trust-expired', 'content-invalid', 'not-found')) throw error;
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,173 @@
+import { BullaError, isBullaError } from '../errors.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { ManifestContent } from '../oci/manifest.ts';
+import type { Tag } from '../oci/reference.ts';
+import type { CallOptions } from '../oci/target.ts';
+import { type Collection, type ReadOptions, readCollection } from './collection.ts';
+import type { ObjectSource } from './object.ts';
+import type { TrustTarget } from './ports.ts';
+import type { PublishOptions } from './publish-options.ts';
+import { assertNotBelow, type SignerRecord, servedBy, withServed } from './signer-state.ts';
+import { HEAD_TAG } from './vocabulary.ts';
+import { WorkingCopy } from './working-copy.ts';
+
+/** The state that is built upon. */
+export interface Base {
+  readonly collection: Collection;
+  readonly copy: WorkingCopy;
+  /** What the tag named when it was read: the next head replaces that, and nothing else. */
+  readonly parent: Digest;
+  readonly readAt: Date;
+  readonly record: SignerRecord | undefined;
+  /** Whether something older than what is known lies at the tag, and the base is what is known. */
+  readonly isBuried: boolean;
+}
+
+/** Before anything expired: what is verified as of then is verified but for its expiry. */
+const BEFORE_EXPIRY = new Date(0);
+
+/**
+ * Reads and verifies the head that is built upon (spec/trust-publishing.md, "Reading the base"). Where
+ * something older was put there than what is remembered, that is built upon. Expired files of root,
+ * targets, `names` and signers do not stand in the way, because whoever has their keys must be able to
+ * renew them; an expired timestamp or snapshot does, unless the head is the very one that this signer has
+ * served, or that somebody has looked at.
+ * @throws BullaError not-found where there is no collection; trust-rollback; what readCollection throws
+ */
+export async function readBase(
+  target: TrustTarget,
+  read: ReadOptions,
+  options: PublishOptions,
+): Promise<Base> {
+  const { clock, state, signal } = options;
+  const readAt = clock.now();
+  const head = new HeadSource(target);
+  const asOfNow = { ...read, now: readAt, signal };
+  const { collection, isBuried } = await verify(head, asOfNow, options);
+  const record = await state.load(collection.id);
+  assertNotBelow(record, collection);
+  const copy = await openCopy(collection, asOfNow);
+  if (!isBuried) {
+    const served = servedBy(collection);
+    if (record?.served?.digest !== served.digest)
+      await state.update(collection.id, (present) => withServed(present, served));
+  }
+  const parent = head.served as Digest;
+  return { collection, copy, parent, readAt, record, isBuried };
+}
+
+interface Verified {
+  readonly collection: Collection;
+  readonly isBuried: boolean;
+}
+
+async function verify(head: HeadSource, read: ReadOptions, options: PublishOptions): Promise<Verified> {
+  try {
+    const collection = await demand(head, read);
+    return { collection, isBuried: collection.object.content.descriptor.digest !== head.served };
+  } catch (error) {
+    if (isBullaError(error, 'trust-rollback')) return await verifyKnown(head, read, options, error);
+    if (!isBullaError(error, 'trust-expired')) throw error;
+    const collection = await demand(head, { ...read, now: BEFORE_EXPIRY });
+    const { timestamp, snapshot } = collection.client.trusted;
+    const isFresh = timestamp.content.expires > read.now && snapshot.content.expires > read.now;
+    if (!isFresh && !(await mayBeRenewed(collection, options))) throw error;
+    return { collection, isBuried: false };
+  }
+}
+
+/** Whether an expired head is the very one that is known from elsewhere. */
+async function mayBeRenewed(
+  { id, object }: Collection,
+  { state, trustServedHead }: PublishOptions,
+): Promise<boolean> {
+  const { digest } = object.content.descriptor;
+  if (digest === trustServedHead) return true;
+  return state.isLasting && (await state.load(id))?.served?.digest === digest;
+}
+
+async function verifyKnown(
+  head: HeadSource,
+  read: ReadOptions,
+  options: PublishOptions,
+  rollback: BullaError,
+): Promise<Verified> {
+  const known = await knownHead(read);
+  if (known === undefined) throw rollback;
+  options.onWarning?.(`${rollback.message}: the newer state that is remembered is built upon`);
+  try {
+    return { collection: await demand(new HeadSource(head.target, known), read), isBuried: true };
+  } catch (error) {
+    // What it is made of may be gone, and then only the first error says what is wrong.
+    throw isBullaError(error, 'not-found', 'content-invalid', 'trust-rollback') ? rollback : error;
+  }
+}
+
+async function openCopy(collection: Collection, read: ReadOptions): Promise<WorkingCopy> {
+  try {
+    return await WorkingCopy.open(collection, read);
+  } catch (error) {
+    if (!isBullaError(error, 'trust-expired')) throw error;
+    const again = await demand(new HeadSource(collection.source, collection.object.content), {
+      ...read,
+      now: BEFORE_EXPIRY,
+    });
+    return await WorkingCopy.open(again, read);
+  }
+}
+
+async function demand(source: ObjectSource, read: ReadOptions): Promise<Collection> {
+  const collection = await readCollection(source, read);
+  if (collection !== undefined) return collection;
+  throw new BullaError('not-found', `${read.place} has no trust collection`, {
+    hint: `make one with: bulla init ${read.place}`,
+    details: { place: read.place },
+  });
+}
+
+async function knownHead({ memory, place }: ReadOptions): Promise<ManifestContent | undefined> {
+  const id = await memory.seen(place);
+  return id === undefined ? undefined : (await (await memory.open(id)).loadHead(place))?.content;
+}
+
+/** A source that notes what the tag of the head named, or shows another head in its place. */
+class HeadSource implements ObjectSource {
+  readonly target: ObjectSource;
+  readonly name: string;
+  served: Digest | undefined;
+  private readonly shown: ManifestContent | undefined;
+
+  constructor(target: ObjectSource, shown?: ManifestContent) {
+    this.target = target;
+    this.name = target.name;
+    this.shown = shown;
+  }
+
+  async fetchManifest(reference: Tag | Digest, options?: CallOptions): Promise<ManifestContent> {
+    if (reference !== HEAD_TAG) return await this.target.fetchManifest(reference, options);
+    const content = this.shown ?? (await this.target.fetchManifest(reference, options));
+    this.served = content.descriptor.digest;
+    return content;
+  }
+
+  async fetchManifestUnless(
+    reference: Tag,
+    known: Digest,
+    options?: CallOptions,
+  ): Promise<ManifestContent | undefined> {
+    if (reference === HEAD_TAG && this.shown !== undefined)
+      return this.shown.descriptor.digest === known ? undefined : await this.fetchManifest(reference);
+    const content = await this.target.fetchManifestUnless(reference, known, options);
+    if (reference === HEAD_TAG) this.served = content?.descriptor.digest ?? known;
+    return content;
+  }
+
+  fetchBlob(descriptor: Descriptor, maxBytes: number, options?: CallOptions): Promise<Uint8Array> {
+    return this.target.fetchBlob(descriptor, maxBytes, options);
+  }
+
+  openBlob(descriptor: Descriptor, options?: CallOptions): Promise<AsyncIterable<Uint8Array>> {
+    return this.target.openBlob(descriptor, options);
+  }
+}

@@ -1,0 +1,47 @@
+import type { Digest } from '../oci/digest.ts';
+import type { EditPolicy } from '../tuf/edit/policy.ts';
+import type { TufSigner } from '../tuf/edit/signing.ts';
+import type { Collection } from './collection.ts';
+import type { FoldConflict } from './fold.ts';
+import type { LogEntry } from './log.ts';
+import type { Chance, Clock } from './ports.ts';
+import type { RefusedSibling } from './siblings.ts';
+import type { SignerState } from './signer-state.ts';
+
+/** With what a collection is changed. */
+export interface PublishOptions {
+  readonly clock: Clock;
+  readonly chance: Chance;
+  /** Every key in hand; which of them are used is for the collection to say. */
+  readonly signers: readonly TufSigner[];
+  readonly state: SignerState;
+  /** Lifetimes, for the most part: versions are always collision-free. */
+  readonly policy?: Partial<EditPolicy> | undefined;
+  /** How long a staged change is waited for, in milliseconds; 60 s if left out. */
+  readonly wait?: number | undefined;
+  /** A head that may be built upon though its timestamp has expired: somebody looked at it. */
+  readonly trustServedHead?: Digest | undefined;
+  /** The registry's own time, where it has told it: for what may be removed. The clock's if left out. */
+  readonly registryNow?: (() => Date | undefined) | undefined;
+  /** Remove what is old and folded; true if left out. */
+  readonly cleanUp?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((message: string) => void) | undefined;
+  readonly onWarning?: ((message: string) => void) | undefined;
+}
+
+/** What a publish ended with. */
+export interface Published {
+  /** Digest of the head that was read back. */
+  readonly head: Digest;
+  readonly collection: Collection;
+  /** Ids of the caller's changes, all of them in the head. */
+  readonly ids: readonly string[];
+  readonly rounds: number;
+  /** Changes of others that were taken over. */
+  readonly folded: readonly LogEntry[];
+  /** Changes of others that cannot be taken over by machine. */
+  readonly conflicts: readonly FoldConflict[];
+  /** Candidates and stages that nobody here can use, and why. */
+  readonly refused: readonly RefusedSibling[];
+}

@@ -1,0 +1,206 @@
+import { BullaError, isBullaError, messageOf, throwIfAborted } from '../errors.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { ManifestContent } from '../oci/manifest.ts';
+import type { Tag } from '../oci/reference.ts';
+import { Abilities } from './abilities.ts';
+import { partsOf, pushObject } from './announce.ts';
+import type { ReadOptions } from './collection.ts';
+import { hasWork, planSiblings, type SiblingPlan } from './fold-plan.ts';
+import type { LogEntry } from './log.ts';
+import { type MadeHead, makeHead, versionsOf, type Work } from './make-head.ts';
+import { announceAgain } from './pending.ts';
+import type { TrustTarget } from './ports.ts';
+import { type Base, readBase } from './publish-base.ts';
+import type { PublishOptions } from './publish-options.ts';
+import { Rivals } from './rivals.ts';
+import { type FoundSiblings, isTransient, SiblingReader } from './siblings.ts';
+import { withUsed } from './signer-state.ts';
+import { candidateTag, HEAD_TAG } from './vocabulary.ts';
+
+/** A head is not replaced by one that was made from a reading older than this, in milliseconds. */
+const PARENT_MS = 60_000;
+/** Longest that one publish waits for others in all; safety does not depend on it. */
+const WAIT_MS = 60_000;
+const JITTER_MS = 750;
+/** Longest pause between two looks at the head while waiting. */
+const LOOK_MS = 400;
+const MAX_ROUNDS = 100;
+/** Failures of the moving of the head in a row that are taken for a registry that will not have it. */
+const MAX_FAILURES = 5;
+
+/** What a run ended with. */
+export interface RunResult {
+  readonly base: Base;
+  readonly found: FoundSiblings;
+  readonly plan: SiblingPlan;
+  readonly rounds: number;
+  readonly folded: readonly LogEntry[];
+  /** Tags that this run announced under, the last one last. */
+  readonly announced: readonly Tag[];
+}
+
+/**
+ * Publishes with all keys in hand (spec/trust-publishing.md, "Publishing"): announces the next head, lets
+ * rivals finish, moves the tag, reads back, and goes round again until the head holds the work and
+ * everything that can be folded.
+ */
+export class PublishRun {
+  private readonly target: TrustTarget;
+  private readonly read: ReadOptions;
+  private readonly options: PublishOptions;
+  private readonly work: Work;
+  private readonly reader: SiblingReader;
+  private readonly rivals = new Rivals();
+  private readonly folded = new Map<string, LogEntry>();
+  private readonly announced: Tag[] = [];
+  private waited = 0;
+  private failures: BullaError[] = [];
+
+  constructor(target: TrustTarget, read: ReadOptions, work: Work, options: PublishOptions) {
+    this.target = target;
+    this.read = read;
+    this.options = options;
+    this.work = work;
+    this.reader = new SiblingReader(target, options.chance, { signal: options.signal });
+  }
+
+  /**
+   * @param first the head, where it was just read
+   * @throws BullaError conflict; staged (details.ids) where the head would not hold the work after very
+   *   many rounds; what reading and signing throw
+   */
+  async run(first?: Base): Promise<RunResult> {
+    for (let rounds = 1; ; rounds++) {
+      throwIfAborted(this.options.signal);
+      const base = rounds === 1 && first !== undefined ? first : await this.readBack();
+      const found = await this.look(base);
+      const abilities = new Abilities(base.copy, this.options.signers);
+      const plan = await planSiblings(
+        this.target,
+        base.copy,
+        found.siblings,
+        abilities,
+        base.readAt,
+        this.work.ids,
+      );
+      const isDone = await this.work.isDone(base);
+      if (isDone && !base.isBuried && (!hasWork(plan) || rounds > MAX_ROUNDS)) {
+        await this.forgetPending(base);
+        return { base, found, plan, rounds, folded: this.foldedInto(), announced: this.announced };
+      }
+      if (rounds > MAX_ROUNDS) throw this.unfinished();
+      // What is not ours to hurry: its maker is about to publish it.
+      if (isDone && (await this.letFinish(base, found))) continue;
+      if (isDone && !hasWork(plan)) await this.moveTo(base, base.collection.object.content);
+      else await this.publish(base, found, plan);
+    }
+  }
+
+  private async publish(base: Base, found: FoundSiblings, plan: SiblingPlan): Promise<void> {
+    const made = await makeHead(base, found, plan, this.work, this.options);
+    await this.announce(base, made);
+    for (const entry of [...plan.folds.values()].flat().concat(plan.adoptions.flatMap((one) => one.entries)))
+      this.folded.set(entry.id, entry);
+    if (await this.letFinish(base, await this.look(base))) return;
+    await this.moveTo(base, made.head.top);
+  }
+
+  /** Pushes the next head under a tag of its own, where it is found should the moving fail. */
+  private async announce(base: Base, made: MadeHead): Promise<void> {
+    const { state, clock, signal } = this.options;
+    const { id, object } = base.collection;
+    const tag = candidateTag(made.candidate.top.descriptor.digest);
+    this.rivals.addOwn(made.identity);
+    this.reader.own.add(tag);
+    await state.update(id, (present) => withUsed(present, versionsOf(made.files)));
+    const { ids } = this.work;
+    await state.keep(id, { tag, ids, madeAt: clock.now(), assembly: made.candidate });
+    const superseded = this.announced.at(-1);
+    const present: ReadonlySet<Digest> = base.isBuried ? new Set() : partsOf(object);
+    await pushObject(this.target, made.candidate, tag, present, { signal });
+    this.announced.push(tag);
+    if (superseded !== undefined) await state.drop(id, superseded);
+  }
+
+  /** Moves the tag once; whether that worked, only reading back can tell. */
+  private async moveTo(base: Base, { descriptor, bytes }: ManifestContent): Promise<void> {
+    const { clock, signal, onProgress } = this.options;
+    if (clock.now().getTime() - base.readAt.getTime() >= PARENT_MS) return;
+    const { mediaType, digest, size } = descriptor;
+    const content = { descriptor: { mediaType, digest, size }, bytes };
+    try {
+      await this.target.pushManifest(content, { tag: HEAD_TAG, expected: base.parent, once: true, signal });
+      this.failures = [];
+    } catch (error) {
+      if (isBullaError(error, 'conflict') && error.details['reason'] !== 'immutable-tag') return;
+      if (!isTransient(error) || this.failures.length >= MAX_FAILURES) throw error;
+      this.failures.push(error as BullaError);
+      onProgress?.(`the answer was lost (${messageOf(error)}); looking whether the head moved`);
+      await clock.sleep(250 * 2 ** this.failures.length * (0.5 + this.options.chance.fraction()), signal);
+    }
+  }
+
+  /** @throws BullaError with the ids, where an answer was lost and nothing can be read back */
+  private async readBack(): Promise<Base> {
+    try {
+      return await readBase(this.target, this.read, this.options);
+    } catch (error) {
+      if (this.announced.length === 0 || !isTransient(error)) throw error;
+      const { code, message, details } = error as BullaError;
+      throw new BullaError(code, `${message}; whether the change is in the head is not known`, {
+        cause: error,
+        hint: 'look with bulla log; what was announced is folded by whoever publishes next',
+        details: { ...details, ids: this.work.ids, tag: this.announced.at(-1) },
+      });
+    }
+  }
+
+  private async look(base: Base): Promise<FoundSiblings> {
+    const now = this.options.clock.now();
+    const found = await this.reader.read(base.copy, now);
+    this.rivals.note(found.siblings, now);
+    const again = await announceAgain(this.target, base, found, this.options);
+    for (const tag of again) this.reader.own.add(tag);
+    return again.length === 0 ? found : await this.reader.read(base.copy, now);
+  }
+
+  /** Waits while somebody else is about to move the head. @returns whether it did */
+  private async letFinish(base: Base, found: FoundSiblings): Promise<boolean> {
+    const { clock, chance, signal } = this.options;
+    const { version } = base.collection.client.trusted.timestamp.content;
+    const remaining = this.rivals.remaining(found.siblings, version, clock.now());
+    if (remaining <= 0 || this.waited >= WAIT_MS) return false;
+    let left = remaining + JITTER_MS * chance.fraction();
+    this.waited += left;
+    while (left > 0) {
+      const pause = Math.min(left, LOOK_MS * (0.5 + chance.fraction() / 2));
+      await clock.sleep(pause, signal);
+      left -= pause;
+      if (
+        left > 0 &&
+        (await this.target.fetchManifestUnless(HEAD_TAG, base.parent, { signal })) !== undefined
+      )
+        break;
+    }
+    return true;
+  }
+
+  private async forgetPending({ collection }: Base): Promise<void> {
+    const last = this.announced.at(-1);
+    if (last !== undefined) await this.options.state.drop(collection.id, last);
+  }
+
+  /** What was folded in any round. */
+  private foldedInto(): readonly LogEntry[] {
+    const own = new Set(this.work.ids);
+    return [...this.folded.values()].filter(({ id }) => !own.has(id));
+  }
+
+  private unfinished(): BullaError {
+    const tag = this.announced.at(-1);
+    return new BullaError('staged', `others moved the head ${MAX_ROUNDS} times meanwhile`, {
+      hint: `what was announced at ${tag} is folded by whoever publishes next; bulla status shows it`,
+      details: { ids: this.work.ids, tag },
+    });
+  }
+}

@@ -1,0 +1,39 @@
+import type { Sibling } from './siblings.ts';
+
+/** A candidate that was first seen less long ago may be moved to by its maker any moment, in milliseconds. */
+export const YOUNG_MS = 1500;
+
+/**
+ * Remembers when candidates were first seen. A candidate is its signed timestamp: copies under other tags
+ * and in other wrappings are no younger than the first of them.
+ */
+export class Rivals {
+  private readonly firstSeen = new Map<string, Date>();
+  private readonly own = new Set<string>();
+
+  /** Notes a candidate of one's own, by the identity of its timestamp. */
+  addOwn(identity: string): void {
+    this.own.add(identity);
+  }
+
+  note(siblings: readonly Sibling[], now: Date): void {
+    for (const { timestamp } of siblings)
+      if (timestamp !== undefined && !this.firstSeen.has(timestamp.identity))
+        this.firstSeen.set(timestamp.identity, now);
+  }
+
+  /**
+   * How long until no candidate above the head is young any more, in milliseconds.
+   * @param version of the head's timestamp
+   */
+  remaining(siblings: readonly Sibling[], version: number, now: Date): number {
+    let remaining = 0;
+    for (const { timestamp } of siblings) {
+      if (timestamp === undefined || timestamp.version <= version || this.own.has(timestamp.identity))
+        continue;
+      const seen = this.firstSeen.get(timestamp.identity) ?? now;
+      remaining = Math.max(remaining, seen.getTime() + YOUNG_MS - now.getTime());
+    }
+    return remaining;
+  }
+}

@@ -1,0 +1,249 @@
+import { createHash } from 'node:crypto';
+import { parseTime } from '../encoding/time.ts';
+import { BullaError, isBullaError } from '../errors.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { CallOptions } from '../oci/target.ts';
+import { type Delegations, delegationOf } from '../tuf/delegations.ts';
+import { DEFAULT_LIMITS } from '../tuf/limits.ts';
+import { type MetadataFile, parseMetadataFile } from '../tuf/metadata-file.ts';
+import { assertUnexpired } from '../tuf/refusals.ts';
+import { decodeRoleName, metadataFileName } from '../tuf/role-name.ts';
+import { topLevelKeys } from '../tuf/root.ts';
+import { parseSnapshot, parseTimestamp, type Snapshot, type Timestamp } from '../tuf/snapshot.ts';
+import { parseTargets, type Targets } from '../tuf/targets.ts';
+import { assertThreshold, countSignatures } from '../tuf/threshold.ts';
+import { bindingOf } from './binding.ts';
+import { type ChangeLog, logDescriptorOf, MAX_LOG_BYTES, parseLog } from './log.ts';
+import { fetchFile, type TrustObject } from './object.ts';
+import type { TrustTarget } from './ports.ts';
+import type { WorkingCopy } from './working-copy.ts';
+
+/** A role's file that meets the threshold which the head's targets demand, and the log it was signed with. */
+export interface SiblingRole {
+  readonly role: string;
+  readonly file: MetadataFile;
+  readonly content: Targets;
+  readonly log: ChangeLog;
+  readonly logBytes: Uint8Array;
+}
+
+/** The same with some of the signatures: for pooling. */
+export interface PartialRole extends SiblingRole {
+  /** Ids of the keys whose signatures are valid. */
+  readonly valid: readonly string[];
+}
+
+/** What a candidate's timestamp says. */
+export interface SiblingTimestamp {
+  readonly version: number;
+  /** Hex SHA-256 of its bytes: what a candidate is, however often and however wrapped it is pushed. */
+  readonly identity: string;
+  /** When it was made, by its maker's clock. */
+  readonly created: Date | undefined;
+  /** The snapshot that belongs to it, read when it is asked for. @throws BullaError trust-invalid, … */
+  snapshot(): Promise<Snapshot>;
+}
+
+interface VerifiedFiles {
+  readonly roles: ReadonlyMap<string, SiblingRole>;
+  readonly partial: ReadonlyMap<string, PartialRole>;
+  readonly timestamp?: SiblingTimestamp | undefined;
+}
+
+/** Verifies the files of siblings under one state of root and targets; the same file costs once. */
+export class SiblingFiles {
+  private readonly target: TrustTarget;
+  private readonly copy: WorkingCopy;
+  private readonly options: CallOptions;
+  private readonly maxBytes: number;
+  private readonly judged = new Map<string, Promise<SiblingRole | PartialRole>>();
+  private now: Date;
+  private left: number;
+
+  constructor(target: TrustTarget, copy: WorkingCopy, now: Date, maxBytes: number, options: CallOptions) {
+    this.target = target;
+    this.copy = copy;
+    this.options = options;
+    this.maxBytes = maxBytes;
+    this.now = now;
+    this.left = maxBytes;
+  }
+
+  /** Whether this was made for the same root and the same delegations. */
+  isFor(copy: WorkingCopy): boolean {
+    const filesOf = ({ collection, files }: WorkingCopy) => [
+      collection.client.trusted.root.file.bytes,
+      files.roles.get('targets')?.bytes ?? new Uint8Array(),
+    ];
+    return filesOf(copy).every(
+      (bytes, at) => Buffer.compare(bytes, filesOf(this.copy)[at] as Uint8Array) === 0,
+    );
+  }
+
+  /** Begins a round, which may fetch as much again. */
+  refill(now: Date): void {
+    this.now = now;
+    this.left = this.maxBytes;
+  }
+
+  /**
+   * What of an object is verified. One file that is not spoils the others not: keys change, and what they
+   * signed before stays beside what is valid still.
+   * @throws BullaError trust-invalid, trust-expired, content-invalid where nothing is; what the target throws
+   */
+  async verify(object: TrustObject): Promise<VerifiedFiles> {
+    const { delegations } = this.copy;
+    const roles = new Map<string, SiblingRole>();
+    const partial = new Map<string, PartialRole>();
+    const problems: unknown[] = [];
+    const timestamp =
+      object.kind === 'head' ? await this.verifyTimestamp(object).catch(noting(problems)) : undefined;
+    for (const { name } of delegations.roles) {
+      const descriptor = findRoleFile(object, name);
+      if (descriptor === undefined) continue;
+      const judged = await this.judge(object, name, descriptor, delegations).catch(noting(problems));
+      if (judged === undefined) continue;
+      if ('valid' in judged) partial.set(name, judged);
+      else roles.set(name, judged);
+    }
+    if (roles.size > 0 || partial.size > 0 || timestamp !== undefined) return { roles, partial, timestamp };
+    throw problems[0] ?? unsigned(object);
+  }
+
+  private judge(
+    object: TrustObject,
+    role: string,
+    descriptor: Descriptor,
+    delegations: Delegations,
+  ): Promise<SiblingRole | PartialRole> {
+    const key = `${role} ${descriptor.digest}`;
+    const known = this.judged.get(key);
+    if (known !== undefined) return known;
+    const judging = this.judgeFile(object, role, descriptor, delegations);
+    this.judged.set(key, judging);
+    // It may be a blob that is not there yet, or a budget that was spent.
+    judging.catch(() => this.judged.delete(key));
+    return judging;
+  }
+
+  private async judgeFile(
+    object: TrustObject,
+    role: string,
+    descriptor: Descriptor,
+    delegations: Delegations,
+  ): Promise<SiblingRole | PartialRole> {
+    const delegated = delegationOf(delegations, role);
+    if (delegated === undefined) throw undelegated(role);
+    const bytes = await this.fetch(descriptor, DEFAULT_LIMITS.targetsBytes);
+    const file = parseMetadataFile(bytes, role, DEFAULT_LIMITS.targetsBytes);
+    const { valid, isMet } = countSignatures(file, delegations.keys, delegated);
+    if (valid.length === 0) assertThreshold(file, delegations.keys, delegated, 'targets');
+    this.copy.collection.check(file);
+    const content = parseTargets(file);
+    assertUnexpired(role, content.expires, this.now);
+    const log = logDescriptorOf(file);
+    const logBytes = await this.fetch({ ...log, ...inlined(object, role, log) }, MAX_LOG_BYTES);
+    const judged = { role, file, content, log: parseLog(logBytes, role), logBytes };
+    return isMet ? judged : { ...judged, valid };
+  }
+
+  private async verifyTimestamp(object: TrustObject): Promise<SiblingTimestamp> {
+    const { trusted } = this.copy.collection.client;
+    const root = trusted.root.content;
+    const read = async (
+      role: 'timestamp' | 'snapshot',
+      fileName: string,
+      maxBytes: number,
+    ): Promise<MetadataFile> => {
+      const descriptor = object.files.get(fileName);
+      if (descriptor === undefined) throw incomplete(object, fileName);
+      const file = parseMetadataFile(await this.fetch(descriptor, maxBytes), role, maxBytes);
+      assertThreshold(file, root.keys, topLevelKeys(root, role), 'root');
+      this.copy.collection.check(file);
+      return file;
+    };
+    const file = await read('timestamp', 'timestamp.json', DEFAULT_LIMITS.timestampBytes);
+    const content: Timestamp = parseTimestamp(file);
+    const created = bindingOf(file)['created'];
+    return {
+      version: content.version,
+      identity: createHash('sha256').update(file.bytes).digest('hex'),
+      created: typeof created === 'string' ? parseTime(created) : undefined,
+      snapshot: async () => {
+        const { version } = content.snapshot;
+        return parseSnapshot(
+          await read('snapshot', metadataFileName('snapshot', version), DEFAULT_LIMITS.snapshotBytes),
+        );
+      },
+    };
+  }
+
+  /** @throws BullaError content-invalid (details.reason `budget` where the round has fetched enough) */
+  private async fetch(descriptor: Descriptor, maxBytes: number): Promise<Uint8Array> {
+    if (descriptor.size > this.left) throw spent(this.maxBytes);
+    if (descriptor.data === undefined) this.left -= descriptor.size;
+    return await fetchFile(this.target, descriptor, maxBytes, this.options);
+  }
+}
+
+/** The file of a role that an object lists; of several, the one that claims the highest version. */
+export function findRoleFile(object: TrustObject, role: string): Descriptor | undefined {
+  let found: { readonly version: number; readonly descriptor: Descriptor } | undefined;
+  for (const [name, descriptor] of object.files) {
+    const match = /^([1-9][0-9]{0,15})\.([^/]+)\.json$/.exec(name);
+    if (match === null || decodeRoleName(match[2] as string) !== role) continue;
+    const version = Number(match[1]);
+    if (found === undefined || version > found.version) found = { version, descriptor };
+  }
+  return found?.descriptor;
+}
+
+/** The log's bytes, where the object carries them itself. */
+function inlined({ logs }: TrustObject, role: string, log: Descriptor): Pick<Descriptor, 'data'> {
+  const listed = logs.get(role);
+  return listed?.digest === log.digest && listed.data !== undefined ? { data: listed.data } : {};
+}
+
+/** Notes what is wrong with a file, and goes on without it; what says nothing about the file ends it. */
+function noting(problems: unknown[]): (error: unknown) => undefined {
+  return (error) => {
+    const isAboutFile =
+      isBullaError(error, 'trust-invalid', 'trust-expired', 'content-invalid', 'not-found', 'key-invalid') &&
+      error.details['reason'] !== 'budget';
+    if (!isAboutFile) throw error;
+    problems.push(error);
+    return undefined;
+  };
+}
+
+function unsigned({ content }: TrustObject): BullaError {
+  return new BullaError(
+    'trust-invalid',
+    `${content.descriptor.digest} holds no file of a role of this collection`,
+    {
+      hint: 'it is left alone; if a removed signer staged it, a present one has to make the change',
+      details: { reason: 'signatures' },
+    },
+  );
+}
+
+function undelegated(role: string): BullaError {
+  return new BullaError('trust-invalid', `nobody delegates to ${JSON.stringify(role)} any more`, {
+    hint: 'the signer was removed; a present one has to make the change',
+    details: { role, reason: 'undelegated' },
+  });
+}
+
+function incomplete({ content }: TrustObject, fileName: string): BullaError {
+  return new BullaError('trust-invalid', `the candidate ${content.descriptor.digest} has no ${fileName}`, {
+    hint: 'it was put together by somebody else; it is left alone',
+    details: { reason: 'missing', fileName },
+  });
+}
+
+function spent(maxBytes: number): BullaError {
+  return new BullaError('content-invalid', `candidates and stages have more than ${maxBytes} bytes`, {
+    hint: 'somebody floods the collection with them: remove them with the registry, and say who may push',
+    details: { reason: 'budget', maxBytes },
+  });
+}
