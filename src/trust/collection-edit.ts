@@ -128,6 +128,11 @@ export class CollectionEdit {
   /** Gives `names` other keys, its bins included. @throws BullaError usage, key-invalid; what the source throws */
   async rekeyNames(choice: KeyChoice): Promise<void> {
     this.edit.targets('targets').setDelegationKeys(NAMES_ROLE, choice);
+    await this.rekeyBins(choice);
+  }
+
+  /** Gives the bins of `names`, where there are any, other keys. @throws BullaError usage, key-invalid; what the source throws */
+  async rekeyBins(choice: KeyChoice): Promise<void> {
     const { bins } = this.copy;
     if (bins === undefined) return;
     await this.copy.loadBins();

@@ -1,0 +1,239 @@
+import { BullaError } from '../errors.ts';
+import { digestOf } from '../oci/digest.ts';
+import { Keyring } from '../tuf/edit/demands.ts';
+import { RepositoryEdit } from '../tuf/edit/edit.ts';
+import {
+  delegationsIn,
+  type RepositoryFiles,
+  readRepositoryFiles,
+  withFiles,
+} from '../tuf/edit/repository.ts';
+import type { MissingSignatures, PendingFile, SignatureDemand, TufSigner } from '../tuf/edit/signing.ts';
+import type { TufKey } from '../tuf/keys.ts';
+import { DEFAULT_LIMITS } from '../tuf/limits.ts';
+import { type MetadataFile, parseMetadataFile } from '../tuf/metadata-file.ts';
+import { isTopLevelRole } from '../tuf/role-name.ts';
+import { parseRoot } from '../tuf/root.ts';
+import { assertThreshold } from '../tuf/threshold.ts';
+import { TrustedMetadata } from '../tuf/trusted-metadata.ts';
+import { bindingCheck, collectionIdOf, rootBindingOf } from './binding.ts';
+import type { ChangeFile } from './change-file.ts';
+import { describeChange } from './describe-change.ts';
+import { logDescriptorOf, parseLog } from './log.ts';
+
+/**
+ * A change on its way to its signatures, verified as far as it can be without the registry: its state of
+ * before is one that the collection's own keys have signed, and the new files belong to that collection,
+ * come after it, and say what {@link describe} tells.
+ */
+export class PendingChange {
+  readonly change: ChangeFile;
+  /** `HOST/REPOSITORY` that the collection's roots name. */
+  readonly name: string;
+  private readonly base: RepositoryFiles;
+  private readonly files: readonly PendingFile[];
+  private readonly demands: ReadonlyMap<string, readonly SignatureDemand[]>;
+
+  private constructor(change: ChangeFile, base: RepositoryFiles, name: string, now: Date) {
+    this.change = change;
+    this.base = base;
+    this.name = name;
+    const edit = new RepositoryEdit(base, { now });
+    for (const [role, bytes] of change.files) edit.adopt(role, bytes);
+    const settled = edit.settle();
+    this.files = [...change.files.keys()].map((role) => settled.pendingFile(role));
+    const before = new Keyring(base);
+    const after = new Keyring(
+      withFiles(
+        base,
+        this.files.map(({ file }) => file),
+      ),
+    );
+    this.demands = new Map(
+      [...change.files.keys()].map((role) => [
+        role,
+        [...(role === 'root' ? before.demandsOn(role) : []), ...after.demandsOn(role)],
+      ]),
+    );
+  }
+
+  /**
+   * Verifies a change.
+   * @throws BullaError trust-invalid: its state of before is not one of the collection, or a new file belongs
+   *   elsewhere; trust-rollback; content-invalid, usage
+   */
+  static open(change: ChangeFile, now: Date): PendingChange {
+    const base = readRepositoryFiles(change.base);
+    const name = verifyBase(change, base, now);
+    const check = bindingCheck(change.id, (collection) => collection === name);
+    const delegated = delegationsIn(base.roles.get('targets') as MetadataFile)?.roles ?? [];
+    for (const [role, bytes] of change.files) {
+      if (role === 'snapshot' || role === 'timestamp') throw notStructural(role);
+      const isKnown = isTopLevelRole(role) || delegated.some((one) => one.name === role);
+      if (isKnown && role !== 'root' && !base.roles.has(role)) throw withoutBase(role);
+      const file = parseMetadataFile(bytes, role, DEFAULT_LIMITS.listedBytes);
+      check(file);
+      assertHonestKeys(file);
+      if (!isTopLevelRole(role)) checkLog(change, base.roles.get(role), file);
+    }
+    return new PendingChange(change, base, name, now);
+  }
+
+  /** Roles whose files are to be signed. */
+  get roles(): readonly string[] {
+    return [...this.change.files.keys()];
+  }
+
+  /** What changes, in sentences, worked out from the files. */
+  describe(): readonly string[] {
+    return this.files.flatMap(({ file }) => describeChange(this.before(file.role), file));
+  }
+
+  /** Who may sign, by role. */
+  demandsOn(role: string): readonly SignatureDemand[] {
+    return this.demands.get(role) ?? [];
+  }
+
+  /** All demands of all files. */
+  allDemands(): readonly SignatureDemand[] {
+    return [...this.demands.values()].flat();
+  }
+
+  /** Ids of keys that have signed a role's file. */
+  signedBy(role: string): readonly string[] {
+    return this.pending(role).file.signatures.map(({ keyid }) => keyid);
+  }
+
+  /** The present file of a role, where there is one. */
+  before(role: string): MetadataFile | undefined {
+    return role === 'root' ? this.base.roots.at(-1) : this.base.roles.get(role);
+  }
+
+  /** The new file of a role with the signatures that are there. */
+  after(role: string): MetadataFile {
+    return this.pending(role).file;
+  }
+
+  missing(role?: string): readonly MissingSignatures[] {
+    return this.files
+      .filter(({ role: of }) => role === undefined || of === role)
+      .flatMap((file) => file.missing());
+  }
+
+  /** Signs whatever the signers may. @returns how many signatures there are more */
+  async sign(signers: readonly TufSigner[]): Promise<number> {
+    let count = 0;
+    for (const file of this.files) count += await file.sign(signers);
+    return count;
+  }
+
+  /**
+   * Pools the signatures of another copy of the same change: each is verified, over the same bytes, and
+   * counts once for its key.
+   * @throws BullaError signature-mismatch where it says anything else
+   */
+  pool(other: ChangeFile): void {
+    const isSame =
+      other.id === this.change.id &&
+      other.files.size === this.change.files.size &&
+      this.files.every(({ role }) => other.files.has(role));
+    if (!isSame)
+      throw new BullaError('signature-mismatch', 'the files are of different changes', {
+        hint: 'import the signed copies of one export together, and each change by itself',
+      });
+    for (const file of this.files) file.addFile(other.files.get(file.role) as Uint8Array);
+  }
+
+  /** The change with the signatures that were gathered. */
+  toFile(): ChangeFile {
+    return { ...this.change, files: new Map(this.files.map(({ role, file }) => [role, file.bytes])) };
+  }
+
+  private pending(role: string): PendingFile {
+    const file = this.files.find((one) => one.role === role);
+    if (file !== undefined) return file;
+    throw new BullaError('usage', `this change makes no file of ${JSON.stringify(role)}`, {
+      hint: `it makes those of ${this.roles.join(', ')}`,
+    });
+  }
+}
+
+/** @returns the name of the collection */
+function verifyBase({ id, base: files }: ChangeFile, base: RepositoryFiles, now: Date): string {
+  const [first] = base.roots;
+  const targets = base.roles.get('targets');
+  if (first === undefined || collectionIdOf(first.bytes) !== id || targets === undefined)
+    throw brokenBase(`it does not begin with the first root of ${id.slice(0, 12)}, or holds no targets`);
+  const { collection } = rootBindingOf(first);
+  const check = bindingCheck(id, (name) => name === collection);
+  // An expired root is no obstacle: renewing it may be what the change is for.
+  const chain = new TrustedMetadata(first.bytes, now, { demand: check });
+  for (const root of base.roots.slice(1)) chain.updateRoot(root.bytes);
+  const keyring = new Keyring(base);
+  for (const file of [targets, ...base.roles.values()]) {
+    const demands = keyring.demandsOn(file.role);
+    if (demands.length === 0) throw brokenBase(`nobody delegates to ${JSON.stringify(file.role)}`);
+    for (const { keys, role, delegator } of demands) assertThreshold(file, keys, role, delegator);
+    check(file);
+  }
+  if (files.size !== base.roots.length + base.roles.size)
+    throw brokenBase('it holds files that are not of the state that it was made for');
+  return collection;
+}
+
+/** A key under another's id would be shown as that other key. */
+function assertHonestKeys(file: MetadataFile): void {
+  const keys: Iterable<TufKey> =
+    file.role === 'root' ? parseRoot(file).keys.values() : (delegationsIn(file)?.keys.values() ?? []);
+  for (const key of keys) {
+    if (key.hasCorrectId && key.fingerprint !== undefined) continue;
+    throw new BullaError(
+      'trust-invalid',
+      `${file.role} lists a key as ${key.keyid.slice(0, 12)} that is not that key, or that nobody can use`,
+      {
+        hint: 'do not sign this: somebody wants another key to look like one that you know',
+        details: { role: file.role, reason: 'key-id', keyid: key.keyid },
+      },
+    );
+  }
+}
+
+/** A role that begins brings its log, without entries; one that is there keeps its own. */
+function checkLog(change: ChangeFile, before: MetadataFile | undefined, file: MetadataFile): void {
+  const descriptor = logDescriptorOf(file);
+  const log = change.logs.get(file.role);
+  if (before !== undefined && log === undefined) {
+    if (logDescriptorOf(before).digest === descriptor.digest) return;
+    throw badLog(file, 'it comes without the log that it names');
+  }
+  if (log === undefined || digestOf(log) !== descriptor.digest) throw badLog(file, 'its log is another');
+  if (parseLog(log, file.role).entries.length > 0) throw badLog(file, 'its log already has entries');
+}
+
+function badLog({ role }: MetadataFile, why: string): BullaError {
+  return new BullaError('trust-invalid', `metadata of ${JSON.stringify(role)} does not fit: ${why}`, {
+    hint: 'have the change exported again',
+    details: { role, reason: 'log' },
+  });
+}
+
+function brokenBase(why: string): BullaError {
+  return new BullaError('trust-invalid', `the change was made for a state that is none: ${why}`, {
+    hint: 'do not sign it; have it exported again from the collection itself',
+    details: { reason: 'base' },
+  });
+}
+
+function withoutBase(role: string): BullaError {
+  return new BullaError('trust-invalid', `the change does not show what ${JSON.stringify(role)} says now`, {
+    hint: 'do not sign what you cannot compare; have it exported again',
+    details: { role, reason: 'base' },
+  });
+}
+
+function notStructural(role: string): BullaError {
+  return new BullaError('trust-invalid', `a change holds no ${role}: that is made when it is published`, {
+    hint: 'do not sign it; have it exported again',
+    details: { role, reason: 'role' },
+  });
+}

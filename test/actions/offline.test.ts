@@ -1,0 +1,277 @@
+import { describe, expect, it } from 'vitest';
+import { exportChange, gatherChange, importChange, isPublished } from '../../src/actions/offline.ts';
+import { MemoryStore } from '../../src/oci/memory.ts';
+import { type ChangeFile, encodeChangeFile, parseChangeFile } from '../../src/trust/change-file.ts';
+import { PendingChange } from '../../src/trust/pending-change.ts';
+import {
+  addSigner,
+  ONLINE_ROLE,
+  rekey,
+  removeSigner,
+  renew,
+  type StructureChange,
+} from '../../src/trust/structure.ts';
+import { NAMES_ROLE } from '../../src/trust/vocabulary.ts';
+import { WorkingCopy } from '../../src/trust/working-copy.ts';
+import { collisionFreeVersions } from '../../src/tuf/edit/policy.ts';
+import { composeMetadataFile, parseMetadataFile } from '../../src/tuf/metadata-file.ts';
+import { changeHead, readAny, setting } from '../support/trust/changing.ts';
+import { newCollection, pushHead } from '../support/trust/collection.ts';
+import { anyOf, daysLater, NOW, ONLINE, PUBLISHER, ROOT, signersOf } from '../support/tuf/editing.ts';
+import { poolKey } from '../support/tuf/keys.ts';
+
+const versions = collisionFreeVersions(() => Math.floor(Math.random() * 2 ** 20));
+const ALICE = 3;
+const SECOND = 4;
+
+async function collection(name?: string): Promise<MemoryStore> {
+  const store = new MemoryStore();
+  await pushHead(store, await newCollection(name));
+  return store;
+}
+
+const copyOf = async (store: MemoryStore): Promise<WorkingCopy> => WorkingCopy.open(await readAny(store));
+
+/** Makes a change on one machine, as the file that is carried to another. */
+async function carried(store: MemoryStore, change: StructureChange, now = NOW): Promise<ChangeFile> {
+  const pending = await exportChange(await copyOf(store), change, { now, versions, signers: [] });
+  return parseChangeFile(encodeChangeFile(pending.toFile()), 'change');
+}
+
+/** Signs it where the keys are. */
+async function signed(file: ChangeFile, ...keys: number[]): Promise<ChangeFile> {
+  const pending = PendingChange.open(file, NOW);
+  await pending.sign(signersOf(...keys.map(poolKey)));
+  return parseChangeFile(encodeChangeFile(pending.toFile()), 'change');
+}
+
+async function imported(store: MemoryStore, ...copies: ChangeFile[]): Promise<void> {
+  const change = gatherChange(copies, NOW);
+  await changeHead(store, async (edit) => importChange(change)(edit, edit.copy));
+}
+
+const alice = addSigner({ name: 'alice', ...anyOf(1, poolKey(ALICE)), paths: ['v*'] });
+const KEYS = { keep: false, drop: [], threshold: undefined };
+const codeOf = (work: Promise<unknown>): Promise<string> =>
+  work.then(
+    () => 'done',
+    (error: { code: string }) => error.code,
+  );
+
+describe('a change that is signed on other machines', () => {
+  it('adds a signer with the signatures of the root key and of the signer’s own, brought separately', async () => {
+    const store = await collection();
+    const file = await carried(store, alice);
+    expect(file.summary.join('\n')).toContain('alice is new, trusted with v*');
+    expect(PendingChange.open(file, NOW).missing()).toMatchObject([{ role: 'targets' }, { role: 'alice' }]);
+    const copies = [await signed(file, ROOT), await signed(file, ALICE)] as const;
+    expect(await codeOf(imported(store, copies[1]))).toBe('threshold-not-met');
+    await imported(store, ...copies);
+    const copy = await copyOf(store);
+    expect(copy.delegations.roles.map(({ name }) => name)).toEqual([NAMES_ROLE, 'alice']);
+    expect(isPublished(gatherChange(copies, NOW), copy)).toBe(true);
+  });
+
+  it('renews an expired root, which only its key can', async () => {
+    const store = await collection();
+    const file = await carried(store, renew('root'));
+    expect([...file.files.keys()]).toEqual(['root', 'targets']);
+    await imported(store, await signed(file, ROOT));
+    expect((await readAny(store)).client.trusted.root.content.version).toBe(2);
+    // A root that has expired since is signed all the same: that is what renewing is for.
+    expect(PendingChange.open(await carried(store, renew('root')), daysLater(4000)).roles).toContain('root');
+  });
+
+  it('rotates the root key with signatures of the old and the new one', async () => {
+    const store = await collection();
+    const file = await carried(store, rekey('root', { ...KEYS, add: [poolKey(SECOND).key] }));
+    expect(file.summary.join('\n')).toContain(`targets loses the key ${poolKey(ROOT).key.keyid}`);
+    expect(await codeOf(imported(store, await signed(file, SECOND)))).toBe('threshold-not-met');
+    expect(await codeOf(imported(store, await signed(file, ROOT)))).toBe('threshold-not-met');
+    await imported(store, await signed(file, ROOT), await signed(file, SECOND));
+    expect((await copyOf(store)).files.roots).toHaveLength(2);
+  });
+
+  it('keeps what was named meanwhile, where the new key of names is at hand at the end', async () => {
+    const store = await collection();
+    // The test's own publisher signs the file that the import has to make anew.
+    await changeHead(store, (edit) =>
+      rekey(NAMES_ROLE, { ...KEYS, add: [poolKey(ALICE).key], keep: true })(edit, edit.copy),
+    );
+    const file = await signed(
+      await carried(store, rekey(NAMES_ROLE, { ...KEYS, add: [], drop: [poolKey(ALICE).key.keyid] })),
+      ROOT,
+    );
+    await changeHead(store, (edit) => edit.apply(NAMES_ROLE, [setting(['v1'])]));
+    await imported(store, file);
+    const { client } = await readAny(store);
+    expect((await client.findTarget('v1')).role).toBe(NAMES_ROLE);
+    expect((await copyOf(store)).delegations.roles[0]?.keyids).toEqual([poolKey(PUBLISHER).key.keyid]);
+  });
+
+  it('gives the online role other keys', async () => {
+    const store = await collection();
+    const file = await carried(
+      store,
+      rekey(ONLINE_ROLE, { ...KEYS, add: [poolKey(ONLINE).key, poolKey(ALICE).key] }),
+    );
+    expect([...file.files.keys()]).toEqual(['root']);
+    await imported(store, await signed(file, ROOT));
+    const { roles } = (await readAny(store)).client.trusted.root.content;
+    expect(roles.get('snapshot')?.keyids).toHaveLength(2);
+  });
+});
+
+/** Changes one of the new files, as somebody between two machines could. */
+function altered(
+  file: ChangeFile,
+  role: string,
+  change: (signed: Record<string, unknown>) => void,
+): ChangeFile {
+  const parsed = parseMetadataFile(file.files.get(role) as Uint8Array, role, 1 << 20);
+  const content = structuredClone(parsed.signed) as Record<string, unknown>;
+  change(content);
+  const { bytes } = composeMetadataFile(role, content as typeof parsed.signed, parsed.signatures);
+  return { ...file, files: new Map([...file.files, [role, bytes]]) };
+}
+
+describe('attacks on changes that are carried', () => {
+  it('content that was changed after it was signed', async () => {
+    const store = await collection();
+    const file = await signed(await carried(store, alice), ROOT, ALICE);
+    const other = altered(file, 'targets', (content) => {
+      content['expires'] = '2099-01-01T00:00:00Z';
+    });
+    expect(await codeOf(imported(store, other))).toBe('signature-mismatch');
+    expect(await codeOf(imported(store, file, other))).toBe('signature-mismatch');
+  });
+
+  it('signatures of one key in two spellings pooled as two', async () => {
+    const both = rekey('root', { add: [poolKey(SECOND).key], keep: true, drop: [], threshold: 2 });
+    const store = await collection();
+    const first = await carried(store, both);
+    await imported(store, await signed(first, ROOT, SECOND));
+    const file = await carried(store, alice);
+    const one = await signed(file, ROOT, ALICE);
+    const malleated = withOtherSpelling(one, 'targets');
+    expect(malleated.files.get('targets')).not.toEqual(one.files.get('targets'));
+    expect(await codeOf(imported(store, one, malleated))).toBe('threshold-not-met');
+    await imported(store, malleated, await signed(file, SECOND));
+    expect((await copyOf(store)).delegations.roles).toHaveLength(2);
+  });
+
+  it('a signature by a key that is not listed', async () => {
+    const store = await collection();
+    const file = await carried(store, alice);
+    const parsed = parseMetadataFile(file.files.get('targets') as Uint8Array, 'targets', 1 << 20);
+    const [mallory] = signersOf(poolKey(SECOND));
+    const sig = Buffer.from((await mallory?.sign(parsed.message)) ?? []).toString('hex');
+    for (const keyid of [poolKey(SECOND).key.keyid, poolKey(ROOT).key.keyid]) {
+      const { bytes } = composeMetadataFile('targets', parsed.signed, [{ keyid, sig }]);
+      const forged = { ...file, files: new Map([...file.files, ['targets', bytes]]) };
+      const code = await codeOf(imported(store, await signed(file, ALICE), forged));
+      expect(['threshold-not-met', 'signature-mismatch']).toContain(code);
+    }
+  });
+
+  it('a change of another collection, by the same keys', async () => {
+    const [store, other] = [await collection(), await collection('registry.example.com/team/other')];
+    const file = await signed(await carried(other, alice), ROOT, ALICE);
+    expect(await codeOf(imported(store, file))).toBe('trust-invalid');
+    const relabelled = { ...file, id: (await copyOf(store)).collection.id };
+    expect(await codeOf(imported(store, relabelled))).toBe('trust-invalid');
+  });
+
+  it('two roots of one version', async () => {
+    const store = await collection();
+    const [first, second] = [
+      await carried(store, renew('root')),
+      await carried(store, rekey('root', { ...KEYS, add: [poolKey(ROOT).key, poolKey(SECOND).key] })),
+    ];
+    await imported(store, await signed(first, ROOT));
+    expect(await codeOf(imported(store, await signed(second, ROOT, SECOND)))).toBe('trust-rollback');
+  });
+
+  it('an old signed change again, after a later one undid it', async () => {
+    const store = await collection();
+    const file = await signed(await carried(store, alice), ROOT, ALICE);
+    await imported(store, file);
+    await changeHead(store, (edit) => removeSigner('alice')(edit, edit.copy));
+    expect(await codeOf(imported(store, file))).toBe('trust-rollback');
+    await changeHead(store, (edit) =>
+      rekey('root', { ...KEYS, add: [poolKey(ROOT).key, poolKey(SECOND).key] })(edit, edit.copy),
+    );
+    expect(await codeOf(imported(store, file))).toBe('trust-rollback');
+  });
+
+  it('a sibling of the published change, whichever of them has the higher version', async () => {
+    const store = await collection();
+    const bob = addSigner({ name: 'bob', ...anyOf(1, poolKey(ALICE)), paths: ['*'] });
+    const [first, second] = [await carried(store, alice), await carried(store, bob)];
+    await imported(store, await signed(first, ROOT, ALICE));
+    expect(['trust-rollback', 'conflict']).toContain(
+      await codeOf(imported(store, await signed(second, ROOT, ALICE))),
+    );
+  });
+
+  it('a key under another’s id', async () => {
+    const file = await carried(await collection(), alice);
+    const forged = altered(file, 'targets', (content) => {
+      const { keys } = content['delegations'] as { keys: Record<string, unknown> };
+      keys[poolKey(PUBLISHER).key.keyid] = poolKey(SECOND).key.json;
+    });
+    expect(() => PendingChange.open(forged, NOW)).toThrowError(/is not that key/);
+  });
+
+  it.each<[string, (file: ChangeFile) => ChangeFile]>([
+    ['without the first root', (file) => ({ ...file, base: new Map([...file.base].slice(1)) })],
+    ['with another first root', (file) => ({ ...file, id: 'ab'.repeat(32) as ChangeFile['id'] })],
+    [
+      'with a snapshot',
+      (file) => ({ ...file, files: new Map([...file.files, ['snapshot', new Uint8Array()]]) }),
+    ],
+    [
+      'for a role that nobody delegates to',
+      (file) => ({ ...file, files: new Map([['bob', file.files.get('alice') as Uint8Array]]) }),
+    ],
+    [
+      'with one role’s file for another’s',
+      (file) => ({
+        ...file,
+        files: new Map([...file.files, ['alice', file.files.get('targets') as Uint8Array]]),
+      }),
+    ],
+    ['without the log of a new role', (file) => ({ ...file, logs: new Map() })],
+  ])('a change %s', async (_, forge) => {
+    const file = await carried(await collection(), alice);
+    const work = (async () => PendingChange.open(forge(file), NOW))();
+    expect(['trust-invalid', 'content-invalid']).toContain(await codeOf(work));
+  });
+
+  it('a change that hides what a role says now', async () => {
+    const store = await collection();
+    await changeHead(store, (edit) => edit.apply(NAMES_ROLE, [setting(['v1'])]));
+    const file = await carried(store, renew(NAMES_ROLE));
+    const base = new Map([...file.base].filter(([name]) => !name.includes('names')));
+    expect(await codeOf((async () => PendingChange.open({ ...file, base }, NOW))())).toBe('trust-invalid');
+  });
+});
+
+/** The same ECDSA signature with n − s: it verifies as well. */
+function withOtherSpelling(file: ChangeFile, role: string): ChangeFile {
+  const n = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
+  const parsed = parseMetadataFile(file.files.get(role) as Uint8Array, role, 1 << 20);
+  const signatures = parsed.signatures.map(({ keyid, sig }) => {
+    const der = Buffer.from(sig, 'hex');
+    const rLength = der[3] as number;
+    const r = der.subarray(4, 4 + rLength);
+    const s = BigInt(`0x${der.subarray(6 + rLength).toString('hex')}`);
+    let other = (n - s).toString(16).padStart(64, '0');
+    if (/^[89a-f]/.test(other)) other = `00${other}`;
+    while (other.startsWith('00') && !/^00[89a-f]/.test(other)) other = other.slice(2);
+    const body = `02${rLength.toString(16).padStart(2, '0')}${r.toString('hex')}02${(other.length / 2).toString(16).padStart(2, '0')}${other}`;
+    return { keyid, sig: `30${(body.length / 2).toString(16).padStart(2, '0')}${body}` };
+  });
+  const { bytes } = composeMetadataFile(role, parsed.signed, signatures);
+  return { ...file, files: new Map([...file.files, [role, bytes]]) };
+}
