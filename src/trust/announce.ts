@@ -10,14 +10,15 @@ import type { TrustTarget } from './ports.ts';
 const AT_ONCE = 4;
 
 /**
- * Pushes an assembled object: blobs, then children, then the top, under a tag of its own.
+ * Pushes an assembled object: blobs, then children, then the top.
+ * @param tag the object's own; the top is left for later without one
  * @param present digests that need not be pushed
  * @throws BullaError what the target throws
  */
 export async function pushObject(
   target: TrustTarget,
   { blobs, children, top }: Assembly,
-  tag: Tag,
+  tag: Tag | undefined,
   present: ReadonlySet<Digest>,
   options: CallOptions = {},
 ): Promise<void> {
@@ -31,7 +32,7 @@ export async function pushObject(
     );
   }
   for (const child of children) await target.pushManifest(child, options);
-  await target.pushManifest(top, { ...options, tag });
+  if (tag !== undefined) await target.pushManifest(top, { ...options, tag });
 }
 
 /** What an object that was read from a place says is there. */

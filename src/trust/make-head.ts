@@ -20,11 +20,23 @@ export interface Work {
   readonly ids: readonly string[];
   /** Roles whose names it changes itself: their files are not adopted from elsewhere in the same edit. */
   readonly roles: ReadonlySet<string>;
+  /** Changes keys or delegations: what can be folded goes into a head of its own before it. */
+  readonly isStructural?: boolean;
   /** Whether a head holds it. @throws BullaError conflict where it never will */
   isDone(base: Base): Promise<boolean>;
   /** Puts it into an edit, after what was folded. @throws BullaError conflict, usage */
   apply(edit: CollectionEdit, base: Base): Promise<void>;
+  /** Told what was signed, before it is announced. */
+  noteMade?(files: RepositoryFiles, base: Base): void;
 }
+
+/** Nothing but what is folded. */
+export const NO_WORK: Work = {
+  ids: [],
+  roles: new Set(),
+  isDone: async () => true,
+  apply: async () => undefined,
+};
 
 /** A head that is ready to be announced and moved to. */
 export interface MadeHead {

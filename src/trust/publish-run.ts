@@ -7,7 +7,7 @@ import { partsOf, pushObject } from './announce.ts';
 import type { ReadOptions } from './collection.ts';
 import { hasWork, planSiblings, type SiblingPlan } from './fold-plan.ts';
 import type { LogEntry } from './log.ts';
-import { type MadeHead, makeHead, versionsOf, type Work } from './make-head.ts';
+import { type MadeHead, makeHead, NO_WORK, versionsOf, type Work } from './make-head.ts';
 import { announceAgain } from './pending.ts';
 import type { TrustTarget } from './ports.ts';
 import { type Base, readBase } from './publish-base.ts';
@@ -97,7 +97,9 @@ export class PublishRun {
   }
 
   private async publish(base: Base, found: FoundSiblings, plan: SiblingPlan): Promise<void> {
-    const made = await makeHead(base, found, plan, this.work, this.options);
+    const work = this.work.isStructural === true && hasWork(plan) ? NO_WORK : this.work;
+    const made = await makeHead(base, found, plan, work, this.options);
+    work.noteMade?.(made.files, base);
     await this.announce(base, made);
     for (const entry of [...plan.folds.values()].flat().concat(plan.adoptions.flatMap((one) => one.entries)))
       this.folded.set(entry.id, entry);

@@ -2,6 +2,7 @@ import { BullaError } from '../errors.ts';
 import { Abilities } from './abilities.ts';
 import type { ReadOptions } from './collection.ts';
 import type { CollectionEdit } from './collection-edit.ts';
+import { EditWork, type StructuralChange } from './edit-work.ts';
 import type { Work } from './make-head.ts';
 import { type NameChange, OwnChanges } from './own-changes.ts';
 import type { TrustTarget } from './ports.ts';
@@ -10,6 +11,7 @@ import type { Published, PublishOptions } from './publish-options.ts';
 import { PublishRun, type RunResult } from './publish-run.ts';
 import type { WorkingCopy } from './working-copy.ts';
 
+export type { StructuralChange } from './edit-work.ts';
 export type { NameChange } from './own-changes.ts';
 export type { Published, PublishOptions } from './publish-options.ts';
 
@@ -31,6 +33,21 @@ export async function publishNames(
   for (const role of own.roles) assertMaySign(base.copy, abilities, role);
   const result = await new PublishRun(target, read, new NameWork(own, options), options).run(base);
   return publishedBy(result, own.ids);
+}
+
+/**
+ * Publishes a change of keys, delegations or expiry (spec/trust-publishing.md, "Structural changes"). What
+ * can be folded is folded first; the change is made anew on each head that it meets, never merged.
+ * @throws BullaError threshold-not-met (details.missing) where keys are missing; what `change`, reading
+ *   and signing throw
+ */
+export async function publishEdit(
+  target: TrustTarget,
+  read: ReadOptions,
+  change: StructuralChange,
+  options: PublishOptions,
+): Promise<Published> {
+  return publishedBy(await new PublishRun(target, read, new EditWork(change), options).run(), []);
 }
 
 /** Own changes as a piece of work. */

@@ -1,0 +1,72 @@
+import { BullaError, isBullaError } from '../errors.ts';
+import type { Digest } from '../oci/digest.ts';
+import { pushObject } from './announce.ts';
+import { assembleHead } from './assemble.ts';
+import type { CollectionFiles } from './create.ts';
+import { versionsOf } from './make-head.ts';
+import type { TrustTarget } from './ports.ts';
+import { probeTags, shortcomings, type TagAbilities } from './probe.ts';
+import type { PublishOptions } from './publish-options.ts';
+import { isTransient } from './siblings.ts';
+import { withUsed } from './signer-state.ts';
+import { HEAD_TAG } from './vocabulary.ts';
+
+/** A collection's first head. */
+export interface CreatedAt {
+  readonly head: Digest;
+  readonly abilities: TagAbilities;
+  /** What cannot be had at that place, as sentences. */
+  readonly shortcomings: readonly string[];
+}
+
+/**
+ * Publishes the first head of a collection (spec/trust-publishing.md, "Creating"). Whether tags can be
+ * moved there at all is tried first.
+ * @throws BullaError conflict where there is a head, or tags cannot be moved (details.reason
+ *   `immutable-tag`); what the target throws
+ */
+export async function createAt(
+  target: TrustTarget,
+  { id, files, logs }: CollectionFiles,
+  options: Pick<PublishOptions, 'clock' | 'chance' | 'state' | 'signal'>,
+): Promise<CreatedAt> {
+  const { state, signal } = options;
+  const present = await headAt(target, signal);
+  if (present !== undefined) throw taken(target, present);
+  const abilities = await probeTags(target, options, { signal });
+  const assembly = assembleHead({ files, logs });
+  const head = assembly.top.descriptor.digest;
+  await state.update(id, (record) => withUsed(record, versionsOf(files)));
+  await pushObject(target, assembly, undefined, new Set(), { signal });
+  try {
+    await target.pushManifest(assembly.top, { tag: HEAD_TAG, expected: null, once: true, signal });
+  } catch (error) {
+    if (!isTransient(error) && !isBullaError(error, 'conflict')) throw error;
+    if ((await headAt(target, signal)) === head)
+      return { head, abilities, shortcomings: shortcomings(abilities) };
+    throw error;
+  }
+  const found = await headAt(target, signal);
+  if (found !== head) throw taken(target, found);
+  return { head, abilities, shortcomings: shortcomings(abilities) };
+}
+
+async function headAt(target: TrustTarget, signal: AbortSignal | undefined): Promise<Digest | undefined> {
+  try {
+    return (await target.fetchManifest(HEAD_TAG, { signal })).descriptor.digest;
+  } catch (error) {
+    if (isBullaError(error, 'not-found')) return undefined;
+    throw error;
+  }
+}
+
+function taken(target: TrustTarget, digest: Digest | undefined): BullaError {
+  return new BullaError(
+    'conflict',
+    `${target.name} has a trust collection already: ${HEAD_TAG} is ${digest}`,
+    {
+      hint: 'look at it with bulla tree; to begin anew, remove the tag first and say so to everybody who pinned it',
+      details: { digest },
+    },
+  );
+}

@@ -1,0 +1,58 @@
+import { equalBytes } from '../encoding/bytes.ts';
+import { parseTime } from '../encoding/time.ts';
+import type { RepositoryFiles } from '../tuf/edit/repository.ts';
+import type { MetadataFile } from '../tuf/metadata-file.ts';
+import type { CollectionEdit } from './collection-edit.ts';
+import type { Work } from './make-head.ts';
+import type { Base } from './publish-base.ts';
+import type { WorkingCopy } from './working-copy.ts';
+
+/** A change of keys, delegations or expiry: made anew on whatever the head is by then. */
+export type StructuralChange = (edit: CollectionEdit, copy: WorkingCopy) => Promise<void> | void;
+
+/** A structural change as a piece of work. */
+export class EditWork implements Work {
+  readonly ids: readonly string[] = [];
+  readonly roles: ReadonlySet<string> = new Set();
+  readonly isStructural: boolean = true;
+  private readonly change: StructuralChange;
+  /** What the last edit made, but for snapshot and timestamp. */
+  private made: readonly MetadataFile[] | undefined;
+
+  constructor(change: StructuralChange) {
+    this.change = change;
+  }
+
+  async isDone({ copy }: Base): Promise<boolean> {
+    return this.made?.every((file) => isIn(copy.files, file)) ?? false;
+  }
+
+  async apply(edit: CollectionEdit, base: Base): Promise<void> {
+    await this.change(edit, base.copy);
+  }
+
+  noteMade(files: RepositoryFiles, { copy }: Base): void {
+    const before = copy.files;
+    this.made = [
+      ...files.roots.slice(before.roots.length),
+      ...[...files.roles.values()].filter((file) => before.roles.get(file.role) !== file),
+    ];
+  }
+}
+
+/**
+ * Whether a head holds a file that was made for it. Root and targets must be the very bytes: whatever is
+ * signed by them follows from that. Of other roles a later file does as well, if it lasts as long.
+ */
+function isIn({ roots, roles }: RepositoryFiles, file: MetadataFile): boolean {
+  if (file.role === 'root') return roots.some(({ bytes }) => equalBytes(bytes, file.bytes));
+  const present = roles.get(file.role);
+  // Bins are in hand only where something was changed in them.
+  if (present === undefined) return file.role !== 'targets';
+  if (equalBytes(present.bytes, file.bytes)) return true;
+  return file.role !== 'targets' && expiryOf(present) >= expiryOf(file);
+}
+
+function expiryOf({ signed }: MetadataFile): number {
+  return parseTime(String(signed['expires']))?.getTime() ?? 0;
+}

@@ -1,0 +1,108 @@
+import { describe, expect, it } from 'vitest';
+import { BullaError } from '../../src/errors.ts';
+import type { ManifestContent } from '../../src/oci/manifest.ts';
+import { MemoryStore } from '../../src/oci/memory.ts';
+import type { PushManifestOptions } from '../../src/oci/target.ts';
+import { createAt } from '../../src/trust/create-at.ts';
+import { publishEdit, publishNames } from '../../src/trust/publish.ts';
+import { newCollection } from '../support/trust/collection.ts';
+import { freshRead, naming, publisher } from '../support/trust/publishing.ts';
+import { anyOf, ONLINE, PUBLISHER, ROOT, signersOf } from '../support/tuf/editing.ts';
+import { poolKey } from '../support/tuf/keys.ts';
+
+class ImmutableStore extends MemoryStore {
+  override async pushManifest(content: ManifestContent, options: PushManifestOptions = {}): Promise<void> {
+    const isThere = options.tag !== undefined && (await this.listTags()).includes(options.tag);
+    if (isThere) throw new BullaError('conflict', 'immutable', { details: { reason: 'immutable-tag' } });
+    await super.pushManifest(content, options);
+  }
+}
+
+describe('createAt', () => {
+  it('makes a head that can be published upon, and leaves nothing of its trying', async () => {
+    const store = new MemoryStore();
+    const { read, options } = publisher();
+    const created = await createAt(store, await newCollection(), options);
+    expect(created).toMatchObject({ abilities: { removal: 'tags', listing: 'at-once' }, shortcomings: [] });
+    expect(await store.listTags()).toEqual(['_trust']);
+    await publishNames(store, read, naming({ v1: 'one' }), options);
+  });
+
+  it('refuses where there is a head', async () => {
+    const store = new MemoryStore();
+    await createAt(store, await newCollection(), publisher().options);
+    await expect(createAt(store, await newCollection(), publisher().options)).rejects.toMatchObject({
+      code: 'conflict',
+    });
+  });
+
+  it('refuses where tags cannot be moved, and says where a collection can lie', async () => {
+    await expect(
+      createAt(new ImmutableStore(), await newCollection(), publisher().options),
+    ).rejects.toMatchObject({
+      code: 'conflict',
+      details: { reason: 'immutable-tag' },
+      hint: expect.stringContaining('--at'),
+    });
+  });
+
+  it('says what cannot be had where nothing can be removed and tags are not listed', async () => {
+    const store = new MemoryStore();
+    const refuse = () => Promise.reject(new BullaError('registry-error', 'switched off', { hint: 'no' }));
+    store.deleteTag = refuse;
+    store.deleteManifest = refuse;
+    store.listTags = async () => [];
+    const created = await createAt(store, await newCollection(), publisher().options);
+    expect(created.abilities).toEqual({ removal: 'none', listing: 'never' });
+    expect(created.shortcomings).toHaveLength(2);
+  });
+});
+
+describe('publishEdit', () => {
+  const signers = signersOf(poolKey(ROOT), poolKey(PUBLISHER), poolKey(ONLINE), poolKey(3));
+
+  it('adds a signer, and publishes it once', async () => {
+    const store = new MemoryStore();
+    const { read, options } = publisher(1, { signers });
+    await createAt(store, await newCollection(), options);
+    const choice = anyOf(1, poolKey(3));
+    const published = await publishEdit(
+      store,
+      read,
+      (edit) => edit.addSigner({ name: 'ci', ...choice, paths: ['*'] }),
+      options,
+    );
+    expect(published.rounds).toBe(2);
+    const { client } = await freshRead(store);
+    expect(client.trusted.snapshot.content.meta.has('ci.json')).toBe(true);
+  });
+
+  it('folds first, so that what was announced under the old keys is not lost by new ones', async () => {
+    const store = new MemoryStore();
+    const { read, options } = publisher(1, { signers });
+    await createAt(store, await newCollection(), options);
+    const crashed = publisher(2);
+    const push = store.pushManifest.bind(store);
+    store.pushManifest = async (content, how = {}) => {
+      if (how.expected !== undefined) throw new BullaError('interrupted', 'killed', { hint: 'no' });
+      await push(content, how);
+    };
+    await expect(
+      publishNames(store, crashed.read, naming({ v1: 'one' }), crashed.options),
+    ).rejects.toMatchObject({
+      code: 'interrupted',
+    });
+    store.pushManifest = push;
+    const published = await publishEdit(
+      store,
+      read,
+      (edit) => edit.rekeyNames(anyOf(1, poolKey(3))),
+      options,
+    );
+    expect(published.folded).toHaveLength(1);
+    const old = publisher(3);
+    await expect(publishNames(store, old.read, naming({ v2: 'two' }), old.options)).rejects.toMatchObject({
+      code: 'untrusted-identity',
+    });
+  });
+});
