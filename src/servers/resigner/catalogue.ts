@@ -1,0 +1,60 @@
+import { isInShard, type Shard } from '../../actions/resign/shard.ts';
+import { findPin, isPrefix, type Pin } from '../../trust/pin.ts';
+
+/** Most collections that one process takes on. */
+export const MAX_COLLECTIONS: number = 100_000;
+
+/** Lists the repositories of a registry. */
+export type ListRepositories = (registry: string) => AsyncIterable<string>;
+
+/** Registries of whose repositories some are meant by a prefix. */
+export function registriesToList(pins: readonly Pin[]): ReadonlySet<string> {
+  return new Set(pins.filter(({ scope }) => isPrefix(scope)).map(({ scope }) => registryOf(scope)));
+}
+
+/** Repositories that are named one by one. */
+export function exactPlaces(pins: readonly Pin[], shard: Shard | undefined): readonly string[] {
+  return pins.map(({ scope }) => scope).filter((scope) => !isPrefix(scope) && isOurs(scope, shard));
+}
+
+/**
+ * Repositories of a registry that some pin is about and that are this shard's.
+ * @throws BullaError what the listing throws
+ */
+export async function placesIn(
+  registry: string,
+  pins: readonly Pin[],
+  shard: Shard | undefined,
+  list: ListRepositories,
+): Promise<readonly string[]> {
+  const places: string[] = [];
+  for await (const repository of list(registry)) {
+    const place = `${registry}/${repository}`;
+    if (findPin(pins, place) !== undefined && isOurs(place, shard)) places.push(place);
+    if (places.length >= MAX_COLLECTIONS) break;
+  }
+  return places;
+}
+
+/**
+ * Places that a notification about a repository may mean: it does not say in which registry, in a way that
+ * could be believed.
+ */
+export function placesNotified(
+  repository: string,
+  pins: readonly Pin[],
+  shard: Shard | undefined,
+): readonly string[] {
+  return [...new Set(pins.map(({ scope }) => registryOf(scope)))]
+    .map((registry) => `${registry}/${repository}`)
+    .filter((place) => findPin(pins, place) !== undefined && isOurs(place, shard));
+}
+
+/** `HOST` of `HOST/REPOSITORY` or of a prefix. */
+export function registryOf(place: string): string {
+  return place.slice(0, place.indexOf('/'));
+}
+
+function isOurs(place: string, shard: Shard | undefined): boolean {
+  return shard === undefined || isInShard(place, shard);
+}

@@ -1,0 +1,146 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { BullaError, isBullaError, messageOf } from '../../errors.ts';
+import type { RequestHandler } from '../listener.ts';
+import type { RequestSample } from '../metrics.ts';
+import { isAuthorized, MAX_NOTIFICATION_BYTES, repositoriesIn } from './notify.ts';
+
+/** What the re-signer tells and takes over HTTP. */
+export interface Endpoints {
+  readonly metrics: () => string;
+  /** Why it is not ready; undefined where it is. */
+  readonly unready: () => string | undefined;
+  /** Undefined: nobody may notify. */
+  readonly notifySecret: () => string | undefined;
+  /** Told of repositories in which something happened; it must not wait for anything. */
+  readonly notified: (repositories: ReadonlySet<string>) => void;
+  readonly done: (sample: RequestSample) => void;
+  readonly problem: (message: string) => void;
+}
+
+const TEXT = 'text/plain; charset=utf-8';
+const NOTIFY_MS = 10_000;
+const ROUTES: ReadonlyMap<string, string> = new Map([
+  ['/healthz', 'health'],
+  ['/readyz', 'ready'],
+  ['/metrics', 'metrics'],
+  ['/notify', 'notify'],
+]);
+
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+  readonly type?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Answers `/healthz`, `/readyz`, `/metrics` and `POST /notify`. */
+export function endpointHandler(endpoints: Endpoints): RequestHandler {
+  return async (request, response, expectsContinue) => {
+    const started = performance.now();
+    const path = (request.url ?? '').split('?', 1)[0] ?? '';
+    const route = ROUTES.get(path) ?? 'other';
+    request.on('error', () => undefined);
+    response.on('error', () => undefined);
+    let answer: Answer;
+    let received = 0;
+    try {
+      if (route === 'notify') {
+        const body = await notification(endpoints, request, response, expectsContinue);
+        received = body instanceof Uint8Array ? body.byteLength : 0;
+        answer = body instanceof Uint8Array ? accept(endpoints, body) : body;
+      } else answer = read(endpoints, route, request.method ?? '');
+    } catch (error) {
+      endpoints.problem(`a request to ${route} failed: ${messageOf(error)}`);
+      answer = { status: 500, text: 'failed; the log says why\n' };
+    }
+    reply(request, response, answer);
+    endpoints.done({
+      method: request.method ?? '',
+      route,
+      status: answer.status,
+      milliseconds: performance.now() - started,
+      received,
+      sent: Buffer.byteLength(answer.text),
+    });
+  };
+}
+
+function read(endpoints: Endpoints, route: string, method: string): Answer {
+  if (route === 'other') return { status: 404, text: 'there is nothing at this address\n' };
+  if (method !== 'GET' && method !== 'HEAD')
+    return { status: 405, text: 'GET, HEAD\n', headers: { Allow: 'GET, HEAD' } };
+  if (route === 'metrics')
+    return { status: 200, text: endpoints.metrics(), type: 'text/plain; version=0.0.4; charset=utf-8' };
+  const problem = route === 'ready' ? endpoints.unready() : undefined;
+  return problem === undefined ? { status: 200, text: 'ok\n' } : { status: 503, text: `${problem}\n` };
+}
+
+/** The body of a notification from somebody who may notify, or what to answer instead. */
+async function notification(
+  endpoints: Endpoints,
+  request: IncomingMessage,
+  response: ServerResponse,
+  expectsContinue: boolean,
+): Promise<Uint8Array | Answer> {
+  const secret = endpoints.notifySecret();
+  if (secret === undefined) return { status: 404, text: 'notifications are not configured\n' };
+  if (request.method !== 'POST') return { status: 405, text: 'POST\n', headers: { Allow: 'POST' } };
+  if (!isAuthorized(request.headers.authorization, secret))
+    return {
+      status: 401,
+      text: 'the secret is missing or wrong\n',
+      headers: { 'WWW-Authenticate': 'Bearer' },
+    };
+  if (Number(request.headers['content-length'] ?? 0) > MAX_NOTIFICATION_BYTES) return tooLarge();
+  if (expectsContinue) response.writeContinue();
+  const timer = setTimeout(() => request.destroy(), NOTIFY_MS);
+  try {
+    const pieces: Uint8Array[] = [];
+    let size = 0;
+    for await (const piece of request as AsyncIterable<Uint8Array>) {
+      size += piece.byteLength;
+      if (size > MAX_NOTIFICATION_BYTES) return tooLarge();
+      pieces.push(piece);
+    }
+    return Buffer.concat(pieces);
+  } catch (cause) {
+    throw new BullaError('timeout', `the notification did not arrive: ${messageOf(cause)}`, {
+      cause,
+      hint: 'the sender will try again',
+    });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function accept(endpoints: Endpoints, body: Uint8Array): Answer {
+  try {
+    endpoints.notified(repositoriesIn(body));
+    return { status: 202, text: 'taken\n' };
+  } catch (error) {
+    if (!isBullaError(error, 'content-invalid')) throw error;
+    return { status: 400, text: `${error.message}\n` };
+  }
+}
+
+function tooLarge(): Answer {
+  return {
+    status: 413,
+    text: `more than ${MAX_NOTIFICATION_BYTES} bytes\n`,
+    headers: { Connection: 'close' },
+  };
+}
+
+function reply(request: IncomingMessage, response: ServerResponse, answer: Answer): void {
+  if (response.headersSent || response.destroyed) return;
+  const { status, text, type = TEXT, headers } = answer;
+  if (!request.complete && status >= 400) response.shouldKeepAlive = false;
+  response.writeHead(status, {
+    'Content-Type': type,
+    'Content-Length': Buffer.byteLength(text),
+    'X-Content-Type-Options': 'nosniff',
+    ...headers,
+  });
+  response.end(request.method === 'HEAD' ? undefined : text);
+  if (!request.complete) request.resume();
+}

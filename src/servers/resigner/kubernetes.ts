@@ -1,0 +1,149 @@
+import { readFileBounded } from '../../disk/atomic.ts';
+import { decodeUtf8, utf8 } from '../../encoding/bytes.ts';
+import { isJsonObject, type JsonObject, parseJsonObject } from '../../encoding/json.ts';
+import { BullaError, type ErrorCode } from '../../errors.ts';
+import type { HttpPool } from '../../http/pool.ts';
+
+/** Where a pod finds its API server, and who it is there. */
+export interface ClusterAccess {
+  readonly url: URL;
+  /** Read again for each request: Kubernetes replaces it every hour. */
+  readonly tokenFile: string;
+  readonly namespace: string;
+}
+
+const ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
+/** Certificates of the API server's authority, in every pod that has a service account. */
+export const CLUSTER_CA_FILE: string = `${ACCOUNT}/ca.crt`;
+const MAX_OBJECT_BYTES = 4 * 1024 * 1024;
+const MAX_TOKEN_BYTES = 64 * 1024;
+const ANSWER_MS = 8_000;
+
+/**
+ * What every pod has that may use the API server.
+ * @throws BullaError usage outside of a cluster
+ */
+export async function clusterAccess(
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<ClusterAccess> {
+  const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = env;
+  if (host === undefined || host === '')
+    throw new BullaError('usage', 'a Lease or ConfigMap is configured, and this is no pod of Kubernetes', {
+      hint: 'run it in a cluster, with a service account, or leave lease and state.configMaps out',
+    });
+  const bare = host.includes(':') ? `[${host}]` : host;
+  const namespace = decodeUtf8(await readFileBounded(`${ACCOUNT}/namespace`, 1024), 'the namespace').trim();
+  return { url: new URL(`https://${bare}:${port ?? '443'}`), tokenFile: `${ACCOUNT}/token`, namespace };
+}
+
+/** The few requests of the Kubernetes API that leases and state need; see spec/decisions/0128. */
+export class KubernetesClient {
+  readonly namespace: string;
+  private readonly access: ClusterAccess;
+  private readonly pool: HttpPool;
+
+  /** @param pool that trusts the cluster's authority, and goes through no proxy */
+  constructor(access: ClusterAccess, pool: HttpPool) {
+    this.access = access;
+    this.pool = pool;
+    this.namespace = access.namespace;
+  }
+
+  /** @returns undefined where there is no such object @throws BullaError registry-unreachable, unauthorized, forbidden, … */
+  get(path: string, signal?: AbortSignal): Promise<JsonObject | undefined> {
+    return this.send('GET', path, undefined, signal);
+  }
+
+  /** Makes an object. @throws BullaError conflict where it is there */
+  async create(path: string, object: JsonObject, signal?: AbortSignal): Promise<JsonObject> {
+    return (await this.send('POST', path, object, signal)) ?? gone(path);
+  }
+
+  /** Replaces an object that is as its resourceVersion says. @throws BullaError conflict where it is not */
+  async replace(path: string, object: JsonObject, signal?: AbortSignal): Promise<JsonObject> {
+    return (await this.send('PUT', path, object, signal)) ?? gone(path);
+  }
+
+  private async send(
+    method: 'GET' | 'POST' | 'PUT',
+    path: string,
+    object: JsonObject | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<JsonObject | undefined> {
+    const token = decodeUtf8(
+      await readFileBounded(this.access.tokenFile, MAX_TOKEN_BYTES),
+      'the token',
+    ).trim();
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(slow(path)), ANSWER_MS);
+    const stop = (): void => late.abort(signal?.reason);
+    signal?.addEventListener('abort', stop, { once: true });
+    try {
+      const response = await this.pool.send({
+        method,
+        url: new URL(path, this.access.url),
+        headers: {
+          authorization: `Bearer ${token}`,
+          accept: 'application/json',
+          ...(object !== undefined && { 'content-type': 'application/json' }),
+        },
+        body: object === undefined ? undefined : utf8(JSON.stringify(object)),
+        signal: late.signal,
+      });
+      const what = `the answer of Kubernetes to ${method} ${path}`;
+      const bytes = await response.body.read(MAX_OBJECT_BYTES, what);
+      if (response.status === 404 && method !== 'POST') return undefined;
+      if (response.status >= 300) throw refused(method, path, response.status, bytes);
+      return parseJsonObject(bytes, { what, maxBytes: MAX_OBJECT_BYTES, floats: true });
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', stop);
+    }
+  }
+}
+
+const CODES: ReadonlyMap<number, ErrorCode> = new Map([
+  [401, 'unauthorized'],
+  [403, 'forbidden'],
+  [404, 'not-found'],
+  [409, 'conflict'],
+  [429, 'registry-throttled'],
+]);
+
+function refused(method: string, path: string, status: number, bytes: Uint8Array): BullaError {
+  const code = CODES.get(status) ?? 'storage-error';
+  return new BullaError(code, `Kubernetes answered ${status} to ${method} ${path}${said(bytes)}`, {
+    hint:
+      status === 403 || status === 401
+        ? 'the service account lacks a right: deploy/kubernetes/resigner.yaml has those it needs'
+        : 'look at the API server',
+    details: { status },
+  });
+}
+
+function said(bytes: Uint8Array): string {
+  try {
+    const { message } = parseJsonObject(bytes, { what: 'an error', floats: true });
+    return typeof message === 'string' ? ` (${message.slice(0, 200)})` : '';
+  } catch {
+    return '';
+  }
+}
+
+function gone(path: string): never {
+  throw new BullaError('conflict', `${path} was removed meanwhile`, {
+    hint: 'it is made again at the next try',
+  });
+}
+
+function slow(path: string): BullaError {
+  return new BullaError('timeout', `Kubernetes did not answer about ${path} within ${ANSWER_MS / 1000} s`, {
+    hint: 'look at the API server',
+  });
+}
+
+/** A member of an object that is an object itself; an empty one where it is not. */
+export function objectIn(object: JsonObject, name: string): JsonObject {
+  const value = object[name];
+  return isJsonObject(value) ? value : {};
+}

@@ -1,0 +1,130 @@
+import { listMarks, lookAt } from '../../actions/resign/look.ts';
+import type { Freshness } from '../../actions/resign/report.ts';
+import type { StepPorts } from '../../actions/resign/step.ts';
+import { BullaError, isBullaError } from '../../errors.ts';
+import { parseReference, type RegistryReference } from '../../oci/reference.ts';
+import type { Resolver } from '../../oci/target.ts';
+import { anchorFor } from '../../trust/bootstrap.ts';
+import type { ReadOptions } from '../../trust/collection.ts';
+import type { TrustMemory } from '../../trust/memory.ts';
+import { collectionUnder, findPin, isPrefix, type Pin } from '../../trust/pin.ts';
+import type { Clock, TrustTarget } from '../../trust/ports.ts';
+import type { SignerState } from '../../trust/signer-state.ts';
+import { HEAD_TAG } from '../../trust/vocabulary.ts';
+import type { TufSigner } from '../../tuf/edit/signing.ts';
+
+/** A repository as the re-signer uses it. */
+export type ServedTarget = TrustTarget & Resolver;
+
+/** One pass over one collection; see `resignCollection`. */
+export type ResignCore = (
+  target: TrustTarget,
+  read: ReadOptions,
+  options: {
+    readonly signers: readonly TufSigner[];
+    readonly state: SignerState;
+    readonly renew: boolean;
+    readonly signal: AbortSignal;
+    readonly onWarning: (message: string) => void;
+  },
+) => Promise<Freshness>;
+
+/** With what collections are served; may change while others are served. */
+export interface Means {
+  readonly pins: readonly Pin[];
+  readonly signers: readonly TufSigner[];
+  readonly state: SignerState;
+  /** What is remembered from pass to pass; a new one for each pass where nothing is. */
+  readonly memory: () => TrustMemory;
+  /** Whether a collection may carry another name than its pin says: other names of the registry itself. */
+  readonly isAlsoNamed?: ((place: string, collection: string) => boolean) | undefined;
+}
+
+export interface WorkerOptions {
+  readonly clock: Clock;
+  readonly fraction: () => number;
+  readonly means: () => Means;
+  readonly core: ResignCore;
+  /** @throws BullaError */
+  readonly target: (reference: RegistryReference) => Promise<ServedTarget>;
+  readonly warn: (place: string, message: string) => void;
+}
+
+/** Wires the steps to registries, pins, keys and state. */
+export function workerPorts(options: WorkerOptions): StepPorts {
+  const { clock, fraction, means, core, warn } = options;
+  const targetOf = (place: string): Promise<ServedTarget> => options.target(referenceOf(place));
+  return {
+    clock,
+    fraction,
+    look: async (place, seen, listing, signal) =>
+      await lookAt(await targetOf(place), seen, listing, { signal }),
+    marks: async (place, signal) => await listMarks(await targetOf(place), { signal }),
+    async isThere(place, signal) {
+      const { pins, memory } = means();
+      const pin = findPin(pins, place);
+      if (pin !== undefined && !isPrefix(pin.scope)) return true;
+      if ((await memory().seen(place)) !== undefined) return true;
+      try {
+        await (await targetOf(place)).resolve(HEAD_TAG, { signal });
+        return true;
+      } catch (error) {
+        if (isBullaError(error, 'not-found')) return false;
+        throw error;
+      }
+    },
+    async resign(place, { renew, signal }) {
+      const { signers, state } = means();
+      if (signers.length === 0) throw noKey();
+      const onWarning = (message: string): void => warn(place, message);
+      const read = readOptions(place, means(), clock.now(), signal, onWarning);
+      return await core(await targetOf(place), read, { signers, state, renew, signal, onWarning });
+    },
+  };
+}
+
+/** @throws BullaError trust-unpinned, config-invalid */
+function readOptions(
+  place: string,
+  { pins, memory, isAlsoNamed }: Means,
+  now: Date,
+  signal: AbortSignal,
+  onWarning: (message: string) => void,
+): ReadOptions {
+  const pin = findPin(pins, place);
+  if (pin === undefined) throw unpinned(place);
+  const name = collectionUnder(pin, place);
+  const isNamed = (collection: string): boolean =>
+    collection === name || isAlsoNamed?.(place, collection) === true;
+  return {
+    place,
+    now,
+    memory: memory(),
+    isNamed,
+    isDemanded: true,
+    signal,
+    onWarning,
+    ...anchorFor({ repository: place, isNamed, now, pin, isUnattended: true, onWarning }),
+  };
+}
+
+/** @throws BullaError usage */
+export function referenceOf(place: string): RegistryReference {
+  const reference = parseReference(place);
+  if (reference.kind === 'registry') return reference;
+  throw new BullaError('usage', `${place} is not in a registry, and nothing else is served`, {
+    hint: 'name HOST/REPOSITORY',
+  });
+}
+
+function unpinned(place: string): BullaError {
+  return new BullaError('trust-unpinned', `nothing says whose collection at ${place} is to be believed`, {
+    hint: 'add it to the configuration with its rootFile, rootKeyIds or caFile, or pin it: bulla pin',
+  });
+}
+
+function noKey(): BullaError {
+  return new BullaError('key-invalid', 'the re-signer has no key', {
+    hint: 'name the online key: key in the configuration, or --key',
+  });
+}
