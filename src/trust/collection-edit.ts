@@ -1,3 +1,4 @@
+import type { Certificate } from '../crypto/certificate.ts';
 import type { JsonObject } from '../encoding/json.ts';
 import { BullaError } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
@@ -103,6 +104,14 @@ export class CollectionEdit {
     root.json[BINDING] = { ...(root.json[BINDING] as JsonObject | undefined), ...rootBinding(name, id) };
     this.newRoot = root;
     return root;
+  }
+
+  /** Gives certificates of root keys, by key id, in place of those that were given. @throws BullaError usage */
+  setRootCertificates(certificates: ReadonlyMap<string, readonly Certificate[]>): void {
+    const { json } = this.root();
+    const { certificates: _, ...present } = json[BINDING] as JsonObject;
+    const { id, name } = this.copy.collection;
+    json[BINDING] = { ...present, ...rootBinding(name, id, certificates) };
   }
 
   /** Fixes for how long files of a role are signed from now on. @param milliseconds the default where it is left out */

@@ -1,3 +1,4 @@
+import type { Certificate } from '../crypto/certificate.ts';
 import { formatTime } from '../encoding/time.ts';
 import { BullaError } from '../errors.ts';
 import { RepositoryEdit } from '../tuf/edit/edit.ts';
@@ -32,6 +33,8 @@ export interface NewCollection {
   readonly policy?: Partial<EditPolicy>;
   /** By role, in milliseconds, where they are to differ from the defaults; written into root and targets. */
   readonly lifetimes?: ReadonlyMap<string, number>;
+  /** Of root keys, by key id, the key's own first: for readers who pin an authority. */
+  readonly certificates?: ReadonlyMap<string, readonly Certificate[]>;
 }
 
 /**
@@ -54,14 +57,14 @@ export async function beginCollection(
   collection: NewCollection,
   signers: readonly TufSigner[],
 ): Promise<CollectionFiles> {
-  const { name, root, names, online, now, policy, lifetimes = new Map() } = collection;
+  const { name, root, names, online, now, policy, lifetimes = new Map(), certificates } = collection;
   const top = new Map([...lifetimes].filter(([role]) => isTopLevelRole(role)));
   const delegated = new Map([...lifetimes].filter(([role]) => !isTopLevelRole(role)));
   const lifetime = policy?.lifetime ?? lifetimesFrom(lifetimes);
   const options = { now, policy: { ...policy, lifetime } };
   const first = new RepositoryEdit(EMPTY_REPOSITORY, options);
   first.createRoot({ root, targets: root, snapshot: online, timestamp: online });
-  first.extend('root', { [BINDING]: lifetimesBinding(top, rootBinding(name)) });
+  first.extend('root', { [BINDING]: lifetimesBinding(top, rootBinding(name, undefined, certificates)) });
   const base = await first.settle().publish(signers);
   const id = collectionIdOf((base.roots[0] as (typeof base.roots)[number]).bytes);
   const edit = new RepositoryEdit(base, options);

@@ -1,3 +1,4 @@
+import { BullaError } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { CallOptions } from '../oci/target.ts';
 import { isBin } from '../tuf/hash-bins.ts';
@@ -24,7 +25,9 @@ export class ObjectFetcher implements MetadataFetcher {
 
   async fetchMetadata(fileName: string, maxBytes: number): Promise<Uint8Array | undefined> {
     const descriptor = this.object.files.get(fileName) ?? (await this.binOf(fileName));
-    return descriptor && (await fetchFile(this.source, descriptor, maxBytes, this.options));
+    if (descriptor === undefined) return undefined;
+    if (descriptor.size > maxBytes) throw tooLarge(fileName, descriptor.size, maxBytes);
+    return await fetchFile(this.source, descriptor, maxBytes, this.options);
   }
 
   /** Descriptor of a bin in a shard: its version is told by the file alone. */
@@ -41,4 +44,16 @@ export class ObjectFetcher implements MetadataFetcher {
     }
     return (await opening)[at];
   }
+}
+
+/** One code with a file that is too small: both are what whoever listed them did not vouch for. */
+function tooLarge(fileName: string, size: number, maxBytes: number): BullaError {
+  return new BullaError(
+    'trust-invalid',
+    `${fileName} is listed with ${size} bytes, and at most ${maxBytes} were expected`,
+    {
+      hint: 'the head was put together from parts of different moments, or is hostile',
+      details: { fileName, reason: 'length' },
+    },
+  );
 }
