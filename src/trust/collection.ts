@@ -179,7 +179,8 @@ class Reading {
     const anchored = seen === undefined || isPinned ? await anchor(roots) : undefined;
     const id = anchored?.id ?? (seen as CollectionId);
     if (seen !== undefined && seen !== id) throw otherCollection(place, seen, id);
-    if (roots.id !== id) throw foreignHead(place, id, roots.id);
+    if (roots.id !== id)
+      throw seen === undefined ? foreignHead(place, id, roots.id) : otherCollection(place, seen, roots.id);
     const store = await memory.open(id);
     const check = bindingCheck(id, isNamed);
     const stored = await store.load('root');
