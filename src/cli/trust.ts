@@ -34,6 +34,12 @@ export function addTrustOptions(command: Command): Command {
     .option('-a, --annotation <key=value>', 'annotation that must be signed; repeatable', collect);
 }
 
+/** Whether the command line says anything about detached signatures. */
+export function asksForSignatures(flags: TrustFlags): boolean {
+  const { key, ca, certificateIdentity, threshold, purpose, annotation } = flags;
+  return [key, ca, certificateIdentity, threshold, purpose, annotation].some((flag) => flag !== undefined);
+}
+
 /** Gathers the values of a flag that may be given more than once. */
 export function collect(value: string, before: readonly string[] = []): readonly string[] {
   return [...before, value];

@@ -57,6 +57,7 @@ describe('bulla sign and bulla verify', () => {
       ...image.descriptor,
       tag: 'v1',
       signed: 'image',
+      name: null,
       signatures: [
         {
           signature: expect.stringMatching(/^sha256:/),

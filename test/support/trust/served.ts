@@ -23,11 +23,9 @@ export interface RunOptions {
   readonly tty?: boolean;
 }
 
-/** A registry with one empty repository; gone when the test ends. */
-export async function served(): Promise<Served> {
-  const server = await serveRegistry({ dir: await temporaryDirectory() });
-  onTestFinished(() => server.close());
-  const name = `${server.address}/team/app`;
+/** An empty repository of an embedded registry, or of `registry`; gone when the test ends. */
+export async function served(registry?: { readonly host: string }): Promise<Served> {
+  const name = `${registry?.host ?? (await embeddedRegistry())}/team/app`;
   const target = openRepository(parseReference(name) as RegistryReference);
   onTestFinished(() => target.close());
   const home = await temporaryDirectory();
@@ -37,8 +35,14 @@ export async function served(): Promise<Served> {
 }
 
 /** As {@link served}, with a collection by the keys of `newCollection`, made at {@link NOW}. */
-export async function servedCollection(): Promise<Served> {
-  const repository = await served();
+export async function servedCollection(registry?: { readonly host: string }): Promise<Served> {
+  const repository = await served(registry);
   await pushHead(repository.target, await newCollection(repository.name));
   return repository;
+}
+
+async function embeddedRegistry(): Promise<string> {
+  const server = await serveRegistry({ dir: await temporaryDirectory() });
+  onTestFinished(() => server.close());
+  return server.address;
 }

@@ -1,0 +1,194 @@
+import { BullaError, isBullaError } from '../errors.ts';
+import type { Digest } from '../oci/digest.ts';
+import { type ManifestContent, parseManifest } from '../oci/manifest.ts';
+import { type PlatformSelector, platformEntries, selectPlatform } from '../oci/platform.ts';
+import type { Tag } from '../oci/reference.ts';
+import type { CallOptions, Source } from '../oci/target.ts';
+import type { Requirements } from '../policy/requirements.ts';
+import type { Evidence, Refusal } from '../signatures/evidence.ts';
+import { type Collection, type ReadOptions, readCollection } from '../trust/collection.ts';
+import { findName, type NameQuestion, type SignedName } from '../trust/names.ts';
+import type { ObjectSource } from '../trust/object.ts';
+import { verifyImage } from './verify.ts';
+
+/** What to do where the registry's tag is not what was signed: nothing of it is run in any case. */
+export type DriftRule = 'warn' | 'reject' | 'ignore';
+
+/** Where and how the collection is read. */
+export interface NameTrust {
+  readonly source: ObjectSource;
+  readonly read: ReadOptions;
+}
+
+export interface VerifyNameOptions extends CallOptions {
+  /** The reference as the user wrote it, for messages. */
+  readonly name: string;
+  readonly tag: Tag;
+  /** Digest that the name must stand for. */
+  readonly digest?: Digest | undefined;
+  readonly question: NameQuestion;
+  readonly drift: DriftRule;
+  /** What detached signatures there must be as well; none are looked for where it is left out. */
+  readonly required?: Requirements | undefined;
+  readonly platform?: PlatformSelector | undefined;
+  readonly eachPlatform?: boolean | undefined;
+}
+
+/** Where the registry's tag points, if not to what was signed. */
+export type Drift =
+  | { readonly kind: 'moved'; readonly points: Digest }
+  | { readonly kind: 'missing' }
+  /** It could not be asked. */
+  | { readonly kind: 'unknown'; readonly error: BullaError };
+
+/** A name whose digest is signed, with the detached signatures that were demanded. */
+export interface VerifiedName {
+  readonly collection: Collection;
+  readonly named: SignedName;
+  /** What may be run: what was signed, or its platform's image. */
+  readonly image: {
+    readonly digest: Digest;
+    readonly size: number;
+    /** Undefined where neither the collection nor a manifest that was read says it. */
+    readonly mediaType?: string | undefined;
+  };
+  /** What the detached signatures are on; `name` where none were demanded. */
+  readonly signed: 'name' | 'image' | 'index' | 'platforms';
+  readonly evidence: readonly Evidence[];
+  readonly refusals: readonly Refusal[];
+  readonly drift?: Drift | undefined;
+}
+
+/**
+ * Verifies a name: the collection is refreshed and asked which digest the name stands for, while the
+ * registry is asked where its tag points (spec/trust-names.md, "Verification"). The answer is what was
+ * signed, whatever the tag says.
+ * @returns undefined where there is no collection, and none was pinned, demanded or seen
+ * @throws BullaError trust-…, name-not-signed, digest-mismatch (another digest was given or signed, or with
+ *   `reject` the tag was moved), those of verifyImage; what the sources throw
+ */
+export async function verifyName(
+  source: Source,
+  trust: NameTrust,
+  options: VerifyNameOptions,
+): Promise<VerifiedName | undefined> {
+  const { signal, tag, digest, drift: rule } = options;
+  const served = rule === 'ignore' ? undefined : fetchServed(source, tag, { signal });
+  // Whoever waits for it is told; where the name is not signed, nobody needs to know.
+  served?.catch(() => undefined);
+  const collection = await readCollection(trust.source, { ...trust.read, signal });
+  if (collection === undefined) return undefined;
+  const named = await findName(collection, tag, options.question);
+  if (digest !== undefined && digest !== named.digest) throw otherDigest(options, named);
+  const drift = served && (await driftFrom(served, named, rule, options));
+  const content = drift?.content;
+  const from = content === undefined ? source : holding(source, content);
+  const found = await signaturesOn(from, named, content, options);
+  return { collection, named, ...found, ...(drift?.drift !== undefined && { drift: drift.drift }) };
+}
+
+/** The manifest at the registry's tag; undefined where there is no such tag. */
+async function fetchServed(
+  source: Source,
+  tag: Tag,
+  options: CallOptions,
+): Promise<ManifestContent | undefined> {
+  try {
+    return await source.fetchManifest(tag, options);
+  } catch (error) {
+    if (isBullaError(error, 'not-found')) return undefined;
+    throw error;
+  }
+}
+
+/** @returns the manifest that was signed, if the registry serves it at the tag; else how it differs */
+async function driftFrom(
+  served: Promise<ManifestContent | undefined>,
+  named: SignedName,
+  rule: DriftRule,
+  options: VerifyNameOptions,
+): Promise<{ readonly content?: ManifestContent; readonly drift?: Drift }> {
+  let content: ManifestContent | undefined;
+  try {
+    content = await served;
+  } catch (error) {
+    // The name is signed all the same; only where drift is refused must it be known.
+    if (rule === 'reject' || !isBullaError(error) || isBullaError(error, 'interrupted', 'timeout'))
+      throw error;
+    return { drift: { kind: 'unknown', error } };
+  }
+  if (content?.descriptor.digest === named.digest) {
+    if (content.bytes.byteLength !== named.length) throw otherLength(options, named, content);
+    return { content };
+  }
+  const drift: Drift =
+    content === undefined ? { kind: 'missing' } : { kind: 'moved', points: content.descriptor.digest };
+  if (rule === 'reject') throw drifted(options, named, drift);
+  return { drift };
+}
+
+async function signaturesOn(
+  source: Source,
+  named: SignedName,
+  content: ManifestContent | undefined,
+  options: VerifyNameOptions,
+): Promise<Pick<VerifiedName, 'image' | 'signed' | 'evidence' | 'refusals'>> {
+  const { required, name, platform, eachPlatform, signal } = options;
+  const { digest } = named;
+  if (required !== undefined)
+    return await verifyImage(source, { digest }, { name, required, platform, eachPlatform, signal });
+  const image = {
+    digest,
+    size: named.length,
+    mediaType: named.mediaType ?? content?.descriptor.mediaType,
+  };
+  const none = { signed: 'name', evidence: [], refusals: [] } as const;
+  if (platform === undefined) return { image, ...none };
+  // A signed name of an index speaks for all that the index lists.
+  const manifest = parseManifest(await source.fetchManifest(digest, { signal }));
+  if (manifest.kind !== 'index') return { image, ...none };
+  return { image: selectPlatform(platform, platformEntries(manifest), name), ...none };
+}
+
+/** The source, with a manifest that need not be fetched again. */
+function holding(source: Source, content: ManifestContent): Source {
+  const fetchManifest: Source['fetchManifest'] = async (reference, options) =>
+    reference === content.descriptor.digest ? content : source.fetchManifest(reference, options);
+  return Object.create(source, { fetchManifest: { value: fetchManifest } }) as Source;
+}
+
+function otherDigest({ name, digest }: VerifyNameOptions, named: SignedName): BullaError {
+  return new BullaError(
+    'digest-mismatch',
+    `${name}: ${named.tag} is signed for ${named.digest}, and ${digest} was given`,
+    {
+      hint: 'the name was signed anew since, or the digest is another image’s: leave the digest out to get what is signed now',
+      details: { expected: digest, found: named.digest, signers: named.signers },
+    },
+  );
+}
+
+function otherLength({ name }: VerifyNameOptions, named: SignedName, content: ManifestContent): BullaError {
+  return new BullaError(
+    'trust-invalid',
+    `${name}: ${named.digest} is signed with ${named.length} bytes and has ${content.bytes.byteLength}`,
+    {
+      hint: 'the name was signed with a wrong length: sign it again',
+      details: { reason: 'target', expected: named.length, found: content.bytes.byteLength },
+    },
+  );
+}
+
+function drifted({ name }: VerifyNameOptions, named: SignedName, drift: Drift): BullaError {
+  const points = drift.kind === 'moved' ? drift.points : null;
+  return new BullaError(
+    'digest-mismatch',
+    points === null
+      ? `${name}: ${named.tag} is signed for ${named.digest}, and the registry has no such tag`
+      : `${name}: ${named.tag} is signed for ${named.digest}, and the registry's tag points to ${points}`,
+    {
+      hint: 'somebody moved the tag, or signed before pushing it; without --drift reject the signed digest is printed',
+      details: { reason: 'drift', expected: named.digest, found: points },
+    },
+  );
+}
