@@ -1,19 +1,24 @@
-import { BullaError } from '../errors.ts';
+import { BullaError, messageOf } from '../errors.ts';
 import { Abilities } from './abilities.ts';
+import { cleanUp } from './clean-up.ts';
 import type { ReadOptions } from './collection.ts';
-import type { CollectionEdit } from './collection-edit.ts';
 import { EditWork, type StructuralChange } from './edit-work.ts';
-import type { Work } from './make-head.ts';
+import { NameWork } from './name-work.ts';
 import { type NameChange, OwnChanges } from './own-changes.ts';
 import type { TrustTarget } from './ports.ts';
-import { type Base, readBase } from './publish-base.ts';
+import { readBase } from './publish-base.ts';
 import type { Published, PublishOptions } from './publish-options.ts';
 import { PublishRun, type RunResult } from './publish-run.ts';
+import { isTransient } from './siblings.ts';
+import { StageRun } from './stage-run.ts';
 import type { WorkingCopy } from './working-copy.ts';
 
 export type { StructuralChange } from './edit-work.ts';
 export type { NameChange } from './own-changes.ts';
 export type { Published, PublishOptions } from './publish-options.ts';
+
+/** A publisher does not spend its time on removing what is old: the re-signer does. */
+const MOST_TIDIED = 16;
 
 /**
  * Publishes changes of names (spec/trust-publishing.md): by moving the head where all keys are in hand,
@@ -31,7 +36,13 @@ export async function publishNames(
   const base = await readBase(target, read, options);
   const abilities = new Abilities(base.copy, options.signers);
   for (const role of own.roles) assertMaySign(base.copy, abilities, role);
-  const result = await new PublishRun(target, read, new NameWork(own, options), options).run(base);
+  const canMove = abilities.isOnline && [...own.roles].every((role) => abilities.of(role) === 'all');
+  const work = new NameWork(own, options);
+  const run = canMove
+    ? new PublishRun(target, read, work, options)
+    : new StageRun(target, read, work, options);
+  const result = await run.run(base);
+  await tidy(target, result, options);
   return publishedBy(result, own.ids);
 }
 
@@ -47,44 +58,9 @@ export async function publishEdit(
   change: StructuralChange,
   options: PublishOptions,
 ): Promise<Published> {
-  return publishedBy(await new PublishRun(target, read, new EditWork(change), options).run(), []);
-}
-
-/** Own changes as a piece of work. */
-class NameWork implements Work {
-  private readonly own: OwnChanges;
-  private readonly options: PublishOptions;
-
-  constructor(own: OwnChanges, options: PublishOptions) {
-    this.own = own;
-    this.options = options;
-  }
-
-  get ids(): readonly string[] {
-    return this.own.ids;
-  }
-
-  get roles(): ReadonlySet<string> {
-    return this.own.roles;
-  }
-
-  async isDone({ copy }: Base): Promise<boolean> {
-    let isDone = true;
-    for (const role of this.own.roles) {
-      const log = await copy.log(role);
-      this.own.begin(role, log);
-      isDone &&= this.own.isIn(role, log);
-    }
-    return isDone;
-  }
-
-  async apply(edit: CollectionEdit, { copy }: Base): Promise<void> {
-    const { clock, signers } = this.options;
-    for (const role of this.own.roles) {
-      const entries = this.own.entriesFor(role, await edit.log(role), clock.now(), copy, signers);
-      if (entries.length > 0) await edit.apply(role, entries);
-    }
-  }
+  const result = await new PublishRun(target, read, new EditWork(change), options).run();
+  await tidy(target, result, options);
+  return publishedBy(result, []);
 }
 
 /** @throws BullaError usage where there is no such role, untrusted-identity where no key in hand is its */
@@ -99,6 +75,18 @@ export function assertMaySign(copy: WorkingCopy, abilities: Abilities, role: str
       details: { role },
     },
   );
+}
+
+/** Removes what this run has replaced, and a few old things; what can't be removed is no failure of the publish. */
+async function tidy(target: TrustTarget, result: RunResult, options: PublishOptions): Promise<void> {
+  if (options.cleanUp === false) return;
+  const { base, found, announced } = result;
+  try {
+    await cleanUp(target, base, found.siblings, announced.slice(0, -1), MOST_TIDIED, options);
+  } catch (error) {
+    if (!isTransient(error)) throw error;
+    options.onProgress?.(`what is old was left for later: ${messageOf(error)}`);
+  }
 }
 
 /** What a run ended with, for its caller. */

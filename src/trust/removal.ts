@@ -1,0 +1,62 @@
+import { isBullaError, messageOf } from '../errors.ts';
+import type { Digest } from '../oci/digest.ts';
+import { type ManifestContent, parseManifest } from '../oci/manifest.ts';
+import type { Tag } from '../oci/reference.ts';
+import type { CallOptions } from '../oci/target.ts';
+import type { TrustTarget } from './ports.ts';
+import { CANDIDATE_MARK, TRUST_TYPES } from './vocabulary.ts';
+
+/** What removing an object came to. */
+export type Removal =
+  | { readonly outcome: 'removed' | 'gone' | 'kept' }
+  /** Nothing can be removed by this account, or in this registry. */
+  | { readonly outcome: 'refused'; readonly why: string };
+
+/**
+ * Removes a candidate or stage: by its tag, and where a registry cannot do that, by its digest. What lies
+ * at the tag is looked at right before, because anybody may have moved it: the head is never removed, and
+ * nothing that is no candidate or stage.
+ * @param head digest of the present head
+ * @throws BullaError what the target throws about reading
+ */
+export async function removeObject(
+  target: TrustTarget,
+  tag: Tag,
+  head: Digest,
+  options: CallOptions = {},
+): Promise<Removal> {
+  let content: ManifestContent;
+  try {
+    content = await target.fetchManifest(tag, options);
+  } catch (error) {
+    if (isBullaError(error, 'not-found')) return { outcome: 'gone' };
+    throw error;
+  }
+  const { digest } = content.descriptor;
+  if (digest === head || !isRemovable(content)) return { outcome: 'kept' };
+  try {
+    await target.deleteTag(tag, options);
+    return { outcome: 'removed' };
+  } catch (error) {
+    if (isBullaError(error, 'not-found')) return { outcome: 'gone' };
+    if (!isRefusal(error)) throw error;
+  }
+  try {
+    await target.deleteManifest(digest, options);
+    return { outcome: 'removed' };
+  } catch (error) {
+    if (isBullaError(error, 'not-found')) return { outcome: 'gone' };
+    if (!isRefusal(error)) throw error;
+    return { outcome: 'refused', why: messageOf(error) };
+  }
+}
+
+/** By what it is, not by its tag: heads lack the mark that candidates have. */
+function isRemovable(content: ManifestContent): boolean {
+  const manifest = parseManifest(content);
+  return manifest.annotations?.[CANDIDATE_MARK] !== undefined || manifest.artifactType === TRUST_TYPES.stage;
+}
+
+function isRefusal(error: unknown): boolean {
+  return isBullaError(error, 'registry-error', 'forbidden', 'unauthorized', 'conflict');
+}
