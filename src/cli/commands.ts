@@ -18,6 +18,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'init', load: () => import('./commands/init.ts') },
   { name: 'sign', load: () => import('./commands/sign.ts') },
   { name: 'verify', load: () => import('./commands/verify.ts') },
+  { name: 'revoke', load: () => import('./commands/revoke.ts') },
   { name: 'copy', alias: 'cp', load: () => import('./commands/copy.ts') },
   { name: 'push', load: () => import('./commands/push.ts') },
   { name: 'pull', load: () => import('./commands/pull.ts') },

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { KeySigner, KeySources } from '../keystore/resolve.ts';
+import type { KeySigner, KeySources, PassphraseSource } from '../keystore/resolve.ts';
 import { Keystore } from '../keystore/store.ts';
 import type { Context } from './context.ts';
 import type { KeyFlags } from './key-flags.ts';
@@ -24,10 +24,39 @@ export function passphraseOptions(context: Context, flags: KeyFlags): Passphrase
 export function keySources(context: Context, flags: KeyFlags): KeySources {
   return {
     keystore: keystoreOf(context),
-    passphrase: passphraseSource(context.io, passphraseOptions(context, flags)),
+    passphrase: sharedPassphrases(context, flags),
     environment: (name) => context.io.env[name],
     cwd: context.io.cwd,
     anyMode: anyKeyMode(context, flags),
+  };
+}
+
+const shared = new WeakMap<Context, Map<string, PassphraseSource>>();
+
+/** One command may open several keys, or one twice: a descriptor is read, and a person asked, only once. */
+function sharedPassphrases(context: Context, flags: KeyFlags): PassphraseSource {
+  const sources = shared.get(context) ?? new Map<string, PassphraseSource>();
+  shared.set(context, sources);
+  const options = passphraseOptions(context, flags);
+  const which = `${options.passphraseFd ?? ''} ${options.anyMode}`;
+  let source = sources.get(which);
+  if (source === undefined) {
+    source = remembering(passphraseSource(context.io, options));
+    sources.set(which, source);
+  }
+  return source;
+}
+
+function remembering(source: PassphraseSource): PassphraseSource {
+  const answers = new Map<string, Promise<Uint8Array>>();
+  return async (request) => {
+    let answer = answers.get(request.key);
+    if (answer === undefined) {
+      answer = source(request);
+      answers.set(request.key, answer);
+    }
+    // Whoever gets it wipes it.
+    return Uint8Array.from(await answer);
   };
 }
 

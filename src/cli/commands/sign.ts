@@ -1,34 +1,25 @@
 import type { Command } from 'commander';
-import { signImage } from '../../actions/sign.ts';
-import { isDigest } from '../../oci/digest.ts';
-import { formatRepository } from '../../oci/reference.ts';
 import type { Cli } from '../context.ts';
-import { addSignOptions, describeSigned, type SignFlags, signedJson, signOptionsOf } from '../signing.ts';
+import { addNamingOptions } from '../naming-flags.ts';
+import { addSignOptions } from '../signing.ts';
+import type { SignCommandFlags } from './sign/run.ts';
 
 export function register(program: Command, cli: Cli): void {
-  addSignOptions(program.command('sign'))
-    .summary('sign an image')
+  addNamingOptions(addSignOptions(program.command('sign')))
+    .summary('sign an image, and its name')
     .description(
       'Attaches a detached signature to an image. With a certificate chain it is a Notation signature, which notation verifies; with a bare key it is a Sigstore bundle, which cosign verifies.\n' +
-        'A tag is resolved once; what is signed is the digest, which is printed.',
+        'A tag is resolved once; what is signed is the digest, which is printed.\n' +
+        'Where the repository has a trust collection (bulla init), the tag itself is signed there, too: nobody can move it or roll it back unnoticed. Several references of one repository are one change.',
     )
-    .argument('<reference>', 'image, by tag or digest')
-    .action(async (text: string, flags: SignFlags, command: Command) => {
+    .argument('[reference...]', 'images of one repository, by tag or digest')
+    .option('--from <file>', 'read references from a file, one a line; - is standard input')
+    .option('--no-name', 'sign the image alone, not its name')
+    .option('--name-only', 'sign the name alone, not the image')
+    .option('--no-proof', 'attach no proof of the name to the image')
+    .action(async (texts: readonly string[], flags: SignCommandFlags, command: Command) => {
       const context = await cli.open(command);
-      const options = await signOptionsOf(context, text, flags);
-      const { source, reference, version } = await context.openImage(text, { write: true });
-      const digest = isDigest(version) ? version : undefined;
-      const result = await signImage(source, { tag: reference.tag, digest }, options);
-      const name = `${formatRepository(reference)}@${result.image.digest}`;
-      for (const signed of result.signatures)
-        context.output.info(describeSigned(signed, options.signer.keyId));
-      context.output.result(name, {
-        reference: name,
-        digest: result.image.digest,
-        tag: reference.tag ?? null,
-        key: options.signer.keyId,
-        expires: options.expiry?.toISOString() ?? null,
-        signatures: signedJson(result.signatures),
-      });
+      const { sign } = await import('./sign/run.ts');
+      await sign(context, texts, flags);
     });
 }

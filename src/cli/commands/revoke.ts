@@ -1,0 +1,21 @@
+import type { Command } from 'commander';
+import type { Cli } from '../context.ts';
+import { addKeyOptions } from '../key-flags.ts';
+import { addNamingOptions } from '../naming-flags.ts';
+import type { RevokeFlags } from './revoke/run.ts';
+
+export function register(program: Command, cli: Cli): void {
+  addNamingOptions(addKeyOptions(program.command('revoke')))
+    .summary('take names out of the trust collection')
+    .description(
+      'Takes tags of a repository out of its trust collection, so that they stand for nothing any more, and logs it: no change that was made before brings them back. ' +
+        'The image, its tag in the registry and its detached signatures stay (see bulla signature rm).',
+    )
+    .argument('[reference...]', 'tags of one repository')
+    .option('--from <file>', 'read references from a file, one a line; - is standard input')
+    .action(async (texts: readonly string[], flags: RevokeFlags, command: Command) => {
+      const context = await cli.open(command);
+      const { revoke } = await import('./revoke/run.ts');
+      await revoke(context, texts, flags);
+    });
+}

@@ -1,0 +1,82 @@
+import { BullaError } from '../../../errors.ts';
+import { formatRepository, type Tag } from '../../../oci/reference.ts';
+import type { Context } from '../../context.ts';
+import {
+  type Naming,
+  noCollection,
+  openNaming,
+  publishedJson,
+  publishNaming,
+  versionText,
+} from '../../naming.ts';
+import type { NamingFlags } from '../../naming-flags.ts';
+import { type NamedReference, readReferences } from '../../reference-list.ts';
+
+export interface RevokeFlags extends NamingFlags {
+  readonly from?: string;
+}
+
+/** What `bulla revoke` does: takes names out, also such as are not there, so that nothing brings them back. */
+export async function revoke(context: Context, texts: readonly string[], flags: RevokeFlags): Promise<void> {
+  const references = await readReferences(context, texts, flags.from, flags);
+  const tags = new Set(references.map(tagOf));
+  const [{ reference }] = references;
+  const naming = await openNaming(context, reference, flags);
+  if (naming === undefined) throw noCollection(reference);
+  const present = await presentIn(naming, tags);
+  const published = await publishNaming(context, naming, [{ role: naming.role, unset: tags }], flags);
+  const { output } = context;
+  const version = await versionText(published.collection);
+  const repository = formatRepository(reference);
+  for (const tag of tags) {
+    if (present.has(tag)) output.info(`${repository}:${tag} stands for nothing from version ${version} on`);
+    else output.warn(`${naming.role} did not name ${tag}; that it must not is logged all the same`);
+    for (const other of await otherRoles(published.collection, naming.role, tag))
+      output.warn(`${tag} is still named by ${other}: bulla revoke --signer ${other} ${repository}:${tag}`);
+  }
+  output.result(
+    [...tags].map((tag) => `${repository}:${tag}`),
+    {
+      names: [...tags].map((tag) => ({ tag, wasNamed: present.has(tag) })),
+      collection: await publishedJson(naming, published),
+    },
+  );
+}
+
+/** @throws BullaError usage where a reference names no tag */
+function tagOf({ text, reference }: NamedReference): Tag {
+  if (reference.tag !== undefined && reference.digest === undefined) return reference.tag;
+  throw new BullaError('usage', `${text} is no name, and names are what can be revoked`, {
+    hint: 'give a tag: REPO:v1. Signatures of an image are removed by bulla signature rm',
+  });
+}
+
+/** Those of the tags that the role names now. */
+async function presentIn({ collection, role }: Naming, tags: Iterable<Tag>): Promise<ReadonlySet<Tag>> {
+  const present = new Set<Tag>();
+  for (const tag of tags)
+    for await (const _ of collection.client.findTargets(tag, { through: role })) {
+      present.add(tag);
+      break;
+    }
+  return present;
+}
+
+/** Other roles that still name a tag. */
+async function otherRoles(
+  { client }: Naming['collection'],
+  role: string,
+  tag: Tag,
+): Promise<readonly string[]> {
+  const { trusted } = client;
+  const targets = trusted.knownRole('targets', trusted.targetsDelegator());
+  const roles = (targets?.content.delegations?.roles ?? []).map(({ name }) => name);
+  const naming: string[] = [];
+  for (const other of roles.filter((name) => name !== role)) {
+    for await (const _ of client.findTargets(tag, { through: other })) {
+      naming.push(other);
+      break;
+    }
+  }
+  return naming;
+}
