@@ -158,6 +158,14 @@ describe('bulla sign without what it needs', () => {
     expect(await target.listReferrers(image.descriptor.digest)).toEqual([]);
   });
 
+  it('stages where the online key is elsewhere, and says so', async () => {
+    await init();
+    await rm(join(home, 'keys/online.key'));
+    const signed = await bulla('sign REPO:v1 --wait 0s');
+    expect(signed, signed.stderr).toMatchObject({ code: 31, stdout: '' });
+    expect(await target.listTags()).toContainEqual(expect.stringMatching(/^_trust\.stage\.[0-9a-f]{12}$/));
+  });
+
   it.each([
     ['a tag of the collection', 'sign REPO:_trust', /part of the trust collection/],
     ['references of two repositories', 'sign REPO:v1 REPO/other:v1', /one change is of one repository/],
