@@ -22,6 +22,8 @@ const PARENT_MS = 60_000;
 /** Longest that one publish waits for others in all; safety does not depend on it. */
 const WAIT_MS = 60_000;
 const JITTER_MS = 750;
+/** How long the first of several young candidates waits: for somebody who did not see it and moves the head. */
+const TURN_MS = 400;
 /** Longest pause between two looks at the head while waiting. */
 const LOOK_MS = 400;
 const MAX_ROUNDS = 100;
@@ -97,13 +99,15 @@ export class PublishRun {
   }
 
   private async publish(base: Base, found: FoundSiblings, plan: SiblingPlan): Promise<void> {
+    // What was announced before is folded by whoever goes first; announcing it anew would keep all waiting.
+    if (this.announced.length > 0 && (await this.letFinish(base, found))) return;
     const work = this.work.isStructural === true && hasWork(plan) ? NO_WORK : this.work;
     const made = await makeHead(base, found, plan, work, this.options);
     work.noteMade?.(made.files, base);
     await this.announce(base, made);
     for (const entry of [...plan.folds.values()].flat().concat(plan.adoptions.flatMap((one) => one.entries)))
       this.folded.set(entry.id, entry);
-    if (await this.letFinish(base, await this.look(base))) return;
+    if (await this.letFinish(base, await this.look(base), made.identity)) return;
     await this.moveTo(base, made.head.top);
   }
 
@@ -166,25 +170,37 @@ export class PublishRun {
     return again.length === 0 ? found : await this.reader.read(base.copy, now);
   }
 
-  /** Waits while somebody else is about to move the head. @returns whether it did */
-  private async letFinish(base: Base, found: FoundSiblings): Promise<boolean> {
-    const { clock, chance, signal } = this.options;
+  /**
+   * Waits while somebody else is about to move the head.
+   * @param identity of an announced candidate that could be moved to; it waits only shortly where it is its turn
+   * @returns whether to begin again
+   */
+  private async letFinish(base: Base, found: FoundSiblings, identity?: string): Promise<boolean> {
+    const { clock, chance } = this.options;
     const { version } = base.collection.client.trusted.timestamp.content;
-    const remaining = this.rivals.remaining(found.siblings, version, clock.now());
+    const { siblings } = found;
+    const now = clock.now();
+    const remaining = this.rivals.remaining(siblings, version, now);
     if (remaining <= 0 || this.waited >= WAIT_MS) return false;
-    let left = remaining + JITTER_MS * chance.fraction();
-    this.waited += left;
+    if (identity !== undefined && this.rivals.isFirst(identity, siblings, version, now))
+      return await this.isMovedWithin(base, Math.min(remaining, TURN_MS) * (0.5 + chance.fraction() / 2));
+    await this.isMovedWithin(base, remaining + JITTER_MS * chance.fraction());
+    return true;
+  }
+
+  /** Waits as long, or until somebody has moved the head. @returns whether somebody has */
+  private async isMovedWithin(base: Base, milliseconds: number): Promise<boolean> {
+    const { clock, chance, signal } = this.options;
+    this.waited += milliseconds;
+    let left = milliseconds;
     while (left > 0) {
       const pause = Math.min(left, LOOK_MS * (0.5 + chance.fraction() / 2));
       await clock.sleep(pause, signal);
       left -= pause;
-      if (
-        left > 0 &&
-        (await this.target.fetchManifestUnless(HEAD_TAG, base.parent, { signal })) !== undefined
-      )
-        break;
+      if ((await this.target.fetchManifestUnless(HEAD_TAG, base.parent, { signal })) !== undefined)
+        return true;
     }
-    return true;
+    return false;
   }
 
   private async forgetPending({ collection }: Base): Promise<void> {

@@ -27,13 +27,24 @@ export class Rivals {
    * @param version of the head's timestamp
    */
   remaining(siblings: readonly Sibling[], version: number, now: Date): number {
-    let remaining = 0;
-    for (const { timestamp } of siblings) {
+    return Math.max(0, ...this.young(siblings, version, now).map(([, remaining]) => remaining));
+  }
+
+  /**
+   * Whether a candidate of one's own goes before all young ones. Of candidates that meet, the one with the
+   * least identity does: who waits for whom is the same for all, so that they never all wait.
+   */
+  isFirst(identity: string, siblings: readonly Sibling[], version: number, now: Date): boolean {
+    return this.young(siblings, version, now).every(([rival]) => identity < rival);
+  }
+
+  private young(siblings: readonly Sibling[], version: number, now: Date): [string, number][] {
+    return siblings.flatMap(({ timestamp }): [string, number][] => {
       if (timestamp === undefined || timestamp.version <= version || this.own.has(timestamp.identity))
-        continue;
+        return [];
       const seen = this.firstSeen.get(timestamp.identity) ?? now;
-      remaining = Math.max(remaining, seen.getTime() + YOUNG_MS - now.getTime());
-    }
-    return remaining;
+      const remaining = seen.getTime() + YOUNG_MS - now.getTime();
+      return remaining > 0 ? [[timestamp.identity, remaining]] : [];
+    });
   }
 }
