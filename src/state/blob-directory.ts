@@ -7,8 +7,6 @@ import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts';
 import type { BlobCache } from '../trust/memory.ts';
 
 const MAX_BYTES = 8 * 1024 * 1024;
-/** When there are so many files, the older half goes. */
-const MAX_FILES = 4096;
 
 /**
  * Content by digest in a directory of caches, which may be removed at any time. Nothing there is
@@ -16,10 +14,13 @@ const MAX_FILES = 4096;
  */
 export class BlobDirectory implements BlobCache {
   private readonly path: string;
+  private readonly maxFiles: number;
   private isReady = false;
 
-  constructor(path: string) {
+  /** @param maxFiles when there are so many, the older half goes */
+  constructor(path: string, maxFiles = 4096) {
     this.path = path;
+    this.maxFiles = maxFiles;
   }
 
   async load(digest: Digest): Promise<Uint8Array | undefined> {
@@ -43,7 +44,7 @@ export class BlobDirectory implements BlobCache {
 
   private makeRoom(): void {
     const names = readdirSync(this.path);
-    if (names.length < MAX_FILES) return;
+    if (names.length < this.maxFiles) return;
     const byAge = names
       .map((name) => join(this.path, name))
       .map((path) => ({ path, age: statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0 }))
