@@ -1,4 +1,5 @@
 import { randomBytes, randomInt } from 'node:crypto';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseDuration } from '../encoding/time.ts';
 import { BullaError, throwIfAborted } from '../errors.ts';
@@ -27,13 +28,13 @@ export async function publishOptionsOf(
   signers: readonly TufSigner[],
   flags: PublishFlags,
 ): Promise<PublishOptions> {
-  const { ProcessSignerState } = await import('../trust/signer-state.ts');
-  const { output, signal } = context;
+  const { SignerStateDirectory } = await import('../state/signer-state.ts');
+  const { output, signal, directories } = context;
   return {
     clock: clockOf(context),
     chance: CHANCE,
     signers,
-    state: new ProcessSignerState(),
+    state: new SignerStateDirectory(join(directories.state, 'signers')),
     wait: waitOf(flags.wait),
     trustServedHead: servedHeadOf(flags.trustServedHead),
     signal,
