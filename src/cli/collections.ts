@@ -167,12 +167,20 @@ async function trustOf(context: Context, repository: string, flags: CollectionFl
   const pins = [...(await (await pinFile(context)).list()).values()];
   const own = findPin(pins, repository);
   // Whoever says that this is a copy of NAME believes about it what is believed of NAME.
-  const pin = (named !== undefined && findPin(pins, named)) || own;
+  const pin = (named !== undefined && (findPin(pins, named) ?? (await seenUnder(context, named)))) || own;
   const name = named ?? (own === undefined ? repository : collectionUnder(own, repository));
   const at = flags.at ?? own?.at;
   if (trust === undefined) return { pin, name, isFlag: false, at };
   checkKeyIds(trust);
   return { pin: { scope: name, trust }, name, isFlag: true, at };
+}
+
+/** The root that was verified at the place of this name, where a copy of it is to be read and nothing is pinned. */
+async function seenUnder(context: Context, name: string): Promise<Pin | undefined> {
+  const memory = await trustMemory(context);
+  const seen = await memory.seen(name);
+  const bytes = seen && (await (await memory.open(seen)).load('root'));
+  return bytes && { scope: name, trust: { kind: 'root', bytes } };
 }
 
 function bare(reference: Reference): Reference {
