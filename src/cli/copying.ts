@@ -61,6 +61,8 @@ function shortDigest({ digest }: Descriptor): string {
 
 /** What a copy may be told besides from where to where. */
 export interface CopyFlags extends Pick<CopyOptions, 'platform' | 'referrers' | 'dryRun' | 'beforeTag'> {
+  /** Bring the trust collection along: true if left out, but not with one platform or without referrers. */
+  readonly collection?: boolean;
   /** Whose flags hold for the destination, where both sides are registries. */
   readonly side?: Side;
   /** More for `-o json`, asked for when all is done. */
@@ -101,7 +103,7 @@ export async function copyNamed(
   const { onEvent } = display;
   let collection: CopiedCollection | undefined;
   const bring = async (): Promise<void> => {
-    if (flags.referrers === false || flags.platform !== undefined) return;
+    if (flags.collection === false || flags.referrers === false || flags.platform !== undefined) return;
     const options = { concurrency, onEvent, dryRun: flags.dryRun };
     collection = await bringCollection(context, image, target, options);
   };

@@ -214,3 +214,29 @@ describe('bulla revoke', () => {
     expect(revoked).toMatchObject({ code, stdout: '' });
   });
 });
+
+describe('bulla pull of a signed name', () => {
+  it('brings what is signed, whatever the tag points to, and what verifies it there', async () => {
+    await init();
+    await bulla('sign REPO:v1');
+    const { digest } = image.descriptor;
+    await pushImage(target, 'moved', 'v1');
+    const pulled = await bulla('pull REPO:v1 oci:here');
+    expect(pulled, pulled.stderr).toMatchObject({ code: 0, stdout: `oci:here@${digest}\n` });
+    expect(pulled.stderr).toContain("the registry's tag v1 points to");
+    const verified = await bulla('verify oci:here:v1 --collection REPO --offline');
+    expect(verified, verified.stderr).toMatchObject({ code: 0, stdout: `oci:here@${digest}\n` });
+    await bulla('copy oci:here oci-archive:there.tar:v1');
+    const archived = await bulla('verify oci-archive:there.tar:v1 --collection REPO --offline');
+    expect(archived, archived.stderr).toMatchObject({ code: 0 });
+    expect(await bulla('pull REPO:v1 oci:strict --drift reject')).toMatchObject({ code: 24, stdout: '' });
+  });
+
+  it('brings nothing that is not named any more', async () => {
+    await init();
+    await bulla('sign REPO:v1');
+    await bulla('revoke REPO:v1');
+    expect(await bulla('pull REPO:v1 oci:here')).toMatchObject({ code: 23, stdout: '' });
+    expect(await bulla('pull REPO:v1 oci:here --no-verify --signer names')).toMatchObject({ code: 2 });
+  });
+});

@@ -2,25 +2,27 @@ import type { Command } from 'commander';
 import { BullaError, isBullaError } from '../../errors.ts';
 import { parsePlatform } from '../../oci/platform.ts';
 import { formatReference, parseReference, type Reference } from '../../oci/reference.ts';
-import type { Requirements } from '../../policy/requirements.ts';
-import type { Cli, Context } from '../context.ts';
+import { beginName } from '../begun-name.ts';
+import type { Cli, Context, Image } from '../context.ts';
 import { copyNamed } from '../copying.ts';
+import { addNameOptions, asksForName, type NameFlags } from '../name-flags.ts';
 import { addPlatformOptions, type PlatformFlags } from '../platform-flags.ts';
-import { addTrustOptions, requirementsOf, type TrustFlags } from '../trust.ts';
-import { verifyNamed } from '../verifying.ts';
+import { addTrustOptions, type TrustFlags } from '../trust.ts';
+import { type VerifiedReference, verifyReference } from '../verifying.ts';
 
-interface PullFlags extends TrustFlags, PlatformFlags {
+interface PullFlags extends TrustFlags, PlatformFlags, NameFlags {
   readonly verify: boolean;
   readonly referrers: boolean;
 }
 
 export function register(program: Command, cli: Cli): void {
-  addPlatformOptions(addTrustOptions(program.command('pull')))
+  addNameOptions(addPlatformOptions(addTrustOptions(program.command('pull'))))
     .summary('verify an image, then bring it into a layout or an archive')
     .description(
-      'Verifies the signatures of an image and brings exactly what was verified, with its signatures, into a layout ' +
-        '(oci:DIR) or an archive (oci-archive:FILE) that podman, docker and skopeo read. Takes the flags of verify; ' +
-        'without any, and without a default key, it refuses.',
+      'Verifies the name or the signatures of an image, as verify does, and brings exactly what was verified, with its ' +
+        "signatures and the repository's trust collection, into a layout (oci:DIR) or an archive (oci-archive:FILE) that " +
+        'podman, docker and skopeo read. Of a signed name it brings the signed digest, whatever the tag points to. ' +
+        'Takes the flags of verify; where nothing says whom to believe, it refuses.',
     )
     .argument('<reference>', 'image in a registry')
     .argument(
@@ -32,20 +34,20 @@ export function register(program: Command, cli: Cli): void {
     .action(async (text: string, to: string | undefined, flags: PullFlags, invoked: Command) => {
       const context = await cli.open(invoked);
       if (!flags.verify) refuseTrust(flags);
-      // Whom to believe is settled before anything is asked of anybody.
-      const required = flags.verify ? await requiredToPull(context, flags) : undefined;
       const image = await context.openImage(text);
       const destination = parseReference(to ?? defaultDestination(image.reference));
-      if (required === undefined) {
+      const { referrers } = flags;
+      if (!flags.verify) {
         context.output.warn(`${text} was not verified (--no-verify)`);
         const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
-        await copyNamed(context, image, destination, { referrers: flags.referrers, platform });
-      } else {
-        const verified = await verifyNamed(context, text, image, required, flags);
-        await copyNamed(context, { ...image, version: verified.image.digest }, destination, {
-          referrers: flags.referrers,
-        });
+        return await copyNamed(context, image, destination, { referrers, platform });
       }
+      const verified = await verifyToPull(context, text, image, flags);
+      await copyNamed(context, { ...image, version: verified.image.digest }, destination, {
+        referrers,
+        // A name stands for the index, which does not come along with one platform's image.
+        collection: flags.platform === undefined,
+      });
     });
 }
 
@@ -53,21 +55,26 @@ export function register(program: Command, cli: Cli): void {
 function refuseTrust(flags: PullFlags): void {
   const { key, ca, certificateIdentity, threshold, purpose, annotation } = flags;
   const given = [key, ca, certificateIdentity, threshold, purpose, annotation];
-  if (given.every((value) => value === undefined)) return;
-  throw new BullaError('usage', '--no-verify is given along with what signatures must be like', {
+  if (given.every((value) => value === undefined) && !asksForName(flags)) return;
+  throw new BullaError('usage', '--no-verify is given along with what names or signatures must be like', {
     hint: 'leave one of them out: nothing is verified with --no-verify',
   });
 }
 
-/** @throws BullaError trust-unpinned, with the way to go on without verification */
-async function requiredToPull(context: Context, flags: TrustFlags): Promise<Requirements> {
+/** @throws BullaError as verifyReference; trust-unpinned says how to go on without verification */
+async function verifyToPull(
+  context: Context,
+  text: string,
+  image: Image,
+  flags: PullFlags,
+): Promise<VerifiedReference> {
   try {
-    return await requirementsOf(context, flags);
+    return await verifyReference(context, text, image, flags, await beginName(context, image, flags));
   } catch (cause) {
     if (!isBullaError(cause, 'trust-unpinned')) throw cause;
     throw new BullaError('trust-unpinned', `nothing was pulled: ${cause.message}`, {
       cause,
-      hint: `${cause.hint ?? ''}; --no-verify pulls without looking at signatures`,
+      hint: `${cause.hint ?? ''}; --no-verify pulls without looking at names and signatures`,
     });
   }
 }
