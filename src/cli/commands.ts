@@ -25,6 +25,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'ls', load: () => import('./commands/ls.ts') },
   { name: 'tree', load: () => import('./commands/tree.ts') },
   { name: 'inspect', load: () => import('./commands/inspect.ts') },
+  { name: 'export', load: () => import('./commands/export.ts') },
   { name: 'signature', load: () => import('./commands/signature.ts') },
   { name: 'key', load: () => import('./commands/key.ts') },
   { name: 'pin', load: () => import('./commands/pin.ts') },

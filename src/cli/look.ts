@@ -61,7 +61,30 @@ export async function demandShown(
   const shown = await showCollection(context, reference, flags);
   if (shown !== undefined) return shown;
   const { place } = await openCollection(context, reference, flags);
-  throw new BullaError('not-found', `${place} has no trust collection: there is no tag ${HEAD_TAG}`, {
+  throw noCollection(place);
+}
+
+/**
+ * The collection of a command that hands it on: it must be pinned or known, and fresh.
+ * @throws BullaError not-found where there is none; as readCollection
+ */
+export async function demandCollection(
+  context: Context,
+  reference: Reference,
+  flags: CollectionFlags,
+): Promise<WorkingCopy> {
+  const [{ readCollection }, { WorkingCopy }] = await Promise.all([
+    import('../trust/collection.ts'),
+    import('../trust/working-copy.ts'),
+  ]);
+  const { target, read, place } = await openCollection(context, reference, flags);
+  const collection = await readCollection(target, read);
+  if (collection === undefined) throw noCollection(place);
+  return await WorkingCopy.open(collection, { signal: context.signal });
+}
+
+function noCollection(place: string): BullaError {
+  return new BullaError('not-found', `${place} has no trust collection: there is no tag ${HEAD_TAG}`, {
     hint: 'if it lies in another repository: --at HOST/REPOSITORY; to make one: bulla init',
   });
 }

@@ -214,3 +214,21 @@ describe('bulla inspect of a collection', () => {
     });
   });
 });
+
+describe('bulla export tuf', () => {
+  it('writes a repository, for which the collection must be trusted', async () => {
+    const { name, run, home } = await prepared();
+    expect(await run(['export', 'tuf', name, `${home}/tuf`])).toMatchObject({ code: 25, stdout: '' });
+    const { stdout, stderr, code } = await run(['export', 'tuf', name, `${home}/tuf`, '--tofu', '--targets']);
+    expect({ code, stdout }, stderr).toEqual({ code: 0, stdout: `${home}/tuf\n` });
+    expect(stderr).toMatch(/warning: v1 is signed, and its manifest sha256:\w+ is not there/);
+    expect(stderr).toContain('6 metadata files and 0 targets');
+    const read = await run(['tuf', 'init', `${home}/tuf/metadata`, `${home}/tuf/metadata/1.root.json`]);
+    expect(read.code, read.stderr).toBe(0);
+    expect((await run(['tuf', 'refresh', `${home}/tuf/metadata`])).code).toBe(0);
+    const late = { now: daysLater(20) };
+    expect(await run(['export', 'tuf', name, `${home}/late`], late)).toMatchObject({ code: 20, stdout: '' });
+    const json = (await run(['export', 'tuf', name, `${home}/tuf`, '-o', 'json'])).json();
+    expect(json).toMatchObject({ repository: name, metadata: 6, targets: null, missing: [] });
+  });
+});

@@ -1,9 +1,7 @@
 import { createPrivateKey } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { Updater } from 'tuf-js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type AlgorithmId, algorithm } from '../../src/crypto/algorithm.ts';
 import { createSigner } from '../../src/crypto/signer.ts';
@@ -22,7 +20,9 @@ import { MemoryFetcher, MemoryStateStore } from '../../src/tuf/memory.ts';
 import { targetFilePath } from '../../src/tuf/role-name.ts';
 import { anyOf, signersOf, targetOf } from '../support/tuf/editing.ts';
 import { makeKey } from '../support/tuf/keys.ts';
-import { havePeers, ok, peer, type RunOptions, run } from './peers.ts';
+import { readWithTufJs } from '../support/tuf/tuf-js-client.ts';
+import { havePeers, ok, peer, run } from './peers.ts';
+import { readWithPython, script, TUF_READERS } from './tuf-readers.ts';
 
 /** The peers judge by their own clocks. */
 const NOW = new Date();
@@ -159,14 +159,7 @@ async function publish({ repository, names }: Made): Promise<string> {
 const expected = (names: readonly string[]) =>
   Object.fromEntries(names.map((name) => [name, targetOf(contentOf(name)).hashes['sha256']]));
 
-type Reader = (directory: string, names: readonly string[]) => Promise<unknown>;
-const readers: [string, boolean, Reader][] = [
-  ['python-tuf', havePeers('python'), readWithPython],
-  ['go-tuf', havePeers('go-tuf-client'), readWithGo],
-  ['tuf-js', true, readWithTufJs],
-];
-
-describe.each(readers)('repositories that the editor writes, read by %s', (reader, isThere, read) => {
+describe.each(TUF_READERS)('repositories that the editor writes, read by %s', (reader, isThere, read) => {
   it.runIf(isThere).each(repositories)('%s', async (name, make) => {
     const made = await make();
     const found = read(await publish(made), made.names);
@@ -244,71 +237,6 @@ except ValueError:
     expect((await run(peer('python'), ['-c', program])).status).toBe(7);
   });
 });
-
-function script(name: string): string {
-  return new URL(name, import.meta.url).pathname;
-}
-
-async function readWithPython(directory: string, names: readonly string[]): Promise<unknown> {
-  const state = await mkdtemp(join(home, 'state-'));
-  const [metadata, targets] = [join(directory, 'metadata'), join(directory, 'targets')];
-  const args = [script('tuf_client.py'), join(metadata, '1.root.json'), metadata, targets, state, ...names];
-  const options: RunOptions = { cwd: state };
-  return JSON.parse(await ok(peer('python'), args, options));
-}
-
-async function readWithGo(directory: string, names: readonly string[]): Promise<unknown> {
-  return withServer(directory, async (base) => {
-    const root = join(directory, 'metadata/1.root.json');
-    const places = ['-root', root, '-metadata', `${base}/metadata`, '-targets', `${base}/targets`];
-    const report: { targets: Record<string, { sha256: string }> } = JSON.parse(
-      await ok(peer('go-tuf-client'), [...places, ...names]),
-    );
-    return Object.fromEntries(Object.entries(report.targets).map(([name, { sha256 }]) => [name, sha256]));
-  });
-}
-
-async function readWithTufJs(directory: string, names: readonly string[]): Promise<unknown> {
-  return withServer(directory, async (base) => {
-    const state = await mkdtemp(join(home, 'state-'));
-    await writeFile(join(state, 'root.json'), await readFile(join(directory, 'metadata/1.root.json')));
-    const updater = new Updater({
-      metadataDir: state,
-      metadataBaseUrl: `${base}/metadata`,
-      targetDir: state,
-      targetBaseUrl: `${base}/targets`,
-    });
-    await updater.refresh();
-    const found: Record<string, string | undefined> = {};
-    for (const name of names) {
-      const info = await updater.getTargetInfo(name);
-      if (info === undefined) throw new Error(`tuf-js does not find ${name}`);
-      const path = await updater.downloadTarget(info);
-      found[name] = targetOf(await readFile(path, 'utf8')).hashes['sha256'];
-    }
-    return found;
-  });
-}
-
-/** Serves a directory while `use` runs. */
-async function withServer<T>(directory: string, use: (base: string) => Promise<T>): Promise<T> {
-  const server = createServer((request, response) => {
-    // Names of metadata are percent-encoded on disk too; those of targets only in the URL.
-    const path = request.url ?? '/';
-    readFile(join(directory, path.startsWith('/targets/') ? decodeURIComponent(path) : path)).then(
-      (bytes) => response.end(bytes),
-      () => response.writeHead(404).end(),
-    );
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  try {
-    const { port } = server.address() as { port: number };
-    return await use(`http://127.0.0.1:${port}`);
-  } finally {
-    server.closeAllConnections();
-    await new Promise((resolve) => server.close(resolve));
-  }
-}
 
 async function filesIn(directory: string): Promise<Map<string, Uint8Array>> {
   const names = await readdir(directory);

@@ -1,0 +1,57 @@
+import type { Command } from 'commander';
+import { formatRepository, parseReference } from '../../oci/reference.ts';
+import { addCollectionOptions, type CollectionFlags } from '../collections.ts';
+import type { Cli, Context } from '../context.ts';
+
+interface ExportFlags extends CollectionFlags {
+  readonly targets?: true;
+}
+
+export function register(program: Command, cli: Cli): void {
+  const group = program.command('export').summary('write a trust collection for other tools');
+  addCollectionOptions(group.command('tuf'))
+    .summary('write a trust collection as a TUF repository in a directory')
+    .description(
+      'Writes metadata that any TUF client reads to DIRECTORY/metadata. Run it again to bring the directory up to date, also while it is served: the timestamp is written last.',
+    )
+    .argument('<repository>', 'repository, oci:DIR or oci-archive:FILE')
+    .argument('<directory>', 'where to write it; made if it is not there')
+    .option('--targets', 'also the manifests, as DIRECTORY/targets/SHA256.TAG')
+    .action(async (text: string, directory: string, flags: ExportFlags, command: Command) => {
+      await exportTufTo(await cli.open(command), text, directory, flags);
+    });
+}
+
+async function exportTufTo(
+  context: Context,
+  text: string,
+  directory: string,
+  flags: ExportFlags,
+): Promise<void> {
+  const [{ exportTuf }, { DirectoryWriter }, { demandCollection }] = await Promise.all([
+    import('../../actions/export-tuf.ts'),
+    import('../../mirror/directory-writer.ts'),
+    import('../look.ts'),
+  ]);
+  const reference = parseReference(text);
+  const copy = await demandCollection(context, reference, flags);
+  const path = context.path(directory);
+  const { metadata, targets, missing } = await exportTuf(copy, new DirectoryWriter(path), {
+    concurrency: context.settings.concurrency,
+    signal: context.signal,
+    ...(flags.targets === true && { images: await context.openSource(reference) }),
+  });
+  for (const { name, digest } of missing)
+    context.output.warn(`${name} is signed, and its manifest ${digest} is not there: no target was written`);
+  context.output.info(
+    `${metadata} metadata files${targets === undefined ? '' : ` and ${targets} targets`}; clients begin with ${path}/metadata/1.root.json`,
+  );
+  context.output.result(directory, {
+    repository: formatRepository(reference),
+    collection: copy.collection.id,
+    directory: path,
+    metadata,
+    targets: targets ?? null,
+    missing: missing.map(({ name, digest }) => ({ tag: name, digest })),
+  });
+}
