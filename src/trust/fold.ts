@@ -22,22 +22,22 @@ export interface FoldPlan {
 /**
  * What a role's head has to take over from a sibling that was published or staged beside it
  * (spec/trust.md, "Folding"). An entry that the head lists is never applied again; one older than what it
- * lists is a conflict; one whose names were touched by an entry that the sibling did not know is a
- * conflict, but that taking a name out always wins.
+ * lists is a conflict; one whose names were touched by an entry that the sibling did not know, or lists
+ * only after it, is a conflict, but that taking a name out always wins.
  */
 export function planFold(head: ChangeLog, sibling: ChangeLog): FoldPlan {
-  const known = new Set(sibling.entries.map(({ id }) => id));
+  const places = new Map(sibling.entries.map(({ id }, place) => [id, place]));
   const applied = new Set(head.entries.map(({ id }) => id));
-  const unknown = touchedBy(head.entries.filter(({ id }) => !known.has(id)));
+  const touched = lastTouches(head.entries, places);
   const apply: LogEntry[] = [];
   const conflicts: FoldConflict[] = [];
-  for (const entry of sibling.entries) {
+  for (const [place, entry] of sibling.entries.entries()) {
     if (applied.has(entry.id)) continue;
     const names = [...namesOf(entry)];
-    const touched = names.filter((name) => unknown.has(name));
+    const later = names.filter((name) => (touched.get(name) ?? -1) > place);
     if (entry.at < head.since) conflicts.push({ entry, reason: 'old', names });
-    else if (entry.unset === undefined && touched.length > 0)
-      conflicts.push({ entry, reason: 'names', names: touched });
+    else if (entry.unset === undefined && later.length > 0)
+      conflicts.push({ entry, reason: 'names', names: later });
     else apply.push(entry);
   }
   return { apply, conflicts };
@@ -75,6 +75,15 @@ export function namesOf(entry: LogEntry): Iterable<string> {
   return entry.set?.keys() ?? entry.unset ?? [];
 }
 
-function touchedBy(entries: readonly LogEntry[]): ReadonlySet<string> {
-  return new Set(entries.flatMap((entry) => [...namesOf(entry)]));
+/** Where the sibling lists the last entry of the head that touches a name; infinitely late where it lists it not. */
+function lastTouches(
+  entries: readonly LogEntry[],
+  places: ReadonlyMap<string, number>,
+): ReadonlyMap<string, number> {
+  const touched = new Map<string, number>();
+  for (const entry of entries) {
+    const place = places.get(entry.id) ?? Infinity;
+    for (const name of namesOf(entry)) touched.set(name, Math.max(place, touched.get(name) ?? -1));
+  }
+  return touched;
 }

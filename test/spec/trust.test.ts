@@ -111,7 +111,7 @@ describe('spec/trust.md', () => {
     });
     const write = (found: readonly LogEntry[]) => found.map(({ id }) => id[0]).join(' ') || '–';
     const rows = rowsAfter("| Head's log | Sibling's log | Applied | Conflicts |");
-    expect(rows).toHaveLength(8);
+    expect(rows).toHaveLength(10);
     for (const [head = '', sibling = '', applied, conflicts] of rows) {
       const plan = planFold(read(head), read(sibling));
       const found = [write(plan.apply), write(plan.conflicts.map(({ entry }) => entry))];
