@@ -131,6 +131,8 @@ export class PublishRun {
   /** Moves the tag once; whether that worked, only reading back can tell. */
   private async moveTo(base: Base, { descriptor, bytes }: ManifestContent): Promise<void> {
     const { clock, signal, onProgress } = this.options;
+    // Where it moved meanwhile, whatever it is now would be buried, and would have to be folded again.
+    if ((await this.target.fetchManifestUnless(HEAD_TAG, base.parent, { signal })) !== undefined) return;
     if (clock.now().getTime() - base.readAt.getTime() >= PARENT_MS) return;
     const { mediaType, digest, size } = descriptor;
     const content = { descriptor: { mediaType, digest, size }, bytes };
