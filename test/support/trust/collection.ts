@@ -24,7 +24,7 @@ export function newCollection(name: string = PLACE, now: Date = NOW): Promise<Co
 
 /** Pushes an assembled object as a publisher does. */
 export async function pushAssembly(
-  target: Target,
+  target: Pick<Target, 'pushBlob' | 'pushManifest'>,
   { blobs, children, top }: Assembly,
   tag: Tag,
 ): Promise<void> {
