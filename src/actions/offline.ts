@@ -6,10 +6,11 @@ import { PendingChange } from '../trust/pending-change.ts';
 import { presentKeys, type StructureChange } from '../trust/structure.ts';
 import { NAMES_ROLE } from '../trust/vocabulary.ts';
 import type { WorkingCopy } from '../trust/working-copy.ts';
+import { Keyring } from '../tuf/edit/demands.ts';
 import type { KeyChoice } from '../tuf/edit/key-list.ts';
 import { formatVersion, type VersionPolicy } from '../tuf/edit/policy.ts';
-import { delegationsIn, versionOf, writeRepositoryFiles } from '../tuf/edit/repository.ts';
-import type { TufSigner } from '../tuf/edit/signing.ts';
+import { delegationsIn, versionOf, withFiles, writeRepositoryFiles } from '../tuf/edit/repository.ts';
+import type { SignatureDemand, TufSigner } from '../tuf/edit/signing.ts';
 import type { MetadataFile } from '../tuf/metadata-file.ts';
 
 export interface ExportOptions {
@@ -127,17 +128,23 @@ function assertMadeFor(change: PendingChange, copy: WorkingCopy, role: string): 
   const [present, before, after] = [presentFile(copy, role), change.before(role), change.after(role)];
   if (isSame(present, before)) return;
   const [published, made] = [versionOf(present), versionOf(after)];
-  const told = `${role} ${formatVersion(published)} is published`;
-  if (published >= made)
-    throw new BullaError('trust-rollback', `the change makes ${role} ${formatVersion(made)}, and ${told}`, {
-      hint: 'it was published before, or another change was: make it again on what is there now',
+  const [there, ours] = [`${role} ${formatVersion(published)}`, `${role} ${formatVersion(made)}`];
+  // Both were made for one state where neither is of an older term.
+  if (termOf(role, made) < termOf(role, published))
+    throw new BullaError('trust-rollback', `the change makes ${ours}, and ${there} is published`, {
+      hint: 'it was published before, or is an old one: make it again on what is there now',
       details: { role, from: published, to: made },
     });
   throw new BullaError(
     'conflict',
-    `the change was made for ${role} ${formatVersion(versionOf(before))}, and ${told}`,
+    `the change was made for ${role} ${formatVersion(versionOf(before))}, and ${there} is published`,
     { hint: 'make it again on what is there now, and have that signed', details: { role } },
   );
+}
+
+/** Versions of root are consecutive, others count in epochs (spec/trust.md, "Roles"). */
+function termOf(role: string, version: number): number {
+  return role === 'root' ? version : Math.floor(version / 2 ** 20);
 }
 
 function assertSigned(change: PendingChange, role: string): void {
@@ -180,4 +187,29 @@ function isSame(a: MetadataFile | undefined, b: MetadataFile | undefined): boole
 
 function hasSameContent(a: MetadataFile, b: MetadataFile): boolean {
   return equalBytes(a.message, b.message);
+}
+
+/**
+ * What has to be signed for a change of a collection, by whom: its files, and snapshot and timestamp under
+ * the keys that they have then.
+ * @throws BullaError usage, key-invalid; what the source throws
+ */
+export async function demandsOf(
+  copy: WorkingCopy,
+  change: StructureChange,
+  { now, versions }: Pick<ExportOptions, 'now' | 'versions'>,
+): Promise<readonly SignatureDemand[]> {
+  const edit = new CollectionEdit(copy, { now, policy: { versions } });
+  await change(edit, copy);
+  const files = edit
+    .settle()
+    .settled.pending()
+    .map(({ file }) => file);
+  const [before, after] = [new Keyring(copy.files), new Keyring(withFiles(copy.files, files))];
+  const isRoot = files.some(({ role }) => role === 'root');
+  const roles = new Set([...files.map(({ role }) => role), 'snapshot', 'timestamp']);
+  return [
+    ...(isRoot ? before.demandsOn('root') : []),
+    ...[...roles].flatMap((role) => (isBinName(role) ? [] : after.demandsOn(role))),
+  ];
 }

@@ -54,7 +54,7 @@ export class TrustKeys {
 
   constructor(
     context: Context,
-    flags: Omit<KeyFlags, 'key'> & { readonly key?: string | readonly string[] },
+    flags: Omit<KeyFlags, 'key'> & { readonly key?: string | readonly string[] | undefined },
   ) {
     const { key, ...rest } = flags;
     this.context = context;

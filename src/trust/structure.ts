@@ -1,6 +1,7 @@
 import { BullaError } from '../errors.ts';
 import type { RoleKeys } from '../tuf/delegation-keys.ts';
 import type { KeyChoice } from '../tuf/edit/key-list.ts';
+import { publishedVersion } from '../tuf/edit/repository.ts';
 import type { TufKey } from '../tuf/keys.ts';
 import { topLevelKeys } from '../tuf/root.ts';
 import type { CollectionEdit } from './collection-edit.ts';
@@ -25,7 +26,12 @@ export interface KeyWish {
   readonly keep: boolean;
   /** The present one where it is left out. */
   readonly threshold?: number | undefined;
+  /** Of the online role: begin versions anew, because a thief of a key that goes pushed them up. */
+  readonly restart?: boolean | undefined;
 }
+
+/** Nobody gets to such a version by publishing: a thief pushed it up. */
+const FAST_FORWARDED = 2 ** 50;
 
 export interface NewSigner extends KeyChoice {
   readonly name: string;
@@ -65,8 +71,32 @@ export function rekey(role: string, wish: KeyWish): StructureChange {
     if (role === NAMES_ROLE) return await edit.rekeyNames(choice);
     const top = topLevelOf(copy, role);
     if (top.length === 0) edit.edit.targets('targets').setDelegationKeys(role, choice);
+    const present = new Map(top.map((name) => [name, presentKeys(copy, name)]));
     for (const name of top) edit.root().setKeys(name, choice);
+    restartVersions(edit, copy, wish, { choice, present });
   };
+}
+
+/** Clients forget the versions of snapshot and timestamp where a key of theirs goes (TUF 1.0.34 §5.3.11). */
+function restartVersions(
+  edit: CollectionEdit,
+  copy: WorkingCopy,
+  { restart = false }: KeyWish,
+  { choice, present }: { readonly choice: KeyChoice; readonly present: ReadonlyMap<string, KeyChoice> },
+): void {
+  const stays = new Set(choice.keys.map(({ fingerprint }) => fingerprint));
+  const isForgotten = ['snapshot', 'timestamp'].some((name) =>
+    present.get(name)?.keys.some(({ fingerprint }) => !stays.has(fingerprint)),
+  );
+  if (restart && !isForgotten)
+    throw new BullaError('usage', 'versions begin anew only where a key of snapshot or timestamp goes', {
+      hint: 'replace the key that was stolen: bulla rotate REPOSITORY online --key NEW --restart',
+    });
+  if (!isForgotten) return;
+  for (const name of ['snapshot', 'timestamp'] as const) {
+    const top = Math.max(publishedVersion(copy.files, name), edit.edit.options.tops?.get(name) ?? 0);
+    if (restart || top >= FAST_FORWARDED) edit.edit.restart(name);
+  }
 }
 
 /** Gives the files of a role a new version and expiry, with the same content; with root those of targets, where both have the same keys. */

@@ -52,7 +52,7 @@ describe('bulla init', () => {
         names: '2031-01-01T00:00:00Z',
         timestamp: '2030-01-15T00:00:00Z',
       },
-      limits: { immutableTags: false, undeletable: false },
+      shortcomings: [],
       keys: { root: { threshold: 1, keys: [{ name: 'root', made: true }] } },
     });
     // The root key is not what a bare `bulla sign` takes.
@@ -103,7 +103,7 @@ describe('bulla init', () => {
     await store.close();
     expect((await bulla('init oci:img --collection registry.example.com/app -o json')).json()).toMatchObject({
       collection: 'registry.example.com/app',
-      limits: { immutableTags: false, undeletable: false },
+      shortcomings: [],
     });
   });
 

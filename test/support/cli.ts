@@ -22,6 +22,8 @@ export interface CliOptions {
   readonly signal?: AbortSignal;
   /** Whether the streams pretend to be a terminal. */
   readonly tty?: boolean;
+  /** Somebody sits there and types `stdin`. */
+  readonly typed?: boolean;
 }
 
 /** Runs a command line in this process, with a home directory of its own unless `env` names one. */
@@ -31,9 +33,10 @@ export async function bulla(argv: readonly string[], options: CliOptions = {}): 
   let stderr = '';
   const stdin = new PassThrough();
   stdin.end(options.stdin ?? '');
-  const isTTY = options.tty ?? false;
+  const typed = options.typed ?? false;
+  const isTTY = options.tty ?? typed;
   const code = await run(argv, {
-    stdin: Object.assign(stdin, { isTTY }),
+    stdin: Object.assign(stdin, { isTTY, ...(typed && { setRawMode: () => stdin }) }),
     stdout: { isTTY, columns: 100, write: (text) => (stdout += text) },
     stderr: { isTTY, columns: 100, write: (text) => (stderr += text) },
     env: { BULLA_HOME: join(home, 'bulla'), ...options.env },

@@ -48,6 +48,7 @@ export class RepositoryEdit {
   private readonly adopted = new Map<string, MetadataFile>();
   private readonly extensions = new Map<string, JsonObject>();
   private readonly versions = new Map<string, number>();
+  private readonly restarted: Set<string>;
   private isSettled = false;
 
   /** @param base verified by the caller: whatever is wrong in it would be signed anew */
@@ -55,6 +56,7 @@ export class RepositoryEdit {
     this.base = base;
     this.options = options;
     this.policy = { ...DEFAULT_POLICY, ...options.policy };
+    this.restarted = new Set(options.restart);
   }
 
   /** Makes the first root. @throws BullaError usage, key-invalid */
@@ -118,6 +120,12 @@ export class RepositoryEdit {
     this.contents.delete(role);
     this.adopted.delete(role);
     this.extensions.delete(role);
+  }
+
+  /** Lets the versions of a role begin anew, as {@link EditOptions.restart}. @throws BullaError usage */
+  restart(role: string): void {
+    this.assertOpen(role);
+    this.restarted.add(role);
   }
 
   /** Gives a role a new version and expiry, with the same content. @throws BullaError usage */
@@ -225,8 +233,8 @@ export class RepositoryEdit {
     const known = this.versions.get(role);
     if (known !== undefined) return known;
     const published = publishedVersion(this.base, role);
-    const { tops, restart } = this.options;
-    const top = restart?.has(role) === true ? 0 : Math.max(published, tops?.get(role) ?? 0);
+    const { tops } = this.options;
+    const top = this.restarted.has(role) ? 0 : Math.max(published, tops?.get(role) ?? 0);
     const version = role === 'root' ? published + 1 : this.policy.versions(top);
     if (!Number.isSafeInteger(version) || version <= top) throw refused(role, `no version can follow ${top}`);
     this.versions.set(role, version);

@@ -17,6 +17,7 @@ import type { Context } from '../../context.ts';
 import type { KeyFlags } from '../../key-flags.ts';
 import { keystoreOf, passphraseOptions } from '../../keys.ts';
 import { newPassphrase } from '../../passphrase.ts';
+import { publishOptionsOf } from '../../publishing.ts';
 import { TrustKeys } from '../../trust-keys.ts';
 
 export interface InitFlags extends Omit<KeyFlags, 'key'> {
@@ -64,6 +65,7 @@ export async function init(context: Context, text: string, flags: InitFlags): Pr
   );
   const hasOnlineKey = signers.some(({ key }) => chosen.online.keys.some(({ keyid }) => keyid === key.keyid));
   const made = await initCollection(opened.target, {
+    ...(await publishOptionsOf(context, signers, {})),
     collection: {
       name: opened.name,
       ...chosen,
@@ -71,9 +73,7 @@ export async function init(context: Context, text: string, flags: InitFlags): Pr
       lifetimes,
       policy: { versions: collisionFreeVersions(() => randomInt(2 ** 20)) },
     },
-    signers,
     hasOnlineKey,
-    signal: context.signal,
   });
   if (made.stage === undefined) await remember(opened, made);
   await report(context, opened, made, { chosen, keys, generated });
@@ -130,7 +130,7 @@ interface KeysUsed {
 async function report(
   context: Context,
   { place, name }: Opened,
-  { made, stage, limits }: MadeCollection,
+  { made, head, stage, shortcomings }: MadeCollection,
   { chosen, keys, generated }: KeysUsed,
 ): Promise<void> {
   const expires = expiryOf(made);
@@ -146,13 +146,14 @@ async function report(
     collection: name,
     place,
     id: made.id,
+    head: head ?? null,
     stage: stage ?? null,
     keys: described,
     expires: Object.fromEntries([...expires].map(([role, time]) => [role, formatTime(time)])),
-    limits,
+    shortcomings,
   });
   sayWhatNext(context, { place, stage, expires });
-  sayLimits(context, place, limits);
+  for (const sentence of shortcomings) context.output.warn(`${place}: ${sentence}`);
 }
 
 function sayWhatNext(
@@ -168,21 +169,6 @@ function sayWhatNext(
     output.info(`fresh until ${until('timestamp')}: before that, something must run: bulla resign ${place}`);
   output.info(`root and targets last until ${until('root')}: bulla rotate ${place} root --renew`);
   output.info('keep a copy of the root key where a fire does not reach it, and off machines that publish');
-}
-
-function sayLimits(
-  { output }: Context,
-  place: string,
-  { immutableTags, undeletable }: MadeCollection['limits'],
-): void {
-  if (immutableTags)
-    output.warn(
-      `${place}: tags cannot be moved here, so the collection can never change; keep it elsewhere: --at OTHER/REPOSITORY`,
-    );
-  if (undeletable)
-    output.warn(
-      `${place}: nothing can be removed here, so that what is done with piles up beside the images`,
-    );
 }
 
 function expiryOf(made: CollectionFiles): ReadonlyMap<string, Date> {

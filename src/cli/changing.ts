@@ -1,0 +1,236 @@
+import type { Command } from 'commander';
+import { BullaError } from '../errors.ts';
+import { formatRepository, parseReference, type Reference } from '../oci/reference.ts';
+import type { ChangeFile } from '../trust/change-file.ts';
+import type { PendingChange } from '../trust/pending-change.ts';
+import type { StructureChange } from '../trust/structure.ts';
+import type { WorkingCopy } from '../trust/working-copy.ts';
+import type { MissingSignatures } from '../tuf/edit/signing.ts';
+import {
+  addCollectionOptions,
+  type CollectionFlags,
+  type OpenedCollection,
+  openCollection,
+} from './collections.ts';
+import type { Context } from './context.ts';
+import { addPassphraseOptions, type KeyFlags } from './key-flags.ts';
+import { type PublishFlags, publishOptionsOf } from './publishing.ts';
+import { collect } from './trust.ts';
+import { TrustKeys } from './trust-keys.ts';
+
+/** Flags of every command that changes roles or keys. */
+export interface ChangeFlags extends CollectionFlags, PublishFlags, Omit<KeyFlags, 'key'> {
+  readonly signWith?: readonly string[];
+  readonly exportUnsigned?: string;
+  readonly importSigned?: readonly string[];
+}
+
+/** Adds the flags of {@link ChangeFlags}. */
+export function addChangeOptions(command: Command): Command {
+  return addPassphraseOptions(addCollectionOptions(command))
+    .option(
+      '--sign-with <key>',
+      'key to sign the change with: NAME of the key store, PATH, or env://VARIABLE; repeatable; keys of the key store are found by themselves',
+      collect,
+    )
+    .option(
+      '--export-unsigned <file>',
+      'publish nothing: write what has to be signed, for bulla approve FILE elsewhere',
+    )
+    .option(
+      '--import-signed <file...>',
+      'publish a change that was signed elsewhere; several copies are put together',
+    )
+    .option('--wait <duration>', 'how long to wait for a staged change to be taken up (default: 60s)')
+    .option('--trust-served-head <digest>', 'build upon this head though it has expired');
+}
+
+/** What a command makes of its flags, once the collection is at hand. */
+export interface ChangeMaker {
+  /** Further keys that may sign: new ones sign what they are to be trusted with. */
+  readonly keys?: readonly string[];
+  make(keys: TrustKeys, copy: WorkingCopy): Promise<StructureChange>;
+}
+
+/**
+ * Changes roles or keys of a collection: publishes the change, or writes it to be signed elsewhere, or
+ * publishes what was signed there.
+ * @throws BullaError threshold-not-met where keys lack; staged; conflict; usage; what reading and publishing throw
+ */
+export async function changeCollection(
+  context: Context,
+  text: string,
+  flags: ChangeFlags,
+  maker: ChangeMaker,
+): Promise<void> {
+  const reference = repositoryIn(text);
+  const { exportUnsigned, importSigned = [] } = flags;
+  if (exportUnsigned !== undefined && importSigned.length > 0)
+    throw new BullaError('usage', '--export-unsigned and --import-signed exclude each other', {
+      hint: 'export first, have it signed (bulla approve FILE), then import',
+    });
+  const opened = await openCollection(context, reference, flags, { write: exportUnsigned === undefined });
+  const copy = await openCopy(context, opened);
+  const keys = new TrustKeys(context, { ...flags, key: [...(flags.signWith ?? []), ...(maker.keys ?? [])] });
+  if (importSigned.length > 0) return await importAndPublish(context, opened, copy, keys, flags);
+  const change = await maker.make(keys, copy);
+  if (exportUnsigned !== undefined) return await exportTo(context, copy, change, keys, flags, exportUnsigned);
+  await publish(context, opened, copy, keys, change, flags);
+}
+
+/** A repository without a tag or digest. @throws BullaError usage */
+export function repositoryIn(text: string): Reference {
+  const reference = parseReference(text);
+  if (reference.tag === undefined && reference.digest === undefined) return reference;
+  throw new BullaError('usage', `${text} names an image, and a repository was expected`, {
+    hint: `leave tag and digest out: ${formatRepository(reference)}`,
+  });
+}
+
+/** The collection, also where it has expired: renewing it may be what is to be done. @throws BullaError not-found where there is none */
+export async function openCopy(context: Context, opened: OpenedCollection): Promise<WorkingCopy> {
+  const [{ lookAtCollection }, { WorkingCopy: Copy }] = await Promise.all([
+    import('../trust/looking.ts'),
+    import('../trust/working-copy.ts'),
+  ]);
+  const looked = await lookAtCollection(opened.target, opened.read);
+  if (looked === undefined)
+    throw new BullaError('not-found', `${opened.place} has no trust collection`, {
+      hint: `make one: bulla init ${opened.repository}; or say where it lies: --at`,
+    });
+  if (looked.unpinned !== undefined) throw looked.unpinned;
+  if (looked.expired !== undefined) context.output.warn(looked.expired.message);
+  return await Copy.open(looked.collection, { signal: context.signal });
+}
+
+async function exportTo(
+  context: Context,
+  copy: WorkingCopy,
+  change: StructureChange,
+  keys: TrustKeys,
+  flags: ChangeFlags,
+  path: string,
+): Promise<void> {
+  const { demandsOf, exportChange } = await import('../actions/offline.ts');
+  const options = await madeNow(context);
+  // Keys that nobody named stay closed: what is exported is to be signed elsewhere.
+  const named = [...(flags.signWith ?? [])].length > 0;
+  const signers = named ? await keys.signersFor(await demandsOf(copy, change, options)) : [];
+  const pending = await exportChange(copy, change, { ...options, signers });
+  await writeChange(context, path, pending, false);
+  report(context, pending, { file: path, published: null });
+  sayMissing(context, pending.missing(), path);
+}
+
+async function importAndPublish(
+  context: Context,
+  opened: OpenedCollection,
+  copy: WorkingCopy,
+  keys: TrustKeys,
+  flags: ChangeFlags,
+): Promise<void> {
+  const { gatherChange, importChange, isPublished } = await import('../actions/offline.ts');
+  const copies = await Promise.all((flags.importSigned ?? []).map((path) => readChange(context, path)));
+  const pending = gatherChange(copies, context.io.now());
+  if (isPublished(pending, copy)) {
+    const head = copy.collection.object.content.descriptor.digest;
+    context.output.info('it was published before');
+    return report(context, pending, { file: null, published: head });
+  }
+  await publish(context, opened, copy, keys, importChange(pending), flags, pending);
+}
+
+async function publish(
+  context: Context,
+  opened: OpenedCollection,
+  copy: WorkingCopy,
+  keys: TrustKeys,
+  change: StructureChange,
+  flags: ChangeFlags,
+  carried?: PendingChange,
+): Promise<void> {
+  const [{ demandsOf, exportChange }, { publishEdit }] = await Promise.all([
+    import('../actions/offline.ts'),
+    import('../trust/publish.ts'),
+  ]);
+  const options = await madeNow(context);
+  const signers = await keys.signersFor(await demandsOf(copy, change, options));
+  // For what is told of it: what is published is made anew on whatever the head is by then.
+  const told = carried ?? (await exportChange(copy, change, { ...options, signers: [] }));
+  const published = await publishEdit(
+    opened.target,
+    opened.read,
+    change,
+    await publishOptionsOf(context, signers, flags),
+  );
+  report(context, told, { file: null, published: published.head });
+}
+
+async function madeNow(
+  context: Context,
+): Promise<{ now: Date; versions: import('../tuf/edit/policy.ts').VersionPolicy }> {
+  const [{ randomInt }, { collisionFreeVersions }] = await Promise.all([
+    import('node:crypto'),
+    import('../tuf/edit/policy.ts'),
+  ]);
+  return { now: context.io.now(), versions: collisionFreeVersions(() => randomInt(2 ** 20)) };
+}
+
+/** Reads the file of a change. @throws BullaError not-found, content-invalid, storage-error */
+export async function readChange(context: Context, path: string): Promise<ChangeFile> {
+  const [{ readFileBounded }, { MAX_CHANGE_BYTES, parseChangeFile }] = await Promise.all([
+    import('../disk/atomic.ts'),
+    import('../trust/change-file.ts'),
+  ]);
+  return parseChangeFile(await readFileBounded(context.path(path), MAX_CHANGE_BYTES), path);
+}
+
+/** Writes the file of a change. @throws BullaError conflict where it is there and is not to be replaced; storage-error */
+export async function writeChange(
+  context: Context,
+  path: string,
+  pending: PendingChange,
+  replace: boolean,
+): Promise<void> {
+  const [{ writeFileAtomic }, { encodeChangeFile }] = await Promise.all([
+    import('../disk/atomic.ts'),
+    import('../trust/change-file.ts'),
+  ]);
+  await writeFileAtomic(context.path(path), encodeChangeFile(pending.toFile()), { exclusive: !replace });
+}
+
+/** What became of a change. */
+export interface Outcome {
+  /** File that holds it, to be signed. */
+  readonly file: string | null;
+  /** Digest of the head that holds it. */
+  readonly published: string | null;
+}
+
+/** Tells what a change says, and where it is now. */
+export function report(context: Context, pending: PendingChange, { file, published }: Outcome): void {
+  const lines = pending.describe();
+  for (const line of lines) context.output.info(line);
+  context.output.result(published ?? file ?? pending.name, {
+    collection: pending.name,
+    id: pending.change.id,
+    file,
+    published,
+    changes: lines,
+    roles: pending.roles.map((role) => ({ role, signedBy: pending.signedBy(role) })),
+    missing: pending.missing(),
+  });
+}
+
+/** Tells which signatures a change lacks, and how to give them. */
+export function sayMissing(context: Context, missing: readonly MissingSignatures[], path: string): void {
+  for (const { role, delegator, threshold, valid, open } of missing)
+    context.output.info(
+      `${role} lacks ${threshold - valid.length} of the ${threshold} signatures that ${delegator} demands, by ${open.map((id) => id.slice(0, 12)).join(', ') || 'keys that cannot be used'}`,
+    );
+  if (missing.length > 0)
+    context.output.info(
+      `where the keys are: bulla approve ${path}; then publish it with --import-signed ${path}`,
+    );
+  else context.output.info(`nothing is missing: publish it with --import-signed ${path}`);
+}

@@ -1,0 +1,26 @@
+import type { Command } from 'commander';
+import { addCollectionOptions } from '../collections.ts';
+import type { Cli } from '../context.ts';
+import { addTrustKeyOptions } from '../trust-keys.ts';
+import type { ApproveFlags } from './approve/approve.ts';
+
+export function register(program: Command, cli: Cli): void {
+  addTrustKeyOptions(addCollectionOptions(program.command('approve')))
+    .summary('sign a change that waits for signatures: a file, or a staged one')
+    .description(
+      'Shows what a change says, and signs it after a yes. bulla approve FILE signs what --export-unsigned wrote, ' +
+        'without a network, and puts the signature into the file. bulla approve REPOSITORY ID signs what ' +
+        'bulla pending lists, and publishes it with the last signature that it needs.',
+    )
+    .argument('<what>', 'FILE of a change; or HOST/REPOSITORY, with an id')
+    .option('--out <file>', 'write the signed file there instead')
+    .option('--dry-run', 'show what would be signed, and sign nothing')
+    .option('-y, --yes', 'do not ask')
+    .option('--wait <duration>', 'how long to wait for a staged change to be taken up (default: 60s)')
+    .option('--trust-served-head <digest>', 'build upon this head though it has expired')
+    .action(async (what: string, flags: ApproveFlags, command: Command) => {
+      const context = await cli.open(command);
+      const { approveFile } = await import('./approve/approve.ts');
+      await approveFile(context, what, flags);
+    });
+}

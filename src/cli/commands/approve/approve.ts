@@ -1,0 +1,104 @@
+import { BullaError } from '../../../errors.ts';
+import { PendingChange } from '../../../trust/pending-change.ts';
+import type { SignatureDemand, TufSigner } from '../../../tuf/edit/signing.ts';
+import { readChange, report, sayMissing, writeChange } from '../../changing.ts';
+import { type CollectionFlags, trustMemory } from '../../collections.ts';
+import type { Context } from '../../context.ts';
+import { openTerminal, promptLine } from '../../prompt.ts';
+import type { PublishFlags } from '../../publishing.ts';
+import { type TrustKeyFlags, TrustKeys } from '../../trust-keys.ts';
+
+export interface ApproveFlags extends CollectionFlags, PublishFlags, TrustKeyFlags {
+  readonly out?: string;
+  readonly dryRun?: true;
+  readonly yes?: true;
+}
+
+/** `bulla approve FILE` */
+export async function approveFile(context: Context, path: string, flags: ApproveFlags): Promise<void> {
+  const pending = PendingChange.open(await readChange(context, path), context.io.now());
+  await compareWithMemory(context, pending);
+  context.output.info(`a change of ${pending.name}, collection ${pending.change.id}`);
+  for (const line of pending.describe()) context.output.info(`  ${line}`);
+  const signed = new Set(pending.roles.flatMap((role) => pending.signedBy(role)));
+  const signers = await signersOf(context, flags, pending.allDemands(), signed);
+  if (flags.dryRun === true) return report(context, pending, { file: path, published: null });
+  await confirm(context, flags, 'Sign this change?');
+  const count = await pending.sign(signers);
+  const out = flags.out ?? path;
+  await writeChange(context, out, pending, out === path);
+  context.output.info(`signed with ${count} ${count === 1 ? 'signature' : 'signatures'}`);
+  report(context, pending, { file: out, published: null });
+  sayMissing(context, pending.missing(), out);
+}
+
+/** Another collection under a name that was seen before is a reason not to go on. @throws BullaError trust-invalid, storage-error */
+async function compareWithMemory(context: Context, { change, name }: PendingChange): Promise<void> {
+  const memory = await trustMemory(context);
+  for (const place of new Set([name, change.place])) {
+    const seen = await memory.seen(place);
+    if (seen === undefined || seen === change.id) continue;
+    throw new BullaError(
+      'trust-invalid',
+      `the change is for the collection ${change.id.slice(0, 12)}, and ${place} was seen with ${seen.slice(0, 12)}`,
+      {
+        hint: 'do not sign it unless the collection was made anew on purpose; then: bulla pin rm',
+        details: { reason: 'collection', expected: seen, found: change.id },
+      },
+    );
+  }
+}
+
+/**
+ * Signers for a change that waits.
+ * @throws BullaError untrusted-identity where none of the keys at hand may sign it, or has not yet
+ */
+export async function signersOf(
+  context: Context,
+  flags: ApproveFlags,
+  demands: readonly SignatureDemand[],
+  signed: ReadonlySet<string>,
+): Promise<readonly TufSigner[]> {
+  const keys = new TrustKeys(context, flags);
+  const stray = await keys.unlisted(demands);
+  if (stray.length > 0)
+    context.output.warn(`${stray.join(', ')} may not sign this: no role of the change lists that key`);
+  const open = demands.filter(({ role }) => role.keyids.some((keyid) => !signed.has(keyid)));
+  const signers = await keys.signersFor(open, signed);
+  if (signers.length > 0) return signers;
+  const may = [...new Set(demands.flatMap(({ role }) => role.keyids))].filter((keyid) => !signed.has(keyid));
+  throw new BullaError(
+    'untrusted-identity',
+    may.length === 0
+      ? 'all keys that may sign this have signed it'
+      : 'no key here may sign this, or those that may have signed it already',
+    {
+      hint:
+        may.length === 0
+          ? 'publish it: --import-signed'
+          : `keys that may: ${may.map((keyid) => keyid.slice(0, 12)).join(', ')}; name one with --key`,
+      details: { keys: may },
+    },
+  );
+}
+
+/** @throws BullaError usage where nobody is there to be asked, interrupted where the answer is no */
+export async function confirm(
+  { io }: Context,
+  { yes }: { readonly yes?: true },
+  question: string,
+): Promise<void> {
+  if (yes === true) return;
+  const terminal = openTerminal(io);
+  if (terminal === undefined)
+    throw new BullaError('usage', 'nobody is there to be asked whether to sign', {
+      hint: 'look at it with --dry-run, then say --yes',
+    });
+  try {
+    const answer = await promptLine(`${question} [y/N] `, terminal);
+    if (/^y(?:es)?$/i.test(answer.trim())) return;
+  } finally {
+    terminal.close();
+  }
+  throw new BullaError('interrupted', 'it was not signed', { hint: 'nothing was changed' });
+}

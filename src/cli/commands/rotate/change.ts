@@ -1,0 +1,55 @@
+import { BullaError } from '../../../errors.ts';
+import { rekey, renewFor, type StructureChange } from '../../../trust/structure.ts';
+import { type ChangeFlags, changeCollection } from '../../changing.ts';
+import type { Context } from '../../context.ts';
+import type { TrustKeys } from '../../trust-keys.ts';
+import { countOf, durationOf } from '../signer/change.ts';
+
+export interface RotateFlags extends ChangeFlags {
+  readonly key?: readonly string[];
+  readonly keep?: true;
+  readonly drop?: readonly string[];
+  readonly threshold?: string;
+  readonly renew?: true;
+  readonly expires?: string;
+  readonly restart?: true;
+}
+
+/** `bulla rotate` */
+export async function rotate(
+  context: Context,
+  repository: string,
+  role: string | undefined,
+  flags: RotateFlags,
+): Promise<void> {
+  await changeCollection(context, repository, flags, {
+    keys: flags.key ?? [],
+    make: async (keys) => await changeOf(role, flags, keys),
+  });
+}
+
+async function changeOf(
+  role: string | undefined,
+  flags: RotateFlags,
+  keys: TrustKeys,
+): Promise<StructureChange> {
+  const { key = [], drop = [], keep = false, renew = false } = flags;
+  const threshold = countOf('--threshold', flags.threshold);
+  const lifetime = durationOf('--expires', flags.expires);
+  if (role === undefined)
+    throw new BullaError('usage', 'the role is missing', {
+      hint: 'bulla rotate REPOSITORY ROLE; only with --import-signed there is none to give',
+    });
+  const isRekeyed = key.length > 0 || drop.length > 0 || threshold !== undefined;
+  if (!isRekeyed && !renew && lifetime === undefined)
+    throw new BullaError('usage', `nothing is to change about ${role}`, {
+      hint: 'give a new key (--key), or sign the same for another term: --renew',
+    });
+  const add = await Promise.all(key.map((spec) => keys.publicKey(spec)));
+  // A threshold alone is about the keys that are there.
+  const wish = { add, drop, keep: keep || key.length === 0, threshold, restart: flags.restart };
+  return async (edit, copy) => {
+    if (renew || lifetime !== undefined) await renewFor(role, lifetime)(edit, copy);
+    if (isRekeyed) await rekey(role, wish)(edit, copy);
+  };
+}

@@ -1,0 +1,51 @@
+import type { Command } from 'commander';
+import { addChangeOptions } from '../changing.ts';
+import { addCollectionOptions, type CollectionFlags } from '../collections.ts';
+import type { Cli } from '../context.ts';
+import { collect } from '../trust.ts';
+import type { SignerFlags } from './signer/change.ts';
+
+export function register(program: Command, cli: Cli): void {
+  const signer = program
+    .command('signer')
+    .summary('who may sign names in a trust collection')
+    .description(
+      'A signer is a role with keys of its own, whose word about a name can be asked for: bulla verify --signer NAME.\n' +
+        'Changes need the key of targets (mostly the root key), and the signer’s for its first file; where they lie ' +
+        'on other machines: --export-unsigned FILE here, bulla approve FILE there, --import-signed FILE here.',
+    );
+  addChangeOptions(signer.command('add'))
+    .summary('trust somebody with names')
+    .argument('<repository>', 'HOST/REPOSITORY, or oci:DIR')
+    .argument('[name]', 'name of the role, such as ci or alice')
+    .option(
+      '-k, --key <key>',
+      'public or private key of the signer: NAME, PATH, or env://VARIABLE; repeatable',
+      collect,
+    )
+    .option('--threshold <n>', 'how many of its keys have to sign together (default: 1)')
+    .option('--path <pattern>', 'names that it may sign, such as "v*"; repeatable (default: all)', collect)
+    .option('--expires <duration>', 'for how long its files are signed (default: 1y)')
+    .action(async (repository: string, name: string | undefined, flags: SignerFlags, command: Command) => {
+      const context = await cli.open(command);
+      const { add } = await import('./signer/change.ts');
+      await add(context, repository, name, flags);
+    });
+  addChangeOptions(signer.command('rm'))
+    .summary('trust a signer no longer')
+    .argument('<repository>', 'HOST/REPOSITORY, or oci:DIR')
+    .argument('[name]', 'name of the role')
+    .action(async (repository: string, name: string | undefined, flags: SignerFlags, command: Command) => {
+      const context = await cli.open(command);
+      const { remove } = await import('./signer/change.ts');
+      await remove(context, repository, name, flags);
+    });
+  addCollectionOptions(signer.command('ls'))
+    .summary('list who may sign names')
+    .argument('<repository>', 'HOST/REPOSITORY, or oci:DIR')
+    .action(async (repository: string, flags: CollectionFlags, command: Command) => {
+      const context = await cli.open(command);
+      const { list } = await import('./signer/list.ts');
+      await list(context, repository, flags);
+    });
+}

@@ -1,0 +1,35 @@
+import { formatTime } from '../../../encoding/time.ts';
+import { overviewOf } from '../../../trust/overview.ts';
+import { repositoryIn } from '../../changing.ts';
+import type { CollectionFlags } from '../../collections.ts';
+import type { Context } from '../../context.ts';
+import { demandShown } from '../../look.ts';
+import { TrustKeys } from '../../trust-keys.ts';
+
+/** `bulla signer ls` */
+export async function list(context: Context, repository: string, flags: CollectionFlags): Promise<void> {
+  const { copy } = await demandShown(context, repositoryIn(repository), flags);
+  const keys = new TrustKeys(context, {});
+  const roles = overviewOf(copy).roles.filter(({ kind }) => kind === 'names' || kind === 'signer');
+  const { place, name, id } = copy.collection;
+  const lines: string[] = [];
+  const signers: Record<string, unknown>[] = [];
+  for (const { role, threshold, keys: listed, paths, expires, count } of roles) {
+    const described = await Promise.all(
+      listed.map(async (key) => ({ keyid: key.keyid, name: (await keys.nameOf(key)) ?? null })),
+    );
+    signers.push({
+      role,
+      threshold,
+      keys: described,
+      paths: paths ?? ['*'],
+      expires: formatTime(expires),
+      names: count ?? 0,
+    });
+    lines.push(
+      `${role}  ${threshold} of ${listed.length}  ${(paths ?? ['*']).join(' ')}  ${count ?? 0} names  until ${formatTime(expires)}`,
+      ...described.map((key) => `  ${key.keyid}${key.name === null ? '' : `  ${key.name}`}`),
+    );
+  }
+  context.output.result(lines, { collection: name, place, id, signers });
+}
