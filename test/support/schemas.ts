@@ -4,6 +4,7 @@ import { configSchema } from '../../src/cli/config-schema.ts';
 import { descriptorSchema } from '../../src/oci/descriptor.ts';
 import { imageManifestSchema, indexManifestSchema } from '../../src/oci/manifest.ts';
 import { SHAPE } from '../../src/oci/shape.ts';
+import { pinsSchema } from '../../src/state/pins.ts';
 
 const DRAFT = 'https://json-schema.org/draft/2020-12/schema';
 
@@ -13,6 +14,7 @@ const DOCUMENTS: Readonly<Record<string, z.ZodMiniType>> = {
   descriptor: descriptorSchema,
   manifest: imageManifestSchema,
   index: indexManifestSchema,
+  pins: pinsSchema,
 };
 
 /** Text of each file of spec/schemas by its name. */

@@ -23,6 +23,8 @@ import { indexTar, placeOf } from '../../../src/layout/tar-index.ts';
 import { describe as describeBytes } from '../../../src/oci/descriptor.ts';
 import { parseDigest } from '../../../src/oci/digest.ts';
 import { parseManifest } from '../../../src/oci/manifest.ts';
+import { MEDIA_TYPES } from '../../../src/oci/media-types.ts';
+import { MemoryStore } from '../../../src/oci/memory.ts';
 import { parsePlatform } from '../../../src/oci/platform.ts';
 import { parseReference } from '../../../src/oci/reference.ts';
 import { parseReferrersIndex } from '../../../src/oci/referrers.ts';
@@ -36,6 +38,14 @@ import { readNotationCose } from '../../../src/signatures/notation-cose.ts';
 import { readNotationJws } from '../../../src/signatures/notation-jws.ts';
 import { readBundle } from '../../../src/signatures/sigstore-bundle.ts';
 import { readStatement } from '../../../src/signatures/statement.ts';
+import { readPins } from '../../../src/state/pins.ts';
+import { rootBindingOf } from '../../../src/trust/binding.ts';
+import { certificatesOf } from '../../../src/trust/certified-root.ts';
+import { planFold } from '../../../src/trust/fold.ts';
+import { encodeLog, parseLog } from '../../../src/trust/log.ts';
+import { openTrustObject } from '../../../src/trust/object.ts';
+import { rootsOf } from '../../../src/trust/root-chain.ts';
+import { TRUST_TYPES } from '../../../src/trust/vocabulary.ts';
 import { readRepositoryFiles } from '../../../src/tuf/edit/repository.ts';
 import { TufKey } from '../../../src/tuf/keys.ts';
 import { mergeTargets } from '../../../src/tuf/merge.ts';
@@ -116,6 +126,13 @@ function tarFile(name: string, content: string, type = '0'): Uint8Array {
 const END = new Uint8Array(1024);
 const tar = (...files: Uint8Array[]) => new Uint8Array(Buffer.concat([...files, END]));
 const pax = (record: string) => tarFile('PaxHeader', `${record.length + 3} ${record}\n`, 'x');
+
+const trustObject = (artifactType: string) =>
+  `{"schemaVersion":2,"mediaType":"${MEDIA_TYPES.ociManifest}","artifactType":"${artifactType}","config":{"mediaType":"application/vnd.oci.empty.v1+json","digest":"${DIGEST}","size":2},"layers":[{"mediaType":"application/vnd.tuf.metadata+json","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2,"data":"e30=","annotations":{"tuf.io/filename":"1.root.json"}},{"mediaType":"application/vnd.bulla.trust.log.v1+json","digest":"${DIGEST}","size":2,"annotations":{"tuf.io/filename":"names.log.json"}}]}`;
+const TRUST_ROOT = `{"signatures":[],"signed":{"_type":"root","version":2,"bulla":{"collection":"a.example/x","root":"${'a'.repeat(64)}","certificates":{"a":[${ders
+  .slice(0, 2)
+  .map((der) => `"${Buffer.from(der).toString('base64')}"`)
+  .join(',')}]}}}`;
 
 /** Every parser of outside data. A room that gets one adds it here. */
 export const PARSERS: readonly FuzzedParser[] = [
@@ -307,6 +324,48 @@ export const PARSERS: readonly FuzzedParser[] = [
     name: 'registry-token',
     seeds: words('{"token":"abc","access_token":"abc","expires_in":300,"issued_at":"2026-01-01T00:00:00Z"}'),
     parse: (bytes) => parseToken(bytes, 'registry.example.com'),
+  },
+  {
+    name: 'trust-log',
+    seeds: words(
+      `{"entries":[{"at":"2030-01-01T00:00:00Z","id":"${'0'.repeat(32)}","set":{"v1":{"length":2,"sha256":"${'a'.repeat(64)}"}}},{"at":"2030-01-01T00:00:00Z","id":"${'1'.repeat(32)}","unset":["v2"]}],"since":"2030-01-01T00:00:00Z","version":1}`,
+    ),
+    parse: (bytes) => {
+      const log = parseLog(bytes, 'names');
+      planFold(log, log);
+      if (Buffer.compare(encodeLog(parseLog(encodeLog(log), 'names')), encodeLog(log)) !== 0)
+        throw new Error('a log is read back as something else');
+    },
+  },
+  {
+    name: 'trust-object',
+    seeds: words(
+      ...(['head', 'stage', 'proof', 'shard'] as const).map((kind) => trustObject(TRUST_TYPES[kind])),
+      `{"schemaVersion":2,"mediaType":"${MEDIA_TYPES.ociIndex}","annotations":{"vnd.bulla.trust.bin-bits":"2"},"manifests":[${Array(3).fill(`{"mediaType":"${MEDIA_TYPES.ociManifest}","digest":"${DIGEST}","size":2}`).join(',')}]}`,
+    ),
+    parse: async (bytes) => {
+      const content = { bytes, descriptor: describeBytes(json(bytes)['mediaType'] as string, bytes) };
+      const source = new MemoryStore();
+      const object = await openTrustObject(source, content);
+      const roots = rootsOf(source, object, {});
+      for (const version of roots.versions) await roots.load(version);
+    },
+  },
+  {
+    name: 'trust-binding',
+    seeds: [...tufFiles, ...words(TRUST_ROOT)],
+    parse: (bytes) => {
+      const file = parseMetadataFile(bytes, 'root', 1_000_000);
+      rootBindingOf(file);
+      return certificatesOf(file, 'a');
+    },
+  },
+  {
+    name: 'pins',
+    seeds: words(
+      `{"version":1,"pins":[{"scope":"a.example/x","keyIds":["${'a'.repeat(64)}"],"minRootVersion":2},{"scope":"a.example/*","tofu":true,"collection":"b.example/y/*"},{"scope":"a.example/z","root":"e30=","at":"c.example/x"}]}`,
+    ),
+    parse: (bytes) => readPins(bytes, where),
   },
   {
     name: 'config',
