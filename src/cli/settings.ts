@@ -108,7 +108,8 @@ export async function readSettings(command: Command, io: Io): Promise<Settings> 
     verbose: flag('verbose'),
     trace: flag('trace'),
     progress: flag('progress', true),
-    defaultKey: text('key'),
+    // A command's own --key may be several, and goes before this one.
+    defaultKey: toText(io.env['BULLA_KEY'] || config.settings.get('key')),
     registries: config.registries,
   };
 }

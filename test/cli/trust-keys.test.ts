@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { Cli, type Context } from '../../src/cli/context.ts';
-import { TrustKeys } from '../../src/cli/trust-keys.ts';
+import { addTrustKeyOptions, TrustKeys } from '../../src/cli/trust-keys.ts';
 import { generatePrivateKey, privateKeyPem } from '../../src/crypto/private-key.ts';
 import { publicKeyOf, publicKeyPem } from '../../src/crypto/public-key.ts';
 import { utf8 } from '../../src/encoding/bytes.ts';
@@ -22,7 +22,10 @@ beforeAll(() => {
   ];
 });
 
-async function person(env: Record<string, string> = {}): Promise<{ context: Context; home: string }> {
+async function person(
+  env: Record<string, string> = {},
+  command: Command = new Command(),
+): Promise<{ context: Context; home: string }> {
   const home = await temporaryDirectory();
   const sink = { write: () => true };
   const cli = new Cli({
@@ -35,7 +38,7 @@ async function person(env: Record<string, string> = {}): Promise<{ context: Cont
     signal: new AbortController().signal,
     now: () => new Date(),
   });
-  return { context: await cli.open(new Command()), home };
+  return { context: await cli.open(command), home };
 }
 
 function demand(threshold: number, ...keys: (TufKey | undefined)[]): SignatureDemand {
@@ -75,6 +78,16 @@ describe('TrustKeys', () => {
     expect(await keys.unlisted([demand(1, A)])).toEqual(['env://OTHER']);
     expect((await keys.publicKey('env://PUB')).keyid).toBe(B!.keyid);
     await expect(keys.signer('env://PUB')).rejects.toMatchObject({ code: 'key-invalid' });
+  });
+
+  it('counts the key of BULLA_KEY beside those of --key, however many', async () => {
+    const command = addTrustKeyOptions(new Command()).parse(['--key', 'a.pem', '--key', 'b.pem'], {
+      from: 'user',
+    });
+    const { context, home } = await person({ BULLA_KEY: 'env://OTHER', OTHER: privateKeyPem(c) }, command);
+    await writeFile(join(home, 'a.pem'), privateKeyPem(a), { mode: 0o600 });
+    await writeFile(join(home, 'b.pem'), privateKeyPem(b), { mode: 0o600 });
+    expect(await new TrustKeys(context, command.opts()).signersFor([demand(1, A, B, C)])).toHaveLength(3);
   });
 
   it('a public key finds itself and signs nothing; a private one must be nobody else’s to read', async () => {
