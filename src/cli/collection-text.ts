@@ -124,7 +124,7 @@ function draw(branches: readonly Branch[], indent: string): Line[] {
 
 /** A name of a role, a pattern or a tag; in quotes where it could be taken for more than one. */
 export function plainName(name: string): string {
-  return /^[\w.*?/-]+$/.test(name) ? name : JSON.stringify(name);
+  return /^[\w.*?/:@+-]+$/.test(name) ? name : JSON.stringify(name);
 }
 
 /** A collection for `-o json` (spec/output.md). */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { NAMES_ROLE } from '../../src/trust/vocabulary.ts';
 import { pushImage, tagOf } from '../support/content.ts';
-import { changeHead, contentOf, readAny, setting } from '../support/trust/changing.ts';
+import { changeHead, contentOf, readAny, setting, unsetting } from '../support/trust/changing.ts';
 import { type Served, served, servedCollection } from '../support/trust/served.ts';
 import { anyOf, daysLater, ONLINE, PUBLISHER, ROOT } from '../support/tuf/editing.ts';
 import { poolKey } from '../support/tuf/keys.ts';
@@ -115,7 +115,7 @@ describe('bulla tree of a repository', () => {
         hashes: { sha256: 'a'.repeat(64) },
       });
     });
-    for (const command of ['tree', 'ls', 'inspect']) {
+    for (const command of ['tree', 'ls', 'inspect', 'log']) {
       const { stdout, stderr } = await run([command, name, '--tofu']);
       expect(stdout + stderr, command).not.toMatch(/(?!\n)[\p{Cc}\u202e]/u);
       expect(
@@ -128,7 +128,7 @@ describe('bulla tree of a repository', () => {
 
   it('tells a repository without a collection from an image', async () => {
     const { name, run } = await served();
-    for (const command of ['tree', 'inspect'])
+    for (const command of ['tree', 'inspect', 'log'])
       expect(await run([command, name]), command).toMatchObject({
         code: command === 'tree' ? 2 : 11,
         stdout: '',
@@ -230,5 +230,47 @@ describe('bulla export tuf', () => {
     expect(await run(['export', 'tuf', name, `${home}/late`], late)).toMatchObject({ code: 20, stdout: '' });
     const json = (await run(['export', 'tuf', name, `${home}/tuf`, '-o', 'json'])).json();
     expect(json).toMatchObject({ repository: name, metadata: 6, targets: null, missing: [] });
+  });
+});
+
+describe('bulla log', () => {
+  it('shows who changed which name when, newest first', async () => {
+    const { name, target, run } = await prepared();
+    const by = keyid(PUBLISHER);
+    const later = { ...setting(['v3'], daysLater(1)), by, origin: 'registry.example.com/other:v3' };
+    const revoked = { ...unsetting(['v1'], daysLater(2)), by: keyid(9) };
+    await changeHead(target, (edit) => edit.apply(NAMES_ROLE, [later, revoked]), daysLater(2));
+    const { stdout, stderr, code } = await run(['log', name, '--tofu'], { now: daysLater(2) });
+    expect(code, stderr).toBe(0);
+    expect(stdout.split('\n')).toEqual([
+      `2030-01-03T00:00:00Z  now  names  by ${keyid(9).slice(0, 12)}  ${revoked.id.slice(0, 12)}`,
+      '  - v1  revoked',
+      `2030-01-02T00:00:00Z  24 hours ago  names  by ${short(PUBLISHER)}  ${later.id.slice(0, 12)}  copied from registry.example.com/other:v3`,
+      `  + v3  ${digest('v3')}`,
+      expect.stringMatching(/^2030-01-01T00:00:00Z {2}2 days ago {2}names {2}[0-9a-f]{12}$/),
+      `  + v1  ${digest('v1')}`,
+      `  + v2  ${digest('v2')}`,
+      expect.stringMatching(/^2030-01-01T00:00:00Z {2}2 days ago {2}ci {2}[0-9a-f]{12}$/),
+      `  + v2  ${digest('v2')}`,
+      'the log of names goes back to 2030-01-01T00:00:00Z (2 days ago)',
+      'the log of ci goes back to 2030-01-01T00:00:00Z (2 days ago)',
+      expect.stringMatching(/^root 1 /),
+      '',
+    ]);
+    const json = (await run(['log', name, '--name', 'v1', '--max', '1', '-o', 'json'])).json();
+    expect(json).toMatchObject({
+      since: { names: '2030-01-01T00:00:00Z' },
+      changes: [{ role: 'names', by: keyid(9), set: [], unset: ['v1'], at: '2030-01-03T00:00:00Z' }],
+      more: 1,
+      roots: [{ version: 1 }],
+    });
+    expect((await run(['log', name, '--role', 'ci'])).stdout).not.toContain('v3');
+  });
+
+  it('tells how root keys changed', async () => {
+    const { name, target, run } = await servedCollection();
+    await changeHead(target, (edit) => void edit.root().setKeys('timestamp', anyOf(1, poolKey(PUBLISHER))));
+    const { stdout } = await run(['log', name, '--tofu']);
+    expect(stdout).toMatch(/no change of a name is listed\n.*root 2 {2}timestamp.*root 1 /s);
   });
 });
