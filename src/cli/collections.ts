@@ -10,6 +10,7 @@ import type { PinFile } from '../state/pins.ts';
 import type { TrustDirectory } from '../state/trust-directory.ts';
 import type { ReadOptions } from '../trust/collection.ts';
 import type { Pin, PinnedTrust } from '../trust/pin.ts';
+import type { Side } from './access.ts';
 import type { Context } from './context.ts';
 import { collect } from './trust.ts';
 
@@ -42,6 +43,8 @@ export function addCollectionOptions(command: Command): Command {
 }
 
 export interface OpenCollectionOptions {
+  /** Whose flags hold, where a command has two sides. */
+  readonly side?: Side | undefined;
   /** Something is to be written. */
   readonly write?: boolean | undefined;
 }

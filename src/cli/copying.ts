@@ -4,7 +4,7 @@ import type { CopyEvent, OnCopyEvent } from '../actions/copy-progress.ts';
 import { BullaError } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, isDigest } from '../oci/digest.ts';
-import { formatReference, formatRepository, type Reference } from '../oci/reference.ts';
+import { formatReference, formatRepository, type Reference, type Tag } from '../oci/reference.ts';
 import type { Side } from './access.ts';
 import type { Context, Image } from './context.ts';
 import {
@@ -97,8 +97,7 @@ export async function copyNamed(
   const imageName = reference.kind === 'registry' ? formatRepository(reference) : undefined;
   const target = await context.openTarget(destination, { side: flags.side, write, create: write, imageName });
   const display = copyDisplay(context);
-  // Without a tag it gets that of the source; with a digest alone, none.
-  const tag = destination.tag ?? (destination.digest === undefined ? reference.tag : undefined);
+  const tag = tagAt(destination, reference);
   const { concurrency } = settings;
   const { onEvent } = display;
   let collection: CopiedCollection | undefined;
@@ -135,6 +134,11 @@ export async function copyNamed(
   } finally {
     display.stop();
   }
+}
+
+/** The tag at the destination: without one it gets that of the source; with a digest alone, none. */
+export function tagAt(destination: Reference, source: Reference): Tag | undefined {
+  return destination.tag ?? (destination.digest === undefined ? source.tag : undefined);
 }
 
 function checkDigest(destination: Reference, found: Digest): void {

@@ -7,6 +7,7 @@ import type { Target } from '../oci/target.ts';
 import type { Collection } from '../trust/collection.ts';
 import type { NameChange, Published } from '../trust/publish.ts';
 import { type TufSigner, tufSigner } from '../tuf/edit/signing.ts';
+import type { Side } from './access.ts';
 import type { OpenedCollection } from './collections.ts';
 import type { Context } from './context.ts';
 import type { NamingFlags } from './naming-flags.ts';
@@ -32,6 +33,7 @@ export async function openNaming(
   reference: Reference,
   flags: NamingFlags,
   unlocked?: Signer,
+  side?: Side,
 ): Promise<Naming | undefined> {
   const [{ openCollection }, { readCollection }, { WorkingCopy }, { NAMES_ROLE }] = await Promise.all([
     import('./collections.ts'),
@@ -39,7 +41,7 @@ export async function openNaming(
     import('../trust/working-copy.ts'),
     import('../trust/vocabulary.ts'),
   ]);
-  const opened = await openCollection(context, reference, flags, { write: true });
+  const opened = await openCollection(context, reference, flags, { write: true, side });
   const collection = await readCollection(opened.target, opened.read);
   if (collection === undefined) return undefined;
   const role = flags.signer ?? NAMES_ROLE;

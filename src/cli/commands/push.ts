@@ -1,31 +1,36 @@
 import { stat } from 'node:fs/promises';
 import type { Command } from 'commander';
-import { type SignResult, signImage } from '../../actions/sign.ts';
+import { type SignResult, signManifest } from '../../actions/sign.ts';
 import { BullaError } from '../../errors.ts';
 import { parsePlatform } from '../../oci/platform.ts';
 import { formatReference, parseReference } from '../../oci/reference.ts';
 import type { Cli, Context } from '../context.ts';
-import { copyNamed } from '../copying.ts';
+import { copyNamed, tagAt } from '../copying.ts';
+import { openNaming } from '../naming.ts';
+import { addNamingOptions, type NamingFlags } from '../naming-flags.ts';
 import { addSignOptions, describeSigned, type SignFlags, signedJson, signOptionsOf } from '../signing.ts';
 
-interface PushFlags extends SignFlags {
+interface PushFlags extends SignFlags, Omit<NamingFlags, 'key' | keyof SignFlags> {
   readonly sign?: true;
+  readonly name: boolean;
+  readonly proof: boolean;
   readonly platform?: string;
   readonly referrers: boolean;
 }
 
 export function register(program: Command, cli: Cli): void {
-  addSignOptions(
-    program
-      .command('push')
+  addNamingOptions(
+    addSignOptions(program.command('push'))
       .summary('bring an image from a layout or an archive to a registry, and sign it on request')
       .description(
         'Pushes what is in a layout or an archive, also one that docker save wrote, with all that refers to it. With ' +
-          '--sign it is signed there before its tag moves; the flags are those of sign.',
+          '--sign it is signed there before its tag moves, and so is its name where there is a trust collection; the flags are those of sign.',
       )
       .argument('<source>', 'oci:DIR[:tag], oci-archive:FILE[:tag], or the path of one')
       .argument('<reference>', 'where it goes; without a tag it gets that of the source')
       .option('--sign', 'sign the image, also given by --key')
+      .option('--no-name', 'sign the image alone, not its name')
+      .option('--no-proof', 'attach no proof of the name to the image')
       .option('--platform <os/arch>', 'of an index, only the image for this platform')
       .option('--no-referrers', 'only the image, nothing that refers to it'),
   ).action(async (from: string, to: string, flags: PushFlags, invoked: Command) => {
@@ -40,20 +45,30 @@ export function register(program: Command, cli: Cli): void {
     const options = signs ? await signOptionsOf(context, to, flags) : undefined;
     const image = await context.openImage(await localSource(context, from));
     const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
+    const tag = tagAt(destination, image.reference);
+    // Whether the name can be signed is known before anything is sent.
+    const naming =
+      options === undefined || !flags.name || tag === undefined
+        ? undefined
+        : await openNaming(context, destination, flags, options.signer);
     let signed: SignResult | undefined;
+    let named: Readonly<Record<string, unknown>> | null = null;
     await copyNamed(context, image, destination, {
       platform,
       referrers: flags.referrers,
-      alsoJson: () => ({ signatures: signedJson(signed?.signatures ?? []) }),
+      alsoJson: () => ({ signatures: signedJson(signed?.signatures ?? []), named }),
       ...(options !== undefined && {
-        beforeTag: async ({ descriptor }): Promise<void> => {
+        beforeTag: async (content): Promise<void> => {
           const target = await context.openTarget(destination, { write: true });
-          signed = await signImage(target, { digest: descriptor.digest }, options);
+          signed = await signManifest(target, content, options);
+          for (const one of signed.signatures) context.output.info(describeSigned(one, options.signer.keyId));
+          if (naming === undefined) return;
+          const { signNames } = await import('../signing-names.ts');
+          const { proof } = flags;
+          named = await signNames(context, naming, target, [{ tag, content }], { proof }, flags);
         },
       }),
     });
-    for (const one of signed?.signatures ?? [])
-      context.output.info(describeSigned(one, options?.signer.keyId ?? ''));
   });
 }
 

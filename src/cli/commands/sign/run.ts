@@ -1,39 +1,22 @@
 import { fetchToSign, type SignedImage, type SignOptions, signManifest } from '../../../actions/sign.ts';
 import type { Signer } from '../../../crypto/signer.ts';
 import { BullaError } from '../../../errors.ts';
-import type { Descriptor } from '../../../oci/descriptor.ts';
 import { type Digest, isDigest } from '../../../oci/digest.ts';
-import type { ManifestContent } from '../../../oci/manifest.ts';
 import { formatRepository, type Tag } from '../../../oci/reference.ts';
 import type { Target } from '../../../oci/target.ts';
-import type { NamedContent } from '../../../trust/log.ts';
-import { namedContentOf } from '../../../trust/named-content.ts';
 import { isReservedTag } from '../../../trust/vocabulary.ts';
 import type { Context } from '../../context.ts';
-import {
-  type Naming,
-  noCollection,
-  openNaming,
-  publishedJson,
-  publishNaming,
-  versionText,
-  writeProofs,
-} from '../../naming.ts';
+import { type Naming, noCollection, openNaming } from '../../naming.ts';
 import type { NamingFlags } from '../../naming-flags.ts';
 import { type NamedReference, readReferences } from '../../reference-list.ts';
 import { describeSigned, type SignFlags, signedJson, signOptionsOf } from '../../signing.ts';
+import { namesOf, type Subject, signNames } from '../../signing-names.ts';
 
 export interface SignCommandFlags extends SignFlags, Omit<NamingFlags, 'key' | keyof SignFlags> {
   readonly from?: string;
   readonly name: boolean;
   readonly nameOnly?: true;
   readonly proof: boolean;
-}
-
-/** An image that a reference stood for at the moment of signing. */
-interface Subject {
-  readonly tag: Tag | undefined;
-  readonly content: ManifestContent;
 }
 
 /** What `bulla sign` does: first looks whether all of it can be done, then signs images, then names. */
@@ -49,13 +32,12 @@ export async function sign(
   const image = await context.openImage(text, { write: true });
   const naming = await namingOf(context, references, flags, options?.signer);
   const subjects = await fetchAll(context, references, image.source, image.version);
-  const names = naming === undefined ? new Map<Tag, NamedContent>() : namesOf(subjects);
+  // What can't be named is found out before anything is signed.
+  const hasNames = naming !== undefined && namesOf(subjects).size > 0;
   const signatures = options === undefined ? [] : await signAll(image.source, subjects, options);
   for (const signed of signatures) context.output.info(describeSigned(signed, options?.signer.keyId ?? ''));
-  const named =
-    naming === undefined || names.size === 0
-      ? undefined
-      : await signNames(context, naming, image.source, subjects, names, flags);
+  const { proof } = flags;
+  const named = hasNames ? await signNames(context, naming, image.source, subjects, { proof }, flags) : null;
   if (naming === undefined) noteUnsigned(context, references, flags);
   const repository = formatRepository(reference);
   const json = subjects.map(({ tag, content: { descriptor } }) => ({
@@ -69,7 +51,7 @@ export async function sign(
     key: options?.signer.keyId ?? null,
     expires: options?.expiry?.toISOString() ?? null,
     signatures: signedJson(signatures),
-    collection: named ?? null,
+    collection: named,
   });
 }
 
@@ -134,23 +116,6 @@ async function fetchAll(
   });
 }
 
-/** @throws BullaError usage where one tag was given two digests; content-invalid */
-function namesOf(subjects: readonly Subject[]): ReadonlyMap<Tag, NamedContent> {
-  const names = new Map<Tag, NamedContent>();
-  for (const { tag, content } of subjects) {
-    if (tag === undefined) continue;
-    const named = namedContentOf(content);
-    const before = names.get(tag);
-    if (before !== undefined && before.sha256 !== named.sha256) {
-      throw new BullaError('usage', `${tag} was to stand for two images at once`, {
-        hint: 'the tag moved meanwhile, or was given with two digests: run the command again',
-      });
-    }
-    names.set(tag, named);
-  }
-  return names;
-}
-
 /** Each image once, however many names it has. */
 async function signAll(
   target: Target,
@@ -162,44 +127,6 @@ async function signAll(
   for (const content of images.values())
     signatures.push(...(await signManifest(target, content, options)).signatures);
   return signatures;
-}
-
-async function signNames(
-  context: Context,
-  naming: Naming,
-  target: Target,
-  subjects: readonly Subject[],
-  names: ReadonlyMap<Tag, NamedContent>,
-  flags: SignCommandFlags,
-): Promise<Readonly<Record<string, unknown>>> {
-  const published = await publishNaming(context, naming, [{ role: naming.role, set: names }], flags);
-  const { output } = context;
-  const version = await versionText(published.collection);
-  for (const [tag, { sha256 }] of names)
-    output.info(`${published.collection.name}:${tag} stands for sha256:${sha256} from version ${version} on`);
-  const images = new Map<Digest, { readonly descriptor: Descriptor; readonly names: Tag[] }>();
-  for (const {
-    tag,
-    content: { descriptor },
-  } of subjects) {
-    if (tag === undefined) continue;
-    const image = images.get(descriptor.digest) ?? { descriptor, names: [] };
-    image.names.push(tag);
-    images.set(descriptor.digest, image);
-  }
-  const proofs = flags.proof
-    ? await writeProofs(
-        context,
-        target,
-        published,
-        new Map([...images.values()].map((image) => [image.descriptor, image.names])),
-      )
-    : [];
-  return { ...(await publishedJson(naming, published)), names: digestsOf(names), proofs };
-}
-
-function digestsOf(names: ReadonlyMap<Tag, NamedContent>): readonly Record<string, string>[] {
-  return [...names].map(([tag, { sha256 }]) => ({ tag, digest: `sha256:${sha256}` }));
 }
 
 function noteUnsigned(
