@@ -2,6 +2,7 @@ import { BullaError, isBullaError, messageOf, throwIfAborted } from '../errors.t
 import type { Digest } from '../oci/digest.ts';
 import type { ManifestContent } from '../oci/manifest.ts';
 import type { Tag } from '../oci/reference.ts';
+import { versionOf } from '../tuf/edit/repository.ts';
 import { Abilities } from './abilities.ts';
 import { partsOf, pushObject } from './announce.ts';
 import type { ReadOptions } from './collection.ts';
@@ -13,7 +14,7 @@ import type { TrustTarget } from './ports.ts';
 import { type Base, readBase } from './publish-base.ts';
 import type { PublishOptions } from './publish-options.ts';
 import { Rivals } from './rivals.ts';
-import { type FoundSiblings, isTransient, SiblingReader } from './siblings.ts';
+import { type FoundSiblings, isTransient, type Sibling, SiblingReader } from './siblings.ts';
 import { withUsed } from './signer-state.ts';
 import { candidateTag, HEAD_TAG } from './vocabulary.ts';
 
@@ -22,8 +23,6 @@ const PARENT_MS = 60_000;
 /** Longest that one publish waits for others in all; safety does not depend on it. */
 const WAIT_MS = 60_000;
 const JITTER_MS = 750;
-/** How long the first of several young candidates waits: for somebody who did not see it and moves the head. */
-const TURN_MS = 400;
 /** Longest pause between two looks at the head while waiting. */
 const LOOK_MS = 400;
 const MAX_ROUNDS = 100;
@@ -56,6 +55,8 @@ export class PublishRun {
   private readonly folded = new Map<string, LogEntry>();
   private readonly announced: Tag[] = [];
   private waited = 0;
+  /** Candidates and stages that were listed once the work was done, after whatever was moved last. */
+  private duties: ReadonlySet<Tag> | undefined;
   private failures: BullaError[] = [];
 
   constructor(target: TrustTarget, read: ReadOptions, work: Work, options: PublishOptions) {
@@ -75,39 +76,53 @@ export class PublishRun {
     for (let rounds = 1; ; rounds++) {
       throwIfAborted(this.options.signal);
       const base = rounds === 1 && first !== undefined ? first : await this.readBack();
+      const isDone = await this.work.isDone(base);
       const found = await this.look(base);
+      const siblings = this.inDuty(found, isDone);
       const abilities = new Abilities(base.copy, this.options.signers);
       const plan = await planSiblings(
         this.target,
         base.copy,
-        found.siblings,
+        siblings,
         abilities,
         base.readAt,
         this.work.ids,
       );
-      const isDone = await this.work.isDone(base);
       if (isDone && !base.isBuried && (!hasWork(plan) || rounds > MAX_ROUNDS)) {
         await this.forgetPending(base);
         return { base, found, plan, rounds, folded: this.foldedInto(), announced: this.announced };
       }
       if (rounds > MAX_ROUNDS) throw this.unfinished();
       // What is not ours to hurry: its maker is about to publish it.
-      if (isDone && (await this.letFinish(base, found))) continue;
+      if (isDone && (await this.letFinish(base, siblings))) continue;
       if (isDone && !hasWork(plan)) await this.moveTo(base, base.collection.object.content);
       else await this.publish(base, found, plan);
     }
   }
 
+  /**
+   * Once the work is in the head, what was announced later is its maker's to publish: nothing that was done
+   * here can have buried it. Else whoever is first of a crowd would stay until the last has come.
+   */
+  private inDuty({ siblings, tags }: FoundSiblings, isDone: boolean): readonly Sibling[] {
+    if (!isDone) this.duties = undefined;
+    else this.duties ??= tags;
+    const { duties } = this;
+    return duties === undefined ? siblings : siblings.filter(({ tag }) => duties.has(tag));
+  }
+
   private async publish(base: Base, found: FoundSiblings, plan: SiblingPlan): Promise<void> {
     // What was announced before is folded by whoever goes first; announcing it anew would keep all waiting.
-    if (this.announced.length > 0 && (await this.letFinish(base, found))) return;
+    if (this.announced.length > 0 && (await this.letFinish(base, found.siblings))) return;
     const work = this.work.isStructural === true && hasWork(plan) ? NO_WORK : this.work;
     const made = await makeHead(base, found, plan, work, this.options);
     work.noteMade?.(made.files, base);
     await this.announce(base, made);
     for (const entry of [...plan.folds.values()].flat().concat(plan.adoptions.flatMap((one) => one.entries)))
       this.folded.set(entry.id, entry);
-    if (await this.letFinish(base, await this.look(base), made.identity)) return;
+    const { timestamp } = made.files;
+    const version = timestamp === undefined ? 0 : versionOf(timestamp);
+    if (await this.letFinish(base, (await this.look(base)).siblings, version)) return;
     await this.moveTo(base, made.head.top);
   }
 
@@ -136,6 +151,7 @@ export class PublishRun {
     if (clock.now().getTime() - base.readAt.getTime() >= PARENT_MS) return;
     const { mediaType, digest, size } = descriptor;
     const content = { descriptor: { mediaType, digest, size }, bytes };
+    this.duties = undefined;
     try {
       await this.target.pushManifest(content, { tag: HEAD_TAG, expected: base.parent, once: true, signal });
       this.failures = [];
@@ -174,24 +190,20 @@ export class PublishRun {
 
   /**
    * Waits while somebody else is about to move the head.
-   * @param identity of an announced candidate that could be moved to; it waits only shortly where it is its turn
+   * @param own version of the timestamp that was announced here, and could be moved to
    * @returns whether to begin again
    */
-  private async letFinish(base: Base, found: FoundSiblings, identity?: string): Promise<boolean> {
+  private async letFinish(base: Base, siblings: readonly Sibling[], own = 0): Promise<boolean> {
     const { clock, chance } = this.options;
     const { version } = base.collection.client.trusted.timestamp.content;
-    const { siblings } = found;
-    const now = clock.now();
-    const remaining = this.rivals.remaining(siblings, version, now);
+    const remaining = this.rivals.remaining(siblings, Math.max(version, own), clock.now());
     if (remaining <= 0 || this.waited >= WAIT_MS) return false;
-    if (identity !== undefined && this.rivals.isFirst(identity, siblings, version, now))
-      return await this.isMovedWithin(base, Math.min(remaining, TURN_MS) * (0.5 + chance.fraction() / 2));
-    await this.isMovedWithin(base, remaining + JITTER_MS * chance.fraction());
+    await this.waitForMove(base, remaining + JITTER_MS * chance.fraction());
     return true;
   }
 
-  /** Waits as long, or until somebody has moved the head. @returns whether somebody has */
-  private async isMovedWithin(base: Base, milliseconds: number): Promise<boolean> {
+  /** Waits as long, or until somebody has moved the head. */
+  private async waitForMove(base: Base, milliseconds: number): Promise<void> {
     const { clock, chance, signal } = this.options;
     this.waited += milliseconds;
     let left = milliseconds;
@@ -199,10 +211,8 @@ export class PublishRun {
       const pause = Math.min(left, LOOK_MS * (0.5 + chance.fraction() / 2));
       await clock.sleep(pause, signal);
       left -= pause;
-      if ((await this.target.fetchManifestUnless(HEAD_TAG, base.parent, { signal })) !== undefined)
-        return true;
+      if ((await this.target.fetchManifestUnless(HEAD_TAG, base.parent, { signal })) !== undefined) return;
     }
-    return false;
   }
 
   private async forgetPending({ collection }: Base): Promise<void> {

@@ -23,28 +23,18 @@ export class Rivals {
   }
 
   /**
-   * How long until no candidate above the head is young any more, in milliseconds.
-   * @param version of the head's timestamp
+   * How long until no candidate above a version is young any more, in milliseconds.
+   * @param above version of the head's timestamp; of one's own candidate's, where there is one: of several
+   *   candidates the highest goes first, because it was made last and knows most, and the others wait for
+   *   it. Who waits for whom is the same for all, so that they never all wait.
    */
-  remaining(siblings: readonly Sibling[], version: number, now: Date): number {
-    return Math.max(0, ...this.young(siblings, version, now).map(([, remaining]) => remaining));
-  }
-
-  /**
-   * Whether a candidate of one's own goes before all young ones. Of candidates that meet, the one with the
-   * least identity does: who waits for whom is the same for all, so that they never all wait.
-   */
-  isFirst(identity: string, siblings: readonly Sibling[], version: number, now: Date): boolean {
-    return this.young(siblings, version, now).every(([rival]) => identity < rival);
-  }
-
-  private young(siblings: readonly Sibling[], version: number, now: Date): [string, number][] {
-    return siblings.flatMap(({ timestamp }): [string, number][] => {
-      if (timestamp === undefined || timestamp.version <= version || this.own.has(timestamp.identity))
-        return [];
+  remaining(siblings: readonly Sibling[], above: number, now: Date): number {
+    let remaining = 0;
+    for (const { timestamp } of siblings) {
+      if (timestamp === undefined || timestamp.version <= above || this.own.has(timestamp.identity)) continue;
       const seen = this.firstSeen.get(timestamp.identity) ?? now;
-      const remaining = seen.getTime() + YOUNG_MS - now.getTime();
-      return remaining > 0 ? [[timestamp.identity, remaining]] : [];
-    });
+      remaining = Math.max(remaining, seen.getTime() + YOUNG_MS - now.getTime());
+    }
+    return remaining;
   }
 }
