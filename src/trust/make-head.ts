@@ -95,10 +95,18 @@ export async function beginEdit(
   });
 }
 
+/**
+ * Above this no honest version is, nor will be: so many epochs do not pass. Candidates that claim more are
+ * the work of a thief of the online key, and following them would use up the versions that there are.
+ */
+const HIGHEST_FOLLOWED = 2 ** 46;
+
 /** Highest versions by role that verified files of siblings and the signer's own state have shown. */
 export async function topsOf(base: Base, siblings: readonly Sibling[]): Promise<ReadonlyMap<string, number>> {
   const tops = new Map(usedVersions(base.record, base.copy.collection));
-  const note = (role: string, version: number) => tops.set(role, Math.max(version, tops.get(role) ?? 0));
+  const note = (role: string, version: number) => {
+    if (version <= HIGHEST_FOLLOWED) tops.set(role, Math.max(version, tops.get(role) ?? 0));
+  };
   const present = base.copy.collection.client.trusted.timestamp.content.version;
   for (const { roles, timestamp } of siblings) {
     for (const [role, { file }] of roles) note(role, versionOf(file));

@@ -43,7 +43,9 @@ export async function readBase(
   const { clock, state, signal } = options;
   const readAt = clock.now();
   const head = new HeadSource(target);
-  const asOfNow = { ...read, now: readAt, signal };
+  const onWarning = read.onWarning ?? options.onWarning;
+  // Nothing is built upon what is stale, whatever may still be read of it.
+  const asOfNow = { ...read, now: readAt, signal, onWarning, maxStaleness: 0 };
   const { collection, isBuried } = await verify(head, asOfNow, options);
   const record = await state.load(collection.id);
   assertNotBelow(record, collection);
