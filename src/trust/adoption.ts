@@ -1,14 +1,15 @@
-import { BullaError } from '../errors.ts';
-import { type Delegations, delegationOf } from '../tuf/delegations.ts';
+import { equalBytes } from '../encoding/bytes.ts';
+import { canonicalOlpc } from '../encoding/canonical.ts';
+import { BullaError, isBullaError } from '../errors.ts';
+import { type Delegations, delegationOf, type SuccinctRoles } from '../tuf/delegations.ts';
 import { publishedVersion, versionOf } from '../tuf/edit/repository.ts';
-import { PendingFile } from '../tuf/edit/signing.ts';
+import { PendingFile, type SignatureDemand } from '../tuf/edit/signing.ts';
 import { binFor, binNames } from '../tuf/hash-bins.ts';
 import { DEFAULT_LIMITS } from '../tuf/limits.ts';
 import { type MetadataFile, parseMetadataFile } from '../tuf/metadata-file.ts';
-import { assertUnexpired } from '../tuf/refusals.ts';
 import { metadataFileName } from '../tuf/role-name.ts';
-import { parseTargets, type Targets } from '../tuf/targets.ts';
-import { assertThreshold } from '../tuf/threshold.ts';
+import { parseTargets, type TargetFile, type Targets } from '../tuf/targets.ts';
+import { countSignatures } from '../tuf/threshold.ts';
 import type { LogEntry, NamedContent } from './log.ts';
 import { fetchFile, type TrustObject } from './object.ts';
 import { ObjectFetcher } from './object-fetcher.ts';
@@ -27,7 +28,11 @@ export interface Adoption {
   readonly entries: readonly LogEntry[];
 }
 
-/** Brings what belongs to a staged file, and demands that it says what its log says. */
+/**
+ * Brings what belongs to a staged file, and demands that head and log together are all that it says: the
+ * names of the head, changed as its log tells, and not one that is otherwise. So parts of different
+ * changes can't be put together, though each of them is signed.
+ */
 export class AdoptionReader {
   private readonly target: TrustTarget;
   private readonly copy: WorkingCopy;
@@ -48,64 +53,140 @@ export class AdoptionReader {
     entries: readonly LogEntry[],
   ): Promise<Adoption> {
     const { role, file, content, logBytes: log, from } = offer;
-    const succinct = content.delegations?.succinct;
-    const contents = new Map<string, Targets>([[role, content]]);
-    const bins = new Map<string, Uint8Array>();
+    const { delegations } = content;
     const words = lastWords(entries);
-    if (succinct !== undefined && content.delegations !== undefined) {
-      const isNew = this.copy.bins?.bitLength !== succinct.bitLength;
-      const touched = isNew ? binNames(succinct) : [...words.keys()].map((name) => binFor(succinct, name));
-      for (const bin of new Set(touched)) {
-        const found = await this.readBin(bin, content.delegations, from);
-        bins.set(bin, found.bytes);
-        contents.set(bin, parseTargets(found));
-      }
+    if (delegations?.succinct === undefined) {
+      if (this.copy.contentOf(role).delegations?.succinct !== undefined) throw notReflected(role, role);
+      if (!isChangedBy(content, this.copy.contentOf(role).targets, words)) throw notReflected(role, role);
+      return { role, file: file.bytes, log, bins: new Map(), entries };
     }
-    for (const [name, word] of words) {
-      const holder = succinct === undefined ? role : binFor(succinct, name);
-      if (!says(contents.get(holder), name, word)) throw notReflected(role, holder, name);
+    if (content.targets.size > 0) throw notReflected(role, role);
+    const bins = new Map<string, Uint8Array>();
+    for (const [bin, expected] of await this.expectedBins(role, delegations.succinct, words)) {
+      const found = await this.readBin(bin, delegations, from, (targets) =>
+        isChangedBy(targets, expected.before, expected.words),
+      );
+      bins.set(bin, found.bytes);
     }
     return { role, file: file.bytes, log, bins, entries };
   }
 
+  /** The bins that a change must bring: those of its names, or all of them where they are spread anew. */
+  private async expectedBins(
+    role: string,
+    succinct: SuccinctRoles,
+    words: Words,
+  ): Promise<ReadonlyMap<string, { readonly before: Names; readonly words: Words }>> {
+    const { copy } = this;
+    const isNew = copy.bins?.bitLength !== succinct.bitLength;
+    await copy.loadBins(isNew ? undefined : words.keys());
+    const present = isNew ? [role, ...(copy.bins === undefined ? [] : binNames(copy.bins))] : [];
+    const bins = new Map<string, { before: Map<string, TargetFile>; words: Map<string, Word> }>();
+    const binOf = (bin: string) => {
+      const known = bins.get(bin) ?? {
+        before: new Map(isNew ? [] : copy.contentOf(bin).targets),
+        words: new Map(),
+      };
+      bins.set(bin, known);
+      return known;
+    };
+    if (isNew) for (const bin of binNames(succinct)) binOf(bin);
+    for (const holder of present)
+      for (const [name, target] of copy.contentOf(holder).targets)
+        binOf(binFor(succinct, name)).before.set(name, target);
+    for (const [name, word] of words) binOf(binFor(succinct, name)).words.set(name, word);
+    return bins;
+  }
+
+  /** The first file of a bin, of all that lie beside the role's, that is signed and says what it should. */
   private async readBin(
     bin: string,
     delegations: Delegations,
     from: readonly Sibling[],
+    isRight: (content: Targets) => boolean,
   ): Promise<MetadataFile> {
     const delegated = delegationOf(delegations, bin);
     if (delegated === undefined) throw missingBin(bin);
-    let pending: PendingFile | undefined;
+    const found: MetadataFile[] = [];
     for (const { object } of from) {
-      const bytes = await this.fetchBin(object, bin);
-      if (bytes === undefined) continue;
-      const file = parseMetadataFile(bytes, bin, DEFAULT_LIMITS.targetsBytes);
-      pending ??= new PendingFile(bin, file.signed, [
-        { delegator: 'names', keys: delegations.keys, role: delegated },
-      ]);
-      pending.addFile(bytes);
+      const file = await this.fetchBin(object, bin).catch(ignoringDefects);
+      if (file !== undefined) found.push(file);
     }
-    if (pending === undefined) throw missingBin(bin);
-    const { file } = pending;
-    assertThreshold(file, delegations.keys, delegated, 'names');
-    this.copy.collection.check(file);
-    assertUnexpired(bin, parseTargets(file).expires, this.now);
-    if (versionOf(file) <= publishedVersion(this.copy.files, bin)) throw missingBin(bin);
-    return file;
+    const published = publishedVersion(this.copy.files, bin);
+    for (const { pending } of poolFiles(found, {
+      delegator: 'names',
+      keys: delegations.keys,
+      role: delegated,
+    })) {
+      if (pending.missing().length > 0) continue;
+      const { file } = pending;
+      this.copy.collection.check(file);
+      const content = parseTargets(file);
+      if (content.expires > this.now && versionOf(file) > published && isRight(content)) return file;
+    }
+    throw missingBin(bin);
   }
 
-  private async fetchBin(object: TrustObject, bin: string): Promise<Uint8Array | undefined> {
+  private async fetchBin(object: TrustObject, bin: string): Promise<MetadataFile | undefined> {
     const maxBytes = DEFAULT_LIMITS.targetsBytes;
     const descriptor = findRoleFile(object, bin);
-    if (descriptor !== undefined) return await fetchFile(this.target, descriptor, maxBytes);
     // A shard knows its bins by their place alone, whatever their version.
-    return await new ObjectFetcher(this.target, object).fetchMetadata(metadataFileName(bin, 1), maxBytes);
+    const bytes =
+      descriptor === undefined
+        ? await new ObjectFetcher(this.target, object).fetchMetadata(metadataFileName(bin, 1), maxBytes)
+        : await fetchFile(this.target, descriptor, maxBytes);
+    return bytes && parseMetadataFile(bytes, bin, maxBytes);
   }
 }
 
+/** Files of one content, with the signatures that are valid: one of each key. */
+export interface Pool {
+  readonly pending: PendingFile;
+  /** Which of the files went into it, by their place in the list. */
+  readonly members: readonly number[];
+}
+
+/** Puts signatures over the same content together; what is not valid counts for nothing and spoils nothing. */
+export function poolFiles(files: readonly MetadataFile[], demand: SignatureDemand): readonly Pool[] {
+  const pools: { readonly pending: PendingFile; readonly members: number[] }[] = [];
+  for (const [index, file] of files.entries()) {
+    const { valid } = countSignatures(file, demand.keys, demand.role);
+    if (valid.length === 0) continue;
+    let pool = pools.find(({ pending }) => equalBytes(pending.message, file.message));
+    if (pool === undefined) {
+      pool = { pending: new PendingFile(file.role, file.signed, [demand]), members: [] };
+      pools.push(pool);
+    }
+    for (const signature of file.signatures) if (valid.includes(signature.keyid)) pool.pending.add(signature);
+    pool.members.push(index);
+  }
+  return pools;
+}
+
+function ignoringDefects(error: unknown): undefined {
+  if (!isBullaError(error, 'trust-invalid', 'content-invalid', 'not-found')) throw error;
+  return undefined;
+}
+
+type Word = NamedContent | null;
+type Words = ReadonlyMap<string, Word>;
+type Names = ReadonlyMap<string, TargetFile>;
+
+/** Whether these names are those of before, changed as the words tell. */
+function isChangedBy({ targets }: Targets, before: Names, words: Words): boolean {
+  for (const [name, word] of words) if (!says(targets.get(name), word)) return false;
+  for (const [name, { json }] of before) {
+    const now = targets.get(name);
+    if (!words.has(name) && (now === undefined || !equalBytes(canonicalOlpc(now.json), canonicalOlpc(json))))
+      return false;
+  }
+  for (const name of targets.keys()) if (!words.has(name) && !before.has(name)) return false;
+  return true;
+}
+
 /** What the last of these changes says of each name; null where it is taken out. */
-function lastWords(entries: readonly LogEntry[]): ReadonlyMap<string, NamedContent | null> {
-  const words = new Map<string, NamedContent | null>();
+function lastWords(entries: readonly LogEntry[]): Words {
+  const words = new Map<string, Word>();
   for (const { set, unset } of entries) {
     for (const [name, content] of set ?? []) words.set(name, content);
     for (const name of unset ?? []) words.set(name, null);
@@ -113,9 +194,8 @@ function lastWords(entries: readonly LogEntry[]): ReadonlyMap<string, NamedConte
   return words;
 }
 
-function says(targets: Targets | undefined, name: string, word: NamedContent | null): boolean {
-  const target = targets?.targets.get(name);
-  if (word === null) return targets !== undefined && target === undefined;
+function says(target: TargetFile | undefined, word: Word): boolean {
+  if (word === null) return target === undefined;
   return target?.length === word.length && target.hashes.get('sha256') === word.sha256;
 }
 
@@ -126,13 +206,9 @@ function missingBin(bin: string): BullaError {
   });
 }
 
-function notReflected(role: string, holder: string, name: string): BullaError {
-  return new BullaError(
-    'trust-invalid',
-    `the log staged for ${role} says of ${JSON.stringify(name)} what ${holder} does not`,
-    {
-      hint: 'parts of different changes were put together; whoever staged it has to make the change again',
-      details: { role, holder, name, reason: 'log' },
-    },
-  );
+function notReflected(role: string, holder: string): BullaError {
+  return new BullaError('trust-invalid', `what is staged for ${role} is not what its log says of ${holder}`, {
+    hint: 'parts of different changes were put together; whoever staged it has to make the change again',
+    details: { role, holder, reason: 'log' },
+  });
 }

@@ -2,10 +2,9 @@ import { equalBytes } from '../encoding/bytes.ts';
 import { isBullaError } from '../errors.ts';
 import { delegationOf } from '../tuf/delegations.ts';
 import { publishedVersion, versionOf } from '../tuf/edit/repository.ts';
-import { PendingFile } from '../tuf/edit/signing.ts';
 import { parseTargets } from '../tuf/targets.ts';
 import type { Abilities } from './abilities.ts';
-import { type Adoption, AdoptionReader } from './adoption.ts';
+import { type Adoption, AdoptionReader, poolFiles } from './adoption.ts';
 import { extendLog, type FoldConflict, isBuiltUpon, planFold } from './fold.ts';
 import type { ChangeLog, LogEntry } from './log.ts';
 import type { TrustTarget } from './ports.ts';
@@ -71,50 +70,36 @@ export async function planSiblings(
   return { folds, adoptions, conflicts, waiting: [...waiting.values()] };
 }
 
-/** What siblings make of a role, where that is not what the head makes of it; pooled where it takes several keys. */
+/**
+ * What siblings make of a role, where that is not what the head makes of it; pooled where it takes several
+ * keys. One content that several siblings offer is one offer: what belongs to it may be in any of them.
+ */
 export function offersOf(
   copy: WorkingCopy,
   siblings: readonly Sibling[],
   role: string,
 ): readonly OfferedRole[] {
-  const present = copy.files.roles.get(role);
-  const offers: OfferedRole[] = [];
-  const seen: Uint8Array[] = present === undefined ? [] : [present.message];
-  for (const sibling of siblings) {
-    const offered = sibling.roles.get(role);
-    if (offered === undefined || seen.some((message) => equalBytes(message, offered.file.message))) continue;
-    seen.push(offered.file.message);
-    offers.push({ ...offered, from: [sibling] });
-  }
-  for (const pooled of poolPartial(copy, siblings, role))
-    if (!seen.some((message) => equalBytes(message, pooled.file.message))) offers.push(pooled);
-  return offers;
-}
-
-/** Files whose signatures, put together, meet the threshold: one of each key, over the same content. */
-function poolPartial(copy: WorkingCopy, siblings: readonly Sibling[], role: string): readonly OfferedRole[] {
   const { delegations } = copy;
   const delegated = delegationOf(delegations, role);
   if (delegated === undefined) return [];
-  const pools: { readonly pending: PendingFile; readonly first: SiblingRole; readonly from: Sibling[] }[] =
-    [];
-  for (const sibling of siblings) {
-    const partial = sibling.partial.get(role);
-    if (partial === undefined) continue;
-    let pool = pools.find(({ pending }) => equalBytes(pending.message, partial.file.message));
-    if (pool === undefined) {
-      const demands = [{ delegator: 'targets', keys: delegations.keys, role: delegated }];
-      pool = { pending: new PendingFile(role, partial.file.signed, demands), first: partial, from: [] };
-      pools.push(pool);
-    }
-    for (const signature of partial.file.signatures)
-      if (partial.valid.includes(signature.keyid)) pool.pending.add(signature);
-    pool.from.push(sibling);
-  }
-  return pools.flatMap(({ pending, first, from }) => {
-    if (pending.missing().length > 0) return [];
+  const present = copy.files.roles.get(role);
+  const offered = siblings.flatMap((sibling) => {
+    const found = sibling.roles.get(role) ?? sibling.partial.get(role);
+    const isNews =
+      found !== undefined && (present === undefined || !equalBytes(present.message, found.file.message));
+    return isNews ? [{ sibling, found }] : [];
+  });
+  const pools = poolFiles(
+    offered.map(({ found }) => found.file),
+    { delegator: 'targets', keys: delegations.keys, role: delegated },
+  );
+  return pools.flatMap(({ pending, members }) => {
+    const first = offered[members[0] as number];
+    if (first === undefined || pending.missing().length > 0) return [];
+    const { log, logBytes } = first.found;
+    const from = members.flatMap((member) => offered[member]?.sibling ?? []);
     const { file } = pending;
-    return [{ role, file, content: parseTargets(file), log: first.log, logBytes: first.logBytes, from }];
+    return [{ role, file, content: parseTargets(file), log, logBytes, from }];
   });
 }
 
