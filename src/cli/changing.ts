@@ -129,7 +129,7 @@ async function importAndPublish(
   keys: TrustKeys,
   flags: ChangeFlags,
 ): Promise<void> {
-  const { gatherChange, importChange, isPublished } = await import('../actions/offline.ts');
+  const { gatherChange, importChange, isPublished } = await import('../trust/carried-change.ts');
   const copies = await Promise.all((flags.importSigned ?? []).map((path) => readChange(context, path)));
   const pending = gatherChange(copies, context.io.now());
   if (isPublished(pending, copy)) {

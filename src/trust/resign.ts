@@ -1,19 +1,22 @@
 import { parseTime } from '../encoding/time.ts';
-import { BullaError } from '../errors.ts';
+import { BullaError, isBullaError } from '../errors.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Tag } from '../oci/reference.ts';
 import { Abilities } from './abilities.ts';
 import { bindingOf } from './binding.ts';
+import { importChange } from './carried-change.ts';
 import { cleanUp } from './clean-up.ts';
 import type { Collection, ReadOptions } from './collection.ts';
+import { EditWork } from './edit-work.ts';
 import type { LogEntry } from './log.ts';
 import type { Work } from './make-head.ts';
 import type { TrustTarget } from './ports.ts';
 import { publishedBy } from './publish.ts';
 import { type Base, readBase } from './publish-base.ts';
 import type { Published, PublishOptions } from './publish-options.ts';
-import { PublishRun } from './publish-run.ts';
+import { PublishRun, type RunResult } from './publish-run.ts';
 import { MAX_FOREIGN } from './siblings.ts';
+import { isStructural, readStagedChanges } from './staged-structure.ts';
 
 export interface ResignOptions extends PublishOptions {
   /** Sign anew although it is not due. */
@@ -48,6 +51,8 @@ export async function resignCollection(
   const first = await readBase(target, read, options);
   if (!new Abilities(first.copy, options.signers).isOnline) throw notOnline(first.copy.collection);
   const result = await new PublishRun(target, read, new ResignWork(first, options), options).run(first);
+  if (await publishStaged(target, read, result, options))
+    return { ...(await resignCollection(target, read, options)), outcome: 'folded' };
   const { base, found, plan, announced } = result;
   const { removed, refused } =
     options.cleanUp === false
@@ -61,6 +66,36 @@ export async function resignCollection(
     removed,
     expires: expiryOf(base),
   };
+}
+
+/**
+ * Takes over changes of roles and keys that were staged with all signatures but the online key's.
+ * @returns whether the head has moved
+ */
+async function publishStaged(
+  target: TrustTarget,
+  read: ReadOptions,
+  { base, found }: RunResult,
+  options: ResignOptions,
+): Promise<boolean> {
+  const { clock, signal, onWarning } = options;
+  // Without files of `names` or signers that verify now, such a stage is among those that are no use.
+  const tags = [
+    ...found.siblings.flatMap(({ tag, object }) => (isStructural(object, base.copy) ? [tag] : [])),
+    ...found.refused.flatMap(({ tag, code }) => (code === 'trust-invalid' ? [tag] : [])),
+  ];
+  const staged = await readStagedChanges(target, base.copy, tags, clock.now(), { signal });
+  for (const { id, change } of staged) {
+    if (change.missing().length > 0) continue;
+    try {
+      await new PublishRun(target, read, new EditWork(importChange(change)), options).run();
+      return true;
+    } catch (error) {
+      if (!isBullaError(error, 'threshold-not-met', 'conflict', 'trust-rollback', 'usage')) throw error;
+      onWarning?.(`the staged change ${id} of ${read.place} is not taken over: ${error.message}`);
+    }
+  }
+  return false;
 }
 
 /** Snapshot and timestamp that last long enough, as a piece of work: making a head makes both anew. */

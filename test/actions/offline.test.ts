@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { exportChange, gatherChange, importChange, isPublished } from '../../src/actions/offline.ts';
+import { exportChange } from '../../src/actions/offline.ts';
 import { MemoryStore } from '../../src/oci/memory.ts';
+import { gatherChange, importChange, isPublished } from '../../src/trust/carried-change.ts';
 import { type ChangeFile, encodeChangeFile, parseChangeFile } from '../../src/trust/change-file.ts';
 import { PendingChange } from '../../src/trust/pending-change.ts';
 import {
