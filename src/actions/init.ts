@@ -36,7 +36,7 @@ export interface MadeCollection {
 
 /**
  * Makes the collection of a place that has none. Without the online key it lies in a stage, and becomes a
- * head when `bulla resign` runs where that key is.
+ * head where that key is: `completeStaged` of trust/.
  * @throws BullaError conflict where there is a head already, or tags cannot be moved; threshold-not-met,
  *   usage, key-invalid; what the target throws
  */

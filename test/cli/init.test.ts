@@ -2,7 +2,7 @@ import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { generatePrivateKey } from '../../src/crypto/private-key.ts';
+import { generatePrivateKey, privateKeyPem } from '../../src/crypto/private-key.ts';
 import { publicKeyOf, publicKeyPem } from '../../src/crypto/public-key.ts';
 import { utf8 } from '../../src/encoding/bytes.ts';
 import { Keystore } from '../../src/keystore/store.ts';
@@ -94,6 +94,18 @@ describe('bulla init', () => {
     const { stage } = made.json();
     expect(stage).toMatch(/^_trust\.stage\.[0-9a-f]{12}$/);
     expect(await repositoryOf(registry).listTags()).toEqual([stage]);
+    const other = await temporaryDirectory();
+    await writeFile(join(other, 'online.key'), privateKeyPem(online), { mode: 0o600 });
+    const there = { cwd: other, env: { BULLA_HOME: join(other, 'bulla') } };
+    const complete = `init ${registry.host}/team/app --complete --online-key online.key`;
+    const { keys } = made.json() as { keys: Record<string, { keys: { keyid: string }[] }> };
+    const ids = Object.fromEntries(Object.entries(keys).map(([role, of]) => [role, of.keys[0]?.keyid]));
+    expect(await bulla(complete, there)).toMatchObject({ code: 25 });
+    expect(await bulla(`${complete} --root-key-id ${ids['online']}`, there)).toMatchObject({ code: 11 });
+    expect(await bulla(`${complete} --root-key-id ${ids['root']}`, there)).toMatchObject({ code: 0 });
+    const collection = await readAny(repositoryOf(registry), { now });
+    expect(collection.id).toBe(made.json()['id']);
+    expect(await bulla(`${complete} --root-key-id ${ids['root']}`, there)).toMatchObject({ code: 30 });
   });
 
   it('works in a layout', async () => {

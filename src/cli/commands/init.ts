@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { addCollectionOptions, type CollectionFlags } from '../collections.ts';
 import type { Cli } from '../context.ts';
 import { addPassphraseOptions } from '../key-flags.ts';
 import { collect } from '../trust.ts';
@@ -7,17 +8,15 @@ import type { InitFlags } from './init/make.ts';
 const SPEC = 'NAME of the key store, PATH, or env://VARIABLE; repeatable';
 
 export function register(program: Command, cli: Cli): void {
-  addPassphraseOptions(program.command('init'))
+  addCollectionOptions(addPassphraseOptions(program.command('init')))
     .summary('make the trust collection of a repository')
     .description(
       'Makes root, targets, names, snapshot and timestamp, signed with three keys: root (who may sign; keep it ' +
         'offline), publisher (which names stand for what) and online (freshness). Keys of these names are taken ' +
-        'from the key store, or made. With only the public online key, the first head is made by `bulla resign` ' +
+        'from the key store, or made. With only the public online key, the first head is made with --complete ' +
         'where the private one is.',
     )
     .argument('<repository>', 'HOST/REPOSITORY, or oci:DIR')
-    .option('--at <repository>', 'where the collection is to lie, if not in the repository itself')
-    .option('--collection <name>', 'name that the collection is to carry (default: the repository)')
     .option('--root-key <key>', `key of root and targets: ${SPEC}`, collect)
     .option('--publisher-key <key>', `key of names: ${SPEC}`, collect)
     .option('--online-key <key>', `key of snapshot and timestamp, public or private: ${SPEC}`, collect)
@@ -27,8 +26,16 @@ export function register(program: Command, cli: Cli): void {
       collect,
     )
     .option('--expires <role=duration>', 'for how long files of a role are signed; repeatable', collect)
-    .action(async (repository: string, flags: InitFlags, command: Command) => {
+    .option(
+      '--complete',
+      'make the first head of what was begun without the online key, where that key is; needs a pin',
+    )
+    .action(async (repository: string, flags: InitFlags & CollectionFlags, command: Command) => {
       const context = await cli.open(command);
+      if (flags.complete === true) {
+        const { complete } = await import('./init/complete.ts');
+        return await complete(context, repository, flags);
+      }
       const { init } = await import('./init/make.ts');
       cli.exitStatus = await init(context, repository, flags);
     });

@@ -23,6 +23,7 @@ import { TrustKeys } from '../../trust-keys.ts';
 export interface InitFlags extends Omit<KeyFlags, 'key'> {
   readonly at?: string;
   readonly collection?: string;
+  readonly complete?: true;
   readonly rootKey?: readonly string[];
   readonly publisherKey?: readonly string[];
   readonly onlineKey?: readonly string[];
@@ -63,7 +64,7 @@ export async function init(context: Context, text: string, flags: InitFlags): Pr
       role: { keyids: listed.map(({ keyid }) => keyid), threshold },
     })),
   );
-  const hasOnlineKey = signers.some(({ key }) => chosen.online.keys.some(({ keyid }) => keyid === key.keyid));
+  const online = signers.filter(({ key }) => chosen.online.keys.some(({ keyid }) => keyid === key.keyid));
   const made = await initCollection(opened.target, {
     ...(await publishOptionsOf(context, signers, {})),
     collection: {
@@ -73,7 +74,7 @@ export async function init(context: Context, text: string, flags: InitFlags): Pr
       lifetimes,
       policy: { versions: collisionFreeVersions(() => randomInt(2 ** 20)) },
     },
-    hasOnlineKey,
+    hasOnlineKey: online.length >= chosen.online.threshold,
   });
   if (made.stage === undefined) await remember(opened, made);
   await report(context, opened, made, { chosen, keys, generated });
@@ -163,7 +164,7 @@ function sayWhatNext(
   const until = (role: string): string => formatTime(expires.get(role) as Date);
   if (stage !== undefined)
     output.info(
-      `staged as ${stage}: there is no head before the online key has signed; where it is, pin the root key and run: bulla resign ${place}`,
+      `staged as ${stage}: there is no head before the online key has signed; where it is, run: bulla init ${place} --complete --root-key-id KEYID`,
     );
   else
     output.info(`fresh until ${until('timestamp')}: before that, something must run: bulla resign ${place}`);

@@ -1,0 +1,36 @@
+import { collectionIdOf } from '../../../trust/binding.ts';
+import { readCollection } from '../../../trust/collection.ts';
+import { completeStaged } from '../../../trust/staged-creation.ts';
+import { repositoryIn } from '../../changing.ts';
+import { type CollectionFlags, openCollection } from '../../collections.ts';
+import type { Context } from '../../context.ts';
+import { publishOptionsOf } from '../../publishing.ts';
+import { TrustKeys } from '../../trust-keys.ts';
+import type { InitFlags } from './make.ts';
+
+/** `bulla init --complete`: the first head, where the online key is. */
+export async function complete(
+  context: Context,
+  text: string,
+  flags: InitFlags & CollectionFlags,
+): Promise<void> {
+  const opened = await openCollection(context, repositoryIn(text), flags, { write: true });
+  const keys = new TrustKeys(context, flags);
+  const specs = flags.onlineKey ?? ['online'];
+  const signers = await Promise.all(specs.map((spec) => keys.signer(spec)));
+  const options = await publishOptionsOf(context, signers, {});
+  const { made, head, shortcomings } = await completeStaged(opened.target, opened.read, options);
+  const initialRoot = made.files.roots[0]?.bytes ?? new Uint8Array();
+  await readCollection(opened.target, {
+    ...opened.read,
+    anchor: async () => ({ id: collectionIdOf(initialRoot), initialRoot }),
+  });
+  for (const sentence of shortcomings) context.output.warn(`${opened.place}: ${sentence}`);
+  context.output.result(head, {
+    collection: opened.name,
+    place: opened.place,
+    id: made.id,
+    head,
+    shortcomings,
+  });
+}
