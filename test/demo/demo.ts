@@ -75,11 +75,12 @@ async function startRegistry(name: string): Promise<Server> {
   return server;
 }
 
-/** Changes one byte in the middle of the largest blob of an OCI layout. */
-function flipByte(layout: string): void {
+/** Changes one bit in the middle of the largest layer of an OCI layout: they are gzip, and nothing else is. */
+function flipBit(layout: string): void {
   const directory = join(layout, 'blobs/sha256');
   const [largest = ''] = readdirSync(directory)
     .map((name) => join(directory, name))
+    .filter((path) => readFileSync(path).readUInt16BE(0) === 0x1f8b)
     .sort((a, b) => statSync(b).size - statSync(a).size);
   const bytes = readFileSync(largest);
   const middle = Math.floor(bytes.length / 2);
@@ -87,24 +88,65 @@ function flipByte(layout: string): void {
   writeFileSync(largest, bytes);
 }
 
+const HEAD_TYPE = 'application/vnd.oci.image.manifest.v1+json';
+
+/** What somebody does who may push, but has no key: GET or PUT of a tag. */
+async function tag(
+  method: 'GET' | 'PUT',
+  url: string,
+  body?: Uint8Array<ArrayBuffer>,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const headers = { 'content-type': HEAD_TYPE, accept: HEAD_TYPE };
+  const response = await fetch(`http://${url}`, { method, headers, ...(body !== undefined && { body }) });
+  if (!response.ok) throw new Error(`${method} ${url} was answered with ${response.status}`);
+  return new Uint8Array(await response.arrayBuffer());
+}
+
 async function story(development: string, production: string): Promise<void> {
-  say('Push a real image, for two platforms, and sign it (the passphrase is in BULLA_PASSPHRASE)');
-  await bulla(`push oci:image:v1 ${development}/team/hello:v1`);
+  const [app, mirror] = [`${development}/team/hello`, `${production}/mirror/hello`];
+  say('Push a real image, for two platforms; make the keys and the trust collection of its repository');
+  await bulla(`push oci:image:v1 ${app}:v1`);
+  await bulla(`init ${app}`);
+
+  say('Sign it, and that it is v1 (the passphrase is in BULLA_PASSPHRASE)');
   await bulla('key generate alice');
-  await bulla(`sign ${development}/team/hello:v1 --key alice`);
-  await bulla(`tree ${development}/team/hello:v1`);
+  await bulla(`sign ${app}:v1 --key alice`);
+  await bulla(`tree ${app}`);
+  await bulla(`tree ${app}:v1`);
 
-  say('Copy it with its signature to another registry, and into an archive');
-  await bulla(`copy ${development}/team/hello:v1 ${production}/mirror/hello:v1`);
-  await bulla(`copy -q ${production}/mirror/hello:v1 oci-archive:hello.tar:v1`);
+  say('Copy it with its signature and its signed name to another registry, and into an archive');
+  await bulla(`copy ${app}:v1 ${mirror}:v1`);
+  await bulla(`copy -q ${mirror}:v1 oci-archive:hello.tar:v1`);
 
-  say('Verify it there');
-  await bulla(`verify ${production}/mirror/hello:v1 --key alice`);
-  await bulla('verify oci-archive:hello.tar:v1 --key alice');
+  say('Verify it there: the name is signed, and so is the image');
+  await bulla(`verify ${app}:v1 --key alice`);
+  await bulla(`verify ${mirror}:v1 --collection ${app} --key alice`);
+  await bulla(`verify oci-archive:hello.tar:v1 --collection ${app} --key alice`);
+  await forgeNames(app);
+  await forgeImages(development, production);
+}
 
-  say('A byte of a layer is flipped: refused');
-  await bulla(`pull -q ${production}/mirror/hello:v1 oci:tampered:v1 --key alice`);
-  flipByte(join(work, 'tampered'));
+async function forgeNames(app: string): Promise<void> {
+  say('Somebody moves the tag to another image: what was signed is the answer, and the move is noticed');
+  await bulla('copy -q oci:image:v1 oci:other:v1 --platform linux/amd64');
+  await bulla(`push -q oci:other:v1 ${app}:v1`);
+  await bulla(`verify ${app}:v1`);
+  await bulla(`verify ${app}:v1 --drift reject`, { status: 24, code: 'digest-mismatch' });
+
+  say('The name is revoked, and somebody puts the old trust metadata back: it stays revoked');
+  const url = app.replace('/', '/v2/');
+  const old = await tag('GET', `${url}/manifests/_trust`);
+  await bulla(`revoke ${app}:v1`);
+  await tag('PUT', `${url}/manifests/_trust`, old);
+  process.stdout.write(`${paint(36, '(the tag _trust was moved back to where it was before)')}\n`);
+  await bulla(`verify ${app}:v1`, { status: 23, code: 'name-not-signed' });
+}
+
+async function forgeImages(development: string, production: string): Promise<void> {
+  const mirror = `${production}/mirror/hello`;
+  say('A bit of a layer is flipped: refused');
+  await bulla(`pull -q ${mirror}:v1 oci:tampered:v1 --key alice --no-name`);
+  flipBit(join(work, 'tampered'));
   process.stdout.write(`${paint(36, '(one bit of a layer in ./tampered was changed)')}\n`);
   await bulla(`push oci:tampered:v1 ${production}/mirror/tampered:v1`, {
     status: 40,
