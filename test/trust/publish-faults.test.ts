@@ -97,7 +97,7 @@ describe('a stalled writer', () => {
 });
 
 describe('a publisher who is killed', () => {
-  it('between announcing and moving is finished by the next, who gives it time first', async () => {
+  it('between announcing and moving is finished by the next', async () => {
     const store = await place();
     store.puts.push('killed');
     const [killed, next] = [publisher(1), publisher(2)];
@@ -106,11 +106,9 @@ describe('a publisher who is killed', () => {
     ).rejects.toMatchObject({
       code: 'interrupted',
     });
-    const began = next.clock.now().getTime();
     const published = await publishNames(store, next.read, naming({ v2: 'two' }), next.options);
     expect(published.folded).toHaveLength(1);
     expect(await hashesOf(store, ['v1', 'v2'])).toEqual({ ...one, v2: contentOf('two').sha256 });
-    expect(next.clock.now().getTime() - began).toBeGreaterThan(0);
   });
 
   it('announces its change again when its candidate was deleted meanwhile', async () => {
