@@ -25,6 +25,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'ls', load: () => import('./commands/ls.ts') },
   { name: 'tree', load: () => import('./commands/tree.ts') },
   { name: 'inspect', load: () => import('./commands/inspect.ts') },
+  { name: 'status', load: () => import('./commands/status.ts') },
   { name: 'log', load: () => import('./commands/log.ts') },
   { name: 'export', load: () => import('./commands/export.ts') },
   { name: 'signer', load: () => import('./commands/signer.ts') },

@@ -115,7 +115,7 @@ describe('bulla tree of a repository', () => {
         hashes: { sha256: 'a'.repeat(64) },
       });
     });
-    for (const command of ['tree', 'ls', 'inspect', 'log']) {
+    for (const command of ['tree', 'ls', 'inspect', 'log', 'status']) {
       const { stdout, stderr } = await run([command, name, '--tofu']);
       expect(stdout + stderr, command).not.toMatch(/(?!\n)[\p{Cc}\u202e]/u);
       expect(
@@ -128,7 +128,7 @@ describe('bulla tree of a repository', () => {
 
   it('tells a repository without a collection from an image', async () => {
     const { name, run } = await served();
-    for (const command of ['tree', 'inspect', 'log'])
+    for (const command of ['tree', 'inspect', 'log', 'status'])
       expect(await run([command, name]), command).toMatchObject({
         code: command === 'tree' ? 2 : 11,
         stdout: '',

@@ -1,0 +1,135 @@
+import type { Tag } from '../oci/reference.ts';
+import type { CallOptions } from '../oci/target.ts';
+import { delegationOf } from '../tuf/delegations.ts';
+import { type ExpiryState, expiryState } from './expiry.ts';
+import { type FoldConflict, planFold } from './fold.ts';
+import { readBins } from './listing.ts';
+import type { LogEntry } from './log.ts';
+import { type CollectionOverview, overviewOf } from './overview.ts';
+import type { FoundSiblings, RefusedSibling, Sibling } from './siblings.ts';
+import { NAMES_ROLE } from './vocabulary.ts';
+import type { WorkingCopy } from './working-copy.ts';
+
+/** How long a role still counts. */
+export interface RoleStatus {
+  readonly role: string;
+  /** Of a role with bins, of that which expires first, where the bins were read. */
+  readonly expires: Date;
+  readonly state: ExpiryState;
+}
+
+/** Something about a collection that somebody should know, or do something about. */
+export type StatusFinding =
+  | { readonly kind: 'expiry'; readonly role: RoleStatus }
+  /** A finished change that lies beside the head, and is not in it yet. */
+  | { readonly kind: 'waiting'; readonly role: string; readonly entry: LogEntry; readonly tag: Tag }
+  /** A change that lacks signatures. */
+  | {
+      readonly kind: 'unsigned';
+      readonly role: string;
+      readonly entries: readonly LogEntry[];
+      readonly tag: Tag;
+      readonly signatures: number;
+      readonly threshold: number;
+    }
+  | { readonly kind: 'conflict'; readonly role: string; readonly conflict: FoldConflict; readonly tag: Tag }
+  /** A candidate newer than the head: its publisher is at work, has died, or was overtaken. */
+  | { readonly kind: 'newer'; readonly tag: Tag; readonly created: Date | undefined }
+  /** Something at a tag of the collection that is nothing of it. */
+  | { readonly kind: 'foreign'; readonly refused: RefusedSibling };
+
+export interface CollectionStatus {
+  readonly overview: CollectionOverview;
+  readonly roles: readonly RoleStatus[];
+  readonly findings: readonly StatusFinding[];
+  /** Whether all that lies beside the head was looked at. */
+  readonly isComplete: boolean;
+}
+
+export interface StatusOptions extends CallOptions {
+  readonly now: Date;
+  /** Milliseconds before its expiry from which on a role is reported; by default as `warningTime` says. */
+  readonly warnBefore?: number | undefined;
+  /** Read every bin, to know which expires first. */
+  readonly bins: boolean;
+}
+
+/**
+ * What is to be known about a collection: what expires, what waits, what is in conflict.
+ * @param found what lies beside the head; left out where it could not be listed
+ * @throws BullaError trust-invalid, content-invalid; what the source throws
+ */
+export async function statusOf(
+  copy: WorkingCopy,
+  found: FoundSiblings | undefined,
+  options: StatusOptions,
+): Promise<CollectionStatus> {
+  const overview = overviewOf(copy);
+  const earliestBin = options.bins ? await firstExpiryOfBins(copy, options) : undefined;
+  const roles = overview.roles.map(({ role, expires }): RoleStatus => {
+    const first =
+      role === NAMES_ROLE && earliestBin !== undefined && earliestBin < expires ? earliestBin : expires;
+    return { role, expires: first, state: expiryState(role, first, options.now, options.warnBefore) };
+  });
+  const findings: StatusFinding[] = roles
+    .filter(({ state }) => state !== 'fine')
+    .map((role) => ({ kind: 'expiry', role }));
+  for (const { name } of copy.delegations.roles)
+    findings.push(...(await roleFindings(copy, found?.siblings ?? [], name)));
+  findings.push(...newerCandidates(copy, found?.siblings ?? []));
+  findings.push(...(found?.refused ?? []).map((refused) => ({ kind: 'foreign', refused }) as const));
+  return { overview, roles, findings, isComplete: found?.isComplete ?? false };
+}
+
+async function firstExpiryOfBins(copy: WorkingCopy, options: CallOptions): Promise<Date | undefined> {
+  let first: Date | undefined;
+  for await (const [, { content }] of readBins(copy, options))
+    if (first === undefined || content.expires < first) first = content.expires;
+  return first;
+}
+
+/** What siblings say about a role that its head does not; each change once. */
+async function roleFindings(
+  copy: WorkingCopy,
+  siblings: readonly Sibling[],
+  role: string,
+): Promise<readonly StatusFinding[]> {
+  const offering = siblings.filter(({ roles, partial }) => roles.has(role) || partial.has(role));
+  if (offering.length === 0) return [];
+  const log = await copy.log(role);
+  const waiting = new Map<string, StatusFinding>();
+  const conflicts = new Map<string, StatusFinding>();
+  const unsigned: StatusFinding[] = [];
+  for (const { roles, partial, tag } of offering) {
+    const offered = roles.get(role);
+    if (offered !== undefined) {
+      const { apply, conflicts: against } = planFold(log, offered.log);
+      for (const entry of apply) waiting.set(entry.id, { kind: 'waiting', role, entry, tag });
+      for (const conflict of against)
+        conflicts.set(conflict.entry.id, { kind: 'conflict', role, conflict, tag });
+    }
+    const lacking = partial.get(role);
+    if (lacking === undefined) continue;
+    const known = new Set(log.entries.map(({ id }) => id));
+    unsigned.push({
+      kind: 'unsigned',
+      role,
+      entries: lacking.log.entries.filter(({ id }) => !known.has(id)),
+      tag,
+      signatures: lacking.valid.length,
+      threshold: delegationOf(copy.delegations, role)?.threshold ?? 1,
+    });
+  }
+  // What one sibling can be folded from need not be told as another's conflict.
+  for (const id of waiting.keys()) conflicts.delete(id);
+  return [...waiting.values(), ...conflicts.values(), ...unsigned];
+}
+
+function newerCandidates(copy: WorkingCopy, siblings: readonly Sibling[]): readonly StatusFinding[] {
+  const { version } = copy.collection.client.trusted.timestamp.content;
+  return siblings.flatMap(({ tag, timestamp }) =>
+    timestamp !== undefined && timestamp.version > version
+      ? [{ kind: 'newer', tag, created: timestamp.created } as const]
+      : [],
+  );
+}

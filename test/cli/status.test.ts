@@ -1,0 +1,165 @@
+import { describe, expect, it } from 'vitest';
+import { assembleStage } from '../../src/trust/assemble.ts';
+import { CollectionEdit } from '../../src/trust/collection-edit.ts';
+import type { LogEntry } from '../../src/trust/log.ts';
+import { candidateTag, NAMES_ROLE, stageTag } from '../../src/trust/vocabulary.ts';
+import { WorkingCopy } from '../../src/trust/working-copy.ts';
+import { versionOf } from '../../src/tuf/edit/repository.ts';
+import { metadataFileName } from '../../src/tuf/role-name.ts';
+import { pushImage, tagOf } from '../support/content.ts';
+import { changeHead, readAny, setting } from '../support/trust/changing.ts';
+import { policy, pushAssembly } from '../support/trust/collection.ts';
+import { type Served, servedCollection } from '../support/trust/served.ts';
+import { anyOf, daysLater, NOW, ONLINE, PUBLISHER, ROOT, signersOf } from '../support/tuf/editing.ts';
+import { poolKey } from '../support/tuf/keys.ts';
+
+/** The present head, to make siblings of it later. */
+const copyOf = async ({ target }: Served) => WorkingCopy.open(await readAny(target));
+
+/** Announces a change on top of a head and moves nothing. */
+async function announce(
+  { target }: Served,
+  copy: WorkingCopy,
+  entries: readonly LogEntry[],
+): Promise<string> {
+  const edit = new CollectionEdit(copy, { now: NOW, policy });
+  await edit.apply(NAMES_ROLE, entries);
+  const settled = edit.settle();
+  const files = await settled.settled.publish(signersOf(poolKey(ROOT), poolKey(PUBLISHER), poolKey(ONLINE)));
+  const assembly = await settled.assemble(files, true);
+  const tag = candidateTag(assembly.top.descriptor.digest);
+  await pushAssembly(target, assembly, tag);
+  return tag;
+}
+
+/** Stages a change of a role, signed by these keys. */
+async function stage(
+  { target }: Served,
+  copy: WorkingCopy,
+  role: string,
+  entry: LogEntry,
+  keys: readonly number[],
+): Promise<string> {
+  const edit = new CollectionEdit(copy, { now: NOW, policy });
+  await edit.apply(role, [entry]);
+  const settled = edit.settle();
+  await settled.settled.sign(signersOf(...keys.map(poolKey)));
+  const { file } = settled.settled.pendingFile(role);
+  const assembly = assembleStage({
+    files: new Map([[metadataFileName(role, versionOf(file)), file.bytes]]),
+    logs: new Map([[role, settled.logs.get(role) as Uint8Array]]),
+  });
+  const tag = stageTag(assembly.top.descriptor.digest);
+  await pushAssembly(target, assembly, tag);
+  return tag;
+}
+
+describe('bulla status', () => {
+  it('says that there is nothing to do where there is nothing', async () => {
+    const { name, run } = await servedCollection();
+    const { stdout, stderr, code } = await run(['status', name, '--tofu', '--check']);
+    expect(code, stderr).toBe(0);
+    expect(stdout.split('\n')).toEqual([
+      expect.stringMatching(new RegExp(`^${name}  collection [0-9a-f]{12}, as of now$`)),
+      '  root       until 2031-01-01T00:00:00Z (in 365 days)',
+      '  targets    until 2031-01-01T00:00:00Z (in 365 days)',
+      '  names      until 2031-01-01T00:00:00Z (in 365 days)',
+      '  snapshot   until 2030-01-15T00:00:00Z (in 14 days)',
+      '  timestamp  until 2030-01-15T00:00:00Z (in 14 days)',
+      'nothing to do',
+      '',
+    ]);
+  });
+
+  it('warns before something expires, and says who can help', async () => {
+    const { name, run } = await servedCollection();
+    const at = { now: daysLater(12) };
+    const { stdout, code } = await run(['status', name, '--tofu', '--check'], at);
+    expect(code).toBe(20);
+    expect(stdout).toContain(`timestamp expires in 2 days\n    bulla resign ${name}\n`);
+    expect(stdout).not.toContain('rotate');
+    expect((await run(['status', name], at)).code).toBe(0);
+    expect((await run(['status', name, '--check', '--warn-before', '1d'], at)).code).toBe(0);
+    const wide = (await run(['status', name, '--warn-before', '360d'], at)).stdout;
+    expect(wide).toContain(`names expires in 353 days\n    bulla rotate ${name} names --renew\n`);
+    expect((await run(['status', name, '--warn-before', 'soon'])).code).toBe(2);
+  });
+
+  it('tells what has expired already', async () => {
+    const { name, run } = await servedCollection();
+    const { stdout, code } = await run(['status', name, '--tofu', '--check'], { now: daysLater(400) });
+    expect(code).toBe(20);
+    expect(stdout).toMatch(/ {2}root +EXPIRED 2031-01-01T00:00:00Z \(35 days ago\)/);
+    expect(stdout).toMatch(/--renew; where nothing is remembered of it, .*--trust-served-head sha256:/);
+  });
+
+  it('shows what waits to be taken up', async () => {
+    const place = await servedCollection();
+    const entry = setting(['v1', 'v2']);
+    const candidate = await announce(place, await copyOf(place), [entry]);
+    const { stdout, code } = await place.run(['status', place.name, '--tofu', '--check']);
+    expect(code).toBe(31);
+    expect(stdout).toContain(
+      `names: a change waits at ${candidate}: ${entry.id.slice(0, 12)} signs v1, v2\n    bulla resign ${place.name}\n`,
+    );
+    expect(stdout).toContain(`${candidate} is newer than the head, made now`);
+    await changeHead(place.target, (edit) => edit.apply(NAMES_ROLE, [entry]));
+    await changeHead(place.target, () => undefined);
+    expect((await place.run(['status', place.name])).stdout).toContain('nothing to do');
+  });
+
+  it('shows conflicts', async () => {
+    const place = await servedCollection();
+    const base = await copyOf(place);
+    const late = setting(['v1', 'v9']);
+    await changeHead(place.target, (edit) => edit.apply(NAMES_ROLE, [setting(['v1'], NOW, 'other')]));
+    const candidate = await announce(place, base, [late]);
+    const { stdout, code } = await place.run(['status', place.name, '--tofu', '--check']);
+    expect(code).toBe(30);
+    expect(stdout).toContain(
+      `names: a change at ${candidate} is in conflict (${late.id.slice(0, 12)} signs v1, v9): v1 was changed meanwhile\n` +
+        `    bulla log ${place.name}, and if it is still wanted: bulla sign ${place.name}:v1\n`,
+    );
+    const json = (await place.run(['status', place.name, '-o', 'json'])).json();
+    expect(json).toMatchObject({
+      complete: true,
+      findings: [{ kind: 'conflict', role: 'names', changes: [late.id], reason: 'names', names: ['v1'] }],
+    });
+  });
+
+  it('shows staged changes of a role that takes two signatures', async () => {
+    const place = await servedCollection();
+    await changeHead(
+      place.target,
+      (edit) =>
+        void edit.edit
+          .targets('targets')
+          .setDelegationKeys(NAMES_ROLE, anyOf(2, poolKey(ROOT), poolKey(PUBLISHER))),
+    );
+    const copy = await copyOf(place);
+    const entry = setting(['v1']);
+    const lacking = await stage(place, copy, NAMES_ROLE, entry, [PUBLISHER]);
+    const { stdout } = await place.run(['status', place.name, '--tofu']);
+    expect(stdout).toContain(
+      `names: 1 of 2 have signed ${lacking}: ${entry.id.slice(0, 12)} signs v1\n    bulla pending ${place.name}\n`,
+    );
+  });
+
+  it('names what does not belong there, and goes on', async () => {
+    const place = await servedCollection();
+    const image = await pushImage(place.target, 'junk');
+    await place.target.pushManifest(image, { tag: tagOf('_trust.next.0123456789ab') });
+    const { stdout, code } = await place.run(['status', place.name, '--tofu', '--check']);
+    expect(code).toBe(0);
+    expect(stdout).toContain('_trust.next.0123456789ab is nothing of this collection (trust-invalid)');
+  });
+
+  it('sees bins that expire before their role', async () => {
+    const place = await servedCollection();
+    const names = Array.from({ length: 1100 }, (_, at) => `v${at}`);
+    await changeHead(place.target, (edit) => edit.apply(NAMES_ROLE, [setting(names)]));
+    await changeHead(place.target, (edit) => edit.apply(NAMES_ROLE, [setting(['v1'])]), daysLater(10));
+    const { stdout } = await place.run(['status', place.name, '--tofu'], { now: daysLater(10) });
+    expect(stdout).toMatch(/ {2}names +until 2031-01-01T/);
+  });
+});
