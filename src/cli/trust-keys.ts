@@ -2,6 +2,7 @@ import type { KeyObject } from 'node:crypto';
 import { lstat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { type Algorithm, defaultAlgorithm } from '../crypto/algorithm.ts';
+import type { Certificate } from '../crypto/certificate.ts';
 import { type PublicKey, parsePublicKeysPem, publicKeyOf } from '../crypto/public-key.ts';
 import { createSigner } from '../crypto/signer.ts';
 import { decodeUtf8 } from '../encoding/bytes.ts';
@@ -36,6 +37,8 @@ export function addTrustKeyOptions(command: Command): Command {
 interface KeyAtHand {
   readonly name: string;
   readonly publicKey: PublicKey;
+  /** The key's own first; only the key store has them. */
+  readonly certificates?: readonly Certificate[];
   /** Left out for a public key. */
   readonly open?: () => Promise<KeyObject>;
 }
@@ -121,6 +124,14 @@ export class TrustKeys {
     return [...(await this.givenKeys()), ...(await this.storedKeys())].find((at) => isKeyOf(at, key))?.name;
   }
 
+  /** Certificates of the keys in the key store, by TUF key id. @throws BullaError storage-error, certificate-invalid */
+  async certificates(): Promise<ReadonlyMap<string, readonly Certificate[]>> {
+    const certified = (await this.storedKeys()).flatMap(({ publicKey, certificates = [] }) =>
+      certificates.length > 0 ? [[tufKey(publicKey).keyid, certificates] as const] : [],
+    );
+    return new Map(certified);
+  }
+
   private givenKeys(): Promise<readonly KeyAtHand[]> {
     const { defaultKey } = this.context.settings;
     const specs = [...this.specs, ...(defaultKey === undefined ? [] : [defaultKey])];
@@ -140,7 +151,8 @@ export class TrustKeys {
         this.context.output.warn(`the key ${key.name} cannot be read: ${key.problem.message}`);
         return [];
       }
-      return [{ name: key.name, publicKey: key.publicKey, open: once(() => this.open(key.name)) }];
+      const { name, publicKey, certificates } = key;
+      return [{ name, publicKey, certificates, open: once(() => this.open(name)) }];
     });
   }
 

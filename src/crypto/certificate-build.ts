@@ -44,10 +44,15 @@ export interface CertificateIssuer {
 
 /**
  * Certificate request (PKCS#10, RFC 2986) in DER for a code-signing certificate with Notation's profile.
- * @throws BullaError usage for a malformed subject
+ * @param uris alternative names of the subject
+ * @throws BullaError usage for a malformed subject or URI
  */
-export async function createCertificateRequest(subject: string, signer: Signer): Promise<Uint8Array> {
-  const wanted = derSequence(...profile(undefined));
+export async function createCertificateRequest(
+  subject: string,
+  signer: Signer,
+  uris: readonly string[] = [],
+): Promise<Uint8Array> {
+  const wanted = derSequence(...profile(undefined), ...alternativeNames(uris));
   const attribute = derSequence(derOid(EXTENSION_REQUEST), der(TAG.set, wanted));
   const body = derSequence(derInteger(0), encodeName(subject), signer.publicKey.spki, der(0xa0, attribute));
   return signed(body, signer);
@@ -104,9 +109,14 @@ function profile(authority: CertificateContent['authority']): Uint8Array[] {
   ];
 }
 
-/** GeneralNames of uniformResourceIdentifier [6] (RFC 5280 §4.2.1.6). */
+/** GeneralNames of uniformResourceIdentifier [6] (RFC 5280 §4.2.1.6). @throws BullaError usage */
 function alternativeNames(uris: readonly string[]): Uint8Array[] {
   if (uris.length === 0) return [];
+  const wrong = uris.find((uri) => !/^[a-z][a-z0-9+.-]*:[!-~]+$/i.test(uri));
+  if (wrong !== undefined)
+    throw new BullaError('usage', `${JSON.stringify(wrong)} is no URI`, {
+      hint: 'such as oci://registry.example.com/team/app, in ASCII',
+    });
   return [extension(OID.subjectAltName, false, derSequence(...uris.map((uri) => der(TAG.uri, utf8(uri)))))];
 }
 

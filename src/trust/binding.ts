@@ -71,24 +71,30 @@ export function bindingCheck(id: CollectionId, names: (collection: string) => bo
   };
 }
 
+/** The binding of a new root. @param id left out for the first, which can't hold its own hash */
+export function rootBinding(collection: string, id?: CollectionId): JsonObject {
+  return { collection, ...(id !== undefined && { root: id }) };
+}
+
 /**
- * The binding of a new root.
- * @param id left out for the first, which can't hold its own hash
- * @param certificates of root keys, by key id, the key's own first: for readers who pin an authority
+ * The binding of a new root with certificates of its root keys, for readers who pin an authority
+ * (spec/trust-reading.md, "Authorities"): those that are given, else those that it has.
+ * @param root the new root's content, its keys and binding among it
+ * @param certificates by key id, the key's own first
  */
-export function rootBinding(
-  collection: string,
-  id?: CollectionId,
-  certificates: ReadonlyMap<string, readonly Certificate[]> = new Map(),
+export function certifiedBinding(
+  root: JsonObject,
+  certificates: ReadonlyMap<string, readonly Certificate[]>,
 ): JsonObject {
+  const { certificates: present, ...binding } = root[BINDING] as JsonObject;
+  const role = (root['roles'] as JsonObject)['root'] as JsonObject;
   const byKey: JsonObject = Object.create(null);
-  for (const [keyid, chain] of certificates)
-    if (chain.length > 0) byKey[keyid] = chain.map(({ der }) => base64(der));
-  return {
-    collection,
-    ...(id !== undefined && { root: id }),
-    ...(Object.keys(byKey).length > 0 && { certificates: byKey }),
-  };
+  for (const keyid of role['keyids'] as string[]) {
+    const given = certificates.get(keyid)?.map(({ der }) => base64(der));
+    const value = given ?? (isJsonObject(present) ? present[keyid] : undefined);
+    if (value !== undefined) byKey[keyid] = value;
+  }
+  return Object.keys(byKey).length === 0 ? binding : { ...binding, certificates: byKey };
 }
 
 /** The binding of a new file of another role. @param more what else the role says: `log`, `created` */

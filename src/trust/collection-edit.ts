@@ -14,7 +14,7 @@ import { binNames } from '../tuf/hash-bins.ts';
 import { isTopLevelRole } from '../tuf/role-name.ts';
 import { type Assembly, assembleHead, type BinParts, type LogPart, spreadBins } from './assemble.ts';
 import { binBitsFor } from './bin-size.ts';
-import { BINDING, roleBinding, rootBinding } from './binding.ts';
+import { BINDING, certifiedBinding, roleBinding, rootBinding } from './binding.ts';
 import { bindOnline } from './create.ts';
 import { extendLog } from './fold.ts';
 import { lifetimeIn, lifetimesBinding } from './lifetimes.ts';
@@ -106,12 +106,14 @@ export class CollectionEdit {
     return root;
   }
 
-  /** Gives certificates of root keys, by key id, in place of those that were given. @throws BullaError usage */
+  /**
+   * Gives root keys certificates, by key id; others keep those that they have, and those of keys that have
+   * gone go. Call it after the keys were changed.
+   * @throws BullaError usage
+   */
   setRootCertificates(certificates: ReadonlyMap<string, readonly Certificate[]>): void {
     const { json } = this.root();
-    const { certificates: _, ...present } = json[BINDING] as JsonObject;
-    const { id, name } = this.copy.collection;
-    json[BINDING] = { ...present, ...rootBinding(name, id, certificates) };
+    json[BINDING] = certifiedBinding(json, certificates);
   }
 
   /** Fixes for how long files of a role are signed from now on. @param milliseconds the default where it is left out */

@@ -7,7 +7,14 @@ import type { EditPolicy } from '../tuf/edit/policy.ts';
 import { EMPTY_REPOSITORY, type RepositoryFiles, withFiles } from '../tuf/edit/repository.ts';
 import type { TufSigner } from '../tuf/edit/signing.ts';
 import { isTopLevelRole } from '../tuf/role-name.ts';
-import { BINDING, type CollectionId, collectionIdOf, roleBinding, rootBinding } from './binding.ts';
+import {
+  BINDING,
+  type CollectionId,
+  certifiedBinding,
+  collectionIdOf,
+  roleBinding,
+  rootBinding,
+} from './binding.ts';
 import { lifetimesBinding, lifetimesOf } from './lifetimes.ts';
 import { emptyLog, encodeLog, logBinding } from './log.ts';
 import { NAMES_ROLE } from './vocabulary.ts';
@@ -57,14 +64,25 @@ export async function beginCollection(
   collection: NewCollection,
   signers: readonly TufSigner[],
 ): Promise<CollectionFiles> {
-  const { name, root, names, online, now, policy, lifetimes = new Map(), certificates } = collection;
+  const {
+    name,
+    root,
+    names,
+    online,
+    now,
+    policy,
+    lifetimes = new Map(),
+    certificates = new Map(),
+  } = collection;
   const top = new Map([...lifetimes].filter(([role]) => isTopLevelRole(role)));
   const delegated = new Map([...lifetimes].filter(([role]) => !isTopLevelRole(role)));
   const lifetime = policy?.lifetime ?? lifetimesFrom(lifetimes);
   const options = { now, policy: { ...policy, lifetime } };
   const first = new RepositoryEdit(EMPTY_REPOSITORY, options);
   first.createRoot({ root, targets: root, snapshot: online, timestamp: online });
-  first.extend('root', { [BINDING]: lifetimesBinding(top, rootBinding(name, undefined, certificates)) });
+  const { json } = first.root();
+  json[BINDING] = lifetimesBinding(top, rootBinding(name));
+  json[BINDING] = certifiedBinding(json, certificates);
   const base = await first.settle().publish(signers);
   const id = collectionIdOf((base.roots[0] as (typeof base.roots)[number]).bytes);
   const edit = new RepositoryEdit(base, options);

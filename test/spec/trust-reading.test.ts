@@ -7,7 +7,7 @@ import { EXIT_CODES } from '../../src/errors.ts';
 import { describe as describeBytes } from '../../src/oci/descriptor.ts';
 import { readPins } from '../../src/state/pins.ts';
 import { TrustDirectory } from '../../src/state/trust-directory.ts';
-import { parseCollectionId, rootBinding } from '../../src/trust/binding.ts';
+import { certifiedBinding, parseCollectionId, rootBinding } from '../../src/trust/binding.ts';
 import { checkPin, collectionUnder, findPin } from '../../src/trust/pin.ts';
 import { certify } from '../support/certificates.ts';
 import { temporaryDirectory } from '../support/cli.ts';
@@ -60,7 +60,8 @@ describe('spec/trust-reading.md', () => {
     const { certificate } = await certify('CN=x');
     const shown = JSON.parse(example('binding')) as { collection: string; certificates: object };
     const [keyid = ''] = Object.keys(shown.certificates);
-    const made = rootBinding(shown.collection, undefined, new Map([[keyid, [certificate, certificate]]]));
+    const root = { roles: { root: { keyids: [keyid] } }, bulla: rootBinding(shown.collection) };
+    const made = certifiedBinding(root, new Map([[keyid, [certificate, certificate]]]));
     const texts = (binding: object) => JSON.stringify(binding).replace(/"MII[^"]*"/g, '"…"');
     expect(texts(made)).toBe(texts(shown));
   });

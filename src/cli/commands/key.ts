@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { Cli, Context } from '../context.ts';
 import { addKeyOptions, addPassphraseOptions, type KeyFlags } from '../key-flags.ts';
+import { collect } from '../trust.ts';
 
 const KEY = 'NAME of the key store, PATH of a file, env://VARIABLE; without it the default key';
 
@@ -131,6 +132,11 @@ function registerCertificates(key: Command, cli: Cli): void {
     .summary('write a certificate request for a key')
     .argument('[key]', KEY)
     .requiredOption('--subject <name>', 'such as "C=DE, ST=Berlin, O=Acme, CN=release"')
+    .option(
+      '--uri <uri>',
+      'alternative name, such as oci://registry.example.com/team/app; repeatable',
+      collect,
+    )
     .option('--out <file>', 'file to write (default: standard output)')
     .option('--force', 'replace the file if it is there')
     .action(

@@ -72,6 +72,7 @@ export async function init(context: Context, text: string, flags: InitFlags): Pr
       ...chosen,
       now,
       lifetimes,
+      certificates: await keys.certificates(),
       policy: { versions: collisionFreeVersions(() => randomInt(2 ** 20)) },
     },
     hasOnlineKey: online.length >= chosen.online.threshold,

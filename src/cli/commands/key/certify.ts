@@ -19,10 +19,13 @@ const MAX_DAYS = 3650;
 export async function request(
   context: Context,
   given: string | undefined,
-  flags: KeyFlags & OutFlags & { readonly subject: string },
+  flags: KeyFlags & OutFlags & { readonly subject: string; readonly uri?: readonly string[] },
 ): Promise<void> {
   const signer = await signerFor(context, given, flags);
-  const pem = formatPem('CERTIFICATE REQUEST', await createCertificateRequest(flags.subject, signer));
+  const pem = formatPem(
+    'CERTIFICATE REQUEST',
+    await createCertificateRequest(flags.subject, signer, flags.uri),
+  );
   await writePem(context, pem, flags, { key: signer.name, fingerprint: signer.keyId });
   context.output.info('send it to your authority; what comes back goes in with: bulla key cert --chain FILE');
 }

@@ -48,8 +48,10 @@ async function changeOf(
   const add = await Promise.all(key.map((spec) => keys.publicKey(spec)));
   // A threshold alone is about the keys that are there.
   const wish = { add, drop, keep: keep || key.length === 0, threshold, restart: flags.restart };
+  const certificates = role === 'root' ? await keys.certificates() : undefined;
   return async (edit, copy) => {
     if (renew || lifetime !== undefined) await renewFor(role, lifetime)(edit, copy);
     if (isRekeyed) await rekey(role, wish)(edit, copy);
+    if (certificates !== undefined) edit.setRootCertificates(certificates);
   };
 }
