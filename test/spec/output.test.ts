@@ -31,6 +31,7 @@ describe('spec/output.md', () => {
       DOCKER_CONFIG: join(cwd, 'docker'),
     };
     const app = `${server.address}/app:v1`;
+    const named = `${server.address}/named`;
     const commands: readonly (readonly [string, readonly string[]])[] = [
       ['key ls', ['key', 'ls']],
       ['push', ['push', LAYOUT, app, '--sign']],
@@ -41,6 +42,9 @@ describe('spec/output.md', () => {
       ['ls', ['ls', `${server.address}/app`]],
       ['tree', ['tree', app]],
       ['inspect', ['inspect', app, '--verbose']],
+      ['log', ['log', named]],
+      ['status', ['status', named]],
+      ['export tuf', ['export', 'tuf', named, 'tuf']],
       ['signature ls', ['signature', 'ls', app]],
       ['signature rm', ['signature', 'rm', app, '--all']],
       ['pin', ['pin', app.replace(/:v1$/, ''), '--tofu']],
@@ -51,6 +55,8 @@ describe('spec/output.md', () => {
       ['completion', ['completion', 'bash']],
     ];
     await bulla(['key', 'generate', 'release'], { env });
+    const made = await bulla(['init', named], { env, cwd });
+    expect(made.code, made.stderr).toBe(0);
     const table = await promised();
     expect([...table.keys()].sort()).toEqual(commands.map(([name]) => name).sort());
     for (const [name, argv] of commands) {
