@@ -44,7 +44,7 @@ conformance: $(bundle) peers ## the conformance suites (TUF_CONFORMANCE=checkout
 fuzz: $(modules) ## random and mutated input through every parser (FUZZ_SECONDS, FUZZ_SEED)
 	@timeout --foreground $$((2 * $${FUZZ_SECONDS:-60} + 300)) $(vitest) test/fuzz/vitest.config.ts
 
-soak: $(bundle) ## long runs: kill -9, memory, concurrency
+soak: $(bundle) peers ## long runs: kill -9, memory, concurrency (CROWD_RUNS, CROWD_SIZE, CROWD_SEED)
 	@$(vitest) test/soak/vitest.config.ts
 
 peers: ## install the tools of others that tests and measurements use
