@@ -9,6 +9,7 @@ import { Keyring } from '../tuf/edit/demands.ts';
 import type { VersionPolicy } from '../tuf/edit/policy.ts';
 import { withFiles, writeRepositoryFiles } from '../tuf/edit/repository.ts';
 import type { SignatureDemand, TufSigner } from '../tuf/edit/signing.ts';
+import type { MetadataFile } from '../tuf/metadata-file.ts';
 
 export interface ExportOptions {
   readonly now: Date;
@@ -61,14 +62,9 @@ export async function exportChange(
 export async function demandsOf(
   copy: WorkingCopy,
   change: StructureChange,
-  { now, versions }: Pick<ExportOptions, 'now' | 'versions'>,
+  options: Pick<ExportOptions, 'now' | 'versions'>,
 ): Promise<readonly SignatureDemand[]> {
-  const edit = new CollectionEdit(copy, { now, policy: { versions } });
-  await change(edit, copy);
-  const files = edit
-    .settle()
-    .settled.pending()
-    .map(({ file }) => file);
+  const files = await filesOf(copy, change, options);
   const [before, after] = [new Keyring(copy.files), new Keyring(withFiles(copy.files, files))];
   const isRoot = files.some(({ role }) => role === 'root');
   const roles = new Set([...files.map(({ role }) => role), 'snapshot', 'timestamp']);
@@ -76,4 +72,27 @@ export async function demandsOf(
     ...(isRoot ? before.demandsOn('root') : []),
     ...[...roles].flatMap((role) => (isBinName(role) ? [] : after.demandsOn(role))),
   ];
+}
+
+/** Of {@link demandsOf} those on snapshot and timestamp. */
+export async function onlineDemands(
+  copy: WorkingCopy,
+  change: StructureChange,
+  options: Pick<ExportOptions, 'now' | 'versions'>,
+): Promise<readonly SignatureDemand[]> {
+  const after = new Keyring(withFiles(copy.files, await filesOf(copy, change, options)));
+  return ['snapshot', 'timestamp'].flatMap((role) => after.demandsOn(role));
+}
+
+async function filesOf(
+  copy: WorkingCopy,
+  change: StructureChange,
+  { now, versions }: Pick<ExportOptions, 'now' | 'versions'>,
+): Promise<readonly MetadataFile[]> {
+  const edit = new CollectionEdit(copy, { now, policy: { versions } });
+  await change(edit, copy);
+  return edit
+    .settle()
+    .settled.pending()
+    .map(({ file }) => file);
 }

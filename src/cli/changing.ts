@@ -1,11 +1,12 @@
 import type { Command } from 'commander';
-import { BullaError } from '../errors.ts';
+import { BullaError, isBullaError } from '../errors.ts';
 import { formatRepository, parseReference, type Reference } from '../oci/reference.ts';
 import type { ChangeFile } from '../trust/change-file.ts';
 import type { PendingChange } from '../trust/pending-change.ts';
 import type { StructureChange } from '../trust/structure.ts';
 import type { WorkingCopy } from '../trust/working-copy.ts';
-import type { MissingSignatures } from '../tuf/edit/signing.ts';
+import type { VersionPolicy } from '../tuf/edit/policy.ts';
+import type { MissingSignatures, TufSigner } from '../tuf/edit/signing.ts';
 import {
   addCollectionOptions,
   type CollectionFlags,
@@ -23,6 +24,7 @@ export interface ChangeFlags extends CollectionFlags, PublishFlags, Omit<KeyFlag
   readonly signWith?: readonly string[];
   readonly exportUnsigned?: string;
   readonly importSigned?: readonly string[];
+  readonly stage?: true;
 }
 
 /** Adds the flags of {@link ChangeFlags}. */
@@ -40,6 +42,10 @@ export function addChangeOptions(command: Command): Command {
     .option(
       '--import-signed <file...>',
       'publish a change that was signed elsewhere; several copies are put together',
+    )
+    .option(
+      '--stage',
+      'stage the change with the signatures that can be given here, for bulla approve elsewhere',
     )
     .option('--wait <duration>', 'how long to wait for a staged change to be taken up (default: 60s)')
     .option('--trust-served-head <digest>', 'build upon this head though it has expired');
@@ -137,7 +143,7 @@ async function importAndPublish(
     context.output.info('it was published before');
     return report(context, pending, { file: null, published: head });
   }
-  await publish(context, opened, copy, keys, importChange(pending), flags, pending);
+  await publish(context, opened, copy, keys, importChange(pending), flags);
 }
 
 async function publish(
@@ -147,28 +153,87 @@ async function publish(
   keys: TrustKeys,
   change: StructureChange,
   flags: ChangeFlags,
-  carried?: PendingChange,
 ): Promise<void> {
   const [{ demandsOf, exportChange }, { publishEdit }] = await Promise.all([
     import('../actions/offline.ts'),
     import('../trust/publish.ts'),
   ]);
   const options = await madeNow(context);
-  const signers = await keys.signersFor(await demandsOf(copy, change, options));
+  const demands = await demandsOf(copy, change, options);
+  const signers = await keys.signersFor(demands);
+  if (flags.stage === true || !(await isOnline(copy, change, signers, options))) {
+    const made = await exportChange(copy, change, { ...options, signers });
+    return await stage(context, opened, copy, made, flags);
+  }
   // For what is told of it: what is published is made anew on whatever the head is by then.
-  const told = carried ?? (await exportChange(copy, change, { ...options, signers: [] }));
-  const published = await publishEdit(
-    opened.target,
-    opened.read,
-    change,
-    await publishOptionsOf(context, signers, flags),
-  );
-  report(context, told, { file: null, published: published.head });
+  const told = await exportChange(copy, change, { ...options, signers: [] }).catch(noneCarried);
+  const publishing = await publishOptionsOf(context, signers, flags);
+  const { head } = await publishEdit(opened.target, opened.read, change, publishing);
+  if (told === undefined)
+    context.output.result(head, { collection: opened.name, file: null, published: head });
+  else report(context, told, { file: null, published: head });
 }
 
-async function madeNow(
+/** Nothing is carried of files that are made where they are published: bins. */
+function noneCarried(error: unknown): undefined {
+  if (isBullaError(error, 'usage')) return undefined;
+  throw error;
+}
+
+/** Whether snapshot and timestamp can be signed here, under the keys that they have after the change. */
+async function isOnline(
+  copy: WorkingCopy,
+  change: StructureChange,
+  signers: readonly TufSigner[],
+  options: { readonly now: Date; readonly versions: VersionPolicy },
+): Promise<boolean> {
+  const { onlineDemands } = await import('../actions/offline.ts');
+  const held = new Set(signers.map(({ key }) => key.keyid));
+  return (await onlineDemands(copy, change, options)).every(
+    ({ role }) => role.keyids.filter((keyid) => held.has(keyid)).length >= role.threshold,
+  );
+}
+
+/** Puts a change beside the head, for whoever has the keys that lack. @throws BullaError threshold-not-met, staged */
+async function stage(
   context: Context,
-): Promise<{ now: Date; versions: import('../tuf/edit/policy.ts').VersionPolicy }> {
+  opened: OpenedCollection,
+  copy: WorkingCopy,
+  change: PendingChange,
+  flags: ChangeFlags,
+): Promise<void> {
+  const [first] = change.missing();
+  if (first !== undefined && flags.stage !== true)
+    throw new BullaError(
+      'threshold-not-met',
+      `${first.role} has ${first.valid.length} of the ${first.threshold} signatures that ${first.delegator} demands`,
+      {
+        hint: 'have it signed elsewhere: --export-unsigned FILE; or stage it for bulla approve: --stage',
+        details: { missing: change.missing() },
+      },
+    );
+  const [{ stageChange, idOf }, { publishWaiting }] = await Promise.all([
+    import('../trust/staged-structure.ts'),
+    import('./taking-over.ts'),
+  ]);
+  const tag = await stageChange(opened.target, change, { signal: context.signal });
+  const id = idOf(change);
+  for (const line of change.describe()) context.output.info(line);
+  if (first !== undefined)
+    throw new BullaError(
+      'staged',
+      `the change ${id} is staged at ${opened.place}:${tag}, and lacks signatures`,
+      {
+        hint: `where the keys are: bulla approve ${opened.place} ${id}`,
+        details: { id, tag, missing: change.missing() },
+      },
+    );
+  const waiting = { id, tags: [tag], entries: [], change };
+  const published = await publishWaiting(context, opened, copy, waiting, { ...flags, key: flags.signWith });
+  report(context, change, { file: null, published });
+}
+
+async function madeNow(context: Context): Promise<{ readonly now: Date; readonly versions: VersionPolicy }> {
   const [{ randomInt }, { collisionFreeVersions }] = await Promise.all([
     import('node:crypto'),
     import('../tuf/edit/policy.ts'),

@@ -30,6 +30,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'export', load: () => import('./commands/export.ts') },
   { name: 'signer', load: () => import('./commands/signer.ts') },
   { name: 'rotate', load: () => import('./commands/rotate.ts') },
+  { name: 'pending', load: () => import('./commands/pending.ts') },
   { name: 'approve', load: () => import('./commands/approve.ts') },
   { name: 'signature', load: () => import('./commands/signature.ts') },
   { name: 'key', load: () => import('./commands/key.ts') },

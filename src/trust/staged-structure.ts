@@ -142,7 +142,8 @@ function isMadeFor(change: PendingChange, { files }: WorkingCopy): boolean {
   return epoch(versionOf(change.after('targets'))) === epoch(publishedVersion(files, 'targets')) + 1;
 }
 
-function idOf(change: PendingChange): string {
+/** Id of a change of roles and keys: 12 hex digits of what is to be signed. */
+export function idOf(change: PendingChange): string {
   const hash = createHash('sha256');
   for (const role of [...change.roles].sort()) hash.update(change.after(role).message);
   return hash.digest('hex').slice(0, 12);

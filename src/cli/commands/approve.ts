@@ -13,14 +13,17 @@ export function register(program: Command, cli: Cli): void {
         'bulla pending lists, and publishes it with the last signature that it needs.',
     )
     .argument('<what>', 'FILE of a change; or HOST/REPOSITORY, with an id')
+    .argument('[id]', 'id of a staged change')
     .option('--out <file>', 'write the signed file there instead')
     .option('--dry-run', 'show what would be signed, and sign nothing')
     .option('-y, --yes', 'do not ask')
     .option('--wait <duration>', 'how long to wait for a staged change to be taken up (default: 60s)')
     .option('--trust-served-head <digest>', 'build upon this head though it has expired')
-    .action(async (what: string, flags: ApproveFlags, command: Command) => {
+    .action(async (what: string, id: string | undefined, flags: ApproveFlags, command: Command) => {
       const context = await cli.open(command);
       const { approveFile } = await import('./approve/approve.ts');
-      await approveFile(context, what, flags);
+      if (id === undefined) return await approveFile(context, what, flags);
+      const { approveStaged } = await import('./approve/staged.ts');
+      await approveStaged(context, what, id, flags);
     });
 }

@@ -1,0 +1,304 @@
+import { createHash } from 'node:crypto';
+import { equalBytes } from '../encoding/bytes.ts';
+import { BullaError, isBullaError } from '../errors.ts';
+import type { Tag } from '../oci/reference.ts';
+import type { CallOptions } from '../oci/target.ts';
+import { pushObject } from '../trust/announce.ts';
+import { assembleStage } from '../trust/assemble.ts';
+import { isBinName } from '../trust/collection-edit.ts';
+import { describeChange } from '../trust/describe-change.ts';
+import { isBuiltUpon, namesOf } from '../trust/fold.ts';
+import type { LogEntry } from '../trust/log.ts';
+import { fetchFile, type TrustObject } from '../trust/object.ts';
+import type { PendingChange } from '../trust/pending-change.ts';
+import type { Chance, TrustTarget } from '../trust/ports.ts';
+import { findRoleFile, type PartialRole, type SiblingRole } from '../trust/sibling-files.ts';
+import { type RefusedSibling, type Sibling, SiblingReader } from '../trust/siblings.ts';
+import { isStructural, readStagedChanges, stageChange } from '../trust/staged-structure.ts';
+import { NAMES_ROLE, stageTag } from '../trust/vocabulary.ts';
+import type { WorkingCopy } from '../trust/working-copy.ts';
+import { delegationOf } from '../tuf/delegations.ts';
+import { formatVersion } from '../tuf/edit/policy.ts';
+import { versionOf } from '../tuf/edit/repository.ts';
+import {
+  type MissingSignatures,
+  PendingFile,
+  type SignatureDemand,
+  type TufSigner,
+} from '../tuf/edit/signing.ts';
+import { DEFAULT_LIMITS } from '../tuf/limits.ts';
+import { type MetadataFile, parseMetadataFile } from '../tuf/metadata-file.ts';
+import { decodeRoleName, metadataFileName } from '../tuf/role-name.ts';
+
+/** Something that waits beside a head. */
+export interface Waiting {
+  /** 12 hex digits, the same whoever has signed it. */
+  readonly id: string;
+  readonly roles: readonly string[];
+  readonly tags: readonly Tag[];
+  /** What it changes, in sentences, compared with the head. */
+  readonly changes: readonly string[];
+  /** When the oldest of its changes was made, where it says so. */
+  readonly since: Date | undefined;
+  /** Ids of keys that have signed. */
+  readonly signedBy: readonly string[];
+  readonly missing: readonly MissingSignatures[];
+  /**
+   * `signatures` are missing; all are there and the `online` key is to take it over; or the head has moved
+   * on without it, and it is `outdated`: whoever made it has to make it again.
+   */
+  readonly state: 'signatures' | 'online' | 'outdated';
+  readonly demands: readonly SignatureDemand[];
+  /** Ids of the changes of names in it. */
+  readonly entries: readonly string[];
+  /** Signs what is open, and puts it beside the head again. @returns the new tag @throws BullaError usage */
+  sign(signers: readonly TufSigner[]): Promise<Tag>;
+  /** For a change of roles and keys: the change itself. */
+  readonly change?: PendingChange | undefined;
+}
+
+/** What waits, and what lies there that is none of it. */
+export interface PendingList {
+  readonly waiting: readonly Waiting[];
+  readonly refused: readonly RefusedSibling[];
+}
+
+export interface PendingOptions extends CallOptions {
+  readonly now: Date;
+  readonly chance: Pick<Chance, 'fraction'>;
+}
+
+/**
+ * Lists what waits for signatures, or for the online key, beside a head (spec/trust-roles.md, "Staged
+ * changes"): changes of names, and of roles and keys.
+ * @throws BullaError what the target throws
+ */
+export async function listPending(
+  target: TrustTarget,
+  copy: WorkingCopy,
+  options: PendingOptions,
+): Promise<PendingList> {
+  const { now, chance, signal } = options;
+  const { siblings, refused } = await new SiblingReader(target, chance, { signal }).read(copy, now);
+  const stages = siblings.filter(({ kind }) => kind === 'stage');
+  const structural = new Set([
+    ...stages.flatMap(({ tag, object }) => (isStructural(object, copy) ? [tag] : [])),
+    ...refused.map(({ tag }) => tag),
+  ]);
+  const changes = await readStagedChanges(target, copy, structural, now, { signal });
+  const known = new Set(changes.flatMap(({ tags }) => tags));
+  const names = await waitingNames(
+    target,
+    copy,
+    stages.filter(({ tag }) => !known.has(tag)),
+    options,
+  );
+  return {
+    waiting: [
+      ...names,
+      ...changes.map(({ id, tags, change }) => waitingChange(target, id, tags, change, options)),
+    ],
+    refused: refused.filter(({ tag }) => !known.has(tag)),
+  };
+}
+
+/** The waiting change of an id, or of the beginning of one. @throws BullaError not-found */
+export function findPending({ waiting }: PendingList, id: string): Waiting {
+  const found = waiting.filter((one) => id.length >= 4 && one.id.startsWith(id));
+  const [only, another] = found;
+  if (only !== undefined && another === undefined) return only;
+  throw new BullaError('not-found', `no change that waits has the id ${JSON.stringify(id.slice(0, 80))}`, {
+    hint:
+      waiting.length === 0
+        ? 'nothing waits; it may be in the head already: bulla log'
+        : `these wait: ${waiting.map((one) => one.id).join(', ')}`,
+  });
+}
+
+function waitingChange(
+  target: TrustTarget,
+  id: string,
+  tags: readonly Tag[],
+  change: PendingChange,
+  options: CallOptions,
+): Waiting {
+  const missing = change.missing();
+  return {
+    ...{ id, tags, missing, change },
+    roles: change.roles,
+    changes: change.describe(),
+    since: undefined,
+    entries: [],
+    signedBy: [...new Set(change.roles.flatMap((role) => change.signedBy(role)))],
+    state: missing.length > 0 ? 'signatures' : 'online',
+    demands: change.allDemands(),
+    sign: async (signers) => {
+      await change.sign(signers);
+      return await stageChange(target, change, { signal: options.signal });
+    },
+  };
+}
+
+/** Copies of one file, whoever signed them. */
+interface Group {
+  readonly offer: SiblingRole | PartialRole;
+  readonly pending: PendingFile;
+  readonly from: Sibling[];
+}
+
+async function waitingNames(
+  target: TrustTarget,
+  copy: WorkingCopy,
+  stages: readonly Sibling[],
+  options: PendingOptions,
+): Promise<readonly Waiting[]> {
+  const waiting: Waiting[] = [];
+  for (const { name: role } of copy.delegations.roles) {
+    const log = await copy.log(role);
+    const applied = new Set(log.entries.map(({ id }) => id));
+    for (const group of groupsOf(copy, stages, role)) {
+      const entries = group.offer.log.entries.filter(({ id }) => !applied.has(id));
+      if (entries.length === 0) continue;
+      const isCurrent = isBuiltUpon(group.offer.log, log);
+      waiting.push(await waitingRole(target, copy, group, entries, isCurrent, options));
+    }
+  }
+  return waiting;
+}
+
+function groupsOf(copy: WorkingCopy, stages: readonly Sibling[], role: string): readonly Group[] {
+  const groups = new Map<string, Group>();
+  for (const sibling of stages) {
+    const offer = sibling.roles.get(role) ?? sibling.partial.get(role);
+    if (offer === undefined) continue;
+    const id = idOf(offer.file);
+    const group = groups.get(id) ?? {
+      offer,
+      pending: new PendingFile(role, offer.file.signed, demandsOn(copy, role)),
+      from: [],
+    };
+    addValid(group.pending, offer.file);
+    group.from.push(sibling);
+    groups.set(id, group);
+  }
+  return [...groups.values()];
+}
+
+async function waitingRole(
+  target: TrustTarget,
+  copy: WorkingCopy,
+  { offer, pending, from }: Group,
+  entries: readonly LogEntry[],
+  isCurrent: boolean,
+  options: PendingOptions,
+): Promise<Waiting> {
+  const { role } = offer;
+  const bins = await binsOf(target, copy, offer, from, options);
+  const files = [pending, ...bins];
+  const missing = files.flatMap((file) => file.missing());
+  if (role === NAMES_ROLE) await copy.loadBins(entries.flatMap((entry) => [...namesOf(entry)]));
+  // Beside a head that it does not know, a file seems to take back what others did.
+  const changes = isCurrent
+    ? files.flatMap(({ role: of, file }) => describeChange(copy.files.roles.get(of), file))
+    : [
+        `${role} ${formatVersion(versionOf(pending.file))}: ${entries.flatMap((entry) => [...namesOf(entry)]).join(', ')}`,
+      ];
+  return {
+    id: idOf(pending.file),
+    roles: [role],
+    tags: from.map(({ tag }) => tag),
+    changes,
+    since: new Date(Math.min(...entries.map(({ at }) => at.getTime()))),
+    entries: entries.map(({ id }) => id),
+    signedBy: pending.file.signatures.map(({ keyid }) => keyid),
+    missing,
+    state: !isCurrent ? 'outdated' : missing.length > 0 ? 'signatures' : 'online',
+    demands: demandsOn(copy, role),
+    sign: async (signers) => {
+      if (!isCurrent) throw outdated(role);
+      for (const file of files) await file.sign(signers);
+      return await stageAgain(target, files, offer, options);
+    },
+  };
+}
+
+/** Bins that belong to a staged file of `names`, signatures pooled. */
+async function binsOf(
+  target: TrustTarget,
+  copy: WorkingCopy,
+  { content }: SiblingRole,
+  from: readonly Sibling[],
+  { signal }: CallOptions,
+): Promise<readonly PendingFile[]> {
+  const { delegations } = content;
+  if (delegations?.succinct === undefined) return [];
+  const bins = new Map<string, PendingFile>();
+  for (const { object } of from) {
+    for (const bin of binsIn(object)) {
+      const delegated = delegationOf(delegations, bin);
+      const descriptor = findRoleFile(object, bin);
+      if (delegated === undefined || descriptor === undefined) continue;
+      const bytes = await fetchFile(target, descriptor, DEFAULT_LIMITS.targetsBytes, { signal });
+      const file = parseMetadataFile(bytes, bin, DEFAULT_LIMITS.targetsBytes);
+      copy.collection.check(file);
+      const demands = [{ delegator: 'names', keys: delegations.keys, role: delegated }];
+      const known = bins.get(bin) ?? new PendingFile(bin, file.signed, demands);
+      addValid(known, file);
+      bins.set(bin, known);
+    }
+  }
+  return [...bins.values()];
+}
+
+function binsIn(object: TrustObject): readonly string[] {
+  return [...object.files.keys()].flatMap((name) => {
+    const role = decodeRoleName(/^[1-9][0-9]{0,15}\.([^/]+)\.json$/.exec(name)?.[1] ?? '');
+    return role !== undefined && isBinName(role) ? [role] : [];
+  });
+}
+
+/** Those that somebody forged are left out; whoever may push can add them. */
+function addValid(pending: PendingFile, { signatures, message }: MetadataFile): void {
+  if (!equalBytes(message, pending.message)) return;
+  for (const signature of signatures) {
+    try {
+      pending.add(signature);
+    } catch (error) {
+      if (!isBullaError(error, 'untrusted-identity', 'signature-mismatch')) throw error;
+    }
+  }
+}
+
+async function stageAgain(
+  target: TrustTarget,
+  files: readonly PendingFile[],
+  { role, logBytes }: SiblingRole,
+  { signal }: CallOptions,
+): Promise<Tag> {
+  const assembly = assembleStage({
+    files: new Map(
+      files.map(({ file }) => [metadataFileName(file.role, versionOf(file)), file.bytes] as const),
+    ),
+    logs: new Map([[role, logBytes]]),
+  });
+  const tag = stageTag(assembly.top.descriptor.digest);
+  await pushObject(target, assembly, tag, new Set(), { signal });
+  return tag;
+}
+
+function demandsOn(copy: WorkingCopy, role: string): readonly SignatureDemand[] {
+  const { delegations } = copy;
+  const delegated = delegationOf(delegations, role);
+  return delegated === undefined ? [] : [{ delegator: 'targets', keys: delegations.keys, role: delegated }];
+}
+
+function idOf({ message }: MetadataFile): string {
+  return createHash('sha256').update(message).digest('hex').slice(0, 12);
+}
+
+function outdated(role: string): BullaError {
+  return new BullaError('conflict', `the head has moved on, and this file of ${role} was made without that`, {
+    hint: 'whoever made it makes it again: the same bulla sign once more, or it is still waiting and does so by itself',
+    details: { role, reason: 'outdated' },
+  });
+}

@@ -1,0 +1,129 @@
+import { randomInt } from 'node:crypto';
+import { findPending, listPending, type PendingList, type Waiting } from '../../../actions/pending.ts';
+import { formatTime } from '../../../encoding/time.ts';
+import { BullaError } from '../../../errors.ts';
+import type { WorkingCopy } from '../../../trust/working-copy.ts';
+import { openCopy, repositoryIn } from '../../changing.ts';
+import { type CollectionFlags, type OpenedCollection, openCollection } from '../../collections.ts';
+import type { Context } from '../../context.ts';
+import { publishWaiting } from '../../taking-over.ts';
+import { type ApproveFlags, confirm, signersOf } from './approve.ts';
+
+/** `bulla pending` */
+export async function listWaiting(
+  context: Context,
+  repository: string,
+  flags: CollectionFlags,
+): Promise<void> {
+  const opened = await openCollection(context, repositoryIn(repository), flags);
+  const copy = await openCopy(context, opened);
+  const { waiting, refused } = await pendingAt(context, opened, copy);
+  context.output.result(waiting.flatMap(linesOf), {
+    collection: copy.collection.name,
+    place: opened.place,
+    id: copy.collection.id,
+    pending: waiting.map(jsonOf),
+    refused: refused.map(({ tag, code, message }) => ({ tag, code, message })),
+  });
+  for (const { tag, message } of refused) context.output.warn(`${tag} is left aside: ${message}`);
+  if (waiting.length === 0) context.output.info(`nothing waits at ${opened.place}`);
+}
+
+/** `bulla approve REPOSITORY ID` */
+export async function approveStaged(
+  context: Context,
+  repository: string,
+  id: string,
+  flags: ApproveFlags,
+): Promise<void> {
+  if (flags.out !== undefined)
+    throw new BullaError('usage', '--out is for bulla approve FILE', {
+      hint: 'a signature on a staged change is pushed beside it',
+    });
+  const opened = await openCollection(context, repositoryIn(repository), flags, { write: true });
+  const copy = await openCopy(context, opened);
+  const waiting = findPending(await pendingAt(context, opened, copy), id);
+  for (const line of linesOf(waiting)) context.output.info(line);
+  if (waiting.state === 'outdated') throw outdated(waiting);
+  const signed = new Set(waiting.signedBy);
+  const needsKey = waiting.missing.length > 0;
+  const signers = needsKey ? await signersOf(context, flags, waiting.demands, signed) : [];
+  if (flags.dryRun === true) return tell(context, opened, waiting, { stage: null, published: null });
+  if (needsKey) await confirm(context, flags, `Sign ${waiting.id}?`);
+  const stage = needsKey ? await waiting.sign(signers) : (waiting.tags[0] ?? null);
+  const now = await pendingAt(context, opened, copy);
+  const after = now.waiting.find((one) => one.id === waiting.id) ?? waiting;
+  if (after.missing.length > 0) {
+    context.output.info(`signed; ${after.missing[0]?.threshold} have to sign, ${after.signedBy.length} have`);
+    return tell(context, opened, after, { stage, published: null });
+  }
+  const published = await publishWaiting(context, opened, copy, after, flags);
+  tell(context, opened, after, { stage, published });
+}
+
+function outdated({ id, roles }: Waiting): BullaError {
+  return new BullaError('conflict', `the head has moved on, and ${id} was made without that`, {
+    hint: 'whoever made it makes it again: the same command once more, or it is still waiting and does so by itself',
+    details: { id, roles },
+  });
+}
+
+async function pendingAt(
+  context: Context,
+  { target }: OpenedCollection,
+  copy: WorkingCopy,
+): Promise<PendingList> {
+  return await listPending(target, copy, {
+    now: context.io.now(),
+    chance: { fraction: () => randomInt(2 ** 32) / 2 ** 32 },
+    signal: context.signal,
+  });
+}
+
+function tell(
+  { output }: Context,
+  { place, name }: OpenedCollection,
+  waiting: Waiting,
+  where: { readonly stage: string | null; readonly published: string | null },
+): void {
+  output.result(where.published ?? where.stage ?? waiting.id, {
+    collection: name,
+    place,
+    ...jsonOf(waiting),
+    ...where,
+  });
+}
+
+const STATES: Readonly<Record<Waiting['state'], string>> = {
+  signatures: 'waits for signatures',
+  online: 'has all signatures, and waits for the online key',
+  outdated: 'is outdated: whoever made it has to make it again',
+};
+
+function linesOf(waiting: Waiting): string[] {
+  const { id, roles, changes, since, signedBy, missing, state } = waiting;
+  const when = since === undefined ? '' : `, since ${formatTime(since)}`;
+  return [
+    `${id}  ${roles.join(', ')}  ${STATES[state]}${when}`,
+    ...changes.map((line) => `  ${line}`),
+    ...signedBy.map((keyid) => `  signed by ${keyid}`),
+    ...missing.map(
+      ({ role, threshold, valid, open }) =>
+        `  ${role} has ${valid.length} of ${threshold} signatures; may sign: ${open.join(', ') || 'nobody'}`,
+    ),
+  ];
+}
+
+function jsonOf(waiting: Waiting): Readonly<Record<string, unknown>> {
+  const { id, roles, tags, changes, since, signedBy, missing, state } = waiting;
+  return {
+    id,
+    roles,
+    tags,
+    state,
+    changes,
+    since: since === undefined ? null : formatTime(since),
+    signedBy,
+    missing,
+  };
+}
