@@ -32,6 +32,8 @@ export interface Resigned extends Published {
   /** Changes that nobody here may take over: their publishers have to re-base them, or signatures are missing. */
   readonly waiting: readonly LogEntry[];
   readonly removed: readonly Tag[];
+  /** Tags that this pass announced heads under. */
+  readonly announced: readonly Tag[];
   /** When each role's file expires. */
   readonly expires: ReadonlyMap<string, Date>;
 }
@@ -52,7 +54,7 @@ export async function resignCollection(
   if (!new Abilities(first.copy, options.signers).isOnline) throw notOnline(first.copy.collection);
   const result = await new PublishRun(target, read, new ResignWork(first, options), options).run(first);
   if (await publishStaged(target, read, result, options))
-    return { ...(await resignCollection(target, read, options)), outcome: 'folded' };
+    return { ...(await resignCollection(target, read, { ...options, force: false })), outcome: 'folded' };
   const { base, found, plan, announced } = result;
   const { removed, refused } =
     options.cleanUp === false
@@ -64,6 +66,7 @@ export async function resignCollection(
     outcome: outcomeOf(first, base, result.folded),
     waiting: plan.waiting,
     removed,
+    announced,
     expires: expiryOf(base),
   };
 }
@@ -124,11 +127,16 @@ class ResignWork implements Work {
  * @param dueAfter 0 to 1
  */
 export function isDue({ client }: Collection, now: Date, dueAfter: number): boolean {
+  return now.getTime() >= (dueAt({ client }, dueAfter)?.getTime() ?? Number.NEGATIVE_INFINITY);
+}
+
+/** When they are due; undefined where the timestamp does not say when it was made. */
+export function dueAt({ client }: Pick<Collection, 'client'>, dueAfter: number): Date | undefined {
   const { timestamp, snapshot } = client.trusted;
   const created = parseTime(String(bindingOf(timestamp.file)['created']));
-  if (created === undefined) return true;
+  if (created === undefined) return undefined;
   const ends = Math.min(timestamp.content.expires.getTime(), snapshot.content.expires.getTime());
-  return now.getTime() >= created.getTime() + dueAfter * (ends - created.getTime());
+  return new Date(created.getTime() + dueAfter * (ends - created.getTime()));
 }
 
 function outcomeOf(first: Base, last: Base, folded: readonly LogEntry[]): Resigned['outcome'] {
