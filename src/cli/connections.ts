@@ -5,6 +5,7 @@ import { BullaError } from '../errors.ts';
 import type { TlsOptions } from '../http/connector.ts';
 import type { EarlyConnection } from '../http/early-connection.ts';
 import { proxyFromEnvironment } from '../http/proxy.ts';
+import type { RetryPolicy } from '../http/retry.ts';
 import { RegistryClient, type RegistryClientOptions } from '../registry/client.ts';
 import { type CredentialsProvider, fixedCredentials } from '../registry/credentials.ts';
 import { type CredentialFilesOptions, storedCredentials } from '../registry/stored-credentials.ts';
@@ -28,6 +29,8 @@ export interface ConnectionsOptions {
   readonly flags: Readonly<Record<string, unknown>>;
   /** The connection to the first registry, where it was begun already. */
   readonly early?: EarlyConnection | undefined;
+  /** When a request is tried again, where that is not as usual: a service has others to serve meanwhile. */
+  readonly retry?: Partial<RetryPolicy> | undefined;
 }
 
 /** Clients of registries: one for all registries that are reached in the same way. */
@@ -97,6 +100,7 @@ export class Connections {
       plainHttp: access.plainHttp,
       dialects: this.dialects,
       warn: (message) => output.warn(message),
+      ...(this.options.retry !== undefined && { retry: this.options.retry }),
     };
   }
 

@@ -72,7 +72,8 @@ function waitOf(text: string | undefined): number {
   });
 }
 
-function servedHeadOf(text: string | undefined): Digest | undefined {
+/** @throws BullaError usage */
+export function servedHeadOf(text: string | undefined): Digest | undefined {
   if (text === undefined || isDigest(text)) return text;
   throw new BullaError('usage', `--trust-served-head ${JSON.stringify(text)} is no digest`, {
     hint: 'give the digest of the head that you have looked at: sha256:…',

@@ -55,6 +55,7 @@ const KINDS: ReadonlyMap<ErrorCode, AlarmKind> = new Map([
   ['trust-unpinned', 'invalid'],
   ['trust-expired', 'expired'],
   ['conflict', 'conflict'],
+  ['untrusted-identity', 'key'],
   ['threshold-not-met', 'key'],
   ['key-invalid', 'key'],
   ['storage-error', 'state'],

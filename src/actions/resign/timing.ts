@@ -34,14 +34,6 @@ export function backOff(failures: number, longestMs: number, fraction: number): 
   return whole * (0.5 + fraction / 2);
 }
 
-/**
- * When a file is to be signed anew: after part of its lifetime.
- * @param lifetimeMs what a new one would get
- */
-export function renewalOf(expires: Date, lifetimeMs: number, renewAt: number): Date {
-  return new Date(expires.getTime() - lifetimeMs * (1 - renewAt));
-}
-
 /** A renewal brought forward by chance, never by more than the jitter. */
 export function withJitter(renewal: Date, lifetimeMs: number, jitter: number, fraction: number): Date {
   return new Date(renewal.getTime() - lifetimeMs * jitter * fraction);

@@ -5,6 +5,8 @@ import { parseDuration } from '../../encoding/time.ts';
 import { BullaError, messageOf } from '../../errors.ts';
 import type { NotificationEndpoint, RegistryServerOptions } from '../../registry-server.ts';
 import type { Cli, Context } from '../context.ts';
+import { addKeyOptions } from '../key-flags.ts';
+import { ended } from './serve/ended.ts';
 
 interface RegistryFlags {
   readonly dir: string;
@@ -80,6 +82,21 @@ export function register(program: Command, cli: Cli): void {
     .action(async (_flags: unknown, command: Command) => {
       await collectGarbage(await cli.open(command), command.optsWithGlobals());
     });
+  addKeyOptions(serve.command('resigner'))
+    .summary('keep trust collections fresh, and take in what is staged')
+    .description(
+      'Looks after the collections of a configuration file: signs snapshot and timestamp anew at half of their ' +
+        'lifetime, and takes in staged changes within seconds. It needs the online key alone. The log, one JSON ' +
+        'object a line, goes to stderr; /healthz, /readyz, /metrics and POST /notify are served over HTTP. The ' +
+        'file and the key are read again on SIGHUP and when they change.',
+    )
+    .option('--config <file>', 'whom to believe about which repositories, key, state; spec/resigner.md')
+    .option('--listen <host:port>', 'where to listen (default: listen of the file, or 127.0.0.1:8089)')
+    .option('--shard <i/n>', 'look after the i-th of n parts only, counted from 0')
+    .action(async (_flags: unknown, command: Command) => {
+      const { serveResigner } = await import('./serve/resigner.ts');
+      await serveResigner(await cli.open(command), command, command.opts());
+    });
 }
 
 function collect(value: string, before: readonly string[] = []): readonly string[] {
@@ -132,12 +149,6 @@ async function serveRegistry(context: Context, flags: RegistryFlags): Promise<vo
   process.on('SIGHUP', stay);
   await ended(context.signal);
   process.off('SIGHUP', stay);
-}
-
-/** Resolves when the person or the system asks the server to end, which is how it is meant to end. */
-function ended(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }
 
 function directoryOf(flags: { readonly dir?: string }): string {

@@ -1,0 +1,55 @@
+import type { ReadOptions } from '../../trust/collection.ts';
+import { lifetimesOf } from '../../trust/lifetimes.ts';
+import type { TrustTarget } from '../../trust/ports.ts';
+import type { PublishOptions } from '../../trust/publish-options.ts';
+import { dueAt, type Resigned, resignCollection } from '../../trust/resign.ts';
+import type { Freshness, Work } from './report.ts';
+
+export interface CoreOptions extends PublishOptions {
+  /** Sign anew although it may not be due. */
+  readonly renew: boolean;
+  /** Part of the lifetime after which it is. */
+  readonly renewAt: number;
+}
+
+const WORK: Readonly<Record<Resigned['outcome'], Work>> = {
+  unchanged: 'none',
+  resigned: 'renewed',
+  folded: 'folded',
+  healed: 'healed',
+};
+
+/**
+ * One pass over one collection, as the schedule wants it told.
+ * @throws BullaError untrusted-identity where the keys in hand are not the online keys; not-found where
+ *   there is no collection; trust-expired, trust-rollback, trust-invalid; what target and state throw
+ */
+export async function resignOnce(
+  target: TrustTarget,
+  read: ReadOptions,
+  { renew, renewAt, ...options }: CoreOptions,
+): Promise<Freshness> {
+  const resigned = await resignCollection(target, read, { ...options, force: renew, dueAfter: renewAt });
+  const { collection, outcome, folded, conflicts, expires, announced } = resigned;
+  return {
+    head: resigned.head,
+    work: WORK[outcome],
+    folded: folded.length,
+    conflicts: conflicts.map(({ entry, reason, names }) => ({ id: entry.id, reason, names })),
+    expiries: expires,
+    renewAt: dueAt(collection, renewAt) ?? options.clock.now(),
+    lifetimeMs: lifetimeOf(resigned),
+    ownTags: announced,
+  };
+}
+
+function lifetimeOf({ collection }: Resigned): number {
+  const { root, timestamp, snapshot } = collection.client.trusted;
+  const lifetime = lifetimesOf({
+    roots: [root.file],
+    roles: new Map(),
+    timestamp: timestamp.file,
+    snapshot: snapshot.file,
+  });
+  return Math.min(lifetime('timestamp'), lifetime('snapshot'));
+}

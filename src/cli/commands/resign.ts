@@ -1,0 +1,29 @@
+import type { Command } from 'commander';
+import { addCollectionOptions } from '../collections.ts';
+import type { Cli } from '../context.ts';
+import { addTrustKeyOptions } from '../trust-keys.ts';
+import type { ResignFlags } from './resign/pass.ts';
+
+export function register(program: Command, cli: Cli): void {
+  addTrustKeyOptions(addCollectionOptions(program.command('resign')))
+    .summary('keep trust collections fresh, in one pass')
+    .description(
+      'Verifies each collection, takes in what was staged, and signs snapshot and timestamp anew where half of ' +
+        'their lifetime is over. Only the online key is needed. For a timer or a CI job; `bulla serve resigner` ' +
+        'does it all the time. Exit status 0: all are fresh.',
+    )
+    .argument('[repository...]', 'HOST/REPOSITORY or oci:DIR; with --config and --all, none')
+    .option('--config <file>', 'configuration of the re-signer: whom to believe, key, state')
+    .option('--all', 'with --config: every collection in it')
+    .option('--shard <i/n>', 'with --all: the i-th of n parts, counted from 0')
+    .option(
+      '--trust-served-head <digest>',
+      'build upon this head although its timestamp has expired: somebody looked at it',
+    )
+    .option('--renew', 'sign anew even where it is not due')
+    .action(async (repositories: readonly string[], flags: ResignFlags, command: Command) => {
+      const context = await cli.open(command);
+      const { resign } = await import('./resign/pass.ts');
+      cli.exitStatus = await resign(context, command, repositories, flags);
+    });
+}

@@ -1,0 +1,212 @@
+import type { Command } from 'commander';
+import { type AlarmPolicy, DEFAULT_ALARMS } from '../../../actions/resign/alarms.ts';
+import { type PassReport, type PassResult, resignAll } from '../../../actions/resign/pass.ts';
+import { isInShard, parseShard, type Shard } from '../../../actions/resign/shard.ts';
+import { type StepPorts, Steps } from '../../../actions/resign/step.ts';
+import { DEFAULT_TIMING } from '../../../actions/resign/timing.ts';
+import { BullaError, EXIT_CODES } from '../../../errors.ts';
+import type { CollectionFlags } from '../../collections.ts';
+import type { Context } from '../../context.ts';
+import { servedHeadOf } from '../../publishing.ts';
+import type { TrustKeyFlags } from '../../trust-keys.ts';
+
+export interface ResignFlags extends CollectionFlags, TrustKeyFlags {
+  readonly config?: string;
+  readonly all?: true;
+  readonly shard?: string;
+  readonly renew?: true;
+  readonly trustServedHead?: string;
+}
+
+/** What a pass is made over, and how. */
+interface Task {
+  readonly places: readonly string[];
+  readonly ports: StepPorts;
+  readonly concurrency: number;
+  readonly policy: AlarmPolicy;
+  readonly budgetMs: number;
+}
+
+/** @returns the exit status: 0 where all are fresh, else that of the worst outcome */
+export async function resign(
+  context: Context,
+  command: Command,
+  repositories: readonly string[],
+  flags: ResignFlags,
+): Promise<number> {
+  checkFlags(repositories, flags);
+  const task =
+    flags.config === undefined
+      ? await ownTask(context, repositories, flags)
+      : await configuredTask(context, command, repositories, flags, flags.config);
+  const ports = flags.renew === true ? alwaysRenewing(task.ports) : task.ports;
+  const steps = new Steps(ports, {
+    timing: { ...DEFAULT_TIMING, jitter: 0, budgetMs: task.budgetMs },
+    listEveryMs: 0,
+  });
+  const { output } = context;
+  const report = await resignAll(task.places, steps, {
+    concurrency: task.concurrency,
+    policy: task.policy,
+    now: () => context.io.now(),
+    signal: context.signal,
+    onResult: (result) => {
+      for (const line of complaintsOf(result)) output.warn(line);
+    },
+  });
+  output.result(report.results.map(lineOf), jsonOf(report));
+  return report.worst === undefined ? 0 : EXIT_CODES[report.worst];
+}
+
+function checkFlags(
+  repositories: readonly string[],
+  { config, all, shard, key, trustServedHead }: ResignFlags,
+): void {
+  const refuse = (message: string, hint: string): never => {
+    throw new BullaError('usage', message, { hint });
+  };
+  if (all === true && config === undefined)
+    refuse('--all takes in what a configuration lists', 'give --config FILE, or name the repositories');
+  if (all === true && repositories.length > 0)
+    refuse('--all and single repositories exclude each other', 'leave one of them out');
+  if (all !== true && repositories.length === 0)
+    refuse('no repository is named', 'name HOST/REPOSITORY, or give --config FILE --all');
+  if (shard !== undefined && all !== true) refuse('--shard is a part of --all', 'add --config FILE --all');
+  if (trustServedHead !== undefined && repositories.length !== 1)
+    refuse('--trust-served-head is about one collection', 'name that repository alone');
+  if (config !== undefined && key !== undefined && key.length > 1)
+    refuse('with --config one --key can be given', 'list several in the file: keys');
+}
+
+/** Collections of this person: by pins and memory of the command line, with the keys that the roots name. */
+async function ownTask(context: Context, repositories: readonly string[], flags: ResignFlags): Promise<Task> {
+  const { ownPorts } = await import('./own.ts');
+  const { placeOf } = await import('../../resigner.ts');
+  return {
+    places: [...new Set(repositories.map(placeOf))],
+    ports: ownPorts(context, flags),
+    concurrency: context.settings.concurrency,
+    policy: DEFAULT_ALARMS,
+    budgetMs: PATIENT_MS,
+  };
+}
+
+/** Somebody waits for it, so that it may take its time. */
+const PATIENT_MS = 10 * 60_000;
+
+async function configuredTask(
+  context: Context,
+  command: Command,
+  repositories: readonly string[],
+  flags: ResignFlags,
+  path: string,
+): Promise<Task> {
+  const [{ readResignerConfig }, { coreOf, placeOf, wireResigner }, { STATELESS }] = await Promise.all([
+    import('../../../servers/resigner/config.ts'),
+    import('../../resigner.ts'),
+    import('../../../servers/resigner/serve.ts'),
+  ]);
+  const { workerPorts } = await import('../../../servers/resigner/worker.ts');
+  const { SYSTEM_CHANCE, SYSTEM_CLOCK } = await import('../../../servers/resigner/system.ts');
+  const config = await readResignerConfig(context.path(path));
+  const { key, ...rest } = flags;
+  const wiring = wireResigner(context, command, { ...rest, ...(key?.[0] !== undefined && { key: key[0] }) });
+  const signers = await wiring.openSigners(key ?? config.keys);
+  const { state, memory } = await wiring.openState(config);
+  if (!state.isLasting) context.output.warn(STATELESS);
+  const shard = flags.shard === undefined ? undefined : parseShard(flags.shard);
+  const places =
+    flags.all === true
+      ? await allPlaces(config.pins, shard, wiring.list)
+      : [...new Set(repositories.map(placeOf))];
+  return {
+    places,
+    concurrency: config.concurrency,
+    policy: config.alarms,
+    budgetMs: Math.max(config.timing.budgetMs, DEFAULT_TIMING.budgetMs),
+    ports: workerPorts({
+      clock: SYSTEM_CLOCK,
+      fraction: SYSTEM_CHANCE.fraction,
+      means: () => ({ pins: config.pins, signers, state, memory }),
+      core: coreOf(config.timing.renewAt, servedHeadOf(flags.trustServedHead)),
+      target: wiring.target,
+      warn: (place, message) => context.output.warn(`${place}: ${message}`),
+    }),
+  };
+}
+
+async function allPlaces(
+  pins: readonly import('../../../trust/pin.ts').Pin[],
+  shard: Shard | undefined,
+  list: (registry: string) => AsyncIterable<string>,
+): Promise<readonly string[]> {
+  const { exactPlaces, placesIn, registriesToList } = await import('../../../servers/resigner/catalogue.ts');
+  const places = new Set(exactPlaces(pins, shard));
+  for (const registry of registriesToList(pins))
+    for (const place of await placesIn(registry, pins, shard, list))
+      if (shard === undefined || isInShard(place, shard)) places.add(place);
+  return [...places].sort();
+}
+
+function alwaysRenewing(ports: StepPorts): StepPorts {
+  return { ...ports, resign: (place, options) => ports.resign(place, { ...options, renew: true }) };
+}
+
+function complaintsOf({ place, outcome, alarms }: PassResult): readonly string[] {
+  const lines = alarms.map(({ message, hint }) => (hint === undefined ? message : `${message}; ${hint}`));
+  if (outcome.kind !== 'failed' || alarms.length > 0) return lines;
+  const { message, hint } = outcome.failure;
+  return [
+    `${message.includes(place) ? message : `${place}: ${message}`}${hint === undefined ? '' : `; ${hint}`}`,
+  ];
+}
+
+function lineOf({ place, outcome }: PassResult): string {
+  if (outcome.kind === 'failed') return `${place}: ${outcome.failure.code}`;
+  if (outcome.kind !== 'passed') return `${place}: no collection`;
+  const { work, folded, expiries } = outcome.freshness;
+  const until = expiries.get('timestamp')?.toISOString().slice(0, 16).replace('T', ' ');
+  const what = {
+    none: 'fresh',
+    renewed: 'signed anew',
+    folded: `took in ${folded === 1 ? '1 change' : `${folded} changes`}`,
+    healed: 'put its head back',
+  };
+  return `${place}: ${what[work]}, until ${until} UTC`;
+}
+
+function jsonOf({ results, worst }: PassReport): Record<string, unknown> {
+  return {
+    fresh: worst === undefined,
+    ...(worst !== undefined && { worst }),
+    collections: results.map(({ place, outcome, alarms }) => ({
+      place,
+      ...outcomeJson(outcome),
+      ...(alarms.length > 0 && {
+        alarms: alarms.map(({ kind, code, message, role }) => ({
+          kind,
+          code,
+          message,
+          ...(role !== undefined && { role }),
+        })),
+      }),
+    })),
+  };
+}
+
+function outcomeJson(outcome: PassResult['outcome']): Record<string, unknown> {
+  if (outcome.kind === 'failed') {
+    const { code, message } = outcome.failure;
+    return { outcome: 'failed', code, message };
+  }
+  if (outcome.kind !== 'passed') return { outcome: 'absent' };
+  const { work, head, folded, conflicts, expiries, renewAt } = outcome.freshness;
+  return {
+    outcome: work === 'none' ? 'fresh' : work,
+    head,
+    folded,
+    conflicts: conflicts.length,
+    renewAt: renewAt.toISOString(),
+    expires: Object.fromEntries([...expiries].map(([role, date]) => [role, date.toISOString()])),
+  };
+}

@@ -1,0 +1,49 @@
+import process from 'node:process';
+import type { Command } from 'commander';
+import { parseShard } from '../../../actions/resign/shard.ts';
+import { BullaError } from '../../../errors.ts';
+import { readResignerConfig } from '../../../servers/resigner/config.ts';
+import { addressOf, serveResigner as start } from '../../../servers/resigner/serve.ts';
+import type { Context } from '../../context.ts';
+import type { KeyFlags } from '../../key-flags.ts';
+import { coreOf, wireResigner } from '../../resigner.ts';
+import { ended } from './ended.ts';
+
+interface ResignerFlags extends KeyFlags {
+  readonly config?: string;
+  readonly listen?: string;
+  readonly shard?: string;
+}
+
+/** Runs the re-signer until it is asked to end. */
+export async function serveResigner(context: Context, command: Command, flags: ResignerFlags): Promise<void> {
+  const { io, output } = context;
+  if (flags.config === undefined)
+    throw new BullaError('usage', 'no configuration is given', {
+      hint: 'add --config FILE; spec/resigner.md has an example',
+    });
+  const path = context.path(flags.config);
+  const shard = flags.shard === undefined ? undefined : parseShard(flags.shard);
+  const listen = flags.listen === undefined ? undefined : addressOf(flags.listen, '--listen');
+  const wiring = wireResigner(context, command, flags);
+  const { renewAt } = (await readResignerConfig(path)).timing;
+  const keys = (configured: readonly string[]): readonly string[] =>
+    flags.key === undefined ? configured : [flags.key];
+  const server = await start({
+    where: path,
+    readConfig: () => readResignerConfig(path),
+    ...wiring,
+    openSigners: (configured) => wiring.openSigners(keys(configured)),
+    keyFiles: (configured) => wiring.keyFiles(keys(configured)),
+    core: coreOf(renewAt),
+    shard,
+    listen,
+    log: (entry) => io.stderr.write(`${JSON.stringify(entry)}\n`),
+  });
+  context.defer(() => server.close());
+  output.result(`looking after collections, ${server.url}`, { url: server.url, address: server.address });
+  const onHangup = (): void => void server.reload();
+  process.on('SIGHUP', onHangup);
+  await ended(context.signal);
+  process.off('SIGHUP', onHangup);
+}

@@ -1,0 +1,295 @@
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+import { type Alarm, alarmOfFailure } from '../../actions/resign/alarms.ts';
+import { failureOf } from '../../actions/resign/failure.ts';
+import type { Shard } from '../../actions/resign/shard.ts';
+import { BullaError } from '../../errors.ts';
+import type { HttpPool } from '../../http/pool.ts';
+import type { RegistryReference } from '../../oci/reference.ts';
+import type { TrustMemory } from '../../trust/memory.ts';
+import type { SignerState } from '../../trust/signer-state.ts';
+import type { TufSigner } from '../../tuf/edit/signing.ts';
+import { createListener, formatAddress, type Listener, type ListenerLimits } from '../listener.ts';
+import type { LogSink } from '../log.ts';
+import type { ListRepositories } from './catalogue.ts';
+import type { ResignerConfig } from './config.ts';
+import { endpointHandler } from './endpoints.ts';
+import type { KubernetesClient } from './kubernetes.ts';
+import { LeaseElection } from './lease.ts';
+import { Resigner } from './resigner.ts';
+import { SYSTEM_CHANCE, SYSTEM_CLOCK } from './system.ts';
+import { WatchedFiles } from './watched.ts';
+import { Webhook } from './webhook.ts';
+import type { Means, ResignCore, ServedTarget } from './worker.ts';
+
+export interface ServeOptions {
+  /** Path of the configuration, for alarms. */
+  readonly where: string;
+  readonly readConfig: () => Promise<ResignerConfig>;
+  readonly openSigners: (keys: readonly string[]) => Promise<readonly TufSigner[]>;
+  /** Files that keys are in: the keys are opened again when one of them changes. */
+  readonly keyFiles: (keys: readonly string[]) => readonly string[];
+  readonly openState: (
+    config: ResignerConfig,
+  ) => Promise<{ readonly state: SignerState; readonly memory: () => TrustMemory }>;
+  readonly core: ResignCore;
+  readonly target: (reference: RegistryReference) => Promise<ServedTarget>;
+  readonly list: ListRepositories;
+  readonly shard?: Shard | undefined;
+  /** In place of `listen` of the configuration. */
+  readonly listen?: { readonly host: string; readonly port: number } | undefined;
+  /** For the webhook. */
+  readonly pool: HttpPool;
+  readonly kubernetes: () => Promise<KubernetesClient>;
+  readonly log: LogSink;
+}
+
+/** A re-signer that is running. */
+export interface ResignerServer {
+  /** `127.0.0.1:8089` */
+  readonly address: string;
+  readonly url: string;
+  readonly resigner: Resigner;
+  /** Reads configuration and keys again; what cannot be used is not, and raises an alarm. */
+  reload(): Promise<void>;
+  close(): Promise<void>;
+}
+
+const LIMITS: ListenerLimits = {
+  connections: 512,
+  headerBytes: 16 * 1024,
+  headersMs: 10_000,
+  idleMs: 30_000,
+  graceMs: 5_000,
+};
+/** How often files are looked at for changes, in milliseconds. */
+const WATCH_MS = 2_000;
+const GRACE_MS = 20_000;
+
+/**
+ * Starts the re-signer with all its doors.
+ * @throws BullaError config-invalid, not-found, key-invalid, storage-error; usage where it cannot listen
+ */
+export async function serveResigner(options: ServeOptions): Promise<ResignerServer> {
+  const config = await options.readConfig();
+  const service = new Service(options, config);
+  try {
+    await service.open();
+  } catch (error) {
+    await service.close();
+    throw error;
+  }
+  return service;
+}
+
+class Service implements ResignerServer {
+  address = '';
+  private readonly options: ServeOptions;
+  private config: ResignerConfig;
+  private running: Resigner | undefined;
+  private means: Means | undefined;
+  private listener: Listener | undefined;
+  private election: LeaseElection | undefined;
+  private readonly watched = new WatchedFiles();
+  private readonly stopping = new AbortController();
+  private watching: Promise<void> | undefined;
+  private reloading: Promise<void> = Promise.resolve();
+  private isReady = false;
+
+  constructor(options: ServeOptions, config: ResignerConfig) {
+    this.options = options;
+    this.config = config;
+  }
+
+  get url(): string {
+    return `http://${this.address}`;
+  }
+
+  get resigner(): Resigner {
+    if (this.running !== undefined) return this.running;
+    throw new BullaError('internal', 'the re-signer is not running', { hint: 'please report this' });
+  }
+
+  async open(): Promise<void> {
+    const { options, config } = this;
+    const { openSigners, openState, pool, log, listen } = options;
+    const signers = await openSigners(config.keys);
+    const { state, memory } = await openState(config);
+    this.means = { pins: config.pins, signers, state, memory };
+    this.running = new Resigner({
+      config,
+      means: this.means,
+      core: options.core,
+      clock: SYSTEM_CLOCK,
+      monotonic: () => performance.now(),
+      fraction: SYSTEM_CHANCE.fraction,
+      target: options.target,
+      list: options.list,
+      shard: options.shard,
+      log,
+      ...(config.webhook !== undefined && {
+        alarms: new Webhook(config.webhook, pool, (message) => this.problem(message)),
+      }),
+    });
+    await this.watched.take([...config.files, ...options.keyFiles(config.keys)]);
+    await this.listen(listen ?? addressOf(config.listen, options.where));
+    if (!state.isLasting) this.problem(STATELESS);
+    if (config.lease !== undefined) await this.elect(config.lease);
+    this.running.start();
+    this.isReady = true;
+    this.watching = this.watch();
+  }
+
+  reload(): Promise<void> {
+    this.reloading = this.reloading.then(() => this.readAgain());
+    return this.reloading;
+  }
+
+  async close(): Promise<void> {
+    this.isReady = false;
+    this.stopping.abort();
+    await this.listener?.stop();
+    await this.watching;
+    await this.reloading;
+    await this.running?.close(GRACE_MS);
+    await this.election?.close();
+  }
+
+  private async listen(where: { readonly host: string; readonly port: number }): Promise<void> {
+    const { resigner } = this;
+    const handler = endpointHandler({
+      metrics: () => resigner.statistics.metrics.text(),
+      unready: () => (this.isReady ? undefined : 'starting or ending'),
+      notifySecret: () => this.config.notifySecret,
+      notified: (repositories) => {
+        for (const repository of repositories) resigner.notified(repository);
+      },
+      done: (sample) => resigner.statistics.metrics.count(sample),
+      problem: (message) => this.problem(message),
+    });
+    this.listener = createListener(handler, undefined, LIMITS);
+    this.address = formatAddress(await this.listener.listen(where.host, where.port));
+  }
+
+  private async elect(lease: NonNullable<ResignerConfig['lease']>): Promise<void> {
+    const client = await this.options.kubernetes();
+    this.resigner.activate(false);
+    this.election = new LeaseElection(client, {
+      name: lease.name,
+      namespace: lease.namespace ?? client.namespace,
+      identity: `${hostname()}_${randomBytes(6).toString('hex')}`,
+      durationMs: lease.durationMs,
+      clock: SYSTEM_CLOCK,
+      monotonic: () => performance.now(),
+      fraction: SYSTEM_CHANCE.fraction,
+      onChange: (isLeader) => {
+        this.log('info', 'leader', { leading: isLeader });
+        this.resigner.activate(isLeader);
+      },
+      problem: (message) => this.problem(message),
+    });
+    this.election.start();
+  }
+
+  private async watch(): Promise<void> {
+    while (!this.stopping.signal.aborted) {
+      await SYSTEM_CLOCK.sleep(WATCH_MS, this.stopping.signal).catch(() => undefined);
+      if (!this.stopping.signal.aborted && (await this.watched.changed())) await this.reload();
+    }
+  }
+
+  private async readAgain(): Promise<void> {
+    const { resigner, options } = this;
+    const { where } = options;
+    try {
+      const config = await options.readConfig();
+      await this.watched.take([...config.files, ...options.keyFiles(config.keys)]);
+      await this.takeKeys(config);
+      if (this.means !== undefined) this.means = { ...this.means, pins: config.pins };
+      if (needsRestart(this.config, config))
+        this.problem(`${where}: state, schedule, lease, webhook and listen are taken at the next start only`);
+      this.config = {
+        ...this.config,
+        pins: config.pins,
+        keys: config.keys,
+        notifySecret: config.notifySecret,
+      };
+      if (this.means !== undefined) resigner.use(this.means);
+      resigner.statistics.reload();
+      this.log('info', 'reload', { collections: config.pins.length });
+      resigner.alarm(where, []);
+    } catch (error) {
+      resigner.alarm(where, [{ ...alarmAbout(where, error), kind: 'config' }]);
+    }
+  }
+
+  /** New keys, or the old ones where those cannot be used. */
+  private async takeKeys({ keys }: ResignerConfig): Promise<void> {
+    const about = 'key';
+    try {
+      const signers = await this.options.openSigners(keys);
+      if (this.means !== undefined) this.means = { ...this.means, signers };
+      this.resigner.alarm(about, []);
+    } catch (error) {
+      this.resigner.alarm(about, [{ ...alarmAbout(about, error), kind: 'key' }]);
+    }
+  }
+
+  private problem(message: string): void {
+    this.log('warning', 'problem', { message });
+  }
+
+  private log(level: string, event: string, more: Readonly<Record<string, string | number | boolean>>): void {
+    this.options.log({ time: new Date().toISOString(), level, event, ...more });
+  }
+}
+
+/** What a re-signer without state has to say about itself. */
+export const STATELESS: string =
+  'no state is configured: only heads whose timestamp is valid are signed anew, and an old but valid head that somebody puts back is built upon; configure state';
+
+function alarmAbout(place: string, error: unknown): Alarm {
+  const failure = failureOf(error);
+  const { code, message, hint } = failure;
+  return (
+    alarmOfFailure(place, failure, Infinity, { expiringDays: 0, patienceMs: 0 }) ?? {
+      kind: 'failing',
+      place,
+      code,
+      message,
+      hint,
+    }
+  );
+}
+
+function needsRestart(before: ResignerConfig, after: ResignerConfig): boolean {
+  const fixed = ({
+    state,
+    cache,
+    listen,
+    timing,
+    concurrency,
+    webhook,
+    lease,
+    alarms,
+  }: ResignerConfig): string =>
+    JSON.stringify([state, cache, listen, timing, concurrency, webhook, lease, alarms]);
+  return fixed(before) !== fixed(after);
+}
+
+/** `HOST:PORT`. @throws BullaError config-invalid */
+export function addressOf(
+  text: string | undefined,
+  where: string,
+): { readonly host: string; readonly port: number } {
+  const [, six, four, port] =
+    /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]*)):([0-9]{1,5})$/.exec(text ?? DEFAULT_LISTEN) ?? [];
+  const host = six ?? four;
+  if (host === undefined || Number(port) > 65_535)
+    throw new BullaError('config-invalid', `${where}: ${JSON.stringify(text)} is no address to listen on`, {
+      hint: 'write HOST:PORT or [IPv6]:PORT, such as 127.0.0.1:8089 or 0.0.0.0:8089',
+    });
+  return { host: host === '' ? '127.0.0.1' : host, port: Number(port) };
+}
+
+const DEFAULT_LISTEN = '127.0.0.1:8089';

@@ -1,0 +1,16 @@
+import { randomBytes, randomInt } from 'node:crypto';
+import { REAL_TIMING } from '../../http/retry.ts';
+import type { Chance, Clock } from '../../trust/ports.ts';
+
+/** The clock of this machine. */
+export const SYSTEM_CLOCK: Clock = {
+  now: () => new Date(),
+  sleep: (ms, signal) => REAL_TIMING.sleep(ms, signal),
+};
+
+/** The chance of this machine. */
+export const SYSTEM_CHANCE: Chance = {
+  version20: () => randomInt(2 ** 20),
+  changeId: () => randomBytes(16).toString('hex'),
+  fraction: () => randomInt(2 ** 32) / 2 ** 32,
+};
