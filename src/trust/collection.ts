@@ -206,6 +206,8 @@ class Reading {
       refresh(new ObjectFetcher(this.source, object, this.options), store, at, {
         demand: check,
         limits: CHAIN_LIMITS,
+        // Of two heads that race, one can have the higher timestamp and the other the higher names.
+        isWhole: true,
         ...(initialRoot !== undefined && { initialRoot }),
         ...(onWarning !== undefined && { onWarning }),
       });

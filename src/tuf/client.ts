@@ -17,6 +17,11 @@ import {
 export interface RefreshOptions extends TrustedMetadataOptions {
   /** The root to begin with where the store has none. */
   readonly initialRoot?: Uint8Array;
+  /**
+   * Whether timestamp and snapshot come as one and are kept as one: a timestamp whose snapshot is refused is
+   * not kept then, so that what was verified before goes on being valid. TUF 1.0.34 §5.4 keeps it.
+   */
+  readonly isWhole?: boolean;
   /** Told what is odd and no reason to stop. */
   readonly onWarning?: (message: string) => void;
 }
@@ -156,6 +161,7 @@ class Update {
       return new TufClient(trusted, loadRole);
     } catch (error) {
       // What was verified before is kept; and where the state moved meanwhile, that may be why.
+      if (this.options.isWhole === true) this.takeBack();
       await this.save();
       throw error;
     }
@@ -271,6 +277,13 @@ class Update {
   private change(role: StoredRole, expected: Uint8Array | undefined, bytes: Uint8Array | undefined): void {
     const before = this.changes.get(role);
     this.changes.set(role, { role, expected: before === undefined ? expected : before.expected, bytes });
+  }
+
+  /** Leaves what is stored as it is; but new keys, with which the versions of the old ones are forgotten, stay. */
+  private takeBack(): void {
+    if (this.changes.has('root')) return;
+    for (const [role, { expected }] of this.changes)
+      this.changes.set(role, { role, expected, bytes: expected });
   }
 
   /**
