@@ -2,7 +2,7 @@ import type { ReadOptions } from '../../../../src/trust/collection.ts';
 import type { TrustTarget } from '../../../../src/trust/ports.ts';
 import { type NameChange, publishNames } from '../../../../src/trust/publish.ts';
 import type { Published, PublishOptions } from '../../../../src/trust/publish-options.ts';
-import { PublishRun } from '../../../../src/trust/publish-run.ts';
+import { resignCollection } from '../../../../src/trust/resign.ts';
 
 /** What is simulated. */
 export interface PublishingCode {
@@ -20,11 +20,4 @@ export interface PublishingCode {
 }
 
 /** The very code that is shipped. */
-export const SHIPPED: PublishingCode = {
-  publishNames,
-  resignCollection: async (target, read, options) => {
-    const work = { ids: [], roles: new Set<string>(), isDone: async () => true, apply: async () => {} };
-    const { plan } = await new PublishRun(target, read, work, options).run();
-    return { conflicts: plan.conflicts };
-  },
-};
+export const SHIPPED: PublishingCode = { publishNames, resignCollection };
