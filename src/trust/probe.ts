@@ -5,10 +5,8 @@ import { buildArtifact, type ManifestContent } from '../oci/manifest.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { CallOptions } from '../oci/target.ts';
 import type { Chance, Clock, TrustTarget } from './ports.ts';
-import { candidateTag, LIST_AFTER, LIST_UNTIL } from './vocabulary.ts';
+import { candidateTag, LIST_AFTER, LIST_UNTIL, TRUST_TYPES } from './vocabulary.ts';
 
-/** artifactType of what is pushed to try a registry out. */
-const PROBE_TYPE = 'application/vnd.bulla.trust.probe.v1';
 /** How long a tag that was written may take to be listed, in milliseconds. */
 const LISTED_MS = 2000;
 
@@ -64,7 +62,7 @@ export function shortcomings({ removal, listing }: TagAbilities): readonly strin
 
 function probeObject(chance: Chance): ManifestContent {
   return buildArtifact({
-    artifactType: PROBE_TYPE,
+    artifactType: TRUST_TYPES.probe,
     layers: [],
     annotations: { 'vnd.bulla.trust.probe': chance.changeId() },
   });

@@ -1,11 +1,12 @@
 import { BullaError, isBullaError, messageOf, throwIfAborted } from '../errors.ts';
 import type { Digest } from '../oci/digest.ts';
+import { parseManifest } from '../oci/manifest.ts';
 import type { Tag } from '../oci/reference.ts';
 import { type CallOptions, MAX_TAGS } from '../oci/target.ts';
 import { openTrustObject, type TrustObject } from './object.ts';
 import type { Chance, TrustTarget } from './ports.ts';
 import { type PartialRole, SiblingFiles, type SiblingRole, type SiblingTimestamp } from './sibling-files.ts';
-import { kindOfTag, LIST_AFTER, LIST_UNTIL } from './vocabulary.ts';
+import { kindOfTag, LIST_AFTER, LIST_UNTIL, TRUST_TYPES } from './vocabulary.ts';
 import type { WorkingCopy } from './working-copy.ts';
 
 /** Most objects of others that are looked at in one round; which of them is left to chance. */
@@ -73,7 +74,8 @@ export class SiblingReader {
   private readonly options: CallOptions;
   /** Tags whose objects are this publisher's own: looked at first, and never left out. */
   readonly own: Set<Tag> = new Set();
-  private known = new Map<Tag, Sibling | RefusedSibling>();
+  /** Null for what is of no concern. */
+  private known = new Map<Tag, Sibling | RefusedSibling | null>();
   private files: SiblingFiles | undefined;
 
   constructor(target: TrustTarget, chance: Pick<Chance, 'fraction'>, options: CallOptions = {}) {
@@ -133,8 +135,10 @@ export class SiblingReader {
     return [];
   }
 
-  private async verify(tag: Tag): Promise<Sibling> {
+  /** @returns null for what a registry was tried out with */
+  private async verify(tag: Tag): Promise<Sibling | null> {
     const content = await this.target.fetchManifest(tag, this.options);
+    if (parseManifest(content).artifactType === TRUST_TYPES.probe) return null;
     const object = await openTrustObject(this.target, content, this.options);
     const kind = kindOfTag(tag) as 'candidate' | 'stage';
     const isKind = kind === 'stage' ? object.kind === 'stage' : object.kind === 'head' && object.isCandidate;

@@ -12,6 +12,8 @@ export const TRUST_TYPES = {
   shard: 'application/vnd.bulla.trust.shard.v1',
   stage: 'application/vnd.bulla.trust.stage.v1',
   proof: 'application/vnd.bulla.trust.proof.v1',
+  /** What is pushed to try a registry out; it stays where nothing can be removed. */
+  probe: 'application/vnd.bulla.trust.probe.v1',
 } as const;
 
 /** Media types of what trust objects are made of. */

@@ -56,6 +56,17 @@ describe('createAt', () => {
     expect(created.abilities).toEqual({ removal: 'none', listing: 'never' });
     expect(created.shortcomings).toHaveLength(2);
   });
+
+  it('leaves nothing that publishers take for something, where nothing can be removed', async () => {
+    const store = new MemoryStore();
+    const refuse = () => Promise.reject(new BullaError('registry-error', 'switched off', { hint: 'no' }));
+    store.deleteTag = refuse;
+    store.deleteManifest = refuse;
+    await createAt(store, await newCollection(), publisher().options);
+    expect(await store.listTags()).toHaveLength(2);
+    const { read, options } = publisher();
+    expect(await publishNames(store, read, naming({ v1: 'one' }), options)).toMatchObject({ refused: [] });
+  });
 });
 
 describe('publishEdit', () => {
