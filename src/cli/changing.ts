@@ -161,17 +161,21 @@ async function publish(
   const options = await madeNow(context);
   const demands = await demandsOf(copy, change, options);
   const signers = await keys.signersFor(demands);
-  if (flags.stage === true || !(await isOnline(copy, change, signers, options))) {
-    const made = await exportChange(copy, change, { ...options, signers });
+  const isWhole = flags.stage !== true && (await isOnline(copy, change, signers, options));
+  // For what is told of it, and for what lacks: what is published is made anew on whatever the head is by then.
+  const made = await exportChange(copy, change, { ...options, signers }).catch(
+    isWhole ? noneCarried : rethrow,
+  );
+  if (made !== undefined && (!isWhole || made.missing().length > 0))
     return await stage(context, opened, copy, made, flags);
-  }
-  // For what is told of it: what is published is made anew on whatever the head is by then.
-  const told = await exportChange(copy, change, { ...options, signers: [] }).catch(noneCarried);
   const publishing = await publishOptionsOf(context, signers, flags);
   const { head } = await publishEdit(opened.target, opened.read, change, publishing);
-  if (told === undefined)
-    context.output.result(head, { collection: opened.name, file: null, published: head });
-  else report(context, told, { file: null, published: head });
+  if (made !== undefined) return report(context, made, { file: null, published: head });
+  context.output.result(head, { collection: opened.name, file: null, published: head });
+}
+
+function rethrow(error: unknown): never {
+  throw error;
 }
 
 /** Nothing is carried of files that are made where they are published: bins. */
@@ -202,14 +206,18 @@ async function stage(
   change: PendingChange,
   flags: ChangeFlags,
 ): Promise<void> {
-  const [first] = change.missing();
-  if (first !== undefined && flags.stage !== true)
+  const missing = change.missing();
+  // Who may sign is said with root and targets; the consent of those who are to sign can come later.
+  const undecided = missing.find(
+    ({ role }) => role === 'root' || role === 'targets' || flags.importSigned !== undefined,
+  );
+  if (undecided !== undefined && flags.stage !== true)
     throw new BullaError(
       'threshold-not-met',
-      `${first.role} has ${first.valid.length} of the ${first.threshold} signatures that ${first.delegator} demands`,
+      `${undecided.role} has ${undecided.valid.length} of the ${undecided.threshold} signatures that ${undecided.delegator} demands`,
       {
         hint: 'have it signed elsewhere: --export-unsigned FILE; or stage it for bulla approve: --stage',
-        details: { missing: change.missing() },
+        details: { missing },
       },
     );
   const [{ stageChange, idOf }, { publishWaiting }] = await Promise.all([
@@ -219,18 +227,22 @@ async function stage(
   const tag = await stageChange(opened.target, change, { signal: context.signal });
   const id = idOf(change);
   for (const line of change.describe()) context.output.info(line);
-  if (first !== undefined)
-    throw new BullaError(
-      'staged',
-      `the change ${id} is staged at ${opened.place}:${tag}, and lacks signatures`,
-      {
-        hint: `where the keys are: bulla approve ${opened.place} ${id}`,
-        details: { id, tag, missing: change.missing() },
-      },
-    );
+  if (missing.length > 0) throw lacking(opened.place, id, tag, missing);
   const waiting = { id, tags: [tag], entries: [], change };
   const published = await publishWaiting(context, opened, copy, waiting, { ...flags, key: flags.signWith });
   report(context, change, { file: null, published });
+}
+
+function lacking(place: string, id: string, tag: string, missing: readonly MissingSignatures[]): BullaError {
+  const keys = [...new Set(missing.flatMap(({ open }) => open))].map((keyid) => keyid.slice(0, 12));
+  return new BullaError(
+    'staged',
+    `the change ${id} is staged at ${place}:${tag}, and lacks signatures for ${missing.map(({ role }) => role).join(', ')}`,
+    {
+      hint: `where the key ${keys.join(' or ')} is: bulla approve ${place} ${id}`,
+      details: { id, tag, missing },
+    },
+  );
 }
 
 async function madeNow(context: Context): Promise<{ readonly now: Date; readonly versions: VersionPolicy }> {

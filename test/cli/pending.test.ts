@@ -99,6 +99,16 @@ describe('changes of keys without the online key', () => {
     expect(await pending(all)).toEqual([]);
   });
 
+  it('wait for the consent of a signer whose private key is elsewhere', async () => {
+    const staged = await all.run(`signer add ${repository} bob --key bob.pub -o json`);
+    expect(staged.code).toBe(31);
+    const { id } = (staged.json() as { details: { id: string } }).details;
+    const bob = await people.person(now, 'bob');
+    expect(await bob.run(`approve ${repository} ${id} --yes --wait 0s ${pin}`)).toMatchObject({ code: 31 });
+    expect(await all.run(`approve ${repository} ${id}`)).toMatchObject({ code: 0 });
+    expect((await all.run(`signer ls ${repository}`)).stdout).toContain('bob  1 of 1');
+  });
+
   it('gather their signatures beside the head, too', async () => {
     const operator = await people.person(now, 'online');
     const line = `signer add ${repository} alice --key alice.pub --stage ${pin} -o json`;
