@@ -44,7 +44,7 @@ describe('the package', () => {
     expect(printed).toBe('true\n');
   });
 
-  it.each(['bulla/oci', 'bulla/tuf', 'bulla/registry-server'])('has %s', async (path) => {
+  it.each(['bulla/oci', 'bulla/tuf', 'bulla/trust', 'bulla/registry-server'])('has %s', async (path) => {
     const names = JSON.parse(
       await asUser(`console.log(JSON.stringify(Object.keys(await import('${path}'))))`),
     ) as string[];

@@ -1,6 +1,6 @@
 import { readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { makeDirectory } from '../disk/atomic.ts';
+import { makeDirectory, sweepTemporaries } from '../disk/atomic.ts';
 import { readSmallFile, writeSmallFile } from '../disk/small-file.ts';
 import { isBullaError } from '../errors.ts';
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts';
@@ -36,6 +36,7 @@ export class BlobDirectory implements BlobCache {
   async keep(digest: Digest, bytes: Uint8Array): Promise<void> {
     if (!this.isReady) {
       await makeDirectory(this.path, 0o700);
+      await sweepTemporaries(this.path);
       this.makeRoom();
       this.isReady = true;
     }

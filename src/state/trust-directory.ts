@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { discard, makeDirectory, syncDirectory, writeFileAtomic } from '../disk/atomic.ts';
+import { discard, makeDirectory, sweepTemporaries, syncDirectory, writeFileAtomic } from '../disk/atomic.ts';
 import { readSmallFile, writeSmallFile } from '../disk/small-file.ts';
 import { concatBytes, utf8 } from '../encoding/bytes.ts';
 import { type JsonObject, parseJsonObject } from '../encoding/json.ts';
@@ -45,6 +45,7 @@ export class TrustDirectory implements TrustMemory {
     if (seen === id) return;
     if (seen !== undefined) throw otherCollection(place, seen, id);
     await makeDirectory(join(this.path, 'places'), OWNER_ONLY);
+    await sweepTemporaries(join(this.path, 'places'));
     try {
       const bytes = utf8(`${JSON.stringify({ place, id })}\n`);
       await writeFileAtomic(this.placeFile(place), bytes, { mode: 0o600, exclusive: true });
@@ -76,6 +77,7 @@ export class TrustDirectory implements TrustMemory {
 class DirectoryCollection implements CollectionMemory {
   private readonly metadata: TrustedDirectory;
   private readonly heads: string;
+  private swept = false;
 
   constructor(metadata: TrustedDirectory, heads: string) {
     this.metadata = metadata;
@@ -110,6 +112,9 @@ class DirectoryCollection implements CollectionMemory {
     const { mediaType, digest } = content.descriptor;
     const header = { place, mediaType, digest, refreshedAt: formatTime(refreshedAt) };
     const bytes = concatBytes([utf8(`${JSON.stringify(header)}\n`), content.bytes]);
+    // What killed processes left.
+    if (!this.swept) await sweepTemporaries(this.heads);
+    this.swept = true;
     writeSmallFile(this.headFile(place), bytes);
   }
 

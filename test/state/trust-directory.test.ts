@@ -1,6 +1,7 @@
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { processMark } from '../../src/disk/identity.ts';
 import { utf8 } from '../../src/encoding/bytes.ts';
 import { describe as describeBytes } from '../../src/oci/descriptor.ts';
 import { TrustDirectory } from '../../src/state/trust-directory.ts';
@@ -118,5 +119,15 @@ describe('TrustDirectory', () => {
     await expect(memory.seen(PLACE)).rejects.toMatchObject({ code: 'storage-error' });
     await memory.forget(PLACE);
     expect(await memory.seen(PLACE)).toBeUndefined();
+  });
+
+  it('removes what killed processes left', async () => {
+    const path = await temporaryDirectory();
+    const collection = await new TrustDirectory(path).open(ONE);
+    const heads = join(path, 'collections', ONE, 'heads');
+    const left = join(heads, `.bulla-tmp-${processMark().replace(/-\d+-/, '-4194999-')}-00`);
+    await writeFile(left, 'half a head');
+    await collection.keepHead(PLACE, head('one'));
+    expect(await readdir(heads)).toHaveLength(1);
   });
 });
