@@ -4,11 +4,15 @@ import { listPages, PAGE_SIZE } from './pages.ts';
 import type { Room } from './room.ts';
 import { tagsPath } from './urls.ts';
 
+const SHORT_PAGE_SIZE = 50;
+
 /** Tags of a repository, from as many pages as there are. What is no tag by the specification is left out. */
 export async function listTags(room: Room, options: ListTagsOptions = {}): Promise<readonly Tag[]> {
   const { last, until } = options;
   const tags: Tag[] = [];
-  const path = tagsPath(room.repository, { n: PAGE_SIZE, ...(last !== undefined && { last }) });
+  // Where only the beginning is wanted, a full page would be many times what is looked at.
+  const n = until === undefined ? PAGE_SIZE : SHORT_PAGE_SIZE;
+  const path = tagsPath(room.repository, { n, ...(last !== undefined && { last }) });
   const call = { path, access: room.scopes.read(), member: 'tags', signal: options.signal };
   for await (const page of listPages(room.session, call)) {
     for (const name of page) if (isTag(name)) tags.push(name);

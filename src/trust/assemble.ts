@@ -60,7 +60,7 @@ export function assembleHead(parts: HeadParts, candidate = false): Assembly {
   if (parts.bins === undefined)
     return assembleListing(TRUST_TYPES.head, parts, { annotations, inline: true });
   const { bits, shards } = parts.bins;
-  const { top: listing, blobs } = assembleListing(TRUST_TYPES.head, parts, { inline: false });
+  const { top: listing, blobs } = assembleListing(TRUST_TYPES.head, parts, { inline: false, isBare: true });
   const made = shards.map((shard) => ('digest' in shard ? shard : assembleShard(shard)));
   const top = buildIndex({
     manifests: [
@@ -136,6 +136,8 @@ function openedShard(opened: ReadonlyMap<number, readonly Descriptor[]>, shard: 
 
 interface ListingOptions {
   readonly inline: boolean;
+  /** Files are named once: whoever asks for one name of many is to fetch few bytes. */
+  readonly isBare?: boolean;
   readonly annotations?: Readonly<Record<string, string>> | undefined;
   readonly subject?: Descriptor;
 }
@@ -155,8 +157,9 @@ function assembleFiles(
   artifactType: string,
   files: ReadonlyMap<string, Uint8Array>,
   logs: ReadonlyMap<string, LogPart>,
-  { inline, annotations, subject }: ListingOptions,
+  { inline, isBare = false, annotations, subject }: ListingOptions,
 ): Assembly {
+  const named = (name: string) => namesOf(name, isBare);
   const inlined = inline ? chooseInline(files) : new Set();
   const blobs: { descriptor: Descriptor; bytes: Uint8Array }[] = [
     { descriptor: EMPTY_DESCRIPTOR, bytes: EMPTY_BYTES },
@@ -181,8 +184,8 @@ function assembleFiles(
   return { blobs, children: [], top };
 }
 
-function named(name: string): Readonly<Record<string, string>> {
-  return { [FILE_NAME]: name, [FILE_TITLE]: name };
+function namesOf(name: string, isBare: boolean): Readonly<Record<string, string>> {
+  return isBare ? { [FILE_TITLE]: name } : { [FILE_NAME]: name, [FILE_TITLE]: name };
 }
 
 /** Names of the files that the manifest carries itself, so that one request brings all of a small collection. */

@@ -3,11 +3,18 @@ import { type Digest, isDigest } from '../oci/digest.ts';
 import { type ManifestContent, mediaTypeOfManifest } from '../oci/manifest.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { CallOptions } from '../oci/target.ts';
+import type { Assembly } from './assemble.ts';
 import type { BlobCache } from './memory.ts';
 import type { ObjectSource } from './object.ts';
 
 /** Larger content is not kept: logs, which are read by publishers alone. */
 const MAX_KEPT_BYTES = 2 * 1024 * 1024;
+
+/** Keeps what was just pushed, but for the top: a registry takes that only where it has the parts. */
+export async function keepParts(cache: BlobCache, { blobs, children }: Assembly): Promise<void> {
+  for (const { descriptor, bytes } of [...blobs, ...children])
+    if (bytes.byteLength <= MAX_KEPT_BYTES) await cache.keep(descriptor.digest, bytes);
+}
 
 /**
  * A source whose content is kept by digest, so that what was fetched once is not fetched again. Tags are

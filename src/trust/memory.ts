@@ -92,3 +92,16 @@ export interface BlobCache {
   load(digest: Digest): Promise<Uint8Array | undefined>;
   keep(digest: Digest, bytes: Uint8Array): Promise<void>;
 }
+
+/** A cache that ends with the process. */
+export class ProcessBlobCache implements BlobCache {
+  private readonly blobs = new Map<Digest, Uint8Array>();
+
+  async load(digest: Digest): Promise<Uint8Array | undefined> {
+    return this.blobs.get(digest);
+  }
+
+  async keep(digest: Digest, bytes: Uint8Array): Promise<void> {
+    this.blobs.set(digest, bytes);
+  }
+}

@@ -8,7 +8,15 @@ import {
 } from '../oci/manifest.ts';
 import type { BlobFetcher, CallOptions, ManifestFetcher } from '../oci/target.ts';
 import { binCount, binIndexFor } from '../tuf/hash-bins.ts';
-import { BIN_BITS, BIN_PREFIX, CANDIDATE_MARK, FILE_NAME, TRUST_LAYERS, TRUST_TYPES } from './vocabulary.ts';
+import {
+  BIN_BITS,
+  BIN_PREFIX,
+  CANDIDATE_MARK,
+  FILE_NAME,
+  FILE_TITLE,
+  TRUST_LAYERS,
+  TRUST_TYPES,
+} from './vocabulary.ts';
 
 /** From where trust objects are read. */
 export interface ObjectSource extends ManifestFetcher, BlobFetcher {
@@ -97,7 +105,7 @@ function readListing(
   const files = new Map<string, Descriptor>();
   const logs = new Map<string, Descriptor>();
   for (const layer of manifest.layers) {
-    const name = layer.annotations?.[FILE_NAME];
+    const name = layer.annotations?.[FILE_NAME] ?? layer.annotations?.[FILE_TITLE];
     if (name === undefined) continue;
     const role = layer.mediaType === TRUST_LAYERS.log ? LOG_NAME.exec(name)?.[1] : undefined;
     if (role !== undefined) addOnce(logs, role, layer, content);

@@ -5,10 +5,12 @@ import type { Tag } from '../oci/reference.ts';
 import { versionOf } from '../tuf/edit/repository.ts';
 import { Abilities } from './abilities.ts';
 import { partsOf, pushObject } from './announce.ts';
+import { keepParts } from './cached-source.ts';
 import type { ReadOptions } from './collection.ts';
 import { hasWork, planSiblings, type SiblingPlan } from './fold-plan.ts';
 import type { LogEntry } from './log.ts';
 import { type MadeHead, makeHead, NO_WORK, versionsOf, type Work } from './make-head.ts';
+import { type BlobCache, ProcessBlobCache } from './memory.ts';
 import { announceAgain } from './pending.ts';
 import type { TrustTarget } from './ports.ts';
 import { type Base, readBase } from './publish-base.ts';
@@ -48,6 +50,8 @@ export interface RunResult {
 export class PublishRun {
   private readonly target: TrustTarget;
   private readonly read: ReadOptions;
+  /** What was read or pushed once is not fetched again when the head is read back. */
+  private readonly cache: BlobCache;
   private readonly options: PublishOptions;
   private readonly work: Work;
   private readonly reader: SiblingReader;
@@ -61,7 +65,8 @@ export class PublishRun {
 
   constructor(target: TrustTarget, read: ReadOptions, work: Work, options: PublishOptions) {
     this.target = target;
-    this.read = read;
+    this.cache = read.cache ?? new ProcessBlobCache();
+    this.read = { ...read, cache: this.cache };
     this.options = options;
     this.work = work;
     this.reader = new SiblingReader(target, options.chance, { signal: options.signal });
@@ -139,6 +144,7 @@ export class PublishRun {
     const superseded = this.announced.at(-1);
     const present: ReadonlySet<Digest> = base.isBuried ? new Set() : partsOf(object);
     await pushObject(this.target, made.candidate, tag, present, { signal });
+    await keepParts(this.cache, made.candidate);
     this.announced.push(tag);
     if (superseded !== undefined) await state.drop(id, superseded);
   }

@@ -3,6 +3,7 @@ import { Abilities } from './abilities.ts';
 import { cleanUp } from './clean-up.ts';
 import type { ReadOptions } from './collection.ts';
 import { EditWork, type StructuralChange } from './edit-work.ts';
+import { ProcessBlobCache } from './memory.ts';
 import { NameWork } from './name-work.ts';
 import { type NameChange, OwnChanges } from './own-changes.ts';
 import type { TrustTarget } from './ports.ts';
@@ -28,10 +29,11 @@ const MOST_TIDIED = 16;
  */
 export async function publishNames(
   target: TrustTarget,
-  read: ReadOptions,
+  readWith: ReadOptions,
   changes: readonly NameChange[],
   options: PublishOptions,
 ): Promise<Published> {
+  const read = { cache: new ProcessBlobCache(), ...readWith };
   const own = new OwnChanges(changes, options.chance);
   const base = await readBase(target, read, options);
   const abilities = new Abilities(base.copy, options.signers);
