@@ -13,6 +13,8 @@ export interface Stalling {
   readonly listing?: () => number;
   /** In which order a list of tags comes; such a list is whole, whatever page was asked for. */
   readonly order?: (tags: readonly string[]) => readonly string[];
+  /** Called when a request has come whole, and before it goes on. @param count how many there were, from 1 */
+  readonly onRequest?: (count: number) => void;
 }
 
 /** Something between clients and a registry that holds some requests up. */
@@ -35,6 +37,7 @@ export async function startStallProxy(upstream: string, stalling: Stalling): Pro
   const requests = new Map<string, number>();
   const waiting = new Set<Promise<void>>();
   let stalled = 0;
+  let count = 0;
   const [host, port] = upstream.split(':');
 
   const send = (
@@ -54,6 +57,8 @@ export async function startStallProxy(upstream: string, stalling: Stalling): Pro
     const { method = 'GET', url: path = '/' } = incoming;
     requests.set(method, (requests.get(method) ?? 0) + 1);
     const body = await collect(incoming);
+    count += 1;
+    stalling.onRequest?.(count);
     const held = method === 'PUT' ? (stalling.put?.(path) ?? 0) : 0;
     if (held > 0) {
       stalled += 1;

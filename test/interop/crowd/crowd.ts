@@ -48,6 +48,8 @@ export interface CrowdReport {
 
 /** Done, in conflict with somebody else's change, staged, killed. */
 const ALLOWED: ReadonlySet<number | undefined> = new Set([0, 30, 31, undefined]);
+/** About as many requests as signing takes where many do it. */
+const LONG_RUN = 60;
 /** The name that readers look at, and names for those who come after the crowd. */
 const [FIRST, FOLD, LAST] = ['first', 'fold', 'last'] as const;
 
@@ -64,10 +66,11 @@ export async function runCrowd(options: CrowdOptions): Promise<CrowdReport> {
   const proxy = await startStallProxy(registry.host, { put: (path) => stallOf(path, random) });
   const tags = Array.from({ length: size }, (_, at) => `v${at}`);
   const ground = await Ground.make(`${proxy.host}/crowd`, [FIRST, FOLD, LAST, ...tags]);
+  const run = new CrowdRun(options, ground, proxy, random);
   try {
-    const run = new CrowdRun(options, ground, proxy, random);
     return await run.run(tags, registry.directory);
   } finally {
+    await run.stop();
     await proxy.stop();
     await registry.stop();
     ground.remove();
@@ -77,7 +80,9 @@ export async function runCrowd(options: CrowdOptions): Promise<CrowdReport> {
 class CrowdRun {
   private readonly options: CrowdOptions;
   private readonly ground: Ground;
-  private readonly proxy: StallProxy;
+  /** The one that all use, then those of single processes, which lead to it. */
+  private readonly proxies: StallProxy[];
+  private readonly upstream: string;
   private readonly random: Random;
   /** Milliseconds after which a process is taken for one that never ends. */
   private readonly patience: number;
@@ -87,23 +92,23 @@ class CrowdRun {
   constructor(options: CrowdOptions, ground: Ground, proxy: StallProxy, random: Random) {
     this.options = options;
     this.ground = ground;
-    this.proxy = proxy;
+    this.proxies = [proxy];
+    this.upstream = proxy.host;
     this.random = random;
     this.patience = 60_000 + options.size * 5_000;
     this.isShared = options.seed % 2 === 0;
   }
 
   async run(tags: readonly string[], directory: string): Promise<CrowdReport> {
-    const { ground, proxy } = this;
+    const { ground } = this;
     await this.sign(FIRST);
     const watchers = Array.from({ length: this.options.readers }, (_, at) => this.watch(at));
     const begun = performance.now();
-    const ended = await runAll(
-      tags.map((tag, at) => this.member(tag, at)),
-      this.patience,
-    );
+    const members = await Promise.all(tags.map((tag, at) => this.member(tag, at)));
+    const ended = await runAll(members, this.patience);
     const seconds = (performance.now() - begun) / 1000;
-    await proxy.quiet();
+    // Those of single processes lead to the first.
+    for (const proxy of [...this.proxies].reverse()) await proxy.quiet();
     const done = ended.filter(({ status }) => status === 0).map(({ name }) => name);
     const buried = await this.lacking([FIRST, ...done]);
     if (buried.length > 0) await this.sign(FOLD);
@@ -122,14 +127,30 @@ class CrowdRun {
       twins: stored.twins,
     };
     const reads = read.reduce((sum, { runs }) => sum + runs, 0);
-    const { stalled } = proxy;
+    const { stalled } = this.proxies[0] as StallProxy;
     return { broken, statuses: countStatuses(ended), buried, reads, stored, stalled, seconds };
   }
 
-  private member(tag: string, at: number): Member {
-    const member = signMember(this.ground, tag, this.ground.environment(this.isShared));
-    if (at % 3 !== 2) return member;
-    return { ...member, killAfter: 300 + this.random.below(1_500 + this.options.size * 350) };
+  /** Ends what was started for single processes. */
+  async stop(): Promise<void> {
+    for (const proxy of this.proxies.slice(1)) await proxy.stop();
+  }
+
+  /** Every third is killed: when it sends a request that chance has chosen, which is carried out all the same. */
+  private async member(tag: string, at: number): Promise<Member> {
+    const environment = this.ground.environment(this.isShared);
+    if (at % 3 !== 2) return signMember(this.ground, tag, environment);
+    const last = 1 + this.random.below(LONG_RUN);
+    let kill = (): void => {};
+    const doom = new Promise<void>((resolve) => {
+      kill = resolve;
+    });
+    const onRequest = (count: number): void => {
+      if (count === last) kill();
+    };
+    const proxy = await startStallProxy(this.upstream, { onRequest });
+    this.proxies.push(proxy);
+    return { ...signMember(this.ground, tag, environment, proxy.host), doom };
   }
 
   private watch(at: number): ReturnType<typeof keepRunning> {

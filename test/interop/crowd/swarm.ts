@@ -7,8 +7,8 @@ export interface Member {
   readonly file: string;
   readonly args: readonly string[];
   readonly env: NodeJS.ProcessEnv;
-  /** When it is killed with SIGKILL, in milliseconds after its start; not at all if left out. */
-  readonly killAfter?: number | undefined;
+  /** When it is killed with SIGKILL; never if left out. */
+  readonly doom?: Promise<void> | undefined;
 }
 
 /** How a process of a crowd ended. */
@@ -34,7 +34,7 @@ export async function runAll(members: readonly Member[], patience: number): Prom
   );
 }
 
-function runOne({ name, file, args, env, killAfter }: Member, patience: number): Promise<Ended> {
+function runOne({ name, file, args, env, doom }: Member, patience: number): Promise<Ended> {
   return new Promise((resolve, reject) => {
     const begun = performance.now();
     const child = spawn(file, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -45,11 +45,10 @@ function runOne({ name, file, args, env, killAfter }: Member, patience: number):
     child.stdout.on('data', keep);
     child.stderr.on('data', keep);
     const limit = setTimeout(() => child.kill('SIGKILL'), patience);
-    const kill = killAfter === undefined ? undefined : setTimeout(() => child.kill('SIGKILL'), killAfter);
+    doom?.then(() => child.kill('SIGKILL'), reject);
     child.once('error', reject);
     child.once('close', (status) => {
       clearTimeout(limit);
-      clearTimeout(kill);
       resolve({ name, status: status ?? undefined, output, milliseconds: performance.now() - begun });
     });
   });
