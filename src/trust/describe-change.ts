@@ -28,7 +28,8 @@ export function describeChange(before: MetadataFile | undefined, after: Metadata
   );
   const head = `${role} ${versions.join(' → ')}, until ${formatTime(expires)}`;
   const changes = [...changesOf(before, after)];
-  return [head, ...(changes.length === 0 ? ['same content'] : changes).map((line) => `  ${line}`)];
+  const nothing = before === undefined ? 'begins, without a name' : 'same content';
+  return [head, ...(changes.length === 0 ? [nothing] : changes).map((line) => `  ${line}`)];
 }
 
 function* changesOf(before: MetadataFile | undefined, after: MetadataFile): Generator<string> {

@@ -5,6 +5,7 @@ import { descriptorSchema } from '../../src/oci/descriptor.ts';
 import { imageManifestSchema, indexManifestSchema } from '../../src/oci/manifest.ts';
 import { SHAPE } from '../../src/oci/shape.ts';
 import { pinsSchema } from '../../src/state/pins.ts';
+import { changeFileSchema } from '../../src/trust/change-file.ts';
 
 const DRAFT = 'https://json-schema.org/draft/2020-12/schema';
 
@@ -15,6 +16,7 @@ const DOCUMENTS: Readonly<Record<string, z.ZodMiniType>> = {
   manifest: imageManifestSchema,
   index: indexManifestSchema,
   pins: pinsSchema,
+  change: changeFileSchema,
 };
 
 /** Text of each file of spec/schemas by its name. */
