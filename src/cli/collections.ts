@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { decodeUtf8 } from '../encoding/bytes.ts';
@@ -74,8 +75,8 @@ export async function openCollection(
   flags: CollectionFlags,
   options: OpenCollectionOptions = {},
 ): Promise<OpenedCollection> {
-  const { anchorFor } = await import('../trust/bootstrap.ts');
   const repository = repositoryOf(context, reference);
+  const { isPinnedBy } = await import('../trust/pin.ts');
   const { pin, name, isFlag, at } = await trustOf(context, repository, flags);
   const lies = bare(at === undefined ? reference : parseReference(at));
   const place = repositoryOf(context, lies);
@@ -92,7 +93,13 @@ export async function openCollection(
     cache: await blobCache(context),
     signal: context.signal,
     onWarning,
-    ...anchorFor({ repository, isNamed, now, pin, isUnattended: isFlag && isCi(context), onWarning }),
+    isPinned: isPinnedBy(pin),
+    // Loaded when a head has come, or not at all: where it was seen before, nobody is asked.
+    anchor: async (roots) => {
+      const { anchorFor } = await import('../trust/bootstrap.ts');
+      const isUnattended = isFlag && isCi(context);
+      return await anchorFor({ repository, isNamed, now, pin, isUnattended, onWarning }).anchor(roots);
+    },
   };
   return { place, repository, name, target: await context.openTarget(lies, options), read, pin };
 }
@@ -100,7 +107,7 @@ export async function openCollection(
 /** What this person remembers of collections. */
 export async function trustMemory(context: Context): Promise<TrustDirectory> {
   const { TrustDirectory } = await import('../state/trust-directory.ts');
-  return new TrustDirectory(join(context.directories.state, 'trust'));
+  return new TrustDirectory(memoryPath(context));
 }
 
 async function blobCache(context: Context): Promise<BlobDirectory> {
@@ -108,10 +115,27 @@ async function blobCache(context: Context): Promise<BlobDirectory> {
   return new BlobDirectory(join(context.directories.cache, 'trust'));
 }
 
+/** Directory of what this person remembers of collections. */
+export function memoryPath({ directories }: Context): string {
+  return join(directories.state, 'trust');
+}
+
+/** Whether there may be pins: most people have none, and what reads them takes its time to load. */
+export function mayHavePins(context: Context): boolean {
+  try {
+    return statSync(join(context.directories.config, PINS), { throwIfNoEntry: false }) !== undefined;
+  } catch {
+    // Whoever reads them says what is wrong.
+    return true;
+  }
+}
+
+const PINS = 'pins.json';
+
 /** The pins of this person. */
 export async function pinFile(context: Context): Promise<PinFile> {
   const { PinFile } = await import('../state/pins.ts');
-  return new PinFile(join(context.directories.config, 'pins.json'));
+  return new PinFile(join(context.directories.config, PINS));
 }
 
 /**
@@ -167,7 +191,7 @@ async function trustOf(context: Context, repository: string, flags: CollectionFl
   const { checkCollectionName, checkKeyIds, collectionUnder, findPin } = await import('../trust/pin.ts');
   const named = flags.collection === undefined ? undefined : checkCollectionName(flags.collection);
   const trust = await trustFromFlags(context, flags);
-  const pins = [...(await (await pinFile(context)).list()).values()];
+  const pins = mayHavePins(context) ? [...(await (await pinFile(context)).list()).values()] : [];
   const own = findPin(pins, repository);
   // Whoever says that this is a copy of NAME believes about it what is believed of NAME.
   const pin = (named !== undefined && (findPin(pins, named) ?? (await seenUnder(context, named)))) || own;

@@ -36,7 +36,7 @@ export async function verifyTag(
 ): Promise<VerifiedName> {
   const { signer: signers, anySigner, eachPlatform, drift } = flags;
   const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
-  const verified = await verifyName(source, begun, {
+  const verified = await verifyName(source, await begun.open(), {
     name: text,
     tag,
     digest,

@@ -82,8 +82,11 @@ export async function verifyReference(
 /** Where nothing says whom to believe, a collection that is there tells whom one could pin. */
 async function refusal(error: unknown, begun: BegunName | undefined): Promise<never> {
   if (begun === undefined || !isBullaError(error, 'trust-unpinned')) throw error;
-  const { readCollection } = await import('../trust/collection.ts');
-  await readCollection(begun.source, begun.read).catch((unpinned: unknown) => {
+  const [{ readCollection }, { source, read }] = await Promise.all([
+    import('../trust/collection.ts'),
+    begun.open(),
+  ]);
+  await readCollection(source, read).catch((unpinned: unknown) => {
     if (isBullaError(unpinned, 'trust-unpinned')) throw unpinned;
   });
   throw error;

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { discard, makeDirectory, sweepTemporaries, syncDirectory, writeFileAtomic } from '../disk/atomic.ts';
 import { readSmallFile, writeSmallFile } from '../disk/small-file.ts';
@@ -11,6 +10,7 @@ import { MAX_MANIFEST_BYTES } from '../oci/manifest.ts';
 import { type CollectionId, parseCollectionId } from '../trust/binding.ts';
 import { type CollectionMemory, type KnownHead, otherCollection, type TrustMemory } from '../trust/memory.ts';
 import type { StateChange } from '../tuf/ports.ts';
+import { placeFileName } from './head-peek.ts';
 import { TrustedDirectory } from './trusted-directory.ts';
 
 /** Only the owner may look: places tell what somebody works on. */
@@ -70,7 +70,7 @@ export class TrustDirectory implements TrustMemory {
   }
 
   private placeFile(place: string): string {
-    return join(this.path, 'places', `${nameOf(place)}.json`);
+    return join(this.path, 'places', `${placeFileName(place)}.json`);
   }
 }
 
@@ -119,12 +119,8 @@ class DirectoryCollection implements CollectionMemory {
   }
 
   private headFile(place: string): string {
-    return join(this.heads, nameOf(place));
+    return join(this.heads, placeFileName(place));
   }
-}
-
-function nameOf(place: string): string {
-  return createHash('sha256').update(place, 'utf8').digest('hex');
 }
 
 function readPlace(bytes: Uint8Array, path: string, place: string): CollectionId {

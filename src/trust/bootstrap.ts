@@ -7,7 +7,7 @@ import { countSignatures } from '../tuf/threshold.ts';
 import { bindingCheck, collectionIdOf, rootBindingOf } from './binding.ts';
 import { assertCertified } from './certified-root.ts';
 import type { Anchor } from './collection.ts';
-import type { Pin, PinnedTrust } from './pin.ts';
+import { isPinnedBy, type Pin, type PinnedTrust } from './pin.ts';
 import { collectionOfRoot, followRoots, newestOf, type RootFiles, shorterChain } from './root-chain.ts';
 
 /** What is known of whom to believe about a repository. */
@@ -29,7 +29,7 @@ export function anchorFor(start: TrustStart): { readonly anchor: Anchor; readonl
   if (pin === undefined) return { anchor: (roots) => refuseUnpinned(roots, start), isPinned: false };
   const anchor = anchorOf(pin.trust, start);
   return {
-    isPinned: pin.trust.kind !== 'tofu',
+    isPinned: isPinnedBy(pin),
     anchor: async (roots) => {
       const { minRootVersion } = pin;
       if (minRootVersion !== undefined && newestOf(roots) < minRootVersion)

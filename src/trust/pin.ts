@@ -83,6 +83,11 @@ export function checkCollectionName(name: string): string {
   });
 }
 
+/** Whether a pin says whom to believe each time; trust on first use says it once. */
+export function isPinnedBy(pin: Pin | undefined): boolean {
+  return pin !== undefined && pin.trust.kind !== 'tofu';
+}
+
 /**
  * The pin that holds for a repository: an exact one, else that of the longest prefix.
  * @param repository `HOST/REPOSITORY`
