@@ -9,7 +9,6 @@ import type { Evidence, Refusal } from '../signatures/evidence.ts';
 import { type Collection, type ReadOptions, readCollection } from '../trust/collection.ts';
 import { findName, type NameQuestion, type SignedName } from '../trust/names.ts';
 import type { ObjectSource } from '../trust/object.ts';
-import { verifyImage } from './verify.ts';
 
 /** What to do where the registry's tag is not what was signed: nothing of it is run in any case. */
 export type DriftRule = 'warn' | 'reject' | 'ignore';
@@ -135,8 +134,11 @@ async function signaturesOn(
 ): Promise<Pick<VerifiedName, 'image' | 'signed' | 'evidence' | 'refusals'>> {
   const { required, name, platform, eachPlatform, signal } = options;
   const { digest } = named;
-  if (required !== undefined)
+  if (required !== undefined) {
+    // Most of what is loaded by it is not needed for a name alone.
+    const { verifyImage } = await import('./verify.ts');
     return await verifyImage(source, { digest }, { name, required, platform, eachPlatform, signal });
+  }
   const image = {
     digest,
     size: named.length,
