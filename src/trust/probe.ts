@@ -117,7 +117,8 @@ async function tries(work: () => Promise<void>): Promise<boolean> {
   }
 }
 
-function immovable(target: TrustTarget, cause?: unknown): BullaError {
+/** The error where the tags of a collection cannot be moved, with the way out. */
+export function immovable(target: TrustTarget, cause?: unknown): BullaError {
   return new BullaError('conflict', `tags cannot be moved at ${target.name}, and a collection lives at one`, {
     hint: 'keep the collection in another repository (--at OTHER/REPO), or except tags that begin with "_trust" from immutability',
     details: { reason: 'immutable-tag' },

@@ -13,6 +13,7 @@ import { type MadeHead, makeHead, NO_WORK, versionsOf, type Work } from './make-
 import { type BlobCache, ProcessBlobCache } from './memory.ts';
 import { announceAgain } from './pending.ts';
 import type { TrustTarget } from './ports.ts';
+import { immovable } from './probe.ts';
 import { type Base, readBase } from './publish-base.ts';
 import type { PublishOptions } from './publish-options.ts';
 import { Rivals } from './rivals.ts';
@@ -162,7 +163,10 @@ export class PublishRun {
       await this.target.pushManifest(content, { tag: HEAD_TAG, expected: base.parent, once: true, signal });
       this.failures = [];
     } catch (error) {
-      if (isBullaError(error, 'conflict') && error.details['reason'] !== 'immutable-tag') return;
+      if (isBullaError(error, 'conflict')) {
+        if (error.details['reason'] === 'immutable-tag') throw immovable(this.target, error);
+        return;
+      }
       if (!isTransient(error) || this.failures.length >= MAX_FAILURES) throw error;
       this.failures.push(error as BullaError);
       onProgress?.(`the answer was lost (${messageOf(error)}); looking whether the head moved`);

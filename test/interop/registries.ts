@@ -30,6 +30,8 @@ export interface DistributionOptions {
   readonly tokens?: TokenServer;
   /** Where it posts notifications to. */
   readonly notify?: string;
+  /** Whether anything can be removed; it can if left out, other than with distribution's own settings. */
+  readonly deletion?: boolean;
 }
 
 /** Starts a registry of any kind, without authentication. */
@@ -45,7 +47,7 @@ export function startRegistry(kind: RegistryKind): Promise<Registry> {
   }
 }
 
-/** distribution 2.8.2 (`docker-registry`) or 3 (`registry3`), with deletion allowed. */
+/** distribution 2.8.2 (`docker-registry`) or 3 (`registry3`). */
 export function startDistribution(
   kind: 'docker-registry' | 'registry3',
   options: DistributionOptions = {},
@@ -57,7 +59,7 @@ export function startDistribution(
       log: { level: 'info', accesslog: { disabled: true } },
       storage: {
         filesystem: { rootdirectory: join(directory, 'data') },
-        delete: { enabled: true },
+        delete: { enabled: options.deletion ?? true },
         maintenance: { uploadpurging: { enabled: false } },
       },
       http: { addr: '127.0.0.1:0', secret: 'of one test' },

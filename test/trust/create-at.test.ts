@@ -46,6 +46,17 @@ describe('createAt', () => {
     });
   });
 
+  it('says the same to publishers where tags were fixed later', async () => {
+    const store = new MemoryStore();
+    await createAt(store, await newCollection(), publisher().options);
+    store.pushManifest = ImmutableStore.prototype.pushManifest.bind(store);
+    const { read, options } = publisher();
+    await expect(publishNames(store, read, naming({ v1: 'one' }), options)).rejects.toMatchObject({
+      details: { reason: 'immutable-tag' },
+      hint: expect.stringContaining('--at'),
+    });
+  });
+
   it('says what cannot be had where nothing can be removed and tags are not listed', async () => {
     const store = new MemoryStore();
     const refuse = () => Promise.reject(new BullaError('registry-error', 'switched off', { hint: 'no' }));

@@ -36,8 +36,11 @@ export class Ground {
     this.digests = digests;
   }
 
-  /** @param tags each gets a manifest of its own; none is signed yet */
-  static async make(name: string, tags: readonly string[]): Promise<Ground> {
+  /**
+   * @param tags each gets a manifest of its own; none is signed yet
+   * @param flags more of them for `bulla init`
+   */
+  static async make(name: string, tags: readonly string[], flags: readonly string[] = []): Promise<Ground> {
     const directory = mkdtempSync(join(tmpdir(), 'bulla-crowd-'));
     for (const role of ROLES) {
       const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
@@ -46,8 +49,7 @@ export class Ground {
     }
     const ground = new Ground(name, directory, await pushManifests(name, tags));
     mkdirSync(join(directory, 'home'));
-    const keys = ROLES.flatMap((role) => [`--${role}-key`, ground.key(role)]);
-    await ground.succeed(['init', name, ...keys]);
+    await ground.succeed(['init', name, ...ground.keyFlags(), ...flags]);
     return ground;
   }
 
@@ -65,6 +67,11 @@ export class Ground {
     const { status, stdout, stderr } = await this.run(args, options);
     if (status === 0) return stdout;
     throw new Error(`bulla ${args.join(' ')}: status ${status}\n${stderr}`);
+  }
+
+  /** What `bulla init` is told of the keys. */
+  keyFlags(): readonly string[] {
+    return ROLES.flatMap((role) => [`--${role}-key`, this.key(role)]);
   }
 
   /** Path of a key. */
