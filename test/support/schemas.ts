@@ -4,6 +4,7 @@ import { configSchema } from '../../src/cli/config-schema.ts';
 import { descriptorSchema } from '../../src/oci/descriptor.ts';
 import { imageManifestSchema, indexManifestSchema } from '../../src/oci/manifest.ts';
 import { SHAPE } from '../../src/oci/shape.ts';
+import { resignerSchema } from '../../src/servers/resigner/config-schema.ts';
 import { pinsSchema } from '../../src/state/pins.ts';
 import { changeFileSchema } from '../../src/trust/change-file.ts';
 
@@ -12,6 +13,7 @@ const DRAFT = 'https://json-schema.org/draft/2020-12/schema';
 /** The documents whose schemas are published in spec/schemas, from the code that checks them. */
 const DOCUMENTS: Readonly<Record<string, z.ZodMiniType>> = {
   configuration: configSchema,
+  resigner: resignerSchema,
   descriptor: descriptorSchema,
   manifest: imageManifestSchema,
   index: indexManifestSchema,
