@@ -3,7 +3,7 @@ import { delegationOf } from '../tuf/delegations.ts';
 import type { TufSigner } from '../tuf/edit/signing.ts';
 import type { TufKey } from '../tuf/keys.ts';
 import { isTopLevelRole } from '../tuf/role-name.ts';
-import { topLevelKeys } from '../tuf/root.ts';
+import { type Root, topLevelKeys } from '../tuf/root.ts';
 import type { WorkingCopy } from './working-copy.ts';
 
 /** How far the keys in hand go for a role: not at all, towards its threshold, or all the way. */
@@ -22,7 +22,10 @@ export class Abilities {
   /** For a top-level role, `names` or a signer. */
   of(role: string): Ability {
     const [keys, listed] = this.keysOf(role);
-    if (listed === undefined) return 'none';
+    return listed === undefined ? 'none' : this.judge(keys, listed);
+  }
+
+  private judge(keys: ReadonlyMap<string, TufKey>, listed: RoleKeys): Ability {
     const held = new Set(
       listed.keyids.flatMap((keyid) => {
         const fingerprint = keys.get(keyid)?.fingerprint;
@@ -36,6 +39,13 @@ export class Abilities {
   /** Whether a new head can be signed, as far as snapshot and timestamp go. */
   get isOnline(): boolean {
     return this.of('snapshot') === 'all' && this.of('timestamp') === 'all';
+  }
+
+  /** The same under another root, for changes of keys. */
+  isOnlineUnder(root: Root): boolean {
+    return (['snapshot', 'timestamp'] as const).every(
+      (role) => this.judge(root.keys, topLevelKeys(root, role)) === 'all',
+    );
   }
 
   /** Whether changes of others may be merged into a role: never where it takes several to sign. */

@@ -14,7 +14,8 @@ import type { LogEntry, NamedContent } from './log.ts';
 import { fetchFile, type TrustObject } from './object.ts';
 import { ObjectFetcher } from './object-fetcher.ts';
 import type { TrustTarget } from './ports.ts';
-import { findRoleFile, type SiblingRole } from './sibling-files.ts';
+import { findRoleFile } from './role-files.ts';
+import type { SiblingRole } from './sibling-files.ts';
 import type { Sibling } from './siblings.ts';
 import type { WorkingCopy } from './working-copy.ts';
 
@@ -129,7 +130,7 @@ export class AdoptionReader {
 
   private async fetchBin(object: TrustObject, bin: string): Promise<MetadataFile | undefined> {
     const maxBytes = DEFAULT_LIMITS.targetsBytes;
-    const descriptor = findRoleFile(object, bin);
+    const descriptor = findRoleFile(object, bin)?.descriptor;
     // A shard knows its bins by their place alone, whatever their version.
     const bytes =
       descriptor === undefined

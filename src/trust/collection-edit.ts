@@ -6,7 +6,7 @@ import { removeTargetFrom, setTargetIn, spreadOverBins } from '../tuf/edit/bins.
 import { RepositoryEdit } from '../tuf/edit/edit.ts';
 import type { KeyChoice } from '../tuf/edit/key-list.ts';
 import type { EditPolicy } from '../tuf/edit/policy.ts';
-import type { RepositoryFiles } from '../tuf/edit/repository.ts';
+import { publishedVersion, type RepositoryFiles } from '../tuf/edit/repository.ts';
 import type { RootContent } from '../tuf/edit/root-content.ts';
 import type { SettledEdit } from '../tuf/edit/settled-edit.ts';
 import type { NewDelegation, NewTarget } from '../tuf/edit/targets-content.ts';
@@ -153,6 +153,7 @@ export class CollectionEdit {
 
   /** Fixes what the new files say; snapshot and timestamp are made anew in any case. @throws BullaError usage, content-invalid */
   settle(): SettledCollectionEdit {
+    this.noteBase();
     bindOnline(this.edit, this.copy.collection.id, this.now);
     return new SettledCollectionEdit(this.copy, this.edit.settle(), this.logs);
   }
@@ -160,6 +161,15 @@ export class CollectionEdit {
   /** Says of a new file of a role where it belongs. */
   bind(role: string, more: JsonObject = {}): void {
     this.edit.extend(role, { [BINDING]: roleBinding(this.copy.collection.id, role, more) });
+  }
+
+  /** Targets say after which version of themselves they were made: else an older change could undo a later one. */
+  private noteBase(): void {
+    const isMade = [...this.edit.drafts()].some((draft) => draft.role === 'targets' && !('bytes' in draft));
+    if (!isMade) return;
+    const { json } = this.edit.targets('targets');
+    const after = publishedVersion(this.copy.files, 'targets');
+    json[BINDING] = { ...(json[BINDING] as JsonObject | undefined), after };
   }
 
   private lifetimeOf(role: string): number {

@@ -7,9 +7,11 @@ import type { Abilities } from './abilities.ts';
 import { type Adoption, AdoptionReader, poolFiles } from './adoption.ts';
 import { extendLog, type FoldConflict, isBuiltUpon, planFold } from './fold.ts';
 import type { ChangeLog, LogEntry } from './log.ts';
+import { fetchFile } from './object.ts';
 import type { TrustTarget } from './ports.ts';
 import type { SiblingRole } from './sibling-files.ts';
-import type { Sibling } from './siblings.ts';
+import type { RefusedSibling, Sibling } from './siblings.ts';
+import { readStructuralOffer, type StructuralOffer } from './structural-offer.ts';
 import type { WorkingCopy } from './working-copy.ts';
 
 /** A role as one or several siblings have it: several where their signatures were pooled. */
@@ -26,11 +28,15 @@ export interface SiblingPlan {
   readonly conflicts: readonly FoldConflict[];
   /** Changes that somebody else has to take over, or that wait for signatures. */
   readonly waiting: readonly LogEntry[];
+  /** A staged change of keys or delegations: it goes into a head of its own, before all else. */
+  readonly structure?: StructuralOffer | undefined;
+  /** Staged changes of keys that only others can sign for. */
+  readonly refused: readonly RefusedSibling[];
 }
 
 /** Whether a plan changes anything. */
-export function hasWork({ folds, adoptions }: SiblingPlan): boolean {
-  return folds.size > 0 || adoptions.length > 0;
+export function hasWork({ folds, adoptions, structure }: SiblingPlan): boolean {
+  return folds.size > 0 || adoptions.length > 0 || structure !== undefined;
 }
 
 /**
@@ -67,7 +73,44 @@ export async function planSiblings(
     for (const { log: other } of offers)
       for (const entry of planFold(log, other).apply) if (!taken.has(entry.id)) waiting.set(entry.id, entry);
   }
-  return { folds, adoptions, conflicts, waiting: [...waiting.values()] };
+  const { structure, refused } = await chooseStructure(target, copy, siblings, abilities, now);
+  return { folds, adoptions, conflicts, waiting: [...waiting.values()], structure, refused };
+}
+
+/**
+ * The first staged change of keys that was made for the present head, all of whose signatures are there
+ * but those of snapshot and timestamp, and these can be given here. It is read anew for each head.
+ */
+async function chooseStructure(
+  target: TrustTarget,
+  copy: WorkingCopy,
+  siblings: readonly Sibling[],
+  abilities: Abilities,
+  now: Date,
+): Promise<{
+  readonly structure: StructuralOffer | undefined;
+  readonly refused: readonly RefusedSibling[];
+}> {
+  const refused: RefusedSibling[] = [];
+  for (const { tag, object, structure } of siblings) {
+    if (structure === undefined) continue;
+    try {
+      const offer = await readStructuralOffer(object, copy, now, (descriptor, maxBytes) =>
+        fetchFile(target, descriptor, maxBytes),
+      );
+      if (offer === undefined) continue;
+      if (abilities.isOnlineUnder(offer.root)) return { structure: offer, refused };
+      refused.push({
+        tag,
+        code: 'threshold-not-met',
+        message: `${tag} waits for whoever has its online key`,
+      });
+    } catch (error) {
+      if (!isBullaError(error, 'trust-invalid', 'trust-expired', 'content-invalid', 'not-found')) throw error;
+      refused.push({ tag, code: error.code, message: error.message });
+    }
+  }
+  return { structure: undefined, refused };
 }
 
 /**

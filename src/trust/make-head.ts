@@ -10,6 +10,7 @@ import type { Base } from './publish-base.ts';
 import type { PublishOptions } from './publish-options.ts';
 import { type FoundSiblings, isTransient, type Sibling } from './siblings.ts';
 import { usedVersions } from './signer-state.ts';
+import type { StructuralOffer } from './structural-offer.ts';
 
 /** Added to what a log must keep at the least: for clocks that are not in step. */
 const CUT_MARGIN_MS = 3_600_000;
@@ -59,6 +60,10 @@ export async function makeHead(
   options: PublishOptions,
 ): Promise<MadeHead> {
   const edit = await beginEdit(base, found.siblings, options);
+  if (plan.structure !== undefined) {
+    adoptStructure(edit, plan.structure);
+    return await finishHead(edit, options);
+  }
   for (const { role, file, log, bins } of plan.adoptions)
     if (!work.roles.has(role)) edit.adopt(role, file, log, bins);
   const mayCut = found.isComplete && !base.isBuried;
@@ -70,6 +75,19 @@ export async function makeHead(
       if (cut !== undefined) await edit.apply(role, [], cut);
     }
   }
+  return await finishHead(edit, options);
+}
+
+/** Takes a staged change of keys as it is; what its files say of names is what the head says. */
+function adoptStructure(edit: CollectionEdit, { files, logs }: StructuralOffer): void {
+  for (const [role, bytes] of files) {
+    const log = logs.get(role);
+    if (log === undefined) edit.edit.adopt(role, bytes);
+    else edit.adopt(role, bytes, log);
+  }
+}
+
+async function finishHead(edit: CollectionEdit, options: PublishOptions): Promise<MadeHead> {
   const settled = edit.settle();
   const files = await settled.settled.publish(options.signers);
   const timestamp = files.timestamp?.bytes ?? new Uint8Array();

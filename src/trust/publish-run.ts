@@ -120,7 +120,8 @@ export class PublishRun {
   private async publish(base: Base, found: FoundSiblings, plan: SiblingPlan): Promise<void> {
     // What was announced before is folded by whoever goes first; announcing it anew would keep all waiting.
     if (this.announced.length > 0 && (await this.letFinish(base, found.siblings))) return;
-    const work = this.work.isStructural === true && hasWork(plan) ? NO_WORK : this.work;
+    const isFirst = plan.structure !== undefined || (this.work.isStructural === true && hasWork(plan));
+    const work = isFirst ? NO_WORK : this.work;
     const made = await makeHead(base, found, plan, work, this.options);
     work.noteMade?.(made.files, base);
     await this.announce(base, made);

@@ -1,4 +1,5 @@
-import { BullaError, messageOf } from '../errors.ts';
+import { BullaError, isBullaError, messageOf } from '../errors.ts';
+import type { MissingSignatures } from '../tuf/edit/signing.ts';
 import { Abilities } from './abilities.ts';
 import { cleanUp } from './clean-up.ts';
 import type { ReadOptions } from './collection.ts';
@@ -50,9 +51,10 @@ export async function publishNames(
 
 /**
  * Publishes a change of keys, delegations or expiry (spec/trust-publishing.md, "Structural changes"). What
- * can be folded is folded first; the change is made anew on each head that it meets, never merged.
- * @throws BullaError threshold-not-met (details.missing) where keys are missing; what `change`, reading
- *   and signing throw
+ * can be folded is folded first; the change is made anew on each head that it meets, never merged. Where
+ * nothing but the online key is missing, it is staged, and whoever has that takes it over.
+ * @throws BullaError threshold-not-met (details.missing) where other keys are missing; staged; what
+ *   `change`, reading and signing throw
  */
 export async function publishEdit(
   target: TrustTarget,
@@ -60,7 +62,7 @@ export async function publishEdit(
   change: StructuralChange,
   options: PublishOptions,
 ): Promise<Published> {
-  const result = await new PublishRun(target, read, new EditWork(change), options).run();
+  const result = await runStructural(target, read, new EditWork(change), options);
   await tidy(target, result, options);
   return publishedBy(result, []);
 }
@@ -77,6 +79,26 @@ export function assertMaySign(copy: WorkingCopy, abilities: Abilities, role: str
       details: { role },
     },
   );
+}
+
+async function runStructural(
+  target: TrustTarget,
+  read: ReadOptions,
+  work: EditWork,
+  options: PublishOptions,
+): Promise<RunResult> {
+  try {
+    return await new PublishRun(target, read, work, options).run();
+  } catch (error) {
+    if (!isOnlyOnlineMissing(error)) throw error;
+    return await new StageRun(target, read, work, options).run(await readBase(target, read, options));
+  }
+}
+
+function isOnlyOnlineMissing(error: unknown): boolean {
+  if (!isBullaError(error, 'threshold-not-met')) return false;
+  const missing = (error.details['missing'] ?? []) as readonly MissingSignatures[];
+  return missing.length > 0 && missing.every(({ role }) => role === 'snapshot' || role === 'timestamp');
 }
 
 /** Removes what this run has replaced, and a few old things; what can't be removed is no failure of the publish. */
@@ -102,6 +124,6 @@ export function publishedBy(result: RunResult, ids: readonly string[]): Publishe
     rounds,
     folded,
     conflicts: plan.conflicts.filter(({ entry }) => !ids.includes(entry.id)),
-    refused: found.refused,
+    refused: [...found.refused, ...plan.refused],
   };
 }

@@ -7,7 +7,7 @@ import { type Delegations, delegationOf } from '../tuf/delegations.ts';
 import { DEFAULT_LIMITS } from '../tuf/limits.ts';
 import { type MetadataFile, parseMetadataFile } from '../tuf/metadata-file.ts';
 import { assertUnexpired } from '../tuf/refusals.ts';
-import { decodeRoleName, metadataFileName } from '../tuf/role-name.ts';
+import { metadataFileName } from '../tuf/role-name.ts';
 import { topLevelKeys } from '../tuf/root.ts';
 import { parseSnapshot, parseTimestamp, type Snapshot, type Timestamp } from '../tuf/snapshot.ts';
 import { parseTargets, type Targets } from '../tuf/targets.ts';
@@ -16,6 +16,8 @@ import { bindingOf } from './binding.ts';
 import { type ChangeLog, logDescriptorOf, MAX_LOG_BYTES, parseLog } from './log.ts';
 import { fetchFile, type TrustObject } from './object.ts';
 import type { TrustTarget } from './ports.ts';
+import { findRoleFile } from './role-files.ts';
+import { readStructuralOffer, type StructuralOffer } from './structural-offer.ts';
 import type { WorkingCopy } from './working-copy.ts';
 
 /** A role's file that meets the threshold which the head's targets demand, and the log it was signed with. */
@@ -48,6 +50,7 @@ interface VerifiedFiles {
   readonly roles: ReadonlyMap<string, SiblingRole>;
   readonly partial: ReadonlyMap<string, PartialRole>;
   readonly timestamp?: SiblingTimestamp | undefined;
+  readonly structure?: StructuralOffer | undefined;
 }
 
 /** Verifies the files of siblings under one state of root and targets; the same file costs once. */
@@ -99,14 +102,17 @@ export class SiblingFiles {
     const timestamp =
       object.kind === 'head' ? await this.verifyTimestamp(object).catch(noting(problems)) : undefined;
     for (const { name } of delegations.roles) {
-      const descriptor = findRoleFile(object, name);
+      const descriptor = findRoleFile(object, name)?.descriptor;
       if (descriptor === undefined) continue;
       const judged = await this.judge(object, name, descriptor, delegations).catch(noting(problems));
       if (judged === undefined) continue;
       if ('valid' in judged) partial.set(name, judged);
       else roles.set(name, judged);
     }
-    if (roles.size > 0 || partial.size > 0 || timestamp !== undefined) return { roles, partial, timestamp };
+    const fetch = (descriptor: Descriptor, maxBytes: number) => this.fetch(descriptor, maxBytes);
+    const structure = await readStructuralOffer(object, this.copy, this.now, fetch).catch(noting(problems));
+    if (roles.size > 0 || partial.size > 0 || timestamp !== undefined || structure !== undefined)
+      return { roles, partial, timestamp, structure };
     throw problems[0] ?? unsigned(object);
   }
 
@@ -184,18 +190,6 @@ export class SiblingFiles {
     if (descriptor.data === undefined) this.left -= descriptor.size;
     return await fetchFile(this.target, descriptor, maxBytes, this.options);
   }
-}
-
-/** The file of a role that an object lists; of several, the one that claims the highest version. */
-export function findRoleFile(object: TrustObject, role: string): Descriptor | undefined {
-  let found: { readonly version: number; readonly descriptor: Descriptor } | undefined;
-  for (const [name, descriptor] of object.files) {
-    const match = /^([1-9][0-9]{0,15})\.([^/]+)\.json$/.exec(name);
-    if (match === null || decodeRoleName(match[2] as string) !== role) continue;
-    const version = Number(match[1]);
-    if (found === undefined || version > found.version) found = { version, descriptor };
-  }
-  return found?.descriptor;
 }
 
 /** The log's bytes, where the object carries them itself. */

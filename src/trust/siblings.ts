@@ -6,6 +6,7 @@ import { type CallOptions, MAX_TAGS } from '../oci/target.ts';
 import { openTrustObject, type TrustObject } from './object.ts';
 import type { Chance, TrustTarget } from './ports.ts';
 import { type PartialRole, SiblingFiles, type SiblingRole, type SiblingTimestamp } from './sibling-files.ts';
+import type { StructuralOffer } from './structural-offer.ts';
 import { kindOfTag, LIST_AFTER, LIST_UNTIL, TRUST_TYPES } from './vocabulary.ts';
 import type { WorkingCopy } from './working-copy.ts';
 
@@ -27,6 +28,8 @@ export interface Sibling {
   readonly partial: ReadonlyMap<string, PartialRole>;
   /** Of a candidate, where it is verified. */
   readonly timestamp?: SiblingTimestamp | undefined;
+  /** A change of keys or delegations that can be taken over as it is. */
+  readonly structure?: StructuralOffer | undefined;
 }
 
 /** An object at a tag of the collection that nothing can be done with. */
@@ -143,8 +146,8 @@ export class SiblingReader {
     const kind = kindOfTag(tag) as 'candidate' | 'stage';
     const isKind = kind === 'stage' ? object.kind === 'stage' : object.kind === 'head' && object.isCandidate;
     if (!isKind) throw notOfKind(tag, kind);
-    const { roles, partial, timestamp } = await (this.files as SiblingFiles).verify(object);
-    return { tag, kind, digest: content.descriptor.digest, object, roles, partial, timestamp };
+    const verified = await (this.files as SiblingFiles).verify(object);
+    return { tag, kind, digest: content.descriptor.digest, object, ...verified };
   }
 }
 

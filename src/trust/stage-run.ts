@@ -1,6 +1,8 @@
 import { BullaError, throwIfAborted } from '../errors.ts';
 import type { Tag } from '../oci/reference.ts';
-import { versionOf } from '../tuf/edit/repository.ts';
+import { versionOf, withFiles } from '../tuf/edit/repository.ts';
+import type { MissingSignatures } from '../tuf/edit/signing.ts';
+import { same } from '../tuf/memory.ts';
 import { metadataFileName } from '../tuf/role-name.ts';
 import { Abilities } from './abilities.ts';
 import { pushObject } from './announce.ts';
@@ -19,6 +21,7 @@ import { removeObject } from './removal.ts';
 import { type FoundSiblings, SiblingReader } from './siblings.ts';
 import { withUsed } from './signer-state.ts';
 import { HEAD_TAG, stageTag } from './vocabulary.ts';
+import type { WorkingCopy } from './working-copy.ts';
 
 /** How long a staged change is waited for, where nothing else is said, in milliseconds. */
 const WAIT_MS = 60_000;
@@ -30,6 +33,8 @@ const RELOOK_MS = 15_000;
 interface Staged {
   readonly tag: Tag;
   readonly logs: ReadonlyMap<string, ChangeLog>;
+  /** The state that it was made for. */
+  readonly copy: WorkingCopy;
 }
 
 /**
@@ -84,6 +89,7 @@ export class StageRun {
   /** Whether what was staged can still replace what the head has. */
   private async stands({ copy }: Base): Promise<boolean> {
     if (this.staged === undefined) return false;
+    if (this.work.isStructural === true) return isSameState(copy, this.staged.copy);
     for (const [role, log] of this.staged.logs) if (!isBuiltUpon(log, await copy.log(role))) return false;
     return true;
   }
@@ -92,11 +98,15 @@ export class StageRun {
     const { state, clock, signers, signal } = this.options;
     const { id, object } = base.copy.collection;
     const edit = await beginEdit(base, found.siblings, this.options);
-    for (const [role, entries] of plan.folds) await edit.apply(role, entries);
+    // A change of keys is taken over only if it leaves the names as they are.
+    if (this.work.isStructural !== true)
+      for (const [role, entries] of plan.folds) await edit.apply(role, entries);
     await this.work.apply(edit, base);
     const settled = edit.settle();
-    await settled.settled.sign(signers);
+    const missing = await settled.settled.sign(signers);
+    if (this.work.isStructural === true && missing.length > 0) throw unsigned(missing);
     const files = settled.settled.pending().map(({ file }) => file);
+    this.work.noteMade?.(withFiles(base.copy.files, files), base);
     const assembly: Assembly = assembleStage({
       files: new Map(files.map((file) => [metadataFileName(file.role, versionOf(file)), file.bytes])),
       logs: settled.logs,
@@ -109,7 +119,7 @@ export class StageRun {
     await pushObject(this.target, assembly, tag, new Set(), { signal });
     const logs = new Map([...settled.logs].map(([role, bytes]) => [role, parseLog(bytes, role)]));
     const before = this.staged;
-    this.staged = { tag, logs };
+    this.staged = { tag, logs, copy: base.copy };
     this.tags.push(tag);
     if (before === undefined) return;
     await state.drop(id, before.tag);
@@ -158,4 +168,26 @@ export class StageRun {
       },
     );
   }
+}
+
+/** Whether the roles of two states have the same files. */
+function isSameState(a: WorkingCopy, b: WorkingCopy): boolean {
+  const filesOf = ({ files, delegations }: WorkingCopy): readonly (Uint8Array | undefined)[] => [
+    files.roots.at(-1)?.bytes,
+    ...['targets', ...delegations.roles.map(({ name }) => name)].map((role) => files.roles.get(role)?.bytes),
+  ];
+  const [these, those] = [filesOf(a), filesOf(b)];
+  return these.length === those.length && these.every((bytes, at) => same(bytes, those[at]));
+}
+
+function unsigned(missing: readonly MissingSignatures[]): BullaError {
+  const [first] = missing as [MissingSignatures];
+  return new BullaError(
+    'threshold-not-met',
+    `metadata of ${JSON.stringify(first.role)} has ${first.valid.length} of the ${first.threshold} signatures that ${first.delegator} demands`,
+    {
+      hint: 'a change of keys is staged once all who must have signed it: export it, have it signed, and import it',
+      details: { missing },
+    },
+  );
 }
