@@ -12,7 +12,8 @@ import type { LogEntry } from '../trust/log.ts';
 import { fetchFile, type TrustObject } from '../trust/object.ts';
 import type { PendingChange } from '../trust/pending-change.ts';
 import type { Chance, TrustTarget } from '../trust/ports.ts';
-import { findRoleFile, type PartialRole, type SiblingRole } from '../trust/sibling-files.ts';
+import { findRoleFile } from '../trust/role-files.ts';
+import type { PartialRole, SiblingRole } from '../trust/sibling-files.ts';
 import { type RefusedSibling, type Sibling, SiblingReader } from '../trust/siblings.ts';
 import { isStructural, readStagedChanges, stageChange } from '../trust/staged-structure.ts';
 import { NAMES_ROLE, stageTag } from '../trust/vocabulary.ts';
@@ -236,7 +237,7 @@ async function binsOf(
   for (const { object } of from) {
     for (const bin of binsIn(object)) {
       const delegated = delegationOf(delegations, bin);
-      const descriptor = findRoleFile(object, bin);
+      const descriptor = findRoleFile(object, bin)?.descriptor;
       if (delegated === undefined || descriptor === undefined) continue;
       const bytes = await fetchFile(target, descriptor, DEFAULT_LIMITS.targetsBytes, { signal });
       const file = parseMetadataFile(bytes, bin, DEFAULT_LIMITS.targetsBytes);

@@ -41,6 +41,8 @@ export interface RunResult {
   readonly folded: readonly LogEntry[];
   /** Tags that this run announced under, the last one last. */
   readonly announced: readonly Tag[];
+  /** Whether a change of keys or delegations was taken over. */
+  readonly isRestructured: boolean;
 }
 
 /**
@@ -59,6 +61,7 @@ export class PublishRun {
   private readonly rivals = new Rivals();
   private readonly folded = new Map<string, LogEntry>();
   private readonly announced: Tag[] = [];
+  private isRestructured = false;
   private waited = 0;
   /** Candidates and stages that were listed once the work was done, after whatever was moved last. */
   private duties: ReadonlySet<Tag> | undefined;
@@ -96,7 +99,8 @@ export class PublishRun {
       );
       if (isDone && !base.isBuried && (!hasWork(plan) || rounds > MAX_ROUNDS)) {
         await this.forgetPending(base);
-        return { base, found, plan, rounds, folded: this.foldedInto(), announced: this.announced };
+        const { announced, isRestructured } = this;
+        return { base, found, plan, rounds, folded: this.foldedInto(), announced, isRestructured };
       }
       if (rounds > MAX_ROUNDS) throw this.unfinished();
       // What is not ours to hurry: its maker is about to publish it.
@@ -125,6 +129,7 @@ export class PublishRun {
     const made = await makeHead(base, found, plan, work, this.options);
     work.noteMade?.(made.files, base);
     await this.announce(base, made);
+    if (plan.structure !== undefined) this.isRestructured = true;
     for (const entry of [...plan.folds.values()].flat().concat(plan.adoptions.flatMap((one) => one.entries)))
       this.folded.set(entry.id, entry);
     const { timestamp } = made.files;

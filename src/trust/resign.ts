@@ -63,7 +63,7 @@ export async function resignCollection(
   if (refused !== undefined) options.onWarning?.(`nothing can be removed at ${read.place}: ${refused}`);
   return {
     ...publishedBy(result, []),
-    outcome: outcomeOf(first, base, result.folded),
+    outcome: outcomeOf(first, result),
     waiting: plan.waiting,
     removed,
     announced,
@@ -139,8 +139,8 @@ export function dueAt({ client }: Pick<Collection, 'client'>, dueAfter: number):
   return new Date(created.getTime() + dueAfter * (ends - created.getTime()));
 }
 
-function outcomeOf(first: Base, last: Base, folded: readonly LogEntry[]): Resigned['outcome'] {
-  if (folded.length > 0) return 'folded';
+function outcomeOf(first: Base, { base: last, folded, isRestructured }: RunResult): Resigned['outcome'] {
+  if (folded.length > 0 || isRestructured) return 'folded';
   if (first.isBuried) return 'healed';
   return digestOf(first.copy.collection) === digestOf(last.copy.collection) ? 'unchanged' : 'resigned';
 }

@@ -154,7 +154,7 @@ export class StageRun {
     rounds: number,
   ): Promise<RunResult> {
     if (this.staged !== undefined) await this.options.state.drop(base.copy.collection.id, this.staged.tag);
-    return { base, found, plan, rounds, folded: [], announced: this.tags.slice(-1) };
+    return { base, found, plan, rounds, folded: [], announced: this.tags.slice(-1), isRestructured: false };
   }
 
   private unfinished({ copy }: Base, wait: number): BullaError {
