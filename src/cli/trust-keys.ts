@@ -6,7 +6,7 @@ import type { Certificate } from '../crypto/certificate.ts';
 import { type PublicKey, parsePublicKeysPem, publicKeyOf } from '../crypto/public-key.ts';
 import { createSigner } from '../crypto/signer.ts';
 import { decodeUtf8 } from '../encoding/bytes.ts';
-import { BullaError } from '../errors.ts';
+import { BullaError, isBullaError } from '../errors.ts';
 import { isKeyName } from '../keystore/names.ts';
 import { readPublicFile } from '../keystore/read.ts';
 import { type FoundKey, findKey, type KeySources, unlockKey } from '../keystore/resolve.ts';
@@ -127,7 +127,9 @@ export class TrustKeys {
   /** Certificates of the keys in the key store, by TUF key id. @throws BullaError storage-error, certificate-invalid */
   async certificates(): Promise<ReadonlyMap<string, readonly Certificate[]>> {
     const certified = (await this.storedKeys()).flatMap(({ publicKey, certificates = [] }) =>
-      certificates.length > 0 ? [[tufKey(publicKey).keyid, certificates] as const] : [],
+      certificates.length > 0 && isTufKey(publicKey)
+        ? [[tufKey(publicKey).keyid, certificates] as const]
+        : [],
     );
     return new Map(certified);
   }
@@ -211,6 +213,17 @@ function isKeyOf({ publicKey }: KeyAtHand, listed: TufKey): boolean {
 /** The TUF key of a public key, with the algorithm that is its default. @throws BullaError key-invalid */
 export function tufKey(publicKey: PublicKey): TufKey {
   return tufKeyOf(publicKey, defaultAlgorithm(publicKey.type, publicKey.modulusBits).id);
+}
+
+/** Whether TUF has a name for keys of that kind; for P-521 it has none. */
+function isTufKey(publicKey: PublicKey): boolean {
+  try {
+    tufKey(publicKey);
+    return true;
+  } catch (error) {
+    if (isBullaError(error, 'key-invalid')) return false;
+    throw error;
+  }
 }
 
 function signerOf(at: KeyAtHand, key: TufKey): TufSigner {

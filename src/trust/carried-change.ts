@@ -7,7 +7,7 @@ import type { MetadataFile } from '../tuf/metadata-file.ts';
 import type { ChangeFile } from './change-file.ts';
 import type { CollectionEdit } from './collection-edit.ts';
 import { PendingChange } from './pending-change.ts';
-import { presentKeys, type StructureChange } from './structure.ts';
+import { losesOnlineKey, presentKeys, restartVersions, type StructureChange } from './structure.ts';
 import { NAMES_ROLE } from './vocabulary.ts';
 import type { WorkingCopy } from './working-copy.ts';
 
@@ -46,6 +46,8 @@ export function importChange(change: PendingChange): StructureChange {
       edit.edit.adopt(role, change.after(role).bytes);
     }
     for (const role of change.roles) if (!isStructural(role)) takeContent(change, edit, copy, role);
+    if (change.roles.includes('root') && losesOnlineKey(copy, change.after('root').signed))
+      restartVersions(edit, copy, false);
     const choice = change.roles.includes('targets') ? namesKeys(change.after('targets')) : undefined;
     if (choice !== undefined && !isSameChoice(choice, presentKeys(copy, NAMES_ROLE)))
       await edit.rekeyBins(choice);

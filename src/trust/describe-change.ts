@@ -1,6 +1,8 @@
+import { subjectOf } from '../crypto/certificate.ts';
 import { canonicalOlpc } from '../encoding/canonical.ts';
 import { isJsonObject, type JsonObject, type JsonValue } from '../encoding/json.ts';
 import { formatTime } from '../encoding/time.ts';
+import { isBullaError } from '../errors.ts';
 import type { RoleKeys } from '../tuf/delegation-keys.ts';
 import { parseDelegations } from '../tuf/delegations.ts';
 import { formatVersion } from '../tuf/edit/policy.ts';
@@ -10,6 +12,7 @@ import type { MetadataFile } from '../tuf/metadata-file.ts';
 import { parseRoot } from '../tuf/root.ts';
 import { parseSigned } from '../tuf/signed.ts';
 import { BINDING } from './binding.ts';
+import { certificatesOf } from './certified-root.ts';
 
 /** Most names that are told one by one. */
 const MAX_NAMES = 50;
@@ -38,6 +41,7 @@ function* changesOf(before: MetadataFile | undefined, after: MetadataFile): Gene
     yield* delegationChanges(before, after);
     yield* nameChanges(before, after);
   }
+  yield* certificateChanges(before, after);
   yield* lifetimeChanges(before, after);
   yield* otherChanges(before, after);
 }
@@ -106,6 +110,28 @@ function* lifetimeChanges(before: MetadataFile | undefined, after: MetadataFile)
       yield `files of ${quote(role)} are signed for ${typeof to[role] === 'number' ? `${to[role]} s` : 'as long as by default'}`;
 }
 
+function* certificateChanges(before: MetadataFile | undefined, after: MetadataFile): Generator<string> {
+  const [old, next] = [bindingMember(before, 'certificates'), bindingMember(after, 'certificates')];
+  const [from, to] = [isJsonObject(old) ? old : {}, isJsonObject(next) ? next : {}];
+  for (const keyid of new Set([...Object.keys(from), ...Object.keys(to)])) {
+    if (isSame(from[keyid], to[keyid])) continue;
+    if (to[keyid] === undefined) yield `the key ${quote(keyid)} has no certificate any more`;
+    else yield `the key ${quote(keyid)} has the certificate ${certificateText(after, keyid)}`;
+  }
+}
+
+function certificateText(file: MetadataFile, keyid: string): string {
+  try {
+    const [own] = certificatesOf(file, keyid);
+    return own === undefined
+      ? 'of nobody'
+      : `of ${quote(subjectOf(own))}, from ${formatTime(own.notBefore)} to ${formatTime(own.notAfter)}`;
+  } catch (error) {
+    if (isBullaError(error, 'certificate-invalid')) return 'that cannot be read';
+    throw error;
+  }
+}
+
 /** Members of the signed part that are told above, or with every version. */
 const TOLD: ReadonlySet<string> = new Set([
   'consistent_snapshot',
@@ -118,7 +144,7 @@ const TOLD: ReadonlySet<string> = new Set([
 ]);
 
 /** Of these a new version may say something else, and nobody need look at it: hash of the log, count of names. */
-const OWN: ReadonlySet<string> = new Set(['lifetimes', 'log', 'names']);
+const OWN: ReadonlySet<string> = new Set(['certificates', 'lifetimes', 'log', 'names']);
 
 function* otherChanges(before: MetadataFile | undefined, after: MetadataFile): Generator<string> {
   const [old, next] = [before?.signed ?? {}, after.signed];

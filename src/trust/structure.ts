@@ -1,9 +1,11 @@
+import type { JsonObject } from '../encoding/json.ts';
 import { BullaError } from '../errors.ts';
 import type { RoleKeys } from '../tuf/delegation-keys.ts';
 import type { KeyChoice } from '../tuf/edit/key-list.ts';
 import { publishedVersion } from '../tuf/edit/repository.ts';
 import type { TufKey } from '../tuf/keys.ts';
-import { topLevelKeys } from '../tuf/root.ts';
+import { composeMetadataFile } from '../tuf/metadata-file.ts';
+import { parseRoot, topLevelKeys } from '../tuf/root.ts';
 import type { CollectionEdit } from './collection-edit.ts';
 import { NAMES_ROLE } from './vocabulary.ts';
 import type { WorkingCopy } from './working-copy.ts';
@@ -68,34 +70,39 @@ export function removeSigner(name: string): StructureChange {
 export function rekey(role: string, wish: KeyWish): StructureChange {
   return async (edit, copy) => {
     const choice = chosenKeys(role, presentKeys(copy, role), wish);
-    if (role === NAMES_ROLE) return await edit.rekeyNames(choice);
     const top = topLevelOf(copy, role);
+    if (wish.restart === true && top.length === 0) throw nothingForgotten();
+    if (role === NAMES_ROLE) return await edit.rekeyNames(choice);
     if (top.length === 0) edit.edit.targets('targets').setDelegationKeys(role, choice);
-    const present = new Map(top.map((name) => [name, presentKeys(copy, name)]));
     for (const name of top) edit.root().setKeys(name, choice);
-    restartVersions(edit, copy, wish, { choice, present });
+    const isForgotten = top.length > 0 && losesOnlineKey(copy, edit.root().json);
+    if (wish.restart === true && !isForgotten) throw nothingForgotten();
+    if (isForgotten) restartVersions(edit, copy, wish.restart === true);
   };
 }
 
-/** Clients forget the versions of snapshot and timestamp where a key of theirs goes (TUF 1.0.34 §5.3.11). */
-function restartVersions(
-  edit: CollectionEdit,
-  copy: WorkingCopy,
-  { restart = false }: KeyWish,
-  { choice, present }: { readonly choice: KeyChoice; readonly present: ReadonlyMap<string, KeyChoice> },
-): void {
-  const stays = new Set(choice.keys.map(({ fingerprint }) => fingerprint));
-  const isForgotten = ['snapshot', 'timestamp'].some((name) =>
-    present.get(name)?.keys.some(({ fingerprint }) => !stays.has(fingerprint)),
+/**
+ * Whether clients forget the versions of snapshot and timestamp with the next root, because a key of theirs goes
+ * (TUF 1.0.34 §5.3.11).
+ * @param root signed part of the next root
+ */
+export function losesOnlineKey(copy: WorkingCopy, root: JsonObject): boolean {
+  const next = parseRoot(composeMetadataFile('root', root, []));
+  const stays = (role: 'snapshot' | 'timestamp') =>
+    new Set(topLevelKeys(next, role).keyids.map((keyid) => next.keys.get(keyid)?.fingerprint));
+  return (['snapshot', 'timestamp'] as const).some((role) =>
+    presentKeys(copy, role).keys.some(({ fingerprint }) => !stays(role).has(fingerprint)),
   );
-  if (restart && !isForgotten)
-    throw new BullaError('usage', 'versions begin anew only where a key of snapshot or timestamp goes', {
-      hint: 'replace the key that was stolen: bulla rotate REPOSITORY online --key NEW --restart',
-    });
-  if (!isForgotten) return;
+}
+
+/**
+ * Lets versions begin anew that a thief of an online key pushed up; only where {@link losesOnlineKey}.
+ * @param always also where they look as if nobody had
+ */
+export function restartVersions(edit: CollectionEdit, copy: WorkingCopy, always: boolean): void {
   for (const name of ['snapshot', 'timestamp'] as const) {
     const top = Math.max(publishedVersion(copy.files, name), edit.edit.options.tops?.get(name) ?? 0);
-    if (restart || top >= FAST_FORWARDED) edit.edit.restart(name);
+    if (always || top >= FAST_FORWARDED) edit.edit.restart(name);
   }
 }
 
@@ -184,6 +191,12 @@ function isBinOf(copy: WorkingCopy, role: string): boolean {
 
 function assertSigner(copy: WorkingCopy, name: string): void {
   if (!copy.delegations.roles.some((delegated) => delegated.name === name)) throw unknownRole(copy, name);
+}
+
+function nothingForgotten(): BullaError {
+  return new BullaError('usage', 'versions begin anew only where a key of snapshot or timestamp goes', {
+    hint: 'replace the key that was stolen: bulla rotate REPOSITORY online --key NEW --restart',
+  });
 }
 
 function unknownRole(copy: WorkingCopy, role: string): BullaError {

@@ -3,6 +3,8 @@ import { exportChange } from '../../src/actions/offline.ts';
 import { MemoryStore } from '../../src/oci/memory.ts';
 import { gatherChange, importChange, isPublished } from '../../src/trust/carried-change.ts';
 import { type ChangeFile, encodeChangeFile, parseChangeFile } from '../../src/trust/change-file.ts';
+import { CollectionEdit } from '../../src/trust/collection-edit.ts';
+import { ProcessMemory } from '../../src/trust/memory.ts';
 import { PendingChange } from '../../src/trust/pending-change.ts';
 import {
   addSigner,
@@ -12,12 +14,12 @@ import {
   renew,
   type StructureChange,
 } from '../../src/trust/structure.ts';
-import { NAMES_ROLE } from '../../src/trust/vocabulary.ts';
+import { HEAD_TAG, NAMES_ROLE } from '../../src/trust/vocabulary.ts';
 import { WorkingCopy } from '../../src/trust/working-copy.ts';
 import { collisionFreeVersions } from '../../src/tuf/edit/policy.ts';
 import { composeMetadataFile, parseMetadataFile } from '../../src/tuf/metadata-file.ts';
 import { changeHead, readAny, setting } from '../support/trust/changing.ts';
-import { newCollection, pushHead } from '../support/trust/collection.ts';
+import { newCollection, pushAssembly, pushHead } from '../support/trust/collection.ts';
 import { malleated } from '../support/trust/malleate.ts';
 import { anyOf, daysLater, NOW, ONLINE, PUBLISHER, ROOT, signersOf } from '../support/tuf/editing.ts';
 import { poolKey } from '../support/tuf/keys.ts';
@@ -121,6 +123,43 @@ describe('a change that is signed on other machines', () => {
     await imported(store, await signed(file, ROOT));
     const { roles } = (await readAny(store)).client.trusted.root.content;
     expect(roles.get('snapshot')?.keyids).toHaveLength(2);
+  });
+});
+
+describe('changes of keys', () => {
+  it('leave bins to whoever publishes, and change their keys with those of names', async () => {
+    const store = await collection();
+    const names = Array.from({ length: 1100 }, (_, index) => `v1.${index}`);
+    await changeHead(store, (edit) => edit.apply(NAMES_ROLE, [setting(names)]));
+    const wish = { ...KEYS, add: [poolKey(ALICE).key], keep: true };
+    const file = await carried(store, rekey(NAMES_ROLE, wish));
+    expect([...file.files.keys()]).toEqual(['targets']);
+    await imported(store, await signed(file, ROOT));
+    const copy = await copyOf(store);
+    expect(copy.bins?.keyids).toHaveLength(2);
+    expect((await copy.collection.client.findTarget('v1.7')).target.length).toBe(4);
+    await expect(carried(store, renew(NAMES_ROLE))).rejects.toMatchObject({ code: 'usage' });
+  });
+
+  it('free clients whom a thief of the online key pushed ahead', async () => {
+    const store = await collection();
+    const memory = new ProcessMemory();
+    const far = collisionFreeVersions(() => 0);
+    const copy = await copyOf(store);
+    const tops = new Map(['snapshot', 'timestamp'].map((role) => [role, 2 ** 52]));
+    const theft = new CollectionEdit(copy, { now: NOW, policy: { versions: far }, tops });
+    const pushed = theft.settle();
+    const files = await pushed.settled.publish(signersOf(poolKey(ONLINE)));
+    await pushAssembly(store, await pushed.assemble(files), HEAD_TAG);
+    expect((await readAny(store, { memory })).client.trusted.timestamp.content.version).toBeGreaterThan(
+      2 ** 52,
+    );
+
+    const stolen = rekey(ONLINE_ROLE, { ...KEYS, add: [poolKey(PUBLISHER).key] });
+    await imported(store, await signed(await carried(store, stolen), ROOT));
+    const after = await readAny(store, { memory });
+    expect(after.client.trusted.timestamp.content.version).toBeLessThan(2 ** 21);
+    expect(after.client.trusted.snapshot.content.version).toBeLessThan(2 ** 21);
   });
 });
 
