@@ -46,7 +46,7 @@ function roleLines(overview: RoleOverview, keyNames: ReadonlyMap<string, string>
   const lines: Line[] = [
     ['  ', ['strong', plainName(role)]],
     row('  version', written === String(version) ? written : `${written} (${version})`),
-    [`    ${'expires'.padEnd(11)} `, expiryPiece(overview, now)],
+    [`    ${'expires'.padEnd(11)} `, expiryPiece(overview, now, '')],
     row('  threshold', `${threshold} of ${keys.length}`),
   ];
   for (const key of keys) {

@@ -46,19 +46,26 @@ function roleBranches(
   options: DrawingOptions,
   belowTargets: readonly Branch[] = [],
 ): Branch[] {
-  const width = Math.max(...roles.map(({ role }) => plainName(role).length));
+  const widths = [
+    Math.max(...roles.map(({ role }) => plainName(role).length)),
+    Math.max(...roles.map(({ version }) => formatVersion(version).length)),
+  ] as const;
   return roles.map((role) => ({
-    label: roleLabel(role, width, options),
+    label: roleLabel(role, widths, options),
     branches: role.kind === 'targets' ? belowTargets : nameBranches(role, options.names),
   }));
 }
 
-function roleLabel(overview: RoleOverview, width: number, options: DrawingOptions): Piece[] {
+function roleLabel(
+  overview: RoleOverview,
+  [width, versionWidth]: readonly [number, number],
+  options: DrawingOptions,
+): Piece[] {
   const { role, version, paths, kind } = overview;
   const restricted = kind === 'signer' && paths !== undefined && paths.join() !== '*';
   return [
     ['strong', plainName(role).padEnd(width)],
-    `  ${formatVersion(version)}  `,
+    `  ${formatVersion(version).padEnd(versionWidth)}  `,
     expiryPiece(overview, options.now),
     `  ${keysText(overview, options.keyNames)}`,
     ['faint', restricted ? `  only ${paths.map(plainName).join(', ')}` : ''],
@@ -67,10 +74,10 @@ function roleLabel(overview: RoleOverview, width: number, options: DrawingOption
 }
 
 /** Until when a role counts, in the colour of how urgent that is. */
-export function expiryPiece({ role, expires }: RoleOverview, now: Date): Piece {
+export function expiryPiece({ role, expires }: RoleOverview, now: Date, before = 'until '): Piece {
   const state = expiryState(role, expires, now);
   const when = formatTime(expires).slice(0, 10);
-  const text = state === 'expired' ? `EXPIRED ${when}` : `until ${when}`;
+  const text = state === 'expired' ? `EXPIRED ${when}` : `${before}${when}`;
   return [STATE_STYLES[state], `${text} (${relativeTime(expires, now)})`];
 }
 

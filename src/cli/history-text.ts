@@ -33,11 +33,10 @@ export function historyLines(history: History, options: HistoryOptions): Line[] 
         `the log of ${plainName(role)} goes back to ${formatTime(since)} (${relativeTime(since, options.now)})`,
       ],
     ]);
-  for (const { version, changes } of history.roots)
-    lines.push([
-      ['strong', `root ${version}`],
-      `  ${changes.length === 0 ? 'same keys' : changes.join('; ')}`,
-    ]);
+  for (const { version, changes } of history.roots) {
+    lines.push([['strong', `root ${version}`], changes.length === 0 ? '  same keys' : '']);
+    for (const change of changes) lines.push(`  ${shortIds(change)}`);
+  }
   return lines;
 }
 
@@ -64,6 +63,11 @@ function changeLines({ role, entry }: PastChange, { now, keys, only }: HistoryOp
   const more = names.length - NAMES_SHOWN;
   if (more > 0) lines.push([['faint', `    … ${more} more names`]]);
   return lines;
+}
+
+/** Key ids for people; `-o json` has them whole. */
+function shortIds(text: string): string {
+  return text.replace(/\b([0-9a-f]{12})[0-9a-f]{52}\b/g, '$1');
 }
 
 interface ChangedName {

@@ -25,7 +25,7 @@ export function paint(line: Line, colour: boolean, clean: (text: string) => stri
     .map((piece) => {
       if (typeof piece === 'string') return clean(piece);
       const [style, text] = piece;
-      return colour ? `\u001b[${CODES[style]}m${clean(text)}\u001b[0m` : clean(text);
+      return colour && text !== '' ? `\u001b[${CODES[style]}m${clean(text)}\u001b[0m` : clean(text);
     })
     .join('');
 }
