@@ -38,6 +38,8 @@ export async function beginName(
   checkFlags(flags, asked);
   const { tag } = reference;
   if (flags.name === false || (tag === undefined && !asked)) return undefined;
+  // Then a proof beside the image is looked for, which says what the image is called.
+  if (tag === undefined && context.settings.offline && flags.maxStaleness !== undefined) return undefined;
   if (tag === undefined)
     throw new BullaError('usage', 'a digest is no name, and only names are looked up in a collection', {
       hint: 'give the tag as well, REPOSITORY:TAG@DIGEST: they must agree then',

@@ -56,7 +56,7 @@ export async function verifyTag(
 }
 
 /** Tells people who says what a name stands for, and how far that can be relied on. */
-function tellName({ output, directories }: Context, { collection, named, drift }: VerifiedName): void {
+export function tellName({ output, directories }: Context, { collection, named, drift }: VerifiedName): void {
   const { place, name, wasKnown } = collection;
   const freshness = freshnessOf(collection);
   const made = name === place ? '' : `, made for ${name}`;

@@ -27,21 +27,31 @@ export async function verifyReference(
   begun: BegunName | undefined,
 ): Promise<VerifiedReference> {
   const { tag, digest } = image.reference;
+  if (context.settings.offline && flags.maxStaleness !== undefined) {
+    const { verifyByProof } = await import('./verifying-proof.ts');
+    const proven = await verifyByProof(context, text, image, flags);
+    if (proven !== undefined) return await withName(proven);
+  }
   if (begun?.tag === undefined || tag === undefined) {
     const required = await requirementsOf(context, flags).catch((error: unknown) => refusal(error, begun));
     const { verifyNamed } = await import('./verifying-signatures.ts');
     return { ...(await verifyNamed(context, text, image, required, flags)), name: null };
   }
   const required = asksForSignatures(flags) ? await requirementsOf(context, flags) : undefined;
-  const { nameJson, verifyTag } = await import('./verifying-name.ts');
+  const { verifyTag } = await import('./verifying-name.ts');
   const named = { text, source: image.source, tag, digest };
   const verified = await verifyTag(context, named, flags, begun, required);
   if (required !== undefined) {
     const { tellSignatures } = await import('./verifying-signatures.ts');
     tellSignatures(context, verified);
   }
-  const { image: found, signed, evidence, refusals } = verified;
-  return { image: found, signed, evidence, refusals, name: nameJson(verified) };
+  return await withName(verified);
+}
+
+async function withName(verified: VerifiedName): Promise<VerifiedReference> {
+  const { nameJson } = await import('./verifying-name.ts');
+  const { image, signed, evidence, refusals } = verified;
+  return { image, signed, evidence, refusals, name: nameJson(verified) };
 }
 
 /** Where nothing says whom to believe, a collection that is there tells whom one could pin. */

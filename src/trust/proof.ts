@@ -2,17 +2,20 @@ import { BullaError } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, hexOf } from '../oci/digest.ts';
 import type { ManifestContent } from '../oci/manifest.ts';
+import { isTag, type Tag } from '../oci/reference.ts';
 import type { CallOptions } from '../oci/target.ts';
 import type { TufClient } from '../tuf/client.ts';
 import { delegationOf } from '../tuf/delegations.ts';
 import { versionOf } from '../tuf/edit/repository.ts';
-import type { MetadataFile } from '../tuf/metadata-file.ts';
+import { DEFAULT_LIMITS } from '../tuf/limits.ts';
+import { type MetadataFile, parseMetadataFile } from '../tuf/metadata-file.ts';
 import { metadataFileName } from '../tuf/role-name.ts';
+import { parseTargets } from '../tuf/targets.ts';
 import { type Assembly, assembleProof } from './assemble.ts';
 import type { CollectionId } from './binding.ts';
 import { type Collection, type ReadOptions, verifyObject } from './collection.ts';
 import { type CollectionMemory, ProcessMemory, type TrustMemory } from './memory.ts';
-import { type ObjectSource, openTrustObject } from './object.ts';
+import { fetchFile, type ObjectSource, openTrustObject } from './object.ts';
 import { WorkingCopy } from './working-copy.ts';
 
 /**
@@ -131,4 +134,23 @@ function otherImage({ descriptor }: ManifestContent, expected: Digest, found?: D
       details: { expected, ...(found !== undefined && { found }) },
     },
   );
+}
+
+/**
+ * Tags that a proof's files give an image, in order: nothing is verified yet of what they say, and each is to
+ * be looked up.
+ * @throws BullaError content-invalid; what the collection's source throws
+ */
+export async function namesProven(collection: Collection, digest: Digest): Promise<readonly Tag[]> {
+  const { object, source } = collection;
+  const names = new Set<Tag>();
+  for (const [fileName, descriptor] of object.files) {
+    if (/(?:^|\.)(?:root|timestamp|snapshot|targets)\.json$/.test(fileName)) continue;
+    // Only candidates: what counts is what the verified roles say of them.
+    const bytes = await fetchFile(source, descriptor, DEFAULT_LIMITS.targetsBytes);
+    const { targets } = parseTargets(parseMetadataFile(bytes, fileName, DEFAULT_LIMITS.targetsBytes));
+    for (const [name, { hashes }] of targets)
+      if (hashes.get('sha256') === hexOf(digest) && isTag(name)) names.add(name);
+  }
+  return [...names].sort();
 }

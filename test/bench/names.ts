@@ -165,9 +165,9 @@ export const bench: Bench = async ({ size, runs }) => {
     row('another, by the same', publish);
     const names = `${count.toLocaleString('en-US')} names`;
     goals.push({
-      what: `${names}: kB of answers for one, cold`,
-      measured: cold.received / 1000,
-      atMost: atMost / 1000,
+      what: `${names}: KiB of answers for one, cold`,
+      measured: cold.received / 1024,
+      atMost,
     });
     if (count < 1_000_000) continue;
     const all = (publish.received + publish.sent) / 1024;
