@@ -24,6 +24,9 @@ export interface CliOptions {
   readonly tty?: boolean;
   /** Somebody sits there and types `stdin`. */
   readonly typed?: boolean;
+  /** Told of what is written while the command runs. */
+  readonly onStdout?: (text: string) => void;
+  readonly onStderr?: (text: string) => void;
 }
 
 /** Runs a command line in this process, with a home directory of its own unless `env` names one. */
@@ -37,8 +40,22 @@ export async function bulla(argv: readonly string[], options: CliOptions = {}): 
   const isTTY = options.tty ?? typed;
   const code = await run(argv, {
     stdin: Object.assign(stdin, { isTTY, ...(typed && { setRawMode: () => stdin }) }),
-    stdout: { isTTY, columns: 100, write: (text) => (stdout += text) },
-    stderr: { isTTY, columns: 100, write: (text) => (stderr += text) },
+    stdout: {
+      isTTY,
+      columns: 100,
+      write: (text) => {
+        stdout += text;
+        options.onStdout?.(text);
+      },
+    },
+    stderr: {
+      isTTY,
+      columns: 100,
+      write: (text) => {
+        stderr += text;
+        options.onStderr?.(text);
+      },
+    },
     env: { BULLA_HOME: join(home, 'bulla'), ...options.env },
     cwd: options.cwd ?? home,
     home,
