@@ -63,6 +63,8 @@ function tell(finding: StatusFinding, head: Digest, place: string, now: Date): T
         advice: `bulla pending ${place}`,
       };
     }
+    case 'structure':
+      return tellStructure(finding, place);
     case 'conflict':
       return tellConflict(finding, place);
     case 'newer': {
@@ -95,6 +97,19 @@ function tellExpiry({ role, expires, state }: RoleStatus, head: Digest, place: s
   const vouched = `; where nothing is remembered of it, and if this head is the newest: --trust-served-head ${head}`;
   const advice = state === 'expired' ? `${renewal}${vouched}` : renewal;
   return { style: state === 'expired' ? 'bad' : 'soon', what, advice };
+}
+
+function tellStructure(
+  { staged, isSigned }: Extract<StatusFinding, { kind: 'structure' }>,
+  place: string,
+): Told {
+  const { id, change, tags } = staged;
+  const roles = change.roles.map(plainName).join(', ');
+  return {
+    style: 'soon',
+    what: `a change of ${roles} ${isSigned ? 'waits' : 'lacks signatures'} at ${tags.join(', ')}`,
+    advice: isSigned ? `bulla resign ${place}` : `bulla pending ${place}, then bulla approve ${place} ${id}`,
+  };
 }
 
 function tellConflict(
@@ -167,6 +182,10 @@ function findingJson(finding: StatusFinding): Record<string, unknown> {
     case 'unsigned': {
       const { role, tag, entries, signatures, threshold } = finding;
       return { role, tag, changes: entries.map(({ id }) => id), signatures, threshold };
+    }
+    case 'structure': {
+      const { id, change, tags } = finding.staged;
+      return { id, tags, roles: change.roles, signed: finding.isSigned };
     }
     case 'conflict': {
       const { role, tag, conflict } = finding;

@@ -7,6 +7,7 @@ import { readBins } from './listing.ts';
 import type { LogEntry } from './log.ts';
 import { type CollectionOverview, overviewOf } from './overview.ts';
 import type { FoundSiblings, RefusedSibling, Sibling } from './siblings.ts';
+import type { StagedChange } from './staged-structure.ts';
 import { NAMES_ROLE } from './vocabulary.ts';
 import type { WorkingCopy } from './working-copy.ts';
 
@@ -32,6 +33,8 @@ export type StatusFinding =
       readonly signatures: number;
       readonly threshold: number;
     }
+  /** A change of roles or keys that waits for signatures, or for whoever has the online key. */
+  | { readonly kind: 'structure'; readonly staged: StagedChange; readonly isSigned: boolean }
   | { readonly kind: 'conflict'; readonly role: string; readonly conflict: FoldConflict; readonly tag: Tag }
   /** A candidate newer than the head: its publisher is at work, has died, or was overtaken. */
   | { readonly kind: 'newer'; readonly tag: Tag; readonly created: Date | undefined }
@@ -46,6 +49,13 @@ export interface CollectionStatus {
   readonly isComplete: boolean;
 }
 
+/** What lies beside a head. */
+export interface Beside {
+  readonly found: FoundSiblings;
+  /** Changes of roles and keys among the stages. */
+  readonly staged: readonly StagedChange[];
+}
+
 export interface StatusOptions extends CallOptions {
   readonly now: Date;
   /** Milliseconds before its expiry from which on a role is reported; by default as `warningTime` says. */
@@ -56,14 +66,15 @@ export interface StatusOptions extends CallOptions {
 
 /**
  * What is to be known about a collection: what expires, what waits, what is in conflict.
- * @param found what lies beside the head; left out where it could not be listed
+ * @param beside what lies beside the head; left out where it could not be listed
  * @throws BullaError trust-invalid, content-invalid; what the source throws
  */
 export async function statusOf(
   copy: WorkingCopy,
-  found: FoundSiblings | undefined,
+  beside: Beside | undefined,
   options: StatusOptions,
 ): Promise<CollectionStatus> {
+  const { found, staged = [] } = beside ?? {};
   const overview = overviewOf(copy);
   const earliestBin = options.bins ? await firstExpiryOfBins(copy, options) : undefined;
   const roles = overview.roles.map(({ role, expires }): RoleStatus => {
@@ -76,8 +87,12 @@ export async function statusOf(
     .map((role) => ({ kind: 'expiry', role }));
   for (const { name } of copy.delegations.roles)
     findings.push(...(await roleFindings(copy, found?.siblings ?? [], name)));
+  for (const one of staged)
+    findings.push({ kind: 'structure', staged: one, isSigned: one.change.missing().length === 0 });
   findings.push(...newerCandidates(copy, found?.siblings ?? []));
-  findings.push(...(found?.refused ?? []).map((refused) => ({ kind: 'foreign', refused }) as const));
+  const known = new Set(staged.flatMap(({ tags }) => tags));
+  for (const refused of found?.refused ?? [])
+    if (!known.has(refused.tag)) findings.push({ kind: 'foreign', refused });
   return { overview, roles, findings, isComplete: found?.isComplete ?? false };
 }
 

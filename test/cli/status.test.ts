@@ -7,8 +7,10 @@ import { WorkingCopy } from '../../src/trust/working-copy.ts';
 import { versionOf } from '../../src/tuf/edit/repository.ts';
 import { metadataFileName } from '../../src/tuf/role-name.ts';
 import { pushImage, tagOf } from '../support/content.ts';
+import { registryFor } from '../support/registry/open.ts';
 import { changeHead, readAny, setting } from '../support/trust/changing.ts';
 import { policy, pushAssembly } from '../support/trust/collection.ts';
+import { People } from '../support/trust/people.ts';
 import { type Served, servedCollection } from '../support/trust/served.ts';
 import { anyOf, daysLater, NOW, ONLINE, PUBLISHER, ROOT, signersOf } from '../support/tuf/editing.ts';
 import { poolKey } from '../support/tuf/keys.ts';
@@ -143,6 +145,30 @@ describe('bulla status', () => {
     expect(stdout).toContain(
       `names: 1 of 2 have signed ${lacking}: ${entry.id.slice(0, 12)} signs v1\n    bulla pending ${place.name}\n`,
     );
+  });
+
+  it('shows changes of roles that lack signatures, or wait for the online key', async () => {
+    const registry = await registryFor();
+    const people = new People();
+    const repository = `${registry.host}/team/app`;
+    const all = await people.person(NOW, 'root', 'publisher', 'online', 'bob');
+    await all.run(`init ${repository}`);
+    const pin = `--root-key-id ${people.keyids.get('root')}`;
+    const operator = await people.person(NOW, 'online');
+    const staged = await operator.run(`rotate ${repository} names --key bob.pub --stage ${pin} -o json`);
+    const { id } = (staged.json() as { details: { id: string } }).details;
+    const lacking = await all.run(`status ${repository} --check`);
+    expect(lacking.code, lacking.stdout).toBe(31);
+    expect(lacking.stdout).toMatch(/a change of [a-z, ]*targets[a-z, ]* lacks signatures at _trust.stage/);
+    expect(lacking.stdout).toContain(
+      `    bulla pending ${repository}, then bulla approve ${repository} ${id}\n`,
+    );
+    expect(lacking.stdout).not.toContain('nothing of this collection');
+    const root = await people.person(NOW, 'root', 'bob');
+    await root.run(`approve ${repository} ${id} --yes --wait 0s ${pin}`);
+    const waiting = await all.run(`status ${repository} --check`);
+    expect(waiting.code).toBe(31);
+    expect(waiting.stdout).toMatch(/a change of .* waits at _trust.stage.*\n {4}bulla resign /);
   });
 
   it('names what does not belong there, and goes on', async () => {

@@ -3,8 +3,7 @@ import type { Command } from 'commander';
 import { parseDuration } from '../../encoding/time.ts';
 import { BullaError, EXIT_CODES, isBullaError } from '../../errors.ts';
 import { parseReference } from '../../oci/reference.ts';
-import type { FoundSiblings } from '../../trust/siblings.ts';
-import type { StatusFinding } from '../../trust/status.ts';
+import type { Beside, StatusFinding } from '../../trust/status.ts';
 import { addCollectionOptions, type CollectionFlags } from '../collections.ts';
 import type { Cli, Context } from '../context.ts';
 import type { Shown } from '../look.ts';
@@ -53,7 +52,7 @@ async function printStatus(context: Context, text: string, flags: StatusFlags): 
   const shown = await demandShown(context, parseReference(text), flags);
   const now = context.io.now();
   const bins = shown.copy.bins?.bitLength ?? 0;
-  const status = await statusOf(shown.copy, await siblingsOf(context, shown, now), {
+  const status = await statusOf(shown.copy, await besideHead(context, shown, now), {
     now,
     warnBefore,
     bins: flags.bins === true || 2 ** bins <= BINS_READ,
@@ -67,15 +66,17 @@ async function printStatus(context: Context, text: string, flags: StatusFlags): 
 }
 
 /** What lies beside the head; undefined where the registry does not let us list it. */
-async function siblingsOf(
-  context: Context,
-  { opened, copy }: Shown,
-  now: Date,
-): Promise<FoundSiblings | undefined> {
-  const { SiblingReader } = await import('../../trust/siblings.ts');
+async function besideHead(context: Context, { opened, copy }: Shown, now: Date): Promise<Beside | undefined> {
+  const [{ SiblingReader }, { readStagedChanges }] = await Promise.all([
+    import('../../trust/siblings.ts'),
+    import('../../trust/staged-structure.ts'),
+  ]);
+  const { target } = opened;
+  const { signal } = context;
   const chance = { fraction: () => randomInt(2 ** 32) / 2 ** 32 };
   try {
-    return await new SiblingReader(opened.target, chance, { signal: context.signal }).read(copy, now);
+    const found = await new SiblingReader(target, chance, { signal }).read(copy, now);
+    return { found, staged: await readStagedChanges(target, copy, found.tags, now, { signal }) };
   } catch (error) {
     if (!isBullaError(error, 'forbidden', 'unauthorized', 'registry-error', 'not-found')) throw error;
     context.output.warn(`what waits beside the head is not known: ${error.message}`);
@@ -87,7 +88,7 @@ function exitStatusOf(findings: readonly StatusFinding[]): number {
   const kinds = new Set(findings.map(({ kind }) => kind));
   if (kinds.has('expiry')) return EXIT_CODES['trust-expired'];
   if (kinds.has('conflict')) return EXIT_CODES.conflict;
-  const waits = kinds.has('waiting') || kinds.has('unsigned') || kinds.has('newer');
+  const waits = kinds.has('waiting') || kinds.has('unsigned') || kinds.has('structure') || kinds.has('newer');
   return waits ? EXIT_CODES.staged : 0;
 }
 
