@@ -1,13 +1,14 @@
 import { BullaError, isBullaError } from '../errors.ts';
-import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { ManifestContent } from '../oci/manifest.ts';
-import type { Tag } from '../oci/reference.ts';
 import type { CallOptions } from '../oci/target.ts';
 import { type Collection, type ReadOptions, readCollection } from './collection.ts';
+import { HeadSource } from './head-source.ts';
 import type { ObjectSource } from './object.ts';
 import type { TrustTarget } from './ports.ts';
 import type { PublishOptions } from './publish-options.ts';
+import { findAnnounced } from './restore.ts';
+import { ScratchMemory } from './scratch-memory.ts';
 import { assertNotBelow, type SignerRecord, servedBy, withServed } from './signer-state.ts';
 import { HEAD_TAG } from './vocabulary.ts';
 import { WorkingCopy } from './working-copy.ts';
@@ -16,8 +17,8 @@ import { WorkingCopy } from './working-copy.ts';
 export interface Base {
   readonly collection: Collection;
   readonly copy: WorkingCopy;
-  /** What the tag named when it was read: the next head replaces that, and nothing else. */
-  readonly parent: Digest;
+  /** What the tag named when it was read, if anything: the next head replaces that, and nothing else. */
+  readonly parent: Digest | null;
   readonly readAt: Date;
   readonly record: SignerRecord | undefined;
   /** Whether something older than what is known lies at the tag, and the base is what is known. */
@@ -46,17 +47,17 @@ export async function readBase(
   const onWarning = read.onWarning ?? options.onWarning;
   // Nothing is built upon what is stale, whatever may still be read of it.
   const asOfNow = { ...read, now: readAt, signal, onWarning, maxStaleness: 0 };
-  const { collection, isBuried } = await verify(head, asOfNow, options);
+  const { collection, isBuried } = await verify(head, asOfNow, options).catch((error: unknown) =>
+    restore(target, asOfNow, options, error),
+  );
   const record = await state.load(collection.id);
-  assertNotBelow(record, collection);
   const copy = await openCopy(collection, asOfNow);
   if (!isBuried) {
     const served = servedBy(collection);
     if (record?.served?.digest !== served.digest)
       await state.update(collection.id, (present) => withServed(present, served));
   }
-  const parent = head.served as Digest;
-  return { collection, copy, parent, readAt, record, isBuried };
+  return { collection, copy, parent: head.served ?? null, readAt, record, isBuried };
 }
 
 interface Verified {
@@ -65,13 +66,40 @@ interface Verified {
 }
 
 async function verify(head: HeadSource, read: ReadOptions, options: PublishOptions): Promise<Verified> {
+  const verified = await verifyHead(head, read, options);
+  assertNotBelow(await options.state.load(verified.collection.id), verified.collection);
+  return verified;
+}
+
+/**
+ * Finds the newest head where none is at the tag any more, or an older one than is known: among what was
+ * announced. Only where something is known, because otherwise nothing tells the newest from an old one.
+ * @throws BullaError the error of reading the head, where nothing is found
+ */
+async function restore(
+  target: TrustTarget,
+  read: ReadOptions,
+  options: PublishOptions,
+  error: unknown,
+): Promise<Verified> {
+  const isGone = isBullaError(error, 'trust-invalid') && error.details['reason'] === 'missing-head';
+  if (!isGone && !isBullaError(error, 'trust-rollback')) throw error;
+  const collection = await findAnnounced(target, read, options);
+  if (collection === undefined) throw error;
+  options.onWarning?.(`${error.message}: the newest that was announced is put back`);
+  return { collection, isBuried: true };
+}
+
+async function verifyHead(head: HeadSource, read: ReadOptions, options: PublishOptions): Promise<Verified> {
   try {
     const collection = await demand(head, read);
     return { collection, isBuried: collection.object.content.descriptor.digest !== head.served };
   } catch (error) {
-    if (isBullaError(error, 'trust-rollback')) return await verifyKnown(head, read, options, error);
+    const isGone = isBullaError(error, 'trust-invalid') && error.details['reason'] === 'missing-head';
+    if (isGone || isBullaError(error, 'trust-rollback')) return await verifyKnown(head, read, options, error);
     if (!isBullaError(error, 'trust-expired')) throw error;
-    const collection = await demand(head, { ...read, now: BEFORE_EXPIRY });
+    const memory = new ScratchMemory(read.memory);
+    const collection = await demand(head, { ...read, memory, now: BEFORE_EXPIRY });
     const { timestamp, snapshot } = collection.client.trusted;
     const isFresh = timestamp.content.expires > read.now && snapshot.content.expires > read.now;
     if (!isFresh && !(await mayBeRenewed(collection, options))) throw error;
@@ -113,6 +141,7 @@ async function openCopy(collection: Collection, read: ReadOptions): Promise<Work
     if (!isBullaError(error, 'trust-expired')) throw error;
     const again = await demand(new HeadSource(collection.source, collection.object.content), {
       ...read,
+      memory: new ScratchMemory(read.memory),
       now: BEFORE_EXPIRY,
     });
     return await WorkingCopy.open(again, read);
@@ -133,43 +162,17 @@ async function knownHead({ memory, place }: ReadOptions): Promise<ManifestConten
   return id === undefined ? undefined : (await (await memory.open(id)).loadHead(place))?.content;
 }
 
-/** A source that notes what the tag of the head named, or shows another head in its place. */
-class HeadSource implements ObjectSource {
-  readonly target: ObjectSource;
-  readonly name: string;
-  served: Digest | undefined;
-  private readonly shown: ManifestContent | undefined;
-
-  constructor(target: ObjectSource, shown?: ManifestContent) {
-    this.target = target;
-    this.name = target.name;
-    this.shown = shown;
-  }
-
-  async fetchManifest(reference: Tag | Digest, options?: CallOptions): Promise<ManifestContent> {
-    if (reference !== HEAD_TAG) return await this.target.fetchManifest(reference, options);
-    const content = this.shown ?? (await this.target.fetchManifest(reference, options));
-    this.served = content.descriptor.digest;
-    return content;
-  }
-
-  async fetchManifestUnless(
-    reference: Tag,
-    known: Digest,
-    options?: CallOptions,
-  ): Promise<ManifestContent | undefined> {
-    if (reference === HEAD_TAG && this.shown !== undefined)
-      return this.shown.descriptor.digest === known ? undefined : await this.fetchManifest(reference);
-    const content = await this.target.fetchManifestUnless(reference, known, options);
-    if (reference === HEAD_TAG) this.served = content?.descriptor.digest ?? known;
-    return content;
-  }
-
-  fetchBlob(descriptor: Descriptor, maxBytes: number, options?: CallOptions): Promise<Uint8Array> {
-    return this.target.fetchBlob(descriptor, maxBytes, options);
-  }
-
-  openBlob(descriptor: Descriptor, options?: CallOptions): Promise<AsyncIterable<Uint8Array>> {
-    return this.target.openBlob(descriptor, options);
+/** Whether the tag of the head names something else than it did when the base was read. @throws BullaError what the target throws */
+export async function hasMoved(
+  target: TrustTarget,
+  { parent }: Base,
+  options: CallOptions = {},
+): Promise<boolean> {
+  try {
+    if (parent === null) await target.fetchManifest(HEAD_TAG, options);
+    return parent === null || (await target.fetchManifestUnless(HEAD_TAG, parent, options)) !== undefined;
+  } catch (error) {
+    if (isBullaError(error, 'not-found')) return parent !== null;
+    throw error;
   }
 }

@@ -14,7 +14,7 @@ import { type BlobCache, ProcessBlobCache } from './memory.ts';
 import { announceAgain } from './pending.ts';
 import type { TrustTarget } from './ports.ts';
 import { immovable } from './probe.ts';
-import { type Base, readBase } from './publish-base.ts';
+import { type Base, hasMoved, readBase } from './publish-base.ts';
 import type { PublishOptions } from './publish-options.ts';
 import { Rivals } from './rivals.ts';
 import { type FoundSiblings, isTransient, type Sibling, SiblingReader } from './siblings.ts';
@@ -160,7 +160,7 @@ export class PublishRun {
   private async moveTo(base: Base, { descriptor, bytes }: ManifestContent): Promise<void> {
     const { clock, signal, onProgress } = this.options;
     // Where it moved meanwhile, whatever it is now would be buried, and would have to be folded again.
-    if ((await this.target.fetchManifestUnless(HEAD_TAG, base.parent, { signal })) !== undefined) return;
+    if (await hasMoved(this.target, base, { signal })) return;
     if (clock.now().getTime() - base.readAt.getTime() >= PARENT_MS) return;
     const { mediaType, digest, size } = descriptor;
     const content = { descriptor: { mediaType, digest, size }, bytes };
@@ -227,7 +227,7 @@ export class PublishRun {
       const pause = Math.min(left, LOOK_MS * (0.5 + chance.fraction() / 2));
       await clock.sleep(pause, signal);
       left -= pause;
-      if ((await this.target.fetchManifestUnless(HEAD_TAG, base.parent, { signal })) !== undefined) return;
+      if (await hasMoved(this.target, base, { signal })) return;
     }
   }
 

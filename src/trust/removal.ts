@@ -22,7 +22,7 @@ export type Removal =
 export async function removeObject(
   target: TrustTarget,
   tag: Tag,
-  head: Digest,
+  head: Digest | null,
   options: CallOptions = {},
 ): Promise<Removal> {
   let content: ManifestContent;

@@ -14,13 +14,13 @@ import { type ChangeLog, parseLog } from './log.ts';
 import { beginEdit, versionsOf, type Work } from './make-head.ts';
 import { announceAgain } from './pending.ts';
 import type { TrustTarget } from './ports.ts';
-import { type Base, readBase } from './publish-base.ts';
+import { type Base, hasMoved, readBase } from './publish-base.ts';
 import type { PublishOptions } from './publish-options.ts';
 import type { RunResult } from './publish-run.ts';
 import { removeObject } from './removal.ts';
 import { type FoundSiblings, SiblingReader } from './siblings.ts';
 import { withUsed } from './signer-state.ts';
-import { HEAD_TAG, stageTag } from './vocabulary.ts';
+import { stageTag } from './vocabulary.ts';
 import type { WorkingCopy } from './working-copy.ts';
 
 /** How long a staged change is waited for, where nothing else is said, in milliseconds. */
@@ -134,8 +134,8 @@ export class StageRun {
       const left = deadline - clock.now().getTime();
       if (left <= 0) return false;
       await clock.sleep(Math.min(left, pause * (0.5 + chance.fraction() / 2)), signal);
-      const moved = await this.target.fetchManifestUnless(HEAD_TAG, base.parent, { signal });
-      if (moved !== undefined || clock.now().getTime() >= relook) return true;
+      const moved = await hasMoved(this.target, base, { signal });
+      if (moved || clock.now().getTime() >= relook) return true;
     }
   }
 
