@@ -26,8 +26,8 @@ export function register(program: Command, cli: Cli): void {
     .command('pin')
     .summary('say whom to believe about a repository')
     .description(
-      'Pins the root of a trust collection: by a root file, by ids of root keys, by an authority that certifies them,\n' +
-        'or by whoever is there when it is read first. HOST/PREFIX/* stands for every repository below a prefix.\n' +
+      'Pins the root of a trust collection: by a root file, by ids of root keys, by an authority that certifies them, ' +
+        'or by whoever is there when it is read first. HOST/PREFIX/* stands for every repository below a prefix. ' +
         'Without any of these, the ids of the root keys that are there are shown, to be compared and pinned.',
     )
     .argument('<repository>', 'repository, or HOST/PREFIX/*')
