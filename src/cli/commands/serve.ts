@@ -20,6 +20,9 @@ interface RegistryFlags {
   readonly notifyHeaders?: string;
   readonly sparse?: boolean;
   readonly accessLog: boolean;
+  readonly resignKey?: string;
+  readonly resignRootKeyId?: readonly string[];
+  readonly resignHost?: readonly string[];
 }
 
 interface GcFlags {
@@ -65,6 +68,17 @@ export function register(program: Command, cli: Cli): void {
     )
     .option('--sparse', 'accept manifests that refer to content that is not there')
     .option('--no-access-log', 'log problems only')
+    .option('--resign-key <key>', 'keep the trust collections in it fresh with this online key')
+    .option(
+      '--resign-root-key-id <id>',
+      'with --resign-key: root key that is believed in all of them; repeatable (default: the pins of this person)',
+      collect,
+    )
+    .option(
+      '--resign-host <host:port>',
+      'with --resign-key: another name of this registry, as it stands in the names of collections; repeatable',
+      collect,
+    )
     .action(async (_flags: unknown, command: Command) => {
       await serveRegistry(await cli.open(command), command.opts());
     });
@@ -132,8 +146,19 @@ async function serveRegistry(context: Context, flags: RegistryFlags): Promise<vo
     },
   };
   const { serveRegistry: start } = await import('../../registry-server.ts');
-  const server = await start(options);
+  const hosted =
+    flags.resignKey === undefined
+      ? undefined
+      : await (await import('./serve/hosted.ts')).hostedResigner(context, {
+          ...flags,
+          dir: options.dir,
+          resignKey: flags.resignKey,
+          isTls: options.tls !== undefined,
+          log: (entry) => io.stderr.write(`${JSON.stringify(entry)}\n`),
+        });
+  const server = await start({ ...options, ...hosted?.options });
   context.defer(() => server.close());
+  if (hosted !== undefined) context.defer(await hosted.start(server.address));
   if (!LOOPBACK.has(host)) {
     if (flags.htpasswd === undefined)
       output.warn(`everybody who reaches ${server.address} can write to the registry`);

@@ -1,10 +1,11 @@
 import { createListener, formatAddress, type Listener } from '../listener.ts';
 import { type LogSink, problemEntry } from '../log.ts';
 import { Metrics } from '../metrics.ts';
-import { openAccess } from './access.ts';
+import { type Insider, openAccess, withInsider } from './access.ts';
 import { requestEntry } from './access-log.ts';
 import { type Control, openControl } from './control.ts';
-import { type HandlerOptions, handleRequest, type RequestRecord } from './handler.ts';
+import type { RegistryEvent } from './events.ts';
+import { type Access, type HandlerOptions, handleRequest, type RequestRecord } from './handler.ts';
 import { ManifestFiles } from './manifest-files.ts';
 import { type NotificationEndpoint, Notifications } from './notifications.ts';
 import { DEFAULT_LIMITS, type RegistryLimits } from './options.ts';
@@ -29,6 +30,10 @@ export interface RegistryServerOptions {
   readonly anonymousRead?: boolean | undefined;
   /** Who is told of pushes, pulls and deletions. */
   readonly notifications?: readonly NotificationEndpoint[] | undefined;
+  /** Told of every event within this process; it must not wait for anything. */
+  readonly onEvent?: ((event: RegistryEvent) => void) | undefined;
+  /** With `htpasswd`: somebody within this process who may do everything. */
+  readonly insider?: Insider | undefined;
   /** Takes the log: a line for each request, and problems. */
   readonly log?: LogSink | undefined;
   /** Accept manifests that refer to content that is not there. */
@@ -56,14 +61,7 @@ export interface RegistryServer {
 export async function serveRegistry(options: RegistryServerOptions): Promise<RegistryServer> {
   const limits: RegistryLimits = { ...DEFAULT_LIMITS, ...options.limits };
   const report = (problem: string): void => options.log?.(problemEntry(problem, new Date()));
-  const access =
-    options.htpasswd === undefined
-      ? undefined
-      : await openAccess({
-          htpasswd: options.htpasswd,
-          anonymousRead: options.anonymousRead ?? false,
-          report,
-        });
+  const access = await accessOf(options, report);
   const store = await Store.open(options.dir, { report });
   const uploads = new Uploads({
     pathOf: (id) => store.uploadPath(id),
@@ -78,7 +76,12 @@ export async function serveRegistry(options: RegistryServerOptions): Promise<Reg
     uploads,
     manifests: new ManifestFiles(),
     limits,
-    events,
+    events: {
+      emit(event, exchange) {
+        events.emit(event, exchange);
+        options.onEvent?.(event);
+      },
+    },
     sparse: options.sparse ?? false,
   };
   const metrics = metricsOf(services, events);
@@ -117,6 +120,15 @@ export async function serveRegistry(options: RegistryServerOptions): Promise<Reg
     throw error;
   }
   return { url: `${scheme}://${address}`, address, gc: (how = {}) => collecting.run(how), close };
+}
+
+async function accessOf(
+  { htpasswd, anonymousRead, insider }: RegistryServerOptions,
+  report: (problem: string) => void,
+): Promise<Access | undefined> {
+  if (htpasswd === undefined) return undefined;
+  const access = await openAccess({ htpasswd, anonymousRead: anonymousRead ?? false, report });
+  return insider === undefined ? access : withInsider(access, insider);
 }
 
 function metricsOf({ store, uploads }: Services, events: Notifications): Metrics {

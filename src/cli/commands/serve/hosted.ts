@@ -1,0 +1,152 @@
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { DEFAULT_ALARMS } from '../../../actions/resign/alarms.ts';
+import { DEFAULT_TIMING } from '../../../actions/resign/timing.ts';
+import { resolveSigner } from '../../../keystore/resolve.ts';
+import { RegistryClient } from '../../../registry/client.ts';
+import { fixedCredentials } from '../../../registry/credentials.ts';
+import type { RegistryServerOptions } from '../../../registry-server.ts';
+import type { LogSink } from '../../../servers/log.ts';
+import { Resigner } from '../../../servers/resigner/resigner.ts';
+import { SYSTEM_CHANCE, SYSTEM_CLOCK } from '../../../servers/resigner/system.ts';
+import { SignerStateDirectory } from '../../../state/signer-state.ts';
+import { TrustDirectory } from '../../../state/trust-directory.ts';
+import { checkPin, type Pin } from '../../../trust/pin.ts';
+import { kindOfTag } from '../../../trust/vocabulary.ts';
+import { type TufSigner, tufSigner } from '../../../tuf/edit/signing.ts';
+import { pinFile } from '../../collections.ts';
+import type { Closer, Context } from '../../context.ts';
+import { keySources } from '../../keys.ts';
+import { coreOf } from '../../resigner.ts';
+
+export interface HostedFlags {
+  readonly dir: string;
+  readonly resignKey: string;
+  readonly resignRootKeyId?: readonly string[];
+  readonly resignHost?: readonly string[];
+  readonly isTls: boolean;
+  readonly log: LogSink;
+}
+
+/** A re-signer within the registry, before the registry runs. */
+export interface HostedResigner {
+  /** What the registry has to be started with. */
+  readonly options: Pick<RegistryServerOptions, 'onEvent' | 'insider'>;
+  /** @param address where the registry listens @returns what ends it */
+  start(address: string): Promise<Closer>;
+}
+
+const GRACE_MS = 5_000;
+
+/**
+ * Prepares a re-signer for the collections of a registry in the same process: it is told of every push, and
+ * goes in by the front door with a secret that nobody else has.
+ * @throws BullaError usage, not-found, key-invalid, config-invalid
+ */
+export async function hostedResigner(context: Context, flags: HostedFlags): Promise<HostedResigner> {
+  const signer = tufSigner(await resolveSigner(flags.resignKey, keySources(context, {})));
+  const insider = { user: 'bulla-resigner', password: randomBytes(32).toString('base64url') };
+  let resigner: Resigner | undefined;
+  return {
+    options: {
+      insider,
+      onEvent: ({ action, repository, tag }) => {
+        const isOfInterest = tag === undefined ? action === 'delete' : kindOfTag(tag as never) !== undefined;
+        if ((action === 'push' || action === 'delete') && isOfInterest) resigner?.notified(repository);
+      },
+    },
+    async start(address) {
+      const own = reachable(address);
+      const client = new RegistryClient({
+        // Nobody but this process listens there.
+        http: { tls: { insecure: flags.isTls } },
+        plainHttp: !flags.isTls,
+        credentials: fixedCredentials(own, {
+          kind: 'basic',
+          username: insider.user,
+          password: insider.password,
+        }),
+      });
+      resigner = await resignerFor(context, flags, own, client, signer);
+      resigner.start();
+      return async () => {
+        await resigner?.close(GRACE_MS);
+        await client.close();
+      };
+    },
+  };
+}
+
+async function resignerFor(
+  context: Context,
+  flags: HostedFlags,
+  own: string,
+  client: RegistryClient,
+  signer: TufSigner,
+): Promise<Resigner> {
+  const hosts = new Set([own, ...namesOf(own), ...(flags.resignHost ?? [])]);
+  const directory = join(context.path(flags.dir), '.bulla', 'resigner');
+  const memory = new TrustDirectory(join(directory, 'trust'));
+  return new Resigner({
+    config: {
+      timing: { ...DEFAULT_TIMING, pollMs: 60_000 },
+      catalogueMs: 60_000,
+      concurrency: 4,
+      listEveryMs: 10 * 60_000,
+      alarms: DEFAULT_ALARMS,
+    },
+    means: {
+      pins: await pinsOf(context, flags, own, hosts),
+      signers: [signer],
+      state: new SignerStateDirectory(join(directory, 'signers')),
+      memory: () => memory,
+      isAlsoNamed: (place, collection) => {
+        const at = collection.indexOf('/');
+        return hosts.has(collection.slice(0, at)) && place.slice(own.length) === collection.slice(at);
+      },
+    },
+    core: coreOf(DEFAULT_TIMING.renewAt),
+    clock: SYSTEM_CLOCK,
+    monotonic: () => performance.now(),
+    fraction: SYSTEM_CHANCE.fraction,
+    target: async (reference) => client.repository(reference, { access: 'write' }),
+    list: (registry) => client.listRepositories(registry),
+    log: flags.log,
+  });
+}
+
+/** The pins that are about this registry, by whichever of its names, said of the name that it is asked by. */
+async function pinsOf(
+  context: Context,
+  { resignRootKeyId }: HostedFlags,
+  own: string,
+  hosts: ReadonlySet<string>,
+): Promise<readonly Pin[]> {
+  if (resignRootKeyId !== undefined)
+    return [checkPin({ scope: `${own}/*`, trust: { kind: 'key-ids', keyIds: resignRootKeyId } })];
+  const pins = [...(await (await pinFile(context)).list()).values()].filter(
+    ({ scope, trust }) => trust.kind !== 'tofu' && hosts.has(scope.slice(0, scope.indexOf('/'))),
+  );
+  if (pins.length === 0)
+    context.output.warn(
+      `no pin is about ${[...hosts].join(', ')}, so nothing is signed: bulla pin, or --resign-root-key-id`,
+    );
+  const moved = new Map(
+    pins.map(({ collection: _, ...pin }) => {
+      const scope = `${own}${pin.scope.slice(pin.scope.indexOf('/'))}`;
+      return [scope, { ...pin, scope }];
+    }),
+  );
+  return [...moved.values()];
+}
+
+/** Where this machine reaches an address that is listened on. */
+function reachable(address: string): string {
+  return address.replace(/^0\.0\.0\.0:/, '127.0.0.1:').replace(/^\[::\]:/, '[::1]:');
+}
+
+/** Names by which this machine reaches the same port. */
+function namesOf(own: string): readonly string[] {
+  const port = own.slice(own.lastIndexOf(':'));
+  return /^(127\.0\.0\.1|\[::1\]):/.test(own) ? [`127.0.0.1${port}`, `localhost${port}`, `[::1]${port}`] : [];
+}
