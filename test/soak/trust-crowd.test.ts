@@ -19,15 +19,20 @@ describe.runIf(have).each(KINDS)('signers that crowd on %s', (kind) => {
     process.stdout.write(`${kind}: ${withFold} of ${done} runs needed one more fold\n`);
   });
 
-  const runs = SIZES.flatMap((size, at) =>
-    Array.from({ length: RUNS }, (_, run) => ({ size, seed: SEED + at * RUNS + run })),
-  );
-  it.each(runs)('$size processes, seed $seed', async ({ size, seed }) => {
-    const options = { kind, size, seed, readers: 2 };
+  const crowd = async (size: number, seed: number, isStaged = false): Promise<void> => {
+    const options = { kind, size, seed, readers: 2, isStaged };
     const report = await runCrowd(options);
     process.stdout.write(describeCrowd(options, report));
     done += 1;
     if (report.buried.length > 0) withFold += 1;
     expect(report.broken).toEqual(NOTHING_BROKEN);
-  });
+  };
+  const runs = SIZES.flatMap((size, at) =>
+    Array.from({ length: RUNS }, (_, run) => ({ size, seed: SEED + at * RUNS + run })),
+  );
+  it.each(runs)('$size processes, seed $seed', ({ size, seed }) => crowd(size, seed));
+
+  // Each waits until the re-signer has taken up its change, and most of them change theirs for it.
+  const staged = Array.from({ length: Math.ceil(RUNS / 5) }, (_, run) => SEED + run);
+  it.each(staged)('12 processes without the online key, seed %i', (seed) => crowd(12, seed, true));
 });

@@ -1,10 +1,10 @@
 import { Random } from '../../support/fuzz/mutate.ts';
 import { type StallProxy, startStallProxy } from '../../support/stall-proxy.ts';
 import { type RegistryKind, startRegistry } from '../registries.ts';
-import { signMember, verifyMember } from './commands.ts';
+import { resignMember, signMember, verifyMember } from './commands.ts';
 import { Ground } from './ground.ts';
 import { type StoredMetadata, storedMetadata } from './storage.ts';
-import { type Ended, keepRunning, type Member, runAll } from './swarm.ts';
+import { type Ended, keepRunning, type Loop, type Member, runAll } from './swarm.ts';
 
 export interface CrowdOptions {
   readonly kind: RegistryKind;
@@ -13,6 +13,8 @@ export interface CrowdOptions {
   readonly seed: number;
   /** How many read meanwhile, each with a memory of its own. */
   readonly readers: number;
+  /** Nobody of the crowd has the online key: a re-signer takes up what they stage. */
+  readonly isStaged?: boolean;
 }
 
 /** What must not be. */
@@ -103,9 +105,11 @@ class CrowdRun {
     const { ground } = this;
     await this.sign(FIRST);
     const watchers = Array.from({ length: this.options.readers }, (_, at) => this.watch(at));
+    const resigner = this.options.isStaged === true ? this.resign() : undefined;
     const begun = performance.now();
     const members = await Promise.all(tags.map((tag, at) => this.member(tag, at)));
     const ended = await runAll(members, this.patience);
+    const resigned = await resigner?.stop();
     const seconds = (performance.now() - begun) / 1000;
     // Those of single processes lead to the first.
     for (const proxy of [...this.proxies].reverse()) await proxy.quiet();
@@ -122,7 +126,7 @@ class CrowdRun {
     const broken = {
       lost: [...new Set([...lost, ...later])],
       wrong: [...names].flatMap(([name, digest]) => (ground.digests.get(name) === digest ? [] : [name])),
-      misfits: ended.filter(({ status }) => !ALLOWED.has(status)),
+      misfits: [...ended, ...(resigned?.failures ?? [])].filter(({ status }) => !ALLOWED.has(status)),
       failedReads: read.flatMap(({ failures }) => failures),
       twins: stored.twins,
     };
@@ -139,7 +143,8 @@ class CrowdRun {
   /** Every third is killed: when it sends a request that chance has chosen, which is carried out all the same. */
   private async member(tag: string, at: number): Promise<Member> {
     const environment = this.ground.environment(this.isShared);
-    if (at % 3 !== 2) return signMember(this.ground, tag, environment);
+    const { isStaged = false } = this.options;
+    if (at % 3 !== 2) return signMember(this.ground, tag, environment, { isStaged });
     const last = 1 + this.random.below(LONG_RUN);
     let kill = (): void => {};
     const doom = new Promise<void>((resolve) => {
@@ -150,10 +155,15 @@ class CrowdRun {
     };
     const proxy = await startStallProxy(this.upstream, { onRequest });
     this.proxies.push(proxy);
-    return { ...signMember(this.ground, tag, environment, proxy.host), doom };
+    return { ...signMember(this.ground, tag, environment, { host: proxy.host, isStaged }), doom };
   }
 
-  private watch(at: number): ReturnType<typeof keepRunning> {
+  private resign(): Loop {
+    const member = resignMember(this.ground, this.ground.environment(false));
+    return keepRunning(member, () => 100, this.patience);
+  }
+
+  private watch(at: number): Loop {
     const member = verifyMember(this.ground, FIRST, this.ground.environment(false), `reader ${at}`);
     return keepRunning(member, () => 200 + this.random.below(400), this.patience);
   }
@@ -172,12 +182,12 @@ class CrowdRun {
 }
 
 /** One line about a run. */
-export function describeCrowd({ kind, size, seed }: CrowdOptions, report: CrowdReport): string {
+export function describeCrowd({ kind, size, seed, isStaged }: CrowdOptions, report: CrowdReport): string {
   const { statuses, buried, reads, stored, stalled, seconds } = report;
   const ends = [...statuses].map(([status, count]) => `${count}× ${status}`).join(', ');
   const fold = buried.length === 0 ? 'no fold needed' : `${buried.length} came back with a fold`;
   return (
-    `${kind}: ${size} processes, seed ${seed}: ${seconds.toFixed(1)} s; ${ends}; ${stalled} PUTs held up; ` +
+    `${kind}: ${size} processes${isStaged === true ? ' that stage' : ''}, seed ${seed}: ${seconds.toFixed(1)} s; ${ends}; ${stalled} PUTs held up; ` +
     `${fold}; ${stored.files.get('timestamp') ?? 0} heads signed, at most ${stored.crowding} beside each ` +
     `other; ${reads} reads\n`
   );
