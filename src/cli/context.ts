@@ -96,6 +96,7 @@ export class Context {
   readonly signal: AbortSignal;
   private readonly flags: Readonly<Record<string, unknown>>;
   private readonly closers: Closer[] = [];
+  private readonly archives = new Map<string, LayoutStore>();
   private opened: Promise<Connections> | undefined;
   private early: EarlyConnection | undefined;
 
@@ -153,13 +154,19 @@ export class Context {
     return { reference: { ...reference, digest: only.digest }, source: layout, version: only.digest };
   }
 
+  /** An archive has one writer, and what it has written is there when it is closed: a run opens each but once. */
   private async openLayout(reference: LayoutReference, options: OpenOptions): Promise<LayoutStore> {
+    const path = this.path(reference.path);
+    const known = reference.kind === 'archive' ? this.archives.get(path) : undefined;
+    if (known !== undefined) return known;
     const { openLayout } = await import('../layout/open.ts');
-    const layout = await openLayout(
-      { ...reference, path: this.path(reference.path) },
-      { create: options.create, imageName: options.imageName },
-    );
-    this.defer((ended) => (ended === 'well' ? layout.close() : layout.abandon()));
+    const { create, imageName } = options;
+    const layout = await openLayout({ ...reference, path }, { create, imageName });
+    if (reference.kind === 'archive') this.archives.set(path, layout);
+    this.defer((ended) => {
+      this.archives.delete(path);
+      return ended === 'well' ? layout.close() : layout.abandon();
+    });
     return layout;
   }
 

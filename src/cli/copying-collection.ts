@@ -35,7 +35,12 @@ export function tellCollection(
 ): void {
   const [there, here] = [formatRepository(to), formatRepository(from)];
   // What is not there under the name for which it was made is verified by whoever says that it may be a copy.
-  const how = name === there ? '' : `; there they verify with --collection ${name}`;
+  const how =
+    name === there
+      ? ''
+      : name?.startsWith('oci')
+        ? '; they were made for a layout, and verify only where that lies'
+        : `; there they verify with --collection ${name}`;
   if (outcome === 'copied') output.info(`Brought the signed names of ${name} along${how}`);
   if (outcome === 'forwarded') output.info(`Brought the signed names of ${name} up to date${how}`);
   if (outcome === 'ahead') output.info(`${there} has newer signed names than ${here}: they stay`);

@@ -240,3 +240,33 @@ describe('bulla pull of a signed name', () => {
     expect(await bulla('pull REPO:v1 oci:here --no-verify --signer names')).toMatchObject({ code: 2 });
   });
 });
+
+describe('names in places where less can be had', () => {
+  it('are signed in a layout and in an archive, which carry them elsewhere', async () => {
+    const name = 'registry.example.com/team/app';
+    await bulla('copy REPO:v1 oci:here');
+    await bulla(`init oci:here --collection ${name}`);
+    await bulla('copy oci:here:v1 oci-archive:there.tar:v1');
+    const signed = await bulla(`sign oci-archive:there.tar:v1 --collection ${name} --tofu -o json`);
+    expect(signed.json(), signed.stderr).toMatchObject({ ok: true, collection: { name } });
+    const verified = await bulla(`verify oci-archive:there.tar:v1 --collection ${name}`);
+    expect(verified, verified.stderr).toMatchObject({ code: 0 });
+    const back = await bulla('copy oci-archive:there.tar:v1 oci:here:v1 -o json');
+    expect(back.json()).toMatchObject({ collection: { outcome: 'forwarded' } });
+    const home = await bulla(`verify oci:here:v1 --collection ${name}`);
+    expect(home, home.stderr).toMatchObject({ code: 0 });
+  });
+
+  it('are kept in another repository where tags cannot be moved, and who signs is told so', async () => {
+    const registry = await registryFor({ immutableTags: /^_trust/ });
+    const other = `${registry.host}/team/app`;
+    await pushImage(repositoryOf(registry), 'app', 'v1');
+    const refused = await bulla(`init ${other}`);
+    expect(refused).toMatchObject({ code: 30, stdout: '' });
+    expect(refused.stderr).toContain('--at OTHER/REPO');
+    expect(await bulla(`init ${other} --at ${repository}`)).toMatchObject({ code: 0 });
+    const signed = await bulla(`sign ${other}:v1 --at ${repository} -o json`);
+    expect(signed.json(), signed.stderr).toMatchObject({ collection: { name: other, place: repository } });
+    expect(await bulla(`verify ${other}:v1 --at ${repository}`)).toMatchObject({ code: 0 });
+  });
+});
