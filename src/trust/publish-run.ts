@@ -22,13 +22,14 @@ import { withUsed } from './signer-state.ts';
 import { candidateTag, HEAD_TAG } from './vocabulary.ts';
 
 /** A head is not replaced by one that was made from a reading older than this, in milliseconds. */
-const PARENT_MS = 60_000;
+export const PARENT_MS = 60_000;
 /** Longest that one publish waits for others in all; safety does not depend on it. */
-const WAIT_MS = 60_000;
+export const WAIT_MS = 60_000;
 const JITTER_MS = 750;
 /** Longest pause between two looks at the head while waiting. */
 const LOOK_MS = 400;
-const MAX_ROUNDS = 100;
+/** Rounds after which a publish gives up. */
+export const MAX_ROUNDS = 100;
 /** Failures of the moving of the head in a row that are taken for a registry that will not have it. */
 const MAX_FAILURES = 5;
 

@@ -49,7 +49,9 @@ async function verifyCandidate(
   try {
     const head = headOf(await target.fetchManifest(tag, read));
     const memory = new ScratchMemory(read.memory);
-    const collection = head && (await readCollection(new HeadSource(target, head), { ...read, memory }));
+    // What is kept here says nothing about what is there.
+    const afresh = { ...read, memory, cache: undefined };
+    const collection = head && (await readCollection(new HeadSource(target, head), afresh));
     if (collection === undefined) return undefined;
     const record = await state.load(collection.id);
     if (record?.served === undefined && (await read.memory.seen(read.place)) === undefined) return undefined;
