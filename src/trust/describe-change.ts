@@ -143,8 +143,8 @@ const TOLD: ReadonlySet<string> = new Set([
   'version',
 ]);
 
-/** Of these a new version may say something else, and nobody need look at it: hash of the log, count of names. */
-const OWN: ReadonlySet<string> = new Set(['certificates', 'lifetimes', 'log', 'names']);
+/** Of these a new version may say something else, and nobody need look at it: hash of the log, count of names, the version before. */
+const OWN: ReadonlySet<string> = new Set(['after', 'certificates', 'lifetimes', 'log', 'names']);
 
 function* otherChanges(before: MetadataFile | undefined, after: MetadataFile): Generator<string> {
   const [old, next] = [before?.signed ?? {}, after.signed];

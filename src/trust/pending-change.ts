@@ -6,6 +6,7 @@ import {
   delegationsIn,
   type RepositoryFiles,
   readRepositoryFiles,
+  versionOf,
   withFiles,
 } from '../tuf/edit/repository.ts';
 import type { MissingSignatures, PendingFile, SignatureDemand, TufSigner } from '../tuf/edit/signing.ts';
@@ -20,6 +21,7 @@ import { bindingCheck, collectionIdOf, rootBindingOf } from './binding.ts';
 import type { ChangeFile } from './change-file.ts';
 import { describeChange } from './describe-change.ts';
 import { logDescriptorOf, parseLog } from './log.ts';
+import { isMadeAfter, isSameButSigned } from './structural-offer.ts';
 
 /**
  * A change on its way to its signatures, verified as far as it can be without the registry: its state of
@@ -74,6 +76,7 @@ export class PendingChange {
       const file = parseMetadataFile(bytes, role, DEFAULT_LIMITS.listedBytes);
       check(file);
       assertHonestKeys(file);
+      if (role === 'targets') assertMadeAfter(file, base.roles.get(role) as MetadataFile);
       if (!isTopLevelRole(role)) checkLog(change, base.roles.get(role), file);
     }
     return new PendingChange(change, base, name, now);
@@ -179,6 +182,15 @@ function verifyBase({ id, base: files }: ChangeFile, base: RepositoryFiles, now:
   if (files.size !== base.roots.length + base.roles.size)
     throw brokenBase('it holds files that are not of the state that it was made for');
   return collection;
+}
+
+/** Targets says itself on which version of itself it was made. */
+function assertMadeAfter(file: MetadataFile, before: MetadataFile): void {
+  if (isMadeAfter(file, versionOf(before)) || isSameButSigned(file, before)) return;
+  throw new BullaError('trust-invalid', 'the new targets was made for another version of itself', {
+    hint: 'do not sign it: what was changed since would be taken back; have it exported again',
+    details: { role: 'targets', reason: 'base' },
+  });
 }
 
 /** A key under another's id would be shown as that other key. */

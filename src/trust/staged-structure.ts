@@ -88,8 +88,7 @@ async function readStagedChange(
     const content = await target.fetchManifest(tag, options);
     const object = await openTrustObject(target, content, options);
     if (object.kind !== 'stage' || !isStructural(object, copy)) return undefined;
-    const change = PendingChange.open(await changeIn(target, copy, object, now, options), now);
-    return isMadeFor(change, copy) ? change : undefined;
+    return PendingChange.open(await changeIn(target, copy, object, now, options), now);
   } catch (error) {
     // Anybody who may push can put anything there.
     const isForeign = isBullaError(error, 'trust-invalid', 'trust-rollback', 'content-invalid', 'usage');
@@ -133,13 +132,6 @@ async function changeIn(
     base: writeRepositoryFiles({ roots, roles: base }),
     ...{ files, logs },
   };
-}
-
-/** Versions tell on which state they were made: root follows by one, targets by one epoch. */
-function isMadeFor(change: PendingChange, { files }: WorkingCopy): boolean {
-  if (!change.roles.includes('targets')) return true;
-  const epoch = (version: number): number => Math.floor(version / 2 ** 20);
-  return epoch(versionOf(change.after('targets'))) === epoch(publishedVersion(files, 'targets')) + 1;
 }
 
 /** Id of a change of roles and keys: 12 hex digits of what is to be signed. */

@@ -195,7 +195,8 @@ export function isMadeAfter({ signed }: Pick<MetadataFile, 'signed'>, version: n
   return isJsonObject(binding) && binding['after'] === version;
 }
 
-function isSameButSigned(a: MetadataFile, b: MetadataFile): boolean {
+/** Whether two files of a role differ in version and expiry alone. */
+export function isSameButSigned(a: MetadataFile, b: MetadataFile): boolean {
   const content = ({ signed }: MetadataFile): Uint8Array => {
     const { version: _, expires: __, ...rest } = signed as JsonObject;
     return canonicalOlpc(rest as JsonObject);
