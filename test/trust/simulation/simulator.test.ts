@@ -3,7 +3,7 @@ import type { PublishOptions } from '../../../src/trust/publish-options.ts';
 import { collisionFreeVersions, consecutiveVersions } from '../../../src/tuf/edit/policy.ts';
 import { naivePublisher } from '../../support/trust/simulation/naive.ts';
 import type { PublishingCode } from '../../support/trust/simulation/publishing-code.ts';
-import { drawScenario } from '../../support/trust/simulation/scenario.ts';
+import { drawScenario, SMALL } from '../../support/trust/simulation/scenario.ts';
 import { simulate } from '../../support/trust/simulation/simulate.ts';
 
 const versionsOf = ({ chance }: PublishOptions) => collisionFreeVersions(() => chance.version20());
@@ -12,7 +12,7 @@ const versionsOf = ({ chance }: PublishOptions) => collisionFreeVersions(() => c
 async function complaints(codeOf: () => PublishingCode): Promise<string> {
   const found: string[] = [];
   for (let seed = 1; seed <= 10; seed++) {
-    const scenario = drawScenario(seed, 'calm', { maxPublishers: 4 });
+    const scenario = drawScenario(seed, 'calm', SMALL);
     const dialect = { ...scenario.dialect, comparesAndSwaps: false };
     found.push(...(await simulate({ ...scenario, dialect, resigners: 0 }, codeOf())).violations);
   }
@@ -59,7 +59,7 @@ describe('the simulation', () => {
 
   it('plays a schedule again from its seed', async () => {
     const code = naivePublisher({ versions: versionsOf });
-    const scenario = drawScenario(7, 'attacked', { maxPublishers: 4 });
+    const scenario = drawScenario(7, 'attacked', SMALL);
     expect(await simulate(scenario, code)).toEqual(await simulate(scenario, code));
   });
 });

@@ -1,19 +1,10 @@
-import { drawScenario, type Family } from './scenario.ts';
-import { simulate } from './simulate.ts';
-import { addStatistics, noStatistics } from './statistics.ts';
+import { playMany } from './many.ts';
+import type { Family } from './scenario.ts';
 
 /**
- * Plays schedules in a process of its own: `child.ts FAMILY FIRST COUNT MAX_PUBLISHERS`. Prints a line of
- * JSON for each that went wrong, and one with the sum at the end.
+ * Plays schedules in a process of its own: `child.ts FAMILY FIRST COUNT small|large`. Prints one line of JSON.
  */
-const [family, first, count, maxPublishers] = process.argv.slice(2) as [Family, string, string, string];
+const [family, first, count, size] = process.argv.slice(2) as [Family, string, string, 'small' | 'large'];
 
-const sum = noStatistics();
-for (let seed = Number(first); seed < Number(first) + Number(count); seed++) {
-  const { statistics, violations } = await simulate(
-    drawScenario(seed, family, { maxPublishers: Number(maxPublishers) }),
-  );
-  addStatistics(sum, statistics);
-  if (violations.length > 0) process.stdout.write(`${JSON.stringify({ seed, violations })}\n`);
-}
-process.stdout.write(`${JSON.stringify(sum)}\n`);
+const seeds = Array.from({ length: Number(count) }, (_, index) => Number(first) + index);
+process.stdout.write(`${JSON.stringify(await playMany(family, seeds, size))}\n`);

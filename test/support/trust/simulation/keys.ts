@@ -42,9 +42,6 @@ export function signerOf({ key, privateKey }: SimulatedKey, signedTexts: Set<str
   };
 }
 
-const verdicts = new Map<string, boolean>();
-const MAX_VERDICTS = 50_000;
-
 type Verify = (
   algorithm: string | null | undefined,
   message: NodeJS.ArrayBufferView,
@@ -52,30 +49,38 @@ type Verify = (
   signature: NodeJS.ArrayBufferView,
 ) => boolean;
 
+/** Messages that a signature was found to be over, by public key and signature. */
+const verified = new Map<string, Buffer>();
+const MAX_VERIFIED = 20_000;
+
 /**
- * Has each signature verified once only, by node:crypto as ever: a schedule reads the same files over and
- * over, and verifying takes most of its time. Lasts as long as this process or test file.
+ * Has each valid signature verified once only, by node:crypto as ever: a schedule reads the same files over
+ * and over, and verifying takes much of its time. Lasts as long as this process or test file.
  */
 export function verifyOnce(): void {
   const verify = crypto.verify as Verify;
   if ('isRemembering' in verify) return;
-  const remembering = (...args: Parameters<Verify>): boolean => {
-    const [algorithm, message, key, signature] = args;
-    if (algorithm !== null || !('export' in (key as object))) return verify(...args);
-    const digest = createHash('sha256')
-      .update(message as Uint8Array)
-      .digest('base64');
-    const name = `${idOf(key as KeyObject)} ${Buffer.from(signature as Uint8Array).toString('base64')} ${digest}`;
-    let verdict = verdicts.get(name);
-    if (verdict === undefined) {
-      verdict = verify(algorithm, message, key, signature);
-      if (verdicts.size >= MAX_VERDICTS) verdicts.clear();
-      verdicts.set(name, verdict);
-    }
-    return verdict;
+  const remembering: Verify = (algorithm, message, key, signature) => {
+    if (algorithm !== null || !('export' in (key as object)))
+      return verify(algorithm, message, key, signature);
+    const name = `${idOf(key as KeyObject)}${latin1(signature)}`;
+    const bytes = bufferOf(message);
+    if (verified.get(name)?.equals(bytes) === true) return true;
+    if (!verify(algorithm, message, key, signature)) return false;
+    if (verified.size >= MAX_VERIFIED) verified.clear();
+    verified.set(name, Buffer.from(bytes));
+    return true;
   };
   crypto.verify = Object.assign(remembering, { isRemembering: true }) as unknown as typeof crypto.verify;
   syncBuiltinESMExports();
+}
+
+function bufferOf({ buffer, byteOffset, byteLength }: NodeJS.ArrayBufferView): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength);
+}
+
+function latin1(bytes: NodeJS.ArrayBufferView): string {
+  return bufferOf(bytes).toString('latin1');
 }
 
 const ids = new WeakMap<KeyObject, string>();
@@ -83,7 +88,7 @@ const ids = new WeakMap<KeyObject, string>();
 function idOf(key: KeyObject): string {
   let id = ids.get(key);
   if (id === undefined) {
-    id = key.export({ type: 'spki', format: 'der' }).toString('base64');
+    id = latin1(key.export({ type: 'spki', format: 'der' }));
     ids.set(key, id);
   }
   return id;

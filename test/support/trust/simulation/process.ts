@@ -49,6 +49,9 @@ const POSSIBLE = {
   disk: [],
 } as const;
 
+/** More of them, hours long, would have everything expire. */
+const MAX_STALLS = 2;
+
 type Outcome<T> = { readonly value: T } | { readonly error: unknown };
 
 /**
@@ -70,6 +73,7 @@ export class SimulatedProcess {
   private readonly options: ProcessOptions;
   private calls = 0;
   private stillUntil = 0;
+  private stalls = 0;
   private noteDeath: (outcome: 'died') => void = () => {};
 
   constructor(options: ProcessOptions) {
@@ -92,7 +96,7 @@ export class SimulatedProcess {
     if (!this.isAlive) return await never();
     const { scheduler, dice, faults, diesAt } = this.options;
     const dies = this.calls++ === diesAt ? dice.below(3) : undefined;
-    if (dice.happens(faults.stall)) this.standStill();
+    if (this.stalls < MAX_STALLS && dice.happens(faults.stall)) this.standStill();
     if (dies === 0) return await this.die();
     const fault = this.throwFault(kind);
     return await new Promise((resolve, reject) => {
@@ -142,6 +146,7 @@ export class SimulatedProcess {
     const ms = dice.magnitude(500, faults.stallMs);
     this.stillUntil = Math.max(this.stillUntil, scheduler.now + ms);
     this.stoodStillMs += ms;
+    this.stalls++;
   }
 
   /** When it next gets to do something that takes so long. */

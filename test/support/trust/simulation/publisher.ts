@@ -119,15 +119,19 @@ async function runOnce(
 }
 
 function assertDone(
-  { record, registry, statistics }: World,
+  { record, registry, statistics, scenario }: World,
   plan: PublisherPlan,
   { head, ids, rounds }: Awaited<ReturnType<World['code']['publishNames']>>,
 ): void {
   statistics.rounds += rounds;
   statistics.maxRounds = Math.max(statistics.maxRounds, rounds);
   if (rounds > MAX_ROUNDS) record.violate(`${plan.name} took ${rounds} rounds`);
+  const isAttacked = scenario.attacks > 0;
   const content = registry.everPushed.find(({ descriptor }) => descriptor.digest === head);
-  if (content === undefined || ids.length === 0 || !ids.every((id) => record.holds(content, plan.role, id)))
+  // Who verified a file before does not look at what an attacker has put in its place.
+  const isHeld = (id: string) =>
+    content !== undefined && (isAttacked ? record.isKnown(id) : record.holds(content, plan.role, id));
+  if (ids.length === 0 || !ids.every(isHeld))
     record.violate(`${plan.name} was told that its change is in a head that does not hold it`);
 }
 
@@ -135,8 +139,10 @@ function judgeError(world: World, plan: PublisherPlan, error: unknown): RunOutco
   if (isBullaError(error, 'conflict')) return 'conflict';
   if (isBullaError(error, 'staged')) return 'staged';
   if (isBullaError(error, ...TRANSIENT)) return 'unknown';
-  const mayFail = world.scenario.attacks > 0 || world.mayBeRolledBack();
+  const isAttacked = world.scenario.attacks > 0;
+  const mayFail = isAttacked || world.mayBeRolledBack();
   if (mayFail && isBullaError(error) && error.code.startsWith('trust-')) return 'failed';
+  if (isAttacked && isBullaError(error, 'not-found', 'content-invalid')) return 'failed';
   world.record.violate(`${plan.name} ended with ${describe(error)}`);
   return 'failed';
 }

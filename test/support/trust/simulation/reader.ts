@@ -14,6 +14,7 @@ const ROLES = ['names', 'ci'] as const;
 export class Reader {
   private readonly world: World;
   private readonly name: string;
+  lastError = '';
   private readonly memory = new ProcessMemory();
   /** By role and name, the contents that this reader has seen revoked, and by which change. */
   private readonly revoked = new Map<string, Map<string, string>>();
@@ -53,6 +54,7 @@ export class Reader {
       return true;
     } catch (error) {
       statistics.readErrors++;
+      this.lastError = describe(error);
       if (!world.mayBeRolledBack() && world.scenario.attacks === 0)
         world.record.violate(`${this.name} got an error: ${describe(error)}`);
       return false;

@@ -100,6 +100,11 @@ export class Record implements RegistryObserver {
     return digest !== undefined && this.known.get(digest)?.ids.has(id) === true;
   }
 
+  /** Whether a change is in any signed file. */
+  isKnown(id: string): boolean {
+    return this.facts.has(id);
+  }
+
   /** Digests of the role files that a head lists. */
   roleFiles(head: ManifestContent): ReadonlyMap<string, Digest> {
     const known = this.listings.get(head.descriptor.digest);

@@ -45,7 +45,9 @@ export async function resignOnce(
     const isAttacked = world.scenario.attacks > 0 || world.mayBeRolledBack();
     const isExpected =
       isBullaError(error, 'timeout', 'conflict', 'staged', 'registry-error') ||
-      (isAttacked && isBullaError(error) && error.code.startsWith('trust-'));
+      (isAttacked &&
+        isBullaError(error) &&
+        (error.code.startsWith('trust-') || isBullaError(error, 'not-found', 'content-invalid')));
     if (!isExpected) world.record.violate(`${name} ended with ${describe(error)}`);
     return undefined;
   }

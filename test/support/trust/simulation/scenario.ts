@@ -43,7 +43,15 @@ export interface Scenario {
 /** How large the schedules are. */
 export interface ScenarioSize {
   readonly maxPublishers: number;
+  /** How many changes each of them makes, as often as they are listed. */
+  readonly changes: readonly number[];
+  readonly maxReaders: number;
 }
+
+/** Small ones, in which there is yet everything that can happen: for thousands of schedules in a minute. */
+export const SMALL: ScenarioSize = { maxPublishers: 4, changes: [1, 1, 1, 1, 1, 2], maxReaders: 1 };
+/** Crowds, for those who have time. */
+export const LARGE: ScenarioSize = { maxPublishers: 17, changes: [1, 1, 1, 2], maxReaders: 3 };
 
 const HOUR_MS = 3_600_000;
 const SHARED_NAMES = ['v1', 'v2', 'latest'] as const;
@@ -60,8 +68,8 @@ export function drawScenario(seed: number, family: Family, size: ScenarioSize): 
     dialect: drawDialect(dice, family),
     faults: isFaulty ? drawFaults(dice) : NO_FAULTS,
     deathRate: isFaulty ? dice.pick([0, 0.2, 0.5]) : 0,
-    readers: dice.between(1, 3),
-    resigners: family === 'staged' || dice.happens(0.2) ? dice.between(1, 3) : 0,
+    readers: dice.between(1, size.maxReaders + 1),
+    resigners: family === 'staged' || dice.happens(0.15) ? dice.between(1, 3) : 0,
     deletedShare: family === 'deleted' || (family === 'attacked' && dice.happens(0.5)) ? 0.5 : 0,
     attacks: family === 'attacked' ? dice.between(3, 16) : 0,
   };
@@ -90,14 +98,14 @@ function drawFaults(dice: Dice): Faults {
   };
 }
 
-function drawPublishers(dice: Dice, family: Family, { maxPublishers }: ScenarioSize): PublisherPlan[] {
-  const count = dice.magnitude(2, maxPublishers);
+function drawPublishers(dice: Dice, family: Family, size: ScenarioSize): PublisherPlan[] {
+  const count = Math.floor(2 * (size.maxPublishers / 2) ** dice.fraction());
   // In some schedules a day passes, so that logs are cut.
-  const isLong = dice.happens(0.15);
+  const isLong = dice.happens(0.12);
   const isSkewed = dice.happens(0.3);
   return Array.from({ length: count }, (_, index) => {
     const name = `publisher ${index}`;
-    const changes = Array.from({ length: dice.pick([1, 1, 1, 2]) + (isLong ? 1 : 0) }, (_, number) =>
+    const changes = Array.from({ length: dice.pick(size.changes) + (isLong ? 1 : 0) }, (_, number) =>
       drawChange(dice, name, number, isLong && number > 0),
     );
     return {

@@ -49,10 +49,19 @@ async function playOut(world: World, readers: readonly Reader[]): Promise<void> 
   // What is still under way on the network arrives before anybody looks.
   await world.sleep(Math.max(1, scenario.faults.lateMs * 2));
   await assertHeld(world, ended);
+  await assertReadable(world, readers);
+}
+
+/** Whoever reads with state can read the head in the end, or once somebody has published again. */
+async function assertReadable(world: World, readers: readonly Reader[]): Promise<void> {
+  const { scenario, record, statistics } = world;
   for (const reader of readers) {
     if (await reader.read()) continue;
-    world.statistics.stuckReaders++;
-    if (scenario.attacks === 0) world.record.violate('a reader with state cannot read the head in the end');
+    await resignOnce(world, 'last fold', new Machine(), Object.values(KEYS));
+    if (await reader.read()) continue;
+    statistics.stuckReaders++;
+    if (scenario.attacks === 0)
+      record.violate(`a reader cannot read the head in the end: ${reader.lastError}`);
   }
 }
 

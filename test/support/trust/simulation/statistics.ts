@@ -30,7 +30,7 @@ export interface Statistics {
   readErrors: number;
   /** Reads that showed a revoked name again, because the head that had revoked it was buried. */
   revokesBuried: number;
-  /** Readers who cannot read the head in the end: only an attacker can bring that about. */
+  /** Readers who cannot read the head in the end, after another fold: only an attacker can bring that about. */
   stuckReaders: number;
 }
 
