@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { BullaError, isBullaError } from '../errors.ts';
 import { formatRepository, parseReference, type Reference } from '../oci/reference.ts';
 import type { ChangeFile } from '../trust/change-file.ts';
+import type { Collection } from '../trust/collection.ts';
 import type { PendingChange } from '../trust/pending-change.ts';
 import type { StructureChange } from '../trust/structure.ts';
 import type { WorkingCopy } from '../trust/working-copy.ts';
@@ -169,9 +170,32 @@ async function publish(
   if (made !== undefined && (!isWhole || made.missing().length > 0))
     return await stage(context, opened, copy, made, flags);
   const publishing = await publishOptionsOf(context, signers, flags);
-  const { head } = await publishEdit(opened.target, opened.read, change, publishing);
-  if (made !== undefined) return report(context, made, { file: null, published: head });
+  const { head, collection } = await publishEdit(opened.target, opened.read, change, publishing);
+  if (made !== undefined) {
+    const lines = await changesBetween(copy, await copyOf(context, collection), made.roles);
+    return report(context, made, { file: null, published: head, lines });
+  }
   context.output.result(head, { collection: opened.name, file: null, published: head });
+}
+
+/** What was published may have been made anew since it was made here. */
+async function changesBetween(
+  before: WorkingCopy,
+  after: WorkingCopy,
+  roles: readonly string[],
+): Promise<readonly string[]> {
+  const { describeChange } = await import('../trust/describe-change.ts');
+  return roles.flatMap((role) => {
+    const [old, next] = [before, after].map(({ files }) =>
+      role === 'root' ? files.roots.at(-1) : files.roles.get(role),
+    );
+    return next === undefined ? [] : describeChange(old, next);
+  });
+}
+
+async function copyOf(context: Context, collection: Collection): Promise<WorkingCopy> {
+  const { WorkingCopy: Copy } = await import('../trust/working-copy.ts');
+  return await Copy.open(collection, { signal: context.signal });
 }
 
 function rethrow(error: unknown): never {
@@ -282,11 +306,16 @@ export interface Outcome {
   readonly file: string | null;
   /** Digest of the head that holds it. */
   readonly published: string | null;
+  /** What has changed; what the change says where it is left out. */
+  readonly lines?: readonly string[];
 }
 
 /** Tells what a change says, and where it is now. */
-export function report(context: Context, pending: PendingChange, { file, published }: Outcome): void {
-  const lines = pending.describe();
+export function report(
+  context: Context,
+  pending: PendingChange,
+  { file, published, lines = pending.describe() }: Outcome,
+): void {
   for (const line of lines) context.output.info(line);
   context.output.result(published ?? file ?? pending.name, {
     collection: pending.name,
@@ -295,7 +324,7 @@ export function report(context: Context, pending: PendingChange, { file, publish
     published,
     changes: lines,
     roles: pending.roles.map((role) => ({ role, signedBy: pending.signedBy(role) })),
-    missing: pending.missing(),
+    missing: published === null ? pending.missing() : [],
   });
 }
 

@@ -4,7 +4,7 @@ import { listPending, type Waiting } from '../../src/actions/pending.ts';
 import { MemoryStore } from '../../src/oci/memory.ts';
 import { assembleStage } from '../../src/trust/assemble.ts';
 import { CollectionEdit } from '../../src/trust/collection-edit.ts';
-import type { PendingChange } from '../../src/trust/pending-change.ts';
+import { PendingChange } from '../../src/trust/pending-change.ts';
 import { publishNames } from '../../src/trust/publish.ts';
 import { resignCollection } from '../../src/trust/resign.ts';
 import { SiblingReader } from '../../src/trust/siblings.ts';
@@ -146,6 +146,21 @@ describe('staged changes of roles and keys', () => {
     expect((await copyOf(store)).delegations.roles).toHaveLength(2);
     expect(await waitingAt(store)).toEqual([]);
     expect((await resign(store)).outcome).toBe('unchanged');
+  });
+
+  it('that two have signed without knowing of each other are pooled', async () => {
+    const store = await collection();
+    const change = (await made(store, alice)).toFile();
+    for (const key of [ROOT, ALICE]) {
+      const half = PendingChange.open(change, NOW);
+      await half.sign(signersOf(poolKey(key)));
+      await stageChange(store, half);
+    }
+    expect(await waitingAt(store)).toMatchObject([
+      { state: 'online', tags: [expect.any(String), expect.any(String)] },
+    ]);
+    expect((await resign(store)).outcome).toBe('folded');
+    expect((await copyOf(store)).delegations.roles).toHaveLength(2);
   });
 
   it('are not, while a signature is missing; copies are pooled', async () => {
