@@ -1,14 +1,19 @@
 import { equalBytes } from '../encoding/bytes.ts';
 import { isBullaError } from '../errors.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
 import type { CallOptions } from '../oci/target.ts';
 import { refresh } from '../tuf/client.ts';
+import { delegationOf, type SuccinctRoles } from '../tuf/delegations.ts';
+import { binName } from '../tuf/hash-bins.ts';
 import { MemoryStateStore } from '../tuf/memory.ts';
+import { metaPath } from '../tuf/role-name.ts';
 import { collectionIdOf } from './binding.ts';
 import { type Anchor, type Collection, readCollection } from './collection.ts';
 import type { LogEntry } from './log.ts';
 import { ProcessMemory } from './memory.ts';
-import type { ObjectSource } from './object.ts';
+import { type ObjectSource, openShard, type ShardList } from './object.ts';
 import { ObjectFetcher } from './object-fetcher.ts';
+import { NAMES_ROLE } from './vocabulary.ts';
 import { WorkingCopy } from './working-copy.ts';
 
 /** Expiry does not count where heads are carried: an old head may be newer than what the other place has. */
@@ -67,7 +72,8 @@ export async function relateHeads(
   if (offered.id !== present.id) return { kind: 'other' };
   if (equalBytes(timestampOf(offered), timestampOf(present))) return { kind: 'same' };
   const [ours, theirs] = [await WorkingCopy.open(offered, options), await WorkingCopy.open(present, options)];
-  const why = await whyNoSuccessor(ours, theirs, options);
+  const why =
+    (await whyNoSuccessor(ours, theirs, options)) ?? (await whyIncomplete(offered, ours, present, options));
   if (why === undefined) return { kind: 'newer' };
   const isOlder = (await whyNoSuccessor(theirs, ours, options)) === undefined;
   return isOlder ? { kind: 'older' } : { kind: 'diverged', why };
@@ -146,6 +152,80 @@ async function whyChangesLost(next: WorkingCopy, base: WorkingCopy): Promise<str
     }
   }
   return undefined;
+}
+
+/**
+ * What a head lists is not signed: somebody who has no key, but may push to the source, could leave out a log
+ * or put an old bin among new ones. It would not be believed, and must not take the place of a head that is.
+ */
+async function whyIncomplete(
+  { object }: Collection,
+  next: WorkingCopy,
+  present: Collection,
+  options: CallOptions,
+): Promise<string | undefined> {
+  for (const { name } of next.delegations.roles)
+    if (object.logs.get(name)?.digest !== next.logDescriptor(name).digest)
+      return `the log of ${JSON.stringify(name)} is not among its files`;
+  if (next.bins === undefined) return undefined;
+  if (object.bins?.bits !== next.bins.bitLength) return 'its shards are not those of its bins';
+  return await whyBinsMissing(next, next.bins, present, options);
+}
+
+/** Each bin that is not, in the same version, at the same place of what is present is verified. */
+async function whyBinsMissing(
+  next: WorkingCopy,
+  layout: SuccinctRoles,
+  present: Collection,
+  options: CallOptions,
+): Promise<string | undefined> {
+  const { client } = next.collection;
+  const content = next.contentOf(NAMES_ROLE);
+  const listed = await binsOf(next.collection, options);
+  const known = await binsOf(present, options);
+  if (typeof listed === 'string') return listed;
+  const hasSameBits = next.collection.object.bins?.bits === present.object.bins?.bits;
+  for (const [number, descriptor] of listed.entries()) {
+    const name = binName(layout, number);
+    // Where what is present is damaged, nothing of it is known to be good.
+    const isSameFile =
+      hasSameBits && typeof known !== 'string' && known[number]?.digest === descriptor.digest;
+    if (isSameFile && versionIn(next.collection, name) === versionIn(present, name)) continue;
+    const delegated = content.delegations && delegationOf(content.delegations, name);
+    if (delegated === undefined) return `nobody delegates to ${JSON.stringify(name)}`;
+    try {
+      await client.role(name, client.trusted.delegatorFor(NAMES_ROLE, content, delegated));
+      client.trusted.forgetRole(name);
+    } catch (error) {
+      return whyDamaged(error);
+    }
+  }
+  return undefined;
+}
+
+/** The words of an error that says that content is not what it should be. @throws any other error */
+function whyDamaged(error: unknown): string {
+  if (isBullaError(error, 'trust-invalid', 'content-invalid', 'not-found')) return error.message;
+  throw error;
+}
+
+/** Descriptors of all bins, in order; none where there are none; why, where a shard is damaged. */
+async function binsOf(
+  { source, object: { bins } }: Collection,
+  options: CallOptions,
+): Promise<readonly Descriptor[] | string> {
+  const shards: (readonly Descriptor[])[] = [];
+  try {
+    for (const shard of bins?.shards ?? [])
+      shards.push(await openShard(source, bins as ShardList, shard, options));
+  } catch (error) {
+    return whyDamaged(error);
+  }
+  return shards.flat();
+}
+
+function versionIn({ client }: Collection, role: string): number | undefined {
+  return client.trusted.snapshot.content.meta.get(metaPath(role))?.version;
 }
 
 /** A name that an old change took out and that is there. */

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { copyCollection } from '../../src/actions/copy-collection.ts';
+import { type Descriptor, describe as describeBytes } from '../../src/oci/descriptor.ts';
 import { MemoryStore } from '../../src/oci/memory.ts';
 import type { Target } from '../../src/oci/target.ts';
-import { HEAD_TAG, NAMES_ROLE } from '../../src/trust/vocabulary.ts';
+import { HEAD_TAG, NAMES_ROLE, TRUST_TYPES } from '../../src/trust/vocabulary.ts';
 import { changeHead, contentOf, readAny, setting, unsetting } from '../support/trust/changing.ts';
 import { newCollection, PLACE, pushHead } from '../support/trust/collection.ts';
 import { anyOf, daysLater, NOW } from '../support/tuf/editing.ts';
@@ -34,6 +35,21 @@ async function signedHash(store: Target, name: string, now: Date = NOW): Promise
     return target.hashes.get('sha256');
   return undefined;
 }
+
+/** Changes the manifest at the head's tag, as somebody can who may push and has no key. */
+async function rewrap(
+  store: MemoryStore,
+  change: (manifest: Record<string, unknown>) => void,
+): Promise<void> {
+  const { content } = (await readAny(store)).object;
+  const manifest = JSON.parse(new TextDecoder().decode(content.bytes)) as Record<string, unknown>;
+  change(manifest);
+  const bytes = new TextEncoder().encode(JSON.stringify(manifest));
+  const descriptor = describeBytes(content.descriptor.mediaType, bytes);
+  await store.pushManifest({ descriptor, bytes }, { tag: HEAD_TAG });
+}
+
+const layersOf = (manifest: Record<string, unknown>): Descriptor[] => manifest['layers'] as Descriptor[];
 
 describe('a collection on the way to another place', () => {
   it('is not there where the source has none', async () => {
@@ -148,14 +164,21 @@ describe('attacks on a collection on the way', () => {
     [
       'a head that is no head',
       async (source) => {
-        const { content } = (await readAny(source)).object;
-        const text = new TextDecoder().decode(content.bytes).replace('trust.head', 'trust.stage');
-        const bytes = new TextEncoder().encode(text);
-        const { describe: describeBytes } = await import('../../src/oci/descriptor.ts');
-        const descriptor = describeBytes(content.descriptor.mediaType, bytes);
-        await source.pushManifest({ descriptor, bytes }, { tag: HEAD_TAG });
+        await rewrap(source, (manifest) => {
+          manifest['artifactType'] = TRUST_TYPES.stage;
+        });
       },
       /does not hold together: .*is a stage/,
+    ],
+    [
+      'a newer head without the log of its names',
+      async (source) => {
+        await publish(source, ['v2']);
+        await rewrap(source, (manifest) => {
+          manifest['layers'] = layersOf(manifest).filter(({ mediaType }) => !mediaType.includes('log'));
+        });
+      },
+      /the log of "names" is not among its files/,
     ],
     [
       'an older head',
@@ -177,6 +200,28 @@ describe('attacks on a collection on the way', () => {
     const { digest } = await destination.resolve(HEAD_TAG);
     const { outcome, why } = await bring(source, destination);
     expect(outcome === 'left' ? why : outcome).toMatch(message);
+    expect((await destination.resolve(HEAD_TAG)).digest).toBe(digest);
+  });
+
+  it('a newer large head with an older bin among its own', async () => {
+    const [source, destination] = [await collected(), mirror()];
+    await publish(
+      source,
+      Array.from({ length: 1100 }, (_, index) => `v1.${index}`),
+    );
+    await bring(source, destination);
+    const old = await readAny(source);
+    const { digest } = await destination.resolve(HEAD_TAG);
+    await publish(source, ['v2']);
+    const now = (await readAny(source)).object.bins?.shards ?? [];
+    await rewrap(source, (manifest) => {
+      for (const [shard, before] of (old.object.bins?.shards ?? []).entries()) {
+        const entries = manifest['manifests'] as Descriptor[];
+        const at = entries.findIndex((entry) => entry.digest === now[shard]?.digest);
+        if (at >= 0) entries[at] = before;
+      }
+    });
+    expect(await bring(source, destination)).toMatchObject({ outcome: 'left' });
     expect((await destination.resolve(HEAD_TAG)).digest).toBe(digest);
   });
 
