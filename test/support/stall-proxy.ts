@@ -14,7 +14,7 @@ export interface Stalling {
   /** In which order a list of tags comes; such a list is whole, whatever page was asked for. */
   readonly order?: (tags: readonly string[]) => readonly string[];
   /** Called when a request has come whole, and before it goes on. @param count how many there were, from 1 */
-  readonly onRequest?: (count: number) => void;
+  readonly onRequest?: (count: number, method: string, path: string) => void;
 }
 
 /** Something between clients and a registry that holds some requests up. */
@@ -58,7 +58,7 @@ export async function startStallProxy(upstream: string, stalling: Stalling): Pro
     requests.set(method, (requests.get(method) ?? 0) + 1);
     const body = await collect(incoming);
     count += 1;
-    stalling.onRequest?.(count);
+    stalling.onRequest?.(count, method, path);
     const held = method === 'PUT' ? (stalling.put?.(path) ?? 0) : 0;
     if (held > 0) {
       stalled += 1;

@@ -131,7 +131,7 @@ class CrowdRun {
       twins: stored.twins,
     };
     const reads = read.reduce((sum, { runs }) => sum + runs, 0);
-    const { stalled } = this.proxies[0] as StallProxy;
+    const stalled = this.proxies.reduce((sum, proxy) => sum + proxy.stalled, 0);
     return { broken, statuses: countStatuses(ended), buried, reads, stored, stalled, seconds };
   }
 
@@ -140,20 +140,26 @@ class CrowdRun {
     for (const proxy of this.proxies.slice(1)) await proxy.stop();
   }
 
-  /** Every third is killed: when it sends a request that chance has chosen, which is carried out all the same. */
+  /**
+   * Every third is killed when it sends a certain request, which is carried out all the same: one that
+   * chance has chosen, or the one that moves the head, which then arrives when others are done.
+   */
   private async member(tag: string, at: number): Promise<Member> {
     const environment = this.ground.environment(this.isShared);
     const { isStaged = false } = this.options;
     if (at % 3 !== 2) return signMember(this.ground, tag, environment, { isStaged });
     const last = 1 + this.random.below(LONG_RUN);
+    const moves = this.random.below(2) === 0;
+    const late = 500 + this.random.below(10_000);
     let kill = (): void => {};
     const doom = new Promise<void>((resolve) => {
       kill = resolve;
     });
-    const onRequest = (count: number): void => {
-      if (count === last) kill();
+    const onRequest = (count: number, method: string, path: string): void => {
+      if (count === last || (moves && method === 'PUT' && isHead(path))) kill();
     };
-    const proxy = await startStallProxy(this.upstream, { onRequest });
+    const put = (path: string): number => (isHead(path) ? late : 0);
+    const proxy = await startStallProxy(this.upstream, { onRequest, put });
     this.proxies.push(proxy);
     return { ...signMember(this.ground, tag, environment, { host: proxy.host, isStaged }), doom };
   }
@@ -196,9 +202,12 @@ export function describeCrowd({ kind, size, seed, isStaged }: CrowdOptions, repo
 /** One in four of the heads, and one in eight of the candidates, is held for up to six seconds: mostly shortly. */
 function stallOf(path: string, random: Random): number {
   const fraction = (): number => random.below(1_000_000) / 1_000_000;
-  const isHead = path.endsWith('/manifests/_trust');
-  if (!isHead && !path.includes('/manifests/_trust.')) return 0;
-  return fraction() > (isHead ? 0.25 : 0.125) ? 0 : 100 + 6_000 * fraction() ** 3;
+  if (!isHead(path) && !path.includes('/manifests/_trust.')) return 0;
+  return fraction() > (isHead(path) ? 0.25 : 0.125) ? 0 : 100 + 6_000 * fraction() ** 3;
+}
+
+function isHead(path: string): boolean {
+  return path.endsWith('/manifests/_trust');
 }
 
 function countStatuses(ended: readonly Ended[]): ReadonlyMap<number | 'killed', number> {
