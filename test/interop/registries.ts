@@ -30,6 +30,8 @@ export interface DistributionOptions {
   readonly tokens?: TokenServer;
   /** Where it posts notifications to. */
   readonly notify?: string;
+  /** Sent along with notifications, as a bearer. */
+  readonly notifySecret?: string;
   /** Whether anything can be removed; it can if left out, other than with distribution's own settings. */
   readonly deletion?: boolean;
 }
@@ -68,7 +70,18 @@ export function startDistribution(
         options.notify === undefined
           ? undefined
           : {
-              endpoints: [{ name: 'test', url: options.notify, timeout: '1s', threshold: 3, backoff: '1s' }],
+              endpoints: [
+                {
+                  name: 'test',
+                  url: options.notify,
+                  timeout: '1s',
+                  threshold: 3,
+                  backoff: '1s',
+                  ...(options.notifySecret !== undefined && {
+                    headers: { Authorization: [`Bearer ${options.notifySecret}`] },
+                  }),
+                },
+              ],
             },
     };
     // JSON is YAML.

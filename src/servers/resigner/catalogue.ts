@@ -1,4 +1,5 @@
 import { isInShard, type Shard } from '../../actions/resign/shard.ts';
+import { BullaError, isBullaError } from '../../errors.ts';
 import { findPin, isPrefix, type Pin } from '../../trust/pin.ts';
 
 /** Most collections that one process takes on. */
@@ -28,12 +29,25 @@ export async function placesIn(
   list: ListRepositories,
 ): Promise<readonly string[]> {
   const places: string[] = [];
-  for await (const repository of list(registry)) {
-    const place = `${registry}/${repository}`;
-    if (findPin(pins, place) !== undefined && isOurs(place, shard)) places.push(place);
-    if (places.length >= MAX_COLLECTIONS) break;
+  try {
+    for await (const repository of list(registry)) {
+      const place = `${registry}/${repository}`;
+      if (findPin(pins, place) !== undefined && isOurs(place, shard)) places.push(place);
+      if (places.length >= MAX_COLLECTIONS) break;
+    }
+  } catch (error) {
+    if (isBullaError(error, 'not-found', 'unauthorized', 'forbidden')) throw unlisted(registry, error);
+    throw error;
   }
   return places;
+}
+
+function unlisted(registry: string, cause: BullaError): BullaError {
+  return new BullaError(cause.code, `${registry} does not list its repositories: ${cause.message}`, {
+    cause,
+    hint: 'name them one by one in the configuration, or have the registry notify; else the account must be allowed to read the catalogue',
+    details: cause.details,
+  });
 }
 
 /**

@@ -236,6 +236,23 @@ describe('a re-signer in trouble', () => {
     expect(run.alarms[0]).toMatchObject({ alarm: { kind: 'key' } });
   });
 
+  it('does no lasting harm while its clock is wrong', async () => {
+    for (const shift of [10 * DAY, -10 * DAY, 400 * DAY]) {
+      const world = new RealWorld();
+      const store = await world.add(PLACE);
+      world.run({ timing: LAZY });
+      await world.time.pass(DAY);
+      world.time.shift = shift;
+      await world.time.pass(DAY);
+      world.time.shift = 0;
+      await world.time.pass(DAY);
+      const { client } = await collectionAt(world, store);
+      const left = client.trusted.timestamp.content.expires.getTime() - world.time.now().getTime();
+      expect(left).toBeGreaterThan(6 * DAY);
+      expect(store.heads.length).toBeLessThanOrEqual(2);
+    }
+  });
+
   it('leaves nothing unfinished when the registry goes away in the middle, at any request', async () => {
     const away = new BullaError('registry-unreachable', 'away', { hint: 'none' });
     for (const at of [1, 2, 3, 5, 8]) {

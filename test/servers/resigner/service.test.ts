@@ -185,6 +185,20 @@ describe('bulla resign', () => {
     expect(await daysLeft(target, places[0] as string)).toBeGreaterThan(13);
   });
 
+  it('serves others where a catalogue is not there, and says what to do', async () => {
+    const registry = await registryFor();
+    const silent = await registryFor();
+    silent.fault({ path: /_catalog/, times: 100, action: { status: 404 } });
+    const target = await collectionIn(registry, 'team/app', 10 * DAY);
+    const place = `${registry.host}/team/app`;
+    const config = await configFor([place, `${silent.host}/*`]);
+    const { code, stdout, stderr } = await bulla(['resign', '--config', config, '--all']);
+    expect(code).toBe(11);
+    expect(stdout).toContain(`${silent.host}/*: not-found`);
+    expect(stderr).toContain('name them one by one');
+    expect(await daysLeft(target, place)).toBeGreaterThan(13);
+  });
+
   it('warns where it has no state, and then signs no head that has expired', async () => {
     const registry = await registryFor();
     await collectionIn(registry, 'team/app', 20 * DAY);

@@ -1,10 +1,12 @@
 import type { Command } from 'commander';
 import { type AlarmPolicy, DEFAULT_ALARMS } from '../../../actions/resign/alarms.ts';
+import { failureOf, worstOf } from '../../../actions/resign/failure.ts';
 import { type PassReport, type PassResult, resignAll } from '../../../actions/resign/pass.ts';
-import { isInShard, parseShard, type Shard } from '../../../actions/resign/shard.ts';
+import { parseShard, type Shard } from '../../../actions/resign/shard.ts';
 import { type StepPorts, Steps } from '../../../actions/resign/step.ts';
 import { DEFAULT_TIMING } from '../../../actions/resign/timing.ts';
 import { BullaError, EXIT_CODES } from '../../../errors.ts';
+import type { Pin } from '../../../trust/pin.ts';
 import type { CollectionFlags } from '../../collections.ts';
 import type { Context } from '../../context.ts';
 import { servedHeadOf } from '../../publishing.ts';
@@ -21,6 +23,8 @@ export interface ResignFlags extends CollectionFlags, TrustKeyFlags {
 /** What a pass is made over, and how. */
 interface Task {
   readonly places: readonly string[];
+  /** Prefixes that could not be looked up. */
+  readonly unlisted?: readonly PassResult[];
   readonly ports: StepPorts;
   readonly concurrency: number;
   readonly policy: AlarmPolicy;
@@ -45,7 +49,7 @@ export async function resign(
     listEveryMs: 0,
   });
   const { output } = context;
-  const report = await resignAll(task.places, steps, {
+  const pass = await resignAll(task.places, steps, {
     concurrency: task.concurrency,
     policy: task.policy,
     now: () => context.io.now(),
@@ -54,6 +58,8 @@ export async function resign(
       for (const line of complaintsOf(result)) output.warn(line);
     },
   });
+  const report = withUnlisted(pass, task.unlisted ?? []);
+  for (const result of task.unlisted ?? []) for (const line of complaintsOf(result)) output.warn(line);
   output.result(report.results.map(lineOf), jsonOf(report));
   return report.worst === undefined ? 0 : EXIT_CODES[report.worst];
 }
@@ -115,12 +121,12 @@ async function configuredTask(
   const { state, memory } = await wiring.openState(config);
   if (!state.isLasting) context.output.warn(STATELESS);
   const shard = flags.shard === undefined ? undefined : parseShard(flags.shard);
-  const places =
+  const found =
     flags.all === true
       ? await allPlaces(config.pins, shard, wiring.list)
-      : [...new Set(repositories.map(placeOf))];
+      : { places: [...new Set(repositories.map(placeOf))], unlisted: [] };
   return {
-    places,
+    ...found,
     concurrency: config.concurrency,
     policy: config.alarms,
     budgetMs: Math.max(config.timing.budgetMs, DEFAULT_TIMING.budgetMs),
@@ -136,16 +142,31 @@ async function configuredTask(
 }
 
 async function allPlaces(
-  pins: readonly import('../../../trust/pin.ts').Pin[],
+  pins: readonly Pin[],
   shard: Shard | undefined,
   list: (registry: string) => AsyncIterable<string>,
-): Promise<readonly string[]> {
+): Promise<Required<Pick<Task, 'places' | 'unlisted'>>> {
   const { exactPlaces, placesIn, registriesToList } = await import('../../../servers/resigner/catalogue.ts');
   const places = new Set(exactPlaces(pins, shard));
-  for (const registry of registriesToList(pins))
-    for (const place of await placesIn(registry, pins, shard, list))
-      if (shard === undefined || isInShard(place, shard)) places.add(place);
-  return [...places].sort();
+  const unlisted: PassResult[] = [];
+  for (const registry of registriesToList(pins)) {
+    try {
+      for (const place of await placesIn(registry, pins, shard, list)) places.add(place);
+    } catch (error) {
+      // Others are served all the same.
+      const outcome = { kind: 'failed', failure: failureOf(error) } as const;
+      unlisted.push({ place: `${registry}/*`, outcome, alarms: [] });
+    }
+  }
+  return { places: [...places].sort(), unlisted };
+}
+
+function withUnlisted({ results, worst }: PassReport, unlisted: readonly PassResult[]): PassReport {
+  const codes = unlisted.flatMap(({ outcome }) => (outcome.kind === 'failed' ? [outcome.failure.code] : []));
+  return {
+    results: [...results, ...unlisted],
+    worst: worstOf([...(worst === undefined ? [] : [worst]), ...codes]),
+  };
 }
 
 function alwaysRenewing(ports: StepPorts): StepPorts {
