@@ -1,7 +1,8 @@
 import { BullaError, isBullaError } from '../errors.ts';
-import type { Digest } from '../oci/digest.ts';
+import { type Digest, digestOf } from '../oci/digest.ts';
 import type { ManifestContent } from '../oci/manifest.ts';
 import type { CallOptions } from '../oci/target.ts';
+import { writeRepositoryFiles } from '../tuf/edit/repository.ts';
 import { type Collection, type ReadOptions, readCollection } from './collection.ts';
 import { HeadSource } from './head-source.ts';
 import type { ObjectSource } from './object.ts';
@@ -30,7 +31,7 @@ const BEFORE_EXPIRY = new Date(0);
 
 /**
  * Reads and verifies the head that is built upon (spec/trust-publishing.md, "Reading the base"). Where
- * something older was put there than what is remembered, that is built upon. Expired files of root,
+ * something older was put there than what is remembered, or what is no head at all, that is built upon. Expired files of root,
  * targets, `names` and signers do not stand in the way, because whoever has their keys must be able to
  * renew them; an expired timestamp or snapshot does, unless the head is the very one that this signer has
  * served, or that somebody has looked at.
@@ -47,11 +48,11 @@ export async function readBase(
   const onWarning = read.onWarning ?? options.onWarning;
   // Nothing is built upon what is stale, whatever may still be read of it.
   const asOfNow = { ...read, now: readAt, signal, onWarning, maxStaleness: 0 };
-  const { collection, isBuried } = await verify(head, asOfNow, options).catch((error: unknown) =>
-    restore(target, asOfNow, options, error),
-  );
+  const { collection, isBuried, copy } = await open(head, asOfNow, options).catch(async (error: unknown) => {
+    const restored = await restore(target, asOfNow, options, error);
+    return { ...restored, copy: await openCopy(restored.collection, asOfNow) };
+  });
   const record = await state.load(collection.id);
-  const copy = await openCopy(collection, asOfNow);
   if (!isBuried) {
     const served = servedBy(collection);
     if (record?.served?.digest !== served.digest)
@@ -63,6 +64,32 @@ export async function readBase(
 interface Verified {
   readonly collection: Collection;
   readonly isBuried: boolean;
+}
+
+async function open(
+  head: HeadSource,
+  read: ReadOptions,
+  options: PublishOptions,
+): Promise<Verified & { readonly copy: WorkingCopy }> {
+  const verified = await verify(head, read, options);
+  const copy = await openCopy(verified.collection, read);
+  if (!verified.isBuried) assertWhole(copy);
+  return { ...verified, copy };
+}
+
+/**
+ * Demands that the head itself lists what was verified: who has read a file before does not notice that it
+ * is missing now, and others can't read the head.
+ */
+function assertWhole({ collection, files }: WorkingCopy): void {
+  const { object, place } = collection;
+  for (const [name, bytes] of writeRepositoryFiles(files)) {
+    if (object.files.get(name)?.digest === digestOf(bytes)) continue;
+    throw new BullaError('trust-invalid', `the head of ${place} does not list the ${name} that it needs`, {
+      hint: 'it was put together by somebody else; whoever has seen it whole can publish again',
+      details: { place, reason: 'missing', fileName: name },
+    });
+  }
 }
 
 async function verify(head: HeadSource, read: ReadOptions, options: PublishOptions): Promise<Verified> {
@@ -82,8 +109,7 @@ async function restore(
   options: PublishOptions,
   error: unknown,
 ): Promise<Verified> {
-  const isGone = isBullaError(error, 'trust-invalid') && error.details['reason'] === 'missing-head';
-  if (!isGone && !isBullaError(error, 'trust-rollback')) throw error;
+  if (!isBullaError(error) || !isNoHead(error)) throw error;
   const collection = await findAnnounced(target, read, options);
   if (collection === undefined) throw error;
   options.onWarning?.(`${error.message}: the newest that was announced is put back`);
@@ -95,8 +121,7 @@ async function verifyHead(head: HeadSource, read: ReadOptions, options: PublishO
     const collection = await demand(head, read);
     return { collection, isBuried: collection.object.content.descriptor.digest !== head.served };
   } catch (error) {
-    const isGone = isBullaError(error, 'trust-invalid') && error.details['reason'] === 'missing-head';
-    if (isGone || isBullaError(error, 'trust-rollback')) return await verifyKnown(head, read, options, error);
+    if (isBullaError(error) && isNoHead(error)) return await verifyKnown(head, read, options, error);
     if (!isBullaError(error, 'trust-expired')) throw error;
     const memory = new ScratchMemory(read.memory);
     const collection = await demand(head, { ...read, memory, now: BEFORE_EXPIRY });
@@ -105,6 +130,25 @@ async function verifyHead(head: HeadSource, read: ReadOptions, options: PublishO
     if (!isFresh && !(await mayBeRenewed(collection, options))) throw error;
     return { collection, isBuried: false };
   }
+}
+
+/** What is wrong with something that is no head of this collection, whoever put it there. */
+const NO_HEAD: ReadonlySet<unknown> = new Set([
+  'missing-head',
+  'object',
+  'root-chain',
+  'missing',
+  'length',
+  'signatures',
+]);
+
+/**
+ * Whether no head lies at the tag, an older one, or one that is of no use to anybody. Another collection is
+ * another thing: a person has to say which of them it is to be.
+ */
+function isNoHead(error: BullaError): boolean {
+  if (error.code === 'trust-rollback') return true;
+  return error.code === 'trust-invalid' && NO_HEAD.has(error.details['reason']);
 }
 
 /** Whether an expired head is the very one that is known from elsewhere. */
