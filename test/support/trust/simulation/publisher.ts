@@ -1,10 +1,8 @@
 import { isBullaError } from '../../../../src/errors.ts';
-import { ProcessMemory } from '../../../../src/trust/memory.ts';
-import { ProcessSignerState, type SignerState } from '../../../../src/trust/signer-state.ts';
 import { Connection } from './connection.ts';
 import { readOptions } from './foundation.ts';
 import { KEYS, signerOf } from './keys.ts';
-import type { SimulatedProcess } from './process.ts';
+import { durable, Machine } from './machine.ts';
 import { meaningOf } from './role-file.ts';
 import type { PlannedChange, PublisherPlan } from './scenario.ts';
 import type { World } from './world.ts';
@@ -23,19 +21,10 @@ const MAX_PUBLISH_MS = 15 * 60_000;
 const MAX_ROUNDS = 60;
 const TRANSIENT = ['timeout', 'registry-error', 'registry-unreachable', 'registry-throttled'] as const;
 
-/** What a person's machine keeps between two runs. */
-export class Machine {
-  readonly memory: ProcessMemory = new LastingMemory();
-  readonly state: ProcessSignerState = new ProcessSignerState(true);
-}
-
-class LastingMemory extends ProcessMemory {
-  override readonly isLasting: boolean = true;
-}
-
 /** Makes the changes of a plan one after the other, as a person who tries again would. */
 export async function publishAll(world: World, plan: PublisherPlan): Promise<EndedChange[]> {
   const machine = new Machine();
+  world.machines.push(machine);
   const ended: EndedChange[] = [];
   for (const change of plan.changes) {
     world.statistics.changes++;
@@ -150,20 +139,4 @@ function judgeError(world: World, plan: PublisherPlan, error: unknown): RunOutco
 export function describe(error: unknown): string {
   if (isBullaError(error)) return `${error.code}: ${error.message}`;
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
-}
-
-/** State on a disk: whoever dies does so before or after a write, and each takes its time. */
-export function durable(state: SignerState, process: SimulatedProcess): SignerState {
-  return {
-    isLasting: state.isLasting,
-    load: (id) => through(process, () => state.load(id)),
-    update: (id, change) => through(process, () => state.update(id, change)),
-    pending: (id) => through(process, () => state.pending(id)),
-    keep: (id, object) => through(process, () => state.keep(id, object)),
-    drop: (id, tag) => through(process, () => state.drop(id, tag)),
-  };
-}
-
-async function through<T>(process: SimulatedProcess, work: () => Promise<T>): Promise<T> {
-  return await (await process.call('disk', () => ({ result: work() }))).result;
 }

@@ -3,7 +3,8 @@ import type { FoldConflict } from '../../../../src/trust/fold.ts';
 import { Connection } from './connection.ts';
 import { readOptions } from './foundation.ts';
 import { KEYS, type SimulatedKey, signerOf } from './keys.ts';
-import { describe, durable, Machine } from './publisher.ts';
+import { durable, Machine } from './machine.ts';
+import { describe } from './publisher.ts';
 import type { Temper, World } from './world.ts';
 
 const MAX_PASSES = 60;

@@ -4,6 +4,7 @@ import { RACE_MS } from '../../../../src/trust/collection.ts';
 import { HEAD_TAG, kindOfTag } from '../../../../src/trust/vocabulary.ts';
 import { Dice } from './dice.ts';
 import { foundation, START } from './foundation.ts';
+import type { Machine } from './machine.ts';
 import { type Faults, NO_FAULTS, SimulatedProcess } from './process.ts';
 import type { PublishingCode } from './publishing-code.ts';
 import { Record } from './record.ts';
@@ -33,6 +34,8 @@ export class World {
   readonly statistics: Statistics = { ...noStatistics(), schedules: 1 };
   /** Signed parts of files that holders of keys have signed. */
   readonly signedTexts: Set<string>;
+  /** What publishers keep between two runs. */
+  readonly machines: Machine[] = [];
   /** Set once all publishers have ended. */
   isOver = false;
   private busy = 0;
