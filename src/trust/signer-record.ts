@@ -19,6 +19,7 @@ const recordSchema = z.strictObject({
       digest: z.string().check(z.refine(isDigest, 'not a digest')),
       timestamp: version,
       snapshot: version,
+      root: z.optional(version),
       keys: listOf(z.string().check(z.maxLength(256))),
     }),
   ),
@@ -33,8 +34,8 @@ export function encodeRecord(id: CollectionId, { served, used }: SignerRecord): 
     used: [...used].map(([role, top]) => ({ role, version: top })),
   };
   if (served !== undefined) {
-    const { digest, timestamp, snapshot, keys } = served;
-    json['served'] = { digest, timestamp, snapshot, keys: [...keys] };
+    const { digest, timestamp, snapshot, root, keys } = served;
+    json['served'] = { digest, timestamp, snapshot, ...(root !== undefined && { root }), keys: [...keys] };
   }
   return canonicalOlpc(json);
 }

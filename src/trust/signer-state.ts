@@ -11,6 +11,8 @@ export interface ServedHead {
   readonly digest: Digest;
   readonly timestamp: number;
   readonly snapshot: number;
+  /** Version of the root; records of long ago do not say it. */
+  readonly root?: number | undefined;
   /** Fingerprints of the keys that could sign it: where one of them is removed, versions begin anew. */
   readonly keys: readonly string[];
 }
@@ -94,6 +96,7 @@ export function servedBy({ object, client }: Collection): ServedHead {
     digest: object.content.descriptor.digest,
     timestamp: timestamp.content.version,
     snapshot: snapshot.content.version,
+    root: root.content.version,
     keys: onlineKeys(root.content),
   };
 }
@@ -101,7 +104,8 @@ export function servedBy({ object, client }: Collection): ServedHead {
 /** The record after a head was verified: never below what it was, unless keys were removed since. */
 export function withServed(record: SignerRecord, served: ServedHead): SignerRecord {
   const before = record.served;
-  if (before !== undefined && !isRotated(before, served.keys) && before.timestamp > served.timestamp)
+  if (before !== undefined && (served.root ?? 0) < (before.root ?? 0)) return record;
+  if (before !== undefined && !isRotated(before, served) && before.timestamp > served.timestamp)
     return record;
   return { ...record, served };
 }
@@ -115,17 +119,22 @@ export function withUsed(record: SignerRecord, versions: ReadonlyMap<string, num
 
 /**
  * Refuses a head that is below what the signer has served, unless keys of snapshot or timestamp were
- * removed since (TUF 1.0.34 §5.3.11).
+ * removed since (TUF 1.0.34 §5.3.11). The root never goes back: else a head from before a rotation would
+ * look like another rotation, and do away with all that is known.
  * @throws BullaError trust-rollback
  */
 export function assertNotBelow(record: SignerRecord | undefined, { place, client }: Collection): void {
   const served = record?.served;
   const { timestamp, snapshot, root } = client.trusted;
-  if (served === undefined || isRotated(served, onlineKeys(root.content))) return;
-  for (const [role, from, to] of [
+  if (served === undefined) return;
+  const online = [
     ['timestamp', served.timestamp, timestamp.content.version],
     ['snapshot', served.snapshot, snapshot.content.version],
-  ] as const) {
+  ] as const;
+  for (const [role, from, to] of [
+    ['root', served.root ?? 0, root.content.version] as const,
+    ...(isRotated(served, rootOf(root.content)) ? [] : online),
+  ]) {
     if (to >= from) continue;
     throw new BullaError(
       'trust-rollback',
@@ -145,13 +154,19 @@ export function usedVersions(
 ): ReadonlyMap<string, number> {
   if (record === undefined) return new Map();
   const rotated =
-    record.served !== undefined && isRotated(record.served, onlineKeys(client.trusted.root.content));
+    record.served !== undefined && isRotated(record.served, rootOf(client.trusted.root.content));
   return rotated ? new Map() : record.used;
 }
 
-function isRotated(served: ServedHead, keys: readonly string[]): boolean {
+/** Whether a later root lacks keys that could sign when a head was served. */
+function isRotated(served: ServedHead, { root, keys }: Pick<ServedHead, 'root' | 'keys'>): boolean {
+  if (served.root !== undefined && root !== undefined && root <= served.root) return false;
   const now = new Set(keys);
   return served.keys.some((key) => !now.has(key));
+}
+
+function rootOf(root: Root): Pick<ServedHead, 'root' | 'keys'> {
+  return { root: root.version, keys: onlineKeys(root) };
 }
 
 function onlineKeys(root: Root): readonly string[] {

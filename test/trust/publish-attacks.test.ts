@@ -9,6 +9,7 @@ import { emptyLog, encodeLog, type LogEntry } from '../../src/trust/log.ts';
 import { publishEdit, publishNames } from '../../src/trust/publish.ts';
 import { resignCollection } from '../../src/trust/resign.ts';
 import { SiblingReader } from '../../src/trust/siblings.ts';
+import { ProcessSignerState } from '../../src/trust/signer-state.ts';
 import { candidateTag, HEAD_TAG, stageTag } from '../../src/trust/vocabulary.ts';
 import { WorkingCopy } from '../../src/trust/working-copy.ts';
 import { collisionFreeVersions } from '../../src/tuf/edit/policy.ts';
@@ -16,6 +17,7 @@ import { versionOf } from '../../src/tuf/edit/repository.ts';
 import type { TufSigner } from '../../src/tuf/edit/signing.ts';
 import { metadataFileName } from '../../src/tuf/role-name.ts';
 import { newCollection, pushAssembly, pushHead } from '../support/trust/collection.ts';
+import { changeWith } from '../support/trust/heads.ts';
 import {
   contentOf,
   FakeChance,
@@ -343,6 +345,37 @@ describe('a role that several must sign', () => {
     const published = await publishNames(store, read, naming({ v3: 'three' }), options);
     expect(published.folded).toEqual([]);
     expect(await hashesOf(store, ['v1'])).toEqual({ v1: undefined });
+  });
+});
+
+describe('a signer who has nothing but its state', () => {
+  it('does not take a head from before a rotation for another rotation, and forget what it knows', async () => {
+    const store = await place();
+    const [present, next] = [poolKey(ONLINE), poolKey(3)];
+    const first = await store.fetchManifest(HEAD_TAG);
+    const rotate = (edit: CollectionEdit) => {
+      const root = edit.root();
+      for (const role of ['snapshot', 'timestamp'] as const) root.setKeys(role, anyOf(1, next));
+    };
+    await changeWith(store, rotate, { keys: [next] });
+    await changeWith(store, (edit) => edit.apply('names', [setting('1', { v1: 'one' })]), { keys: [next] });
+    const named = await store.fetchManifest(HEAD_TAG);
+    const revoked = { id: '2'.repeat(32), at: NOW, unset: new Set(['v1']) };
+    await changeWith(store, (edit) => edit.apply('names', [revoked]), { keys: [next] });
+    const newest = await store.fetchManifest(HEAD_TAG);
+    const state = new ProcessSignerState(true);
+    const pass = async (seed: number) => {
+      // What it remembers otherwise is gone each time.
+      const { read, options } = publisher(seed, { signers: signersOf(present, next), state });
+      return (await resignCollection(store, read, { ...options, force: true })).outcome;
+    };
+    await pass(1);
+    await store.replay(first, HEAD_TAG);
+    for (const tag of await store.siblings()) await store.deleteTag(tag);
+    await expect(pass(2)).rejects.toMatchObject({ code: 'trust-rollback', details: { role: 'root' } });
+    await store.replay(named, HEAD_TAG);
+    await expect(pass(3)).rejects.toMatchObject({ code: 'trust-rollback' });
+    expect(newest.descriptor.digest).not.toBe(named.descriptor.digest);
   });
 });
 
