@@ -16,6 +16,7 @@ import type { TrustTarget } from './ports.ts';
 import { immovable } from './probe.ts';
 import { type Base, hasMoved, readBase } from './publish-base.ts';
 import type { PublishOptions } from './publish-options.ts';
+import { withdraw } from './removal.ts';
 import { Rivals } from './rivals.ts';
 import { type FoundSiblings, isTransient, type Sibling, SiblingReader } from './siblings.ts';
 import { withUsed } from './signer-state.ts';
@@ -127,7 +128,9 @@ export class PublishRun {
     if (this.announced.length > 0 && (await this.letFinish(base, found.siblings))) return;
     const isFirst = plan.structure !== undefined || (this.work.isStructural === true && hasWork(plan));
     const work = isFirst ? NO_WORK : this.work;
-    const made = await makeHead(base, found, plan, work, this.options);
+    const made = await makeHead(base, found, plan, work, this.options).catch((error: unknown) =>
+      this.giveUp(base, error),
+    );
     work.noteMade?.(made.files, base);
     await this.announce(base, made);
     if (plan.structure !== undefined) this.isRestructured = true;
@@ -235,6 +238,12 @@ export class PublishRun {
   private async forgetPending({ collection }: Base): Promise<void> {
     const last = this.announced.at(-1);
     if (last !== undefined) await this.options.state.drop(collection.id, last);
+  }
+
+  /** Takes back what was announced, where it is in conflict. */
+  private async giveUp(base: Base, error: unknown): Promise<never> {
+    if (isBullaError(error, 'conflict')) await withdraw(this.target, this.announced, base, this.options);
+    throw error;
   }
 
   /** What was folded in any round. */

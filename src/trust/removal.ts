@@ -4,6 +4,8 @@ import { type ManifestContent, parseManifest } from '../oci/manifest.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { CallOptions } from '../oci/target.ts';
 import type { TrustTarget } from './ports.ts';
+import type { Base } from './publish-base.ts';
+import type { PublishOptions } from './publish-options.ts';
 import { CANDIDATE_MARK, TRUST_TYPES } from './vocabulary.ts';
 
 /** What removing an object came to. */
@@ -48,6 +50,22 @@ export async function removeObject(
     if (isBullaError(error, 'not-found')) return { outcome: 'gone' };
     if (!isRefusal(error)) throw error;
     return { outcome: 'refused', why: messageOf(error) };
+  }
+}
+
+/**
+ * Takes back what was announced or staged, where it turned out that it can't be published: else everybody
+ * would be told of a conflict that its maker knows of. What can't be removed stays.
+ */
+export async function withdraw(
+  target: TrustTarget,
+  tags: readonly Tag[],
+  { collection, parent }: Base,
+  { state, signal }: Pick<PublishOptions, 'state' | 'signal'>,
+): Promise<void> {
+  for (const tag of tags) {
+    await state.drop(collection.id, tag);
+    await removeObject(target, tag, parent, { signal });
   }
 }
 

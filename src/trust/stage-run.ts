@@ -1,4 +1,4 @@
-import { BullaError, throwIfAborted } from '../errors.ts';
+import { BullaError, isBullaError, throwIfAborted } from '../errors.ts';
 import type { Tag } from '../oci/reference.ts';
 import { versionOf, withFiles } from '../tuf/edit/repository.ts';
 import type { MissingSignatures } from '../tuf/edit/signing.ts';
@@ -17,7 +17,7 @@ import type { TrustTarget } from './ports.ts';
 import { type Base, hasMoved, readBase } from './publish-base.ts';
 import type { PublishOptions } from './publish-options.ts';
 import type { RunResult } from './publish-run.ts';
-import { removeObject } from './removal.ts';
+import { removeObject, withdraw } from './removal.ts';
 import { type FoundSiblings, SiblingReader } from './siblings.ts';
 import { withUsed } from './signer-state.ts';
 import { stageTag } from './vocabulary.ts';
@@ -101,7 +101,11 @@ export class StageRun {
     // A change of keys is taken over only if it leaves the names as they are.
     if (this.work.isStructural !== true)
       for (const [role, entries] of plan.folds) await edit.apply(role, entries);
-    await this.work.apply(edit, base);
+    await this.work.apply(edit, base).catch(async (error: unknown) => {
+      if (isBullaError(error, 'conflict'))
+        await withdraw(this.target, this.tags.slice(-1), base, this.options);
+      throw error;
+    });
     const settled = edit.settle();
     const missing = await settled.settled.sign(signers);
     if (this.work.isStructural === true && missing.length > 0) throw unsigned(missing);

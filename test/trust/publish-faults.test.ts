@@ -167,6 +167,10 @@ describe('changes of one name', () => {
       exitCode: 30,
     });
     expect(await hashesOf(store, ['v1'])).toEqual({ v1: undefined });
+    // What was announced is taken back, so that nobody else is told of the conflict.
+    const third = publisher(3);
+    const published = await publishNames(store, third.read, naming({ v2: 'two' }), third.options);
+    expect(published).toMatchObject({ conflicts: [], folded: [] });
   });
 
   it('a revoke wins over what was signed beside it, whoever was first', async () => {
