@@ -105,9 +105,14 @@ export function servedBy({ object, client }: Collection): ServedHead {
 export function withServed(record: SignerRecord, served: ServedHead): SignerRecord {
   const before = record.served;
   if (before !== undefined && (served.root ?? 0) < (before.root ?? 0)) return record;
-  if (before !== undefined && !isRotated(before, served) && before.timestamp > served.timestamp)
-    return record;
+  if (before !== undefined && isRotated(before, served)) return { used: withoutOnline(record.used), served };
+  if (before !== undefined && before.timestamp > served.timestamp) return record;
   return { ...record, served };
+}
+
+/** Versions that a thief of a removed key pushed up bind nobody any more; else they would be followed again. */
+function withoutOnline(used: ReadonlyMap<string, number>): ReadonlyMap<string, number> {
+  return new Map([...used].filter(([role]) => role !== 'snapshot' && role !== 'timestamp'));
 }
 
 /** The record after these versions were signed or seen. */

@@ -10,6 +10,7 @@ import { publishEdit, publishNames } from '../../src/trust/publish.ts';
 import { resignCollection } from '../../src/trust/resign.ts';
 import { SiblingReader } from '../../src/trust/siblings.ts';
 import { ProcessSignerState } from '../../src/trust/signer-state.ts';
+import { rekey } from '../../src/trust/structure.ts';
 import { candidateTag, HEAD_TAG, stageTag } from '../../src/trust/vocabulary.ts';
 import { WorkingCopy } from '../../src/trust/working-copy.ts';
 import { collisionFreeVersions } from '../../src/tuf/edit/policy.ts';
@@ -380,6 +381,19 @@ describe('a signer who has nothing but its state', () => {
 });
 
 describe('a thief of the online key', () => {
+  it('is shaken off by a rotation for good, though a signer had to follow before', async () => {
+    const store = await place();
+    const next = poolKey(3);
+    await changeWith(store, () => undefined, { versions: () => 2 ** 53 - 2 ** 22 });
+    const signers = signersOf(poolKey(ROOT), poolKey(PUBLISHER), poolKey(ONLINE), next);
+    const { read, options } = publisher(1, { signers });
+    await publishNames(store, read, naming({ v1: 'one' }), options);
+    const online = rekey('online', { add: [next.key], drop: [], keep: false, restart: true });
+    await publishEdit(store, read, online, options);
+    for (const name of ['v2', 'v3', 'v4']) await publishNames(store, read, naming({ [name]: name }), options);
+    expect((await freshRead(store)).client.trusted.timestamp.content.version).toBeLessThan(2 ** 24);
+  });
+
   it('cannot use up the versions with a candidate', async () => {
     const store = await place();
     await huge(store, signersOf(poolKey(PUBLISHER), poolKey(ONLINE)), 2 ** 52);

@@ -15,7 +15,7 @@ import { CollectionEdit } from '../../../src/trust/collection-edit.ts';
 import { fetchFile, openTrustObject } from '../../../src/trust/object.ts';
 import { FILE_NAME, HEAD_TAG, TRUST_LAYERS, TRUST_TYPES } from '../../../src/trust/vocabulary.ts';
 import { WorkingCopy } from '../../../src/trust/working-copy.ts';
-import { collisionFreeVersions } from '../../../src/tuf/edit/policy.ts';
+import { collisionFreeVersions, type VersionPolicy } from '../../../src/tuf/edit/policy.ts';
 import { NOW, ONLINE, PUBLISHER, ROOT, signersOf } from '../tuf/editing.ts';
 import { poolKey, signatureOf, type TestKey } from '../tuf/keys.ts';
 import { readAny } from './changing.ts';
@@ -78,15 +78,20 @@ export function fileOf(files: Files, role: string): { readonly name: string; rea
   return { name, bytes };
 }
 
+const RANDOM_VERSIONS = collisionFreeVersions(() => Math.floor(Math.random() * 2 ** 20));
+
 /** Changes the head with the usual keys and further ones. */
 export async function changeWith(
   store: Target,
   make: (edit: CollectionEdit) => Promise<void> | void,
-  options: { readonly now?: Date; readonly keys?: readonly TestKey[] } = {},
+  options: {
+    readonly now?: Date;
+    readonly keys?: readonly TestKey[];
+    readonly versions?: VersionPolicy;
+  } = {},
 ): Promise<void> {
-  const { now = NOW, keys = [] } = options;
+  const { now = NOW, keys = [], versions = RANDOM_VERSIONS } = options;
   const copy = await WorkingCopy.open(await readAny(store, { now }));
-  const versions = collisionFreeVersions(() => Math.floor(Math.random() * 2 ** 20));
   const edit = new CollectionEdit(copy, { now, policy: { versions } });
   await make(edit);
   const settled = edit.settle();
