@@ -1,8 +1,14 @@
 import type { CopiedCollection } from '../actions/copy-collection.ts';
 import type { OnCopyEvent } from '../actions/copy-progress.ts';
-import { BullaError } from '../errors.ts';
-import { formatReference, formatRepository, type Reference, TRUST_TAG_PREFIX } from '../oci/reference.ts';
-import type { Target } from '../oci/target.ts';
+import { BullaError, isBullaError } from '../errors.ts';
+import {
+  formatReference,
+  formatRepository,
+  type Reference,
+  type Tag,
+  TRUST_TAG_PREFIX,
+} from '../oci/reference.ts';
+import type { CallOptions, Source, Target } from '../oci/target.ts';
 import type { Context, Image } from './context.ts';
 import type { Output } from './output.ts';
 
@@ -10,6 +16,17 @@ export interface BringOptions {
   readonly concurrency: number;
   readonly dryRun?: boolean | undefined;
   readonly onEvent?: OnCopyEvent | undefined;
+}
+
+/** Whether there is a head to be brought along. @throws BullaError what the source throws */
+export async function hasCollection(source: Source, options: CallOptions): Promise<boolean> {
+  try {
+    await source.resolve(TRUST_TAG_PREFIX as Tag, options);
+    return true;
+  } catch (error) {
+    if (isBullaError(error, 'not-found')) return false;
+    throw error;
+  }
 }
 
 /**

@@ -11,6 +11,7 @@ import {
   bringAlone,
   bringCollection,
   collectionJson,
+  hasCollection,
   meansCollection,
   tellCollection,
 } from './copying-collection.ts';
@@ -101,8 +102,12 @@ export async function copyNamed(
   const { concurrency } = settings;
   const { onEvent } = display;
   let collection: CopiedCollection | undefined;
+  const mayBring = flags.collection !== false && flags.referrers !== false && flags.platform === undefined;
+  // Asked while the image is on its way; most repositories have no collection.
+  const asked = mayBring ? hasCollection(source, { signal }) : Promise.resolve(false);
+  asked.catch(() => undefined);
   const bring = async (): Promise<void> => {
-    if (flags.collection === false || flags.referrers === false || flags.platform !== undefined) return;
+    if (!(await asked)) return;
     const options = { concurrency, onEvent, dryRun: flags.dryRun };
     collection = await bringCollection(context, image, target, options);
   };
