@@ -125,7 +125,12 @@ function unbound(file: MetadataFile, why: string, collection?: string): BullaErr
     hint:
       collection === undefined
         ? 'the head was put together from other collections: tell whoever runs the registry'
-        : `if this repository is a copy of it on purpose, say so: --collection ${collection}`,
+        : `if this repository is a copy of it on purpose, say so: --collection ${inCommand(collection)}`,
     details: { role, reason: 'binding', ...(collection !== undefined && { collection }) },
   });
+}
+
+/** What a root says may be any text, and nobody is to be told to paste that into a shell. */
+function inCommand(collection: string): string {
+  return /^[A-Za-z0-9][A-Za-z0-9._:/-]{0,300}$/.test(collection) ? collection : 'NAME';
 }

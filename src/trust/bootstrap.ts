@@ -108,7 +108,10 @@ async function refuseUnpinned(roots: RootFiles, start: TrustStart): ReturnType<A
     'trust-unpinned',
     `nothing says whom to believe about ${repository}; ${threshold} of these root keys sign for it: ${keyIds.join(' ')}`,
     {
-      hint: `compare them with what its publisher tells you, then: bulla pin ${repository} ${keyIds.map((id) => `--root-key-id ${id}`).join(' ')}`,
+      hint:
+        keyIds.length === 0
+          ? `their ids are not those of their keys, and can't be pinned: get the root file from its publisher, then: bulla pin ${repository} --root FILE`
+          : `compare them with what its publisher tells you, then: bulla pin ${repository} ${keyIds.map((id) => `--root-key-id ${id}`).join(' ')}`,
       details: { repository, collection: roots.id, rootVersion: newest.version, keyIds, threshold },
     },
   );
@@ -124,6 +127,8 @@ async function servedChain(
   return { initialRoot, newest: content };
 }
 
+/** Ids that can be pinned. Others may be any text, which people would be told to paste into a shell. */
 function rootKeyIds(root: Root): readonly string[] {
-  return [...new Set(topLevelKeys(root, 'root').keyids)];
+  const { keyids } = topLevelKeys(root, 'root');
+  return keyids.filter((keyid) => root.keys.get(keyid)?.hasCorrectId === true);
 }

@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import type { JsonObject } from '../../src/encoding/json.ts';
+import type { BullaError } from '../../src/errors.ts';
 import { MemoryStore } from '../../src/oci/memory.ts';
 import { anchorFor } from '../../src/trust/bootstrap.ts';
 import { type Collection, readCollection } from '../../src/trust/collection.ts';
@@ -339,5 +341,49 @@ describe('trust on first use', () => {
     await expect(
       readWith(await evilStore([poolKey(EVIL)], [poolKey(EVIL)]), { kind: 'tofu' }, { memory }),
     ).rejects.toMatchObject({ code: 'trust-invalid', details: { reason: 'collection' } });
+  });
+});
+
+describe('what people are told to type', () => {
+  const EVIL_TEXT = '$(touch /tmp/owned)';
+
+  /** A collection by somebody, whose root was written by hand. */
+  async function told(change: (signed: JsonObject) => void, key: TestKey): Promise<string> {
+    const { store, files } = await rotated();
+    const only = new Map([...files].filter(([name]) => !/^[23]\.root/.test(name)));
+    only.set('1.root.json', resigned(files.get('1.root.json')!, change, key));
+    await pushFiles(store, only);
+    const start = {
+      repository: PLACE,
+      isNamed: (name: string) => name === PLACE,
+      now: NOW,
+      isUnattended: false,
+    };
+    const read = readCollection(store, reading(anchorFor(start)));
+    return await read.then(
+      () => 'read',
+      ({ code, message, hint }: BullaError) => `${code} ${message} ${hint}`,
+    );
+  }
+
+  it('holds no key id that is not the hash of its key: it can be any text', async () => {
+    const evil = poolKey(EVIL);
+    const other = { ...evil, key: Object.create(evil.key, { keyid: { value: EVIL_TEXT } }) } as TestKey;
+    const text = await told((signed) => {
+      (signed['keys'] as JsonObject)[EVIL_TEXT] = evil.key.json;
+      ((signed['roles'] as JsonObject)['root'] as JsonObject)['keyids'] = [EVIL_TEXT];
+    }, other);
+    expect(text).toContain('trust-unpinned');
+    expect(text).toContain('--root FILE');
+    expect(text).not.toContain(EVIL_TEXT);
+  });
+
+  it('holds no name of a collection that is none', async () => {
+    const evil = poolKey(ROOT);
+    const text = await told((signed) => {
+      (signed['bulla'] as JsonObject)['collection'] = EVIL_TEXT;
+    }, evil);
+    expect(text).toContain('--collection NAME');
+    expect(text).not.toContain(`--collection ${EVIL_TEXT}`);
   });
 });
