@@ -11,6 +11,7 @@ import type { RootContent } from '../tuf/edit/root-content.ts';
 import type { SettledEdit } from '../tuf/edit/settled-edit.ts';
 import type { NewDelegation, NewTarget } from '../tuf/edit/targets-content.ts';
 import { binNames } from '../tuf/hash-bins.ts';
+import type { MetadataFile } from '../tuf/metadata-file.ts';
 import { isTopLevelRole } from '../tuf/role-name.ts';
 import { type Assembly, assembleHead, type BinParts, type LogPart, spreadBins } from './assemble.ts';
 import { binBitsFor } from './bin-size.ts';
@@ -31,6 +32,8 @@ export interface CollectionEditOptions {
   readonly tops?: ReadonlyMap<string, number> | undefined;
   /** Roles whose versions begin anew (TUF 1.0.34 §5.3.11). */
   readonly restart?: ReadonlySet<string> | undefined;
+  /** Other roots of the present root's version, which clients may have seen. */
+  readonly forks?: readonly MetadataFile[] | undefined;
 }
 
 /** A change of a collection on top of one verified state of it: names, delegations, keys, renewals. */
@@ -44,7 +47,7 @@ export class CollectionEdit {
   private readonly changed = new Map<string, ChangeLog>();
 
   constructor(copy: WorkingCopy, options: CollectionEditOptions) {
-    const { now, policy, tops, restart } = options;
+    const { now, policy, tops, restart, forks } = options;
     this.copy = copy;
     this.now = now;
     this.edit = new RepositoryEdit(copy.files, {
@@ -52,6 +55,7 @@ export class CollectionEdit {
       policy: { lifetime: (role) => this.lifetimeOf(role), ...policy },
       ...(tops !== undefined && { tops }),
       ...(restart !== undefined && { restart }),
+      ...(forks !== undefined && { forks }),
     });
   }
 

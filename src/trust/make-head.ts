@@ -8,6 +8,7 @@ import type { SiblingPlan } from './fold-plan.ts';
 import { type ChangeLog, encodeLog, LOG_KEPT_BYTES, LOG_KEPT_MS } from './log.ts';
 import type { Base } from './publish-base.ts';
 import type { PublishOptions } from './publish-options.ts';
+import { findForks } from './root-forks.ts';
 import { type FoundSiblings, isTransient, type Sibling } from './siblings.ts';
 import { usedVersions } from './signer-state.ts';
 import type { StructuralOffer } from './structural-offer.ts';
@@ -110,6 +111,7 @@ export async function beginEdit(
     now: clock.now(),
     policy: { ...policy, versions: collisionFreeVersions(() => chance.version20()) },
     tops: await topsOf(base, siblings),
+    forks: await findForks(base.copy.collection.source, base.copy, siblings),
   });
 }
 

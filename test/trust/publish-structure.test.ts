@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { streamOf } from '../../src/oci/content.ts';
 import type { Tag } from '../../src/oci/reference.ts';
+import { readCollection } from '../../src/trust/collection.ts';
 import { publishEdit, publishNames } from '../../src/trust/publish.ts';
 import { resignCollection } from '../../src/trust/resign.ts';
 import { newCollection, pushHead } from '../support/trust/collection.ts';
@@ -138,5 +140,34 @@ describe('a publisher of a new root who is killed', () => {
     );
     expect(object.files.get('2.root.json')?.digest).toBe(made.digest);
     expect(await hashesOf(store, ['v1'])).toEqual({ v1: contentOf('one').sha256 });
+  });
+});
+
+describe('two roots of one version', () => {
+  it('both lead to the next, where the keys of both are in hand', async () => {
+    const store = await place();
+    const signers = [...admin, ...online];
+    const [lost, seen] = [new WeakStore(), publisher(1, { signers, cleanUp: false })];
+    await pushHead(lost, await newCollection());
+    const turn =
+      (key: number): Parameters<typeof publishEdit>[2] =>
+      (edit) =>
+        void edit.root().setKeys('root', anyOf(1, poolKey(key)));
+    // One is shown to some clients, and another is published: its maker saw nothing of the first.
+    await publishEdit(lost, seen.read, turn(3), seen.options);
+    const client = seen.read;
+    const other = publisher(2, { signers, cleanUp: false });
+    await publishEdit(store, other.read, turn(4), other.options);
+    for (const tag of await lost.siblings()) {
+      const { bytes, descriptor } = await lost.fetchManifest(tag);
+      for (const layer of JSON.parse(Buffer.from(bytes).toString()).layers) {
+        const blob = await lost.fetchBlob(layer, 1_000_000);
+        await store.pushBlob(layer, async () => streamOf(blob));
+      }
+      await store.replay({ bytes, descriptor }, tag);
+    }
+    await publishEdit(store, other.read, (edit) => void edit.root(), other.options);
+    const found = await readCollection(store, client);
+    expect(found?.client.trusted.root.content.version).toBe(3);
   });
 });

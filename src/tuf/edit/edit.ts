@@ -33,6 +33,11 @@ export interface EditOptions {
    * keys of snapshot or timestamp are removed in the same edit (TUF 1.0.34 §5.3.11).
    */
   readonly restart?: ReadonlySet<string>;
+  /**
+   * Other files of the present root's version, signed like it, which clients may have seen: the next root
+   * is signed with their keys too, as far as these are in hand, so that both lead to it.
+   */
+  readonly forks?: readonly MetadataFile[];
 }
 
 /**
@@ -194,6 +199,13 @@ export class RepositoryEdit {
   /** The root before demands a threshold of its own keys on the next one (TUF 1.0.34 §5.3.4). */
   previousRootDemand(): readonly SignatureDemand[] {
     return new Keyring({ ...this.base, roles: new Map() }).demandsOn('root');
+  }
+
+  /** What would let the next root follow other roots of the present version, too. */
+  forkDemands(): readonly SignatureDemand[] {
+    return (this.options.forks ?? []).flatMap((fork) =>
+      new Keyring({ ...this.base, roots: [fork], roles: new Map() }).demandsOn('root'),
+    );
   }
 
   /** Whether snapshot or timestamp were asked for, beyond what the other files need. */

@@ -97,7 +97,8 @@ export class SettledEdit {
     const demands = this.keyring.demandsOn(role);
     if (demands.length === 0) throw undelegated(role);
     const previous = role === 'root' ? this.edit.previousRootDemand() : [];
-    const pending = new PendingFile(role, signed, [...previous, ...demands]);
+    const welcome = role === 'root' ? this.edit.forkDemands() : [];
+    const pending = new PendingFile(role, signed, [...previous, ...demands], welcome);
     assertReadable(pending.file);
     if ('bytes' in draft) {
       pending.addFile(draft.bytes);

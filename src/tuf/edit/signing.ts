@@ -66,16 +66,24 @@ export class PendingFile {
   readonly role: string;
   readonly signed: JsonObject;
   readonly demands: readonly SignatureDemand[];
+  /** Thresholds that need not be met, whose keys may sign as well. */
+  private readonly welcome: readonly SignatureDemand[];
   private readonly unsigned: MetadataFile;
   /** By key id, in lower-case hex: a file must not carry two for one id. */
   private readonly pool = new Map<string, string>();
   private composed: MetadataFile | undefined;
   private isSealed = false;
 
-  constructor(role: string, signed: JsonObject, demands: readonly SignatureDemand[]) {
+  constructor(
+    role: string,
+    signed: JsonObject,
+    demands: readonly SignatureDemand[],
+    welcome: readonly SignatureDemand[] = [],
+  ) {
     this.role = role;
     this.signed = signed;
     this.demands = demands;
+    this.welcome = welcome;
     this.unsigned = composeMetadataFile(role, signed, []);
   }
 
@@ -181,7 +189,7 @@ export class PendingFile {
   }
 
   private keysListedAs(keyid: string): readonly TufKey[] {
-    return this.demands.flatMap(({ keys, role }) => {
+    return [...this.demands, ...this.welcome].flatMap(({ keys, role }) => {
       const key = role.keyids.includes(keyid) ? keys.get(keyid) : undefined;
       return key?.verifier === undefined ? [] : [key];
     });
@@ -191,7 +199,7 @@ export class PendingFile {
   private openIdsOf(key: TufKey): readonly string[] {
     const isSame = (listed: TufKey | undefined) =>
       listed?.fingerprint === key.fingerprint && listed?.verifier?.algorithm === key.verifier?.algorithm;
-    const keyids = this.demands.flatMap(({ keys, role }) =>
+    const keyids = [...this.demands, ...this.welcome].flatMap(({ keys, role }) =>
       role.keyids.filter((keyid) => isSame(keys.get(keyid)) && !this.pool.has(keyid)),
     );
     return key.verifier === undefined ? [] : [...new Set(keyids)];

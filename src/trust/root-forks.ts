@@ -1,0 +1,44 @@
+import { isBullaError } from '../errors.ts';
+import { DEFAULT_LIMITS } from '../tuf/limits.ts';
+import { type MetadataFile, parseMetadataFile } from '../tuf/metadata-file.ts';
+import { metadataFileName } from '../tuf/role-name.ts';
+import { TrustedMetadata } from '../tuf/trusted-metadata.ts';
+import { fetchFile, type ObjectSource } from './object.ts';
+import type { Sibling } from './siblings.ts';
+import type { WorkingCopy } from './working-copy.ts';
+
+/** Most of them that are looked for: each was signed by a threshold of root keys, so there are hardly two. */
+const MAX_FORKS = 4;
+
+/**
+ * Other roots of the present root's version that siblings hold and that follow the root before as well:
+ * somebody may have been shown them.
+ * @throws BullaError what the source throws
+ */
+export async function findForks(
+  source: ObjectSource,
+  { collection, files }: WorkingCopy,
+  siblings: readonly Sibling[],
+): Promise<readonly MetadataFile[]> {
+  const { root } = collection.client.trusted;
+  const before = files.roots.at(-2);
+  const name = metadataFileName('root', root.content.version);
+  const present = collection.object.files.get(name)?.digest;
+  const forks = new Map<string, MetadataFile>();
+  if (before === undefined || present === undefined) return [];
+  for (const { object } of siblings) {
+    const descriptor = object.files.get(name);
+    if (descriptor === undefined || descriptor.digest === present || forks.has(descriptor.digest)) continue;
+    if (forks.size >= MAX_FORKS) break;
+    try {
+      const bytes = await fetchFile(source, descriptor, DEFAULT_LIMITS.rootBytes);
+      new TrustedMetadata(before.bytes, collection.client.trusted.now, {
+        demand: collection.check,
+      }).updateRoot(bytes);
+      forks.set(descriptor.digest, parseMetadataFile(bytes, 'root', DEFAULT_LIMITS.rootBytes));
+    } catch (error) {
+      if (!isBullaError(error, 'trust-invalid', 'content-invalid', 'not-found', 'key-invalid')) throw error;
+    }
+  }
+  return [...forks.values()];
+}
