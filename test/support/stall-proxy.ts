@@ -5,10 +5,10 @@ import { listen } from './listen.ts';
 /** How a proxy gets in the way. What is left out goes straight through. */
 export interface Stalling {
   /**
-   * How many milliseconds a PUT is held before it goes on: the registry carries it out then, whether or
-   * not the client still waits for it, for a sent request can't be recalled.
+   * How many milliseconds a PUT is held before it goes on, or until when: the registry carries it out
+   * then, whether or not the client still waits for it, for a sent request can't be recalled.
    */
-  readonly put?: (path: string) => number;
+  readonly put?: (path: string) => number | Promise<void>;
   /** How many milliseconds a list of tags is held before it comes back: it shows what was there before. */
   readonly listing?: () => number;
   /** In which order a list of tags comes; such a list is whole, whatever page was asked for. */
@@ -60,9 +60,9 @@ export async function startStallProxy(upstream: string, stalling: Stalling): Pro
     count += 1;
     stalling.onRequest?.(count, method, path);
     const held = method === 'PUT' ? (stalling.put?.(path) ?? 0) : 0;
-    if (held > 0) {
+    if (held !== 0) {
       stalled += 1;
-      await sleep(held);
+      await (typeof held === 'number' ? sleep(held) : held);
     }
     const isList = method === 'GET' && TAGS_LIST.test(path);
     const whole = isList && stalling.order !== undefined;
