@@ -213,6 +213,7 @@ describe('bulla resign', () => {
     { what: 'nothing', argv: [] },
     { what: 'all of nothing', argv: ['--all'] },
     { what: 'all and one', argv: ['--config', 'x', '--all', 'r.example.com/a'] },
+    { what: 'a pin beside a configuration', argv: ['--config', 'CONFIG', '--all', '--tofu'] },
     { what: 'a shard of one', argv: ['--shard', '0/2', 'r.example.com/a'] },
     { what: 'a shard that is none', argv: ['--config', 'CONFIG', '--all', '--shard', '2/2'] },
     {

@@ -64,10 +64,8 @@ export async function resign(
   return report.worst === undefined ? 0 : EXIT_CODES[report.worst];
 }
 
-function checkFlags(
-  repositories: readonly string[],
-  { config, all, shard, key, trustServedHead }: ResignFlags,
-): void {
+function checkFlags(repositories: readonly string[], flags: ResignFlags): void {
+  const { config, all, shard, key, trustServedHead } = flags;
   const refuse = (message: string, hint: string): never => {
     throw new BullaError('usage', message, { hint });
   };
@@ -80,9 +78,15 @@ function checkFlags(
   if (shard !== undefined && all !== true) refuse('--shard is a part of --all', 'add --config FILE --all');
   if (trustServedHead !== undefined && repositories.length !== 1)
     refuse('--trust-served-head is about one collection', 'name that repository alone');
+  const ignored = config === undefined ? undefined : OWN_FLAGS.find((name) => flags[name] !== undefined);
+  if (ignored !== undefined)
+    refuse('with --config, the file says where collections lie and whom to believe', 'leave those flags out');
   if (config !== undefined && key !== undefined && key.length > 1)
     refuse('with --config one --key can be given', 'list several in the file: keys');
 }
+
+/** Flags that are about the collections of the person who runs it. */
+const OWN_FLAGS = ['at', 'collection', 'root', 'rootKeyId', 'rootCa', 'tofu', 'maxStaleness'] as const;
 
 /** Collections of this person: by pins and memory of the command line, with the keys that the roots name. */
 async function ownTask(context: Context, repositories: readonly string[], flags: ResignFlags): Promise<Task> {
