@@ -22,6 +22,8 @@ export interface Seen {
 }
 
 const MAX_MARKS = 32;
+/** Shared by all collections for which nothing waits, which is most of them. */
+const NO_MARKS: TagMarks = new Set();
 
 /**
  * Whether anything happened at a collection: one conditional request for its head and, unless somebody
@@ -49,6 +51,7 @@ export async function lookAt(
 /** The announced and staged work of a collection. @throws BullaError what the port throws */
 export async function listMarks(target: TagLister, options: CallOptions = {}): Promise<TagMarks> {
   const tags = (await target.listTags({ ...options, last: LIST_AFTER })).filter(isWork).sort();
+  if (tags.length === 0) return NO_MARKS;
   if (tags.length <= MAX_MARKS) return new Set(tags);
   return new Set([digestOf(utf8(tags.join('\n')))]);
 }

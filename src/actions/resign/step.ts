@@ -143,7 +143,7 @@ export class Steps {
     const now = ports.clock.now();
     this.knowledge.set(place, {
       head,
-      marks: marks === undefined ? before?.marks : new Set([...marks, ...(ownTags ?? [])]),
+      marks: marks === undefined ? before?.marks : withOwn(marks, ownTags ?? []),
       listedAt: marks === undefined ? (before?.listedAt ?? 0) : now.getTime(),
       renewAt: withJitter(renewAt, lifetimeMs, settings.timing.jitter, ports.fraction()),
       expiries,
@@ -152,6 +152,10 @@ export class Steps {
     const isProductive = work !== 'none' || (isNews && head !== before?.head);
     return { outcome: { kind: 'passed', freshness }, isProductive };
   }
+}
+
+function withOwn(marks: TagMarks, own: readonly string[]): TagMarks {
+  return own.length === 0 ? marks : new Set([...marks, ...own]);
 }
 
 function rejection(signal: AbortSignal): Promise<never> {

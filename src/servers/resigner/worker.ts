@@ -7,11 +7,12 @@ import type { Resolver } from '../../oci/target.ts';
 import { anchorFor } from '../../trust/bootstrap.ts';
 import type { ReadOptions } from '../../trust/collection.ts';
 import type { TrustMemory } from '../../trust/memory.ts';
-import { collectionUnder, findPin, isPrefix, type Pin } from '../../trust/pin.ts';
+import { collectionUnder, isPrefix, type Pin } from '../../trust/pin.ts';
 import type { Clock, TrustTarget } from '../../trust/ports.ts';
 import type { SignerState } from '../../trust/signer-state.ts';
 import { HEAD_TAG } from '../../trust/vocabulary.ts';
 import type { TufSigner } from '../../tuf/edit/signing.ts';
+import { pinFor } from './catalogue.ts';
 
 /** A repository as the re-signer uses it. */
 export type ServedTarget = TrustTarget & Resolver;
@@ -62,7 +63,7 @@ export function workerPorts(options: WorkerOptions): StepPorts {
     marks: async (place, signal) => await listMarks(await targetOf(place), { signal }),
     async isThere(place, signal) {
       const { pins, memory } = means();
-      const pin = findPin(pins, place);
+      const pin = pinFor(pins, place);
       if (pin !== undefined && !isPrefix(pin.scope)) return true;
       if ((await memory().seen(place)) !== undefined) return true;
       try {
@@ -91,7 +92,7 @@ function readOptions(
   signal: AbortSignal,
   onWarning: (message: string) => void,
 ): ReadOptions {
-  const pin = findPin(pins, place);
+  const pin = pinFor(pins, place);
   if (pin === undefined) throw unpinned(place);
   const name = collectionUnder(pin, place);
   const isNamed = (collection: string): boolean =>

@@ -1,4 +1,5 @@
 import process from 'node:process';
+import { setFlagsFromString } from 'node:v8';
 import type { Command } from 'commander';
 import { parseShard } from '../../../actions/resign/shard.ts';
 import { BullaError } from '../../../errors.ts';
@@ -15,6 +16,12 @@ interface ResignerFlags extends KeyFlags {
   readonly shard?: string;
 }
 
+/**
+ * Most of what a pass makes is garbage at its end. V8 would let the space for young objects grow to 48 MiB
+ * and be no faster for it; so it stays small, and with it what a service takes that serves thousands.
+ */
+const SMALL_NURSERY = ['--max-semi-space-size=4', '--semi-space-growth-factor=1'];
+
 /** Runs the re-signer until it is asked to end. */
 export async function serveResigner(context: Context, command: Command, flags: ResignerFlags): Promise<void> {
   const { io, output } = context;
@@ -22,6 +29,7 @@ export async function serveResigner(context: Context, command: Command, flags: R
     throw new BullaError('usage', 'no configuration is given', {
       hint: 'add --config FILE; spec/resigner.md has an example',
     });
+  for (const flag of SMALL_NURSERY) setFlagsFromString(flag);
   const path = context.path(flags.config);
   const shard = flags.shard === undefined ? undefined : parseShard(flags.shard);
   const listen = flags.listen === undefined ? undefined : addressOf(flags.listen, '--listen');
