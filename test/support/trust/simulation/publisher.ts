@@ -128,7 +128,7 @@ function judgeError(world: World, plan: PublisherPlan, error: unknown): RunOutco
   if (isBullaError(error, 'conflict')) return 'conflict';
   if (isBullaError(error, 'staged')) return 'staged';
   if (isBullaError(error, ...TRANSIENT)) return 'unknown';
-  const isAttacked = world.scenario.attacks > 0;
+  const { isAttacked } = world;
   const mayFail = isAttacked || world.mayBeRolledBack();
   if (mayFail && isBullaError(error) && error.code.startsWith('trust-')) return 'failed';
   if (isAttacked && isBullaError(error, 'not-found', 'content-invalid')) return 'failed';

@@ -8,6 +8,7 @@ import { describe } from './publisher.ts';
 import type { World } from './world.ts';
 
 const MAX_READS = 40;
+const MAX_PAUSE_MS = 20 * 60_000;
 const ROLES = ['names', 'ci'] as const;
 
 /** Somebody who keeps what was verified, and reads over and over. */
@@ -32,7 +33,7 @@ export class Reader {
       // Reading what was read before shows little, and takes as long.
       const isNew = world.registry.head !== before;
       if (isNew || world.dice.happens(0.2)) await this.read();
-      pause = isNew ? 10_000 : pause * 2;
+      pause = isNew ? 10_000 : Math.min(pause * 2, MAX_PAUSE_MS);
       before = world.registry.head;
       await world.sleep(world.dice.magnitude(200, pause));
       await world.untilBusy();
@@ -55,7 +56,7 @@ export class Reader {
     } catch (error) {
       statistics.readErrors++;
       this.lastError = describe(error);
-      if (!world.mayBeRolledBack() && world.scenario.attacks === 0)
+      if (!world.mayBeRolledBack() && !world.isAttacked)
         world.record.violate(`${this.name} got an error: ${describe(error)}`);
       return false;
     }

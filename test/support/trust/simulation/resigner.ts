@@ -43,7 +43,7 @@ export async function resignOnce(
     return conflicts;
   } catch (error) {
     process.isAbsent = true;
-    const isAttacked = world.scenario.attacks > 0 || world.mayBeRolledBack();
+    const isAttacked = world.isAttacked || world.mayBeRolledBack();
     const isExpected =
       isBullaError(error, 'timeout', 'conflict', 'staged', 'registry-error') ||
       (isAttacked &&

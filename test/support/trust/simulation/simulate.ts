@@ -56,14 +56,13 @@ async function playOut(world: World, readers: readonly Reader[]): Promise<void> 
 
 /** Whoever reads with state can read the head in the end, or once somebody has published again. */
 async function assertReadable(world: World, readers: readonly Reader[]): Promise<void> {
-  const { scenario, record, statistics } = world;
+  const { record, statistics } = world;
   for (const reader of readers) {
     if (await reader.read()) continue;
     await foldOnceMore(world);
     if (await reader.read()) continue;
     statistics.stuckReaders++;
-    if (scenario.attacks === 0)
-      record.violate(`a reader cannot read the head in the end: ${reader.lastError}`);
+    if (!world.isAttacked) record.violate(`a reader cannot read the head in the end: ${reader.lastError}`);
   }
 }
 
@@ -84,7 +83,7 @@ async function assertHeld(world: World, ended: readonly EndedChange[]): Promise<
     if (reported.has(meaningOf('', change.change))) statistics.conflictsLater++;
     else if (change.outcome === 'done') statistics.lost++;
     else statistics.lostStaged++;
-    const mayBeLost = scenario.deletedShare > 0 || scenario.attacks > 0 || scenario.dialect.listingLagMs > 0;
+    const mayBeLost = world.isAttacked || scenario.dialect.listingLagMs > 0;
     if (!mayBeLost && !reported.has(meaningOf('', change.change)))
       record.violate(
         `${change.plan.name}: a ${change.outcome} change is in no head, even after one more fold`,

@@ -124,6 +124,11 @@ export class World {
     }
   }
 
+  /** Whether somebody deletes or puts there what publishers need. */
+  get isAttacked(): boolean {
+    return this.scenario.attacks > 0 || this.scenario.deletedShare > 0;
+  }
+
   /**
    * Whether the head may be an old one with nobody there to notice: whoever moved it last has died, was
    * told nothing, or stood still for longer than heads are expected to race.
