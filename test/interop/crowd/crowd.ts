@@ -64,18 +64,20 @@ const [FIRST, FOLD, LAST] = ['first', 'fold', 'last'] as const;
 export async function runCrowd(options: CrowdOptions): Promise<CrowdReport> {
   const { kind, size, seed } = options;
   const random = new Random(seed);
-  const registry = await startRegistry(kind);
-  const proxy = await startStallProxy(registry.host, { put: (path) => stallOf(path, random) });
-  const tags = Array.from({ length: size }, (_, at) => `v${at}`);
-  const ground = await Ground.make(`${proxy.host}/crowd`, [FIRST, FOLD, LAST, ...tags]);
-  const run = new CrowdRun(options, ground, proxy, random);
+  const ends: (() => Promise<void> | void)[] = [];
   try {
+    const registry = await startRegistry(kind);
+    ends.push(() => registry.stop());
+    const proxy = await startStallProxy(registry.host, { put: (path) => stallOf(path, random) });
+    ends.push(() => proxy.stop());
+    const tags = Array.from({ length: size }, (_, at) => `v${at}`);
+    const ground = await Ground.make(`${proxy.host}/crowd`, [FIRST, FOLD, LAST, ...tags]);
+    ends.push(() => ground.remove());
+    const run = new CrowdRun(options, ground, proxy, random);
+    ends.push(() => run.stop());
     return await run.run(tags, registry.directory);
   } finally {
-    await run.stop();
-    await proxy.stop();
-    await registry.stop();
-    ground.remove();
+    for (const end of ends.reverse()) await end();
   }
 }
 

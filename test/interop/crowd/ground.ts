@@ -42,15 +42,20 @@ export class Ground {
    */
   static async make(name: string, tags: readonly string[], flags: readonly string[] = []): Promise<Ground> {
     const directory = mkdtempSync(join(tmpdir(), 'bulla-crowd-'));
-    for (const role of ROLES) {
-      const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-      const pem = privateKey.export({ type: 'pkcs8', format: 'pem' });
-      writeFileSync(join(directory, `${role}.pem`), pem, { mode: 0o600 });
+    try {
+      for (const role of ROLES) {
+        const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+        const pem = privateKey.export({ type: 'pkcs8', format: 'pem' });
+        writeFileSync(join(directory, `${role}.pem`), pem, { mode: 0o600 });
+      }
+      mkdirSync(join(directory, 'home'));
+      const ground = new Ground(name, directory, await pushManifests(name, tags));
+      await ground.succeed(['init', name, ...ground.keyFlags(), ...flags]);
+      return ground;
+    } catch (error) {
+      rmSync(directory, { recursive: true, force: true });
+      throw error;
     }
-    const ground = new Ground(name, directory, await pushManifests(name, tags));
-    mkdirSync(join(directory, 'home'));
-    await ground.succeed(['init', name, ...ground.keyFlags(), ...flags]);
-    return ground;
   }
 
   /** Runs bulla as whoever made the collection, with the keys of publisher and online. */
