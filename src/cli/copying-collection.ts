@@ -11,6 +11,7 @@ import {
 import type { CallOptions, Source, Target } from '../oci/target.ts';
 import type { Context, Image } from './context.ts';
 import type { Output } from './output.ts';
+import { shellWord } from './shell-word.ts';
 
 export interface BringOptions {
   readonly concurrency: number;
@@ -57,7 +58,7 @@ export function tellCollection(
       ? ''
       : name?.startsWith('oci')
         ? '; they were made for a layout, and verify only where that lies'
-        : `; there they verify with --collection ${name}`;
+        : `; there they verify with --collection ${shellWord(name ?? 'NAME')}`;
   if (outcome === 'copied') output.info(`Brought the signed names of ${name} along${how}`);
   if (outcome === 'forwarded') output.info(`Brought the signed names of ${name} up to date${how}`);
   if (outcome === 'ahead') output.info(`${there} has newer signed names than ${here}: they stay`);

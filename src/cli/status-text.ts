@@ -4,6 +4,7 @@ import type { LogEntry } from '../trust/log.ts';
 import type { CollectionStatus, RoleStatus, StatusFinding } from '../trust/status.ts';
 import { plainName } from './collection-text.ts';
 import { relativeTime } from './relative-time.ts';
+import { shellWord } from './shell-word.ts';
 import type { Line, Style } from './style.ts';
 
 /** Most names of a change that are shown to people. */
@@ -139,11 +140,6 @@ function changeText({ set, unset, id }: LogEntry): string {
 function shownNames(names: readonly string[]): string {
   const more = names.length - NAMES_SHOWN;
   return names.slice(0, NAMES_SHOWN).map(plainName).join(', ') + (more > 0 ? ` and ${more} more` : '');
-}
-
-/** A word that a shell takes as it is; names of roles come from the collection. */
-function shellWord(word: string): string {
-  return /^[\w./:@+-]+$/.test(word) && !word.startsWith('-') ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
 /** A status for `-o json` (spec/output.md). */

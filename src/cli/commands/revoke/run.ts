@@ -11,6 +11,7 @@ import {
 } from '../../naming.ts';
 import type { NamingFlags } from '../../naming-flags.ts';
 import { type NamedReference, readReferences } from '../../reference-list.ts';
+import { shellWord } from '../../shell-word.ts';
 
 export interface RevokeFlags extends NamingFlags {
   readonly from?: string;
@@ -32,7 +33,9 @@ export async function revoke(context: Context, texts: readonly string[], flags: 
     if (present.has(tag)) output.info(`${repository}:${tag} stands for nothing from version ${version} on`);
     else output.warn(`${naming.role} did not name ${tag}; that it must not is logged all the same`);
     for (const other of await otherRoles(published.collection, naming.role, tag))
-      output.warn(`${tag} is still named by ${other}: bulla revoke --signer ${other} ${repository}:${tag}`);
+      output.warn(
+        `${tag} is still named by ${other}: bulla revoke --signer ${shellWord(other)} ${repository}:${tag}`,
+      );
   }
   output.result(
     [...tags].map((tag) => `${repository}:${tag}`),
