@@ -51,14 +51,14 @@ export interface ChangeLog {
 
 const hash = z.string().check(z.regex(/^[0-9a-f]{64}$/, 'not a SHA-256'));
 const time = z.string().check(z.refine((text) => parseTime(text) !== undefined, 'not a time'));
-const contentSchema = z.object({
+const contentSchema = z.strictObject({
   length: z.int().check(z.minimum(0)),
   sha256: hash,
   mediaType: z.optional(z.string().check(z.maxLength(255))),
 });
 const TAG = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
 const name = z.string().check(z.regex(TAG, 'not a tag'));
-const entrySchema = z.object({
+const entrySchema = z.strictObject({
   id: z.string().check(z.regex(/^[0-9a-f]{32}$/, 'not 32 hexadecimal digits')),
   at: time,
   by: z.optional(z.string().check(z.maxLength(128))),
