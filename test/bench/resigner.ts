@@ -208,12 +208,13 @@ async function memoryOf(dir: string, count: number): Promise<Memory> {
     const url = `http://${server.host}`;
     const mebibytes = async (): Promise<number> =>
       (await sample(url, 'process_resident_memory_bytes')) / 2 ** 20;
-    await until(async () => (await sample(url, 'bulla_resigner_passes_total{work="none"}')) >= count, 1_000);
+    await until(async () => (await sample(url, 'bulla_resigner_passes_total{work="none"}')) >= count, 5_000);
+    // Asked rarely: the metrics of so many are megabytes of text themselves.
     const first = await mebibytes();
     const looks = (): Promise<number> =>
       sample(url, 'bulla_resigner_step_duration_seconds_count{outcome="idle"}');
     const target = (await looks()) + count;
-    await until(async () => (await looks()) >= target, 1_000);
+    await until(async () => (await looks()) >= target, 5_000);
     return { count, mebibytes: first, laterMebibytes: await mebibytes() };
   } finally {
     await server.stop();
