@@ -11,7 +11,7 @@ import { fetchFile, type ObjectSource, type TrustObject } from './object.ts';
 /** Most roots that a collection may have. */
 const MAX_ROOTS = 1024;
 /** Most bytes of all of them. */
-const MAX_ROOTS_BYTES = 32 * 1024 * 1024;
+const MAX_ROOTS_BYTES = 8 * 1024 * 1024;
 /** Limits under which all of them are followed in one refresh. */
 export const CHAIN_LIMITS: { readonly rootRotations: number } = { rootRotations: MAX_ROOTS };
 
