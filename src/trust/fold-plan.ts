@@ -10,7 +10,7 @@ import type { ChangeLog, LogEntry } from './log.ts';
 import { fetchFile } from './object.ts';
 import type { TrustTarget } from './ports.ts';
 import type { SiblingRole } from './sibling-files.ts';
-import type { RefusedSibling, Sibling } from './siblings.ts';
+import { HIGHEST_FOLLOWED, type RefusedSibling, type Sibling } from './siblings.ts';
 import { readStructuralOffer, type StructuralOffer } from './structural-offer.ts';
 import type { WorkingCopy } from './working-copy.ts';
 
@@ -63,7 +63,8 @@ export async function planSiblings(
     const log = await copy.log(role);
     if (abilities.canFold(role)) {
       const plan = foldAll(log, offers, isOwn);
-      if (plan.apply.length > 0) folds.set(role, plan.apply);
+      if (plan.apply.length > 0 || offers.some((offer) => isAhead(offer, log, copy)))
+        folds.set(role, plan.apply);
       conflicts.push(...plan.conflicts);
       continue;
     }
@@ -176,7 +177,8 @@ async function chooseAdoption(
   const eligible = offers
     .filter(
       (offer) =>
-        isBuiltUpon(offer.log, log) && versionOf(offer.file) > publishedVersion(copy.files, offer.role),
+        isAhead(offer, log, copy) ||
+        (isBuiltUpon(offer.log, log) && versionOf(offer.file) > publishedVersion(copy.files, offer.role)),
     )
     .sort((a, b) => b.log.entries.length - a.log.entries.length || versionOf(a.file) - versionOf(b.file));
   for (const offer of eligible) {
@@ -188,4 +190,29 @@ async function chooseAdoption(
     }
   }
   return undefined;
+}
+
+/**
+ * Whether a candidate is newer than the head: a head that was made of it may have been read already, and a
+ * late PUT of an older one have taken its place.
+ */
+export function isNewer({ timestamp }: Sibling, { collection }: WorkingCopy): boolean {
+  const { version } = collection.client.trusted.timestamp.content;
+  return timestamp !== undefined && timestamp.version > version && timestamp.version <= HIGHEST_FOLLOWED;
+}
+
+/**
+ * Whether a newer candidate has the role's changes, no more and no less, under a higher version: who has seen
+ * that one takes the head's for a rollback, though nothing is missing in it.
+ */
+function isAhead(offer: OfferedRole, log: ChangeLog, copy: WorkingCopy): boolean {
+  const { entries, since } = offer.log;
+  const ids = new Set(entries.map(({ id }) => id));
+  return (
+    offer.from.some((sibling) => isNewer(sibling, copy)) &&
+    versionOf(offer.file) > publishedVersion(copy.files, offer.role) &&
+    since.getTime() === log.since.getTime() &&
+    ids.size === log.entries.length &&
+    log.entries.every(({ id }) => ids.has(id))
+  );
 }

@@ -9,7 +9,7 @@ import { type ChangeLog, encodeLog, LOG_KEPT_BYTES, LOG_KEPT_MS } from './log.ts
 import type { Base } from './publish-base.ts';
 import type { PublishOptions } from './publish-options.ts';
 import { findForks } from './root-forks.ts';
-import { type FoundSiblings, isTransient, type Sibling } from './siblings.ts';
+import { type FoundSiblings, HIGHEST_FOLLOWED, isTransient, type Sibling } from './siblings.ts';
 import { usedVersions } from './signer-state.ts';
 import type { StructuralOffer } from './structural-offer.ts';
 
@@ -114,12 +114,6 @@ export async function beginEdit(
     forks: await findForks(base.copy.collection.source, base.copy, siblings),
   });
 }
-
-/**
- * Above this no honest version is, nor will be: so many epochs do not pass. Candidates that claim more are
- * the work of a thief of the online key, and following them would use up the versions that there are.
- */
-const HIGHEST_FOLLOWED = 2 ** 46;
 
 /** Highest versions by role that verified files of siblings and the signer's own state have shown. */
 export async function topsOf(base: Base, siblings: readonly Sibling[]): Promise<ReadonlyMap<string, number>> {

@@ -7,7 +7,7 @@ import { Abilities } from './abilities.ts';
 import { partsOf, pushObject } from './announce.ts';
 import { keepParts } from './cached-source.ts';
 import type { ReadOptions } from './collection.ts';
-import { hasWork, planSiblings, type SiblingPlan } from './fold-plan.ts';
+import { hasWork, isNewer, planSiblings, type SiblingPlan } from './fold-plan.ts';
 import type { LogEntry } from './log.ts';
 import { type MadeHead, makeHead, NO_WORK, versionsOf, type Work } from './make-head.ts';
 import { type BlobCache, ProcessBlobCache } from './memory.ts';
@@ -99,7 +99,10 @@ export class PublishRun {
         base.readAt,
         this.work.ids,
       );
-      if (isDone && !base.isBuried && (!hasWork(plan) || rounds > MAX_ROUNDS)) {
+      // Those who have read what was made of it would take this head for a rollback.
+      const isBehind = abilities.isOnline && siblings.some((sibling) => isNewer(sibling, base.copy));
+      const isLeft = !hasWork(plan) && !isBehind;
+      if (isDone && !base.isBuried && (isLeft || rounds > MAX_ROUNDS)) {
         await this.forgetPending(base);
         const { announced, isRestructured } = this;
         return { base, found, plan, rounds, folded: this.foldedInto(), announced, isRestructured };
@@ -107,7 +110,7 @@ export class PublishRun {
       if (rounds > MAX_ROUNDS) throw this.unfinished();
       // What is not ours to hurry: its maker is about to publish it.
       if (isDone && (await this.letFinish(base, siblings))) continue;
-      if (isDone && !hasWork(plan)) await this.moveTo(base, base.collection.object.content);
+      if (isDone && isLeft) await this.moveTo(base, base.collection.object.content);
       else await this.publish(base, found, plan);
     }
   }
