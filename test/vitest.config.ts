@@ -5,6 +5,8 @@ import { suite } from './support/suite.ts';
 const config: ViteUserConfig = suite({
   include: ['test/**/*.test.ts'],
   exclude: ['test/{interop,conformance,soak,fuzz,bench}/**', 'node_modules/**'],
+  // One less than there are, as is the default, would be a single one where CI has two.
+  maxWorkers: '100%',
   testTimeout: 30_000,
   hookTimeout: 60_000,
 });
