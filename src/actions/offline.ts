@@ -1,6 +1,7 @@
 import { BullaError } from '../errors.ts';
+import { isBinName } from '../trust/bin-name.ts';
 import type { ChangeFile } from '../trust/change-file.ts';
-import { CollectionEdit, isBinName } from '../trust/collection-edit.ts';
+import { CollectionEdit } from '../trust/collection-edit.ts';
 import { PendingChange } from '../trust/pending-change.ts';
 import type { StructureChange } from '../trust/structure.ts';
 import { NAMES_ROLE } from '../trust/vocabulary.ts';

@@ -5,7 +5,7 @@ import type { Tag } from '../oci/reference.ts';
 import type { CallOptions } from '../oci/target.ts';
 import { pushObject } from '../trust/announce.ts';
 import { assembleStage } from '../trust/assemble.ts';
-import { isBinName } from '../trust/collection-edit.ts';
+import { isBinName } from '../trust/bin-name.ts';
 import { describeChange } from '../trust/describe-change.ts';
 import { isBuiltUpon, namesOf } from '../trust/fold.ts';
 import type { LogEntry } from '../trust/log.ts';

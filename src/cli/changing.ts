@@ -270,11 +270,11 @@ function lacking(place: string, id: string, tag: string, missing: readonly Missi
 }
 
 async function madeNow(context: Context): Promise<{ readonly now: Date; readonly versions: VersionPolicy }> {
-  const [{ randomInt }, { collisionFreeVersions }] = await Promise.all([
+  const [{ randomInt }, { trustVersions }] = await Promise.all([
     import('node:crypto'),
-    import('../tuf/edit/policy.ts'),
+    import('../trust/versions.ts'),
   ]);
-  return { now: context.io.now(), versions: collisionFreeVersions(() => randomInt(2 ** 20)) };
+  return { now: context.io.now(), versions: trustVersions((range) => randomInt(range)) };
 }
 
 /** Reads the file of a change. @throws BullaError not-found, content-invalid, storage-error */

@@ -58,7 +58,7 @@ export function clockOf({ io, signal }: Context): Clock {
 }
 
 const CHANCE: Chance = {
-  version20: () => randomInt(2 ** 20),
+  below: (range) => randomInt(range),
   changeId: () => randomBytes(16).toString('hex'),
   fraction: () => randomInt(2 ** 32) / 2 ** 32,
 };

@@ -11,15 +11,7 @@ import { buildArtifact, buildIndex, type ManifestContent } from '../oci/manifest
 import { type RepositoryFiles, writeRepositoryFiles } from '../tuf/edit/repository.ts';
 import { isBin } from '../tuf/hash-bins.ts';
 import { placeOfBin, shardCount } from './object.ts';
-import {
-  BIN_BITS,
-  BIN_PREFIX,
-  CANDIDATE_MARK,
-  FILE_NAME,
-  FILE_TITLE,
-  TRUST_LAYERS,
-  TRUST_TYPES,
-} from './vocabulary.ts';
+import { BIN_BITS, BIN_PREFIX, FILE_NAME, FILE_TITLE, TRUST_LAYERS, TRUST_TYPES } from './vocabulary.ts';
 
 /** An object of a collection, ready to be pushed: blobs, then children, then the top. */
 export interface Assembly {
@@ -51,14 +43,9 @@ const INLINE_BYTES = 768 * 1024;
 /** Old roots are read by clients that were away for long: so much of them is in the manifest, newest first. */
 const INLINE_ROOT_BYTES = 16 * 1024;
 
-/**
- * A head in its one spelling (spec/trust.md, "Head"); with bins, a large head.
- * @param candidate marks it as announced only, which gives it another digest
- */
-export function assembleHead(parts: HeadParts, candidate = false): Assembly {
-  const annotations = candidate ? { [CANDIDATE_MARK]: 'true' } : undefined;
-  if (parts.bins === undefined)
-    return assembleListing(TRUST_TYPES.head, parts, { annotations, inline: true });
+/** A head in its one spelling (spec/trust.md, "Head"); with bins, a large head. */
+export function assembleHead(parts: HeadParts): Assembly {
+  if (parts.bins === undefined) return assembleListing(TRUST_TYPES.head, parts, { inline: true });
   const { bits, shards } = parts.bins;
   const { top: listing, blobs } = assembleListing(TRUST_TYPES.head, parts, { inline: false, isBare: true });
   const made = shards.map((shard) => ('digest' in shard ? shard : assembleShard(shard)));
@@ -67,7 +54,7 @@ export function assembleHead(parts: HeadParts, candidate = false): Assembly {
       bareDescriptor(listing.descriptor),
       ...made.map((shard) => ('bytes' in shard ? bareDescriptor(shard.descriptor) : bareDescriptor(shard))),
     ],
-    annotations: { ...annotations, [BIN_BITS]: String(bits) },
+    annotations: { [BIN_BITS]: String(bits) },
   });
   const children = [...made.filter((shard) => 'bytes' in shard), listing];
   return { blobs: [...blobs, ...binBlobs(parts.files, bits)], children, top };
@@ -138,7 +125,6 @@ interface ListingOptions {
   readonly inline: boolean;
   /** Files are named once: whoever asks for one name of many is to fetch few bytes. */
   readonly isBare?: boolean;
-  readonly annotations?: Readonly<Record<string, string>> | undefined;
   readonly subject?: Descriptor;
 }
 
@@ -157,7 +143,7 @@ function assembleFiles(
   artifactType: string,
   files: ReadonlyMap<string, Uint8Array>,
   logs: ReadonlyMap<string, LogPart>,
-  { inline, isBare = false, annotations, subject }: ListingOptions,
+  { inline, isBare = false, subject }: ListingOptions,
 ): Assembly {
   const named = (name: string) => namesOf(name, isBare);
   const inlined = inline ? chooseInline(files) : new Set();
@@ -178,7 +164,6 @@ function assembleFiles(
   const top = buildArtifact({
     artifactType,
     layers,
-    ...(annotations !== undefined && { annotations }),
     ...(subject !== undefined && { subject }),
   });
   return { blobs, children: [], top };

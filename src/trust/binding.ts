@@ -1,6 +1,7 @@
 import type { Certificate } from '../crypto/certificate.ts';
 import { base64 } from '../encoding/bytes.ts';
 import { isJsonObject, type JsonObject } from '../encoding/json.ts';
+import { parseTime } from '../encoding/time.ts';
 import { BullaError } from '../errors.ts';
 import { digestOf, hexOf } from '../oci/digest.ts';
 import type { MetadataFile } from '../tuf/metadata-file.ts';
@@ -107,6 +108,12 @@ export function bindingOf(file: MetadataFile): JsonObject {
   const binding = file.signed[BINDING];
   if (isJsonObject(binding)) return binding;
   throw unbound(file, 'it does not say which collection it belongs to');
+}
+
+/** When a timestamp was made, by its maker's clock. @throws BullaError trust-invalid */
+export function createdIn(timestamp: MetadataFile): Date | undefined {
+  const created = bindingOf(timestamp)['created'];
+  return typeof created === 'string' ? parseTime(created) : undefined;
 }
 
 function textOf(file: MetadataFile, binding: JsonObject, name: string): string {

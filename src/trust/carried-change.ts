@@ -8,6 +8,7 @@ import type { ChangeFile } from './change-file.ts';
 import type { CollectionEdit } from './collection-edit.ts';
 import { PendingChange } from './pending-change.ts';
 import { losesOnlineKey, presentKeys, restartVersions, type StructureChange } from './structure.ts';
+import { epochOf } from './versions.ts';
 import { NAMES_ROLE } from './vocabulary.ts';
 import type { WorkingCopy } from './working-copy.ts';
 
@@ -87,7 +88,7 @@ function assertMadeFor(change: PendingChange, copy: WorkingCopy, role: string): 
   const [published, made] = [versionOf(present), versionOf(after)];
   const [there, ours] = [`${role} ${formatVersion(published)}`, `${role} ${formatVersion(made)}`];
   // Both were made for one state where neither is of an older term.
-  if (termOf(role, made) < termOf(role, published))
+  if (epochOf(role, made) < epochOf(role, published))
     throw new BullaError('trust-rollback', `the change makes ${ours}, and ${there} is published`, {
       hint: 'it was published before, or is an old one: make it again on what is there now',
       details: { role, from: published, to: made },
@@ -97,11 +98,6 @@ function assertMadeFor(change: PendingChange, copy: WorkingCopy, role: string): 
     `the change was made for ${role} ${formatVersion(versionOf(before))}, and ${there} is published`,
     { hint: 'make it again on what is there now, and have that signed', details: { role } },
   );
-}
-
-/** Versions of root are consecutive, others count in epochs (spec/trust.md, "Roles"). */
-function termOf(role: string, version: number): number {
-  return role === 'root' ? version : Math.floor(version / 2 ** 20);
 }
 
 function assertSigned(change: PendingChange, role: string): void {

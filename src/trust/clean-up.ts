@@ -1,12 +1,12 @@
 import { throwIfAborted } from '../errors.ts';
 import type { Tag } from '../oci/reference.ts';
-import { publishedVersion } from '../tuf/edit/repository.ts';
+import { isHeld, madeAt } from './held.ts';
 import { LOG_KEPT_MS } from './log.ts';
 import type { TrustTarget } from './ports.ts';
 import type { Base } from './publish-base.ts';
 import type { PublishOptions } from './publish-options.ts';
 import { removeObject } from './removal.ts';
-import type { Sibling } from './siblings.ts';
+import type { FoundSiblings, Sibling } from './siblings.ts';
 
 /** What nobody took over stays so long, for people to look at; in milliseconds. */
 const UNHELD_KEPT_MS: number = 30 * LOG_KEPT_MS;
@@ -28,19 +28,20 @@ export interface CleanUp {
 export async function cleanUp(
   target: TrustTarget,
   base: Base,
-  siblings: readonly Sibling[],
+  { siblings, folded }: FoundSiblings,
   first: readonly Tag[],
   most: number,
   options: PublishOptions,
 ): Promise<CleanUp> {
   const { signal } = options;
-  const due: Tag[] = [...first];
+  const due = new Set<Tag>(first);
+  for (const [tag, made] of folded) if (ageOf(made, options) >= LOG_KEPT_MS) due.add(tag);
   for (const sibling of siblings) {
-    if (due.length >= most) break;
-    if (!due.includes(sibling.tag) && (await isDue(base, sibling, options))) due.push(sibling.tag);
+    if (due.size >= most) break;
+    if (await isDue(base, sibling, options)) due.add(sibling.tag);
   }
   const removed: Tag[] = [];
-  for (const tag of due.slice(0, most)) {
+  for (const tag of [...due].slice(0, most)) {
     throwIfAborted(signal);
     const removal = await removeObject(target, tag, base.parent, { signal });
     if (removal.outcome === 'refused') return { removed, refused: removal.why };
@@ -49,38 +50,15 @@ export async function cleanUp(
   return { removed };
 }
 
-async function isDue(
-  { copy }: Base,
-  sibling: Sibling,
-  { clock, registryNow }: PublishOptions,
-): Promise<boolean> {
+async function isDue({ copy }: Base, sibling: Sibling, options: PublishOptions): Promise<boolean> {
   const made = madeAt(sibling);
   if (made === undefined) return false;
+  const age = ageOf(made, options);
+  return age >= UNHELD_KEPT_MS || (age >= LOG_KEPT_MS && (await isHeld(copy, sibling)));
+}
+
+/** In milliseconds, by the registry's time where it told one, and never by a clock that is ahead of it. */
+function ageOf(made: Date, { clock, registryNow }: PublishOptions): number {
   const now = clock.now().getTime();
-  const age = Math.min(now, registryNow?.()?.getTime() ?? now) - made.getTime();
-  if (age < LOG_KEPT_MS) return false;
-  return age >= UNHELD_KEPT_MS || (await isHeld(copy, sibling));
-}
-
-/** By what is signed in it: a candidate's timestamp, the newest change of a stage. */
-function madeAt({ kind, timestamp, roles, partial }: Sibling): Date | undefined {
-  if (kind === 'candidate') return timestamp?.created;
-  const times = [...roles.values(), ...partial.values()].flatMap(({ log }) =>
-    log.entries.map(({ at }) => at),
-  );
-  return times.length === 0 ? undefined : new Date(Math.max(...times.map((at) => at.getTime())));
-}
-
-async function isHeld(copy: Base['copy'], { roles, partial, object }: Sibling): Promise<boolean> {
-  for (const { role, log } of [...roles.values(), ...partial.values()]) {
-    const held = new Set((await copy.log(role)).entries.map(({ id }) => id));
-    if (log.entries.some(({ id }) => !held.has(id))) return false;
-  }
-  // A root or delegations that never came into a head are for people to look at.
-  const { files } = copy;
-  const isNewer = [...object.files.keys()].some((name) => {
-    const match = /^([1-9][0-9]{0,15})\.(root|targets)\.json$/.exec(name);
-    return match !== null && Number(match[1]) > publishedVersion(files, match[2] as string);
-  });
-  return !isNewer;
+  return Math.min(now, registryNow?.()?.getTime() ?? now) - made.getTime();
 }

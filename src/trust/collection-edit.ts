@@ -14,10 +14,12 @@ import { binNames } from '../tuf/hash-bins.ts';
 import type { MetadataFile } from '../tuf/metadata-file.ts';
 import { isTopLevelRole } from '../tuf/role-name.ts';
 import { type Assembly, assembleHead, type BinParts, type LogPart, spreadBins } from './assemble.ts';
+import { isBinName } from './bin-name.ts';
 import { binBitsFor } from './bin-size.ts';
 import { BINDING, certifiedBinding, roleBinding, rootBinding } from './binding.ts';
 import { bindOnline } from './create.ts';
 import { extendLog } from './fold.ts';
+import { encodeFolded, type FoldedList } from './folded.ts';
 import { lifetimeIn, lifetimesBinding } from './lifetimes.ts';
 import { type ChangeLog, emptyLog, encodeLog, type LogEntry, logBinding, type NamedContent } from './log.ts';
 import { openShard, placeOfBin } from './object.ts';
@@ -43,6 +45,7 @@ export class CollectionEdit {
   readonly edit: RepositoryEdit;
   private readonly now: Date;
   private newRoot: RootContent | undefined;
+  private folded: Uint8Array | undefined;
   private readonly logs = new Map<string, Uint8Array>();
   private readonly changed = new Map<string, ChangeLog>();
 
@@ -155,10 +158,16 @@ export class CollectionEdit {
     for (const bin of binNames(bins)) this.edit.renew(bin);
   }
 
+  /** Lists what need not be read again beside the new head. @returns the list's bytes, if there is anything in it */
+  noteFolded(list: FoldedList): Uint8Array | undefined {
+    this.folded = list.size === 0 ? undefined : encodeFolded(list);
+    return this.folded;
+  }
+
   /** Fixes what the new files say; snapshot and timestamp are made anew in any case. @throws BullaError usage, content-invalid */
   settle(): SettledCollectionEdit {
     this.noteBase();
-    bindOnline(this.edit, this.copy.collection.id, this.now);
+    bindOnline(this.edit, this.copy.collection.id, this.now, this.folded);
     return new SettledCollectionEdit(this.copy, this.edit.settle(), this.logs);
   }
 
@@ -237,11 +246,11 @@ export class SettledCollectionEdit {
   }
 
   /**
-   * Puts the published files together as a head or as a candidate.
+   * Puts the published files together as a head.
    * @param files what {@link SettledEdit.publish} returned
    * @throws BullaError what the source throws
    */
-  async assemble(files: RepositoryFiles, candidate = false): Promise<Assembly> {
+  async assemble(files: RepositoryFiles): Promise<Assembly> {
     const delegations = files.roles.get('targets');
     if (delegations === undefined) throw noTargets();
     const listed = listedRoles(files);
@@ -254,7 +263,7 @@ export class SettledCollectionEdit {
       [...files.roles].filter(([role]) => listed.has(role) || this.isChanged(files, role)),
     );
     const bins = await this.binParts({ ...files, roles });
-    return assembleHead({ files: { ...files, roles }, logs, bins }, candidate);
+    return assembleHead({ files: { ...files, roles }, logs, bins });
   }
 
   /** Files of bins that this change did not make are where they were, and are neither listed nor pushed anew. */
@@ -292,11 +301,6 @@ function bitsOf(files: RepositoryFiles): number | undefined {
 
 function targetOf({ length, sha256, mediaType }: NamedContent): NewTarget {
   return { length, hashes: { sha256 }, ...(mediaType !== undefined && { custom: { mediaType } }) };
-}
-
-/** Whether a role's name could be that of a bin of `names`. */
-export function isBinName(role: string): boolean {
-  return new RegExp(`^${BIN_PREFIX}-[0-9a-f]+$`).test(role);
 }
 
 function takenName(name: string): BullaError {

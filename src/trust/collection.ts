@@ -1,4 +1,3 @@
-import { parseTime } from '../encoding/time.ts';
 import { BullaError, isBullaError } from '../errors.ts';
 import type { ManifestContent } from '../oci/manifest.ts';
 import type { CallOptions } from '../oci/target.ts';
@@ -7,7 +6,7 @@ import { DEFAULT_LIMITS } from '../tuf/limits.ts';
 import { parseMetadataFile } from '../tuf/metadata-file.ts';
 import { parseRoot, type Root } from '../tuf/root.ts';
 import type { Trusted } from '../tuf/trusted-metadata.ts';
-import { type BindingCheck, bindingCheck, bindingOf, type CollectionId, rootBindingOf } from './binding.ts';
+import { type BindingCheck, bindingCheck, type CollectionId, createdIn, rootBindingOf } from './binding.ts';
 import { CachedSource } from './cached-source.ts';
 import {
   type BlobCache,
@@ -239,10 +238,8 @@ export function freshnessOf({ client, readAt }: Collection): Freshness {
 
 /** When the timestamp says that it was made. @throws BullaError trust-invalid */
 export function createdOf(client: TufClient): Date {
-  const { file } = client.trusted.timestamp;
-  const created = bindingOf(file)['created'];
-  const time = typeof created === 'string' ? parseTime(created) : undefined;
-  if (time !== undefined) return time;
+  const created = createdIn(client.trusted.timestamp.file);
+  if (created !== undefined) return created;
   throw new BullaError('trust-invalid', 'the timestamp does not say when it was made', {
     hint: 'it was made by another tool, and can be verified only until it expires',
     details: { role: 'timestamp', reason: 'binding' },

@@ -15,6 +15,7 @@ import {
   roleBinding,
   rootBinding,
 } from './binding.ts';
+import { foldedBinding } from './folded.ts';
 import { lifetimesBinding, lifetimesOf } from './lifetimes.ts';
 import { emptyLog, encodeLog, logBinding } from './log.ts';
 import { NAMES_ROLE } from './vocabulary.ts';
@@ -116,9 +117,12 @@ export async function completeCollection(
   return { id, files: await edit.settle().publish(signers), logs };
 }
 
-/** What snapshot and timestamp say about where they belong, and the timestamp about when it was made. */
-export function bindOnline(edit: RepositoryEdit, id: CollectionId, now: Date): void {
-  edit.extend('snapshot', { [BINDING]: roleBinding(id, 'snapshot') });
+/**
+ * What snapshot and timestamp say about where they belong, and the timestamp about when it was made.
+ * @param folded the list of what the head holds
+ */
+export function bindOnline(edit: RepositoryEdit, id: CollectionId, now: Date, folded?: Uint8Array): void {
+  edit.extend('snapshot', { [BINDING]: roleBinding(id, 'snapshot', foldedBinding(folded)) });
   edit.extend('timestamp', { [BINDING]: roleBinding(id, 'timestamp', { created: formatTime(now) }) });
 }
 

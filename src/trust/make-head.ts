@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto';
-import { collisionFreeVersions } from '../tuf/edit/policy.ts';
 import { type RepositoryFiles, versionOf } from '../tuf/edit/repository.ts';
 import { isTopLevelRole } from '../tuf/role-name.ts';
+import { announceHead } from './announcement.ts';
 import type { Assembly } from './assemble.ts';
-import { CollectionEdit, isBinName } from './collection-edit.ts';
+import { isBinName } from './bin-name.ts';
+import { CollectionEdit } from './collection-edit.ts';
 import type { SiblingPlan } from './fold-plan.ts';
+import { listFolded } from './held.ts';
 import { type ChangeLog, encodeLog, LOG_KEPT_BYTES, LOG_KEPT_MS } from './log.ts';
 import type { Base } from './publish-base.ts';
 import type { PublishOptions } from './publish-options.ts';
@@ -12,6 +14,7 @@ import { findForks } from './root-forks.ts';
 import { type FoundSiblings, HIGHEST_FOLLOWED, isTransient, type Sibling } from './siblings.ts';
 import { usedVersions } from './signer-state.ts';
 import type { StructuralOffer } from './structural-offer.ts';
+import { trustVersions } from './versions.ts';
 
 /** Added to what a log must keep at the least: for clocks that are not in step. */
 const CUT_MARGIN_MS = 3_600_000;
@@ -63,20 +66,21 @@ export async function makeHead(
   const edit = await beginEdit(base, found.siblings, options);
   if (plan.structure !== undefined) {
     adoptStructure(edit, plan.structure);
-    return await finishHead(edit, options);
+    return await finishHead(edit, base, found, new Set(), options);
   }
   for (const { role, file, log, bins } of plan.adoptions)
     if (!work.roles.has(role)) edit.adopt(role, file, log, bins);
   const mayCut = found.isComplete && !base.isBuried;
+  const signed = new Set([...plan.folds.keys(), ...work.roles]);
   for (const [role, entries] of plan.folds) await edit.apply(role, entries);
   await work.apply(edit, base);
   if (mayCut) {
-    for (const role of new Set([...plan.folds.keys(), ...work.roles])) {
+    for (const role of signed) {
       const cut = cutFor(await edit.log(role), options);
       if (cut !== undefined) await edit.apply(role, [], cut);
     }
   }
-  return await finishHead(edit, options);
+  return await finishHead(edit, base, found, signed, options);
 }
 
 /** Takes a staged change of keys as it is; what its files say of names is what the head says. */
@@ -88,13 +92,23 @@ function adoptStructure(edit: CollectionEdit, { files, logs }: StructuralOffer):
   }
 }
 
-async function finishHead(edit: CollectionEdit, options: PublishOptions): Promise<MadeHead> {
+/** @param signed roles that were changed here, and are signed anew */
+async function finishHead(
+  edit: CollectionEdit,
+  base: Base,
+  found: FoundSiblings,
+  signed: ReadonlySet<string>,
+  options: PublishOptions,
+): Promise<MadeHead> {
+  const making = { copy: base.copy, signed, log: (role: string) => edit.log(role) };
+  const folded = edit.noteFolded(await listFolded(making, found));
   const settled = edit.settle();
   const files = await settled.settled.publish(options.signers);
   const timestamp = files.timestamp?.bytes ?? new Uint8Array();
+  const head = await settled.assemble(files);
   return {
-    candidate: await settled.assemble(files, true),
-    head: await settled.assemble(files),
+    candidate: announceHead(head, folded),
+    head,
     identity: createHash('sha256').update(timestamp).digest('hex'),
     files,
   };
@@ -109,7 +123,7 @@ export async function beginEdit(
   const { clock, chance, policy } = options;
   return new CollectionEdit(base.copy, {
     now: clock.now(),
-    policy: { ...policy, versions: collisionFreeVersions(() => chance.version20()) },
+    policy: { ...policy, versions: trustVersions((range) => chance.below(range)) },
     tops: await topsOf(base, siblings),
     forks: await findForks(base.copy.collection.source, base.copy, siblings),
   });

@@ -69,7 +69,7 @@ export async function openTrustObject(
 ): Promise<TrustObject> {
   const manifest = parseManifest(content);
   if (manifest.kind === 'manifest') return readListing(content, content, manifest);
-  const [first, ...shards] = manifest.manifests;
+  const [first, ...shards] = manifest.manifests.filter((entry) => entry.artifactType !== TRUST_TYPES.folded);
   if (first === undefined) throw unknownObject(content, 'an index without entries');
   const listing = await fetchEntry(source, first, options);
   const inner = parseManifest(listing);

@@ -13,8 +13,8 @@ export interface Clock {
 
 /** The chance of whoever publishes; seeded in simulations. */
 export interface Chance {
-  /** A random integer from 0 to 2²⁰ − 1, for versions that do not collide. */
-  version20(): number;
+  /** A random integer from 0 to `range` − 1, for versions that do not collide. */
+  below(range: number): number;
   /** 32 random hex digits: the id of a change. */
   changeId(): string;
   /** In [0, 1): jitter and samples. */

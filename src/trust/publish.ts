@@ -106,7 +106,7 @@ async function tidy(target: TrustTarget, result: RunResult, options: PublishOpti
   if (options.cleanUp === false) return;
   const { base, found, announced } = result;
   try {
-    await cleanUp(target, base, found.siblings, announced.slice(0, -1), MOST_TIDIED, options);
+    await cleanUp(target, base, found, announced.slice(0, -1), MOST_TIDIED, options);
   } catch (error) {
     if (!isTransient(error)) throw error;
     options.onProgress?.(`what is old was left for later: ${messageOf(error)}`);

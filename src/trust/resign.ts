@@ -1,9 +1,8 @@
-import { parseTime } from '../encoding/time.ts';
 import { BullaError, isBullaError } from '../errors.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Tag } from '../oci/reference.ts';
 import { Abilities } from './abilities.ts';
-import { bindingOf } from './binding.ts';
+import { createdIn } from './binding.ts';
 import { importChange } from './carried-change.ts';
 import { cleanUp } from './clean-up.ts';
 import type { Collection, ReadOptions } from './collection.ts';
@@ -59,7 +58,7 @@ export async function resignCollection(
   const { removed, refused } =
     options.cleanUp === false
       ? { removed: [] }
-      : await cleanUp(target, base, found.siblings, announced.slice(0, -1), MAX_FOREIGN, options);
+      : await cleanUp(target, base, found, announced.slice(0, -1), MAX_FOREIGN, options);
   if (refused !== undefined) options.onWarning?.(`nothing can be removed at ${read.place}: ${refused}`);
   return {
     ...publishedBy(result, []),
@@ -133,7 +132,7 @@ export function isDue({ client }: Collection, now: Date, dueAfter: number): bool
 /** When they are due; undefined where the timestamp does not say when it was made. */
 export function dueAt({ client }: Pick<Collection, 'client'>, dueAfter: number): Date | undefined {
   const { timestamp, snapshot } = client.trusted;
-  const created = parseTime(String(bindingOf(timestamp.file)['created']));
+  const created = createdIn(timestamp.file);
   if (created === undefined) return undefined;
   const ends = Math.min(timestamp.content.expires.getTime(), snapshot.content.expires.getTime());
   return new Date(created.getTime() + dueAfter * (ends - created.getTime()));

@@ -1,9 +1,6 @@
-import { canonicalRfc8785 } from '../encoding/canonical.ts';
-import { isJsonObject, parseJsonObject } from '../encoding/json.ts';
 import { isBullaError, throwIfAborted } from '../errors.ts';
-import { describe } from '../oci/descriptor.ts';
-import { MAX_MANIFEST_BYTES, type ManifestContent } from '../oci/manifest.ts';
 import type { Tag } from '../oci/reference.ts';
+import { headOf } from './announcement.ts';
 import { type Collection, type ReadOptions, readCollection } from './collection.ts';
 import { HeadSource } from './head-source.ts';
 import type { TrustTarget } from './ports.ts';
@@ -11,7 +8,7 @@ import type { PublishOptions } from './publish-options.ts';
 import { ScratchMemory } from './scratch-memory.ts';
 import { isTransient, listSiblings, MAX_FOREIGN } from './siblings.ts';
 import { assertNotBelow } from './signer-state.ts';
-import { CANDIDATE_MARK, kindOfTag } from './vocabulary.ts';
+import { kindOfTag } from './vocabulary.ts';
 import { WorkingCopy } from './working-copy.ts';
 
 /**
@@ -73,16 +70,6 @@ async function isIntact(collection: Collection): Promise<boolean> {
     if (!isAboutContent(error)) throw error;
     return false;
   }
-}
-
-/** The head that a candidate announces: the same without the mark. */
-function headOf({ descriptor, bytes }: ManifestContent): ManifestContent | undefined {
-  const json = parseJsonObject(bytes, { what: descriptor.digest, maxBytes: MAX_MANIFEST_BYTES });
-  const { annotations, ...rest } = json;
-  if (!isJsonObject(annotations) || annotations[CANDIDATE_MARK] === undefined) return undefined;
-  const { [CANDIDATE_MARK]: _, ...others } = annotations;
-  const head = canonicalRfc8785({ ...rest, ...(Object.keys(others).length > 0 && { annotations: others }) });
-  return { descriptor: describe(descriptor.mediaType, head), bytes: head };
 }
 
 function versionOf({ client }: Collection): number {

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { parseTime } from '../encoding/time.ts';
 import { BullaError, isBullaError } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { CallOptions } from '../oci/target.ts';
@@ -12,7 +11,7 @@ import { topLevelKeys } from '../tuf/root.ts';
 import { parseSnapshot, parseTimestamp, type Snapshot, type Timestamp } from '../tuf/snapshot.ts';
 import { parseTargets, type Targets } from '../tuf/targets.ts';
 import { assertThreshold, countSignatures } from '../tuf/threshold.ts';
-import { bindingOf } from './binding.ts';
+import { createdIn } from './binding.ts';
 import { type ChangeLog, logDescriptorOf, MAX_LOG_BYTES, parseLog } from './log.ts';
 import { fetchFile, type TrustObject } from './object.ts';
 import type { TrustTarget } from './ports.ts';
@@ -51,6 +50,8 @@ interface VerifiedFiles {
   readonly partial: ReadonlyMap<string, PartialRole>;
   readonly timestamp?: SiblingTimestamp | undefined;
   readonly structure?: StructuralOffer | undefined;
+  /** Whether there is nothing else in it: no file that could not be verified. */
+  readonly isWhole: boolean;
 }
 
 /** Verifies the files of siblings under one state of root and targets; the same file costs once. */
@@ -112,7 +113,7 @@ export class SiblingFiles {
     const fetch = (descriptor: Descriptor, maxBytes: number) => this.fetch(descriptor, maxBytes);
     const structure = await readStructuralOffer(object, this.copy, this.now, fetch).catch(noting(problems));
     if (roles.size > 0 || partial.size > 0 || timestamp !== undefined || structure !== undefined)
-      return { roles, partial, timestamp, structure };
+      return { roles, partial, timestamp, structure, isWhole: problems.length === 0 };
     throw problems[0] ?? unsigned(object);
   }
 
@@ -170,11 +171,10 @@ export class SiblingFiles {
     };
     const file = await read('timestamp', 'timestamp.json', DEFAULT_LIMITS.timestampBytes);
     const content: Timestamp = parseTimestamp(file);
-    const created = bindingOf(file)['created'];
     return {
       version: content.version,
       identity: createHash('sha256').update(file.bytes).digest('hex'),
-      created: typeof created === 'string' ? parseTime(created) : undefined,
+      created: createdIn(file),
       snapshot: async () => {
         const { version } = content.snapshot;
         return parseSnapshot(

@@ -3,6 +3,7 @@ import type { Digest } from '../oci/digest.ts';
 import { parseManifest } from '../oci/manifest.ts';
 import type { Tag } from '../oci/reference.ts';
 import { type CallOptions, MAX_TAGS } from '../oci/target.ts';
+import type { FoldedList } from './folded.ts';
 import { openTrustObject, type TrustObject } from './object.ts';
 import type { Chance, TrustTarget } from './ports.ts';
 import { type PartialRole, SiblingFiles, type SiblingRole, type SiblingTimestamp } from './sibling-files.ts';
@@ -20,7 +21,7 @@ const AT_ONCE = 8;
  * Above this no honest version is, nor will be: so many epochs do not pass. Candidates that claim more are
  * the work of a thief of the online key, and following them would use up the versions that there are.
  */
-export const HIGHEST_FOLLOWED: number = 2 ** 46;
+export const HIGHEST_FOLLOWED: number = 2 ** 49;
 
 /** A candidate or stage beside the head, as far as it is verified under what the head delegates. */
 export interface Sibling {
@@ -36,6 +37,8 @@ export interface Sibling {
   readonly timestamp?: SiblingTimestamp | undefined;
   /** A change of keys or delegations that can be taken over as it is. */
   readonly structure?: StructuralOffer | undefined;
+  /** Whether there is nothing else in it: no file that could not be verified. */
+  readonly isWhole: boolean;
 }
 
 /** An object at a tag of the collection that nothing can be done with. */
@@ -61,6 +64,8 @@ export interface FoundSiblings {
   readonly isComplete: boolean;
   /** All tags that were listed, read or not. */
   readonly tags: ReadonlySet<Tag>;
+  /** Those of them that were not read, because the head says that it holds all that they brought. */
+  readonly folded: FoldedList;
 }
 
 /** Lists the candidates and stages of a collection. @throws BullaError what the target throws */
@@ -102,7 +107,9 @@ export class SiblingReader {
       this.files = new SiblingFiles(this.target, copy, now, MAX_ROUND_BYTES, this.options);
     }
     this.files.refill(now);
-    const chosen = this.choose(listing.tags);
+    const folded = await copy.folded();
+    const open = listing.tags.filter((tag) => !folded.has(tag));
+    const chosen = this.choose(open);
     const unread: RefusedSibling[] = [];
     for (let at = 0; at < chosen.length; at += AT_ONCE) {
       throwIfAborted(this.options.signal);
@@ -115,8 +122,9 @@ export class SiblingReader {
     return {
       siblings: siblings.sort(inOrder),
       refused,
-      isComplete: listing.isComplete && unread.length === 0 && chosen.length === listing.tags.length,
+      isComplete: listing.isComplete && unread.length === 0 && chosen.length === open.length,
       tags: new Set(listing.tags),
+      folded: new Map(listing.tags.flatMap((tag) => pairOf(tag, folded.get(tag)))),
     };
   }
 
@@ -155,6 +163,10 @@ export class SiblingReader {
     const verified = await (this.files as SiblingFiles).verify(object);
     return { tag, kind, digest: content.descriptor.digest, object, ...verified };
   }
+}
+
+function pairOf(tag: Tag, made: Date | undefined): [Tag, Date][] {
+  return made === undefined ? [] : [[tag, made]];
 }
 
 /** By version of the timestamp, then by tag, so that everybody folds in the same order; stages come last. */

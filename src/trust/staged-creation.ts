@@ -1,6 +1,5 @@
 import { BullaError, isBullaError } from '../errors.ts';
 import type { Tag } from '../oci/reference.ts';
-import { collisionFreeVersions } from '../tuf/edit/policy.ts';
 import { type RepositoryFiles, readRepositoryFiles } from '../tuf/edit/repository.ts';
 import { DEFAULT_LIMITS } from '../tuf/limits.ts';
 import { bindingCheck } from './binding.ts';
@@ -13,6 +12,7 @@ import type { TrustTarget } from './ports.ts';
 import type { PublishOptions } from './publish-options.ts';
 import { rootsOf } from './root-chain.ts';
 import { listSiblings } from './siblings.ts';
+import { trustVersions } from './versions.ts';
 import { NAMES_ROLE } from './vocabulary.ts';
 
 /** Most stages that are looked at. */
@@ -44,7 +44,7 @@ export async function completeStaged(
       refused.push(`${tag}: ${error.message}`);
     }
     if (staged === undefined) continue;
-    const policy = { versions: collisionFreeVersions(() => chance.version20()) };
+    const policy = { versions: trustVersions((range) => chance.below(range)) };
     const made = await completeCollection(staged, { now: clock.now(), policy }, signers);
     return { ...(await createAt(target, made, options)), made };
   }

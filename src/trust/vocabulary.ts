@@ -11,6 +11,8 @@ export const TRUST_TYPES = {
   head: 'application/vnd.bulla.trust.head.v1',
   shard: 'application/vnd.bulla.trust.shard.v1',
   stage: 'application/vnd.bulla.trust.stage.v1',
+  /** What holds the list of what was folded where a candidate is an index. */
+  folded: 'application/vnd.bulla.trust.folded.v1',
   proof: 'application/vnd.bulla.trust.proof.v1',
   /** What is pushed to try a registry out; it stays where nothing can be removed. */
   probe: 'application/vnd.bulla.trust.probe.v1',
@@ -20,6 +22,7 @@ export const TRUST_TYPES = {
 export const TRUST_LAYERS = {
   metadata: 'application/vnd.tuf.metadata+json',
   log: 'application/vnd.bulla.trust.log.v1+json',
+  folded: 'application/vnd.bulla.trust.folded.v1+json',
 } as const;
 
 /** Annotation of a layer: the file's name in a TUF repository, or `ROLE.log.json`. */
@@ -33,17 +36,22 @@ export const BIN_BITS = 'vnd.bulla.trust.bin-bits';
 
 /** The first delegation, which holds all names and is the only one to get bins. */
 export const NAMES_ROLE = 'names';
-/** Prefix of the names of its bins; short, because the snapshot repeats it for each. */
-export const BIN_PREFIX = 'n';
+/** Prefix of the names of its bins: none, because the snapshot repeats it for each. */
+export const BIN_PREFIX = '';
 
 /** Tag under which a candidate is announced. @param digest of the candidate itself */
 export function candidateTag(digest: Digest): Tag {
-  return `${CANDIDATE_PREFIX}${hexOf(digest).slice(0, 12)}` as Tag;
+  return tagOfObject('next', hexOf(digest).slice(0, 12));
 }
 
 /** Tag under which a stage waits. @param digest of the stage itself */
 export function stageTag(digest: Digest): Tag {
-  return `${STAGE_PREFIX}${hexOf(digest).slice(0, 12)}` as Tag;
+  return tagOfObject('stage', hexOf(digest).slice(0, 12));
+}
+
+/** Tag of a candidate or stage. @param rest the first 12 hex digits of its digest */
+export function tagOfObject(kind: 'next' | 'stage', rest: string): Tag {
+  return `${kind === 'next' ? CANDIDATE_PREFIX : STAGE_PREFIX}${rest}` as Tag;
 }
 
 /** What a tag of a collection claims to be; what is there must be looked at, because anyone may push it. */

@@ -8,12 +8,14 @@ import { DEFAULT_LIMITS } from '../tuf/limits.ts';
 import { type MetadataFile, parseMetadataFile } from '../tuf/metadata-file.ts';
 import type { Targets } from '../tuf/targets.ts';
 import { type Delegator, type Trusted, TrustedMetadata } from '../tuf/trusted-metadata.ts';
-import { collectionIdOf } from './binding.ts';
+import { candidateOf } from './announcement.ts';
+import { collectionIdOf, createdIn } from './binding.ts';
 import type { Collection } from './collection.ts';
+import { type FoldedList, foldedDescriptorOf, readFolded } from './folded.ts';
 import { type ChangeLog, logDescriptorOf, MAX_LOG_BYTES, parseLog } from './log.ts';
 import { fetchFile } from './object.ts';
 import { rootsOf } from './root-chain.ts';
-import { NAMES_ROLE } from './vocabulary.ts';
+import { candidateTag, NAMES_ROLE } from './vocabulary.ts';
 
 /**
  * A verified collection, loaded to be changed: every root from the first, targets, `names` and the
@@ -27,6 +29,7 @@ export class WorkingCopy {
   private readonly roles: Map<string, MetadataFile>;
   private readonly contents: Map<string, Targets>;
   private readonly logs = new Map<string, Promise<ChangeLog>>();
+  private foldedList: Promise<FoldedList> | undefined;
 
   private constructor(
     collection: Collection,
@@ -95,6 +98,16 @@ export class WorkingCopy {
     return reading;
   }
 
+  /**
+   * Tags beside the head that need not be read: what brought nothing that it does not hold, by its own
+   * signed account, and what it was itself announced as; with when each was made.
+   * @throws BullaError what the source throws
+   */
+  folded(): Promise<FoldedList> {
+    this.foldedList ??= this.readFolded();
+    return this.foldedList;
+  }
+
   /** Where the log of a role is. @throws BullaError usage, trust-invalid */
   logDescriptor(role: string): Descriptor {
     this.contentOf(role);
@@ -123,6 +136,16 @@ export class WorkingCopy {
     const { file, content } = await client.role(bin, delegator);
     this.roles.set(bin, file);
     this.contents.set(bin, content);
+  }
+
+  private async readFolded(): Promise<FoldedList> {
+    const { source, object, client } = this.collection;
+    const { snapshot, timestamp } = client.trusted;
+    const list = new Map(await readFolded(source, snapshot.file, this.options));
+    const created = createdIn(timestamp.file);
+    const candidate = candidateOf(object.content, foldedDescriptorOf(snapshot.file));
+    if (created !== undefined) list.set(candidateTag(candidate.descriptor.digest), created);
+    return list;
   }
 
   private async readLog(role: string): Promise<ChangeLog> {

@@ -10,9 +10,9 @@ import { resignCollection } from '../../src/trust/resign.ts';
 import { SiblingReader } from '../../src/trust/siblings.ts';
 import { stageChange } from '../../src/trust/staged-structure.ts';
 import { addSigner, rekey, removeSigner, type StructureChange } from '../../src/trust/structure.ts';
+import { trustVersions } from '../../src/trust/versions.ts';
 import { HEAD_TAG, NAMES_ROLE, stageTag } from '../../src/trust/vocabulary.ts';
 import { WorkingCopy } from '../../src/trust/working-copy.ts';
-import { collisionFreeVersions } from '../../src/tuf/edit/policy.ts';
 import { versionOf } from '../../src/tuf/edit/repository.ts';
 import { composeMetadataFile, type MetadataFile } from '../../src/tuf/metadata-file.ts';
 import { metadataFileName } from '../../src/tuf/role-name.ts';
@@ -25,7 +25,7 @@ import { poolKey } from '../support/tuf/keys.ts';
 
 const ALICE = 3;
 const MALLORY = 4;
-const versions = collisionFreeVersions(() => Math.floor(Math.random() * 2 ** 20));
+const versions = trustVersions((range) => Math.floor(Math.random() * range));
 const chance = { fraction: () => 0.5 };
 
 async function collection(name?: string): Promise<MemoryStore> {

@@ -127,7 +127,7 @@ async function measureRun(proxy: DelayProxy, target: Target, run: number): Promi
         {
           clock: { now: () => now, sleep: async () => undefined },
           chance: {
-            version20: () => Math.floor(Math.random() * 2 ** 20),
+            below: (range) => Math.floor(Math.random() * range),
             changeId: () => contentOf(`change ${run} ${Math.random()}`).sha256.slice(0, 32),
             fraction: Math.random,
           },

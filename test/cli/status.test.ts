@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { announceHead } from '../../src/trust/announcement.ts';
 import { assembleStage } from '../../src/trust/assemble.ts';
 import { CollectionEdit } from '../../src/trust/collection-edit.ts';
 import type { LogEntry } from '../../src/trust/log.ts';
@@ -28,7 +29,7 @@ async function announce(
   await edit.apply(NAMES_ROLE, entries);
   const settled = edit.settle();
   const files = await settled.settled.publish(signersOf(poolKey(ROOT), poolKey(PUBLISHER), poolKey(ONLINE)));
-  const assembly = await settled.assemble(files, true);
+  const assembly = announceHead(await settled.assemble(files), undefined);
   const tag = candidateTag(assembly.top.descriptor.digest);
   await pushAssembly(target, assembly, tag);
   return tag;

@@ -117,7 +117,7 @@ describe('bulla signer', () => {
       'signer add REPO alice',
       'signer add REPO --key alice.pub',
       'signer add REPO alice --key alice.pub --threshold 2',
-      'signer add REPO n-00 --key alice.pub',
+      'signer add --key alice.pub -- REPO -00',
       'signer add REPO alice --key alice.pub --expires soon',
     ],
   ])('refuses what cannot be', async (...lines) => {

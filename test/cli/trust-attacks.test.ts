@@ -9,13 +9,14 @@ import { MEDIA_TYPES } from '../../src/oci/media-types.ts';
 import { parseReference, type RegistryReference } from '../../src/oci/reference.ts';
 import type { Target } from '../../src/oci/target.ts';
 import { openRepository } from '../../src/registry/client.ts';
+import { announceHead } from '../../src/trust/announcement.ts';
 import { assembleHead, assembleStage } from '../../src/trust/assemble.ts';
 import { CollectionEdit } from '../../src/trust/collection-edit.ts';
 import { createCollection } from '../../src/trust/create.ts';
 import { emptyLog, encodeLog } from '../../src/trust/log.ts';
+import { trustVersions } from '../../src/trust/versions.ts';
 import { CANDIDATE_MARK, candidateTag, HEAD_TAG, stageTag } from '../../src/trust/vocabulary.ts';
 import { WorkingCopy } from '../../src/trust/working-copy.ts';
-import { collisionFreeVersions } from '../../src/tuf/edit/policy.ts';
 import { versionOf } from '../../src/tuf/edit/repository.ts';
 import { metadataFileName } from '../../src/tuf/role-name.ts';
 import { type CliResult, temporaryDirectory } from '../support/cli.ts';
@@ -312,7 +313,7 @@ const ATTACKS: Readonly<Record<string, Attack>> = {
         {
           name: lab.place.name,
           now: NOW,
-          policy: { versions: collisionFreeVersions(() => 0) },
+          policy: { versions: trustVersions(() => 0) },
           root: anyOf(1, own, poolKey(ROOT)),
           names: anyOf(1, publisher),
           online: anyOf(1, publisher),
@@ -482,7 +483,7 @@ async function owner(lab: Lab): Promise<(line: string, now?: Date) => Promise<Cl
 /** A stage as somebody makes it who has these keys, whatever they are worth. */
 async function stageBy(lab: Lab, key: number, role: string, tag: string): Promise<ManifestContent> {
   const copy = await WorkingCopy.open(await readAny(lab.target));
-  const versions = collisionFreeVersions(() => 7);
+  const versions = trustVersions(() => 7);
   const edit = new CollectionEdit(copy, { now: NOW, policy: { versions } });
   await edit.apply(role, [lab.naming(tag)]);
   const { settled, logs } = edit.settle();
@@ -508,7 +509,7 @@ describe('somebody who may push', () => {
     await pushImage(lab.target, 'two', 'v2');
     const signed = await run('sign REPO:v2 --name-only --no-proof');
     expect(signed, signed.stderr).toMatchObject({ code: 0 });
-    const old = assembleHead(await allOf(lab), true).top;
+    const old = announceHead(assembleHead(await allOf(lab)), undefined).top;
     expect(await run('revoke REPO:v2')).toMatchObject({ code: 0 });
     if (cut !== undefined)
       await lab.change((edit) => edit.apply('names', [unsetting(['nothing'], now)], cut), { now });
@@ -553,11 +554,11 @@ describe('somebody who may push', () => {
     const huge = made.timestamp!;
     const bytes = resigned(huge.bytes, () => undefined, poolKey(STRANGER));
     const parts = { ...(await allOf(lab)), files: { ...made, timestamp: { ...huge, bytes } } };
-    const { top, blobs } = assembleHead(parts, true);
+    const { top, blobs } = announceHead(assembleHead(parts), undefined);
     await pushAssembly(lab.target, { top, blobs, children: [] }, candidateTag(top.descriptor.digest));
     expect(await run('sign REPO:v1 --name-only --no-proof')).toMatchObject({ code: 0 });
     const { client } = await readAny(lab.target);
-    expect(client.trusted.timestamp.content.version).toBeLessThan(2 ** 23);
+    expect(client.trusted.timestamp.content.version).toBeLessThan(2 ** 31);
     expect(await run('verify REPO:v1')).toMatchObject({ code: 0 });
   });
 

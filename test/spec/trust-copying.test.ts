@@ -8,9 +8,9 @@ import { assembleHead } from '../../src/trust/assemble.ts';
 import { CollectionEdit } from '../../src/trust/collection-edit.ts';
 import { createCollection } from '../../src/trust/create.ts';
 import { buildProof } from '../../src/trust/proof.ts';
+import { trustVersions } from '../../src/trust/versions.ts';
 import { HEAD_TAG, NAMES_ROLE } from '../../src/trust/vocabulary.ts';
 import { WorkingCopy } from '../../src/trust/working-copy.ts';
-import { collisionFreeVersions } from '../../src/tuf/edit/policy.ts';
 import { type TufSigner, tufSigner } from '../../src/tuf/edit/signing.ts';
 import { pushImage } from '../support/content.ts';
 import { readAny } from '../support/trust/changing.ts';
@@ -38,7 +38,7 @@ it('spec/trust-copying.md shows the proof of an image', async () => {
   const store = new MemoryStore();
   const { descriptor } = await pushImage(store, 'app', 'v1');
   const one = { keys: [signer.key], threshold: 1 };
-  const policy = { versions: collisionFreeVersions(() => 0) };
+  const policy = { versions: trustVersions(() => 0) };
   const name = 'registry.example.com/team/app';
   const made = await createCollection({ name, root: one, names: one, online: one, now: NOW, policy }, [
     signer,

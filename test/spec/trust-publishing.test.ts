@@ -5,7 +5,8 @@ import { MAX_ROUNDS, PARENT_MS, WAIT_MS } from '../../src/trust/publish-run.ts';
 import { YOUNG_MS } from '../../src/trust/rivals.ts';
 import { MAX_FOREIGN } from '../../src/trust/siblings.ts';
 import { encodeRecord, parseRecord } from '../../src/trust/signer-record.ts';
-import { collisionFreeVersions, formatVersion } from '../../src/tuf/edit/policy.ts';
+import { trustVersions } from '../../src/trust/versions.ts';
+import { formatVersion } from '../../src/tuf/edit/policy.ts';
 
 const page = await readFile(new URL('../../spec/trust-publishing.md', import.meta.url), 'utf8');
 
@@ -33,8 +34,9 @@ describe('spec/trust-publishing.md', () => {
   });
 
   it('counts versions as it says', () => {
-    const next = collisionFreeVersions(() => 0x3f2a1);
-    expect(formatVersion(next(16 * 2 ** 20 + 5))).toBe('17.3f2a1');
-    expect(next(0)).toBe(2 ** 20 + 0x3f2a1);
+    const next = trustVersions(() => 0x3f2a1);
+    expect(formatVersion(next(16 * 2 ** 28 + 5, 'names'))).toBe('17.003f2a1');
+    expect(next(0, 'names')).toBe(2 ** 28 + 0x3f2a1);
+    expect(next(16 * 2 ** 20 + 5, '-0a')).toBe(17 * 2 ** 20 + 0x3f2a1);
   });
 });

@@ -9,8 +9,8 @@ import { changeFileSchema, encodeChangeFile, parseChangeFile } from '../../src/t
 import { createCollection } from '../../src/trust/create.ts';
 import { lifetimeIn } from '../../src/trust/lifetimes.ts';
 import { addSigner } from '../../src/trust/structure.ts';
+import { trustVersions } from '../../src/trust/versions.ts';
 import { WorkingCopy } from '../../src/trust/working-copy.ts';
-import { collisionFreeVersions } from '../../src/tuf/edit/policy.ts';
 import { type TufSigner, tufSigner } from '../../src/tuf/edit/signing.ts';
 import { readAny } from '../support/trust/changing.ts';
 import { pushHead } from '../support/trust/collection.ts';
@@ -20,7 +20,7 @@ const example = (name: string) =>
   new RegExp(`\`\`\`\\w+ ${name}\\n([\\s\\S]*?)\\n\`\`\``).exec(page)?.[1] ?? `no example ${name}`;
 
 const NOW = parseTime('2026-12-01T00:00:00Z') as Date;
-const versions = collisionFreeVersions(() => 0);
+const versions = trustVersions(() => 0);
 
 /** The keys of RFC 8032 §7.1, TEST 1 to 3. */
 const signers: TufSigner[] = [

@@ -6,8 +6,10 @@ import { assembleHead } from '../../src/trust/assemble.ts';
 import { binBitsFor } from '../../src/trust/bin-size.ts';
 import { createCollection } from '../../src/trust/create.ts';
 import { planFold } from '../../src/trust/fold.ts';
+import { encodeFolded, MAX_FOLDED, parseFolded } from '../../src/trust/folded.ts';
 import { type ChangeLog, encodeLog, type LogEntry, parseLog } from '../../src/trust/log.ts';
-import { collisionFreeVersions, formatVersion } from '../../src/tuf/edit/policy.ts';
+import { trustVersions } from '../../src/trust/versions.ts';
+import { formatVersion } from '../../src/tuf/edit/policy.ts';
 import { type TufSigner, tufSigner } from '../../src/tuf/edit/signing.ts';
 
 const page = await readFile(new URL('../../spec/trust.md', import.meta.url), 'utf8');
@@ -70,7 +72,7 @@ describe('spec/trust.md', () => {
         names: one(1),
         online: one(2),
         now: NOW,
-        policy: { versions: collisionFreeVersions(() => 0) },
+        policy: { versions: trustVersions(() => 0) },
       },
       signers,
     );
@@ -83,6 +85,13 @@ describe('spec/trust.md', () => {
     const bytes = encodeLog(log);
     expect(JSON.parse(example('log'))).toEqual(JSON.parse(new TextDecoder().decode(bytes)));
     expect(parseLog(bytes, 'names')).toEqual(log);
+  });
+
+  it('shows the list of what was folded, which is read and written so', () => {
+    const list = parseFolded(Buffer.from(example('folded'))) ?? new Map();
+    expect([...list.keys()]).toEqual(['_trust.next.0123456789ab', '_trust.stage.ba9876543210']);
+    expect(JSON.parse(Buffer.from(encodeFolded(list)).toString())).toEqual(JSON.parse(example('folded')));
+    expect(page).toContain(`at most ${MAX_FOLDED.toLocaleString('en-US')} tags`);
   });
 
   it('tells the bins of so many names', () => {
@@ -120,6 +129,6 @@ describe('spec/trust.md', () => {
   });
 
   it('writes versions for people as it says', () => {
-    expect(formatVersion(17 * 2 ** 20 + 0x3f2a1)).toBe('17.3f2a1');
+    expect(formatVersion(17 * 2 ** 28 + 0x3f2a1)).toBe('17.003f2a1');
   });
 });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Tag } from '../../src/oci/reference.ts';
 import { SignerStateDirectory } from '../../src/state/signer-state.ts';
+import { announceHead } from '../../src/trust/announcement.ts';
 import { assembleHead } from '../../src/trust/assemble.ts';
 import { withUsed } from '../../src/trust/signer-state.ts';
 import { newCollection } from '../support/trust/collection.ts';
@@ -54,7 +55,7 @@ describe('SignerStateDirectory', () => {
       tag: TAG,
       ids: ['0'.repeat(32)],
       madeAt: NOW,
-      assembly: assembleHead({ files, logs }, true),
+      assembly: announceHead(assembleHead({ files, logs }), undefined),
     };
     await state.keep(ID, object);
     const [found] = await state.pending(ID);
@@ -88,7 +89,12 @@ describe('SignerStateDirectory', () => {
   it('says which file of what was announced is damaged', async () => {
     const state = new SignerStateDirectory(path);
     const { files, logs } = await newCollection();
-    await state.keep(ID, { tag: TAG, ids: [], madeAt: NOW, assembly: assembleHead({ files, logs }, true) });
+    await state.keep(ID, {
+      tag: TAG,
+      ids: [],
+      madeAt: NOW,
+      assembly: announceHead(assembleHead({ files, logs }), undefined),
+    });
     await writeFile(join(path, ID, 'pending', `${TAG}.json`), '{}');
     await expect(state.pending(ID)).rejects.toMatchObject({ code: 'storage-error' });
   });

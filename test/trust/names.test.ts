@@ -82,7 +82,7 @@ describe('findName', () => {
 
   it('knows no signer that the collection has not', async () => {
     const head = await readAny(await collection({}));
-    for (const role of ['mallory', 'targets', 'root', 'n-0', '__proto__'])
+    for (const role of ['mallory', 'targets', 'root', '-0', '__proto__'])
       await expect(findName(head, tagOf('v1'), { signers: [role] })).rejects.toMatchObject({
         code: 'name-not-signed',
         hint: expect.stringContaining('names'),

@@ -85,7 +85,7 @@ describe('an old head', () => {
     let isCut = true;
     store.fetchBlob = async (descriptor, maxBytes, how) => {
       const bytes = await fetch(descriptor, maxBytes, how);
-      if (isCut && Buffer.from(bytes).includes('"role":"n-0'))
+      if (isCut && Buffer.from(bytes).includes('"role":"-0'))
         throw new BullaError('not-found', 'cut', { hint: 'none' });
       return bytes;
     };

@@ -10,7 +10,7 @@ export const SYSTEM_CLOCK: Clock = {
 
 /** The chance of this machine. */
 export const SYSTEM_CHANCE: Chance = {
-  version20: () => randomInt(2 ** 20),
+  below: (range) => randomInt(range),
   changeId: () => randomBytes(16).toString('hex'),
   fraction: () => randomInt(2 ** 32) / 2 ** 32,
 };

@@ -247,7 +247,7 @@ export class RepositoryEdit {
     const published = publishedVersion(this.base, role);
     const { tops } = this.options;
     const top = this.restarted.has(role) ? 0 : Math.max(published, tops?.get(role) ?? 0);
-    const version = role === 'root' ? published + 1 : this.policy.versions(top);
+    const version = role === 'root' ? published + 1 : this.policy.versions(top, role);
     if (!Number.isSafeInteger(version) || version <= top) throw refused(role, `no version can follow ${top}`);
     this.versions.set(role, version);
     return version;

@@ -4,37 +4,42 @@ import { BullaError } from '../../errors.ts';
  * The next version of a role.
  * @param top highest version of the role that verified files have shown; 0 where there was none
  */
-export type VersionPolicy = (top: number) => number;
+export type VersionPolicy = (top: number, role: string) => number;
 
 /** One after the other, as TUF 1.0.34 prescribes for root and as most repositories number all roles. */
 export const consecutiveVersions: VersionPolicy = (top) => top + 1;
 
-/** Random numbers below this follow the epoch in a version that cannot collide. */
-const RANDOM_RANGE = 2 ** 20;
+/** How many random bits follow the epoch in a version that cannot collide, where nothing else is said. */
+export const VERSION_BITS = 28;
 
 /**
  * Versions that two writers who do not know of each other will not both choose, because two different
- * files of one version stop every client that has seen the other: the next epoch of 2²⁰ versions, and
- * 20 random bits in it.
- * @param random20 gives a random integer from 0 to 2²⁰ − 1 at each call
+ * files of one version stop every client that has seen the other: the next epoch of 2^bits versions, and
+ * so many random bits in it. With 28 of them there are 2²⁵ epochs before versions are used up.
+ * @param below gives a random integer from 0 to its argument − 1 at each call
  */
-export function collisionFreeVersions(random20: () => number): VersionPolicy {
+export function collisionFreeVersions(
+  below: (range: number) => number,
+  bits: number = VERSION_BITS,
+): VersionPolicy {
+  const range = 2 ** bits;
   return (top) => {
-    const random = random20();
-    if (!Number.isInteger(random) || random < 0 || random >= RANDOM_RANGE) {
-      throw new BullaError('internal', `a random number below 2^20 was expected, and ${random} came`, {
+    const random = below(range);
+    if (!Number.isInteger(random) || random < 0 || random >= range) {
+      throw new BullaError('internal', `a random number below 2^${bits} was expected, and ${random} came`, {
         hint: 'please report this with the command that was run',
       });
     }
-    return (Math.floor(top / RANDOM_RANGE) + 1) * RANDOM_RANGE + random;
+    return (Math.floor(top / range) + 1) * range + random;
   };
 }
 
-/** A collision-free version for people: epoch and random part, `17.3f2a1`; a plain number stays one. */
+/** A collision-free version for people: epoch and random part, `17.03f2a1c`; a plain number stays one. */
 export function formatVersion(version: number): string {
-  if (version < RANDOM_RANGE) return String(version);
-  const random = (version % RANDOM_RANGE).toString(16).padStart(5, '0');
-  return `${Math.floor(version / RANDOM_RANGE)}.${random}`;
+  const range = 2 ** VERSION_BITS;
+  if (version < range) return String(version);
+  const random = (version % range).toString(16).padStart(VERSION_BITS / 4, '0');
+  return `${Math.floor(version / range)}.${random}`;
 }
 
 /** How long a new file of a role is valid, in milliseconds from when it is made. */

@@ -42,6 +42,7 @@ import { readPins } from '../../../src/state/pins.ts';
 import { rootBindingOf } from '../../../src/trust/binding.ts';
 import { certificatesOf } from '../../../src/trust/certified-root.ts';
 import { planFold } from '../../../src/trust/fold.ts';
+import { encodeFolded, parseFolded } from '../../../src/trust/folded.ts';
 import { encodeLog, parseLog } from '../../../src/trust/log.ts';
 import { openTrustObject } from '../../../src/trust/object.ts';
 import { rootsOf } from '../../../src/trust/root-chain.ts';
@@ -335,6 +336,15 @@ export const PARSERS: readonly FuzzedParser[] = [
       planFold(log, log);
       if (Buffer.compare(encodeLog(parseLog(encodeLog(log), 'names')), encodeLog(log)) !== 0)
         throw new Error('a log is read back as something else');
+    },
+  },
+  {
+    name: 'trust-folded',
+    seeds: words('{"next":{"0123456789ab":1796083200},"stage":{"ba9876543210":1796083200},"version":1}'),
+    parse: (bytes) => {
+      const list = parseFolded(bytes);
+      if (list !== undefined && parseFolded(encodeFolded(list))?.size !== list.size)
+        throw new Error('a list is read back as something else');
     },
   },
   {

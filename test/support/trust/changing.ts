@@ -10,9 +10,9 @@ import {
 import { CollectionEdit } from '../../../src/trust/collection-edit.ts';
 import type { LogEntry } from '../../../src/trust/log.ts';
 import { ProcessMemory } from '../../../src/trust/memory.ts';
+import { trustVersions } from '../../../src/trust/versions.ts';
 import { HEAD_TAG } from '../../../src/trust/vocabulary.ts';
 import { WorkingCopy } from '../../../src/trust/working-copy.ts';
-import { collisionFreeVersions } from '../../../src/tuf/edit/policy.ts';
 import { NOW, ONLINE, PUBLISHER, ROOT, signersOf } from '../tuf/editing.ts';
 import { poolKey } from '../tuf/keys.ts';
 import { PLACE, pushAssembly } from './collection.ts';
@@ -50,7 +50,7 @@ export async function changeHead(
   now: Date = NOW,
 ): Promise<void> {
   const copy = await WorkingCopy.open(await readAny(store, { now }));
-  const versions = collisionFreeVersions(() => Math.floor(Math.random() * 2 ** 20));
+  const versions = trustVersions((range) => Math.floor(Math.random() * range));
   const edit = new CollectionEdit(copy, { now, policy: { versions } });
   await make(edit);
   const settled = edit.settle();

@@ -3,15 +3,16 @@ import type { Tag } from '../../../src/oci/reference.ts';
 import type { Target } from '../../../src/oci/target.ts';
 import { type Assembly, assembleHead } from '../../../src/trust/assemble.ts';
 import { type CollectionFiles, createCollection } from '../../../src/trust/create.ts';
+import { trustVersions } from '../../../src/trust/versions.ts';
 import { HEAD_TAG } from '../../../src/trust/vocabulary.ts';
-import { collisionFreeVersions, type EditPolicy } from '../../../src/tuf/edit/policy.ts';
+import type { EditPolicy } from '../../../src/tuf/edit/policy.ts';
 import { anyOf, NOW, ONLINE, PUBLISHER, ROOT, signersOf } from '../tuf/editing.ts';
 import { poolKey } from '../tuf/keys.ts';
 
 export const PLACE = 'registry.example.com/team/app';
 
 /** Versions without chance: each is the first of its epoch. */
-export const policy: Pick<EditPolicy, 'versions'> = { versions: collisionFreeVersions(() => 0) };
+export const policy: Pick<EditPolicy, 'versions'> = { versions: trustVersions(() => 0) };
 
 /** A collection without names, by keys of the pool. */
 export function newCollection(name: string = PLACE, now: Date = NOW): Promise<CollectionFiles> {

@@ -13,9 +13,10 @@ import type { Tag } from '../../../src/oci/reference.ts';
 import type { Target } from '../../../src/oci/target.ts';
 import { CollectionEdit } from '../../../src/trust/collection-edit.ts';
 import { fetchFile, openTrustObject } from '../../../src/trust/object.ts';
+import { trustVersions } from '../../../src/trust/versions.ts';
 import { FILE_NAME, HEAD_TAG, TRUST_LAYERS, TRUST_TYPES } from '../../../src/trust/vocabulary.ts';
 import { WorkingCopy } from '../../../src/trust/working-copy.ts';
-import { collisionFreeVersions, type VersionPolicy } from '../../../src/tuf/edit/policy.ts';
+import type { VersionPolicy } from '../../../src/tuf/edit/policy.ts';
 import { NOW, ONLINE, PUBLISHER, ROOT, signersOf } from '../tuf/editing.ts';
 import { poolKey, signatureOf, type TestKey } from '../tuf/keys.ts';
 import { readAny } from './changing.ts';
@@ -78,7 +79,7 @@ export function fileOf(files: Files, role: string): { readonly name: string; rea
   return { name, bytes };
 }
 
-const RANDOM_VERSIONS = collisionFreeVersions(() => Math.floor(Math.random() * 2 ** 20));
+const RANDOM_VERSIONS = trustVersions((range) => Math.floor(Math.random() * range));
 
 /** Changes the head with the usual keys and further ones. */
 export async function changeWith(

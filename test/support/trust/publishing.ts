@@ -61,8 +61,8 @@ export class FakeChance implements Chance {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   }
 
-  version20(): number {
-    return Math.floor(this.fraction() * 2 ** 20);
+  below(range: number): number {
+    return Math.floor(this.fraction() * range);
   }
 
   changeId(): string {

@@ -1,12 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import type { PublishOptions } from '../../../src/trust/publish-options.ts';
-import { collisionFreeVersions, consecutiveVersions } from '../../../src/tuf/edit/policy.ts';
+import { trustVersions } from '../../../src/trust/versions.ts';
+import { consecutiveVersions } from '../../../src/tuf/edit/policy.ts';
 import { naivePublisher } from '../../support/trust/simulation/naive.ts';
 import type { PublishingCode } from '../../support/trust/simulation/publishing-code.ts';
 import { drawScenario, SMALL } from '../../support/trust/simulation/scenario.ts';
 import { simulate } from '../../support/trust/simulation/simulate.ts';
 
-const versionsOf = ({ chance }: PublishOptions) => collisionFreeVersions(() => chance.version20());
+const versionsOf = ({ chance }: PublishOptions) => trustVersions((range) => chance.below(range));
 
 /** Everything that a few schedules without any fault have against some code. */
 async function complaints(codeOf: () => PublishingCode): Promise<string> {

@@ -7,9 +7,9 @@ import { formatRepository, parseReference } from '../../../oci/reference.ts';
 import { collectionIdOf } from '../../../trust/binding.ts';
 import { readCollection } from '../../../trust/collection.ts';
 import type { CollectionFiles } from '../../../trust/create.ts';
+import { trustVersions } from '../../../trust/versions.ts';
 import { NAMES_ROLE } from '../../../trust/vocabulary.ts';
 import { assertKeyChoice, type KeyChoice } from '../../../tuf/edit/key-list.ts';
-import { collisionFreeVersions } from '../../../tuf/edit/policy.ts';
 import type { TufKey } from '../../../tuf/keys.ts';
 import { parseSigned } from '../../../tuf/signed.ts';
 import { openCollection } from '../../collections.ts';
@@ -73,7 +73,7 @@ export async function init(context: Context, text: string, flags: InitFlags): Pr
       now,
       lifetimes,
       certificates: await keys.certificates(),
-      policy: { versions: collisionFreeVersions(() => randomInt(2 ** 20)) },
+      policy: { versions: trustVersions((range) => randomInt(range)) },
     },
     hasOnlineKey: online.length >= chosen.online.threshold,
   });

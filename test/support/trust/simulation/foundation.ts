@@ -5,9 +5,9 @@ import { type Anchor, type ReadOptions, readCollection } from '../../../../src/t
 import { CollectionEdit } from '../../../../src/trust/collection-edit.ts';
 import { createCollection } from '../../../../src/trust/create.ts';
 import { ProcessMemory } from '../../../../src/trust/memory.ts';
+import { trustVersions } from '../../../../src/trust/versions.ts';
 import { HEAD_TAG } from '../../../../src/trust/vocabulary.ts';
 import { WorkingCopy } from '../../../../src/trust/working-copy.ts';
-import { collisionFreeVersions } from '../../../../src/tuf/edit/policy.ts';
 import { PLACE, pushAssembly } from '../collection.ts';
 import { KEYS, type SimulatedKey, signerOf } from './keys.ts';
 
@@ -25,7 +25,7 @@ const choice = ({ key }: SimulatedKey) => ({ keys: [key], threshold: 1 });
 async function makeFoundation(): Promise<Foundation> {
   const signedTexts = new Set<string>();
   const signers = Object.values(KEYS).map((key) => signerOf(key, signedTexts));
-  const policy = { versions: collisionFreeVersions(() => 0) };
+  const policy = { versions: trustVersions(() => 0) };
   const made = await createCollection(
     {
       name: PLACE,

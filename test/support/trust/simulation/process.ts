@@ -40,7 +40,7 @@ export interface ProcessOptions {
   /** It dies at the call of this number; never, where undefined. */
   readonly diesAt?: number | undefined;
   /** Random parts of versions, all different in one schedule. */
-  readonly version20: () => number;
+  readonly below: () => number;
 }
 
 const POSSIBLE = {
@@ -77,7 +77,7 @@ export class SimulatedProcess {
   private noteDeath: (outcome: 'died') => void = () => {};
 
   constructor(options: ProcessOptions) {
-    const { name, scheduler, dice, skewMs, version20 } = options;
+    const { name, scheduler, dice, skewMs, below } = options;
     this.options = options;
     this.name = name;
     this.startedAt = scheduler.now;
@@ -88,7 +88,7 @@ export class SimulatedProcess {
       now: () => new Date(scheduler.now + skewMs),
       sleep: (ms) => this.wait(ms),
     };
-    this.chance = { version20, changeId: () => dice.hex(32), fraction: () => dice.fraction() };
+    this.chance = { below, changeId: () => dice.hex(32), fraction: () => dice.fraction() };
   }
 
   /** One call of a port. @param kind what can happen to it: a write can come late or twice, a disk always answers */

@@ -75,7 +75,7 @@ export class World {
       faults,
       skewMs,
       dice: dice.fork(),
-      version20: () => this.randomPart(),
+      below: () => this.randomPart(),
       diesAt: dice.happens(deathRate) ? dice.magnitude(1, 150) : undefined,
     });
   }

@@ -1,0 +1,75 @@
+import { publishedVersion, versionOf } from '../tuf/edit/repository.ts';
+import type { FoldedList } from './folded.ts';
+import type { ChangeLog } from './log.ts';
+import { type FoundSiblings, HIGHEST_FOLLOWED, type Sibling } from './siblings.ts';
+import type { WorkingCopy } from './working-copy.ts';
+
+/** A head that is being made. */
+export interface HeadInTheMaking {
+  /** What it is made from. */
+  readonly copy: WorkingCopy;
+  /** Roles whose files are signed anew, with versions above all that siblings have. */
+  readonly signed: ReadonlySet<string>;
+  /** The log of a role as the new head will have it. */
+  log(role: string): Promise<ChangeLog>;
+}
+
+/** When an object was made, by what is signed in it: a candidate's timestamp, the newest change of a stage. */
+export function madeAt({ kind, timestamp, roles, partial }: Sibling): Date | undefined {
+  if (kind === 'candidate') return timestamp?.created;
+  const times = [...roles.values(), ...partial.values()].flatMap(({ log }) =>
+    log.entries.map(({ at }) => at),
+  );
+  return times.length === 0 ? undefined : new Date(Math.max(...times.map((at) => at.getTime())));
+}
+
+/**
+ * Whether logs hold every change of a sibling, and it has no root or delegations that the head lacks: those
+ * that never came into a head are for people to look at.
+ */
+export async function isHeld(
+  copy: WorkingCopy,
+  { roles, partial, object }: Sibling,
+  logOf: (role: string) => Promise<ChangeLog> = (role) => copy.log(role),
+): Promise<boolean> {
+  for (const { role, log } of [...roles.values(), ...partial.values()]) {
+    const held = new Set((await logOf(role)).entries.map(({ id }) => id));
+    if (log.entries.some(({ id }) => !held.has(id))) return false;
+  }
+  return ![...object.files.keys()].some((name) => {
+    const match = /^([1-9][0-9]{0,15})\.(root|targets)\.json$/.exec(name);
+    return match !== null && Number(match[1]) > publishedVersion(copy.files, match[2] as string);
+  });
+}
+
+/**
+ * What need not be read again beside a new head (spec/trust-publishing.md, "What was folded"): what its base
+ * says already, as far as it is still listed, and siblings that bring nothing more.
+ */
+export async function listFolded(made: HeadInTheMaking, found: FoundSiblings): Promise<FoldedList> {
+  const list = new Map(found.folded);
+  for (const sibling of found.siblings) {
+    const at = madeAt(sibling);
+    if (at !== undefined && (await bringsNothing(made, sibling))) list.set(sibling.tag, at);
+  }
+  return list;
+}
+
+/** Also nothing that must be known for other reasons than changes: higher versions, another root of one version. */
+async function bringsNothing(made: HeadInTheMaking, sibling: Sibling): Promise<boolean> {
+  const { isWhole, timestamp, roles, object } = sibling;
+  const { files, collection } = made.copy;
+  if (!isWhole || (timestamp?.version ?? 0) > HIGHEST_FOLLOWED) return false;
+  for (const [role, { file }] of roles)
+    if (versionOf(file) > publishedVersion(files, role) && !made.signed.has(role)) return false;
+  for (const [name, { digest }] of object.files) {
+    const present = collection.object.files.get(name)?.digest;
+    if (/^[1-9][0-9]*\.root\.json$/.test(name) && digest !== present) return false;
+    if (isPublishedTargets(name, files) && digest !== present) return false;
+  }
+  return await isHeld(made.copy, sibling, (role) => made.log(role));
+}
+
+function isPublishedTargets(name: string, files: WorkingCopy['files']): boolean {
+  return name === `${publishedVersion(files, 'targets')}.targets.json`;
+}
