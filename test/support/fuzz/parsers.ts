@@ -42,7 +42,7 @@ import { readPins } from '../../../src/state/pins.ts';
 import { rootBindingOf } from '../../../src/trust/binding.ts';
 import { certificatesOf } from '../../../src/trust/certified-root.ts';
 import { planFold } from '../../../src/trust/fold.ts';
-import { encodeFolded, parseFolded } from '../../../src/trust/folded.ts';
+import { encodeFolded, MAX_FOLDED, parseFolded } from '../../../src/trust/folded.ts';
 import { encodeLog, parseLog } from '../../../src/trust/log.ts';
 import { openTrustObject } from '../../../src/trust/object.ts';
 import { rootsOf } from '../../../src/trust/root-chain.ts';
@@ -343,7 +343,7 @@ export const PARSERS: readonly FuzzedParser[] = [
     seeds: words('{"next":{"0123456789ab":1796083200},"stage":{"ba9876543210":1796083200},"version":1}'),
     parse: (bytes) => {
       const list = parseFolded(bytes);
-      if (list !== undefined && parseFolded(encodeFolded(list))?.size !== list.size)
+      if (list !== undefined && parseFolded(encodeFolded(list))?.size !== Math.min(list.size, MAX_FOLDED))
         throw new Error('a list is read back as something else');
     },
   },
