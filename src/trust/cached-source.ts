@@ -24,11 +24,14 @@ export class CachedSource implements ObjectSource {
   readonly name: string;
   private readonly source: ObjectSource;
   private readonly cache: BlobCache;
+  private readonly keeps: boolean;
 
-  constructor(source: ObjectSource, cache: BlobCache) {
+  /** @param keeps false for what strangers may have put there: what is in the cache is used, and nothing is added */
+  constructor(source: ObjectSource, cache: BlobCache, keeps = true) {
     this.name = source.name;
     this.source = source;
     this.cache = cache;
+    this.keeps = keeps;
   }
 
   async fetchManifest(reference: Tag | Digest, options: CallOptions = {}): Promise<ManifestContent> {
@@ -66,6 +69,6 @@ export class CachedSource implements ObjectSource {
   }
 
   private async keep(digest: Digest, bytes: Uint8Array): Promise<void> {
-    if (bytes.byteLength <= MAX_KEPT_BYTES) await this.cache.keep(digest, bytes);
+    if (this.keeps && bytes.byteLength <= MAX_KEPT_BYTES) await this.cache.keep(digest, bytes);
   }
 }

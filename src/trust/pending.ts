@@ -1,10 +1,10 @@
-import type { Tag } from '../oci/reference.ts';
 import { pushObject } from './announce.ts';
 import { LOG_KEPT_MS } from './log.ts';
 import type { TrustTarget } from './ports.ts';
 import type { Base } from './publish-base.ts';
 import type { PublishOptions } from './publish-options.ts';
 import type { FoundSiblings } from './siblings.ts';
+import type { PendingObject } from './signer-state.ts';
 
 /** A pending object younger than this may be another process's, which is at work on it. In milliseconds. */
 const AT_WORK_MS = 10_000;
@@ -12,7 +12,7 @@ const AT_WORK_MS = 10_000;
 /**
  * Pushes again what this signer announced, whose changes are in no head, and which is not listed any more:
  * after a crash, or where somebody removed it.
- * @returns the tags that were pushed
+ * @returns what was pushed
  * @throws BullaError storage-error; what the target throws
  */
 export async function announceAgain(
@@ -20,20 +20,21 @@ export async function announceAgain(
   { copy }: Base,
   found: FoundSiblings,
   { state, clock, signal, onWarning }: PublishOptions,
-): Promise<readonly Tag[]> {
+): Promise<readonly PendingObject[]> {
   const { id } = copy.collection;
   const pending = await state.pending(id);
   if (pending.length === 0) return [];
   const applied = await idsIn(copy);
-  const again: Tag[] = [];
-  for (const { tag, ids, madeAt, assembly } of pending) {
+  const again: PendingObject[] = [];
+  for (const object of pending) {
+    const { tag, ids, madeAt, assembly } = object;
     const age = clock.now().getTime() - madeAt.getTime();
     if (age < AT_WORK_MS) continue;
     if (ids.every((change) => applied.has(change)) || age >= LOG_KEPT_MS) await state.drop(id, tag);
     else if (!found.tags.has(tag)) {
       onWarning?.(`${tag}, which was announced before, is gone, and is announced again`);
       await pushObject(target, assembly, tag, new Set(), { signal });
-      again.push(tag);
+      again.push(object);
     }
   }
   return again;

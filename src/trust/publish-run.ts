@@ -75,7 +75,7 @@ export class PublishRun {
     this.read = { ...read, cache: this.cache };
     this.options = options;
     this.work = work;
-    this.reader = new SiblingReader(target, options.chance, { signal: options.signal });
+    this.reader = new SiblingReader(target, options.chance, { signal: options.signal }, this.cache);
   }
 
   /**
@@ -151,7 +151,7 @@ export class PublishRun {
     const { id, object } = base.collection;
     const tag = candidateTag(made.candidate.top.descriptor.digest);
     this.rivals.addOwn(made.identity);
-    this.reader.own.add(tag);
+    this.reader.own.set(tag, made.candidate.top);
     await state.update(id, (present) => withUsed(present, versionsOf(made.files)));
     const { ids } = this.work;
     await state.keep(id, { tag, ids, madeAt: clock.now(), assembly: made.candidate });
@@ -207,7 +207,7 @@ export class PublishRun {
     const found = await this.reader.read(base.copy, now);
     this.rivals.note(found.siblings, now);
     const again = await announceAgain(this.target, base, found, this.options);
-    for (const tag of again) this.reader.own.add(tag);
+    for (const { tag, assembly } of again) this.reader.own.set(tag, assembly.top);
     return again.length === 0 ? found : await this.reader.read(base.copy, now);
   }
 

@@ -13,8 +13,7 @@ import { parseTargets, type Targets } from '../tuf/targets.ts';
 import { assertThreshold, countSignatures } from '../tuf/threshold.ts';
 import { createdIn } from './binding.ts';
 import { type ChangeLog, logDescriptorOf, MAX_LOG_BYTES, parseLog } from './log.ts';
-import { fetchFile, type TrustObject } from './object.ts';
-import type { TrustTarget } from './ports.ts';
+import { fetchFile, type ObjectSource, type TrustObject } from './object.ts';
 import { findRoleFile } from './role-files.ts';
 import { readStructuralOffer, type StructuralOffer } from './structural-offer.ts';
 import type { WorkingCopy } from './working-copy.ts';
@@ -56,7 +55,7 @@ interface VerifiedFiles {
 
 /** Verifies the files of siblings under one state of root and targets; the same file costs once. */
 export class SiblingFiles {
-  private readonly target: TrustTarget;
+  private readonly source: ObjectSource;
   private readonly copy: WorkingCopy;
   private readonly options: CallOptions;
   private readonly maxBytes: number;
@@ -64,8 +63,8 @@ export class SiblingFiles {
   private now: Date;
   private left: number;
 
-  constructor(target: TrustTarget, copy: WorkingCopy, now: Date, maxBytes: number, options: CallOptions) {
-    this.target = target;
+  constructor(source: ObjectSource, copy: WorkingCopy, now: Date, maxBytes: number, options: CallOptions) {
+    this.source = source;
     this.copy = copy;
     this.options = options;
     this.maxBytes = maxBytes;
@@ -188,7 +187,7 @@ export class SiblingFiles {
   private async fetch(descriptor: Descriptor, maxBytes: number): Promise<Uint8Array> {
     if (descriptor.size > this.left) throw spent(this.maxBytes);
     if (descriptor.data === undefined) this.left -= descriptor.size;
-    return await fetchFile(this.target, descriptor, maxBytes, this.options);
+    return await fetchFile(this.source, descriptor, maxBytes, this.options);
   }
 }
 

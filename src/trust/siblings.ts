@@ -1,10 +1,12 @@
 import { BullaError, isBullaError, messageOf, throwIfAborted } from '../errors.ts';
 import type { Digest } from '../oci/digest.ts';
-import { parseManifest } from '../oci/manifest.ts';
+import { type ManifestContent, parseManifest } from '../oci/manifest.ts';
 import type { Tag } from '../oci/reference.ts';
 import { type CallOptions, MAX_TAGS } from '../oci/target.ts';
+import { CachedSource } from './cached-source.ts';
 import type { FoldedList } from './folded.ts';
-import { openTrustObject, type TrustObject } from './object.ts';
+import type { BlobCache } from './memory.ts';
+import { type ObjectSource, openTrustObject, type TrustObject } from './object.ts';
 import type { Chance, TrustTarget } from './ports.ts';
 import { type PartialRole, SiblingFiles, type SiblingRole, type SiblingTimestamp } from './sibling-files.ts';
 import type { StructuralOffer } from './structural-offer.ts';
@@ -84,16 +86,24 @@ export async function listSiblings(target: TrustTarget, options: CallOptions = {
  */
 export class SiblingReader {
   private readonly target: TrustTarget;
+  private readonly source: ObjectSource;
   private readonly chance: Pick<Chance, 'fraction'>;
   private readonly options: CallOptions;
-  /** Tags whose objects are this publisher's own: looked at first, and never left out. */
-  readonly own: Set<Tag> = new Set();
+  /** This publisher's own objects, as they were pushed: looked at first, and never left out. */
+  readonly own: Map<Tag, ManifestContent> = new Map();
   /** Null for what is of no concern. */
   private known = new Map<Tag, Sibling | RefusedSibling | null>();
   private files: SiblingFiles | undefined;
 
-  constructor(target: TrustTarget, chance: Pick<Chance, 'fraction'>, options: CallOptions = {}) {
+  /** @param cache of what was fetched or pushed before; nothing of what strangers pushed is put into it */
+  constructor(
+    target: TrustTarget,
+    chance: Pick<Chance, 'fraction'>,
+    options: CallOptions = {},
+    cache?: BlobCache,
+  ) {
     this.target = target;
+    this.source = cache === undefined ? target : new CachedSource(target, cache, false);
     this.chance = chance;
     this.options = options;
   }
@@ -104,7 +114,7 @@ export class SiblingReader {
     if (this.files === undefined || !this.files.isFor(copy)) {
       // Who may sign has changed: everything has to be judged anew.
       this.known = new Map();
-      this.files = new SiblingFiles(this.target, copy, now, MAX_ROUND_BYTES, this.options);
+      this.files = new SiblingFiles(this.source, copy, now, MAX_ROUND_BYTES, this.options);
     }
     this.files.refill(now);
     const folded = await copy.folded();
@@ -152,11 +162,18 @@ export class SiblingReader {
     return [];
   }
 
+  /** Of one's own only whether it is still what was pushed. */
+  private async fetch(tag: Tag): Promise<ManifestContent> {
+    const own = this.own.get(tag);
+    if (own === undefined) return await this.source.fetchManifest(tag, this.options);
+    return (await this.source.fetchManifestUnless(tag, own.descriptor.digest, this.options)) ?? own;
+  }
+
   /** @returns null for what a registry was tried out with */
   private async verify(tag: Tag): Promise<Sibling | null> {
-    const content = await this.target.fetchManifest(tag, this.options);
+    const content = await this.fetch(tag);
     if (parseManifest(content).artifactType === TRUST_TYPES.probe) return null;
-    const object = await openTrustObject(this.target, content, this.options);
+    const object = await openTrustObject(this.source, content, this.options);
     const kind = kindOfTag(tag) as 'candidate' | 'stage';
     const isKind = kind === 'stage' ? object.kind === 'stage' : object.kind === 'head' && object.isCandidate;
     if (!isKind) throw notOfKind(tag, kind);

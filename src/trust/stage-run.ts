@@ -7,6 +7,7 @@ import { metadataFileName } from '../tuf/role-name.ts';
 import { Abilities } from './abilities.ts';
 import { pushObject } from './announce.ts';
 import { type Assembly, assembleStage } from './assemble.ts';
+import { keepParts } from './cached-source.ts';
 import type { ReadOptions } from './collection.ts';
 import { isBuiltUpon } from './fold.ts';
 import { planSiblings, type SiblingPlan } from './fold-plan.ts';
@@ -56,7 +57,7 @@ export class StageRun {
     this.read = read;
     this.options = options;
     this.work = work;
-    this.reader = new SiblingReader(target, options.chance, { signal: options.signal });
+    this.reader = new SiblingReader(target, options.chance, { signal: options.signal }, read.cache);
   }
 
   /** @throws BullaError staged (details.ids, tag) at the deadline; conflict; what reading and signing throw */
@@ -116,11 +117,12 @@ export class StageRun {
       logs: settled.logs,
     });
     const tag = stageTag(assembly.top.descriptor.digest);
-    this.reader.own.add(tag);
+    this.reader.own.set(tag, assembly.top);
     const made = new Map(files.map((file) => [file.role, file]));
     await state.update(id, (present) => withUsed(present, versionsOf({ roots: [], roles: made })));
     await state.keep(id, { tag, ids: this.work.ids, madeAt: clock.now(), assembly });
     await pushObject(this.target, assembly, tag, new Set(), { signal });
+    if (this.read.cache !== undefined) await keepParts(this.read.cache, assembly);
     const logs = new Map([...settled.logs].map(([role, bytes]) => [role, parseLog(bytes, role)]));
     const before = this.staged;
     this.staged = { tag, logs, copy: base.copy };
@@ -147,7 +149,7 @@ export class StageRun {
     const now = this.options.clock.now();
     const found = await this.reader.read(base.copy, now);
     const again = await announceAgain(this.target, base, found, this.options);
-    for (const tag of again) this.reader.own.add(tag);
+    for (const { tag, assembly } of again) this.reader.own.set(tag, assembly.top);
     return found;
   }
 
