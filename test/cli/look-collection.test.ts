@@ -37,7 +37,7 @@ describe('bulla tree of a repository', () => {
       ),
       expect.stringMatching(
         new RegExp(
-          `^├── targets    [0-9]+.[0-9a-f]{5}  until 2031-01-01 \\(in 365 days\\)  by ${short(ROOT)}$`,
+          `^├── targets    [0-9]+.[0-9a-f]{7}  until 2031-01-01 \\(in 365 days\\)  by ${short(ROOT)}$`,
         ),
       ),
       expect.stringMatching(new RegExp(`^│   ├── names  .* by ${short(PUBLISHER)}  2 names$`)),

@@ -54,7 +54,7 @@ describe('bulla sign in a repository with a collection', () => {
         name: repository,
         role: 'names',
         head: (await target.resolve(HEAD_TAG)).digest,
-        version: expect.stringMatching(/^\d+\.[0-9a-f]{5}$/),
+        version: expect.stringMatching(/^\d+\.[0-9a-f]{7}$/),
         names: [{ tag: 'v1', digest }],
         proofs: [expect.stringMatching(/^sha256:/)],
       },
