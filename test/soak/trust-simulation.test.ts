@@ -14,7 +14,7 @@ import {
 const SCHEDULES = Number(process.env['SOAK_SCHEDULES'] ?? 100_000);
 const FIRST = Number(process.env['SOAK_SEED'] ?? randomInt(2 ** 30));
 const CHILD = new URL('../support/trust/simulation/child.ts', import.meta.url).pathname;
-const PER_CHILD = { small: 200, large: 40 } as const;
+const PER_CHILD = { small: 1000, large: 200 } as const;
 /** Of a hundred schedules, so many are of a family and a size. */
 const SHARES: readonly (readonly [Family, 'small' | 'large', number])[] = [
   ['calm', 'small', 15],
