@@ -1,4 +1,5 @@
 import { throwIfAborted } from '../errors.ts';
+import type { Digest } from '../oci/digest.ts';
 import type { Tag } from '../oci/reference.ts';
 import { isHeld, madeAt } from './held.ts';
 import { LOG_KEPT_MS } from './log.ts';
@@ -34,16 +35,16 @@ export async function cleanUp(
   options: PublishOptions,
 ): Promise<CleanUp> {
   const { signal } = options;
-  const due = new Set<Tag>(first);
-  for (const [tag, made] of folded) if (ageOf(made, options) >= LOG_KEPT_MS) due.add(tag);
+  const due = new Map<Tag, Digest | undefined>(first.map((tag) => [tag, undefined]));
+  for (const [tag, made] of folded) if (ageOf(made, options) >= LOG_KEPT_MS) due.set(tag, undefined);
   for (const sibling of siblings) {
     if (due.size >= most) break;
-    if (await isDue(base, sibling, options)) due.add(sibling.tag);
+    if (await isDue(base, sibling, options)) due.set(sibling.tag, sibling.digest);
   }
   const removed: Tag[] = [];
-  for (const tag of [...due].slice(0, most)) {
+  for (const [tag, judged] of [...due].slice(0, most)) {
     throwIfAborted(signal);
-    const removal = await removeObject(target, tag, base.parent, { signal });
+    const removal = await removeObject(target, tag, base.parent, { judged, signal });
     if (removal.outcome === 'refused') return { removed, refused: removal.why };
     if (removal.outcome === 'removed') removed.push(tag);
   }

@@ -2,6 +2,7 @@ import { publishedVersion, versionOf } from '../tuf/edit/repository.ts';
 import type { FoldedList } from './folded.ts';
 import type { ChangeLog } from './log.ts';
 import { type FoundSiblings, HIGHEST_FOLLOWED, type Sibling } from './siblings.ts';
+import { isOwnTag } from './vocabulary.ts';
 import type { WorkingCopy } from './working-copy.ts';
 
 /** A head that is being made. */
@@ -50,6 +51,8 @@ export async function listFolded(made: HeadInTheMaking, found: FoundSiblings): P
   const list = new Map(found.folded);
   for (const sibling of found.siblings) {
     const at = madeAt(sibling);
+    // A tag that was borrowed may lead to something else tomorrow, which nobody would read then.
+    if (!isOwnTag(sibling.tag, sibling.digest)) continue;
     if (at !== undefined && (await bringsNothing(made, sibling))) list.set(sibling.tag, at);
   }
   return list;

@@ -6,7 +6,7 @@ import type { CallOptions } from '../oci/target.ts';
 import type { TrustTarget } from './ports.ts';
 import type { Base } from './publish-base.ts';
 import type { PublishOptions } from './publish-options.ts';
-import { CANDIDATE_MARK, TRUST_TYPES } from './vocabulary.ts';
+import { CANDIDATE_MARK, isOwnTag, TRUST_TYPES } from './vocabulary.ts';
 
 /** What removing an object came to. */
 export type Removal =
@@ -17,15 +17,18 @@ export type Removal =
 /**
  * Removes a candidate or stage: by its tag, and where a registry cannot do that, by its digest. What lies
  * at the tag is looked at right before, because anybody may have moved it: the head is never removed, and
- * nothing that is no candidate or stage.
+ * nothing that is no candidate or stage. Nor is anything but what was judged, or what belongs to the tag: a
+ * registry that removes by digest takes all tags along that lead there, and a copy of what is still needed
+ * may lie here.
  * @param head digest of the present head
+ * @param judged digest of what was looked at; where nothing was, the tag must be the object's own
  * @throws BullaError what the target throws about reading
  */
 export async function removeObject(
   target: TrustTarget,
   tag: Tag,
   head: Digest | null,
-  options: CallOptions = {},
+  { judged, ...options }: CallOptions & { readonly judged?: Digest | undefined } = {},
 ): Promise<Removal> {
   let content: ManifestContent;
   try {
@@ -35,7 +38,8 @@ export async function removeObject(
     throw error;
   }
   const { digest } = content.descriptor;
-  if (digest === head || !isRemovable(content)) return { outcome: 'kept' };
+  const isMeant = judged === undefined ? isOwnTag(tag, digest) : digest === judged;
+  if (digest === head || !isMeant || !isRemovable(content)) return { outcome: 'kept' };
   try {
     await target.deleteTag(tag, options);
     return { outcome: 'removed' };

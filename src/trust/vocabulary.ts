@@ -54,6 +54,11 @@ export function tagOfObject(kind: 'next' | 'stage', rest: string): Tag {
   return `${kind === 'next' ? CANDIDATE_PREFIX : STAGE_PREFIX}${rest}` as Tag;
 }
 
+/** Whether a tag is the one that an object of this digest is pushed to: anybody may copy it to others. */
+export function isOwnTag(tag: Tag, digest: Digest): boolean {
+  return tag === candidateTag(digest) || tag === stageTag(digest);
+}
+
 /** What a tag of a collection claims to be; what is there must be looked at, because anyone may push it. */
 export function kindOfTag(tag: Tag): 'head' | 'candidate' | 'stage' | undefined {
   if (tag === HEAD_TAG) return 'head';
