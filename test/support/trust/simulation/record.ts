@@ -76,7 +76,7 @@ export class Record implements RegistryObserver {
   tagMoved(tag: Tag, to: Digest | undefined, by: Pusher): void {
     if (tag !== HEAD_TAG) return;
     this.lastMover = by;
-    if (to !== undefined && by.name !== 'attacker') this.headsWritten++;
+    if (to !== undefined && !['attacker', 'borrower'].includes(by.name)) this.headsWritten++;
   }
 
   /** A file of a role that somebody who verifies has accepted. */

@@ -5,7 +5,7 @@ import { type Faults, NO_FAULTS } from './process.ts';
 import type { RegistryDialect } from './registry.ts';
 
 /** What schedules of a kind have in common. */
-export type Family = 'calm' | 'faulty' | 'staged' | 'deleted' | 'attacked';
+export type Family = 'calm' | 'faulty' | 'staged' | 'deleted' | 'attacked' | 'borrowed';
 
 export interface PlannedChange {
   readonly set?: ReadonlyMap<string, NamedContent>;
@@ -38,6 +38,8 @@ export interface Scenario {
   readonly deletedShare: number;
   /** How often an attacker does something; 0 where there is none. */
   readonly attacks: number;
+  /** How often somebody who may push borrows tags, and puts back what was there. */
+  readonly borrowings: number;
 }
 
 /** How large the schedules are. */
@@ -69,9 +71,10 @@ export function drawScenario(seed: number, family: Family, size: ScenarioSize): 
     faults: isFaulty ? drawFaults(dice) : NO_FAULTS,
     deathRate: isFaulty ? dice.pick([0, 0.2, 0.5]) : 0,
     readers: dice.between(1, size.maxReaders + 1),
-    resigners: family === 'staged' || dice.happens(0.15) ? dice.between(1, 3) : 0,
+    resigners: family === 'staged' || family === 'borrowed' || dice.happens(0.15) ? dice.between(1, 3) : 0,
     deletedShare: family === 'deleted' || (family === 'attacked' && dice.happens(0.5)) ? 0.5 : 0,
     attacks: family === 'attacked' ? dice.between(3, 16) : 0,
+    borrowings: family === 'borrowed' ? dice.between(3, 16) : 0,
   };
 }
 
@@ -111,7 +114,7 @@ function drawPublishers(dice: Dice, family: Family, size: ScenarioSize): Publish
     return {
       name,
       role: dice.happens(0.15) ? 'ci' : 'names',
-      hasOnlineKey: family !== 'staged' || dice.happens(0.3),
+      hasOnlineKey: isOnline(dice, family),
       skewMs: isSkewed ? dice.between(-120_000, 120_000) : 0,
       changes,
     };
@@ -126,4 +129,9 @@ function drawChange(dice: Dice, publisher: string, number: number, isNextDay: bo
   const own = `${publisher.replace(' ', '-')}-${number}`;
   const names = dice.happens(0.5) ? [own] : dice.happens(0.5) ? [shared] : [own, shared];
   return { afterMs, set: new Map(names.map((name) => [name, content])) };
+}
+
+function isOnline(dice: Dice, family: Family): boolean {
+  if (family === 'staged') return dice.happens(0.3);
+  return family !== 'borrowed' || dice.happens(0.6);
 }

@@ -1,5 +1,6 @@
 import type { FoldConflict } from '../../../../src/trust/fold.ts';
 import { attack, deleteSiblings } from './attacker.ts';
+import { borrow } from './borrower.ts';
 import { KEYS, verifyOnce } from './keys.ts';
 import { Machine } from './machine.ts';
 import { type EndedChange, publishAll } from './publisher.ts';
@@ -44,6 +45,7 @@ async function playOut(world: World, readers: readonly Reader[]): Promise<void> 
     ...readers.map((reader) => reader.loop()),
     ...Array.from({ length: scenario.resigners }, (_, index) => resignAll(world, `resigner ${index}`)),
     attack(world, scenario.attacks),
+    borrow(world, scenario.borrowings),
   ];
   const ended = (await Promise.all(scenario.publishers.map((plan) => publishAll(world, plan)))).flat();
   world.finish();
@@ -83,7 +85,8 @@ async function assertHeld(world: World, ended: readonly EndedChange[]): Promise<
     if (reported.has(meaningOf('', change.change))) statistics.conflictsLater++;
     else if (change.outcome === 'done') statistics.lost++;
     else statistics.lostStaged++;
-    const mayBeLost = world.isAttacked || scenario.dialect.listingLagMs > 0;
+    const isLasting = scenario.attacks > 0 || scenario.deletedShare > 0;
+    const mayBeLost = isLasting || scenario.dialect.listingLagMs > 0;
     if (!mayBeLost && !reported.has(meaningOf('', change.change)))
       record.violate(
         `${change.plan.name}: a ${change.outcome} change is in no head, even after one more fold`,
@@ -93,7 +96,8 @@ async function assertHeld(world: World, ended: readonly EndedChange[]): Promise<
 
 /** By somebody who knows nothing; where attackers are, by somebody who has published before. */
 async function foldOnceMore(world: World): Promise<readonly FoldConflict[] | undefined> {
-  const known = world.scenario.attacks > 0 ? world.machines.at(-1) : undefined;
+  const { attacks, borrowings } = world.scenario;
+  const known = attacks + borrowings > 0 ? world.machines.at(-1) : undefined;
   return await resignOnce(world, 'last fold', known ?? new Machine(), Object.values(KEYS));
 }
 

@@ -126,7 +126,8 @@ export class World {
 
   /** Whether somebody deletes or puts there what publishers need. */
   get isAttacked(): boolean {
-    return this.scenario.attacks > 0 || this.scenario.deletedShare > 0;
+    const { attacks, deletedShare, borrowings } = this.scenario;
+    return attacks > 0 || deletedShare > 0 || borrowings > 0;
   }
 
   /**

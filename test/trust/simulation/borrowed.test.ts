@@ -1,0 +1,3 @@
+import { testSchedules } from '../../support/trust/simulation/suite.ts';
+
+testSchedules('borrowed', 250);
