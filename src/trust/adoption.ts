@@ -17,6 +17,7 @@ import type { TrustTarget } from './ports.ts';
 import { findRoleFile } from './role-files.ts';
 import type { SiblingRole } from './sibling-files.ts';
 import type { Sibling } from './siblings.ts';
+import { leavesVersions } from './versions.ts';
 import type { WorkingCopy } from './working-copy.ts';
 
 /** A role's file that is taken as its publishers signed it, with its bins. */
@@ -123,7 +124,8 @@ export class AdoptionReader {
       const { file } = pending;
       this.copy.collection.check(file);
       const content = parseTargets(file);
-      if (content.expires > this.now && versionOf(file) > published && isRight(content)) return file;
+      const isNext = versionOf(file) > published && leavesVersions(versionOf(file), published);
+      if (content.expires > this.now && isNext && isRight(content)) return file;
     }
     throw missingBin(bin);
   }

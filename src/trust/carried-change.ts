@@ -48,7 +48,7 @@ export function importChange(change: PendingChange): StructureChange {
     }
     for (const role of change.roles) if (!isStructural(role)) takeContent(change, edit, copy, role);
     if (change.roles.includes('root') && losesOnlineKey(copy, change.after('root').signed))
-      restartVersions(edit, copy, false);
+      await restartVersions(edit, copy, false, change.roles);
     const choice = change.roles.includes('targets') ? namesKeys(change.after('targets')) : undefined;
     if (choice !== undefined && !isSameChoice(choice, presentKeys(copy, NAMES_ROLE)))
       await edit.rekeyBins(choice);

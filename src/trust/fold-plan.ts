@@ -10,8 +10,9 @@ import type { ChangeLog, LogEntry } from './log.ts';
 import { fetchFile } from './object.ts';
 import type { TrustTarget } from './ports.ts';
 import type { SiblingRole } from './sibling-files.ts';
-import { HIGHEST_FOLLOWED, type RefusedSibling, type Sibling } from './siblings.ts';
+import type { RefusedSibling, Sibling } from './siblings.ts';
 import { readStructuralOffer, type StructuralOffer } from './structural-offer.ts';
+import { HIGHEST_FOLLOWED, leavesVersions } from './versions.ts';
 import type { WorkingCopy } from './working-copy.ts';
 
 /** A role as one or several siblings have it: several where their signatures were pooled. */
@@ -30,7 +31,7 @@ export interface SiblingPlan {
   readonly waiting: readonly LogEntry[];
   /** A staged change of keys or delegations: it goes into a head of its own, before all else. */
   readonly structure?: StructuralOffer | undefined;
-  /** Staged changes of keys that only others can sign for. */
+  /** Staged changes of keys that only others can sign for, and files that would use versions up. */
   readonly refused: readonly RefusedSibling[];
 }
 
@@ -57,6 +58,7 @@ export async function planSiblings(
   const adoptions: Adoption[] = [];
   const conflicts: FoldConflict[] = [];
   const waiting = new Map<string, LogEntry>();
+  const tooHigh: RefusedSibling[] = [];
   for (const { name: role } of copy.delegations.roles) {
     const offers = offersOf(copy, siblings, role);
     if (offers.length === 0) continue;
@@ -68,14 +70,37 @@ export async function planSiblings(
       conflicts.push(...plan.conflicts);
       continue;
     }
-    const adoption = await chooseAdoption(new AdoptionReader(target, copy, now), log, offers, copy);
+    const published = publishedVersion(copy.files, role);
+    const [sound, excessive] = partition(offers, ({ file }) => leavesVersions(versionOf(file), published));
+    tooHigh.push(...excessive.flatMap(refuseTooHigh));
+    const adoption = await chooseAdoption(new AdoptionReader(target, copy, now), log, sound, copy);
     if (adoption !== undefined) adoptions.push(adoption);
     const taken = new Set(adoption?.entries.map(({ id }) => id));
     for (const { log: other } of offers)
       for (const entry of planFold(log, other).apply) if (!taken.has(entry.id)) waiting.set(entry.id, entry);
   }
   const { structure, refused } = await chooseStructure(target, copy, siblings, abilities, now);
-  return { folds, adoptions, conflicts, waiting: [...waiting.values()], structure, refused };
+  return {
+    folds,
+    adoptions,
+    conflicts,
+    waiting: [...waiting.values()],
+    structure,
+    refused: [...tooHigh, ...refused],
+  };
+}
+
+function partition<T>(
+  all: readonly T[],
+  isFirst: (one: T) => boolean,
+): readonly [readonly T[], readonly T[]] {
+  return [all.filter(isFirst), all.filter((one) => !isFirst(one))];
+}
+
+/** Whoever has stolen the key of a role could else make its holders unable to sign ever after. */
+function refuseTooHigh({ role, file, from }: OfferedRole): readonly RefusedSibling[] {
+  const message = `it has version ${versionOf(file)} of ${role}, after which few could come: whoever has its key has to make the change again`;
+  return from.map(({ tag }) => ({ tag, code: 'trust-invalid', message }));
 }
 
 /**

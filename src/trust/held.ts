@@ -1,7 +1,8 @@
 import { publishedVersion, versionOf } from '../tuf/edit/repository.ts';
 import type { FoldedList } from './folded.ts';
 import type { ChangeLog } from './log.ts';
-import { type FoundSiblings, HIGHEST_FOLLOWED, type Sibling } from './siblings.ts';
+import type { FoundSiblings, Sibling } from './siblings.ts';
+import { HIGHEST_FOLLOWED } from './versions.ts';
 import { isOwnTag } from './vocabulary.ts';
 import type { WorkingCopy } from './working-copy.ts';
 

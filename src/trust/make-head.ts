@@ -11,10 +11,10 @@ import { type ChangeLog, encodeLog, LOG_KEPT_BYTES, LOG_KEPT_MS } from './log.ts
 import type { Base } from './publish-base.ts';
 import type { PublishOptions } from './publish-options.ts';
 import { findForks } from './root-forks.ts';
-import { type FoundSiblings, HIGHEST_FOLLOWED, isTransient, type Sibling } from './siblings.ts';
+import { type FoundSiblings, isTransient, type Sibling } from './siblings.ts';
 import { usedVersions } from './signer-state.ts';
 import type { StructuralOffer } from './structural-offer.ts';
-import { trustVersions } from './versions.ts';
+import { HIGHEST_FOLLOWED, trustVersions } from './versions.ts';
 
 /** Added to what a log must keep at the least: for clocks that are not in step. */
 const CUT_MARGIN_MS = 3_600_000;

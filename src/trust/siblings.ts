@@ -19,12 +19,6 @@ export const MAX_FOREIGN = 256;
 const MAX_ROUND_BYTES = 96 * 1024 * 1024;
 const AT_ONCE = 8;
 
-/**
- * Above this no honest version is, nor will be: so many epochs do not pass. Candidates that claim more are
- * the work of a thief of the online key, and following them would use up the versions that there are.
- */
-export const HIGHEST_FOLLOWED: number = 2 ** 49;
-
 /** A candidate or stage beside the head, as far as it is verified under what the head delegates. */
 export interface Sibling {
   readonly tag: Tag;

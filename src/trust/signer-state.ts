@@ -5,6 +5,7 @@ import { type Root, topLevelKeys } from '../tuf/root.ts';
 import type { Assembly } from './assemble.ts';
 import type { CollectionId } from './binding.ts';
 import type { Collection } from './collection.ts';
+import { FAST_FORWARDED } from './versions.ts';
 
 /** The newest head that a signer has verified or made. */
 export interface ServedHead {
@@ -112,7 +113,11 @@ export function withServed(record: SignerRecord, served: ServedHead): SignerReco
 
 /** Versions that a thief of a removed key pushed up bind nobody any more; else they would be followed again. */
 function withoutOnline(used: ReadonlyMap<string, number>): ReadonlyMap<string, number> {
-  return new Map([...used].filter(([role]) => role !== 'snapshot' && role !== 'timestamp'));
+  return new Map(
+    [...used].filter(
+      ([role, version]) => role !== 'snapshot' && role !== 'timestamp' && version < FAST_FORWARDED,
+    ),
+  );
 }
 
 /** The record after these versions were signed or seen. */

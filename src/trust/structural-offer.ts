@@ -20,6 +20,7 @@ import { BINDING } from './binding.ts';
 import { logDescriptorOf, MAX_LOG_BYTES, parseLog } from './log.ts';
 import type { TrustObject } from './object.ts';
 import { findRoleFile } from './role-files.ts';
+import { leavesVersions } from './versions.ts';
 import type { WorkingCopy } from './working-copy.ts';
 
 /** A change of keys or delegations that is signed, and whole: all that a head needs but snapshot and timestamp. */
@@ -176,7 +177,9 @@ class OfferReader {
     assertThreshold(file, keys, delegated, 'the staged change');
     this.copy.collection.check(file);
     assertUnexpired(role, parseTargets(file).expires, this.now);
-    if (versionOf(file) <= publishedVersion(this.copy.files, role)) throw outdated(role);
+    const published = publishedVersion(this.copy.files, role);
+    if (versionOf(file) <= published) throw outdated(role);
+    if (!leavesVersions(versionOf(file), published)) throw tooHigh(role, versionOf(file));
     return file;
   }
 
@@ -226,6 +229,13 @@ function incomplete(role: string): BullaError {
   return new BullaError('trust-invalid', `a staged change of keys lacks a file of ${JSON.stringify(role)}`, {
     hint: 'it is left alone: whoever made it has to make it again',
     details: { role, reason: 'missing' },
+  });
+}
+
+function tooHigh(role: string, version: number): BullaError {
+  return new BullaError('trust-invalid', `a staged change of keys has version ${version} of ${role}`, {
+    hint: 'few versions could come after that: whoever has its key has to make the change again',
+    details: { role, version, reason: 'version' },
   });
 }
 

@@ -3,10 +3,12 @@ import { BullaError } from '../errors.ts';
 import type { RoleKeys } from '../tuf/delegation-keys.ts';
 import type { KeyChoice } from '../tuf/edit/key-list.ts';
 import { publishedVersion } from '../tuf/edit/repository.ts';
+import { binNames } from '../tuf/hash-bins.ts';
 import type { TufKey } from '../tuf/keys.ts';
 import { composeMetadataFile } from '../tuf/metadata-file.ts';
 import { parseRoot, topLevelKeys } from '../tuf/root.ts';
 import type { CollectionEdit } from './collection-edit.ts';
+import { FAST_FORWARDED } from './versions.ts';
 import { NAMES_ROLE } from './vocabulary.ts';
 import type { WorkingCopy } from './working-copy.ts';
 
@@ -31,9 +33,6 @@ export interface KeyWish {
   /** Of the online role: begin versions anew, because a thief of a key that goes pushed them up. */
   readonly restart?: boolean | undefined;
 }
-
-/** Nobody gets to such a version by publishing: a thief pushed it up. */
-const FAST_FORWARDED = 2 ** 50;
 
 export interface NewSigner extends KeyChoice {
   readonly name: string;
@@ -77,7 +76,7 @@ export function rekey(role: string, wish: KeyWish): StructureChange {
     for (const name of top) edit.root().setKeys(name, choice);
     const isForgotten = top.length > 0 && losesOnlineKey(copy, edit.root().json);
     if (wish.restart === true && !isForgotten) throw nothingForgotten();
-    if (isForgotten) restartVersions(edit, copy, wish.restart === true);
+    if (isForgotten) await restartVersions(edit, copy, wish.restart === true);
   };
 }
 
@@ -97,12 +96,30 @@ export function losesOnlineKey(copy: WorkingCopy, root: JsonObject): boolean {
 
 /**
  * Lets versions begin anew that a thief of an online key pushed up; only where {@link losesOnlineKey}.
+ * Files of other roles are signed anew then, by the keys that they have: no version could follow those.
  * @param always also where they look as if nobody had
+ * @param fixed roles whose new files are there already
  */
-export function restartVersions(edit: CollectionEdit, copy: WorkingCopy, always: boolean): void {
+export async function restartVersions(
+  edit: CollectionEdit,
+  copy: WorkingCopy,
+  always: boolean,
+  fixed: readonly string[] = [],
+): Promise<void> {
   for (const name of ['snapshot', 'timestamp'] as const) {
     const top = Math.max(publishedVersion(copy.files, name), edit.edit.options.tops?.get(name) ?? 0);
     if (always || top >= FAST_FORWARDED) edit.edit.restart(name);
+  }
+  // Clients forget what the snapshot listed, too, and only now.
+  const bins = copy.bins === undefined ? [] : [...binNames(copy.bins)];
+  const delegated = copy.delegations.roles.map(({ name }) => name);
+  const pushedUp = ['targets', ...delegated, ...bins].filter(
+    (name) => publishedVersion(copy.files, name) >= FAST_FORWARDED && !fixed.includes(name),
+  );
+  if (pushedUp.some((name) => bins.includes(name))) await copy.loadBins();
+  for (const name of pushedUp) {
+    edit.edit.restart(name);
+    edit.edit.renew(name);
   }
 }
 

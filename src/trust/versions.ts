@@ -7,6 +7,23 @@ import { isBinName } from './bin-name.ts';
  */
 const BIN_VERSION_BITS = 20;
 
+/**
+ * Above this no honest version is, nor will be: so many epochs do not pass. Candidates that claim more are
+ * the work of a thief of the online key, and following them would use up the versions that there are.
+ */
+export const HIGHEST_FOLLOWED: number = 2 ** 49;
+
+/** Nobody gets to such a version by publishing: a thief pushed it up. */
+export const FAST_FORWARDED: number = 2 ** 50;
+
+/** No honest file is so far above the one that it replaces, however many race: 256 epochs. */
+const FARTHEST = 2 ** (VERSION_BITS + 8);
+
+/** Whether a file can take another's place as it is, and leave versions for those that come after it. */
+export function leavesVersions(version: number, published: number): boolean {
+  return version <= Math.max(HIGHEST_FOLLOWED, published + FARTHEST);
+}
+
 /** Versions of a collection's files (spec/trust-publishing.md, "Versions"). @param below see {@link collisionFreeVersions} */
 export function trustVersions(below: (range: number) => number): VersionPolicy {
   const ofRoles = collisionFreeVersions(below);

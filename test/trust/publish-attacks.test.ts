@@ -5,6 +5,8 @@ import type { ManifestContent } from '../../src/oci/manifest.ts';
 import type { Tag } from '../../src/oci/reference.ts';
 import { announceHead } from '../../src/trust/announcement.ts';
 import { type Assembly, assembleHead, assembleStage } from '../../src/trust/assemble.ts';
+import { isBinName } from '../../src/trust/bin-name.ts';
+import { readCollection } from '../../src/trust/collection.ts';
 import { CollectionEdit } from '../../src/trust/collection-edit.ts';
 import { emptyLog, encodeLog, type LogEntry } from '../../src/trust/log.ts';
 import { publishEdit, publishNames } from '../../src/trust/publish.ts';
@@ -15,6 +17,7 @@ import { rekey } from '../../src/trust/structure.ts';
 import { trustVersions } from '../../src/trust/versions.ts';
 import { candidateTag, HEAD_TAG, stageTag } from '../../src/trust/vocabulary.ts';
 import { WorkingCopy } from '../../src/trust/working-copy.ts';
+import type { VersionPolicy } from '../../src/tuf/edit/policy.ts';
 import { versionOf } from '../../src/tuf/edit/repository.ts';
 import type { TufSigner } from '../../src/tuf/edit/signing.ts';
 import { metadataFileName } from '../../src/tuf/role-name.ts';
@@ -28,6 +31,7 @@ import {
   logOf,
   naming,
   publisher,
+  reading,
   revoking,
   type TestPublisher,
 } from '../support/trust/publishing.ts';
@@ -53,12 +57,13 @@ async function stageBy(
   entries: readonly LogEntry[],
   role = 'names',
   sees = store,
+  versions?: VersionPolicy,
 ): Promise<Assembly> {
   const copy = await WorkingCopy.open(await freshRead(sees));
   const chance = new FakeChance(entries.length + 99);
   const edit = new CollectionEdit(copy, {
     now: NOW,
-    policy: { versions: trustVersions((range) => chance.below(range)) },
+    policy: { versions: versions ?? trustVersions((range) => chance.below(range)) },
   });
   await edit.apply(role, entries);
   const settled = edit.settle();
@@ -401,6 +406,67 @@ describe('a thief of the online key', () => {
     const { read, options } = publisher(1);
     await publishNames(store, read, naming({ v1: 'one' }), options);
     expect((await freshRead(store)).client.trusted.timestamp.content.version).toBeLessThan(2 ** 30);
+  });
+});
+
+describe('a thief of the key of names', () => {
+  it('cannot use its versions up with a stage that a re-signer takes over', async () => {
+    const store = await place();
+    const entry = setting('1', { v1: 'one' });
+    const stage = await stageBy(
+      store,
+      signersOf(poolKey(PUBLISHER)),
+      [entry],
+      'names',
+      store,
+      () => 2 ** 53 - 1,
+    );
+    const tag = stageTag(stage.top.descriptor.digest);
+    const { read, options } = resigner(2);
+    const resigned = await resignCollection(store, read, options);
+    expect(resigned).toMatchObject({
+      outcome: 'unchanged',
+      refused: [{ tag, code: 'trust-invalid' }],
+      waiting: [{ id: entry.id }],
+    });
+    // Whoever has the key says the same under a version of their own.
+    const { read: again, options: all } = publisher(3);
+    await publishNames(store, again, naming({ v2: 'two' }), all);
+    expect((await logOf(store)).map(({ id }) => id)).toContain(entry.id);
+  });
+
+  it.each([
+    [2 ** 21, 'folded'],
+    [2 ** 53 - 1, 'unchanged'],
+  ])('cannot use up the versions of a bin either: %i is %s', async (version, outcome) => {
+    const store = await place();
+    const full = publisher(1);
+    const many = Object.fromEntries(Array.from({ length: 1200 }, (_, index) => [`v1.${index}`, 'x']));
+    await publishNames(store, full.read, naming(many), full.options);
+    const ofRoles = trustVersions((range) => range - 1);
+    const versions: VersionPolicy = (top, role) => (isBinName(role) ? version : ofRoles(top, role));
+    const entry = setting('1', { v1: 'one' });
+    await stageBy(store, signersOf(poolKey(PUBLISHER)), [entry], 'names', store, versions);
+    const { read, options } = resigner(2);
+    expect(await resignCollection(store, read, options)).toMatchObject({ outcome });
+  });
+
+  it('and of the online one is shaken off by rotating both, though no version could follow', async () => {
+    const store = await place();
+    const signers = signersOf(poolKey(ROOT), poolKey(PUBLISHER), poolKey(ONLINE), poolKey(3), poolKey(4));
+    const { read, options } = publisher(1, { signers });
+    await publishNames(store, read, naming({ v1: 'one' }), options);
+    await changeWith(store, (edit) => edit.apply('names', [setting('1', { v1: 'evil' })]), {
+      versions: () => 2 ** 53 - 1,
+    });
+    const reader = reading();
+    await readCollection(store, reader);
+    const wish = { drop: [], keep: false };
+    await publishEdit(store, read, rekey('online', { ...wish, add: [poolKey(3).key] }), options);
+    await publishEdit(store, read, rekey('names', { ...wish, add: [poolKey(4).key] }), options);
+    await publishNames(store, read, naming({ v1: 'one' }), options);
+    await readCollection(store, reader);
+    expect(await hashesOf(store, ['v1'])).toEqual({ v1: contentOf('one').sha256 });
   });
 });
 
