@@ -6,7 +6,7 @@ import { parseTargets } from '../tuf/targets.ts';
 import type { Abilities } from './abilities.ts';
 import { type Adoption, AdoptionReader, poolFiles } from './adoption.ts';
 import { extendLog, type FoldConflict, isBuiltUpon, planFold } from './fold.ts';
-import type { ChangeLog, LogEntry } from './log.ts';
+import { type ChangeLog, type LogEntry, leavesSpace } from './log.ts';
 import { fetchFile } from './object.ts';
 import type { TrustTarget } from './ports.ts';
 import type { SiblingRole } from './sibling-files.ts';
@@ -58,21 +58,25 @@ export async function planSiblings(
   const adoptions: Adoption[] = [];
   const conflicts: FoldConflict[] = [];
   const waiting = new Map<string, LogEntry>();
-  const tooHigh: RefusedSibling[] = [];
+  const unsound: RefusedSibling[] = [];
   for (const { name: role } of copy.delegations.roles) {
     const offers = offersOf(copy, siblings, role);
     if (offers.length === 0) continue;
     const log = await copy.log(role);
     if (abilities.canFold(role)) {
-      const plan = foldAll(log, offers, isOwn);
+      const plan = foldAll(log, copy.logDescriptor(role).size, offers, isOwn);
+      unsound.push(...plan.tooLarge.flatMap(refuseTooLarge));
       if (plan.apply.length > 0 || offers.some((offer) => isAhead(offer, log, copy)))
         folds.set(role, plan.apply);
       conflicts.push(...plan.conflicts);
       continue;
     }
     const published = publishedVersion(copy.files, role);
-    const [sound, excessive] = partition(offers, ({ file }) => leavesVersions(versionOf(file), published));
-    tooHigh.push(...excessive.flatMap(refuseTooHigh));
+    const isFit = ({ file }: OfferedRole) => leavesVersions(versionOf(file), published);
+    const hasSpace = (offer: OfferedRole) => leavesSpace(offer.log, offer.logBytes.byteLength);
+    unsound.push(...offers.filter((offer) => !isFit(offer)).flatMap(refuseTooHigh));
+    unsound.push(...offers.filter((offer) => !hasSpace(offer)).flatMap(refuseTooLarge));
+    const sound = offers.filter((offer) => isFit(offer) && hasSpace(offer));
     const adoption = await chooseAdoption(new AdoptionReader(target, copy, now), log, sound, copy);
     if (adoption !== undefined) adoptions.push(adoption);
     const taken = new Set(adoption?.entries.map(({ id }) => id));
@@ -86,21 +90,19 @@ export async function planSiblings(
     conflicts,
     waiting: [...waiting.values()],
     structure,
-    refused: [...tooHigh, ...refused],
+    refused: [...unsound, ...refused],
   };
-}
-
-function partition<T>(
-  all: readonly T[],
-  isFirst: (one: T) => boolean,
-): readonly [readonly T[], readonly T[]] {
-  return [all.filter(isFirst), all.filter((one) => !isFirst(one))];
 }
 
 /** Whoever has stolen the key of a role could else make its holders unable to sign ever after. */
 function refuseTooHigh({ role, file, from }: OfferedRole): readonly RefusedSibling[] {
   const message = `it has version ${versionOf(file)} of ${role}, after which few could come: whoever has its key has to make the change again`;
   return from.map(({ tag }) => ({ tag, code: 'trust-invalid', message }));
+}
+
+function refuseTooLarge({ role, from }: OfferedRole): readonly RefusedSibling[] {
+  const message = `its changes of ${role} are so many that nothing else would fit into the log`;
+  return from.map(({ tag }) => ({ tag, code: 'content-invalid', message }));
 }
 
 /**
@@ -174,22 +176,34 @@ export function offersOf(
 
 function foldAll(
   log: ChangeLog,
+  byteLength: number,
   offers: readonly OfferedRole[],
   isOwn: (entry: LogEntry) => boolean,
-): { readonly apply: readonly LogEntry[]; readonly conflicts: readonly FoldConflict[] } {
+): {
+  readonly apply: readonly LogEntry[];
+  readonly conflicts: readonly FoldConflict[];
+  readonly tooLarge: readonly OfferedRole[];
+} {
   const apply: LogEntry[] = [];
+  const tooLarge: OfferedRole[] = [];
   const conflicts = new Map<string, FoldConflict>();
   let extended = log;
+  let atMost = byteLength;
   for (const offer of offers) {
     const plan = planFold(extended, offer.log);
     const taken = plan.apply.filter((entry) => !isOwn(entry));
+    atMost += offer.logBytes.byteLength;
+    if (taken.length > 0 && !leavesSpace(extendLog(extended, taken), atMost)) {
+      tooLarge.push(offer);
+      continue;
+    }
     apply.push(...taken);
     for (const conflict of plan.conflicts)
       if (!isOwn(conflict.entry)) conflicts.set(conflict.entry.id, conflict);
     extended = extendLog(extended, taken);
   }
   for (const { id } of apply) conflicts.delete(id);
-  return { apply, conflicts: [...conflicts.values()] };
+  return { apply, conflicts: [...conflicts.values()], tooLarge };
 }
 
 /** Of the files that can replace the head's as they are, the one that brings most. */

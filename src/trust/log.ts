@@ -118,13 +118,20 @@ function readSet(set: JsonObject, what: string, id: string): ReadonlyMap<string,
   return names;
 }
 
+/** What a log may grow to by what others made: the rest is for whoever publishes. */
+const MAX_FOLDED_LOG_BYTES: number = MAX_LOG_BYTES - 4 * 1024 * 1024;
+
+/**
+ * Whether a log leaves space for those who come after it.
+ * @param atMost bytes that it surely does not exceed, so that it need not be spelled out
+ */
+export function leavesSpace(log: ChangeLog, atMost: number): boolean {
+  return atMost <= MAX_FOLDED_LOG_BYTES || spell(log).byteLength <= MAX_FOLDED_LOG_BYTES;
+}
+
 /** A log in its one spelling (OLPC canonical JSON). @throws BullaError usage where it has become too large */
 export function encodeLog(log: ChangeLog): Uint8Array {
-  const bytes = canonicalOlpc({
-    version: 1,
-    since: formatTime(log.since),
-    entries: log.entries.map(entryJson),
-  });
+  const bytes = spell(log);
   if (bytes.byteLength <= MAX_LOG_BYTES) return bytes;
   throw new BullaError(
     'usage',
@@ -133,6 +140,10 @@ export function encodeLog(log: ChangeLog): Uint8Array {
       hint: `at most ${MAX_LOG_BYTES} are kept: sign the rest tomorrow`,
     },
   );
+}
+
+function spell({ since, entries }: ChangeLog): Uint8Array {
+  return canonicalOlpc({ version: 1, since: formatTime(since), entries: entries.map(entryJson) });
 }
 
 function entryJson({ id, at, by, origin, set, unset }: LogEntry): JsonObject {

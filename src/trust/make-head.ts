@@ -72,14 +72,19 @@ export async function makeHead(
     if (!work.roles.has(role)) edit.adopt(role, file, log, bins);
   const mayCut = found.isComplete && !base.isBuried;
   const signed = new Set([...plan.folds.keys(), ...work.roles]);
+  const cuts = new Map<string, Date>();
+  const cutLogs = async (): Promise<void> => {
+    for (const role of mayCut ? signed : []) {
+      const cut = cuts.get(role) ?? cutFor(await edit.log(role), options);
+      if (cut !== undefined) await edit.apply(role, [], cut);
+      if (cut !== undefined) cuts.set(role, cut);
+    }
+  };
+  // A log may be so full that nothing fits in before what is old has left it.
+  await cutLogs();
   for (const [role, entries] of plan.folds) await edit.apply(role, entries);
   await work.apply(edit, base);
-  if (mayCut) {
-    for (const role of signed) {
-      const cut = cutFor(await edit.log(role), options);
-      if (cut !== undefined) await edit.apply(role, [], cut);
-    }
-  }
+  await cutLogs();
   return await finishHead(edit, base, found, signed, options);
 }
 

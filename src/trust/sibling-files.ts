@@ -12,7 +12,14 @@ import { parseSnapshot, parseTimestamp, type Snapshot, type Timestamp } from '..
 import { parseTargets, type Targets } from '../tuf/targets.ts';
 import { assertThreshold, countSignatures } from '../tuf/threshold.ts';
 import { createdIn } from './binding.ts';
-import { type ChangeLog, logDescriptorOf, MAX_LOG_BYTES, parseLog } from './log.ts';
+import {
+  type ChangeLog,
+  LOG_KEPT_MS,
+  type LogEntry,
+  logDescriptorOf,
+  MAX_LOG_BYTES,
+  parseLog,
+} from './log.ts';
 import { fetchFile, type ObjectSource, type TrustObject } from './object.ts';
 import { findRoleFile } from './role-files.ts';
 import { readStructuralOffer, type StructuralOffer } from './structural-offer.ts';
@@ -150,7 +157,17 @@ export class SiblingFiles {
     const log = logDescriptorOf(file);
     const logBytes = await this.fetch({ ...log, ...inlined(object, role, log) }, MAX_LOG_BYTES);
     const judged = { role, file, content, log: parseLog(logBytes, role), logBytes };
+    await this.assertNotAhead(judged);
     return isMet ? judged : { ...judged, valid };
+  }
+
+  /** What is dated far ahead would stay in the log until then, and a thief could fill it for good. */
+  private async assertNotAhead({ role, log }: SiblingRole): Promise<void> {
+    const ahead = log.entries.filter(({ at }) => at.getTime() > this.now.getTime() + LOG_KEPT_MS);
+    if (ahead.length === 0) return;
+    const known = new Set((await this.copy.log(role)).entries.map(({ id }) => id));
+    const news = ahead.find(({ id }) => !known.has(id));
+    if (news !== undefined) throw datedAhead(role, news);
   }
 
   private async verifyTimestamp(object: TrustObject): Promise<SiblingTimestamp> {
@@ -218,6 +235,13 @@ function unsigned({ content }: TrustObject): BullaError {
       details: { reason: 'signatures' },
     },
   );
+}
+
+function datedAhead(role: string, { id, at }: LogEntry): BullaError {
+  return new BullaError('trust-invalid', `the change ${id} of ${role} is dated ${at.toISOString()}`, {
+    hint: 'the clock of whoever made it, or of this machine, is wrong by more than a day',
+    details: { role, id, reason: 'ahead' },
+  });
 }
 
 function undelegated(role: string): BullaError {
