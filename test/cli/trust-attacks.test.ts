@@ -4,6 +4,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { privateKeyPem } from '../../src/crypto/private-key.ts';
 import { publicKeyOf, publicKeyPem } from '../../src/crypto/public-key.ts';
 import { base64 } from '../../src/encoding/bytes.ts';
+import { describe as describeBytes } from '../../src/oci/descriptor.ts';
 import type { ManifestContent } from '../../src/oci/manifest.ts';
 import { MEDIA_TYPES } from '../../src/oci/media-types.ts';
 import { parseReference, type RegistryReference } from '../../src/oci/reference.ts';
@@ -460,15 +461,20 @@ describe('bulla verify', () => {
   });
 });
 
-/** A machine with the keys of the collection in its key store. */
-async function owner(lab: Lab): Promise<(line: string, now?: Date) => Promise<CliResult>> {
+const ALL_KEYS = [
+  ['publisher', PUBLISHER],
+  ['root', ROOT],
+  ['online', ONLINE],
+] as const;
+
+/** A machine with keys of the collection in its key store, all of them if none are named. */
+async function owner(
+  lab: Lab,
+  keys: readonly (readonly [string, number])[] = ALL_KEYS,
+): Promise<(line: string, now?: Date) => Promise<CliResult>> {
   const home = await temporaryDirectory();
   await mkdir(join(home, 'keys'), { mode: 0o700 });
-  for (const [name, index] of [
-    ['publisher', PUBLISHER],
-    ['root', ROOT],
-    ['online', ONLINE],
-  ] as const) {
+  for (const [name, index] of keys) {
     const { privateKey } = poolKey(index);
     await writeFile(join(home, 'keys', `${name}.key`), privateKeyPem(privateKey), { mode: 0o600 });
     await writeFile(join(home, 'keys', `${name}.pub`), publicKeyPem(publicKeyOf(privateKey)));
@@ -518,6 +524,97 @@ describe('somebody who may push', () => {
     expect(await run('sign REPO:v1 --name-only --no-proof', now)).toMatchObject({ code: 0 });
     expect(await run('verify REPO:v2', now)).toMatchObject({ code: 23, stdout: '' });
     expect(await run('verify REPO:v1', now)).toMatchObject({ code: 0 });
+  });
+
+  it.each([
+    ['soon', LATER, undefined],
+    ['after the log was cut', daysLater(3), daysLater(2)],
+  ])('cannot have a revoked name back by pushing its stage again: %s', async (_, now, cut) => {
+    const lab = await Lab.make();
+    const run = await owner(lab);
+    const stage = await stageBy(lab, PUBLISHER, 'names', 'v2');
+    expect(await run('resign REPO')).toMatchObject({ code: 0 });
+    expect(await run('verify REPO:v2 --no-drift')).toMatchObject({ code: 0 });
+    expect(await run('revoke REPO:v2')).toMatchObject({ code: 0 });
+    if (cut !== undefined)
+      await lab.change((edit) => edit.apply('names', [unsetting(['nothing'], now)], cut), { now });
+    for (const tag of [stageTag(stage.descriptor.digest), tagOf('_trust.stage.0123456789ab')])
+      await lab.target.pushManifest(stage, { tag });
+    expect(await run('resign REPO', now)).toMatchObject({ code: 0 });
+    expect(await run('sign REPO:v1 --name-only --no-proof', now)).toMatchObject({ code: 0 });
+    expect(await run('verify REPO:v2', now)).toMatchObject({ code: 23, stdout: '' });
+    expect(await run('verify REPO:v1', now)).toMatchObject({ code: 0 });
+  });
+
+  it('cannot stop publishers with a flood of stages', async () => {
+    const lab = await Lab.make();
+    const run = await owner(lab);
+    const junk = await stageBy(lab, STRANGER, 'names', 'v9');
+    for (let index = 0; index < 300; index++)
+      await lab.target.pushManifest(junk, { tag: tagOf(`_trust.stage.${String(index).padStart(12, '0')}`) });
+    await pushImage(lab.target, 'two', 'v2');
+    const signed = await run('sign REPO:v2 --name-only --no-proof');
+    expect(signed, signed.stderr).toMatchObject({ code: 0 });
+    expect(await run('verify REPO:v2')).toMatchObject({ code: 0 });
+    expect(await run('verify REPO:v9')).toMatchObject({ code: 23, stdout: '' });
+  });
+
+  it('cannot keep publishers waiting with copies of a candidate that is always young', async () => {
+    const lab = await Lab.make();
+    const run = await owner(lab);
+    const before = await lab.target.fetchManifest(HEAD_TAG);
+    await pushImage(lab.target, 'two', 'v2');
+    expect(await run('sign REPO:v2 --name-only --no-proof')).toMatchObject({ code: 0 });
+    const [tag = ''] = await siblings(lab);
+    const young = await lab.target.fetchManifest(tagOf(tag));
+    await lab.target.pushManifest(before, { tag: HEAD_TAG });
+    let [copies, isOver] = [0, false];
+    const copying = (async () => {
+      for (; !isOver; copies++) {
+        const json = JSON.parse(Buffer.from(young.bytes).toString()) as object;
+        const bytes = Buffer.from(
+          JSON.stringify({ ...json, annotations: { [CANDIDATE_MARK]: String(copies) } }),
+        );
+        const copy = { bytes, descriptor: describeBytes(MEDIA_TYPES.ociManifest, bytes) };
+        await lab.target.pushManifest(copy, { tag: candidateTag(copy.descriptor.digest) });
+      }
+    })();
+    const signed = await run('sign REPO:v1 --name-only --no-proof');
+    isOver = true;
+    await copying;
+    expect(signed, signed.stderr).toMatchObject({ code: 0 });
+    expect(copies).toBeGreaterThan(1);
+    expect(await run('verify REPO:v2')).toMatchObject({ code: 0 });
+  });
+
+  it('who deletes candidates takes nothing away from the head', async () => {
+    const lab = await Lab.make();
+    const run = await owner(lab);
+    await pushImage(lab.target, 'two', 'v2');
+    expect(await run('sign REPO:v2 --name-only --no-proof')).toMatchObject({ code: 0 });
+    for (const tag of await siblings(lab)) await lab.target.deleteTag(tagOf(tag));
+    expect(await run('resign REPO --renew')).toMatchObject({ code: 0 });
+    for (const tag of await siblings(lab)) await lab.target.deleteTag(tagOf(tag));
+    expect(await run('sign REPO:v1 --name-only --no-proof')).toMatchObject({ code: 0 });
+    for (const tag of ['v1', 'v2']) expect(await run(`verify REPO:${tag}`)).toMatchObject({ code: 0 });
+  });
+
+  it('cannot hide or remove what waits by lending its tag, or by copies at tags that were folded', async () => {
+    const registry = await lyingRegistry({ deletion: 'manifests' });
+    const lab = await Lab.make(registry);
+    const run = await owner(lab);
+    const stage = await stageBy(lab, PUBLISHER, 'names', 'v2');
+    const tag = stageTag(stage.descriptor.digest);
+    await lab.target.deleteManifest(stage.descriptor.digest);
+    expect(await run('sign REPO:v1 --name-only --no-proof')).toMatchObject({ code: 0 });
+    const [folded = ''] = await siblings(lab);
+    // Made for an older head, it waits for somebody who has the key of `names`, and a re-signer has not.
+    await lab.target.pushManifest(stage, { tag });
+    await lab.target.pushManifest(stage, { tag: tagOf(folded) });
+    const resign = await owner(lab, [['online', ONLINE]]);
+    const resigned = await resign('resign REPO --renew', daysLater(2));
+    expect(resigned, resigned.stderr).toMatchObject({ code: 0 });
+    expect(await siblings(lab)).toContain(tag);
   });
 
   it('cannot forge a stage', async () => {
