@@ -206,7 +206,10 @@ function foldAll(
   return { apply, conflicts: [...conflicts.values()], tooLarge };
 }
 
-/** Of the files that can replace the head's as they are, the one that brings most. */
+/**
+ * Of the files that can replace the head's as they are, the one that brings most, and of those the highest:
+ * whoever has read it in a head that was buried since would take a lower one for a rollback.
+ */
 async function chooseAdoption(
   reader: AdoptionReader,
   log: ChangeLog,
@@ -219,7 +222,7 @@ async function chooseAdoption(
         isAhead(offer, log, copy) ||
         (isBuiltUpon(offer.log, log) && versionOf(offer.file) > publishedVersion(copy.files, offer.role)),
     )
-    .sort((a, b) => b.log.entries.length - a.log.entries.length || versionOf(a.file) - versionOf(b.file));
+    .sort((a, b) => b.log.entries.length - a.log.entries.length || versionOf(b.file) - versionOf(a.file));
   for (const offer of eligible) {
     try {
       return await reader.read(offer, planFold(log, offer.log).apply);

@@ -247,6 +247,23 @@ describe('somebody who may push and has no key', () => {
     expect(await hashesOf(store, ['v1'], clock.now())).toEqual({ v1: contentOf('one').sha256 });
   });
 
+  it('cannot lock readers out with an old head and two files that hold the same changes', async () => {
+    const store = await place();
+    const { read, options } = publisher(1);
+    await publishNames(store, read, naming({ v1: 'one' }), options);
+    const old = await store.fetchManifest(HEAD_TAG);
+    await stageBy(store, signersOf(poolKey(PUBLISHER)), [setting('1', { v2: 'two' })]);
+    await resignCollection(store, reading(), publisher(2).options);
+    const reader = reading();
+    await readCollection(store, reader);
+    await store.replay(old, HEAD_TAG);
+    const service = resigner(3);
+    await resignCollection(store, service.read, service.options);
+    // Later than heads are expected to race.
+    await readCollection(store, { ...reader, now: new Date(NOW.getTime() + 120_000) });
+    expect(await hashesOf(store, ['v2'])).toEqual({ v2: contentOf('two').sha256 });
+  });
+
   it('cannot make a folder take one bin of a change of several', async () => {
     const store = await place();
     const full = publisher(1);
