@@ -102,10 +102,66 @@ describe('parseJson', () => {
       what: 'document',
     });
     expect(Object.keys(object).sort()).toEqual(['10', '__proto__', 'constructor']);
-    expect(Object.getPrototypeOf(object)).toBeNull();
     expect('x' in object).toBe(false);
     expect(({} as Record<string, unknown>)['x']).toBeUndefined();
   });
+
+  it('makes objects that inherit nothing, and to which nothing can be added from afar', () => {
+    const [object, other] = [
+      parseJsonObject(utf8('{}'), { what: 'x' }),
+      parseJsonObject(utf8('{}'), { what: 'x' }),
+    ];
+    for (const name of ['__proto__', 'constructor', 'hasOwnProperty', 'toString', 'valueOf', 'then']) {
+      expect(name in object).toBe(false);
+      expect(object[name]).toBeUndefined();
+    }
+    const name = '__proto__';
+    object[name] = { x: 1 };
+    expect([Object.keys(object), object['x'], other[name], other['x']]).toEqual([
+      [name],
+      undefined,
+      undefined,
+      undefined,
+    ]);
+    const shared = Object.getPrototypeOf(other) as object;
+    expect([Object.getPrototypeOf(shared), Reflect.ownKeys(shared), Object.isFrozen(shared)]).toEqual([
+      null,
+      [],
+      true,
+    ]);
+  });
+
+  it.each([
+    ['after keys in order', '{"a":1,"b":2,"c":3,"b":4}'],
+    ['after keys out of order', '{"c":1,"b":2,"a":3,"b":4}'],
+    ['right after itself, out of order', '{"c":1,"b":2,"b":3}'],
+    ['that is __proto__', '{"__proto__":1,"a":2,"__proto__":3}'],
+    ['that is empty', '{"":1,"":2}'],
+    ['that is a number', '{"1":1,"1":2}'],
+    ['in an object within an array', '[{"a":{"x":1,"a":2,"x":3}}]'],
+  ])('finds a key twice %s', (_, text) => {
+    expect(() => parse(text)).toThrow(invalid);
+  });
+
+  it.each([
+    ['0', 0],
+    ['999999999', 999_999_999],
+    ['1000000000', 1_000_000_000],
+    ['9007199254740991', Number.MAX_SAFE_INTEGER],
+    ['-9007199254740991', Number.MIN_SAFE_INTEGER],
+  ])('reads %s as it stands', (text, value) => {
+    expect(parse(text)).toBe(value);
+    expect(parse(`[${text},${text} ]`)).toEqual([value, value]);
+    expect(parse(`{"a":${text}}`)).toMatchObject({ a: value });
+  });
+
+  it.each(['00', '01', '-01', '1a', '1-', '+1', '.1', '1.', '9007199254740992', '12345678901234567890'])(
+    'refuses the number %s, wherever it stands',
+    (text) => {
+      for (const document of [text, `[${text}]`, `{"a":${text},"b":1}`, `[${text} ]`])
+        expect(() => parse(document)).toThrow(invalid);
+    },
+  );
 
   it('says where and what, without repeating a hostile document', () => {
     expect(() => parse(`{"${'k'.repeat(10_000)}":1,"${'k'.repeat(10_000)}":1}`)).toThrow(
