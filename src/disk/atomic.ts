@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { constants } from 'node:fs';
+import { constants, statSync, unlinkSync } from 'node:fs';
 import {
   type FileHandle,
   link,
@@ -156,7 +156,7 @@ export async function syncDirectory(path: string): Promise<void> {
 /** Removes a temporary file; that it is not there is fine. */
 export async function discard(path: string): Promise<void> {
   try {
-    await unlink(path);
+    unlinkSync(path);
   } catch (error) {
     if (!isErrno(error, 'ENOENT')) throw storageError(`cannot remove ${path}`, error);
   }
@@ -203,6 +203,8 @@ async function isAbandoned(path: string): Promise<boolean> {
 /** Creates a directory with its parents. @throws BullaError storage-error */
 export async function makeDirectory(path: string, mode = 0o755): Promise<void> {
   try {
+    // Most often it is there, and asking takes a tenth of the time that handing it to the thread pool takes.
+    if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) return;
     await makeWithParents(path, mode);
   } catch (error) {
     throw storageError(`cannot create the directory ${path}`, error);

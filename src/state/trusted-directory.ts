@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import { readdirSync } from 'node:fs';
+import { linkSync, readdirSync, writeFileSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   discard,
+  isErrno,
   makeDirectory,
   storageError,
   sweepTemporaries,
@@ -25,7 +26,8 @@ const MAX_NAME = 200;
 /**
  * Trusted metadata in a directory: each role's bytes as they came, under a name without a version
  * (`root.json`, `timestamp.json`, …), and nothing else that ends in `.json`. Every file appears whole.
- * Any number of processes may use it at once: writing takes a lock, only for as long as it writes.
+ * Any number of processes may use it at once: replacing what is there takes a lock, only for as long as
+ * it writes; what is not there yet is made by one of them, without a lock.
  */
 export class TrustedDirectory implements TrustedStateStore {
   private readonly path: string;
@@ -42,51 +44,55 @@ export class TrustedDirectory implements TrustedStateStore {
   }
 
   async load(role: string): Promise<Uint8Array | undefined> {
+    return this.read(role);
+  }
+
+  private read(role: string): Uint8Array | undefined {
     return readSmallFile(this.fileOf(role), DEFAULT_LIMITS.listedBytes);
   }
 
   async replace(changes: readonly StateChange[]): Promise<boolean> {
+    await nextTurn();
+    const isNew = changes.every(({ expected, bytes }) => expected === undefined && bytes !== undefined);
+    try {
+      // What is made only where nothing is needs no lock: the file system lets one of several make it.
+      if (isNew) return await this.make(changes, create);
+    } catch (error) {
+      if (!isErrno(error, ...NO_LINKS)) throw error;
+    }
     return await withLock(join(this.path, LOCK), async (lock) => {
-      const missing: (StateChange & { readonly sync: boolean })[] = [];
-      for (const change of changes) {
-        const present = await this.load(change.role);
-        if (!isPossible(change, present)) return false;
-        // Where nothing was, a power cut can take nothing; but without root nothing goes on.
-        const sync = present !== undefined || change.role === 'root';
-        if (!same(present, change.bytes)) missing.push({ ...change, sync });
-      }
       await this.sweep();
       await lock.assertHeld();
-      for (const { role, bytes, sync } of missing) {
-        if (bytes === undefined) await discard(this.fileOf(role));
-        else await this.write(role, bytes, sync);
-      }
-      return true;
+      return await this.make(changes, createUnderLock);
     });
   }
 
-  async keep(role: string, bytes: Uint8Array): Promise<void> {
-    await this.write(role, bytes, false);
+  private async make(changes: readonly StateChange[], begin: typeof create): Promise<boolean> {
+    const missing = this.missing(changes);
+    if (missing === undefined) return false;
+    for (const { role, expected, bytes } of missing) {
+      const path = this.fileOf(role);
+      if (bytes === undefined) await discard(path);
+      else if (expected !== undefined) await replaceSynced(path, bytes);
+      // Where nothing was, a power cut can take nothing; but without root nothing goes on.
+      else if (!(await begin(path, bytes, role === 'root'))) return false;
+    }
+    return true;
   }
 
-  /**
-   * With `sync`, a power cut leaves the old content or the new; that it may be the old, which was
-   * trusted too, is not worth waiting for the directory.
-   */
-  private async write(role: string, bytes: Uint8Array, sync: boolean): Promise<void> {
-    const path = this.fileOf(role);
-    if (!sync) {
-      writeSmallFile(path, bytes);
-      return;
+  /** The changes that are not made already; undefined where one of them is not possible. */
+  private missing(changes: readonly StateChange[]): readonly StateChange[] | undefined {
+    const missing: StateChange[] = [];
+    for (const change of changes) {
+      const present = this.read(change.role);
+      if (!isPossible(change, present)) return undefined;
+      if (!same(present, change.bytes)) missing.push(change);
     }
-    const temporary = temporaryBeside(path);
-    try {
-      await writeFile(temporary, bytes, { flag: 'wx', flush: true });
-      await rename(temporary, path);
-    } catch (error) {
-      await discard(temporary).catch(() => undefined);
-      throw storageError(`cannot write ${path}`, error);
-    }
+    return missing;
+  }
+
+  async keep(role: string, bytes: Uint8Array): Promise<void> {
+    writeSmallFile(this.fileOf(role), bytes);
   }
 
   /** Removes what killed processes left. */
@@ -99,6 +105,62 @@ export class TrustedDirectory implements TrustedStateStore {
 
   private fileOf(role: string): string {
     return join(this.path, stateFileName(role));
+  }
+}
+
+/** Lets go out what is to be sent meanwhile. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** What file systems without hard links answer to being asked for one. */
+const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'] as const;
+
+/**
+ * Makes a file, that appears whole, where nothing is.
+ * @returns false where something else is there by now
+ * @throws BullaError storage-error; the system's own error where there are no hard links
+ */
+async function create(path: string, bytes: Uint8Array, sync: boolean): Promise<boolean> {
+  const temporary = temporaryBeside(path);
+  try {
+    if (sync) await writeFile(temporary, bytes, { flag: 'wx', flush: true });
+    else writeFileSync(temporary, bytes, { flag: 'wx' });
+    linkSync(temporary, path);
+    return true;
+  } catch (error) {
+    if (isErrno(error, ...NO_LINKS)) throw error;
+    if (!isErrno(error, 'EEXIST')) throw storageError(`cannot write ${path}`, error);
+    return same(readSmallFile(path, DEFAULT_LIMITS.listedBytes), bytes);
+  } finally {
+    await discard(temporary);
+  }
+}
+
+/** {@link create}; under the lock a file may be put in its place also where there are no hard links. */
+async function createUnderLock(path: string, bytes: Uint8Array, sync: boolean): Promise<boolean> {
+  try {
+    return await create(path, bytes, sync);
+  } catch (error) {
+    if (!isErrno(error, ...NO_LINKS)) throw error;
+    if (sync) await replaceSynced(path, bytes);
+    else writeSmallFile(path, bytes);
+    return true;
+  }
+}
+
+/**
+ * A power cut leaves the old content or the new; that it may be the old, which was trusted too, is not
+ * worth waiting for the directory.
+ */
+async function replaceSynced(path: string, bytes: Uint8Array): Promise<void> {
+  const temporary = temporaryBeside(path);
+  try {
+    await writeFile(temporary, bytes, { flag: 'wx', flush: true });
+    await rename(temporary, path);
+  } catch (error) {
+    await discard(temporary).catch(() => undefined);
+    throw storageError(`cannot write ${path}`, error);
   }
 }
 

@@ -38,9 +38,9 @@ export interface TrustedStateStore {
   load(role: string): Promise<Uint8Array | undefined>;
   /**
    * Makes all of these changes, one after the other, if each role still holds what is expected of it;
-   * else none. No other process comes in between. A kill may leave the first of them done, each whole.
-   * @returns false, with nothing changed, where a role holds something else by now than `expected` or
-   *   what it is to hold
+   * else none. Each is made only where that is so. A kill may leave the first of them done, each whole.
+   * @returns false where a role holds something else by now than `expected` or what it is to hold; nothing
+   *   is changed then, unless another process was the first to store something for a role meanwhile
    * @throws BullaError storage-error
    */
   replace(changes: readonly StateChange[]): Promise<boolean>;
