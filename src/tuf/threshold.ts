@@ -48,6 +48,21 @@ export function countSignatures(
   };
 }
 
+/**
+ * Whether any key of a role has made any signature on a file, whatever id that carries. Ids stand outside
+ * of what is signed, and one key may get another: what it has signed before, it has signed all the same.
+ */
+export function isSignedByAny(
+  file: MetadataFile,
+  keys: ReadonlyMap<string, TufKey>,
+  role: RoleKeys,
+  options: CountOptions = {},
+): boolean {
+  return role.keyids.some((keyid) =>
+    file.signatures.some(({ sig }) => judge(file, keys.get(keyid), sig, options).refused === undefined),
+  );
+}
+
 type Verdict = { readonly refused: string } | { readonly refused?: undefined; readonly fingerprint: string };
 
 function judge(

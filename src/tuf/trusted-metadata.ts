@@ -11,7 +11,7 @@ import { parseRoot, type Root, topLevelKeys } from './root.ts';
 import { keysWereRemoved } from './rotation.ts';
 import { parseSnapshot, parseTimestamp, type Snapshot, type Timestamp } from './snapshot.ts';
 import { parseTargets, type Targets } from './targets.ts';
-import { assertThreshold, countSignatures } from './threshold.ts';
+import { assertThreshold, countSignatures, isSignedByAny } from './threshold.ts';
 
 /** A verified file and what it says. */
 export interface Trusted<T> {
@@ -76,9 +76,10 @@ export class TrustedMetadata {
   /**
    * Begins with a root that is trusted already (§5.2). It must still meet its own threshold, so that a
    * damaged file or a wrong one is noticed before anything is fetched.
-   * @throws BullaError content-invalid, trust-invalid
+   * @throws BullaError content-invalid, trust-invalid; usage where `now` is no time
    */
   constructor(rootBytes: Uint8Array, now: Date, options: TrustedMetadataOptions = {}) {
+    if (Number.isNaN(now.getTime())) throw timeless();
     this.now = now;
     this.limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.strictKeyIds = options.strictKeyIds ?? false;
@@ -133,7 +134,8 @@ export class TrustedMetadata {
 
   /**
    * Takes the timestamp of an earlier refresh. Expired or not, and even if it no longer meets the
-   * threshold, it bounds versions from below, as long as one key that is trusted now has signed it.
+   * threshold, it bounds versions from below, as long as one key that is trusted now has signed it, under
+   * whatever id.
    * @throws BullaError content-invalid where it cannot be read
    */
   loadTimestamp(bytes: Uint8Array): CachedUse {
@@ -305,8 +307,9 @@ export class TrustedMetadata {
 
   private judgeCached(file: MetadataFile): CachedUse {
     const { keys, role } = this.delegatorOf(this.trustedRoot.content, file.role as TopLevelRole);
-    const count = countSignatures(file, keys, role, { strictKeyIds: this.strictKeyIds });
-    if (count.valid.length === 0) return 'none';
+    const options = { strictKeyIds: this.strictKeyIds };
+    const count = countSignatures(file, keys, role, options);
+    if (count.valid.length === 0 && !isSignedByAny(file, keys, role, options)) return 'none';
     this.demand(file);
     return count.isMet ? 'current' : 'floor';
   }
@@ -335,6 +338,12 @@ function agrees(bytes: Uint8Array, meta: FileMeta): boolean {
     if (isBullaError(error, 'trust-invalid')) return false;
     throw error;
   }
+}
+
+function timeless(): BullaError {
+  return new BullaError('usage', 'the time of the update is not a time', {
+    hint: 'give a valid Date: without it nobody can say what has expired',
+  });
 }
 
 function outOfOrder(what: string): BullaError {
