@@ -66,7 +66,7 @@ export {
 } from './tuf/metadata-file.ts';
 export { type NotaryKey, parseNotaryKey } from './tuf/notary-keys.ts';
 export { matchesPathPattern } from './tuf/path-pattern.ts';
-export type { MetadataFetcher, TargetFetcher, TrustedStateStore } from './tuf/ports.ts';
+export type { MetadataFetcher, StateChange, TargetFetcher, TrustedStateStore } from './tuf/ports.ts';
 export {
   decodeRoleName,
   encodeRoleName,

@@ -18,6 +18,14 @@ export function problemWithDelegatedName(name: string): string | undefined {
 }
 
 /**
+ * Whether a file name is that of a root, `N.root.json`. Without consistent snapshots it would be that of
+ * a role called `N.root` as well.
+ */
+export function isRootFileName(fileName: string): boolean {
+  return /^[1-9][0-9]*\.root\.json$/.test(fileName);
+}
+
+/**
  * A role's name as one URL or file name component: everything is percent-encoded but letters, digits
  * and `_.-~`, so that no name can leave its folder or become a query. python-tuf and go-tuf write the
  * same.

@@ -4,7 +4,7 @@ import { Fields } from '../fields.ts';
 import type { FileMeta } from '../file-meta.ts';
 import { DEFAULT_LIMITS } from '../limits.ts';
 import { type MetadataFile, parseMetadataFile } from '../metadata-file.ts';
-import { decodeRoleName, isTopLevelRole, metadataFileName, metaPath } from '../role-name.ts';
+import { decodeRoleName, isRootFileName, isTopLevelRole, metadataFileName, metaPath } from '../role-name.ts';
 import { parseRoot, type Root } from '../root.ts';
 import { parseSnapshot, parseTimestamp } from '../snapshot.ts';
 import { parseTargets } from '../targets.ts';
@@ -38,7 +38,7 @@ export function readRepositoryFiles(files: ReadonlyMap<string, Uint8Array>): Rep
   const newest = new Map<string, { readonly version: number; readonly bytes: Uint8Array }>();
   for (const [fileName, bytes] of files) {
     const name = parseFileName(fileName, isVersioned && fileName !== metadataFileName('timestamp'));
-    if (name === undefined || name.role === 'root') continue;
+    if (name === undefined || name.role === 'root' || isRootFileName(fileName)) continue;
     if (name.version >= (newest.get(name.role)?.version ?? 0)) newest.set(name.role, { ...name, bytes });
   }
   const roles = new Map([...newest].map(([role, { bytes }]) => [role, read(bytes, role)]));

@@ -3,7 +3,12 @@ import { BullaError } from '../../errors.ts';
 import type { Delegations } from '../delegations.ts';
 import { type BinLayout, binNames } from '../hash-bins.ts';
 import { copyJson } from '../metadata-file.ts';
-import { assertRelativePath, problemWithDelegatedName } from '../role-name.ts';
+import {
+  assertRelativePath,
+  isRootFileName,
+  metadataFileName,
+  problemWithDelegatedName,
+} from '../role-name.ts';
 import { assertKeyChoice, jsonObject, type KeyChoice, updateKeyList, writeKeyChoice } from './key-list.ts';
 import { delegationsIn } from './repository.ts';
 
@@ -111,6 +116,8 @@ export class TargetsContent {
     assertKeyChoice(name, delegation);
     const problem = problemWithDelegatedName(name);
     if (problem !== undefined) throw refused(name, problem);
+    // Clients would take its file for the next root as soon as snapshots are not consistent.
+    if (isRootFileName(metadataFileName(name))) throw refused(name, 'its file would be called like a root');
     if (this.isSuccinct) throw refused(name, 'a role has either delegations by name or succinct bins');
     if (this.find(name) !== undefined) throw refused(name, 'the role is delegated to already');
     const roles = this.rolesForChange();

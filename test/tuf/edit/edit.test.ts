@@ -59,7 +59,15 @@ describe('a repository that is edited', () => {
       const repository = await simpleRepository({ v1: 'one' }, {}, consistent);
       const files = writeRepositoryFiles(repository);
       expect(files.has('names.json')).toBe(!consistent);
-      expect(writeRepositoryFiles(readRepositoryFiles(files))).toEqual(files);
+      const again = readRepositoryFiles(files);
+      expect(writeRepositoryFiles(again)).toEqual(files);
+      // A file of root is never that of a role called 1.root.
+      expect([...again.roles.keys()].sort()).toEqual(['names', 'targets']);
+      const edit = new RepositoryEdit(again, { now: NOW });
+      edit.root().setKeys('timestamp', anyOf(1, poolKey(ROOT)));
+      const next = await edit.settle().publish(simpleSigners());
+      expect(versions(next, 'root', 'timestamp', 'snapshot', 'targets', 'names')).toEqual([2, 2, 1, 1, 1]);
+      expect(readRepositoryFiles(writeRepositoryFiles(next)).roots).toHaveLength(2);
     }
   });
 
@@ -263,6 +271,11 @@ describe('edits that are refused', () => {
     [
       'a delegation to root',
       (edit) => edit.targets('targets').delegate({ ...alice(), name: 'root' }),
+      'usage',
+    ],
+    [
+      'a delegation to a role whose file would stand where a root belongs',
+      (edit) => edit.targets('targets').delegate({ ...alice(), name: '17.root' }),
       'usage',
     ],
     ['a delegation to nobody', (edit) => edit.targets('targets').delegate({ ...alice(), name: '' }), 'usage'],
