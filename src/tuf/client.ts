@@ -136,6 +136,8 @@ class Update {
   /** Stored files whose reading was begun early. */
   private readonly ahead = new Map<string, Promise<Uint8Array | undefined>>();
   private readonly changes = new Map<StoredRole, StateChange>();
+  /** Whether what was stored of timestamp and snapshot counts no more. */
+  private isForgotten = false;
 
   constructor(fetcher: MetadataFetcher, store: TrustedStateStore, now: Date, options: RefreshOptions) {
     this.fetcher = fetcher;
@@ -187,6 +189,7 @@ class Update {
 
   /** §5.3.11: recovery from fast-forward. */
   private async forgetVersions(): Promise<void> {
+    this.isForgotten = true;
     for (const role of ['timestamp', 'snapshot'] as const) {
       this.change(role, await this.take(role), undefined);
       this.ahead.set(role, Promise.resolve(undefined));
@@ -279,11 +282,13 @@ class Update {
     this.changes.set(role, { role, expected: before === undefined ? expected : before.expected, bytes });
   }
 
-  /** Leaves what is stored as it is; but new keys, with which the versions of the old ones are forgotten, stay. */
+  /** Leaves timestamp and snapshot as they are stored, or forgotten. New roots stay. */
   private takeBack(): void {
-    if (this.changes.has('root')) return;
-    for (const [role, { expected }] of this.changes)
-      this.changes.set(role, { role, expected, bytes: expected });
+    for (const role of ['timestamp', 'snapshot'] as const) {
+      const change = this.changes.get(role);
+      if (change === undefined) continue;
+      this.changes.set(role, { ...change, bytes: this.isForgotten ? undefined : change.expected });
+    }
   }
 
   /**
