@@ -1,4 +1,6 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { utf8 } from '../../src/encoding/bytes.ts';
@@ -39,7 +41,56 @@ class Rig {
   }
 }
 
+/** A web server that has what a repository publishes, and wants the query `?key=a/b` of whoever asks. */
+async function serve(
+  repository: RepositorySimulator,
+  wanted = '',
+): Promise<{ url: string } & AsyncDisposable> {
+  const requests = createServer(({ url = '' }, response) => {
+    const { pathname, search } = new URL(url, 'http://localhost');
+    const [, folder, name = ''] = /^\/tuf\/(metadata|targets)\/(.*)$/.exec(pathname) ?? [];
+    const bytes = (folder === 'metadata' ? repository.files : repository.content).get(
+      folder === 'metadata' ? name : decodeURIComponent(name),
+    );
+    if (search !== wanted) response.writeHead(403).end();
+    else response.writeHead(bytes === undefined ? 404 : 200).end(bytes);
+  });
+  await new Promise<void>((resolve) => requests.listen(0, '127.0.0.1', resolve));
+  return {
+    url: `http://127.0.0.1:${(requests.address() as AddressInfo).port}/tuf/metadata`,
+    [Symbol.asyncDispose]: async () => {
+      requests.closeAllConnections();
+      await new Promise((resolve) => requests.close(resolve));
+    },
+  };
+}
+
 describe('bulla tuf', () => {
+  it.each(['', '?key=a/b'])('init, refresh and get, from a web server (%s)', async (query) => {
+    const rig = await Rig.create();
+    rig.repository.delegate('targets', 'a/b rôle', { paths: ['dir/*'] });
+    rig.repository.addTarget('a/b rôle', 'dir/v1', utf8('hello'));
+    rig.repository.publishAll('a/b rôle');
+    await using server = await serve(rig.repository, query);
+    const url = `${server.url}${query}`;
+    const targets = `${server.url.replace('metadata', 'targets')}${query}`;
+    expect(await rig.tuf('init', url, 'repo/metadata/1.root.json')).toMatchObject({ code: 0 });
+    expect(await rig.tuf('refresh', url)).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('fresh until 2027'),
+    });
+    for (const more of query === '' ? [[], ['--targets', targets]] : [['--targets', targets]]) {
+      const got = await rig.tuf('get', url, 'dir/v1', '-d', `out${more.length}`, ...more);
+      expect(got).toMatchObject({ code: 0, stderr: '' });
+      expect(await readFile(join(rig.home, `out${more.length}`, 'dir/v1'), 'utf8')).toBe('hello');
+    }
+    expect(
+      await rig.tuf('get', url, 'dir/v2', ...(query === '' ? [] : ['--targets', targets])),
+    ).toMatchObject({
+      code: 23,
+    });
+  });
+
   it('init, refresh and get', async () => {
     const rig = await Rig.create();
     rig.repository.addTarget('targets', 'v1', utf8('hello'));

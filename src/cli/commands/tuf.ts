@@ -191,7 +191,7 @@ function printRefreshed(context: Context, place: Place, client: TufClient): void
 function placeOf(context: Context, repository: string, targets: string | undefined): Place {
   const isUrl = /^https?:\/\//.test(repository);
   const metadata = isUrl ? urlOf(repository) : resolve(context.path(repository));
-  const isBeside = basename(metadata) === 'metadata';
+  const isBeside = basename(isUrl ? new URL(metadata).pathname : metadata) === 'metadata';
   const usual = isUrl
     ? new URL(isBeside ? '../targets/' : 'targets/', metadata).href
     : join(metadata, isBeside ? '../targets' : 'targets');
@@ -205,7 +205,9 @@ function urlOf(text: string): string {
       hint: 'the metadata and the target files are both on a web server, or both in directories',
     });
   }
-  return text.endsWith('/') ? text : `${text}/`;
+  const url = new URL(text);
+  if (!url.pathname.endsWith('/')) url.pathname += '/';
+  return url.href;
 }
 
 /** A directory of its own for each repository, so that the state of one never counts for another. */
