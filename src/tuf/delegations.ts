@@ -71,7 +71,7 @@ function binRole(succinct: SuccinctRoles, name: string): DelegatedRole {
 }
 
 function parseRoles(fields: Fields, role: string): readonly DelegatedRole[] {
-  const roles = [...fields.list('roles')].map((entry) => parseRole(entry, role));
+  const roles = fields.list('roles').map((entry) => parseRole(entry, role));
   if (new Set(roles.map(({ name }) => name)).size !== roles.length) {
     throw malformed(role, 'delegations name one role twice');
   }

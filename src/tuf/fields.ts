@@ -22,13 +22,22 @@ export function malformed(role: string, reason: string): BullaError {
 export class Fields {
   readonly json: JsonObject;
   private readonly role: string;
-  private readonly path: string;
+  private readonly name: string;
+  private readonly parent: Fields | undefined;
 
-  /** @param path of the object inside the file, for messages */
-  constructor(json: JsonObject, role: string, path: string) {
+  /**
+   * @param name of the object inside the file, or inside `parent`, for messages
+   */
+  constructor(json: JsonObject, role: string, name: string, parent?: Fields) {
     this.json = json;
     this.role = role;
-    this.path = path;
+    this.name = name;
+    this.parent = parent;
+  }
+
+  /** Put together only for a message: there are thousands of objects, and nearly all are as expected. */
+  private get path(): string {
+    return this.parent === undefined ? this.name : `${this.parent.path}.${this.name}`;
   }
 
   fail(key: string, expected: string): never {
@@ -65,9 +74,7 @@ export class Fields {
 
   object(key: string): Fields {
     const value = this.json[key];
-    return isJsonObject(value)
-      ? new Fields(value, this.role, `${this.path}.${key}`)
-      : this.fail(key, 'an object');
+    return isJsonObject(value) ? new Fields(value, this.role, key, this) : this.fail(key, 'an object');
   }
 
   /** Like {@link object}; undefined where it is missing or null. */
@@ -77,19 +84,19 @@ export class Fields {
   }
 
   /** Members of an object that maps names from outside to objects. */
-  *objects(): Generator<[string, Fields]> {
-    for (const name of Object.keys(this.json)) yield [name, this.object(name)];
+  objects(): readonly (readonly [string, Fields])[] {
+    return Object.keys(this.json).map((name) => [name, this.object(name)] as const);
   }
 
   /** Elements of an array of objects. */
-  *list(key: string): Generator<Fields> {
+  list(key: string): readonly Fields[] {
     const value = this.json[key];
     if (!Array.isArray(value)) this.fail(key, 'an array');
-    for (const [index, element] of value.entries()) {
+    return value.map((element, index) => {
       if (!isJsonObject(element))
         throw malformed(this.role, `${this.path}.${key}[${index}] must be an object`);
-      yield new Fields(element, this.role, `${this.path}.${key}[${index}]`);
-    }
+      return new Fields(element, this.role, `${key}[${index}]`, this);
+    });
   }
 
   strings(key: string): readonly string[] {
