@@ -30,6 +30,11 @@ export interface Adoption {
   readonly entries: readonly LogEntry[];
 }
 
+/** A role as one or several siblings have it: several where their signatures were pooled. */
+export interface OfferedRole extends SiblingRole {
+  readonly from: readonly Sibling[];
+}
+
 /**
  * Brings what belongs to a staged file, and demands that head and log together are all that it says: the
  * names of the head, changed as its log tells, and not one that is otherwise. So parts of different
@@ -50,9 +55,22 @@ export class AdoptionReader {
    * @param entries what the file's log adds to the head's
    * @throws BullaError trust-invalid, trust-expired, content-invalid; what the target throws
    */
-  async read(
-    offer: SiblingRole & { readonly from: readonly Sibling[] },
+  async read(offer: OfferedRole, entries: readonly LogEntry[]): Promise<Adoption> {
+    return await this.readFile(offer, entries, false);
+  }
+
+  /**
+   * The same of a file that says what the head's says, and lasts longer: all of its bins come along.
+   * @throws BullaError trust-invalid, trust-expired, content-invalid; what the target throws
+   */
+  async readRenewal(offer: OfferedRole): Promise<Adoption> {
+    return await this.readFile(offer, [], true);
+  }
+
+  private async readFile(
+    offer: OfferedRole,
     entries: readonly LogEntry[],
+    isRenewal: boolean,
   ): Promise<Adoption> {
     const { role, file, content, logBytes: log, from } = offer;
     const { delegations } = content;
@@ -64,7 +82,7 @@ export class AdoptionReader {
     }
     if (content.targets.size > 0) throw notReflected(role, role);
     const bins = new Map<string, Uint8Array>();
-    for (const [bin, expected] of await this.expectedBins(role, delegations.succinct, words)) {
+    for (const [bin, expected] of await this.expectedBins(role, delegations.succinct, words, isRenewal)) {
       const found = await this.readBin(bin, delegations, from, (targets) =>
         isChangedBy(targets, expected.before, expected.words),
       );
@@ -73,15 +91,16 @@ export class AdoptionReader {
     return { role, file: file.bytes, log, bins, entries };
   }
 
-  /** The bins that a change must bring: those of its names, or all of them where they are spread anew. */
+  /** The bins that a change must bring: those of its names, or all of them where they are spread anew or renewed. */
   private async expectedBins(
     role: string,
     succinct: SuccinctRoles,
     words: Words,
+    isRenewal: boolean,
   ): Promise<ReadonlyMap<string, { readonly before: Names; readonly words: Words }>> {
     const { copy } = this;
     const isNew = copy.bins?.bitLength !== succinct.bitLength;
-    await copy.loadBins(isNew ? undefined : words.keys());
+    await copy.loadBins(isNew || isRenewal ? undefined : words.keys());
     const present = isNew ? [role, ...(copy.bins === undefined ? [] : binNames(copy.bins))] : [];
     const bins = new Map<string, { before: Map<string, TargetFile>; words: Map<string, Word> }>();
     const binOf = (bin: string) => {
@@ -92,7 +111,7 @@ export class AdoptionReader {
       bins.set(bin, known);
       return known;
     };
-    if (isNew) for (const bin of binNames(succinct)) binOf(bin);
+    if (isNew || isRenewal) for (const bin of binNames(succinct)) binOf(bin);
     for (const holder of present)
       for (const [name, target] of copy.contentOf(holder).targets)
         binOf(binFor(succinct, name)).before.set(name, target);

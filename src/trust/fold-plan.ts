@@ -4,21 +4,16 @@ import { delegationOf } from '../tuf/delegations.ts';
 import { publishedVersion, versionOf } from '../tuf/edit/repository.ts';
 import { parseTargets } from '../tuf/targets.ts';
 import type { Abilities } from './abilities.ts';
-import { type Adoption, AdoptionReader, poolFiles } from './adoption.ts';
-import { extendLog, type FoldConflict, isBuiltUpon, planFold } from './fold.ts';
+import { type Adoption, AdoptionReader, type OfferedRole, poolFiles } from './adoption.ts';
+import { chooseAdoption, chooseRenewal, isAhead } from './adoption-choice.ts';
+import { extendLog, type FoldConflict, planFold } from './fold.ts';
 import { type ChangeLog, type LogEntry, leavesSpace } from './log.ts';
 import { fetchFile } from './object.ts';
 import type { TrustTarget } from './ports.ts';
-import type { SiblingRole } from './sibling-files.ts';
 import type { RefusedSibling, Sibling } from './siblings.ts';
 import { readStructuralOffer, type StructuralOffer } from './structural-offer.ts';
-import { HIGHEST_FOLLOWED, leavesVersions } from './versions.ts';
+import { leavesVersions } from './versions.ts';
 import type { WorkingCopy } from './working-copy.ts';
-
-/** A role as one or several siblings have it: several where their signatures were pooled. */
-export interface OfferedRole extends SiblingRole {
-  readonly from: readonly Sibling[];
-}
 
 /** What a head has to take over from what lies beside it. */
 export interface SiblingPlan {
@@ -63,23 +58,21 @@ export async function planSiblings(
     const offers = offersOf(copy, siblings, role);
     if (offers.length === 0) continue;
     const log = await copy.log(role);
+    const reader = new AdoptionReader(target, copy, now);
     if (abilities.canFold(role)) {
       const plan = foldAll(log, copy.logDescriptor(role).size, offers, isOwn);
       unsound.push(...plan.tooLarge.flatMap(refuseTooLarge));
-      if (plan.apply.length > 0 || offers.some((offer) => isAhead(offer, log, copy)))
-        folds.set(role, plan.apply);
       conflicts.push(...plan.conflicts);
+      const isDue = plan.apply.length > 0 || offers.some((offer) => isAhead(offer, log, copy));
+      if (isDue) folds.set(role, plan.apply);
+      else adoptions.push(...(await chooseRenewal(reader, log, offers, copy)));
       continue;
     }
-    const published = publishedVersion(copy.files, role);
-    const isFit = ({ file }: OfferedRole) => leavesVersions(versionOf(file), published);
-    const hasSpace = (offer: OfferedRole) => leavesSpace(offer.log, offer.logBytes.byteLength);
-    unsound.push(...offers.filter((offer) => !isFit(offer)).flatMap(refuseTooHigh));
-    unsound.push(...offers.filter((offer) => !hasSpace(offer)).flatMap(refuseTooLarge));
-    const sound = offers.filter((offer) => isFit(offer) && hasSpace(offer));
-    const adoption = await chooseAdoption(new AdoptionReader(target, copy, now), log, sound, copy);
-    if (adoption !== undefined) adoptions.push(adoption);
-    const taken = new Set(adoption?.entries.map(({ id }) => id));
+    const { sound, refused } = soundOf(copy, role, offers);
+    unsound.push(...refused);
+    const adopted = await chooseAdoption(reader, log, sound, copy);
+    const taken = new Set(adopted.flatMap(({ entries }) => entries.map(({ id }) => id)));
+    adoptions.push(...adopted);
     for (const { log: other } of offers)
       for (const entry of planFold(log, other).apply) if (!taken.has(entry.id)) waiting.set(entry.id, entry);
   }
@@ -91,6 +84,24 @@ export async function planSiblings(
     waiting: [...waiting.values()],
     structure,
     refused: [...unsound, ...refused],
+  };
+}
+
+/** Files that may be adopted: that leave versions to others, and space in the log. */
+function soundOf(
+  copy: WorkingCopy,
+  role: string,
+  offers: readonly OfferedRole[],
+): { readonly sound: readonly OfferedRole[]; readonly refused: readonly RefusedSibling[] } {
+  const published = publishedVersion(copy.files, role);
+  const isFit = ({ file }: OfferedRole) => leavesVersions(versionOf(file), published);
+  const hasSpace = (offer: OfferedRole) => leavesSpace(offer.log, offer.logBytes.byteLength);
+  return {
+    sound: offers.filter((offer) => isFit(offer) && hasSpace(offer)),
+    refused: [
+      ...offers.filter((offer) => !isFit(offer)).flatMap(refuseTooHigh),
+      ...offers.filter((offer) => !hasSpace(offer)).flatMap(refuseTooLarge),
+    ],
   };
 }
 
@@ -204,57 +215,4 @@ function foldAll(
   }
   for (const { id } of apply) conflicts.delete(id);
   return { apply, conflicts: [...conflicts.values()], tooLarge };
-}
-
-/**
- * Of the files that can replace the head's as they are, the one that brings most, and of those the highest:
- * whoever has read it in a head that was buried since would take a lower one for a rollback.
- */
-async function chooseAdoption(
-  reader: AdoptionReader,
-  log: ChangeLog,
-  offers: readonly OfferedRole[],
-  copy: WorkingCopy,
-): Promise<Adoption | undefined> {
-  const eligible = offers
-    .filter(
-      (offer) =>
-        isAhead(offer, log, copy) ||
-        (isBuiltUpon(offer.log, log) && versionOf(offer.file) > publishedVersion(copy.files, offer.role)),
-    )
-    .sort((a, b) => b.log.entries.length - a.log.entries.length || versionOf(b.file) - versionOf(a.file));
-  for (const offer of eligible) {
-    try {
-      return await reader.read(offer, planFold(log, offer.log).apply);
-    } catch (error) {
-      // Something of it is missing or does not say what its log says: the next may be whole.
-      if (!isBullaError(error, 'trust-invalid', 'trust-expired', 'content-invalid', 'not-found')) throw error;
-    }
-  }
-  return undefined;
-}
-
-/**
- * Whether a candidate is newer than the head: a head that was made of it may have been read already, and a
- * late PUT of an older one have taken its place.
- */
-export function isNewer({ timestamp }: Sibling, { collection }: WorkingCopy): boolean {
-  const { version } = collection.client.trusted.timestamp.content;
-  return timestamp !== undefined && timestamp.version > version && timestamp.version <= HIGHEST_FOLLOWED;
-}
-
-/**
- * Whether a newer candidate has the role's changes, no more and no less, under a higher version: who has seen
- * that one takes the head's for a rollback, though nothing is missing in it.
- */
-function isAhead(offer: OfferedRole, log: ChangeLog, copy: WorkingCopy): boolean {
-  const { entries, since } = offer.log;
-  const ids = new Set(entries.map(({ id }) => id));
-  return (
-    offer.from.some((sibling) => isNewer(sibling, copy)) &&
-    versionOf(offer.file) > publishedVersion(copy.files, offer.role) &&
-    since.getTime() === log.since.getTime() &&
-    ids.size === log.entries.length &&
-    log.entries.every(({ id }) => ids.has(id))
-  );
 }

@@ -4,10 +4,11 @@ import type { ManifestContent } from '../oci/manifest.ts';
 import type { Tag } from '../oci/reference.ts';
 import { versionOf } from '../tuf/edit/repository.ts';
 import { Abilities } from './abilities.ts';
+import { isNewer } from './adoption-choice.ts';
 import { partsOf, pushObject } from './announce.ts';
 import { keepParts } from './cached-source.ts';
 import type { ReadOptions } from './collection.ts';
-import { hasWork, isNewer, planSiblings, type SiblingPlan } from './fold-plan.ts';
+import { hasWork, planSiblings, type SiblingPlan } from './fold-plan.ts';
 import type { LogEntry } from './log.ts';
 import { type MadeHead, makeHead, NO_WORK, versionsOf, type Work } from './make-head.ts';
 import { type BlobCache, ProcessBlobCache } from './memory.ts';
@@ -111,7 +112,7 @@ export class PublishRun {
       // What is not ours to hurry: its maker is about to publish it.
       if (isDone && (await this.letFinish(base, siblings))) continue;
       if (isDone && isLeft) await this.moveTo(base, base.collection.object.content);
-      else await this.publish(base, found, plan);
+      else await this.publish(base, found, plan, isDone);
     }
   }
 
@@ -126,11 +127,11 @@ export class PublishRun {
     return duties === undefined ? siblings : siblings.filter(({ tag }) => duties.has(tag));
   }
 
-  private async publish(base: Base, found: FoundSiblings, plan: SiblingPlan): Promise<void> {
+  private async publish(base: Base, found: FoundSiblings, plan: SiblingPlan, isDone: boolean): Promise<void> {
     // What was announced before is folded by whoever goes first; announcing it anew would keep all waiting.
     if (this.announced.length > 0 && (await this.letFinish(base, found.siblings))) return;
     const isFirst = plan.structure !== undefined || (this.work.isStructural === true && hasWork(plan));
-    const work = isFirst ? NO_WORK : this.work;
+    const work = isFirst || isDone ? NO_WORK : this.work;
     const made = await makeHead(base, found, plan, work, this.options).catch((error: unknown) =>
       this.giveUp(base, error),
     );

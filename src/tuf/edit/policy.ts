@@ -10,12 +10,12 @@ export type VersionPolicy = (top: number, role: string) => number;
 export const consecutiveVersions: VersionPolicy = (top) => top + 1;
 
 /** How many random bits follow the epoch in a version that cannot collide, where nothing else is said. */
-export const VERSION_BITS = 28;
+export const VERSION_BITS = 26;
 
 /**
  * Versions that two writers who do not know of each other will not both choose, because two different
  * files of one version stop every client that has seen the other: the next epoch of 2^bits versions, and
- * so many random bits in it. With 28 of them there are 2²⁵ epochs before versions are used up.
+ * so many random bits in it. With 26 of them there are 2²⁷ epochs before versions are used up.
  * @param below gives a random integer from 0 to its argument − 1 at each call
  */
 export function collisionFreeVersions(
@@ -38,7 +38,7 @@ export function collisionFreeVersions(
 export function formatVersion(version: number): string {
   const range = 2 ** VERSION_BITS;
   if (version < range) return String(version);
-  const random = (version % range).toString(16).padStart(VERSION_BITS / 4, '0');
+  const random = (version % range).toString(16).padStart(Math.ceil(VERSION_BITS / 4), '0');
   return `${Math.floor(version / range)}.${random}`;
 }
 

@@ -13,7 +13,7 @@ export interface StoredMetadata {
 }
 
 /** Versions from here on up to the next multiple are one draw each. */
-const EPOCH = 2 ** 28;
+const EPOCH = 2 ** 26;
 /** What is larger is no metadata of these tests. */
 const MAX_BYTES = 8 * 1024 * 1024;
 

@@ -149,15 +149,15 @@ describe('a repository that is edited', () => {
   it('counts versions without collisions where the policy says so', async () => {
     const policy = { versions: collisionFreeVersions(() => 0x3f2a1) };
     const repository = await simpleRepository({}, policy);
-    expect(versions(repository, 'root', 'names')).toEqual([1, 2 ** 28 + 0x3f2a1]);
+    expect(versions(repository, 'root', 'names')).toEqual([1, 2 ** 26 + 0x3f2a1]);
     const edit = new RepositoryEdit(repository, {
       now: NOW,
       policy,
-      tops: new Map([['names', 5 * 2 ** 28]]),
+      tops: new Map([['names', 5 * 2 ** 26]]),
     });
     edit.renew('names');
     const next = await edit.settle().publish(simpleSigners());
-    expect(versions(next, 'names', 'snapshot')).toEqual([6 * 2 ** 28 + 0x3f2a1, 2 * 2 ** 28 + 0x3f2a1]);
+    expect(versions(next, 'names', 'snapshot')).toEqual([6 * 2 ** 26 + 0x3f2a1, 2 * 2 ** 26 + 0x3f2a1]);
   });
 });
 
