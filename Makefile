@@ -9,6 +9,7 @@ bin := node_modules/.bin
 # npm ci starts by removing node_modules, and the stamp with it.
 modules := node_modules/.stamp
 bundle := dist/bulla.js
+builders := $(addprefix test/support/,build.ts code-cache.ts warm-up.ts process.ts)
 sources := $(shell find src -name '*.ts' 2>/dev/null)
 vitest := $(bin)/vitest run --config
 
@@ -30,7 +31,7 @@ lint: $(modules) ## type check, and Biome's lint, import table and format
 format: $(modules) ## what Biome can put right by itself
 	$(bin)/biome check --write .
 
-build: $(bundle) ## dist/bulla.js, the command, and dist/lib, the library with its types
+build: $(bundle) ## dist/bulla.js, the command, compiled; dist/lib, the library with its types
 
 bench: $(bundle) peers ## measure against the peers (BENCH_SIZE=small|full, BENCH=copy,verify,...)
 	@$(bin)/tsx test/bench/main.ts
@@ -57,5 +58,5 @@ $(modules): package.json package-lock.json
 	npm ci
 	@touch $@
 
-$(bundle): $(sources) $(modules) src/tsconfig.lib.json test/support/build.ts
+$(bundle): $(sources) $(modules) src/tsconfig.lib.json $(builders)
 	@$(bin)/tsx test/support/build.ts

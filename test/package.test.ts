@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { cacheName, compileProgram, PROGRAM } from '../src/cli/compiled.ts';
 import { temporaryDirectory } from './support/cli.ts';
 
 const root = new URL('..', import.meta.url).pathname;
@@ -49,6 +50,36 @@ describe('the package', () => {
       await asUser(`console.log(JSON.stringify(Object.keys(await import('${path}'))))`),
     ) as string[];
     expect(names).toContain(path === 'bulla/registry-server' ? 'serveRegistry' : 'BullaError');
+  });
+
+  it('has all that its command and its library are', () => {
+    const printed = execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
+      cwd: root,
+      encoding: 'utf8',
+    });
+    const [packed] = JSON.parse(printed) as { files: { path: string; mode: number }[] }[];
+    const modes = new Map(packed?.files.map(({ path, mode }) => [path, mode]));
+    const needed = ['bulla.js', PROGRAM, cacheName(), 'package.json', 'lib/package.json', 'lib/index.js'];
+    expect([...modes.keys()]).toEqual(expect.arrayContaining(needed.map((name) => `dist/${name}`)));
+    expect(modes.get('dist/bulla.js')).toBe(0o755);
+  });
+
+  it('brings its command compiled, for the Node that it was built with', () => {
+    expect(compileProgram(join(root, 'dist')).isCached).toBe(true);
+  });
+
+  it.each([
+    ['as it is', async () => undefined],
+    ['for another Node', (cache: string) => rm(cache)],
+    ['with half of a cache', (cache: string) => truncate(cache, 500_000)],
+    ['with an empty cache', (cache: string) => truncate(cache, 0)],
+  ])('runs its command, linked to and moved elsewhere, %s', async (_, change) => {
+    const dir = await temporaryDirectory();
+    await cp(join(root, 'dist'), join(dir, 'dist'), { recursive: true });
+    await change(join(dir, 'dist', cacheName()));
+    await symlink('dist/bulla.js', join(dir, 'bulla'));
+    const help = execFileSync(join(dir, 'bulla'), ['verify', '--help'], { encoding: 'utf8' });
+    expect(help).toContain('Usage: bulla verify [options] <reference>');
   });
 
   it('depends on exact versions, on nothing called oras, and records no place of download', async () => {

@@ -18,6 +18,7 @@ import type { Connections } from './connections.ts';
 import type { Io } from './io.ts';
 import { Output } from './output.ts';
 import { type Directories, directories, readSettings, type Settings } from './settings.ts';
+import { turn } from './turn.ts';
 
 /** How a command ended: after a failure, what was begun is taken back where it can be. */
 export type Ended = 'well' | 'badly';
@@ -217,6 +218,7 @@ export class Context {
   }
 
   private async connect(): Promise<Connections> {
+    await turn();
     const { Connections } = await import('./connections.ts');
     const { io, settings, directories, output, flags } = this;
     const connections = new Connections({ io, settings, directories, output, flags, early: this.early });

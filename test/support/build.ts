@@ -1,11 +1,13 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
-import { build, type Metafile, type Plugin } from 'esbuild';
+import { basename, delimiter, join } from 'node:path';
+import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
+import { cacheName, PROGRAM } from '../../src/cli/compiled.ts';
+import { makeCodeCache } from './code-cache.ts';
 
 /**
- * Builds what is published: `dist/bulla.js`, the command with its chunks, and `dist/lib`, the library as
- * ES modules with their types. `npm run build` and `make build`.
+ * Builds what is published: `dist/bulla.js`, the command, with its program and what V8 makes of that, and
+ * `dist/lib`, the library as ES modules with their types. `npm run build` and `make build`.
  */
 const root = new URL('../..', import.meta.url).pathname;
 process.chdir(root);
@@ -56,39 +58,40 @@ const noPrograms: Plugin = {
   },
 };
 
-const { metafile } = await build({
-  entryPoints: { bulla: 'src/cli/main.ts' },
-  outdir: 'dist',
+const COMMAND: BuildOptions = {
   bundle: true,
-  // One file would be parsed whole at each start; in chunks, a command loads what it uses.
-  splitting: true,
-  chunkNames: 'chunks/[name]-[hash]',
   minify: true,
   platform: 'node',
   target: 'node20.19',
-  format: 'esm',
+  // Node runs it sooner than an ES module, and only of a script does V8 say what it has compiled.
+  format: 'cjs',
+  // A script has no import(); modules that are imported so run when they are first asked for.
+  supported: { 'dynamic-import': false },
+  // It is read as Latin-1, which is faster.
+  charset: 'ascii',
   // Licences are collected in one file, below.
   legalComments: 'none',
-  metafile: true,
   define: { BULLA_VERSION: JSON.stringify(JSON.parse(readFileSync('package.json', 'utf8')).version) },
-  // CommonJS packages in the bundle ask for Node's own modules by require().
-  banner: {
-    js: '#!/usr/bin/env node\nimport{createRequire as __bullaRequire}from"node:module";const require=__bullaRequire(import.meta.url);',
-  },
   plugins: [oneLanguage, onlyDispatchers, noPrograms],
   logLevel: 'warning',
-});
+};
+const entry: BuildOptions = { entryPoints: ['src/cli/main.ts'], outfile: 'dist/bulla.js' };
+await build({ ...COMMAND, ...entry, banner: { js: '#!/usr/bin/env node' } });
+const program: BuildOptions = { entryPoints: ['src/cli/program.ts'], outfile: join('dist', PROGRAM) };
+const { metafile } = await build({ ...COMMAND, ...program, metafile: true });
 chmodSync('dist/bulla.js', 0o755);
+writeFileSync('dist/package.json', '{ "type": "commonjs" }\n');
 writeFileSync('dist/THIRD-PARTY-LICENSES.txt', licences(metafile));
+// A package that is published is compiled for others, too: their executables are in NODES, as in PATH.
+const others = (process.env['NODES'] ?? '').split(delimiter).filter((path) => path !== '');
+await makeCodeCache('dist', [process.execPath, ...others]);
 
 execFileSync('node_modules/.bin/tsc', ['-p', 'src/tsconfig.lib.json'], { stdio: 'inherit' });
+writeFileSync('dist/lib/package.json', '{ "type": "module" }\n');
 checkPackage();
-const chunks = Object.entries(metafile.outputs).map(([name, { bytes }]) => [name, bytes] as const);
-const kib = (bytes: number): number => Math.ceil(bytes / 1024);
-const all = chunks.reduce((sum, [, bytes]) => sum + bytes, 0);
-process.stdout.write(
-  `dist/bulla.js ${kib(statSync('dist/bulla.js').size)} KiB, with its chunks ${kib(all)} KiB\n`,
-);
+for (const name of ['bulla.js', PROGRAM, cacheName()]) {
+  process.stdout.write(`dist/${name} ${Math.ceil(statSync(join('dist', name)).size / 1024)} KiB\n`);
+}
 
 /** The licences of the packages that went into the bundle; each asks to go along with its code. */
 function licences(bundled: Metafile): string {

@@ -4,6 +4,7 @@ import type { Cli, Context, Image } from '../context.ts';
 import { addNameOptions, type NameFlags } from '../name-flags.ts';
 import { addPlatformOptions, type PlatformFlags } from '../platform-flags.ts';
 import { addTrustOptions, type TrustFlags } from '../trust.ts';
+import { turn } from '../turn.ts';
 
 export function register(program: Command, cli: Cli): void {
   addNameOptions(addPlatformOptions(addTrustOptions(program.command('verify'))))
@@ -20,8 +21,10 @@ export function register(program: Command, cli: Cli): void {
       const signal = untilFailure(context);
       // While answers are on their way, the code that judges them is loaded: a third of the time is saved.
       const image = early(opened, flags, signal);
+      await turn();
       const { beginName } = await import('../begun-name.ts');
       const begun = await beginName(context, image, flags, signal);
+      await turn();
       const { printVerified } = await import('../verifying.ts');
       await printVerified(context, text, image, flags, begun);
     });

@@ -1,0 +1,80 @@
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { Script } from 'node:vm';
+
+/** What the bundled program exports. */
+export type Program = typeof import('./program.ts');
+
+/** The bundled program, beside the entry that loads it. */
+export const PROGRAM = 'program.js';
+
+const CHECK_BYTES = 4;
+
+/** The program as V8 has it, and whether it was compiled before. */
+export interface Compiled {
+  readonly script: Script;
+  readonly isCached: boolean;
+}
+
+/**
+ * Name of the file with the compiled program for the Node that runs: what one version of V8 has compiled
+ * means something else to another.
+ */
+export function cacheName({ versions, platform, arch }: Pick<NodeJS.Process, Versioned> = process): string {
+  return `program-${versions.v8}-${platform}-${arch}.cache`;
+}
+
+type Versioned = 'versions' | 'platform' | 'arch';
+
+/**
+ * Compiles the program, or takes it as the build has compiled it. A cache that is not there, is not whole,
+ * or is of another program or another V8, is as good as none.
+ */
+export function compileProgram(directory: string): Compiled {
+  const filename = join(directory, PROGRAM);
+  const bytes = readFileSync(filename);
+  const cachedData = readCache(join(directory, cacheName()), bytes);
+  // It is ASCII: whoever builds it sees to that. Strict, as the modules were that it was made of.
+  const source = `(function(exports,require,module){"use strict";${bytes.toString('latin1')}\n})`;
+  const script = new Script(source, { filename, ...(cachedData !== undefined && { cachedData }) });
+  return { script, isCached: script.cachedDataRejected === false };
+}
+
+/** Runs a compiled program once, as Node runs a CommonJS module. */
+export function runProgram({ script }: Compiled, directory: string): Program {
+  const module = { exports: {} };
+  const run = script.runInThisContext() as (exports: object, require: NodeJS.Require, module: object) => void;
+  run(module.exports, createRequire(join(directory, PROGRAM)), module);
+  return module.exports as Program;
+}
+
+/** A cache as it is stored: what V8 made, and at its end the checksum of program and cache. */
+export function packCache(made: Uint8Array, program: Uint8Array): Uint8Array {
+  const check = Buffer.alloc(CHECK_BYTES);
+  check.writeUInt32LE(checksum(program, made) ?? 0);
+  return Buffer.concat([made, check]);
+}
+
+/**
+ * V8 looks at version, flags and length; a wrong bit further on makes it crash, or the program do something
+ * else. This is against accidents: whoever can write here can write the program as well.
+ */
+function readCache(path: string, program: Uint8Array): Buffer | undefined {
+  let stored: Buffer;
+  try {
+    stored = readFileSync(path);
+  } catch {
+    return undefined;
+  }
+  if (stored.length <= CHECK_BYTES) return undefined;
+  const made = stored.subarray(0, -CHECK_BYTES);
+  const expected = stored.readUInt32LE(made.length);
+  return checksum(program, made) === expected ? made : undefined;
+}
+
+/** CRC-32; undefined where this Node has none (22.0 and 22.1). */
+function checksum(program: Uint8Array, made: Uint8Array): number | undefined {
+  const { crc32 } = process.getBuiltinModule('node:zlib') as Partial<typeof import('node:zlib')>;
+  return crc32?.(made, crc32(program));
+}

@@ -1,0 +1,72 @@
+import { homedir } from 'node:os';
+import { run } from './run.ts';
+
+// The build runs commands by it, to have what they use compiled.
+export { run };
+
+/** Node's own status for that. */
+const UNSETTLED = 13;
+
+/** Runs the command line of this process. */
+export async function main(): Promise<void> {
+  const argv = process.argv.slice(2);
+  const ending = new AbortController();
+  let asked = false;
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    if (name === 'SIGHUP' && argv[0] === 'serve') continue;
+    process.on(name, () => {
+      // The first signal lets the command clean up; whoever sends a second one does not want to wait.
+      if (asked) process.exit(130);
+      asked = true;
+      ending.abort(new DOMException(`ended by ${name}`, 'AbortError'));
+    });
+  }
+  for (const stream of [process.stdout, process.stderr]) {
+    // Whoever read our output has gone: there is nobody left to tell anything to.
+    stream.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 141 : 5));
+  }
+  tierUpLater();
+  // Node ends where nothing goes on any more, also if the command still waits for something: never a success.
+  process.exitCode = UNSETTLED;
+  process.exitCode = await run(argv, {
+    // Opened by whoever reads it: most commands don't.
+    get stdin() {
+      return process.stdin;
+    },
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+    cwd: process.cwd(),
+    home: homedir(),
+    signal: ending.signal,
+    now: () => new Date(),
+  });
+}
+
+/**
+ * undici reads answers by a WebAssembly module, which V8 takes for hot after three of them, and then optimises
+ * for longer than most commands run; the process cannot end before that is done. With this, it is hot after
+ * some hundreds. Only for the V8 that this was measured with: another one might complain about the flag. It is
+ * set for no longer than a module needs to be made: compiled code counts for the flags it was compiled with, and
+ * with others V8 compiles Node's own modules anew that came with it compiled.
+ */
+function tierUpLater(): void {
+  if (!process.versions.v8.startsWith('11.')) return;
+  const { WebAssembly: assembly } = globalThis as unknown as { readonly WebAssembly: WebAssemblyPart };
+  const { Module } = assembly;
+  assembly.Module = class extends Module {
+    constructor(bytes: Uint8Array) {
+      const { setFlagsFromString } = process.getBuiltinModule('node:v8');
+      setFlagsFromString('--wasm-tiering-budget=200000000');
+      try {
+        super(bytes);
+      } finally {
+        setFlagsFromString('--wasm-tiering-budget=1800000');
+      }
+    }
+  };
+}
+
+interface WebAssemblyPart {
+  Module: new (bytes: Uint8Array) => object;
+}
