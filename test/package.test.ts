@@ -65,7 +65,8 @@ describe('the package', () => {
   });
 
   it('brings its command compiled, for the Node that it was built with', () => {
-    expect(compileProgram(join(root, 'dist')).isCached).toBe(true);
+    const { isCached } = compileProgram(join(root, 'dist'));
+    expect(isCached, 'dist/ was made by another Node: remove it and make build').toBe(true);
   });
 
   it.each([

@@ -13,7 +13,8 @@ import { type Access, accessFor, type Side } from './access.ts';
 import { DialectFile } from './dialect-file.ts';
 import type { Io } from './io.ts';
 import type { Output } from './output.ts';
-import type { Directories, Settings } from './settings.ts';
+import type { Directories } from './places.ts';
+import type { Settings } from './settings.ts';
 import { traceSink } from './trace.ts';
 import { VERSION } from './version.ts';
 

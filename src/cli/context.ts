@@ -1,7 +1,7 @@
 import { isAbsolute, join } from 'node:path';
 import type { Command } from 'commander';
 import { BullaError } from '../errors.ts';
-import { EarlyConnection } from '../http/early-connection.ts';
+import { EarlyConnection, namesProxy } from '../http/early-connection.ts';
 import type { LayoutStore } from '../layout/store.ts';
 import type { Digest } from '../oci/digest.ts';
 import {
@@ -17,7 +17,8 @@ import { accessFor, type Side } from './access.ts';
 import type { Connections } from './connections.ts';
 import type { Io } from './io.ts';
 import { Output } from './output.ts';
-import { type Directories, directories, readSettings, type Settings } from './settings.ts';
+import { type Directories, directories } from './places.ts';
+import { readSettings, type Settings } from './settings.ts';
 import { turn } from './turn.ts';
 
 /** How a command ended: after a failure, what was begun is taken back where it can be. */
@@ -209,10 +210,11 @@ export class Context {
   /** Begins the connection to the first registry while the code that will use it is loaded. */
   private connectEarly(registry: string, side: Side | undefined): void {
     const { settings, flags } = this;
-    const isProxied = Object.keys(this.io.env).some((name) => /^https?_proxy$/i.test(name));
-    if (this.opened !== undefined || settings.offline || isProxied) return;
+    if (this.opened !== undefined || settings.offline || namesProxy(this.io.env)) return;
     const { plainHttp } = accessFor(settings, settings.registries.get(registry), flags, side);
-    const early = new EarlyConnection(endpointOf(registry, plainHttp));
+    const url = endpointOf(registry, plainHttp);
+    const { begun } = this.io;
+    const early = begun?.isFor(url) === true ? begun : new EarlyConnection(url);
     this.early = early;
     this.defer(async () => early.drop());
   }

@@ -1,3 +1,5 @@
+import type { EarlyConnection } from '../http/early-connection.ts';
+
 /** What a command touches of the world outside, so that tests can hand it another one. */
 export interface Io {
   readonly stdin: NodeJS.ReadableStream & { readonly isTTY?: boolean };
@@ -8,6 +10,8 @@ export interface Io {
   readonly home: string;
   /** Aborted when the person or the system asks the command to end. */
   readonly signal: AbortSignal;
+  /** The connection that was begun before the program was loaded, if it was. */
+  readonly begun?: EarlyConnection | undefined;
   /** The clock; read once per decision and handed down as a value. */
   now(): Date;
 }

@@ -1,14 +1,15 @@
 import { homedir } from 'node:os';
+import type { EarlyConnection } from '../http/early-connection.ts';
 import { run } from './run.ts';
-
-// The build runs commands by it, to have what they use compiled.
-export { run };
 
 /** Node's own status for that. */
 const UNSETTLED = 13;
 
-/** Runs the command line of this process. */
-export async function main(): Promise<void> {
+/**
+ * Runs the command line of this process.
+ * @param begun a connection that was begun already
+ */
+export async function main(begun?: EarlyConnection): Promise<void> {
   const argv = process.argv.slice(2);
   const ending = new AbortController();
   let asked = false;
@@ -25,7 +26,7 @@ export async function main(): Promise<void> {
     // Whoever read our output has gone: there is nobody left to tell anything to.
     stream.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 141 : 5));
   }
-  tierUpLater();
+  compileAnswersEarly();
   // Node ends where nothing goes on any more, also if the command still waits for something: never a success.
   process.exitCode = UNSETTLED;
   process.exitCode = await run(argv, {
@@ -39,6 +40,7 @@ export async function main(): Promise<void> {
     cwd: process.cwd(),
     home: homedir(),
     signal: ending.signal,
+    begun,
     now: () => new Date(),
   });
 }
@@ -46,26 +48,33 @@ export async function main(): Promise<void> {
 /**
  * undici reads answers by a WebAssembly module, which V8 takes for hot after three of them, and then optimises
  * for longer than most commands run; the process cannot end before that is done. With this, it is hot after
- * some hundreds. Only for the V8 that this was measured with: another one might complain about the flag. It is
- * set for no longer than a module needs to be made: compiled code counts for the flags it was compiled with, and
- * with others V8 compiles Node's own modules anew that came with it compiled.
+ * some hundreds; and it is compiled while the first answer is on its way, not when that is there. Only for the
+ * V8 that this was measured with: another one might complain about the flags. They are set for no longer than a
+ * module needs to be made: compiled code counts for the flags it was compiled with, and with others V8 compiles
+ * Node's own modules anew that came with it compiled.
  */
-function tierUpLater(): void {
+function compileAnswersEarly(): void {
   if (!process.versions.v8.startsWith('11.')) return;
   const { WebAssembly: assembly } = globalThis as unknown as { readonly WebAssembly: WebAssemblyPart };
   const { Module } = assembly;
   assembly.Module = class extends Module {
     constructor(bytes: Uint8Array) {
       const { setFlagsFromString } = process.getBuiltinModule('node:v8');
-      setFlagsFromString('--wasm-tiering-budget=200000000');
+      for (const [flag] of WASM_FLAGS) setFlagsFromString(flag);
       try {
         super(bytes);
       } finally {
-        setFlagsFromString('--wasm-tiering-budget=1800000');
+        for (const [, usual] of WASM_FLAGS) setFlagsFromString(usual);
       }
     }
   };
 }
+
+/** What is set, and what V8 11 has by itself. */
+const WASM_FLAGS = [
+  ['--wasm-tiering-budget=200000000', '--wasm-tiering-budget=1800000'],
+  ['--no-wasm-lazy-compilation', '--wasm-lazy-compilation'],
+] as const;
 
 interface WebAssemblyPart {
   Module: new (bytes: Uint8Array) => object;

@@ -1,8 +1,8 @@
-import { join } from 'node:path';
 import type { Command } from 'commander';
 import { BullaError } from '../errors.ts';
 import { type ConfigFile, readConfigFile } from './config-file.ts';
 import type { Io } from './io.ts';
+import { configFile, directories } from './places.ts';
 
 /** Flags that every command has, after environment and configuration file were asked too. */
 export interface Settings {
@@ -27,32 +27,6 @@ export interface Settings {
   readonly defaultKey: string | undefined;
   /** Per registry, from the configuration file. */
   readonly registries: ConfigFile['registries'];
-}
-
-/** Directories of the person who runs the command (XDG base directories). */
-export interface Directories {
-  readonly config: string;
-  readonly cache: string;
-  readonly state: string;
-}
-
-/** Where configuration, caches and trusted state are; `BULLA_HOME` puts all three below one directory. */
-export function directories(io: Pick<Io, 'env' | 'home'>): Directories {
-  const { env, home } = io;
-  const one = env['BULLA_HOME'];
-  if (one !== undefined && one !== '') {
-    return { config: one, cache: join(one, 'cache'), state: join(one, 'state') };
-  }
-  const base = (name: string, fallback: string): string => {
-    const value = env[name];
-    // A relative path is to be ignored (XDG Base Directory Specification).
-    return join(value?.startsWith('/') === true ? value : join(home, fallback), 'bulla');
-  };
-  return {
-    config: base('XDG_CONFIG_HOME', '.config'),
-    cache: base('XDG_CACHE_HOME', '.cache'),
-    state: base('XDG_STATE_HOME', '.local/state'),
-  };
 }
 
 /** Adds the flags of {@link Settings} to the program. */
@@ -82,7 +56,7 @@ export function addGlobalOptions(program: Command): void {
  */
 export async function readSettings(command: Command, io: Io): Promise<Settings> {
   const flags = command.optsWithGlobals();
-  const config = await readConfigFile(join(directories(io).config, 'config.yaml'));
+  const config = await readConfigFile(configFile(directories(io)));
   const find = (name: string): unknown => {
     const given = flags[name];
     // commander sets `progress` to true by itself because of --no-progress.

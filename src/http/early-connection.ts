@@ -13,7 +13,7 @@ export class EarlyConnection {
 
   constructor(url: URL) {
     this.host = url.hostname;
-    this.port = url.port === '' ? (url.protocol === 'https:' ? '443' : '80') : url.port;
+    this.port = portOf(url);
     // As undici opens its own.
     const options: NetConnectOpts & { readonly highWaterMark: number } = {
       host: this.host.replace(/^\[|\]$/g, ''),
@@ -37,6 +37,11 @@ export class EarlyConnection {
     return this.socket !== undefined;
   }
 
+  /** Whether it leads to where this URL does. */
+  isFor(url: URL): boolean {
+    return url.hostname === this.host && portOf(url) === this.port;
+  }
+
   /** The connection, for this server; undefined where it is for another, is taken, or has failed. */
   take(host: string, port: string): Socket | undefined {
     const { socket } = this;
@@ -52,4 +57,13 @@ export class EarlyConnection {
     this.socket?.destroy();
     this.socket = undefined;
   }
+}
+
+/** Whether an environment names a proxy: then who is to be connected to is not yet known. */
+export function namesProxy(env: Readonly<Record<string, string | undefined>>): boolean {
+  return Object.keys(env).some((name) => /^https?_proxy$/i.test(name));
+}
+
+function portOf({ port, protocol }: URL): string {
+  return port === '' ? (protocol === 'https:' ? '443' : '80') : port;
 }

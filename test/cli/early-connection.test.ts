@@ -1,19 +1,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { bulla, temporaryDirectory } from '../support/cli.ts';
-import { listen } from '../support/listen.ts';
-
-/** A registry that has nothing and counts its connections. */
-async function emptyRegistry(): Promise<{ readonly host: string; readonly connections: () => number }> {
-  let count = 0;
-  const server = createServer((_, response) => response.writeHead(404).end());
-  server.on('connection', () => count++);
-  const { host, stop } = await listen(server);
-  onTestFinished(stop);
-  return { host, connections: () => count };
-}
+import { emptyRegistry } from '../support/empty-registry.ts';
 
 describe('the connection that a command begins early', () => {
   it('is the only one of a command that asks once', async () => {
