@@ -114,6 +114,8 @@ export class Resigner {
   activate(isActive: boolean): void {
     this.isActive = isActive;
     this.loop.activate(isActive);
+    // Whoever stood by has not looked there.
+    if (isActive) this.relist?.abort();
   }
 
   /** Takes other pins, keys or state from now on. */

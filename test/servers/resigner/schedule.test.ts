@@ -162,6 +162,17 @@ describe('which collections', () => {
     await world.time.pass(MINUTE);
     expect(world.at(places(2)[0] as string).passes).toBe(1);
   });
+
+  it('looks into the catalogue as soon as it leads', async () => {
+    const world = new World({ places: places(2), pins: [pinOf('registry.example.com/*')] });
+    world.resigner.activate(false);
+    world.resigner.start();
+    await world.time.pass(10_000);
+    expect(world.requests).toEqual([]);
+    world.resigner.activate(true);
+    await world.time.pass(2_000);
+    expect(world.at(places(2)[0] as string).passes).toBe(1);
+  });
 });
 
 describe('a registry in trouble', () => {
