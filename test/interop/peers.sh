@@ -28,10 +28,12 @@ declare -A go_tools=(
   [registry3]='github.com/distribution/distribution/v3 v3.1.2 cmd/registry'
   [oci-conformance]='github.com/opencontainers/distribution-spec/conformance v0.0.0-20260730175803-fee21197eb94 .'
   [cosign]='github.com/sigstore/cosign/v3 v3.1.3 cmd/cosign'
+  [etcd]='go.etcd.io/etcd/server/v3 v3.6.8 .'
+  [kube-apiserver]='k8s.io/kubernetes v1.36.3 cmd/kube-apiserver'
 )
 python_packages=(tuf==7.0.1 'securesystemslib[crypto]==1.6.0')
 # The slowest first, so that the two lanes end together.
-all=(cosign registry3 notation oras regctl crane olareg oci-conformance go-tuf-client python
+all=(kube-apiserver cosign registry3 etcd notation oras regctl crane olareg oci-conformance go-tuf-client python
   docker-registry skopeo podman notary softhsm2-util pkcs11-tool faketime)
 
 note() { printf 'peers: %s\n' "$*" >&2; }
@@ -56,11 +58,20 @@ build_go_tool() {
   read -r module version package <<<"${go_tools[$name]}"
   work=$(mktemp -d "$root/tmp/$name.XXXXXX")
   printf 'module x\n\ngo 1.24\n\nrequire %s %s\n' "$module" "$version" >"$work/go.mod"
+  [[ $module != k8s.io/kubernetes ]] || staging "$version" >>"$work/go.mod" || return
   [[ $package == . ]] && package=$module || package=$module/$package
   (cd "$work" && CGO_ENABLED=0 GOWORK=off GOFLAGS='-mod=mod -buildvcs=false -trimpath' \
     go build -ldflags '-s -w' -o "$work/out" "$package") || return
   mv "$work/out" "$root/bin/$name"
   rm -rf "$work"
+}
+
+# Kubernetes takes parts of itself from folders beside it, which nobody who requires it has: the same parts
+# are published as modules, v1.N.M of the whole as v0.N.M of each.
+staging() {
+  local file
+  file=$(go mod download -json "k8s.io/kubernetes@$1" | sed -n 's/^\t"GoMod": "\(.*\)",*$/\1/p') || return
+  sed -n "s#^\t\(k8s.io/[a-z-]*\) => ./staging/.*#replace \1 => \1 ${1/v1./v0.}#p" "$file"
 }
 
 build_go_tuf_client() {

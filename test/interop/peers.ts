@@ -19,7 +19,9 @@ const DEBIAN = [
 const BUILT = [
   'cosign',
   'crane',
+  'etcd',
   'go-tuf-client',
+  'kube-apiserver',
   'notation',
   'oci-conformance',
   'olareg',
