@@ -24,6 +24,8 @@ export interface Base {
   readonly record: SignerRecord | undefined;
   /** Whether something older than what is known lies at the tag, and the base is what is known. */
   readonly isBuried: boolean;
+  /** What was wrong with what lay there; undefined where two writers within a minute may be the cause. */
+  readonly buriedBy: BullaError | undefined;
 }
 
 /** Before anything expired: what is verified as of then is verified but for its expiry. */
@@ -48,22 +50,24 @@ export async function readBase(
   const onWarning = read.onWarning ?? options.onWarning;
   // Nothing is built upon what is stale, whatever may still be read of it.
   const asOfNow = { ...read, now: readAt, signal, onWarning, maxStaleness: 0 };
-  const { collection, isBuried, copy } = await open(head, asOfNow, options).catch(async (error: unknown) => {
+  const opened = await open(head, asOfNow, options).catch(async (error: unknown) => {
     const restored = await restore(target, asOfNow, options, error);
     return { ...restored, copy: await openCopy(restored.collection, asOfNow) };
   });
+  const { collection, isBuried, buriedBy, copy } = opened;
   const record = await state.load(collection.id);
   if (!isBuried) {
     const served = servedBy(collection);
     if (record?.served?.digest !== served.digest)
       await state.update(collection.id, (present) => withServed(present, served));
   }
-  return { collection, copy, parent: head.served ?? null, readAt, record, isBuried };
+  return { collection, copy, parent: head.served ?? null, readAt, record, isBuried, buriedBy };
 }
 
 interface Verified {
   readonly collection: Collection;
   readonly isBuried: boolean;
+  readonly buriedBy?: BullaError | undefined;
 }
 
 async function open(
@@ -113,7 +117,7 @@ async function restore(
   const collection = await findAnnounced(target, read, options);
   if (collection === undefined) throw error;
   options.onWarning?.(`${error.message}: the newest that was announced is put back`);
-  return { collection, isBuried: true };
+  return { collection, isBuried: true, buriedBy: error };
 }
 
 async function verifyHead(head: HeadSource, read: ReadOptions, options: PublishOptions): Promise<Verified> {
@@ -171,7 +175,11 @@ async function verifyKnown(
   if (known === undefined) throw rollback;
   options.onWarning?.(`${rollback.message}: the newer state that is remembered is built upon`);
   try {
-    return { collection: await demand(new HeadSource(head.target, known), read), isBuried: true };
+    return {
+      collection: await demand(new HeadSource(head.target, known), read),
+      isBuried: true,
+      buriedBy: rollback,
+    };
   } catch (error) {
     // What it is made of may be gone, and then only the first error says what is wrong.
     throw isBullaError(error, 'not-found', 'content-invalid', 'trust-rollback') ? rollback : error;

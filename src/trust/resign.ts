@@ -33,6 +33,8 @@ export interface Resigned extends Published {
   readonly removed: readonly Tag[];
   /** Tags that this pass announced heads under. */
   readonly announced: readonly Tag[];
+  /** What was wrong with what lay at the tag, where something older than is known, or no head, was there. */
+  readonly buriedBy: BullaError | undefined;
   /** When each role's file expires. */
   readonly expires: ReadonlyMap<string, Date>;
 }
@@ -53,7 +55,11 @@ export async function resignCollection(
   if (!new Abilities(first.copy, options.signers).isOnline) throw notOnline(first.copy.collection);
   const result = await new PublishRun(target, read, new ResignWork(first, options), options).run(first);
   if (await publishStaged(target, read, result, options))
-    return { ...(await resignCollection(target, read, { ...options, force: false })), outcome: 'folded' };
+    return {
+      ...(await resignCollection(target, read, { ...options, force: false })),
+      outcome: 'folded',
+      buriedBy: first.buriedBy,
+    };
   const { base, found, plan, announced } = result;
   const { removed, refused } =
     options.cleanUp === false
@@ -66,6 +72,7 @@ export async function resignCollection(
     waiting: plan.waiting,
     removed,
     announced,
+    buriedBy: first.buriedBy,
     expires: expiryOf(base),
   };
 }

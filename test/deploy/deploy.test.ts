@@ -200,6 +200,7 @@ describe('spec/resigner.md', () => {
       if (!/_bytes_total$/.test(name)) expect(page).toContain(`\`${name}\``);
     const kinds: Record<AlarmKind, true> = {
       rollback: true,
+      healed: true,
       'missing-head': true,
       invalid: true,
       expired: true,

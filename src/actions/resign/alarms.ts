@@ -1,10 +1,13 @@
 import type { ErrorCode } from '../../errors.ts';
-import type { Failure, Freshness } from './report.ts';
+import type { Failure } from './report.ts';
+import type { Knowledge } from './step.ts';
 
 /** What an alarm is about; spec/resigner.md says what to do at each. */
 export type AlarmKind =
   /** The head went back, or a shorter root chain was served. */
   | 'rollback'
+  /** An older head, or none, was in the place of what was served, which was put back. */
+  | 'healed'
   /** The head is gone. */
   | 'missing-head'
   /** What is there cannot be verified. */
@@ -46,6 +49,8 @@ export interface AlarmPolicy {
 export const DEFAULT_ALARMS: AlarmPolicy = { expiringDays: 30, patienceMs: 15 * 60_000 };
 
 const DAY_MS = 86_400_000;
+/** How long it is told that a head was put back, in milliseconds: whoever asks now and then is to see it. */
+const HEALED_MS = 60 * 60_000;
 /** What it signs itself. */
 const OWN_ROLES: ReadonlySet<string> = new Set(['timestamp', 'snapshot']);
 const KINDS: ReadonlyMap<ErrorCode, AlarmKind> = new Map([
@@ -64,11 +69,19 @@ const KINDS: ReadonlyMap<ErrorCode, AlarmKind> = new Map([
 /** What a collection that was served has to be told of. */
 export function alarmsOf(
   place: string,
-  { expiries, conflicts }: Pick<Freshness, 'expiries' | 'conflicts'>,
+  { expiries, conflicts, healed }: Pick<Knowledge, 'expiries' | 'conflicts' | 'healed'>,
   policy: AlarmPolicy,
   now: Date,
 ): readonly Alarm[] {
   const alarms: Alarm[] = [];
+  if (healed !== undefined && now.getTime() - healed.at.getTime() < HEALED_MS)
+    alarms.push({
+      kind: 'healed',
+      place,
+      code: 'trust-rollback',
+      message: `the head of ${place} was put back; before that, ${healed.why}`,
+      hint: 'find out who pushed or removed the tag there; if it happens again, take the right to push from them',
+    });
   for (const [role, expires] of expiries) {
     const days = (expires.getTime() - now.getTime()) / DAY_MS;
     if (OWN_ROLES.has(role) || days > policy.expiringDays) continue;

@@ -39,6 +39,7 @@ export async function resignOnce(
     expiries: expires,
     renewAt: dueAt(collection, renewAt) ?? options.clock.now(),
     lifetimeMs: lifetimeOf(resigned),
+    buriedBy: resigned.buriedBy?.message,
     ownTags: announced,
   };
 }

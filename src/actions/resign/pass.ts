@@ -51,7 +51,11 @@ export async function resignAll(
 }
 
 function alarmsAfter(place: string, outcome: Outcome, policy: AlarmPolicy, now: Date): readonly Alarm[] {
-  if (outcome.kind === 'passed') return alarmsOf(place, outcome.freshness, policy, now);
+  if (outcome.kind === 'passed') {
+    const { buriedBy } = outcome.freshness;
+    const healed = buriedBy === undefined ? undefined : { at: now, why: buriedBy };
+    return alarmsOf(place, { ...outcome.freshness, healed }, policy, now);
+  }
   if (outcome.kind !== 'failed') return [];
   const alarm = alarmOfFailure(place, outcome.failure, 0, policy);
   return alarm === undefined ? [] : [alarm];

@@ -26,6 +26,12 @@ export interface StepPorts {
   ): Promise<Freshness>;
 }
 
+/** When a head was put back, and in the place of what. */
+export interface Healed {
+  readonly at: Date;
+  readonly why: string;
+}
+
 /** What is kept in memory of one collection, of many. */
 export interface Knowledge {
   readonly head: Digest;
@@ -34,6 +40,8 @@ export interface Knowledge {
   readonly renewAt: Date;
   readonly expiries: ReadonlyMap<string, Date>;
   readonly conflicts: Freshness['conflicts'];
+  /** The last time that the head had to be put back; undefined where it never had to be. */
+  readonly healed?: Healed | undefined;
 }
 
 export interface StepSettings {
@@ -138,7 +146,7 @@ export class Steps {
     const { ports, settings } = this;
     const before = this.knowledge.get(place);
     const freshness = await ports.resign(place, { renew, signal });
-    const { head, renewAt, lifetimeMs, expiries, conflicts, ownTags, work } = freshness;
+    const { head, renewAt, lifetimeMs, expiries, conflicts, ownTags, work, buriedBy } = freshness;
     this.broken.delete(place);
     const now = ports.clock.now();
     this.knowledge.set(place, {
@@ -148,6 +156,7 @@ export class Steps {
       renewAt: withJitter(renewAt, lifetimeMs, settings.timing.jitter, ports.fraction()),
       expiries,
       conflicts,
+      healed: buriedBy === undefined ? before?.healed : { at: now, why: buriedBy },
     });
     const isProductive = work !== 'none' || (isNews && head !== before?.head);
     return { outcome: { kind: 'passed', freshness }, isProductive };

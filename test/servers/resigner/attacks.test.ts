@@ -107,12 +107,54 @@ describe('whoever may push and has no key', () => {
     await published(world, store, { v1: 'one' });
     const old = await headOf(store);
     await published(world, store, { v1: 'two' });
-    world.run();
-    await world.time.pass(MINUTE);
+    const run = world.run();
+    await world.time.pass(2 * MINUTE);
     await store.pushManifest(old, { tag: HEAD_TAG });
     await world.time.pass(5 * MINUTE);
     const { client } = await collectionAt(world, store);
     expect((await client.findTarget('v1')).target.hashes.get('sha256')).toBe(contentOf('two').sha256);
+    expect(run.alarms.map(({ state, alarm }) => [state, alarm.kind, alarm.code, alarm.place])).toEqual([
+      ['firing', 'healed', 'trust-rollback', PLACE],
+    ]);
+    expect(run.resigner.statistics.metrics.text()).toContain('kind="healed"');
+    await world.time.pass(61 * MINUTE);
+    expect(run.alarms.map(({ state }) => state)).toEqual(['firing', 'resolved']);
+  });
+
+  it('is told of where the same pass takes something in', async () => {
+    const world = new RealWorld();
+    const store = await world.add(PLACE);
+    await published(world, store, { v1: 'one' });
+    const old = await headOf(store);
+    await published(world, store, { v1: 'two' });
+    const run = world.run();
+    await world.time.pass(2 * MINUTE);
+    const read = reading({ now: world.time.now() });
+    const staging = publishNames(store, read, naming({ v2: 'three' }), world.publisher(3));
+    await store.pushManifest(old, { tag: HEAD_TAG });
+    await world.time.until(staging);
+    await world.time.pass(5 * MINUTE);
+    const { client } = await collectionAt(world, store);
+    expect((await client.findTarget('v1')).target.hashes.get('sha256')).toBe(contentOf('two').sha256);
+    expect((await client.findTarget('v2')).target.hashes.get('sha256')).toBe(contentOf('three').sha256);
+    expect(run.alarms.map(({ alarm }) => alarm.kind)).toEqual(['healed']);
+  });
+
+  it('who is late by seconds is no attacker: the head is put back, and counted', async () => {
+    const world = new RealWorld();
+    const store = await world.add(PLACE);
+    const run = world.run();
+    await world.time.pass(MINUTE);
+    const old = await headOf(store);
+    const read = reading({ now: world.time.now() });
+    await world.time.until(publishNames(store, read, naming({ v1: 'one' }), world.publisher(3)));
+    await world.time.pass(5_000);
+    await store.pushManifest(old, { tag: HEAD_TAG });
+    await world.time.pass(30_000);
+    const { client } = await collectionAt(world, store);
+    expect((await client.findTarget('v1')).role).toBe('names');
+    expect(run.resigner.statistics.metrics.text()).toContain('passes_total{work="healed"} 1');
+    expect(run.alarms).toEqual([]);
   });
 
   it('cannot have an old head made young after an outage of a month', async () => {
@@ -189,12 +231,13 @@ describe('whoever may push and has no key', () => {
   it('can remove a head, and it is put back as it was', async () => {
     const world = new RealWorld();
     const store = await world.add(PLACE);
-    world.run();
+    const run = world.run();
     await world.time.pass(MINUTE);
     const before = await store.resolve(HEAD_TAG);
     await store.deleteTag(HEAD_TAG);
     await world.time.pass(10 * MINUTE);
     expect(await store.resolve(HEAD_TAG)).toEqual(before);
+    expect(run.alarms.map(({ state, alarm }) => [state, alarm.kind])).toEqual([['firing', 'healed']]);
   });
 
   it('cannot have it sign for a repository that is not configured', async () => {

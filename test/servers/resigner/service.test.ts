@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import type { Target } from '../../../src/oci/target.ts';
 import { type Collection, readCollection } from '../../../src/trust/collection.ts';
 import { publishNames } from '../../../src/trust/publish.ts';
+import { HEAD_TAG } from '../../../src/trust/vocabulary.ts';
 import { bulla } from '../../support/cli.ts';
 import { registryFor } from '../../support/registry/open.ts';
 import {
@@ -183,6 +184,31 @@ describe('bulla resign', () => {
     expect(stdout).toContain('team/good: signed anew');
     expect(stderr).toContain('warning: ');
     expect(await daysLeft(target, places[0] as string)).toBeGreaterThan(13);
+  });
+
+  it('ends with a rollback where it had to put a head back, once', async () => {
+    const registry = await registryFor();
+    const place = `${registry.host}/team/app`;
+    const target = await collectionIn(registry, 'team/app', 10 * DAY);
+    const old = await target.fetchManifest(HEAD_TAG);
+    const config = await configFor([place]);
+    const pass = (days = 0) =>
+      bulla(['resign', '--config', config, '--all', '-o', 'json'], {
+        now: new Date(Date.now() + days * DAY),
+      });
+    expect((await pass()).code).toBe(0);
+    const fresh = (await target.resolve(HEAD_TAG)).digest;
+    await target.deleteTag(HEAD_TAG);
+    const healed = await pass();
+    expect(healed.code).toBe(21);
+    expect(healed.json()).toMatchObject({
+      fresh: false,
+      worst: 'trust-rollback',
+      collections: [{ place, outcome: 'healed', alarms: [{ kind: 'healed', code: 'trust-rollback' }] }],
+    });
+    expect((await target.resolve(HEAD_TAG)).digest).toBe(fresh);
+    expect(fresh).not.toBe(old.descriptor.digest);
+    expect((await pass()).code).toBe(0);
   });
 
   it('serves others where a catalogue is not there, and says what to do', async () => {
