@@ -11,6 +11,8 @@ export interface RequestSample {
 }
 
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']);
+/** Length at which a piece of the text is handed out, in characters. */
+const PIECE = 64 * 1024;
 const BUCKETS = [0.005, 0.025, 0.1, 0.5, 2.5, 10, 60] as const;
 
 interface Duration {
@@ -92,19 +94,36 @@ export class Metrics {
 
   /** Prometheus text format 0.0.4. */
   text(): string {
-    const lines: string[] = [];
-    const add = (name: string, type: string, help: string, samples: readonly string[]): void => {
-      lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...samples);
-    };
+    return [...this.pieces()].join('');
+  }
+
+  /** The same bit by bit, because there may be megabytes of it: what is handed out last is read last. */
+  *pieces(): Generator<string> {
+    let piece = '';
+    for (const line of this.lines()) {
+      piece += `${line}\n`;
+      if (piece.length < PIECE) continue;
+      yield piece;
+      piece = '';
+    }
+    if (piece !== '') yield piece;
+  }
+
+  private *lines(): Generator<string> {
+    function* metric(name: string, type: string, help: string, samples: Iterable<string>): Generator<string> {
+      yield `# HELP ${name} ${help}`;
+      yield `# TYPE ${name} ${type}`;
+      yield* samples;
+    }
     const requests = `${this.prefix}_requests_total`;
-    add(
+    yield* metric(
       requests,
       'counter',
       'Requests that were answered.',
       [...this.requests].map(([labels, count]) => `${requests}{${labels}} ${count}`),
     );
     const seconds = `${this.prefix}_request_duration_seconds`;
-    add(
+    yield* metric(
       seconds,
       'histogram',
       'Time from the headers of a request to the end of its answer.',
@@ -112,7 +131,7 @@ export class Metrics {
     );
     for (const { name, help, durations } of this.histograms) {
       const full = `${this.prefix}_${name}`;
-      add(full, 'histogram', help, durations.samples(full));
+      yield* metric(full, 'histogram', help, durations.samples(full));
     }
     const traffic: readonly Gauge[] = [
       counter('received_bytes_total', 'Bytes of request bodies.', this.received),
@@ -120,21 +139,26 @@ export class Metrics {
     ];
     for (const gauge of [...traffic, ...this.gauges]) {
       const name = gauge.name.startsWith('process_') ? gauge.name : `${this.prefix}_${gauge.name}`;
-      add(name, gauge.type, gauge.help, written(name, gauge.read()));
+      yield* metric(name, gauge.type, gauge.help, written(name, gauge.read()));
     }
-    return `${lines.join('\n')}\n`;
   }
 }
 
-function written(name: string, value: number | Iterable<Sample>): readonly string[] {
-  if (typeof value === 'number') return [`${name} ${value}`];
-  return Array.from(value, (sample) => {
-    const labels = Object.entries(sample.labels).map(([label, text]) => `${label}="${escaped(text)}"`);
-    return `${name}{${labels.join(',')}} ${sample.value}`;
-  });
+function* written(name: string, value: number | Iterable<Sample>): Generator<string> {
+  if (typeof value === 'number') {
+    yield `${name} ${value}`;
+    return;
+  }
+  for (const sample of value) {
+    let labels = '';
+    for (const label in sample.labels)
+      labels += `${labels === '' ? '' : ','}${label}="${escaped(sample.labels[label] ?? '')}"`;
+    yield `${name}{${labels}} ${sample.value}`;
+  }
 }
 
 function escaped(text: string): string {
+  if (!/[\\"\n]/.test(text)) return text;
   return text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
 }
 

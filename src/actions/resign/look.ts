@@ -3,7 +3,7 @@ import { isBullaError } from '../../errors.ts';
 import { type Digest, digestOf } from '../../oci/digest.ts';
 import type { Tag } from '../../oci/reference.ts';
 import type { CallOptions, ManifestFetcher, TagLister } from '../../oci/target.ts';
-import { HEAD_TAG, kindOfTag, LIST_AFTER } from '../../trust/vocabulary.ts';
+import { HEAD_TAG, kindOfTag, LIST_AFTER, LIST_UNTIL } from '../../trust/vocabulary.ts';
 
 /** Announced and staged work, as tags: names if they are few, else a hash of them. */
 export type TagMarks = ReadonlySet<string>;
@@ -50,7 +50,9 @@ export async function lookAt(
 
 /** The announced and staged work of a collection. @throws BullaError what the port throws */
 export async function listMarks(target: TagLister, options: CallOptions = {}): Promise<TagMarks> {
-  const tags = (await target.listTags({ ...options, last: LIST_AFTER })).filter(isWork).sort();
+  const tags = (await target.listTags({ ...options, last: LIST_AFTER, until: LIST_UNTIL }))
+    .filter(isWork)
+    .sort();
   if (tags.length === 0) return NO_MARKS;
   if (tags.length <= MAX_MARKS) return new Set(tags);
   return new Set([digestOf(utf8(tags.join('\n')))]);

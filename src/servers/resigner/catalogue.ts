@@ -5,20 +5,31 @@ import { findPin, isPrefix, type Pin } from '../../trust/pin.ts';
 /** Most collections that one process takes on. */
 export const MAX_COLLECTIONS: number = 100_000;
 
-const indexes = new WeakMap<
-  readonly Pin[],
-  { readonly exact: ReadonlyMap<string, Pin>; readonly prefixes: readonly Pin[] }
->();
+interface PinIndex {
+  readonly exact: ReadonlyMap<string, Pin>;
+  readonly prefixes: readonly Pin[];
+  readonly registries: ReadonlySet<string>;
+}
+
+const indexes = new WeakMap<readonly Pin[], PinIndex>();
 
 /** As {@link findPin}, in a list that may name ten thousand repositories one by one. */
 export function pinFor(pins: readonly Pin[], place: string): Pin | undefined {
+  const { exact, prefixes } = indexOf(pins);
+  return exact.get(place) ?? findPin(prefixes, place);
+}
+
+function indexOf(pins: readonly Pin[]): PinIndex {
   let index = indexes.get(pins);
   if (index === undefined) {
-    const exact = new Map(pins.flatMap((pin) => (isPrefix(pin.scope) ? [] : [[pin.scope, pin] as const])));
-    index = { exact, prefixes: pins.filter(({ scope }) => isPrefix(scope)) };
+    index = {
+      exact: new Map(pins.flatMap((pin) => (isPrefix(pin.scope) ? [] : [[pin.scope, pin] as const]))),
+      prefixes: pins.filter(({ scope }) => isPrefix(scope)),
+      registries: new Set(pins.map(({ scope }) => registryOf(scope))),
+    };
     indexes.set(pins, index);
   }
-  return index.exact.get(place) ?? findPin(index.prefixes, place);
+  return index;
 }
 
 /** Lists the repositories of a registry. */
@@ -75,7 +86,7 @@ export function placesNotified(
   pins: readonly Pin[],
   shard: Shard | undefined,
 ): readonly string[] {
-  return [...new Set(pins.map(({ scope }) => registryOf(scope)))]
+  return [...indexOf(pins).registries]
     .map((registry) => `${registry}/${repository}`)
     .filter((place) => pinFor(pins, place) !== undefined && isOurs(place, shard));
 }

@@ -6,7 +6,8 @@ import { isAuthorized, MAX_NOTIFICATION_BYTES, repositoriesIn } from './notify.t
 
 /** What the re-signer tells and takes over HTTP. */
 export interface Endpoints {
-  readonly metrics: () => string;
+  /** Text in pieces: with many collections there are megabytes of it. */
+  readonly metrics: () => Iterable<string>;
   /** Why it is not ready; undefined where it is. */
   readonly unready: () => string | undefined;
   /** Undefined: nobody may notify. */
@@ -28,7 +29,7 @@ const ROUTES: ReadonlyMap<string, string> = new Map([
 
 interface Answer {
   readonly status: number;
-  readonly text: string;
+  readonly text: string | Iterable<string>;
   readonly type?: string;
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -53,14 +54,14 @@ export function endpointHandler(endpoints: Endpoints): RequestHandler {
       endpoints.problem(`a request to ${route} failed: ${messageOf(error)}`);
       answer = { status: 500, text: 'failed; the log says why\n' };
     }
-    reply(request, response, answer);
+    const sent = await reply(request, response, answer);
     endpoints.done({
       method: request.method ?? '',
       route,
       status: answer.status,
       milliseconds: performance.now() - started,
       received,
-      sent: Buffer.byteLength(answer.text),
+      sent,
     });
   };
 }
@@ -131,16 +132,51 @@ function tooLarge(): Answer {
   };
 }
 
-function reply(request: IncomingMessage, response: ServerResponse, answer: Answer): void {
-  if (response.headersSent || response.destroyed) return;
+/** @returns bytes of the body */
+async function reply(request: IncomingMessage, response: ServerResponse, answer: Answer): Promise<number> {
+  if (response.headersSent || response.destroyed) return 0;
   const { status, text, type = TEXT, headers } = answer;
   if (!request.complete && status >= 400) response.shouldKeepAlive = false;
   response.writeHead(status, {
     'Content-Type': type,
-    'Content-Length': Buffer.byteLength(text),
+    ...(typeof text === 'string' && { 'Content-Length': Buffer.byteLength(text) }),
     'X-Content-Type-Options': 'nosniff',
     ...headers,
   });
-  response.end(request.method === 'HEAD' ? undefined : text);
+  const isHead = request.method === 'HEAD';
+  let sent = 0;
+  if (typeof text === 'string') {
+    response.end(isHead ? undefined : text);
+    sent = Buffer.byteLength(text);
+  } else {
+    if (!isHead) sent = await writePieces(response, text);
+    response.end();
+  }
   if (!request.complete) request.resume();
+  return sent;
+}
+
+function untilTaken(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      response.off('drain', done);
+      response.off('close', done);
+      resolve();
+    };
+    response.on('drain', done);
+    response.on('close', done);
+  });
+}
+
+/** Writes as fast as it is taken, and lets others have their turn in between. */
+async function writePieces(response: ServerResponse, pieces: Iterable<string>): Promise<number> {
+  let sent = 0;
+  for (const piece of pieces) {
+    if (response.destroyed) break;
+    const bytes = Buffer.from(piece);
+    sent += bytes.byteLength;
+    if (response.write(bytes)) await new Promise((resolve) => setImmediate(resolve));
+    else await untilTaken(response);
+  }
+  return sent;
 }

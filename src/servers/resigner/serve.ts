@@ -158,7 +158,7 @@ class Service implements ResignerServer {
   private async listen(where: { readonly host: string; readonly port: number }): Promise<void> {
     const { resigner } = this;
     const handler = endpointHandler({
-      metrics: () => resigner.statistics.metrics.text(),
+      metrics: () => resigner.statistics.metrics.pieces(),
       unready: () => (this.isReady ? undefined : 'starting or ending'),
       notifySecret: () => this.config.notifySecret,
       notified: (repositories) => {

@@ -34,7 +34,7 @@ async function served(change: Partial<Endpoints> = {}) {
   const samples: { route: string; status: number }[] = [];
   const listener = createListener(
     endpointHandler({
-      metrics: () => 'bulla_resigner_collections 3\n',
+      metrics: () => ['bulla_resigner_', 'collections 3\n'],
       unready: () => undefined,
       notifySecret: () => SECRET,
       notified: (repositories) => notified.push([...repositories]),
@@ -67,6 +67,40 @@ describe('what the re-signer tells', () => {
       const response = await fetch(`${url}${path}`);
       expect([response.status, await response.text()]).toEqual([200, text]);
     }
+  });
+
+  it('answers others between the pieces of metrics that are many megabytes', async () => {
+    const piece = `${'x'.repeat(65_535)}\n`;
+    const order: string[] = [];
+    const { url, samples } = await served({
+      *metrics() {
+        for (let n = 0; n < 160; n++) yield piece;
+        order.push('metrics');
+      },
+      unready: () => void order.push('ready'),
+    });
+    const scraped = fetch(`${url}/metrics`).then((response) => response.text());
+    await fetch(`${url}/readyz`);
+    expect((await scraped).length).toBe(160 * 65_536);
+    expect(order).toEqual(['ready', 'metrics']);
+    expect((await fetch(`${url}/metrics`, { method: 'HEAD' })).status).toBe(200);
+    expect(samples.map(({ route }) => route).sort()).toEqual(['metrics', 'metrics', 'ready']);
+  });
+
+  it('is not held up by somebody who reads none of them', async () => {
+    const { url, address, samples } = await served({
+      *metrics() {
+        for (let n = 0; n < 1_000; n++) yield 'x'.repeat(65_536);
+      },
+    });
+    const [host, port] = address.split(':') as [string, string];
+    const socket = createConnection(Number(port), host);
+    socket.pause();
+    socket.write(`GET /metrics HTTP/1.1\r\nHost: ${address}\r\n\r\n`);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect((await fetch(`${url}/healthz`)).status).toBe(200);
+    socket.destroy();
+    await expect.poll(() => samples.map(({ route }) => route).sort()).toEqual(['health', 'metrics']);
   });
 
   it('is that it is not ready, while it lives', async () => {

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import type { Tag } from '../../../src/oci/reference.ts';
 import type { Target } from '../../../src/oci/target.ts';
 import { type Collection, readCollection } from '../../../src/trust/collection.ts';
 import { publishNames } from '../../../src/trust/publish.ts';
@@ -85,6 +86,21 @@ describe('bulla serve resigner', () => {
       await writeConfig(config, [first, second]);
       await expect.poll(() => daysLeft(two, second), { timeout: 20_000 }).toBeGreaterThan(13);
       await expect.poll(() => alarms('resolved')).toEqual(expect.arrayContaining(['key', 'config']));
+    });
+  });
+
+  it('asks for one short page of tags, however many versions there are', async () => {
+    const registry = await registryFor();
+    const target = await collectionIn(registry, 'team/app');
+    const [manifest] = [await target.fetchManifest(HEAD_TAG)];
+    for (let n = 0; n < 300; n++)
+      await target.pushManifest(manifest, { tag: `v1.${String(n).padStart(4, '0')}` as Tag });
+    await serving(await configFor([`${registry.host}/team/app`]), async ({ url }) => {
+      const metrics = async (): Promise<string> => (await fetch(`${url}/metrics`)).text();
+      await expect.poll(metrics, { timeout: 10_000 }).toMatch(/outcome="idle"} [1-9]/);
+      const listings = registry.log.filter(({ path }) => path.includes('/tags/list'));
+      expect(listings.length).toBeGreaterThan(0);
+      for (const { path } of listings) expect(path).toMatch(/[?&]n=50(&|$)/);
     });
   });
 
