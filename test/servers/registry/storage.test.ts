@@ -186,7 +186,7 @@ describe('what was acknowledged', () => {
 
 describe('many repositories', () => {
   it('need not all be in memory', async () => {
-    const store = await Store.open(await temporaryDirectory(), { maxLoaded: 2 });
+    const store = await Store.open(await temporaryDirectory(), { maxEntries: 2 * 18 });
     onTestFinished(() => store.close());
     const digests = [...Array(20).keys()].map((i) => digestOf(String(i)) as Digest);
     const manifest = (digest: Digest): ManifestEntry => ({ digest, mediaType: OCI_MANIFEST, size: 1 });

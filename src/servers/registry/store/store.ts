@@ -34,13 +34,15 @@ interface Loaded extends Repository {
   timer: NodeJS.Timeout | undefined;
   /** How long the last writing of index.json took, in milliseconds. */
   flushMs: number;
+  /** What it was counted for. */
+  entries: number;
 }
 
 export interface StoreOptions {
   /** Told about what is wrong on the disk but does not stop the server. */
   readonly report?: (problem: string) => void;
-  /** Repositories kept in memory while nobody uses them. */
-  readonly maxLoaded?: number;
+  /** Manifests and tags of repositories that are kept in memory while nobody uses them; each repository counts too. */
+  readonly maxEntries?: number;
 }
 
 const FLUSH_AFTER_MS = 300;
@@ -48,7 +50,10 @@ const FLUSH_AFTER_MS = 300;
 const FLUSH_SHARE = 30;
 const RETRY_FLUSH_MS = 5_000;
 const JOURNAL_BYTES = 64 * 1024 * 1024;
-const MAX_LOADED = 256;
+/** Some 60 MB: many small repositories, or few large ones. */
+const MAX_ENTRIES = 256 * 1024;
+/** What a repository without content takes, in entries. */
+const OWN_ENTRIES = 16;
 
 /**
  * The registry's directory: repositories as OCI layouts, a journal, and a lock that keeps a second
@@ -60,9 +65,13 @@ export class Store {
   readonly blobs: BlobFiles;
   readonly catalog: SortedSet = new SortedSet();
   private readonly loaded = new Map<string, Promise<Loaded>>();
+  /** Those whose index.json is behind or being written. */
+  private readonly behind = new Set<Loaded>();
+  /** Of all that are loaded. */
+  private entries = 0;
   private readonly lock: Lock;
   private readonly report: (problem: string) => void;
-  private readonly maxLoaded: number;
+  private readonly maxEntries: number;
   private journal!: Journal;
   private queue!: CommitQueue;
   private checkpointing: Promise<void> | undefined;
@@ -74,7 +83,7 @@ export class Store {
     this.blobs = new BlobFiles(poolDirectory(this.privateDirectory));
     this.lock = lock;
     this.report = options.report ?? (() => undefined);
-    this.maxLoaded = options.maxLoaded ?? MAX_LOADED;
+    this.maxEntries = options.maxEntries ?? MAX_ENTRIES;
   }
 
   /**
@@ -124,7 +133,10 @@ export class Store {
       index: repository.index,
       change,
       check,
-      applied: () => this.markDirty(loaded),
+      applied: () => {
+        this.count(loaded);
+        this.markDirty(loaded);
+      },
     });
     if (this.journal.size > JOURNAL_BYTES) this.checkpointSoon();
   }
@@ -174,7 +186,9 @@ export class Store {
       const { repository, change } = readRecord(record);
       await this.hold(repository, async (found) => {
         found.index.apply(change);
+        this.count(found);
         found.dirty = true;
+        this.behind.add(found);
       });
     });
     this.queue = new CommitQueue(this.journal);
@@ -187,7 +201,7 @@ export class Store {
       return await work(repository);
     } finally {
       repository.users--;
-      if (this.loaded.size > this.maxLoaded) await this.evict();
+      if (this.entries > this.maxEntries) await this.evict();
     }
   }
 
@@ -215,7 +229,7 @@ export class Store {
     const layout = join(this.root, directoryOf(name));
     if (!this.catalog.has(name)) await this.create(name, layout);
     const index = await readIndexFile(layout, this.report);
-    return {
+    const repository: Loaded = {
       name,
       layout,
       index,
@@ -225,7 +239,17 @@ export class Store {
       flushing: undefined,
       timer: undefined,
       flushMs: 0,
+      entries: 0,
     };
+    this.count(repository);
+    return repository;
+  }
+
+  private count(repository: Loaded): void {
+    const { manifests, tagNames } = repository.index;
+    const entries = OWN_ENTRIES + manifests.size + tagNames.size;
+    this.entries += entries - repository.entries;
+    repository.entries = entries;
   }
 
   private async create(name: string, layout: string): Promise<void> {
@@ -238,15 +262,18 @@ export class Store {
 
   private async evict(): Promise<void> {
     for (const [name, loading] of this.loaded) {
-      if (this.loaded.size <= this.maxLoaded) return;
+      if (this.entries <= this.maxEntries) return;
       const repository = await loading;
       if (repository.users > 0 || repository.dirty || repository.flushing !== undefined) continue;
-      if (this.loaded.get(name) === loading) this.loaded.delete(name);
+      if (this.loaded.get(name) !== loading) continue;
+      this.loaded.delete(name);
+      this.entries -= repository.entries;
     }
   }
 
   private markDirty(repository: Loaded): void {
     repository.dirty = true;
+    this.behind.add(repository);
     this.scheduleFlush(repository, Math.max(FLUSH_AFTER_MS, repository.flushMs * FLUSH_SHARE));
   }
 
@@ -273,21 +300,19 @@ export class Store {
     repository.flushing = writeIndexFile(repository.layout, repository.index).finally(() => {
       repository.flushing = undefined;
       repository.flushMs = performance.now() - started;
+      if (!repository.dirty) this.behind.delete(repository);
     });
     try {
       await repository.flushing;
     } catch (error) {
       repository.dirty = true;
+      this.behind.add(repository);
       throw error;
     }
   }
 
-  private async checkpointWhenIdle(): Promise<void> {
-    if (this.closed || this.journal.size === 0) return;
-    for (const loading of this.loaded.values()) {
-      const repository = await loading;
-      if (repository.dirty || repository.flushing !== undefined) return;
-    }
+  private checkpointWhenIdle(): void {
+    if (this.closed || this.journal.size === 0 || this.behind.size > 0) return;
     this.checkpointSoon();
   }
 
@@ -300,7 +325,7 @@ export class Store {
     await this.lock.assertHeld();
     const current = await this.queue.pause(() => this.journal.rotate());
     // Everything in the older files is visible by now, so whatever is dirty covers it.
-    for (const loading of [...this.loaded.values()]) await this.flush(await loading);
+    for (const repository of [...this.behind]) await this.flush(repository);
     await this.journal.dropBefore(current);
   }
 }
