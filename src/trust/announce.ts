@@ -7,7 +7,7 @@ import type { Assembly } from './assemble.ts';
 import type { TrustObject } from './object.ts';
 import type { TrustTarget } from './ports.ts';
 
-const AT_ONCE = 4;
+const AT_ONCE = 8;
 
 /**
  * Pushes an assembled object: blobs, then children, then the top.
