@@ -61,7 +61,7 @@ export type Event = Readonly<Record<string, unknown>>;
 
 /** Runs the service in some way, and reads what it logs. */
 export async function serve(
-  { config, dir }: Ground,
+  { config, dir }: Pick<Ground, 'config' | 'dir'>,
   before: readonly string[] = [],
   env: Readonly<Record<string, string>> = {},
 ): Promise<{ readonly server: Server; readonly events: () => Event[] }> {
