@@ -1,11 +1,10 @@
 import { statSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { isErrno } from '../disk/errno.ts';
 import { EarlyConnection, namesProxy } from '../http/early-connection.ts';
 import { parseReference } from '../oci/reference.ts';
 import { endpointOf } from '../registry/endpoint.ts';
 import type { Io } from './io.ts';
-import { configFile, directories } from './places.ts';
+import { configFile, directories, homeDirectory } from './places.ts';
 
 /** Flags without a value that may stand before the image. */
 const SWITCHES: ReadonlySet<string> = new Set([
@@ -35,7 +34,7 @@ export function headStart(
 
 /** As the process that runs has it. */
 export function headStartOf({ argv, env }: NodeJS.Process): EarlyConnection | undefined {
-  return headStart(argv.slice(2), { env, home: homedir() });
+  return headStart(argv.slice(2), { env, home: homeDirectory() });
 }
 
 /** Only a file that is certainly not there says nothing. */

@@ -1,3 +1,4 @@
+import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { Io } from './io.ts';
 
@@ -30,4 +31,13 @@ export function directories(io: Pick<Io, 'env' | 'home'>): Directories {
 /** Where the configuration file is, if there is one. */
 export function configFile({ config }: Directories): string {
   return join(config, 'config.yaml');
+}
+
+/** Of the person who runs the command. That of a user whom the system does not know, as in containers, is `/`. */
+export function homeDirectory(): string {
+  try {
+    return homedir();
+  } catch {
+    return '/';
+  }
 }

@@ -1,5 +1,5 @@
-import { homedir } from 'node:os';
 import type { EarlyConnection } from '../http/early-connection.ts';
+import { homeDirectory } from './places.ts';
 import { run } from './run.ts';
 
 /** Node's own status for that. */
@@ -38,7 +38,7 @@ export async function main(begun?: EarlyConnection): Promise<void> {
     stderr: process.stderr,
     env: process.env,
     cwd: process.cwd(),
-    home: homedir(),
+    home: homeDirectory(),
     signal: ending.signal,
     begun,
     now: () => new Date(),

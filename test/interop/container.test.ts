@@ -69,7 +69,7 @@ describe.runIf(havePeers('podman') && process.getuid?.() === 0)('the image of de
     const cache = (await ok('npm', ['config', 'get', 'cache'])).trim();
     writeFileSync(at('npmrc'), 'offline=true\ncache=/npm-cache\naudit=false\nfund=false\n');
     const mounts = ['-v', `${at('npmrc')}:/.npmrc:ro`, '-v', `${cache}:/npm-cache`];
-    const alone = ['--isolation', 'chroot', '--network', 'host', '--pull=never'];
+    const alone = ['--layers=false', '--isolation', 'chroot', '--network', 'host', '--pull=never'];
     await podman(
       'build',
       ...alone,
@@ -124,7 +124,7 @@ describe.runIf(havePeers('podman') && process.getuid?.() === 0)('the image of de
       mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"
       mount --bind "$2" "$1/etc/bulla" && mount --bind "$3" "$1/run/secrets/bulla"
       mount -t tmpfs -o uid=${USER},mode=700 none "$1/var/lib/bulla" && mount -t tmpfs -o mode=1777 none "$1/tmp"
-      exec env -i BULLA_HOME=/tmp/bulla chroot --userspec=${USER}:${USER} "$1" \\
+      exec env -i PATH="$PATH" BULLA_HOME=/tmp/bulla chroot --userspec=${USER}:${USER} "$1" \\
         /nodejs/bin/node /opt/bulla/dist/bulla.js serve resigner --config /etc/bulla/resigner.yaml --any-key-mode`;
     const server = await startServer({
       file: 'unshare',
