@@ -58,6 +58,29 @@ describe('a re-signer that is killed', () => {
   }, 300_000);
 });
 
+describe('two re-signers that do not know of each other, and eight publishers', () => {
+  it('lose nothing, and write at most two heads for each change', async () => {
+    const registry = await registryFor();
+    const place = `${registry.host}/team/app`;
+    const target = await collectionIn(registry, 'team/app');
+    for (const config of [await configFor([place]), await configFor([place])])
+      await serve({ config, dir: join(config, '..') });
+    const names = Array.from({ length: 8 }, (_, n) => [`v${n}.1`, `v${n}.2`]);
+    const from = registry.log.length;
+    await Promise.all(
+      names.map(async (own) => {
+        for (const name of own) await publish({ target, place }, name, 120_000);
+      }),
+    );
+    const { client } = await read({ target, place });
+    for (const name of names.flat()) expect((await client.findTarget(name)).role).toBe('names');
+    const heads = registry.log
+      .slice(from)
+      .filter(({ method, path }) => method === 'PUT' && path.endsWith('/manifests/_trust'));
+    expect(heads.length).toBeLessThanOrEqual(2 * names.flat().length);
+  }, 300_000);
+});
+
 describe('the service as a process', () => {
   it('takes its key from the environment, reads all again on SIGHUP, and ends on SIGTERM', async () => {
     const on = await ground('embedded', 'state');
