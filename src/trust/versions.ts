@@ -24,10 +24,23 @@ export function leavesVersions(version: number, published: number): boolean {
   return version <= Math.max(HIGHEST_FOLLOWED, published + FARTHEST);
 }
 
-/** Versions of a collection's files (spec/trust-publishing.md, "Versions"). @param below see {@link collisionFreeVersions} */
+/**
+ * Versions of the files of one head (spec/trust-publishing.md, "Versions"). One number is drawn for all of
+ * them: so of two heads that were made beside each other, one is above the other in every file that both
+ * signed, and who has seen the lower one follows to the higher.
+ * @param below see {@link collisionFreeVersions}
+ */
 export function trustVersions(below: (range: number) => number): VersionPolicy {
-  const ofRoles = collisionFreeVersions(below);
-  const ofBins = collisionFreeVersions(below, BIN_VERSION_BITS);
+  let drawn: number | undefined;
+  const draw = () => {
+    drawn ??= below(2 ** VERSION_BITS);
+    return drawn;
+  };
+  const ofRoles = collisionFreeVersions(draw);
+  const ofBins = collisionFreeVersions(
+    () => Math.floor(draw() / 2 ** (VERSION_BITS - BIN_VERSION_BITS)),
+    BIN_VERSION_BITS,
+  );
   return (top, role) => (isBinName(role) ? ofBins : ofRoles)(top, role);
 }
 

@@ -18,16 +18,15 @@ const PER_CHILD = { small: 1000, large: 200 } as const;
 /** Of a hundred schedules, so many are of a family and a size. */
 const SHARES: readonly (readonly [Family, 'small' | 'large', number])[] = [
   ['calm', 'small', 15],
-  ['faulty', 'small', 25],
-  ['staged', 'small', 20],
-  ['deleted', 'small', 10],
-  ['attacked', 'small', 15],
+  ['faulty', 'small', 27],
+  ['staged', 'small', 22],
+  ['deleted', 'small', 11],
+  ['attacked', 'small', 16],
   ['borrowed', 'small', 5],
-  ['calm', 'large', 2],
-  ['faulty', 'large', 2],
-  ['staged', 'large', 2],
-  ['deleted', 'large', 2],
-  ['attacked', 'large', 2],
+  ['calm', 'large', 1],
+  ['faulty', 'large', 1],
+  ['staged', 'large', 1],
+  ['attacked', 'large', 1],
 ];
 
 interface Batch {

@@ -79,8 +79,6 @@ export function fileOf(files: Files, role: string): { readonly name: string; rea
   return { name, bytes };
 }
 
-const RANDOM_VERSIONS = trustVersions((range) => Math.floor(Math.random() * range));
-
 /** Changes the head with the usual keys and further ones. */
 export async function changeWith(
   store: Target,
@@ -91,7 +89,8 @@ export async function changeWith(
     readonly versions?: VersionPolicy;
   } = {},
 ): Promise<void> {
-  const { now = NOW, keys = [], versions = RANDOM_VERSIONS } = options;
+  const { now = NOW, keys = [] } = options;
+  const versions = options.versions ?? trustVersions((range) => Math.floor(Math.random() * range));
   const copy = await WorkingCopy.open(await readAny(store, { now }));
   const edit = new CollectionEdit(copy, { now, policy: { versions } });
   await make(edit);

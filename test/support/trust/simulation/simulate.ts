@@ -64,7 +64,7 @@ async function assertReadable(world: World, readers: readonly Reader[]): Promise
     await foldOnceMore(world);
     if (await reader.read()) continue;
     statistics.stuckReaders++;
-    if (!world.isAttacked) record.violate(`a reader cannot read the head in the end: ${reader.lastError}`);
+    if (!world.isRobbed) record.violate(`a reader cannot read the head in the end: ${reader.lastError}`);
   }
 }
 

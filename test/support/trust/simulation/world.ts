@@ -130,6 +130,12 @@ export class World {
     return attacks > 0 || deletedShare > 0 || borrowings > 0;
   }
 
+  /** Whether what publishers need is taken away for good: who only borrows it can lock nobody out in the end. */
+  get isRobbed(): boolean {
+    const { attacks, deletedShare } = this.scenario;
+    return attacks > 0 || deletedShare > 0;
+  }
+
   /**
    * Whether the head may be an old one with nobody there to notice: whoever moved it last has died, was
    * told nothing, or stood still for longer than heads are expected to race.
