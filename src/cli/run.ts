@@ -13,10 +13,10 @@ import { VERSION } from './version.ts';
  */
 export async function run(argv: readonly string[], io: Io): Promise<number> {
   const cli = new Cli(io);
+  let program: Command | undefined;
   try {
-    const words = withoutHelpCommand(argv);
-    const program = await buildProgram(words, cli);
-    await program.parseAsync([...words], { from: 'user' });
+    program = await buildProgram(argv, cli);
+    await program.parseAsync([...withoutHelpCommand(program, argv)], { from: 'user' });
     // An archive appears when it is closed: the command has not ended before that went well.
     await cli.close('well');
     return cli.exitStatus;
@@ -24,7 +24,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     const { output, trace } = cli.outputFor(argv);
     await cli.close('badly').catch((second: unknown) => output.warn(messageOf(second)));
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
-    const failure = toBullaError(error, argv, io);
+    const failure = toBullaError(error, program, argv, io);
     output.failure(failure, trace);
     return failure.exitCode;
   }
@@ -68,13 +68,47 @@ function* descendants(command: Command): Generator<Command> {
   }
 }
 
-/** `help key generate` as `key generate --help`: commander's own help command looks at one word only. */
-function withoutHelpCommand(argv: readonly string[]): readonly string[] {
-  const [first, ...rest] = argv;
-  return first === 'help' && rest.length > 1 ? [...rest, '--help'] : argv;
+/**
+ * `help key generate` as `key generate --help`: commander's own help command looks at one word only, and ends with
+ * whatever exit status the process has by then.
+ * @throws BullaError usage where there is no such command
+ */
+function withoutHelpCommand(program: Command, argv: readonly string[]): readonly string[] {
+  const { command, rest } = follow(program, argv);
+  if (rest[0] !== 'help' || command.commands.length === 0) return argv;
+  const asked = follow(command, rest.slice(1));
+  const [unknown] = asked.rest;
+  if (unknown === undefined || unknown === 'help' || unknown.startsWith('-'))
+    return [...pathOf(asked.command), '--help'];
+  asked.command.outputHelp({ error: true });
+  throw new BullaError('usage', `there is no command ${unknown}`, { hint: 'name one of those listed above' });
 }
 
-function toBullaError(error: unknown, argv: readonly string[], io: Io): BullaError {
+/** The command that words lead to, and the words that lead no further. */
+function follow(
+  from: Command,
+  words: readonly string[],
+): { readonly command: Command; readonly rest: readonly string[] } {
+  let command = from;
+  for (const [at, word] of words.entries()) {
+    const next = command.commands.find((child) => child.name() === word || child.aliases().includes(word));
+    if (next === undefined) return { command, rest: words.slice(at) };
+    command = next;
+  }
+  return { command, rest: [] };
+}
+
+/** The words that lead to a command. */
+function pathOf(command: Command): readonly string[] {
+  return command.parent === null ? [] : [...pathOf(command.parent), command.name()];
+}
+
+function toBullaError(
+  error: unknown,
+  program: Command | undefined,
+  argv: readonly string[],
+  io: Io,
+): BullaError {
   if (error instanceof BullaError) return error;
   if (io.signal.aborted) {
     return new BullaError('interrupted', 'ended before it was done', {
@@ -84,13 +118,11 @@ function toBullaError(error: unknown, argv: readonly string[], io: Io): BullaErr
   }
   if (error instanceof CommanderError) {
     if (error.code === 'commander.help') {
-      const [first, second] = argv;
-      const asked = first === 'help' && second !== undefined;
-      return new BullaError('usage', asked ? `there is no command ${second}` : 'a command is missing', {
-        hint: 'name one of those listed above',
-      });
+      return new BullaError('usage', 'a command is missing', { hint: 'name one of those listed above' });
     }
-    return new BullaError('usage', error.message.replace(/^error: /, ''), { hint: whereToLook(argv) });
+    return new BullaError('usage', error.message.replace(/^error: /, ''), {
+      hint: whereToLook(program, argv),
+    });
   }
   return new BullaError('internal', `a defect of bulla: ${messageOf(error)}`, {
     cause: error,
@@ -98,12 +130,9 @@ function toBullaError(error: unknown, argv: readonly string[], io: Io): BullaErr
   });
 }
 
-function whereToLook(argv: readonly string[]): string {
-  const [first] = argv;
-  const entry = COMMANDS.find(
-    ({ name, alias }) => first !== undefined && (first === name || first === alias),
-  );
-  return entry === undefined
+function whereToLook(program: Command | undefined, argv: readonly string[]): string {
+  const path = program === undefined ? [] : pathOf(follow(program, argv).command);
+  return path.length === 0
     ? 'bulla help shows the commands, bulla help COMMAND its flags'
-    : `bulla help ${entry.name} shows what it takes`;
+    : `bulla help ${path.join(' ')} shows what it takes`;
 }

@@ -34,10 +34,21 @@ describe('the command line', () => {
   });
 
   it.each([
+    [['help'], 'bulla [options] [command]'],
+    [['help', 'help'], 'bulla [options] [command]'],
+    [['help', 'sign'], 'bulla sign [options] [reference...]'],
+    [['help', 'cp'], 'bulla copy|cp [options] <source> <destination>'],
     [['help', 'key', 'generate'], 'bulla key generate [options] [name]'],
     [['help', 'serve', 'registry', 'gc'], 'bulla serve registry gc [options]'],
     [['help', 'signature'], 'bulla signature [options] [command]'],
+    [['key', 'help'], 'bulla key [options] [command]'],
+    [['key', 'help', 'generate'], 'bulla key generate [options] [name]'],
   ])('shows the help of %j', async (argv, usage) => {
+    // As the process has it until the command has ended.
+    process.exitCode = 13;
+    onTestFinished(() => {
+      process.exitCode = undefined;
+    });
     const { code, stdout, stderr } = await bulla(argv);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toContain(usage);
@@ -51,11 +62,19 @@ describe('the command line', () => {
 
   it('tells that there is no help of what is no command', async () => {
     expect((await bulla(['help', 'veryfy'])).stderr).toContain('there is no command veryfy [usage]');
+    const { code, stderr } = await bulla(['help', 'key', 'genrate']);
+    expect(code).toBe(2);
+    expect(stderr).toContain('there is no command genrate [usage]');
   });
 
   it('names the help that helps', async () => {
     expect((await bulla(['verify'])).stderr).toContain('bulla help verify');
     expect((await bulla(['cp', 'a'])).stderr).toContain('bulla help copy');
+    expect((await bulla(['key', 'rm'])).stderr).toContain('bulla help key rm');
+    expect((await bulla(['serve', 'registry', 'gc', '--old'])).stderr).toContain(
+      'bulla help serve registry gc',
+    );
+    expect((await bulla(['pin', 'example.com/app', '--old'])).stderr).toContain('bulla help pin shows');
   });
 
   it('calls what --timeout ended a timeout, not an interruption', async () => {
