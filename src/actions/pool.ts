@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { throwIfAborted } from '../errors.ts';
 
 /**
@@ -11,6 +12,8 @@ export class Pool {
   private failure: { readonly error: unknown } | undefined;
 
   constructor(concurrency: number) {
+    // Every request under way listens to it: more than Node expects, and no leak.
+    setMaxListeners(0, this.controller.signal);
     this.free = Math.max(1, concurrency);
   }
 

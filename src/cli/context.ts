@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { isAbsolute, join } from 'node:path';
 import type { Command } from 'commander';
 import { BullaError } from '../errors.ts';
@@ -109,6 +110,8 @@ export class Context {
     this.output = new Output(io, settings);
     this.directories = directories(io);
     this.signal = settings.timeout === undefined ? io.signal : this.limited(settings.timeout);
+    // Every request under way listens to it: more than Node expects, and no leak.
+    setMaxListeners(0, this.signal);
   }
 
   /** A path of the command line, from the directory where the command was run. */

@@ -51,6 +51,22 @@ describe('bulla copy', () => {
     expect(trees[0]).toContain(signature.descriptor.digest);
   });
 
+  it('has more requests under way than Node takes for a leak, and Node says nothing', async () => {
+    const warned: string[] = [];
+    const note = ({ name }: Error): void => void warned.push(name);
+    process.on('warning', note);
+    onTestFinished(() => void process.off('warning', note));
+    const one = await registry();
+    const source = repository(`${one}/app`);
+    const image = await pushImage(source, 'app', 'v1');
+    for (let at = 0; at < 16; at++) await pushReferrer(source, image.descriptor, `signature ${at}`);
+    const copied = await bulla(['copy', `${one}/app:v1`, `${one}/other:v1`, '--concurrency', '16']);
+    expect(copied.stderr).toContain('16 referring to it');
+    // Warnings are told in the next turn.
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(warned).toEqual([]);
+  });
+
   it('says nothing of an archive that could not be written in the end', async () => {
     const one = await registry();
     await pushImage(repository(`${one}/app`), 'app', 'v1');
