@@ -50,6 +50,7 @@ export function tellCollection(
   from: Reference,
   to: Reference,
   { outcome, name, other, why }: CopiedCollection,
+  dryRun = false,
 ): void {
   const [there, here] = [formatRepository(to), formatRepository(from)];
   // What is not there under the name for which it was made is verified by whoever says that it may be a copy.
@@ -59,8 +60,9 @@ export function tellCollection(
       : name?.startsWith('oci')
         ? '; they were made for a layout, and verify only where that lies'
         : `; there they verify with --collection ${shellWord(name ?? 'NAME')}`;
-  if (outcome === 'copied') output.info(`Brought the signed names of ${name} along${how}`);
-  if (outcome === 'forwarded') output.info(`Brought the signed names of ${name} up to date${how}`);
+  const brought = dryRun ? 'Would bring' : 'Brought';
+  if (outcome === 'copied') output.info(`${brought} the signed names of ${name} along${how}`);
+  if (outcome === 'forwarded') output.info(`${brought} the signed names of ${name} up to date${how}`);
   if (outcome === 'ahead') output.info(`${there} has newer signed names than ${here}: they stay`);
   if (outcome !== 'left') return;
   if (other === undefined) output.warn(`the signed names of ${here} were left behind: ${why}`);

@@ -25,7 +25,7 @@ interface CopyDisplay {
 }
 
 /** Progress of a copy, as the settings want it. */
-function copyDisplay(context: Context): CopyDisplay {
+function copyDisplay(context: Context, dryRun: boolean): CopyDisplay {
   const { output, settings, io } = context;
   const progress = new Progress(io.stderr, settings.progress && !settings.quiet && !settings.json);
   const onEvent = (event: CopyEvent): void => {
@@ -40,7 +40,11 @@ function copyDisplay(context: Context): CopyDisplay {
         progress.reach(event.descriptor.digest, event.bytes);
         break;
       case 'done':
-        progress.end(event.descriptor.digest, line(event.outcome, event.descriptor), event.bytes);
+        progress.end(
+          event.descriptor.digest,
+          line(doneText(event.outcome, dryRun), event.descriptor),
+          event.bytes,
+        );
         break;
       case 'skip':
         if (settings.verbose) progress.end(event.descriptor.digest, line('exists', event.descriptor), 0);
@@ -50,6 +54,10 @@ function copyDisplay(context: Context): CopyDisplay {
     }
   };
   return { onEvent, stop: () => progress.stop() };
+}
+
+function doneText(outcome: string, dryRun: boolean): string {
+  return dryRun && outcome === 'pushed' ? 'to push' : outcome;
 }
 
 function line(outcome: string, descriptor: Descriptor): string {
@@ -97,7 +105,7 @@ export async function copyNamed(
   }
   const imageName = reference.kind === 'registry' ? formatRepository(reference) : undefined;
   const target = await context.openTarget(destination, { side: flags.side, write, create: write, imageName });
-  const display = copyDisplay(context);
+  const display = copyDisplay(context, flags.dryRun === true);
   const tag = tagAt(destination, reference);
   const { concurrency } = settings;
   const { onEvent } = display;
@@ -133,7 +141,8 @@ export async function copyNamed(
     checkDigest(destination, result.root.digest);
     // An archive is there when it is closed; nothing is said to be there before.
     await context.close('well');
-    if (collection !== undefined) tellCollection(context.output, reference, destination, collection);
+    if (collection !== undefined)
+      tellCollection(context.output, reference, destination, collection, flags.dryRun);
     const alsoJson = () => ({ collection: collectionJson(collection), ...flags.alsoJson?.() });
     print(context, reference, destination, result, { ...flags, alsoJson });
   } finally {
@@ -168,8 +177,9 @@ function print(
   const named = { ...destination, tag: result.tag, digest: undefined } as Reference;
   const to = result.tag === undefined ? name : formatReference(named);
   const { pushed, mounted, skipped } = result;
+  const [what, done] = flags.dryRun === true ? ['Would copy', 'to push'] : ['Copied', 'pushed'];
   context.output.info(
-    `${flags.dryRun === true ? 'Would copy' : 'Copied'} ${formatReference(source)} => ${to}: ${pushed.content} pushed (${sizeText(pushed.bytes)}), ` +
+    `${what} ${formatReference(source)} => ${to}: ${pushed.content} ${done} (${sizeText(pushed.bytes)}), ` +
       `${mounted.content} mounted, ${skipped.content} there already; ${result.referrers} referring to it`,
   );
   context.output.result(name, {

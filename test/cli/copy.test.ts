@@ -101,6 +101,8 @@ describe('bulla copy', () => {
     await pushImage(repository(`${one}/app`), 'app', 'v1');
     const { code, stderr } = await bulla(['copy', `${one}/app:v1`, `${one}/mirror`, '--dry-run']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringContaining('Would copy') });
+    expect(stderr).toMatch(/: 3 to push \(/);
+    expect(stderr).not.toMatch(/^pushed|Copied|Brought/m);
     expect(await bulla(['ls', `${one}/mirror`])).toMatchObject({ code: 11 });
   });
 
