@@ -216,7 +216,7 @@ export function tufKey(publicKey: PublicKey): TufKey {
 }
 
 /** Whether TUF has a name for keys of that kind; for P-521 it has none. */
-function isTufKey(publicKey: PublicKey): boolean {
+export function isTufKey(publicKey: PublicKey): boolean {
   try {
     tufKey(publicKey);
     return true;

@@ -55,6 +55,10 @@ describe('bulla init', () => {
       shortcomings: [],
       keys: { root: { threshold: 1, keys: [{ name: 'root', made: true }] } },
     });
+    const { keyid } = (made.json()['keys'] as Record<'root', { keys: { keyid: string }[] }>).root.keys[0]!;
+    expect((await bulla('key show root')).stdout).toContain(
+      `  key id       ${keyid}  (in trust collections)\n`,
+    );
     // The root key is not what a bare `bulla sign` takes.
     expect((await bulla('key default')).stdout).toBe('publisher\n');
     expect(await repositoryOf(registry).listTags()).toEqual(['_trust']);

@@ -16,6 +16,7 @@ import { readPublicFile } from '../../../keystore/read.ts';
 import type { BrokenKey, Keystore, StoredKey } from '../../../keystore/store.ts';
 import type { Context } from '../../context.ts';
 import { keystoreOf } from '../../keys.ts';
+import { isTufKey, tufKey } from '../../trust-keys.ts';
 
 /** What is printed of one thing. */
 export interface Description {
@@ -114,9 +115,11 @@ function entry(key: StoredKey | BrokenKey): Readonly<Record<string, unknown>> {
 
 function publicKeyText(key: PublicKey): string[] {
   const size = key.modulusBits === undefined ? '' : ` ${key.modulusBits}`;
+  const trustId = trustIdOf(key);
   return [
     `  type         ${key.type}${size}`,
     `  fingerprint  ${key.fingerprint}`,
+    ...(trustId === undefined ? [] : [`  key id       ${trustId}  (in trust collections)`]),
     ...publicKeyPem(key).trimEnd().split('\n'),
   ];
 }
@@ -126,8 +129,14 @@ function publicKeyJson(key: PublicKey): Readonly<Record<string, unknown>> {
     type: key.type,
     ...(key.modulusBits !== undefined && { bits: key.modulusBits }),
     fingerprint: key.fingerprint,
+    keyid: trustIdOf(key) ?? null,
     publicKey: publicKeyPem(key),
   };
+}
+
+/** What trust collections, and pins of them, call the key; they have no name for every kind. */
+function trustIdOf(key: PublicKey): string | undefined {
+  return isTufKey(key) ? tufKey(key).keyid : undefined;
 }
 
 function certificateText(certificate: Certificate): string[] {
