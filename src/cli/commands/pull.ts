@@ -34,8 +34,9 @@ export function register(program: Command, cli: Cli): void {
     .action(async (text: string, to: string | undefined, flags: PullFlags, invoked: Command) => {
       const context = await cli.open(invoked);
       if (!flags.verify) refuseTrust(flags);
+      const given = to === undefined ? undefined : destinationOf(to);
       const image = await context.openImage(text);
-      const destination = parseReference(to ?? defaultDestination(image.reference));
+      const destination = given ?? parseReference(defaultDestination(image.reference));
       const { referrers } = flags;
       if (!flags.verify) {
         context.output.warn(`${text} was not verified (--no-verify)`);
@@ -77,6 +78,15 @@ async function verifyToPull(
       hint: `${cause.hint ?? ''}; --no-verify pulls without looking at names and signatures`,
     });
   }
+}
+
+/** Where to bring it, which is not a registry. @throws BullaError usage */
+function destinationOf(text: string): Reference {
+  const destination = parseReference(text);
+  if (destination.kind !== 'registry') return destination;
+  throw new BullaError('usage', `${formatReference(destination)} is in a registry`, {
+    hint: 'write oci:DIR or oci-archive:FILE; from one registry to another it is bulla copy',
+  });
 }
 
 /** `oci:app` of `registry.example.com/team/app:v1`. @throws BullaError usage */
