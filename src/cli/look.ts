@@ -83,7 +83,8 @@ export async function demandCollection(
   return await WorkingCopy.open(collection, { signal: context.signal });
 }
 
-function noCollection(place: string): BullaError {
+/** Where one is needed that was never seen. */
+export function noCollection(place: string): BullaError {
   return new BullaError('not-found', `${place} has no trust collection: there is no tag ${HEAD_TAG}`, {
     hint: 'if it lies in another repository: --at HOST/REPOSITORY; to make one: bulla init',
   });

@@ -53,7 +53,10 @@ describe('bulla pin', () => {
 
   it('says it where nothing is there to be pinned', async () => {
     const { name, run } = await place();
-    expect(await run('pin', `${name}/none`)).toMatchObject({ code: 22 });
+    const none = await run('pin', `${name}/none`);
+    expect(none.code).toBe(11);
+    // Nobody demanded one, and nobody removed it.
+    expect(none.stderr).toContain(`${name}/none has no trust collection: there is no tag _trust [not-found]`);
   });
 
   it('pins by each kind of trust, lists and removes', async () => {

@@ -9,6 +9,7 @@ import { checkCollectionName, checkPin, type Pin, type PinnedTrust } from '../..
 import { TrustedMetadata } from '../../tuf/trusted-metadata.ts';
 import { openCollection, pinFile, repositoryOf, trustFromFlags, trustMemory } from '../collections.ts';
 import type { Cli, Context } from '../context.ts';
+import { noCollection } from '../look.ts';
 import { collect } from '../trust.ts';
 
 interface PinFlags {
@@ -85,13 +86,14 @@ function checkRootFile(bytes: Uint8Array, name: string, now: Date): void {
 async function showRootKeys(context: Context, text: string, flags: PinFlags): Promise<void> {
   const reference = parseReference(text);
   const { at, collection } = flags;
-  const { target, read, repository } = await openCollection(context, reference, {
+  const { target, read, repository, place } = await openCollection(context, reference, {
     ...(at !== undefined && { at }),
     ...(collection !== undefined && { collection: checkCollectionName(collection) }),
   });
   const { now, isNamed } = read;
   const unpinned = anchorFor({ repository, isNamed, now, isUnattended: true });
-  await readCollection(target, { ...read, ...unpinned, memory: new ProcessMemory(), isDemanded: true });
+  await readCollection(target, { ...read, ...unpinned, memory: new ProcessMemory(), isDemanded: false });
+  throw noCollection(place);
 }
 
 async function list(context: Context): Promise<void> {
