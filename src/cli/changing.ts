@@ -254,7 +254,7 @@ async function stage(
   if (missing.length > 0) throw lacking(opened.place, id, tag, missing);
   const waiting = { id, tags: [tag], entries: [], change };
   const published = await publishWaiting(context, opened, copy, waiting, { ...flags, key: flags.signWith });
-  report(context, change, { file: null, published });
+  report(context, change, { file: null, published, isTold: true });
 }
 
 function lacking(place: string, id: string, tag: string, missing: readonly MissingSignatures[]): BullaError {
@@ -308,15 +308,17 @@ export interface Outcome {
   readonly published: string | null;
   /** What has changed; what the change says where it is left out. */
   readonly lines?: readonly string[];
+  /** People have been told what it says. */
+  readonly isTold?: boolean;
 }
 
 /** Tells what a change says, and where it is now. */
 export function report(
   context: Context,
   pending: PendingChange,
-  { file, published, lines = pending.describe() }: Outcome,
+  { file, published, lines = pending.describe(), isTold = false }: Outcome,
 ): void {
-  for (const line of lines) context.output.info(line);
+  if (!isTold) for (const line of lines) context.output.info(line);
   context.output.result(published ?? file ?? pending.name, {
     collection: pending.name,
     id: pending.change.id,

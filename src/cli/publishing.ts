@@ -38,7 +38,7 @@ export async function publishOptionsOf(
     wait: waitOf(flags.wait),
     trustServedHead: servedHeadOf(flags.trustServedHead),
     signal,
-    onProgress: (message) => output.verbose(message),
+    onProgress: (message) => output.info(message),
     onWarning: (message) => output.warn(message),
   };
 }

@@ -40,6 +40,8 @@ export async function publishWaiting(
   if (isOnline) await resignCollection(opened.target, opened.read, options);
   const { clock, wait = 0, signal } = options;
   const deadline = clock.now().getTime() + (isOnline ? 0 : wait);
+  if (!isOnline && wait > 0)
+    context.output.info(`waiting for whoever has the online key, ${Math.round(wait / 1000)} s at most`);
   for (;;) {
     const base = await readBase(opened.target, { ...opened.read, now: clock.now() }, options);
     if (await holds(base.copy, waiting)) return base.collection.object.content.descriptor.digest;

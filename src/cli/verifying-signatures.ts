@@ -28,7 +28,7 @@ export async function verifyNamed(
   tellSignatures(context, verified);
   if (tag !== undefined && digest === undefined) {
     const name = `${formatRepository(reference)}@${verified.image.digest}`;
-    context.output.info(`the tag ${tag} itself is signed by nobody: use ${name}`);
+    context.output.info(`the tag ${tag} itself was not verified: use ${name}`);
   }
   return verified;
 }

@@ -106,7 +106,7 @@ async function refuseUnpinned(roots: RootFiles, start: TrustStart): ReturnType<A
   const { threshold } = topLevelKeys(newest, 'root');
   throw new BullaError(
     'trust-unpinned',
-    `nothing says whom to believe about ${repository}; ${threshold} of these root keys sign for it: ${keyIds.join(' ')}`,
+    `nothing says whom to believe about ${repository}, for which ${threshold === 1 ? 'one' : threshold} of these root keys must sign: ${keyIds.join(' ')}`,
     {
       hint:
         keyIds.length === 0

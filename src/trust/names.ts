@@ -101,8 +101,8 @@ function notSigned(collection: Collection, tag: Tag, missing: readonly string[])
   const { place } = collection;
   const known = signersOf(collection);
   const unknown = missing.find((role) => !known.includes(role));
-  const by = missing.length === 0 ? 'nobody' : `not by ${missing.map(quoted).join(', ')}`;
-  return new BullaError('name-not-signed', `${place}:${tag} is signed ${by}`, {
+  const what = missing.length === 0 ? 'signed by nobody' : `not signed by ${missing.map(quoted).join(', ')}`;
+  return new BullaError('name-not-signed', `${place}:${tag} is ${what}`, {
     hint:
       unknown === undefined
         ? 'check the name; if it is right, it was never signed, or it was revoked: bulla log shows which'

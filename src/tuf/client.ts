@@ -309,6 +309,6 @@ class Update {
 
 function noRoot(): BullaError {
   return new BullaError('trust-unpinned', 'there is no root metadata to begin with', {
-    hint: 'give a root.json that you got from a source you trust, for example with: bulla tuf init ROOT.json',
+    hint: 'give a root.json that you got from a source you trust, for example with: bulla tuf init REPOSITORY ROOT.json',
   });
 }

@@ -93,6 +93,10 @@ describe('changes of keys without the online key', () => {
     expect(await admin.run(line)).toMatchObject({ code: 31 });
     const [waiting] = await pending(all);
     expect(waiting).toMatchObject({ state: 'online', roles: ['targets', 'alice'] });
+    const waited = await admin.run(`approve ${repository} ${waiting?.id} --wait 9s --timeout 2s ${pin}`);
+    expect(waited).toMatchObject({ code: 3, stderr: expect.stringContaining('waiting for whoever has the') });
+    const misspelt = await admin.run(`approve ${repository} --yes`);
+    expect(misspelt).toMatchObject({ code: 11, stderr: expect.stringContaining('bulla pending') });
     const online = await people.person(now, 'online');
     expect(await online.run(`approve ${repository} ${waiting?.id} ${pin}`)).toMatchObject({ code: 0 });
     expect((await all.run(`signer ls ${repository}`)).stdout).toContain('alice  1 of 1');
@@ -105,8 +109,8 @@ describe('changes of keys without the online key', () => {
     const { id } = (staged.json() as { details: { id: string } }).details;
     const bob = await people.person(now, 'bob');
     expect(await bob.run(`approve ${repository} ${id} --yes --wait 0s ${pin}`)).toMatchObject({ code: 31 });
-    expect(await all.run(`approve ${repository} ${id}`)).toMatchObject({ code: 0 });
-    expect((await all.run(`signer ls ${repository}`)).stdout).toContain('bob  1 of 1');
+    expect((await all.run(`resign ${repository}`)).stdout).toContain(`${repository}: took in a change, until `);
+    expect((await all.run(`signer ls ${repository}`)).stdout).toContain('bob  1 of 1  *  0 names  until ');
   });
 
   it('gather their signatures beside the head, too', async () => {

@@ -81,7 +81,10 @@ describe('bulla signer', () => {
         code: 0,
         stderr: expect.stringContaining(`alice gets the key ${keyid('alice')}`),
       });
-      expect(await person.run('approve change.json --offline --yes')).toMatchObject({ code: 0 });
+      const approved = await person.run('approve change.json --offline --yes');
+      expect(approved).toMatchObject({ code: 0 });
+      // Shown once, before the yes.
+      expect(approved.stderr.match(/alice gets the key/g)).toHaveLength(1);
       expect(await person.run('approve change.json --offline --yes')).toMatchObject({ code: 12 });
     }
     await root.bring('change.json', operator, 'root.json');

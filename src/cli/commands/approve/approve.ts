@@ -1,4 +1,4 @@
-import { BullaError } from '../../../errors.ts';
+import { BullaError, isBullaError } from '../../../errors.ts';
 import { PendingChange } from '../../../trust/pending-change.ts';
 import type { SignatureDemand, TufSigner } from '../../../tuf/edit/signing.ts';
 import { readChange, report, sayMissing, writeChange } from '../../changing.ts';
@@ -16,19 +16,26 @@ export interface ApproveFlags extends CollectionFlags, PublishFlags, TrustKeyFla
 
 /** `bulla approve FILE` */
 export async function approveFile(context: Context, path: string, flags: ApproveFlags): Promise<void> {
-  const pending = PendingChange.open(await readChange(context, path), context.io.now());
+  const change = await readChange(context, path).catch((cause: unknown) => {
+    if (!isBullaError(cause, 'not-found')) throw cause;
+    throw new BullaError('not-found', cause.message, {
+      cause,
+      hint: 'check the path; a change that is staged in a repository has an id: bulla pending REPOSITORY lists them',
+    });
+  });
+  const pending = PendingChange.open(change, context.io.now());
   await compareWithMemory(context, pending);
   context.output.info(`a change of ${pending.name}, collection ${pending.change.id}`);
   for (const line of pending.describe()) context.output.info(`  ${line}`);
   const signed = new Set(pending.roles.flatMap((role) => pending.signedBy(role)));
   const signers = await signersOf(context, flags, pending.allDemands(), signed);
-  if (flags.dryRun === true) return report(context, pending, { file: path, published: null });
+  if (flags.dryRun === true) return report(context, pending, { file: path, published: null, isTold: true });
   await confirm(context, flags, 'Sign this change?');
   const count = await pending.sign(signers);
   const out = flags.out ?? path;
   await writeChange(context, out, pending, out === path);
   context.output.info(`signed with ${count} ${count === 1 ? 'signature' : 'signatures'}`);
-  report(context, pending, { file: out, published: null });
+  report(context, pending, { file: out, published: null, isTold: true });
   sayMissing(context, pending.missing(), out);
 }
 

@@ -9,6 +9,7 @@ import { type KeySigner, readCertificateFile } from '../../../keystore/resolve.t
 import type { Context } from '../../context.ts';
 import type { KeyFlags } from '../../key-flags.ts';
 import { keystoreOf, signerOf } from '../../keys.ts';
+import { shellWord } from '../../shell-word.ts';
 import { describeCertificates, nameOrDefault } from './look.ts';
 import { type OutFlags, writePem } from './write.ts';
 
@@ -27,7 +28,10 @@ export async function request(
     await createCertificateRequest(flags.subject, signer, flags.uri),
   );
   await writePem(context, pem, flags, { key: signer.name, fingerprint: signer.keyId });
-  context.output.info('send it to your authority; what comes back goes in with: bulla key cert --chain FILE');
+  const name = signer.name === undefined ? '' : ` ${shellWord(signer.name)}`;
+  context.output.info(
+    `send it to your authority; what comes back goes in with: bulla key cert${name} --chain FILE`,
+  );
 }
 
 export interface CertFlags extends KeyFlags, OutFlags {

@@ -194,7 +194,8 @@ function lineOf({ place, outcome }: PassResult): string {
   const what = {
     none: 'fresh',
     renewed: 'signed anew',
-    folded: `took in ${folded === 1 ? '1 change' : `${folded} changes`}`,
+    // A change of roles is none of names, which are counted.
+    folded: folded > 1 ? `took in ${folded} changes` : 'took in a change',
     healed: 'put its head back',
   };
   return `${place}: ${what[work]}, until ${until} UTC`;

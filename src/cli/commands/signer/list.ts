@@ -27,7 +27,7 @@ export async function list(context: Context, repository: string, flags: Collecti
       names: count ?? 0,
     });
     lines.push(
-      `${role}  ${threshold} of ${listed.length}  ${(paths ?? ['*']).join(' ')}  ${count ?? 0} names  until ${formatTime(expires)}`,
+      `${role}  ${threshold} of ${listed.length}  ${(paths ?? ['*']).join(' ')}  ${count ?? 0} ${count === 1 ? 'name' : 'names'}  until ${formatTime(expires)}`,
       ...described.map((key) => `  ${key.keyid}${key.name === null ? '' : `  ${key.name}`}`),
     );
   }
