@@ -1,7 +1,7 @@
-import { execFileSync } from 'node:child_process';
-import { cp, mkdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { cp, mkdir, open, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { cacheName, compileProgram, PROGRAM } from '../src/cli/compiled.ts';
 import { temporaryDirectory } from './support/cli.ts';
 
@@ -81,6 +81,19 @@ describe('the package', () => {
     await symlink('dist/bulla.js', join(dir, 'bulla'));
     const help = execFileSync(join(dir, 'bulla'), ['verify', '--help'], { encoding: 'utf8' });
     expect(help).toContain('Usage: bulla verify [options] <reference>');
+  });
+
+  it('says that its output could not be written', async () => {
+    const full = await open('/dev/full', 'w');
+    onTestFinished(() => full.close());
+    const { status, stderr } = spawnSync(process.execPath, [join(root, 'dist/bulla.js'), '--help'], {
+      stdio: ['ignore', full.fd, 'pipe'],
+      encoding: 'utf8',
+    });
+    expect({ status, stderr }).toEqual({
+      status: 5,
+      stderr: expect.stringMatching(/^error: the output cannot be written: ENOSPC.* \[storage-error\]\n$/),
+    });
   });
 
   it('depends on exact versions, on nothing called oras, and records no place of download', async () => {

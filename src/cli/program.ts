@@ -1,3 +1,5 @@
+import { writeSync } from 'node:fs';
+import { EXIT_CODES } from '../errors.ts';
 import type { EarlyConnection } from '../http/early-connection.ts';
 import { homeDirectory } from './places.ts';
 import { run } from './run.ts';
@@ -24,7 +26,11 @@ export async function main(begun?: EarlyConnection): Promise<void> {
   }
   for (const stream of [process.stdout, process.stderr]) {
     // Whoever read our output has gone: there is nobody left to tell anything to.
-    stream.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 141 : 5));
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EPIPE') process.exit(141);
+      if (stream === process.stdout) sayUnwritten(error);
+      process.exit(EXIT_CODES['storage-error']);
+    });
   }
   compileAnswersEarly();
   // Node ends where nothing goes on any more, also if the command still waits for something: never a success.
@@ -43,6 +49,15 @@ export async function main(begun?: EarlyConnection): Promise<void> {
     begun,
     now: () => new Date(),
   });
+}
+
+/** The process ends at once: what a stream would still have to write is lost. */
+function sayUnwritten(error: Error): void {
+  try {
+    writeSync(2, `error: the output cannot be written: ${error.message} [storage-error]\n`);
+  } catch {
+    // There is nobody to be told.
+  }
 }
 
 /**

@@ -80,7 +80,7 @@ function tell(finding: StatusFinding, head: Digest, place: string, now: Date): T
       const { tag, code } = finding.refused;
       return {
         style: 'faint',
-        what: `${tag} is nothing of this collection (${code})`,
+        what: `${tag} holds nothing that can be taken in (${code})`,
         advice: 'it does no harm; whoever looks after the registry can remove the tag',
       };
     }

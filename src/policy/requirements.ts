@@ -32,7 +32,7 @@ export function requirements(parts: Partial<Requirements> & Pick<Requirements, '
     parts.purposes === undefined || parts.purposes.length === 0 ? [RELEASE_PURPOSE] : parts.purposes;
   if (keys.length === 0 && roots.length === 0) {
     throw new BullaError('trust-unpinned', 'nothing says whose signatures to believe', {
-      hint: 'give --key with a public key, or --ca with the certificate of an authority',
+      hint: 'give --key with a public key, or --ca with the certificate of an authority; for signed names: bulla pin, and for a copy of them --collection',
     });
   }
   if (identities.length > 0 && roots.length === 0) {

@@ -1,5 +1,6 @@
 import { formatTime } from '../encoding/time.ts';
 import { BullaError } from '../errors.ts';
+import { formatVersion } from './edit/policy.ts';
 
 /** Freeze: §5.3.10, §5.4.4, §5.5.6, §5.6.5. @throws BullaError trust-expired (details.role, expires, now) */
 export function assertUnexpired(role: string, expires: Date, now: Date): void {
@@ -17,10 +18,11 @@ export function assertUnexpired(role: string, expires: Date, now: Date): void {
 /** Rollback: §5.4.3, §5.5.5. @throws BullaError trust-rollback (details.role, from, to) */
 export function assertNoRollback(role: string, trusted: number, offered: number | undefined): void {
   if (offered !== undefined && offered >= trusted) return;
-  const what = offered === undefined ? 'is no longer listed' : `went back to version ${offered}`;
+  const what =
+    offered === undefined ? 'is no longer listed' : `went back to version ${formatVersion(offered)}`;
   throw new BullaError(
     'trust-rollback',
-    `metadata of ${JSON.stringify(role)} ${what}; version ${trusted} has been seen here`,
+    `metadata of ${JSON.stringify(role)} ${what}; version ${formatVersion(trusted)} has been seen here`,
     {
       hint: 'an old state of the repository is being served; use a mirror that is up to date',
       details: { role, from: trusted, to: offered ?? null },

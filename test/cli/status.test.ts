@@ -164,7 +164,7 @@ describe('bulla status', () => {
     expect(lacking.stdout).toContain(
       `    bulla pending ${repository}, then bulla approve ${repository} ${id}\n`,
     );
-    expect(lacking.stdout).not.toContain('nothing of this collection');
+    expect(lacking.stdout).not.toContain('nothing that can be taken in');
     const root = await people.person(NOW, 'root', 'bob');
     await root.run(`approve ${repository} ${id} --yes --wait 0s ${pin}`);
     const waiting = await all.run(`status ${repository} --check`);
@@ -178,7 +178,7 @@ describe('bulla status', () => {
     await place.target.pushManifest(image, { tag: tagOf('_trust.next.0123456789ab') });
     const { stdout, code } = await place.run(['status', place.name, '--tofu', '--check']);
     expect(code).toBe(0);
-    expect(stdout).toContain('_trust.next.0123456789ab is nothing of this collection (trust-invalid)');
+    expect(stdout).toContain('_trust.next.0123456789ab holds nothing that can be taken in (trust-invalid)');
   });
 
   it('sees bins that expire before their role', async () => {
