@@ -259,7 +259,7 @@ function nothing(path: string): BullaError {
 
 function notALayout(path: string): BullaError {
   return new BullaError('content-invalid', `${path} is not an OCI image layout: it has no oci-layout file`, {
-    hint: 'name a layout, or a directory that is empty or does not exist yet',
+    hint: 'name a layout; to write one, a directory that is empty or does not exist yet',
   });
 }
 

@@ -48,12 +48,12 @@ describe('bulla push', () => {
   });
 
   it.each([
-    ['a source that is not there', ['push', 'nothing-here', 'HOST/demo:v1'], /no layout and no archive/],
-    ['a destination that is no registry', ['push', LAYOUT, 'oci:there'], /not in a registry/],
-  ])('refuses %s', async (_, argv, message) => {
+    ['a source that is not there', ['push', 'nothing-here', 'HOST/demo:v1'], 11, /no layout and no archive/],
+    ['a destination that is no registry', ['push', LAYOUT, 'oci:there'], 2, /not in a registry/],
+  ])('refuses %s', async (_, argv, code, message) => {
     const { host } = await workshop();
     const result = await bulla(argv.map((word) => word.replace('HOST', host)));
-    expect(result).toMatchObject({ code: 2, stdout: '' });
+    expect(result).toMatchObject({ code, stdout: '' });
     expect(result.stderr).toMatch(message);
   });
 });

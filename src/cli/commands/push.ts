@@ -72,14 +72,14 @@ export function register(program: Command, cli: Cli): void {
   });
 }
 
-/** A bare path is what it is on the disk: a directory is a layout, a file an archive. @throws BullaError usage */
+/** A bare path is what it is on the disk: a directory is a layout, a file an archive. @throws BullaError not-found */
 async function localSource(context: Context, text: string): Promise<string> {
   if (/^oci(?:-archive)?:/.test(text)) return text;
   for (const path of [text, text.replace(/:[^:/]*$/, '')]) {
     const found = await stat(context.path(path)).catch(() => undefined);
     if (found !== undefined) return `${found.isDirectory() ? 'oci' : 'oci-archive'}:${text}`;
   }
-  throw new BullaError('usage', `there is no layout and no archive at ${text}`, {
+  throw new BullaError('not-found', `there is no layout and no archive at ${text}`, {
     hint: 'give the path of a layout or an archive; bulla copy takes images of registries',
   });
 }
