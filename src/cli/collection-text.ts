@@ -23,6 +23,9 @@ interface Branch {
 
 const STATE_STYLES: Readonly<Record<ExpiryState, Style>> = { fine: 'good', soon: 'soon', expired: 'bad' };
 
+/** What a branch stands further in than the one it hangs from. */
+const INDENT = 4;
+
 /** A collection as a tree: each role below the one that says who may sign for it. */
 export function collectionLines(overview: CollectionOverview, options: DrawingOptions): Line[] {
   const { place, name, id, created } = overview;
@@ -30,8 +33,14 @@ export function collectionLines(overview: CollectionOverview, options: DrawingOp
   const copied = name === place ? '' : `, made for ${name}`;
   const roles = (kinds: readonly RoleOverview['kind'][]) =>
     overview.roles.filter(({ kind }) => kinds.includes(kind));
-  const delegated = roleBranches(roles(['names', 'signer']), options);
-  const top = roleBranches(roles(['root', 'targets', 'snapshot', 'timestamp']), options, delegated);
+  const [above, below] = [roles(['root', 'targets', 'snapshot', 'timestamp']), roles(['names', 'signer'])];
+  const widthOf = (some: readonly RoleOverview[]) =>
+    Math.max(...some.map(({ role }) => plainName(role).length));
+  // One column, though some stand further in.
+  const width = Math.max(widthOf(above), widthOf(below) + INDENT);
+  const versionWidth = Math.max(...overview.roles.map(({ version }) => formatVersion(version).length));
+  const delegated = roleBranches(below, [width - INDENT, versionWidth], options);
+  const top = roleBranches(above, [width, versionWidth], options, delegated);
   return [
     [
       ['strong', place],
@@ -43,13 +52,10 @@ export function collectionLines(overview: CollectionOverview, options: DrawingOp
 
 function roleBranches(
   roles: readonly RoleOverview[],
+  widths: readonly [number, number],
   options: DrawingOptions,
   belowTargets: readonly Branch[] = [],
 ): Branch[] {
-  const widths = [
-    Math.max(...roles.map(({ role }) => plainName(role).length)),
-    Math.max(...roles.map(({ version }) => formatVersion(version).length)),
-  ] as const;
   return roles.map((role) => ({
     label: roleLabel(role, widths, options),
     branches: role.kind === 'targets' ? belowTargets : nameBranches(role, options.names),

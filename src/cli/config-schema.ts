@@ -1,6 +1,6 @@
 import { parse } from 'yaml';
 import * as z from 'zod/mini';
-import '../encoding/zod-words.ts';
+import { issuesText } from '../encoding/zod-issues.ts';
 import { BullaError } from '../errors.ts';
 import type { ConfigDocument, ConfigFile, RegistrySettings } from './config-file.ts';
 
@@ -36,7 +36,7 @@ export function parseConfigFile(text: string, path: string): ConfigFile {
     yaml(() => parse(text, { maxAliasCount: 0, uniqueKeys: true, logLevel: 'error' }), path) ?? {},
   );
   if (!parsed.success) {
-    throw new BullaError('config-invalid', `${path}: ${z.prettifyError(parsed.error)}`, {
+    throw new BullaError('config-invalid', `${path}: ${issuesText(parsed.error)}`, {
       hint: 'correct the file, or move it away to run without it; spec/configuration.md lists what it may hold',
     });
   }

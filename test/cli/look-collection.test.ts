@@ -53,6 +53,8 @@ describe('bulla tree of a repository', () => {
       expect.stringMatching(/^└── timestamp {2}.* until 2030-01-15/),
       '',
     ]);
+    const columns = lines.filter((line) => line.includes(' until ')).map((line) => line.indexOf(' until '));
+    expect(new Set(columns).size, stdout).toBe(1);
   });
 
   it('says what has expired, and goes on', async () => {

@@ -1,7 +1,7 @@
 import { parse } from 'yaml';
 import * as z from 'zod/mini';
-import '../../encoding/zod-words.ts';
 import { parseDuration } from '../../encoding/time.ts';
+import { issuesText } from '../../encoding/zod-issues.ts';
 import { BullaError, messageOf } from '../../errors.ts';
 
 /** Collections that are served, and whom to believe about them. */
@@ -143,7 +143,7 @@ export function parseResignerDocument(text: string, where: string): ResignerDocu
   }
   const parsed = resignerSchema.safeParse(value);
   if (parsed.success) return parsed.data;
-  throw new BullaError('config-invalid', `${where}: ${z.prettifyError(parsed.error)}`, {
+  throw new BullaError('config-invalid', `${where}: ${issuesText(parsed.error)}`, {
     hint: 'correct the file; spec/resigner.md lists what it may hold',
   });
 }

@@ -1,0 +1,11 @@
+import { expect, it } from 'vitest';
+import * as z from 'zod/mini';
+import { issuesText } from '../../src/encoding/zod-issues.ts';
+
+it('tells all that is wrong in one line, and where', () => {
+  const schema = z.strictObject({ list: z.array(z.strictObject({ size: z.number() })) });
+  const { error } = schema.safeParse({ list: [{ size: 'big' }], lisst: [] });
+  expect(issuesText(error!)).toBe(
+    'Unrecognized key: "lisst"; Invalid input: expected number, received string at list[0].size',
+  );
+});
