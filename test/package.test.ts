@@ -83,6 +83,12 @@ describe('the package', () => {
     expect(help).toContain('Usage: bulla verify [options] <reference>');
   });
 
+  // It is read byte by byte (src/cli/compiled.ts). The bundler escapes what strings have, not what regular expressions do.
+  it('is compiled to ASCII', async () => {
+    const program = await readFile(join(root, 'dist', PROGRAM));
+    expect(program.findIndex((byte) => byte > 127)).toBe(-1);
+  });
+
   it('says that its output could not be written', async () => {
     const full = await open('/dev/full', 'w');
     onTestFinished(() => full.close());

@@ -98,6 +98,8 @@ export async function openCollection(
     anchor: async (roots) => {
       const { anchorFor } = await import('../trust/bootstrap.ts');
       const isUnattended = isFlag && isCi(context);
+      if (isUnattended && pin?.trust.kind === 'tofu')
+        onWarning('--tofu does not count in CI, where nobody sees whom it would believe');
       return await anchorFor({ repository, isNamed, now, pin, isUnattended, onWarning }).anchor(roots);
     },
   };

@@ -72,7 +72,7 @@ async function pinnedByKeys(
     'trust-invalid',
     `no root of ${start.repository} is signed by a threshold of the pinned keys`,
     {
-      hint: 'it is not the collection that was pinned, or its keys were rotated and the pin names none of any root: ask its publisher',
+      hint: 'it is not the collection that was pinned, or its keys were rotated and the pin names none of any root, or fingerprints were pinned and not ids: ask its publisher',
       details: { reason: 'pin', keyIds: [...pinned] },
     },
   );

@@ -6,6 +6,6 @@ it('tells all that is wrong in one line, and where', () => {
   const schema = z.strictObject({ list: z.array(z.strictObject({ size: z.number() })) });
   const { error } = schema.safeParse({ list: [{ size: 'big' }], lisst: [] });
   expect(issuesText(error!)).toBe(
-    'Unrecognized key: "lisst"; Invalid input: expected number, received string at list[0].size',
+    'Invalid input: expected number, received string at list[0].size; Unrecognized key: "lisst"',
   );
 });
