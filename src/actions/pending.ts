@@ -12,9 +12,10 @@ import type { LogEntry } from '../trust/log.ts';
 import { fetchFile, type TrustObject } from '../trust/object.ts';
 import type { PendingChange } from '../trust/pending-change.ts';
 import type { Chance, TrustTarget } from '../trust/ports.ts';
+import { removeObject } from '../trust/removal.ts';
 import { findRoleFile } from '../trust/role-files.ts';
 import type { PartialRole, SiblingRole } from '../trust/sibling-files.ts';
-import { type RefusedSibling, type Sibling, SiblingReader } from '../trust/siblings.ts';
+import { isTransient, type RefusedSibling, type Sibling, SiblingReader } from '../trust/siblings.ts';
 import { isStructural, readStagedChanges, stageChange } from '../trust/staged-structure.ts';
 import { NAMES_ROLE, stageTag } from '../trust/vocabulary.ts';
 import type { WorkingCopy } from '../trust/working-copy.ts';
@@ -135,9 +136,31 @@ function waitingChange(
     demands: change.allDemands(),
     sign: async (signers) => {
       await change.sign(signers);
-      return await stageChange(target, change, { signal: options.signal });
+      const tag = await stageChange(target, change, { signal: options.signal });
+      await removeReplaced(
+        target,
+        tags.filter((one) => one !== tag),
+        options,
+      );
+      return tag;
     },
   };
+}
+
+/** The new stage has all signatures of those that it was put together from; nobody would remove these. */
+async function removeReplaced(
+  target: TrustTarget,
+  tags: readonly Tag[],
+  { signal }: CallOptions,
+): Promise<void> {
+  for (const tag of tags) {
+    try {
+      await removeObject(target, tag, null, { signal });
+    } catch (error) {
+      // The change is signed, and what lies there beside it does no harm.
+      if (!isTransient(error)) throw error;
+    }
+  }
 }
 
 /** Copies of one file, whoever signed them. */

@@ -23,7 +23,7 @@ export async function chooseAdoption(
   const eligible = offers
     .filter(
       (offer) =>
-        isAhead(offer, log, copy) ||
+        (isAhead(offer, log, copy) && hasSameEntries(offer.log, log)) ||
         (isBuiltUpon(offer.log, log) && versionOf(offer.file) > publishedVersion(copy.files, offer.role)),
     )
     .sort((a, b) => b.log.entries.length - a.log.entries.length || versionOf(b.file) - versionOf(a.file));
@@ -79,14 +79,17 @@ export function isNewer({ timestamp }: Sibling, { collection }: WorkingCopy): bo
 }
 
 /**
- * Whether a newer candidate has the role's changes, no more and no less, under a higher version: who has seen
- * that one takes the head's for a rollback, though nothing is missing in it.
+ * Whether a candidate has none but changes that the head has, under a higher version of the role: who has seen
+ * it as the head, be it an older one, takes the present one for a rollback, though nothing is missing in it.
  */
 export function isAhead(offer: OfferedRole, log: ChangeLog, copy: WorkingCopy): boolean {
+  const version = versionOf(offer.file);
+  const ids = new Set(log.entries.map(({ id }) => id));
   return (
-    offer.from.some((sibling) => isNewer(sibling, copy)) &&
-    versionOf(offer.file) > publishedVersion(copy.files, offer.role) &&
-    hasSameEntries(offer.log, log)
+    offer.from.some(({ kind }) => kind === 'candidate') &&
+    version > publishedVersion(copy.files, offer.role) &&
+    version <= HIGHEST_FOLLOWED &&
+    offer.log.entries.every(({ id }) => ids.has(id))
   );
 }
 

@@ -48,10 +48,15 @@ export async function isHeld(
  * What need not be read again beside a new head (spec/trust-publishing.md, "What was folded"): what its base
  * says already, as far as it is still listed, and siblings that bring nothing more.
  */
-export async function listFolded(made: HeadInTheMaking, found: FoundSiblings): Promise<FoldedList> {
+export async function listFolded(
+  made: HeadInTheMaking,
+  found: FoundSiblings,
+  now: Date,
+): Promise<FoldedList> {
   const list = new Map(found.folded);
   for (const sibling of found.siblings) {
-    const at = madeAt(sibling);
+    // A stage without changes of names does not say when it was made.
+    const at = madeAt(sibling) ?? (sibling.kind === 'stage' ? now : undefined);
     // A tag that was borrowed may lead to something else tomorrow, which nobody would read then.
     if (!isOwnTag(sibling.tag, sibling.digest)) continue;
     if (at !== undefined && (await bringsNothing(made, sibling))) list.set(sibling.tag, at);

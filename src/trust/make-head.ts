@@ -106,7 +106,7 @@ async function finishHead(
   options: PublishOptions,
 ): Promise<MadeHead> {
   const making = { copy: base.copy, signed, log: (role: string) => edit.log(role) };
-  const folded = edit.noteFolded(await listFolded(making, found));
+  const folded = edit.noteFolded(await listFolded(making, found, options.clock.now()));
   const settled = edit.settle();
   const files = await settled.settled.publish(options.signers);
   const timestamp = files.timestamp?.bytes ?? new Uint8Array();

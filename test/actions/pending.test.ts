@@ -19,7 +19,7 @@ import { metadataFileName } from '../../src/tuf/role-name.ts';
 import { changeHead, readAny } from '../support/trust/changing.ts';
 import { newCollection, pushAssembly, pushHead } from '../support/trust/collection.ts';
 import { malleated } from '../support/trust/malleate.ts';
-import { naming, publisher } from '../support/trust/publishing.ts';
+import { FakeClock, naming, publisher } from '../support/trust/publishing.ts';
 import { anyOf, NOW, ONLINE, PUBLISHER, ROOT, signersOf } from '../support/tuf/editing.ts';
 import { poolKey } from '../support/tuf/keys.ts';
 
@@ -170,6 +170,31 @@ describe('staged changes of roles and keys', () => {
     const [waiting] = await waitingAt(store);
     await waiting?.sign(signersOf(poolKey(ALICE)));
     expect((await resign(store)).outcome).toBe('folded');
+  });
+
+  it('leave nothing behind to be asked about, and go a day after they were taken over', async () => {
+    const store = await collection();
+    const first = await stageChange(store, await made(store, alice, ROOT));
+    const [waiting] = await waitingAt(store);
+    const second = await waiting?.sign(signersOf(poolKey(ALICE)));
+    const stages = async () => (await store.listTags()).filter((tag) => tag.startsWith('_trust.stage.'));
+    expect(await stages()).toEqual([second]);
+    expect(second).not.toBe(first);
+    expect((await resign(store)).outcome).toBe('folded');
+    expect(await listPending(store, await copyOf(store), { now: NOW, chance })).toEqual({
+      waiting: [],
+      refused: [],
+    });
+    const clock = new FakeClock();
+    const later = async (hours: number) => {
+      clock.pass(hours * 3_600_000);
+      const { read, options } = publisher(8, { signers: signersOf(poolKey(ONLINE)) }, clock);
+      await resignCollection(store, read, { ...options, force: true });
+    };
+    await later(1);
+    expect(await stages()).toEqual([second]);
+    await later(25);
+    expect(await stages()).toEqual([]);
   });
 
   it.each<[string, (store: MemoryStore) => Promise<PendingChange>]>([
