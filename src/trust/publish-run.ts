@@ -48,6 +48,15 @@ export interface RunResult {
   readonly isRestructured: boolean;
 }
 
+/** What a round finds. */
+interface Survey {
+  readonly isDone: boolean;
+  readonly isLeft: boolean;
+  readonly found: FoundSiblings;
+  readonly siblings: readonly Sibling[];
+  readonly plan: SiblingPlan;
+}
+
 /**
  * Publishes with all keys in hand (spec/trust-publishing.md, "Publishing"): announces the next head, lets
  * rivals finish, moves the tag, reads back, and goes round again until the head holds the work and
@@ -69,6 +78,8 @@ export class PublishRun {
   /** Candidates and stages that were listed once the work was done, after whatever was moved last. */
   private duties: ReadonlySet<Tag> | undefined;
   private failures: BullaError[] = [];
+  /** How often something beside the head could not be read once the work was done. */
+  private unanswered = 0;
 
   constructor(target: TrustTarget, read: ReadOptions, work: Work, options: PublishOptions) {
     this.target = target;
@@ -88,32 +99,51 @@ export class PublishRun {
     for (let rounds = 1; ; rounds++) {
       throwIfAborted(this.options.signal);
       const base = rounds === 1 && first !== undefined ? first : await this.readBack();
-      const isDone = await this.work.isDone(base);
-      const found = await this.look(base);
-      const siblings = this.inDuty(found, isDone);
-      const abilities = new Abilities(base.copy, this.options.signers);
-      const plan = await planSiblings(
-        this.target,
-        base.copy,
-        siblings,
-        abilities,
-        base.readAt,
-        this.work.ids,
-      );
-      // Those who have read what was made of it would take this head for a rollback.
-      const isBehind = abilities.isOnline && siblings.some((sibling) => isNewer(sibling, base.copy));
-      const isLeft = !hasWork(plan) && !isBehind;
-      if (isDone && !base.isBuried && (isLeft || rounds > MAX_ROUNDS)) {
-        await this.forgetPending(base);
-        const { announced, isRestructured } = this;
-        return { base, found, plan, rounds, folded: this.foldedInto(), announced, isRestructured };
-      }
+      const { isDone, isLeft, found, siblings, plan } = await this.survey(base);
+      // What could not be read may be a newer head's candidate, which this one has buried.
+      if (isDone && isLeft && (await this.askAgain(found))) continue;
+      if (isDone && !base.isBuried && (isLeft || rounds > MAX_ROUNDS))
+        return await this.end(base, found, plan, rounds);
       if (rounds > MAX_ROUNDS) throw this.unfinished();
       // What is not ours to hurry: its maker is about to publish it.
       if (isDone && (await this.letFinish(base, siblings))) continue;
       if (isDone && isLeft) await this.moveTo(base, base.collection.object.content);
       else await this.publish(base, found, plan, isDone);
     }
+  }
+
+  /** What there is beside a head, and what is to be done about it. `isLeft`: nothing. */
+  private async survey(base: Base): Promise<Survey> {
+    const isDone = await this.work.isDone(base);
+    const found = await this.look(base);
+    const siblings = this.inDuty(found, isDone);
+    const abilities = new Abilities(base.copy, this.options.signers);
+    const { copy, readAt } = base;
+    const plan = await planSiblings(this.target, copy, siblings, abilities, readAt, this.work.ids);
+    // Those who have read what was made of it would take this head for a rollback.
+    const isBehind = abilities.isOnline && siblings.some((sibling) => isNewer(sibling, copy));
+    return { isDone, isLeft: !hasWork(plan) && !isBehind, found, siblings, plan };
+  }
+
+  private async end(base: Base, found: FoundSiblings, plan: SiblingPlan, rounds: number): Promise<RunResult> {
+    const last = this.announced.at(-1);
+    if (last !== undefined) await this.options.state.drop(base.collection.id, last);
+    const { announced, isRestructured } = this;
+    return { base, found, plan, rounds, folded: this.foldedInto(), announced, isRestructured };
+  }
+
+  /** @returns whether to look once more, after a while, because an answer is owed */
+  private async askAgain({ isUnanswered }: FoundSiblings): Promise<boolean> {
+    if (!isUnanswered || this.unanswered >= MAX_FAILURES) return false;
+    this.unanswered += 1;
+    await this.pauseAfter(this.unanswered);
+    return true;
+  }
+
+  /** Longer after each failure in a row, with jitter. */
+  private async pauseAfter(failures: number): Promise<void> {
+    const { clock, chance, signal } = this.options;
+    await clock.sleep(250 * 2 ** failures * (0.5 + chance.fraction()), signal);
   }
 
   /**
@@ -184,7 +214,7 @@ export class PublishRun {
       if (!isTransient(error) || this.failures.length >= MAX_FAILURES) throw error;
       this.failures.push(error as BullaError);
       onProgress?.(`the answer was lost (${messageOf(error)}); looking whether the head moved`);
-      await clock.sleep(250 * 2 ** this.failures.length * (0.5 + this.options.chance.fraction()), signal);
+      await this.pauseAfter(this.failures.length);
     }
   }
 
@@ -237,11 +267,6 @@ export class PublishRun {
       left -= pause;
       if (await hasMoved(this.target, base, { signal })) return;
     }
-  }
-
-  private async forgetPending({ collection }: Base): Promise<void> {
-    const last = this.announced.at(-1);
-    if (last !== undefined) await this.options.state.drop(collection.id, last);
   }
 
   /** Takes back what was announced, where it is in conflict. */

@@ -58,6 +58,8 @@ export interface FoundSiblings {
   readonly refused: readonly RefusedSibling[];
   /** Whether every listed object was looked at. */
   readonly isComplete: boolean;
+  /** Whether the registry owes an answer about something that was to be looked at: another time it may tell. */
+  readonly isUnanswered: boolean;
   /** All tags that were listed, read or not. */
   readonly tags: ReadonlySet<Tag>;
   /** Those of them that were not read, because the head says that it holds all that they brought. */
@@ -127,6 +129,7 @@ export class SiblingReader {
       siblings: siblings.sort(inOrder),
       refused,
       isComplete: listing.isComplete && unread.length === 0 && chosen.length === open.length,
+      isUnanswered: unread.some(({ code }) => TRANSIENT.has(code)),
       tags: new Set(listing.tags),
       folded: new Map(listing.tags.flatMap((tag) => pairOf(tag, folded.get(tag)))),
     };
@@ -187,9 +190,13 @@ function inOrder(a: Sibling, b: Sibling): number {
   return a.tag < b.tag ? -1 : 1;
 }
 
+const TRANSIENT: ReadonlySet<string> = new Set([
+  ...['registry-unreachable', 'registry-throttled', 'registry-error', 'timeout'],
+]);
+
 /** Codes after which nothing is known about the content. */
 export function isTransient(error: unknown): boolean {
-  return isBullaError(error, 'registry-unreachable', 'registry-throttled', 'registry-error', 'timeout');
+  return error instanceof BullaError && TRANSIENT.has(error.code);
 }
 
 function isSpent(error: unknown): boolean {
