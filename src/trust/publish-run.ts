@@ -8,6 +8,7 @@ import { isNewer } from './adoption-choice.ts';
 import { partsOf, pushObject } from './announce.ts';
 import { keepParts } from './cached-source.ts';
 import type { ReadOptions } from './collection.ts';
+import { keepDisplaced } from './displaced.ts';
 import { hasWork, planSiblings, type SiblingPlan } from './fold-plan.ts';
 import type { LogEntry } from './log.ts';
 import { type MadeHead, makeHead, NO_WORK, versionsOf, type Work } from './make-head.ts';
@@ -115,6 +116,7 @@ export class PublishRun {
   /** What there is beside a head, and what is to be done about it. `isLeft`: nothing. */
   private async survey(base: Base): Promise<Survey> {
     const isDone = await this.work.isDone(base);
+    await keepDisplaced(this.target, base, { signal: this.options.signal });
     const found = await this.look(base);
     const siblings = this.inDuty(found, isDone);
     const abilities = new Abilities(base.copy, this.options.signers);

@@ -58,6 +58,27 @@ describe('a head that is gone', () => {
 });
 
 describe('an old head', () => {
+  it('that was built upon by somebody who knew no better is taken over before it is replaced', async () => {
+    const { store, first, known } = await place();
+    await publishNames(store, known.read, naming({ v2: 'two' }), known.options);
+    const remove = async () => {
+      for (const tag of await store.siblings()) await store.deleteTag(tag);
+    };
+    await remove();
+    await store.replay(first, HEAD_TAG);
+    const stranger = publisher(5);
+    await publishNames(store, reading(), naming({ v3: 'three' }), stranger.options);
+    await remove();
+    const { folded } = await publishNames(store, known.read, naming({ v4: 'four' }), known.options);
+    expect(folded.map(({ set }) => [...(set?.keys() ?? [])])).toEqual([['v3']]);
+    expect(await hashesOf(store, ['v1', 'v2', 'v3', 'v4'])).toEqual({
+      ...one,
+      v2: contentOf('two').sha256,
+      v3: contentOf('three').sha256,
+      v4: contentOf('four').sha256,
+    });
+  });
+
   it('is replaced by what was announced, by a re-signer that has nothing but its state', async () => {
     const { store, first, service } = await place();
     await store.replay(first, HEAD_TAG);
