@@ -67,3 +67,8 @@ export function parseJsonMembers(bytes: Uint8Array, limits: JsonLimits): Readonl
 export function isJsonObject(value: JsonValue | undefined): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
+
+/** The first member of an object that is not one of these; undefined where there is none. */
+export function unknownMember(object: JsonObject, known: readonly string[]): string | undefined {
+  return Object.keys(object).find((name) => !known.includes(name));
+}

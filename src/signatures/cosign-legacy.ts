@@ -1,5 +1,11 @@
 import { fromBase64 } from '../encoding/bytes.ts';
-import { isJsonObject, parseJsonObject } from '../encoding/json.ts';
+import {
+  isJsonObject,
+  type JsonObject,
+  type JsonValue,
+  parseJsonObject,
+  unknownMember,
+} from '../encoding/json.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { isDigest } from '../oci/digest.ts';
 import type { Claims, Envelope } from './envelope.ts';
@@ -39,19 +45,62 @@ export function readLegacySignature(layer: Descriptor, payload: Uint8Array, wher
   };
 }
 
-/** Reads the simple signing document of a signature whose bytes were verified. */
+/** Every member that the document has, in cosign and in those that write it like cosign; the first list at the top. */
+const TOP = ['critical', 'optional'];
+const CRITICAL = ['identity', 'image', 'type'];
+const IDENTITY = ['docker-reference'];
+const IMAGE = ['docker-manifest-digest'];
+
+/**
+ * Reads the simple signing document of a signature whose bytes were verified. It is read in exactly the shape
+ * that cosign writes (spec/signatures.md, "cosign `.sig`"): the bytes are signed without a word about what they
+ * are, so that whatever else a key signs as JSON must not pass for one of these.
+ */
 function readPayload(payload: Uint8Array, where: string): Claims {
   const json = parseJsonObject(payload, {
     what: `the payload of ${where}`,
     maxBytes: MAX_ENVELOPE_BYTES,
     floats: true,
   });
-  const critical = json['critical'];
-  if (!isJsonObject(critical) || critical['type'] !== SIGNATURE_TYPE) {
+  assertOnly(json, TOP, where);
+  const critical = objectOf(json, 'critical', where);
+  assertOnly(critical, CRITICAL, where);
+  if (critical['type'] !== SIGNATURE_TYPE) {
     throw malformed(where, `its payload is not of type "${SIGNATURE_TYPE}"`);
   }
-  const image = critical['image'];
-  const digest = isJsonObject(image) ? image['docker-manifest-digest'] : undefined;
+  const identity = objectOf(critical, 'identity', where);
+  assertOnly(identity, IDENTITY, where);
+  if (typeof identity['docker-reference'] !== 'string') {
+    throw malformed(where, 'its payload has no docker-reference');
+  }
+  const image = objectOf(critical, 'image', where);
+  assertOnly(image, IMAGE, where);
+  const digest = image['docker-manifest-digest'];
   if (typeof digest !== 'string' || !isDigest(digest)) throw malformed(where, 'its payload names no image');
-  return { targets: [{ digest, annotations: stringsOf(json['optional']) }], purpose: RELEASE_PURPOSE };
+  return {
+    targets: [{ digest, annotations: annotationsOf(json['optional'], where) }],
+    purpose: RELEASE_PURPOSE,
+  };
+}
+
+/** cosign writes null where nothing is signed along with the image. */
+function annotationsOf(optional: JsonValue | undefined, where: string): ReadonlyMap<string, string> {
+  if (optional === undefined || optional === null) return new Map();
+  if (!isJsonObject(optional)) throw malformed(where, 'what its payload calls optional is not an object');
+  return stringsOf(optional);
+}
+
+function objectOf(json: JsonObject, name: string, where: string): JsonObject {
+  const value = json[name];
+  if (!isJsonObject(value)) throw malformed(where, `its payload has no ${name}`);
+  return value;
+}
+
+function assertOnly(json: JsonObject, known: readonly string[], where: string): void {
+  const unknown = unknownMember(json, known);
+  if (unknown === undefined) return;
+  throw malformed(
+    where,
+    `its payload has a member ${JSON.stringify(unknown.slice(0, 80))}, which no signature of an image has`,
+  );
 }

@@ -1,7 +1,7 @@
 import { type Algorithm, type AlgorithmId, algorithm, defaultAlgorithm } from '../crypto/algorithm.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
 import { canonicalRfc8785 } from '../encoding/canonical.ts';
-import { isJsonObject, parseJsonObject } from '../encoding/json.ts';
+import { isJsonObject, parseJsonObject, unknownMember } from '../encoding/json.ts';
 import { bareDescriptor, type Descriptor } from '../oci/descriptor.ts';
 import { isDigest } from '../oci/digest.ts';
 import type { Claims } from './envelope.ts';
@@ -141,6 +141,9 @@ function checkCritical(headers: NotationHeaders, where: string): void {
   }
 }
 
+/** Members of a descriptor that the Notary Project's specification lets a payload have. */
+const TARGET_MEMBERS = ['annotations', 'artifactType', 'digest', 'mediaType', 'size'];
+
 /**
  * Reads a payload whose bytes were verified.
  * @throws BullaError content-invalid
@@ -153,6 +156,13 @@ export function readNotationPayload(payload: Uint8Array, headers: NotationHeader
   });
   const target = json['targetArtifact'];
   if (!isJsonObject(target)) throw malformed(where, 'its payload has no targetArtifact');
+  const unknown = unknownMember(json, ['targetArtifact']) ?? unknownMember(target, TARGET_MEMBERS);
+  if (unknown !== undefined) {
+    throw malformed(
+      where,
+      `its payload has a member ${JSON.stringify(unknown.slice(0, 80))}, which is not known`,
+    );
+  }
   const { mediaType, digest, size } = target;
   if (typeof mediaType !== 'string' || typeof size !== 'number') {
     throw malformed(where, 'its payload has no mediaType or size');
