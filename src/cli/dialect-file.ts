@@ -18,6 +18,7 @@ const fileSchema = z.record(
   z.object({
     referrers: z.optional(z.enum(['api', 'fallback'])),
     conditional: z.optional(z.enum(['etag', 'head'])),
+    tags: z.optional(z.enum(['after', 'whole'])),
     learnt: z.int(),
   }),
 );
@@ -41,10 +42,9 @@ export class DialectFile implements DialectStore {
   async get(registry: string): Promise<Dialect | undefined> {
     const entry = new Map(Object.entries(this.read())).get(registry);
     if (entry === undefined) return undefined;
-    const age = this.now().getTime() - entry.learnt;
-    return age >= 0 && age < MAX_AGE_MS
-      ? { referrers: entry.referrers, conditional: entry.conditional }
-      : undefined;
+    const { learnt, ...dialect } = entry;
+    const age = this.now().getTime() - learnt;
+    return age >= 0 && age < MAX_AGE_MS ? dialect : undefined;
   }
 
   async set(registry: string, dialect: Dialect): Promise<void> {

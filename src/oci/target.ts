@@ -111,10 +111,15 @@ export interface TagLister {
 export const MAX_TAGS = 100_000;
 
 export interface ListTagsOptions extends CallOptions {
-  /** Only tags after this one in byte order, where the other side sorts; else all. */
+  /**
+   * Only tags after this one in byte order, where the other side sorts; else all. Better one that exists:
+   * some registries refuse any other, and the whole list is asked for then.
+   */
   readonly last?: Tag | undefined;
   /** Tags after this one are not needed: listing may end with them, where the other side sorts. */
   readonly until?: Tag | undefined;
+  /** A tag that was written before: where it is missing after `last`, the whole list is asked for. */
+  readonly expected?: Tag | undefined;
 }
 
 export interface ReferrersOptions extends CallOptions {

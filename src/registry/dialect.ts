@@ -4,6 +4,8 @@ export interface Dialect {
   readonly referrers?: 'api' | 'fallback' | undefined;
   /** What tells an unchanged tag apart in one request: If-None-Match, or a HEAD and its digest. */
   readonly conditional?: 'etag' | 'head' | undefined;
+  /** What `last=` of a tag that exists gives: the tags after it in byte order, or no more than a wrong list. */
+  readonly tags?: 'after' | 'whole' | undefined;
 }
 
 /**
@@ -39,7 +41,7 @@ export class DialectMemory {
   async learn(seen: Dialect): Promise<void> {
     const before = await this.get();
     const after = { ...before, ...seen };
-    if (after.referrers === before.referrers && after.conditional === before.conditional) return;
+    if (isSame(before, after)) return;
     this.current = after;
     await this.store?.set(this.registry, after);
   }
@@ -47,4 +49,8 @@ export class DialectMemory {
   private async load(store: DialectStore): Promise<void> {
     this.current = { ...(await store.get(this.registry)), ...this.current };
   }
+}
+
+function isSame(a: Dialect, b: Dialect): boolean {
+  return a.referrers === b.referrers && a.conditional === b.conditional && a.tags === b.tags;
 }

@@ -1,10 +1,8 @@
 import * as z from 'zod/mini';
 import { parseJsonObject } from '../encoding/json.ts';
 import { BullaError } from '../errors.ts';
-import type { HttpResponse } from '../http/exchange.ts';
 import { listOf } from '../oci/shape.ts';
 import type { Access } from './authenticator.ts';
-import { failureError } from './failure.ts';
 import { nextLink, nextPage } from './link.ts';
 import type { RegistrySession } from './session.ts';
 
@@ -13,6 +11,8 @@ export const PAGE_SIZE = 1000;
 const MAX_PAGE_BYTES = 16 * 1024 * 1024;
 /** A registry that goes on for ever is left. */
 const MAX_NAMES = 1_000_000;
+/** Pages in a row without a new name: a registry may filter after it has cut the pages. */
+const MAX_IDLE_PAGES = 100;
 
 export interface ListCall {
   /** With its query. */
@@ -24,8 +24,8 @@ export interface ListCall {
 }
 
 /**
- * Names of a paged list (distribution-spec, "Listing Tags"), page by page; a page that brings nothing
- * new ends it, for registries that ignore `last`.
+ * Names of a paged list (distribution-spec, "Listing Tags"), page by page, until no page follows or the one
+ * that follows was read before, for registries that ignore `last`.
  * @throws BullaError not-found where there is no such list; content-invalid; registry-error where a
  *   link leads elsewhere
  */
@@ -34,39 +34,32 @@ export async function* listPages(
   call: ListCall,
 ): AsyncGenerator<readonly string[]> {
   const seen = new Set<string>();
+  const visited = new Set<string>();
   let path: string | undefined = call.path;
-  while (path !== undefined) {
+  let idle = 0;
+  while (path !== undefined && !visited.has(path)) {
+    visited.add(path);
     const response = await session.call({
       method: 'GET',
       to: path,
       access: call.access,
       headers: { accept: 'application/json' },
-      expect: [200, 404],
+      expect: [200],
       signal: call.signal,
     });
     const what = `${session.where({ method: 'GET', to: path })}: the list`;
-    if (response.status === 404) {
-      await endIfUnknown(session, response, path);
-      return;
-    }
     const page = parsePage(await response.body.read(MAX_PAGE_BYTES, what), call.member, what);
     const fresh = page.filter((name) => !seen.has(name));
     for (const name of fresh) seen.add(name);
-    if (seen.size > MAX_NAMES) throw endless(what);
+    idle = fresh.length === 0 ? idle + 1 : 0;
+    if (seen.size > MAX_NAMES || idle > MAX_IDLE_PAGES) throw endless(what);
     yield fresh;
-    path = fresh.length === 0 ? undefined : following(response.headers.all('link'), path, session.registry);
+    path = following(response.headers.all('link'), path, session.registry);
   }
 }
 
-/** A repository without tags is not known yet, as far as distribution is concerned. */
-async function endIfUnknown(session: RegistrySession, response: HttpResponse, path: string): Promise<void> {
-  const failure = await session.failure(response);
-  if (!failure.codes.includes('NAME_UNKNOWN'))
-    throw failureError(failure, session.where({ method: 'GET', to: path }));
-}
-
 function endless(what: string): BullaError {
-  return new BullaError('content-invalid', `${what} has more than ${MAX_NAMES} names`, {
+  return new BullaError('content-invalid', `${what} has no end`, {
     hint: 'the registry may be hostile: no honest list is that long',
   });
 }

@@ -28,8 +28,9 @@ export function referrersPath(repository: string, subject: Digest, artifactType?
   return artifactType === undefined ? path : `${path}?${new URLSearchParams({ artifactType })}`;
 }
 
-export function tagsPath(repository: string, page: { readonly n: number; readonly last?: string }): string {
-  return `/v2/${repository}/tags/list?${pageQuery(page)}`;
+export function tagsPath(repository: string, page?: { readonly n: number; readonly last?: string }): string {
+  const path = `/v2/${repository}/tags/list`;
+  return page === undefined ? path : `${path}?${pageQuery(page)}`;
 }
 
 export function catalogPath(page: { readonly n: number; readonly last?: string }): string {

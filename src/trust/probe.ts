@@ -86,7 +86,7 @@ async function listingOf(
   options: CallOptions,
 ): Promise<TagAbilities['listing']> {
   const isListed = async () =>
-    (await target.listTags({ ...options, last: LIST_AFTER, until: LIST_UNTIL })).includes(tag);
+    (await target.listTags({ ...options, last: LIST_AFTER, until: LIST_UNTIL, expected: tag })).includes(tag);
   if (await isListed()) return 'at-once';
   await clock.sleep(LISTED_MS, options.signal);
   return (await isListed()) ? 'late' : 'never';

@@ -23,7 +23,7 @@ export async function findAnnounced(
   options: PublishOptions,
 ): Promise<Collection | undefined> {
   const { chance, signal } = options;
-  const { tags } = await listSiblings(target, { signal });
+  const { tags } = await listSiblings(target, { signal }, null);
   const candidates = tags.filter((tag) => kindOfTag(tag) === 'candidate');
   const found: Collection[] = [];
   for (let tried = 0; tried < MAX_FOREIGN && candidates.length > 0; tried++) {

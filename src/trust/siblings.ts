@@ -66,9 +66,19 @@ export interface FoundSiblings {
   readonly folded: FoldedList;
 }
 
-/** Lists the candidates and stages of a collection. @throws BullaError what the target throws */
-export async function listSiblings(target: TrustTarget, options: CallOptions = {}): Promise<SiblingListing> {
-  const all = await target.listTags({ ...options, last: LIST_AFTER, until: LIST_UNTIL });
+/**
+ * Lists the candidates and stages of a collection.
+ * @param expected a tag of the collection that was written before; null where there may be no head, after
+ *   whose tag others are listed, and everything has to be asked for
+ * @throws BullaError what the target throws
+ */
+export async function listSiblings(
+  target: TrustTarget,
+  options: CallOptions = {},
+  expected?: Tag | null,
+): Promise<SiblingListing> {
+  const range = expected === null ? {} : { last: LIST_AFTER, until: LIST_UNTIL, expected };
+  const all = await target.listTags({ ...options, ...range });
   const tags = all.filter((tag) => {
     const kind = kindOfTag(tag);
     return kind === 'candidate' || kind === 'stage';
@@ -106,7 +116,7 @@ export class SiblingReader {
 
   /** @throws BullaError what listing throws; interrupted, unauthorized, forbidden */
   async read(copy: WorkingCopy, now: Date): Promise<FoundSiblings> {
-    const listing = await listSiblings(this.target, this.options);
+    const listing = await listSiblings(this.target, this.options, [...this.own.keys()].at(-1));
     if (this.files === undefined || !this.files.isFor(copy)) {
       // Who may sign has changed: everything has to be judged anew.
       this.known = new Map();

@@ -33,7 +33,7 @@ export async function completeStaged(
 ): Promise<CreatedAt & { readonly made: CollectionFiles }> {
   const { signal, clock, chance, signers } = options;
   const refused: string[] = [];
-  const { tags } = await listSiblings(target, { signal });
+  const { tags } = await listSiblings(target, { signal }, null);
   for (const tag of tags.slice(0, MAX_STAGES)) {
     let staged: CollectionFiles | undefined;
     try {

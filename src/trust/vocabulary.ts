@@ -71,7 +71,10 @@ export function isReservedTag(tag: Tag): boolean {
   return tag.startsWith(TRUST_TAG_PREFIX);
 }
 
-/** After which all tags of a collection but its head are listed, where the registry sorts. */
-export const LIST_AFTER: Tag = '_trust.' as Tag;
+/**
+ * After which all tags of a collection but its head are listed, where the registry sorts: the head's own tag,
+ * because some registries only list after a tag that exists.
+ */
+export const LIST_AFTER: Tag = HEAD_TAG;
 /** After this in byte order there is none of them any more. */
 export const LIST_UNTIL: Tag = '_trust.stage.g' as Tag;

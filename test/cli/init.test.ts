@@ -9,6 +9,7 @@ import { Keystore } from '../../src/keystore/store.ts';
 import { DirectoryFiles } from '../../src/layout/directory.ts';
 import { LayoutStore } from '../../src/layout/store.ts';
 import { type CliOptions, type CliResult, bulla as run, temporaryDirectory } from '../support/cli.ts';
+import { pushImage } from '../support/content.ts';
 import { registryFor, repositoryOf } from '../support/registry/open.ts';
 import { readAny } from '../support/trust/changing.ts';
 
@@ -110,6 +111,32 @@ describe('bulla init', () => {
     const collection = await readAny(repositoryOf(registry), { now });
     expect(collection.id).toBe(made.json()['id']);
     expect(await bulla(`${complete} --root-key-id ${ids['root']}`, there)).toMatchObject({ code: 30 });
+  });
+
+  it.each([
+    ['404 after a tag that does not exist', 404, 'existing'],
+    ['400 after a tag that does not exist', 400, 'existing'],
+    ['nothing after a tag that does not exist', undefined, 'existing'],
+    ['400 after any tag', 400, 'none'],
+    ['nothing after any tag', undefined, 'none'],
+  ] as const)('works on a registry that lists %s, and so does what follows', async (_, status, allowed) => {
+    const registry = await registryFor({
+      tagDialect: (query, tags) => {
+        const last = query.get('last');
+        if (last === null || (allowed === 'existing' && tags.includes(last))) return undefined;
+        return status === undefined ? { tags: [] } : { refuse: status, code: 'NAME_UNKNOWN' };
+      },
+    });
+    const repository = `${registry.host}/team/app`;
+    await stocked();
+    const made = await bulla(`init ${repository} -o json`);
+    expect(made).toMatchObject({ code: 0 });
+    expect(made.json()).toMatchObject({ shortcomings: [] });
+    await pushImage(repositoryOf(registry), 'image', 'v1');
+    expect(await bulla(`sign ${repository}:v1`)).toMatchObject({ code: 0 });
+    expect(await bulla(`status ${repository}`)).toMatchObject({ code: 0 });
+    expect(await bulla(`resign ${repository}`)).toMatchObject({ code: 0 });
+    expect(await bulla(`pending ${repository}`)).toMatchObject({ code: 0 });
   });
 
   it('works in a layout', async () => {

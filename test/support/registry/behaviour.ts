@@ -22,6 +22,18 @@ export type AuthBehaviour =
       readonly rotate?: string;
     };
 
+/**
+ * What a registry makes of `tags/list`: a status that refuses, or the names of a page and the query of the next.
+ * @param tags all of them, in the order of their first push
+ */
+export type TagDialect = (
+  query: URLSearchParams,
+  tags: readonly string[],
+) =>
+  | { readonly refuse: number; readonly code?: string }
+  | { readonly tags: readonly string[] | null; readonly next?: string }
+  | undefined;
+
 /** How a registry behaves; may be changed while it runs. What is left out is what a good one does. */
 export interface RegistryBehaviour {
   /** GET /v2/…/referrers/… is there. True if left out. */
@@ -47,6 +59,8 @@ export interface RegistryBehaviour {
   checkParts?: boolean;
   /** Largest page of tags; all at once if left out. */
   tagsPage?: number;
+  /** Answers a list of tags in its own way; undefined: as usual. */
+  tagDialect?: TagDialect;
   /** Tags in the order of pushing, whole, whatever `n` and `last` say. */
   unsortedTags?: boolean;
   /** GETs of a tag that still show what was before the last write: counted down. */

@@ -175,7 +175,18 @@ export function tags(routed: Routed): void {
     fail(response, 404, 'NAME_UNKNOWN');
     return;
   }
-  const body = (names: readonly string[]): string => JSON.stringify({ name: repository, tags: names });
+  const body = (names: readonly string[] | null): string => JSON.stringify({ name: repository, tags: names });
+  const own = behaviour.tagDialect?.(url.searchParams, order);
+  if (own !== undefined && 'refuse' in own) {
+    fail(response, own.refuse, own.code ?? 'UNSUPPORTED');
+    return;
+  }
+  if (own !== undefined) {
+    const link =
+      own.next === undefined ? {} : { link: `</v2/${repository}/tags/list?${own.next}>; rel="next"` };
+    response.writeHead(200, { 'content-type': 'application/json', ...link }).end(body(own.tags));
+    return;
+  }
   if (behaviour.unsortedTags === true) {
     response.writeHead(200, { 'content-type': 'application/json' }).end(body(order.reverse()));
     return;
