@@ -5,6 +5,7 @@ import type { HttpCounters, HttpEvent, HttpEventSink, RequestPurpose } from './e
 import { interruption, networkError } from './failure.ts';
 import { redactHeader, redactUrl } from './redact.ts';
 import { ResponseBody, ResponseHeaders } from './response.ts';
+import { type Activity, type Patience, Watch } from './watch.ts';
 
 /** One request; no redirect is followed and nothing is tried twice. */
 export interface HttpRequest {
@@ -44,9 +45,15 @@ export interface Exchange {
     readonly headersTimeout: number;
     readonly bodyTimeout: number;
   };
+  readonly patience: Patience;
+  /** Of the connections that the request shares. */
+  readonly activity: Activity;
   readonly counters: HttpCounters;
   readonly events: HttpEventSink | undefined;
 }
+
+/** Sent at once, a body needs its time on a slow line: so many bytes in a second at least. */
+const LEAST_UPLOAD_RATE = 8 * 1024;
 
 /**
  * Runs one exchange on undici's handler interface: between the socket and whoever iterates the body
@@ -77,11 +84,14 @@ class Handler implements Dispatcher.DispatchHandler {
   private readonly reject: (error: Error) => void;
   private readonly where: string;
   private readonly started = performance.now();
+  private readonly watch: Watch;
   private controller: Dispatcher.DispatchController | undefined;
   private body: ResponseBody | undefined;
   private received = 0;
   /** What the source of the request's body threw: the true cause of what follows from it. */
   private sourceError: unknown;
+  /** Of a streamed body: whether it is the source that is waited for. */
+  private source: 'idle' | 'busy' = 'idle';
   private done = false;
 
   constructor(parts: Exchange, resolve: (response: HttpResponse) => void, reject: (error: Error) => void) {
@@ -89,6 +99,13 @@ class Handler implements Dispatcher.DispatchHandler {
     this.resolve = resolve;
     this.reject = reject;
     this.where = `${parts.request.method} ${redactUrl(parts.request.url)}`;
+    this.watch = new Watch(
+      this.where,
+      parts.patience,
+      parts.activity,
+      () => this.body?.isHeldUp === true || this.source === 'busy',
+      this.onLate,
+    );
     parts.request.signal?.addEventListener('abort', this.onAbort, { once: true });
     this.emit(() => ({
       type: 'request',
@@ -105,7 +122,7 @@ class Handler implements Dispatcher.DispatchHandler {
   outgoing(): Uint8Array | AsyncIterable<Uint8Array> | null {
     const { body } = this.parts.request;
     if (body === undefined) return null;
-    if (!(body instanceof Uint8Array)) return this.watch(body);
+    if (!(body instanceof Uint8Array)) return this.observe(body);
     this.parts.counters.sentBytes += body.byteLength;
     return body;
   }
@@ -115,6 +132,15 @@ class Handler implements Dispatcher.DispatchHandler {
     const { signal } = this.parts.request;
     if (signal?.aborted === true) controller.abort(interruption(signal));
     else if (this.done) controller.abort(new Error('given up'));
+    else this.beginSending();
+  }
+
+  private beginSending(): void {
+    const { body } = this.parts.request;
+    if (body === undefined) this.watch.enter('answer');
+    else if (body instanceof Uint8Array)
+      this.watch.enter('answer', (body.byteLength / LEAST_UPLOAD_RATE) * 1000);
+    else this.watch.enter('sending');
   }
 
   onResponseStart(
@@ -125,6 +151,7 @@ class Handler implements Dispatcher.DispatchHandler {
     if (status < 200) return;
     const headers = new ResponseHeaders(raw);
     this.body = new ResponseBody(controller);
+    this.watch.enter('body');
     this.emit(() => ({
       type: 'response',
       id: this.parts.id,
@@ -138,6 +165,7 @@ class Handler implements Dispatcher.DispatchHandler {
   onResponseData(_: Dispatcher.DispatchController, piece: Uint8Array): void {
     this.received += piece.byteLength;
     this.parts.counters.receivedBytes += piece.byteLength;
+    this.watch.progress(piece.byteLength);
     this.body?.push(piece);
   }
 
@@ -184,20 +212,35 @@ class Handler implements Dispatcher.DispatchHandler {
     this.fail(reason);
   };
 
-  private async *watch(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  private readonly onLate = (error: BullaError): void => {
+    this.controller?.abort(error);
+    // As in onAbort.
+    this.fail(error);
+  };
+
+  private async *observe(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     try {
+      this.source = 'busy';
       for await (const piece of source) {
+        this.source = 'idle';
         this.parts.counters.sentBytes += piece.byteLength;
+        this.watch.progress(piece.byteLength);
         yield piece;
+        this.source = 'busy';
       }
+      // An answer may have come before the body was sent: then its body is what is waited for.
+      if (this.body === undefined && !this.done) this.watch.enter('answer');
     } catch (error) {
       this.sourceError = error;
       throw error;
+    } finally {
+      this.source = 'idle';
     }
   }
 
   private finish(): void {
     this.done = true;
+    this.watch.end();
     this.parts.request.signal?.removeEventListener('abort', this.onAbort);
   }
 

@@ -35,6 +35,12 @@ const NOT_TLS: Kind = {
   transient: false,
 };
 
+const TOO_MUCH: Kind = {
+  code: 'registry-error',
+  hint: 'no honest answer has headers that long; the server, or a proxy before it, is broken or hostile',
+  transient: false,
+};
+
 const KINDS: ReadonlyMap<string, Kind> = new Map([
   ['ECONNRESET', CUT],
   ['EPIPE', CUT],
@@ -43,6 +49,7 @@ const KINDS: ReadonlyMap<string, Kind> = new Map([
   ['UND_ERR_REQ_CONTENT_LENGTH_MISMATCH', CUT],
   ['UND_ERR_RES_CONTENT_LENGTH_MISMATCH', CUT],
   ['EAI_AGAIN', { ...NO_NAME, transient: true }],
+  ['UND_ERR_HEADERS_OVERFLOW', TOO_MUCH],
   ['ETIMEDOUT', SLOW],
   ['UND_ERR_CONNECT_TIMEOUT', SLOW],
   ['UND_ERR_HEADERS_TIMEOUT', SLOW],

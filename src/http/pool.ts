@@ -10,6 +10,7 @@ import { exchange, type HttpRequest, type HttpResponse } from './exchange.ts';
 import { interruption } from './failure.ts';
 import { type ProxySettings, proxyFor } from './proxy.ts';
 import { redactUrl } from './redact.ts';
+import { type Activity, type Patience, PROGRESS_MS } from './watch.ts';
 
 export interface HttpPoolOptions {
   readonly tls?: TlsOptions | undefined;
@@ -21,6 +22,8 @@ export interface HttpPoolOptions {
   readonly headersTimeoutMs?: number | undefined;
   /** How long the next piece of a body may take; 60 s if left out. */
   readonly bodyTimeoutMs?: number | undefined;
+  /** How long the least progress of a body may take (LEAST_PROGRESS_BYTES of watch.ts); 300 s if left out. */
+  readonly progressTimeoutMs?: number | undefined;
   readonly userAgent?: string | undefined;
   readonly events?: HttpEventSink | undefined;
   /** A connection that was begun before this pool was made. */
@@ -30,9 +33,19 @@ export interface HttpPoolOptions {
   readonly classify?: Classify | undefined;
 }
 
+export const CONNECT_TIMEOUT_MS: number = 10_000;
+/** A proxy, or a second address of the server, takes its turn after the first one's time is up. */
+const CONNECTION_PATIENCE = 2.5;
+export const HEADERS_TIMEOUT_MS: number = 60_000;
+export const BODY_TIMEOUT_MS: number = 60_000;
 /** A server that stores what it was sent may think about it for long. */
-const UPLOAD_HEADERS_TIMEOUT_MS = 300_000;
-const MAX_HEADER_BYTES = 64 * 1024;
+export const UPLOAD_HEADERS_TIMEOUT_MS: number = 300_000;
+export const MAX_HEADER_BYTES: number = 64 * 1024;
+
+/** One set of connections for each server, way to it, and rule about addresses. */
+function keyOf(url: URL, allow: ReadonlySet<AddressClass> | undefined, proxy: URL | undefined): string {
+  return [url.origin, proxy?.href ?? '', allow === undefined ? 'any' : [...allow].sort().join('+')].join(' ');
+}
 
 function proxyAuthorization(proxy: URL): Record<string, string> {
   if (proxy.username === '') return {};
@@ -55,6 +68,7 @@ export class HttpPool {
   private readonly options: HttpPoolOptions;
   private readonly classify: Classify;
   private readonly dispatchers = new Map<string, Promise<Dispatcher>>();
+  private readonly activities = new Map<string, Activity>();
   private readonly addresses = new Map<string, AddressClass>();
   private readonly early: EarlyConnection[];
   private ids = 0;
@@ -96,17 +110,20 @@ export class HttpPool {
       ...(streamed &&
         request.contentLength !== undefined && { 'content-length': `${request.contentLength}` }),
     };
+    const key = keyOf(url, request.allow, proxy);
     return await exchange({
       id: ++this.ids,
       request,
       headers,
-      dispatcher: await this.dispatcherFor(url, request.allow, proxy),
+      dispatcher: await this.dispatcherFor(key, url, request.allow, proxy),
       dispatch: {
         origin: absolute ? proxy.origin : url.origin,
         path: absolute ? `${url.origin}${path}` : path,
         headersTimeout: this.headersTimeout(request.method),
-        bodyTimeout: this.options.bodyTimeoutMs ?? 60_000,
+        bodyTimeout: this.options.bodyTimeoutMs ?? BODY_TIMEOUT_MS,
       },
+      patience: this.patience(request.method),
+      activity: this.activity(key),
       counters: this.counters,
       events: this.options.events,
     });
@@ -150,20 +167,36 @@ export class HttpPool {
   }
 
   private headersTimeout(method: HttpRequest['method']): number {
-    const reading = this.options.headersTimeoutMs ?? 60_000;
+    const reading = this.options.headersTimeoutMs ?? HEADERS_TIMEOUT_MS;
     return method === 'GET' || method === 'HEAD' ? reading : Math.max(reading, UPLOAD_HEADERS_TIMEOUT_MS);
   }
 
+  private patience(method: HttpRequest['method']): Patience {
+    return {
+      connectionMs: CONNECTION_PATIENCE * (this.options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS),
+      answerMs: this.headersTimeout(method),
+      idleMs: this.bodyTimeout(method),
+      progressMs: this.options.progressTimeoutMs ?? PROGRESS_MS,
+    };
+  }
+
+  private bodyTimeout(method: HttpRequest['method']): number {
+    const reading = this.options.bodyTimeoutMs ?? BODY_TIMEOUT_MS;
+    return method === 'GET' || method === 'HEAD' ? reading : Math.max(reading, UPLOAD_HEADERS_TIMEOUT_MS);
+  }
+
+  private activity(key: string): Activity {
+    const known = this.activities.get(key) ?? { at: 0 };
+    this.activities.set(key, known);
+    return known;
+  }
+
   private dispatcherFor(
+    key: string,
     url: URL,
     allow: ReadonlySet<AddressClass> | undefined,
     proxy: URL | undefined,
   ): Promise<Dispatcher> {
-    const key = [
-      url.origin,
-      proxy?.href ?? '',
-      allow === undefined ? 'any' : [...allow].sort().join('+'),
-    ].join(' ');
     let dispatcher = this.dispatchers.get(key);
     if (dispatcher === undefined) {
       dispatcher =
@@ -176,7 +209,7 @@ export class HttpPool {
   private direct(url: URL, allow: ReadonlySet<AddressClass> | undefined): Dispatcher {
     const connect = makeConnector({
       tls: this.options.tls ?? {},
-      connectTimeoutMs: this.options.connectTimeoutMs ?? 10_000,
+      connectTimeoutMs: this.options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
       allow,
       authenticate: allow === undefined,
       resolve: this.options.resolve,

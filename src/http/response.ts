@@ -40,7 +40,7 @@ const DISCARD_LIMIT = 64 * 1024;
 /** How long that may take, in milliseconds: a new connection takes less. */
 const DISCARD_TIMEOUT_MS = 1_000;
 /** How long a whole bounded body may take, in milliseconds: a sender of a byte a minute is not waited for. */
-const READ_TIMEOUT_MS = 120_000;
+export const READ_TIMEOUT_MS: number = 120_000;
 
 /**
  * The body of an answer: to be iterated once, read whole within a bound, or discarded. One of the
@@ -71,6 +71,11 @@ export class ResponseBody implements AsyncIterable<Uint8Array>, AsyncIterator<Ui
     this.ended = true;
     this.failure = failure;
     this.notify();
+  }
+
+  /** Whether pieces wait for the reader, and not the reader for pieces. */
+  get isHeldUp(): boolean {
+    return this.pieces.length > 0;
   }
 
   [Symbol.asyncIterator](): this {
@@ -107,10 +112,11 @@ export class ResponseBody implements AsyncIterable<Uint8Array>, AsyncIterator<Ui
   /**
    * The whole body.
    * @param what names it in messages
+   * @param withinMs how long all of it may take, in milliseconds
    * @throws BullaError content-invalid where it has more than `maxBytes`; timeout
    */
-  async read(maxBytes: number, what: string): Promise<Uint8Array> {
-    const timer = setTimeout(() => this.abort(tooSlow(what)), READ_TIMEOUT_MS);
+  async read(maxBytes: number, what: string, withinMs: number = READ_TIMEOUT_MS): Promise<Uint8Array> {
+    const timer = setTimeout(() => this.abort(tooSlow(what, withinMs)), withinMs);
     try {
       const pieces: Uint8Array[] = [];
       let size = 0;
@@ -154,8 +160,8 @@ function tooLarge(what: string, maxBytes: number): BullaError {
   });
 }
 
-function tooSlow(what: string): BullaError {
-  return new BullaError('timeout', `${what} did not arrive within ${READ_TIMEOUT_MS / 1000} s`, {
+function tooSlow(what: string, withinMs: number): BullaError {
+  return new BullaError('timeout', `${what} did not arrive within ${withinMs / 1000} s`, {
     hint: 'the server is slow or holds the line on purpose; try again later',
   });
 }

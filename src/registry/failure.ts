@@ -4,7 +4,9 @@ import { BullaError, type ErrorCode } from '../errors.ts';
 import type { HttpResponse } from '../http/exchange.ts';
 import { printable } from '../http/redact.ts';
 
-const MAX_ERROR_BYTES = 64 * 1024;
+export const MAX_ERROR_BYTES: number = 64 * 1024;
+/** The status is known already: what is said about it is not waited for any longer, in milliseconds. */
+export const ERROR_TIMEOUT_MS: number = 10_000;
 
 /** What a registry said about why it won't. */
 export interface RegistryFailure {
@@ -21,7 +23,7 @@ export async function readFailure(response: HttpResponse): Promise<RegistryFailu
   const { status } = response;
   let bytes: Uint8Array;
   try {
-    bytes = await response.body.read(MAX_ERROR_BYTES, 'an error');
+    bytes = await response.body.read(MAX_ERROR_BYTES, 'an error', ERROR_TIMEOUT_MS);
   } catch {
     return { status, codes: [], message: '' };
   }

@@ -44,6 +44,8 @@ export interface SessionOptions {
 
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 const MAX_REDIRECTS = 5;
+/** How long redirects and logins of one try may go on, in milliseconds: each of them can be slow. */
+export const MAX_TRY_MS: number = 120_000;
 
 /** Talks to one registry: everything that is the same for each of its repositories. */
 export class RegistrySession {
@@ -134,8 +136,9 @@ export class RegistrySession {
 
   private async authorized(call: RegistryCall): Promise<HttpResponse> {
     const { access, signal } = call;
+    const until = this.timing.now() + MAX_TRY_MS;
     let authorization = await this.authenticator.header(access, signal);
-    let response = await this.follow(call, authorization);
+    let response = await this.follow(call, authorization, until);
     // A second time only because a token turned out to be too weak or too old, which one refresh cures.
     for (let round = 0; round < 2 && this.isRefusal(response); round++) {
       if (round > 0 && !isInsufficient(response)) break;
@@ -143,8 +146,9 @@ export class RegistrySession {
       const better = await this.authenticator.answer(challenges, access, authorization, signal);
       if (better === undefined) break;
       await response.body.discard();
+      if (this.timing.now() > until) throw ledAround(this.registry);
       authorization = better;
-      response = await this.follow(call, authorization);
+      response = await this.follow(call, authorization, until);
     }
     return response;
   }
@@ -154,7 +158,11 @@ export class RegistrySession {
     return response.status === 401 && response.url.origin === this.base.origin;
   }
 
-  private async follow(call: RegistryCall, authorization: string | undefined): Promise<HttpResponse> {
+  private async follow(
+    call: RegistryCall,
+    authorization: string | undefined,
+    until: number,
+  ): Promise<HttpResponse> {
     let url = typeof call.to === 'string' ? new URL(call.to, this.base) : call.to;
     let left = url.origin !== this.base.origin;
     for (let hops = 0; ; hops++) {
@@ -168,6 +176,7 @@ export class RegistrySession {
       if (left && call.stayOnHost === true) return response;
       if (hops >= MAX_REDIRECTS) throw misled(this.registry, `through more than ${MAX_REDIRECTS} redirects`);
       await response.body.discard();
+      if (this.timing.now() > until) throw ledAround(this.registry);
       url = next;
     }
   }
@@ -198,4 +207,12 @@ function misled(registry: string, how: string): BullaError {
   return new BullaError('registry-error', `${registry} sends us on ${how}, which is refused`, {
     hint: 'the registry, or a proxy before it, is misconfigured or hostile',
   });
+}
+
+function ledAround(registry: string): BullaError {
+  return new BullaError(
+    'timeout',
+    `${registry} gave no answer but redirects and demands to log in for ${MAX_TRY_MS / 1000} s`,
+    { hint: 'the registry is slow, or holds the line on purpose; try again later' },
+  );
 }

@@ -1,4 +1,4 @@
-import { createServer } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { BullaError } from '../../src/errors.ts';
@@ -600,5 +600,36 @@ describe('hazard 8: old dialects', () => {
       action: { addHeaders: { 'docker-content-digest': descriptor.digest } },
     });
     expect(await pushBytes(target, blob)).toBe('pushed');
+  });
+});
+
+describe('hazard: being led around', () => {
+  /** A registry that takes 50 s for each answer, and answers so. */
+  async function slow(status: number, headers: Readonly<Record<string, string>>): Promise<[string, number]> {
+    const registry = await registryFor();
+    const timing = new FakeTiming();
+    const credentials = fixedCredentials(registry.host, ME);
+    const target = repositoryOf(registry, { timing, credentials, retry: { tries: 1 } });
+    const answer = (_: IncomingMessage, response: ServerResponse): void => {
+      timing.pass(50_000);
+      response.writeHead(status, headers).end();
+    };
+    registry.fault({ times: Number.POSITIVE_INFINITY, action: { answer } });
+    return [await codeOf(target.fetchManifest(tagOf('v1'))), registry.log.length];
+  }
+
+  it('ends a try that goes from one slow redirect to the next', async () => {
+    expect(await slow(307, { location: '/v2/team/app/manifests/again' })).toEqual(['timeout', 3]);
+  });
+
+  it('answers a demand to log in no more than twice', async () => {
+    const [code, requests] = await slow(401, { 'www-authenticate': 'Basic realm="x"' });
+    expect(code).toBe('unauthorized');
+    expect(requests).toBeLessThanOrEqual(3);
+  });
+
+  it('does not wait for a year because it is asked to', async () => {
+    const [code, requests] = await slow(503, { 'retry-after': '31536000' });
+    expect([code, requests]).toEqual(['registry-error', 1]);
   });
 });
