@@ -1,18 +1,12 @@
 import { fromBase64 } from '../encoding/bytes.ts';
-import {
-  isJsonObject,
-  type JsonObject,
-  type JsonValue,
-  parseJsonObject,
-  unknownMember,
-} from '../encoding/json.ts';
+import { isJsonObject, type JsonObject, parseJsonObject, unknownMember } from '../encoding/json.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { isDigest } from '../oci/digest.ts';
+import { readAnnotations } from './annotations.ts';
 import type { Claims, Envelope } from './envelope.ts';
 import { malformed, unsupported } from './errors.ts';
 import { MAX_ENVELOPE_BYTES, RELEASE_PURPOSE, SIGNATURE_ANNOTATIONS } from './formats.ts';
 import { sigstoreAlgorithms } from './sigstore-bundle.ts';
-import { stringsOf } from './statement.ts';
 
 const SIGNATURE_TYPE = 'cosign container image signature';
 
@@ -77,17 +71,13 @@ function readPayload(payload: Uint8Array, where: string): Claims {
   assertOnly(image, IMAGE, where);
   const digest = image['docker-manifest-digest'];
   if (typeof digest !== 'string' || !isDigest(digest)) throw malformed(where, 'its payload names no image');
+  const [signed] = readAnnotations(json, [json['optional']], { where });
+  const { annotations = new Map(), expiry } = signed ?? {};
   return {
-    targets: [{ digest, annotations: annotationsOf(json['optional'], where) }],
+    targets: [{ digest, annotations }],
     purpose: RELEASE_PURPOSE,
+    ...(expiry !== undefined && { expiry }),
   };
-}
-
-/** cosign writes null where nothing is signed along with the image. */
-function annotationsOf(optional: JsonValue | undefined, where: string): ReadonlyMap<string, string> {
-  if (optional === undefined || optional === null) return new Map();
-  if (!isJsonObject(optional)) throw malformed(where, 'what its payload calls optional is not an object');
-  return stringsOf(optional);
 }
 
 function objectOf(json: JsonObject, name: string, where: string): JsonObject {

@@ -5,11 +5,12 @@ import { concatBytes } from '../encoding/bytes.ts';
 import { encodeCbor, parseCbor } from './cbor.ts';
 import { readChain } from './chain.ts';
 import type { Envelope } from './envelope.ts';
-import { malformed } from './errors.ts';
+import { malformed, unsupported } from './errors.ts';
 import { MAX_NOTATION_BYTES, SIGNATURE_TYPES } from './formats.ts';
 import {
   buildNotationPayload,
   checkNotationHeaders,
+  checkUnprotected,
   NOTATION_HEADERS,
   NOTATION_SCHEME,
   type NotationHeaders,
@@ -87,8 +88,10 @@ export function readNotationCose(bytes: Uint8Array, where: string): Envelope {
     if (fields.has(label))
       throw malformed(where, `header ${String(label).slice(0, 80)} is both protected and not`);
   }
+  checkLabels([...fields.keys(), ...unprotected.keys()], where);
+  checkUnprotected(unprotected.keys(), [LABELS.algorithm, LABELS.critical, LABELS.contentType], where);
   const headers = headersOf(fields, where);
-  const namedAlgorithm = namedNotationAlgorithm(nameOf(fields.get(LABELS.algorithm)), where);
+  const namedAlgorithm = namedNotationAlgorithm(nameOf(fields.get(LABELS.algorithm), where), where);
   checkNotationHeaders(headers, where);
   return {
     kind: 'notation-cose',
@@ -120,9 +123,24 @@ function timeOf(fields: ReadonlyMap<unknown, unknown>, name: string, where: stri
   return time;
 }
 
-/** JOSE name of a COSE algorithm; what has none goes back as it came, to be named in the refusal. */
-function nameOf(number: unknown): unknown {
+/**
+ * JOSE name of a COSE algorithm; a number that has none goes back as it came, to be named in the refusal.
+ * COSE would let an algorithm be text (RFC 9052 §3.1); none is registered by a name that JOSE has.
+ */
+function nameOf(number: unknown, where: string): unknown {
+  if (typeof number === 'string')
+    throw unsupported(
+      where,
+      `it names its algorithm in text, ${JSON.stringify(number.slice(0, 60))}`,
+      'COSE names algorithms by number; sign with notation or bulla',
+    );
   return [...NUMBERS].find(([, value]) => value === number)?.[0] ?? number;
+}
+
+/** Labels are integers or text (RFC 9052 §1.5): what else stands there, other readers may take for one of them. */
+function checkLabels(labels: readonly unknown[], where: string): void {
+  if (labels.every((label) => typeof label === 'string' || Number.isSafeInteger(label))) return;
+  throw malformed(where, 'a header has a label that is neither an integer nor text');
 }
 
 function certificatesOf(chain: unknown, where: string): Uint8Array[] {

@@ -11,6 +11,7 @@ import { MAX_NOTATION_BYTES, SIGNATURE_TYPES } from './formats.ts';
 import {
   buildNotationPayload,
   checkNotationHeaders,
+  checkUnprotected,
   NOTATION_HEADERS,
   NOTATION_SCHEME,
   type NotationHeaders,
@@ -66,6 +67,8 @@ export function readNotationJws(bytes: Uint8Array, where: string): Envelope {
   const unprotected = json['header'];
   if (!isJsonObject(unprotected)) throw malformed(where, 'it has no header');
   checkDisjoint(protectedHeader, unprotected, where);
+  // What stands beside the four members of a JWS is not signed either (RFC 7515 §7.2.2).
+  checkUnprotected([...Object.keys(unprotected), ...Object.keys(json)], ['alg', 'crit', 'cty', 'b64'], where);
   const namedAlgorithm = namedNotationAlgorithm(protectedHeader['alg'], where);
   const headers = headersOf(protectedHeader, where);
   checkNotationHeaders(headers, where);

@@ -4,10 +4,10 @@ import { canonicalRfc8785 } from '../encoding/canonical.ts';
 import { isJsonObject, parseJsonObject, unknownMember } from '../encoding/json.ts';
 import { bareDescriptor, type Descriptor } from '../oci/descriptor.ts';
 import { isDigest } from '../oci/digest.ts';
+import { earliest, readAnnotations } from './annotations.ts';
 import type { Claims } from './envelope.ts';
 import { malformed, unsupported } from './errors.ts';
 import { MAX_NOTATION_BYTES, RELEASE_PURPOSE, SIGNATURE_TYPES } from './formats.ts';
-import { stringsOf } from './statement.ts';
 
 /** Header names that JWS and COSE envelopes of Notation share. */
 export const NOTATION_HEADERS = {
@@ -16,7 +16,11 @@ export const NOTATION_HEADERS = {
   authenticTime: 'io.cncf.notary.authenticSigningTime',
   expiry: 'io.cncf.notary.expiry',
   agent: 'io.cncf.notary.signingAgent',
+  timestamp: 'io.cncf.notary.timestampSignature',
 } as const;
+
+/** Names that begin so are Notation's, in whatever case: Go reads them in any. */
+const HEADER_PREFIX = 'io.cncf.notary.';
 
 const PLUGIN_HEADERS: readonly string[] = [
   'io.cncf.notary.verificationPlugin',
@@ -82,6 +86,37 @@ export interface NotationHeaders {
   readonly expiry: Date | undefined;
 }
 
+/** Protected headers of Notation that are known, whether understood or not. */
+const PROTECTED_HEADERS: ReadonlySet<string> = new Set([
+  NOTATION_HEADERS.scheme,
+  NOTATION_HEADERS.time,
+  NOTATION_HEADERS.authenticTime,
+  NOTATION_HEADERS.expiry,
+  NOTATION_HEADERS.agent,
+  ...PLUGIN_HEADERS,
+]);
+
+/** Headers of Notation that mean something without being signed. */
+const UNPROTECTED_HEADERS: ReadonlySet<string> = new Set([
+  NOTATION_HEADERS.agent,
+  NOTATION_HEADERS.timestamp,
+]);
+
+/**
+ * Refuses unprotected headers that would restrict the signature, were they signed: an expiry there can be
+ * taken away by anybody, and the signer meant it to be heeded.
+ * @param names of all unprotected headers, as text
+ * @param others further names that must be protected in this envelope
+ * @throws BullaError content-invalid
+ */
+export function checkUnprotected(names: Iterable<unknown>, others: readonly unknown[], where: string): void {
+  for (const name of names) {
+    const isNotations = typeof name === 'string' && name.toLowerCase().startsWith(HEADER_PREFIX);
+    if (others.includes(name) || (isNotations && !UNPROTECTED_HEADERS.has(name)))
+      throw malformed(where, `header ${String(name).slice(0, 80)} is not protected`);
+  }
+}
+
 /**
  * Checks protected headers as the Notary Project's specification says, before anything is believed:
  * the scheme, that what must be critical is, and that all that is critical is understood.
@@ -93,6 +128,7 @@ export function checkNotationHeaders(headers: NotationHeaders, where: string): v
   }
   checkScheme(headers, where);
   checkCritical(headers, where);
+  checkKnown(headers, where);
   if (headers.signingTime === undefined) throw malformed(where, 'it has no signing time');
   if (headers.expiry !== undefined && headers.expiry <= headers.signingTime) {
     throw malformed(where, 'it expires before it was made');
@@ -141,6 +177,19 @@ function checkCritical(headers: NotationHeaders, where: string): void {
   }
 }
 
+/** A header of Notation's that is not known may restrict the signature, critical or not. */
+function checkKnown({ names }: NotationHeaders, where: string): void {
+  for (const name of names) {
+    if (typeof name !== 'string' || !name.toLowerCase().startsWith(HEADER_PREFIX)) continue;
+    if (PROTECTED_HEADERS.has(name)) continue;
+    throw unsupported(
+      where,
+      `its header ${name.slice(0, 80)} is not known here`,
+      'it may restrict the signature; verify with the tool that made it',
+    );
+  }
+}
+
 /** Members of a descriptor that the Notary Project's specification lets a payload have. */
 const TARGET_MEMBERS = ['annotations', 'artifactType', 'digest', 'mediaType', 'size'];
 
@@ -168,11 +217,14 @@ export function readNotationPayload(payload: Uint8Array, headers: NotationHeader
     throw malformed(where, 'its payload has no mediaType or size');
   }
   if (typeof digest !== 'string' || !isDigest(digest)) throw malformed(where, 'its payload has no digest');
+  const [signed] = readAnnotations(json, [target['annotations']], { where, stringsOnly: true });
+  const { annotations = new Map() } = signed ?? {};
+  const expiry = earliest([headers.expiry, signed?.expiry]);
   return {
-    targets: [{ mediaType, digest, size, annotations: stringsOf(target['annotations']) }],
+    targets: [{ mediaType, digest, size, annotations }],
     purpose: RELEASE_PURPOSE,
     ...(headers.signingTime !== undefined && { signingTime: headers.signingTime }),
-    ...(headers.expiry !== undefined && { expiry: headers.expiry }),
+    ...(expiry !== undefined && { expiry }),
   };
 }
 

@@ -1,7 +1,8 @@
 import { canonicalRfc8785 } from '../encoding/canonical.ts';
-import { isJsonObject, type JsonObject, type JsonValue, parseJsonObject } from '../encoding/json.ts';
-import { formatTime, parseTime } from '../encoding/time.ts';
+import { isJsonObject, type JsonValue, parseJsonObject } from '../encoding/json.ts';
+import { formatTime } from '../encoding/time.ts';
 import { algorithmOf, type Digest, hexOf, isDigest } from '../oci/digest.ts';
+import { earliest, readAnnotations } from './annotations.ts';
 import type { Claims, SignedTarget } from './envelope.ts';
 import { malformed, unsupported } from './errors.ts';
 import { EXPIRY_ANNOTATION, MAX_ENVELOPE_BYTES, RELEASE_PURPOSE } from './formats.ts';
@@ -62,43 +63,28 @@ export function readStatement(payload: Uint8Array, where: string): Claims {
   if (!Array.isArray(subject) || subject.length === 0 || subject.length > MAX_SUBJECTS) {
     throw malformed(where, `its statement should have 1 to ${MAX_SUBJECTS} subjects`);
   }
-  const targets = subject.flatMap((entry) => targetsOf(entry, where));
-  const expiry = expiryOf(targets, where);
+  const annotated = readAnnotations(
+    json,
+    subject.map((entry) => (isJsonObject(entry) ? entry['annotations'] : undefined)),
+    { where },
+  );
+  const targets = subject.flatMap((entry, at) => targetsOf(entry, annotated[at]?.annotations, where));
+  // Also of subjects whose digests are of an unknown kind: that they expire was signed all the same.
+  const expiry = earliest(annotated.map((subjectsOwn) => subjectsOwn.expiry));
   return { targets, purpose, ...(expiry !== undefined && { expiry }) };
 }
 
 /** One subject may carry digests by several algorithms; each known one names the artifact. */
-function targetsOf(entry: JsonValue, where: string): SignedTarget[] {
+function targetsOf(
+  entry: JsonValue,
+  annotations: ReadonlyMap<string, string> = new Map(),
+  where: string,
+): SignedTarget[] {
   if (!isJsonObject(entry) || !isJsonObject(entry['digest']))
     throw malformed(where, 'a subject has no digest');
-  const annotations = stringsOf(entry['annotations']);
-  if (
-    isJsonObject(entry['annotations']) &&
-    EXPIRY_ANNOTATION in entry['annotations'] &&
-    !annotations.has(EXPIRY_ANNOTATION)
-  ) {
-    throw malformed(where, `${EXPIRY_ANNOTATION} is not a string`);
-  }
-  return Object.entries(entry['digest']).flatMap(([algorithm, value]) => {
-    const text = `${algorithm}:${typeof value === 'string' ? value : ''}`;
+  return Object.entries<JsonValue>(entry['digest']).flatMap(([algorithm, value]) => {
+    if (typeof value !== 'string') throw malformed(where, 'a digest of a subject is not a string');
+    const text = `${algorithm}:${value}`;
     return isDigest(text) ? [{ digest: text, annotations }] : [];
   });
-}
-
-/** The string members of an object; cosign lets annotations be anything, and only strings can be asked for. */
-export function stringsOf(value: JsonValue | undefined): ReadonlyMap<string, string> {
-  const members = isJsonObject(value) ? Object.entries<JsonValue>(value satisfies JsonObject) : [];
-  return new Map(members.filter((member): member is [string, string] => typeof member[1] === 'string'));
-}
-
-/** The earliest end that any subject is given: one that can't be read must not mean "never". */
-function expiryOf(targets: readonly SignedTarget[], where: string): Date | undefined {
-  const times = targets.flatMap((target) => {
-    const text = target.annotations.get(EXPIRY_ANNOTATION);
-    if (text === undefined) return [];
-    const time = parseTime(text);
-    if (time === undefined) throw malformed(where, `${EXPIRY_ANNOTATION} is not an RFC 3339 time`);
-    return [time.getTime()];
-  });
-  return times.length === 0 ? undefined : new Date(Math.min(...times));
 }
