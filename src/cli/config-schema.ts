@@ -2,6 +2,9 @@ import { parse } from 'yaml';
 import * as z from 'zod/mini';
 import { issuesText } from '../encoding/zod-issues.ts';
 import { BullaError } from '../errors.ts';
+import { canonicalHost } from '../oci/host.ts';
+import { endpointOf } from '../registry/endpoint.ts';
+import { isPlainEntry } from './access.ts';
 import type { ConfigDocument, ConfigFile, RegistrySettings } from './config-file.ts';
 
 const registrySchema: z.ZodMiniType<RegistrySettings> = z.strictObject({
@@ -43,8 +46,35 @@ export function parseConfigFile(text: string, path: string): ConfigFile {
   const { registries, ...settings } = parsed.data;
   return {
     settings: new Map(Object.entries(settings)),
-    registries: new Map(Object.entries(registries ?? {})),
+    registries: registriesOf(new Map(Object.entries(registries ?? {})), path),
   };
+}
+
+/** Entries by the one spelling of each host: two for one server would leave open which of them holds. */
+function registriesOf(
+  written: ReadonlyMap<string, RegistrySettings>,
+  path: string,
+): ReadonlyMap<string, RegistrySettings> {
+  const registries = new Map<string, RegistrySettings>();
+  const servers = new Map<string, string>();
+  for (const [key, entry] of written) {
+    const host = canonicalHost(key);
+    if (host === undefined)
+      throw new BullaError('config-invalid', `${path}: registries: ${JSON.stringify(key)} is not a host`, {
+        hint: 'write HOST or HOST:PORT, without a scheme; IPv4 addresses and ports without leading zeros',
+      });
+    const { origin } = endpointOf(host, isPlainEntry(entry));
+    const other = servers.get(origin) ?? (registries.has(host) ? host : undefined);
+    if (other !== undefined)
+      throw new BullaError(
+        'config-invalid',
+        `${path}: registries: ${JSON.stringify(other)} and ${JSON.stringify(key)} are one server`,
+        { hint: 'leave one of them' },
+      );
+    servers.set(origin, key);
+    registries.set(host, entry);
+  }
+  return registries;
 }
 
 function yaml(parse: () => unknown, path: string): unknown {

@@ -6,10 +6,11 @@ import type { TlsOptions } from '../http/connector.ts';
 import type { EarlyConnection } from '../http/early-connection.ts';
 import { proxyFromEnvironment } from '../http/proxy.ts';
 import type { RetryPolicy } from '../http/retry.ts';
+import { canonicalHost } from '../oci/host.ts';
 import { RegistryClient, type RegistryClientOptions } from '../registry/client.ts';
 import { type CredentialsProvider, fixedCredentials } from '../registry/credentials.ts';
 import { type CredentialFilesOptions, storedCredentials } from '../registry/stored-credentials.ts';
-import { type Access, accessFor, type Side } from './access.ts';
+import { type Access, accessFor, elsewhereFor, type Side } from './access.ts';
 import { DialectFile } from './dialect-file.ts';
 import type { Io } from './io.ts';
 import type { Output } from './output.ts';
@@ -39,6 +40,8 @@ export class Connections {
   private readonly options: ConnectionsOptions;
   private readonly clients = new Map<string, Promise<RegistryClient>>();
   private readonly dialects: DialectFile;
+  /** Servers whose certificates are not checked, of which was warned. */
+  private readonly unchecked = new Set<string>();
   private secret: Promise<string> | undefined;
 
   constructor(options: ConnectionsOptions) {
@@ -90,15 +93,18 @@ export class Connections {
   async reach(registry: string, side?: Side): Promise<Omit<RegistryClientOptions, 'credentials'>> {
     const { io, output, settings } = this.options;
     const access = this.access(registry, side);
+    // Files that cannot be read are told of before anything is sent.
+    await this.tls(access, registry);
     return {
       http: {
-        tls: await this.tls(access),
+        tls: (url, isOwn) => this.tlsFor(url, isOwn ? side : undefined, isOwn),
         proxy: proxyFromEnvironment(io.env),
         userAgent: `bulla/${VERSION}`,
         early: this.options.early,
         ...(settings.trace && { events: traceSink((line) => output.trace(line)) }),
       },
       plainHttp: access.plainHttp,
+      isPlain: (url) => elsewhereFor(settings, url).isPlain,
       dialects: this.dialects,
       warn: (message) => output.warn(message),
       ...(this.options.retry !== undefined && { retry: this.options.retry }),
@@ -108,7 +114,7 @@ export class Connections {
   /** What holds for a registry. */
   access(registry: string, side?: Side): Access {
     const { settings, flags } = this.options;
-    return accessFor(settings, settings.registries.get(registry), flags, side);
+    return accessFor(settings, registry, flags, side);
   }
 
   /** Where credentials are looked for, and where login writes them. */
@@ -128,14 +134,30 @@ export class Connections {
     return new RegistryClient({ ...(await this.reach(registry, side)), credentials });
   }
 
-  private async tls(access: Access): Promise<TlsOptions> {
+  /** TLS settings belong to a server: those of the registry that sent us there are not its. */
+  private async tlsFor(url: URL, side: Side | undefined, isOwn: boolean): Promise<TlsOptions> {
+    const host = canonicalHost(url.host) ?? url.host;
+    if (isOwn) return await this.tls(this.access(host, side), host);
+    const { caFile, insecure } = elsewhereFor(this.options.settings, url);
+    const none = { certFile: undefined, keyFile: undefined };
+    return await this.tls({ caFile, insecure, ...none }, host);
+  }
+
+  private async tls(
+    access: Pick<Access, 'caFile' | 'certFile' | 'keyFile' | 'insecure'>,
+    host: string,
+  ): Promise<TlsOptions> {
     if ((access.certFile === undefined) !== (access.keyFile === undefined)) {
       throw new BullaError('usage', 'a client certificate needs its key, and the key its certificate', {
         hint: 'give both --cert-file and --key-file',
       });
     }
-    if (access.insecure)
-      this.options.output.warn('--insecure: whoever is in between can read and change what is sent');
+    if (access.insecure && !this.unchecked.has(host)) {
+      this.unchecked.add(host);
+      this.options.output.warn(
+        `--insecure: the certificate of ${host} is not checked; anyone in between can read and change what is sent`,
+      );
+    }
     return {
       ca: await this.pem(access.caFile, 'CERTIFICATE'),
       cert: await this.pem(access.certFile, 'CERTIFICATE'),

@@ -214,7 +214,7 @@ export class Context {
   private connectEarly(registry: string, side: Side | undefined): void {
     const { settings, flags } = this;
     if (this.opened !== undefined || settings.offline || namesProxy(this.io.env)) return;
-    const { plainHttp } = accessFor(settings, settings.registries.get(registry), flags, side);
+    const { plainHttp } = accessFor(settings, registry, flags, side);
     const url = endpointOf(registry, plainHttp);
     const { begun } = this.io;
     const early = begun?.isFor(url) === true ? begun : new EarlyConnection(url);

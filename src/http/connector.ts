@@ -5,7 +5,7 @@ import connectorOf from 'undici/lib/core/connect.js';
 import { BullaError } from '../errors.ts';
 import type { AddressClass } from './address.ts';
 
-/** How servers are authenticated, and we to them. */
+/** How one server is authenticated, and we to it. */
 export interface TlsOptions {
   /** PEM certificates that are trusted beside those of the system. */
   readonly ca?: string | undefined;
@@ -16,6 +16,12 @@ export interface TlsOptions {
   /** Any certificate will do: to try things out only. */
   readonly insecure?: boolean | undefined;
 }
+
+/**
+ * TLS options of a server: they belong to its scheme, host and port, and are never those of another.
+ * @param isOwn whether the caller chose the server; false where another server sent us there
+ */
+export type TlsFor = (url: URL, isOwn: boolean) => TlsOptions | Promise<TlsOptions>;
 
 /** Name service; node's own if left out. */
 export type Resolve = (
@@ -54,8 +60,7 @@ export function makeConnector(options: ConnectorOptions): buildConnector.connect
   const connect = connectorOf({
     timeout: options.connectTimeoutMs,
     lookup: checkedLookup(options),
-    ...(tls.ca !== undefined && { ca: withSystemRoots(tls.ca) }),
-    ...(tls.insecure === true && { rejectUnauthorized: false }),
+    ...serverChecks(tls),
     ...(options.authenticate && tls.cert !== undefined && { cert: tls.cert, key: tls.key ?? tls.cert }),
     ...(options.authenticate && tls.passphrase !== undefined && { passphrase: tls.passphrase }),
     // undici's type asks for fields that it fills in itself.
@@ -156,8 +161,22 @@ function refused(host: string, kind: AddressClass): NodeJS.ErrnoException {
   );
 }
 
-/** A CA of one's own comes in addition: redirects may lead to servers of the ordinary kind. */
-export function withSystemRoots(ca: string): string[] {
+/**
+ * What TLS checks of a server. It is always said whether: left out, NODE_TLS_REJECT_UNAUTHORIZED of the
+ * environment would decide for every server at once.
+ */
+export function serverChecks({ ca, insecure }: TlsOptions): {
+  readonly ca?: string[];
+  readonly rejectUnauthorized: boolean;
+} {
+  return {
+    ...(ca !== undefined && { ca: withSystemRoots(ca) }),
+    rejectUnauthorized: insecure !== true,
+  };
+}
+
+/** A CA of one's own comes in addition to those of the system. */
+function withSystemRoots(ca: string): string[] {
   // Loaded only where there is one: an import would cost every start-up its time.
   return [...process.getBuiltinModule('node:tls').rootCertificates, ca];
 }

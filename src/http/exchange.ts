@@ -200,7 +200,7 @@ class Handler implements Dispatcher.DispatchHandler {
     if (this.sourceError instanceof Error) return this.sourceError;
     if (error instanceof BullaError) return error;
     if (signal?.aborted === true) return interruption(signal);
-    return networkError(error, this.where);
+    return networkError(error, this.where, this.parts.request.allow === undefined);
   }
 
   private readonly onAbort = (): void => {

@@ -66,14 +66,22 @@ const KINDS: ReadonlyMap<string, Kind> = new Map([
 
 const TLS_CODE = /CERT|UNABLE_TO|SELF_SIGNED|^ERR_TLS|^ERR_SSL/;
 
+/** The flags of TLS are about the registry, and not about where it sends us. */
+const TLS_ELSEWHERE: Kind = {
+  ...TLS,
+  hint: 'the registry sent us to a server whose certificate is not trusted here: if it is meant to be so, give that server an entry of its own in config.yaml, registries: HOST:PORT: caFile: FILE',
+};
+
 /**
  * Makes a BullaError of what a connection failed with. BullaErrors pass as they are.
  * @param where the request, for the message
+ * @param isOwn whether the caller chose the server; false where another server sent us there
  */
-export function networkError(error: unknown, where: string): BullaError {
+export function networkError(error: unknown, where: string, isOwn = true): BullaError {
   if (error instanceof BullaError) return error;
   const code = errnoOf(error);
-  const kind = KINDS.get(code) ?? (TLS_CODE.test(code) ? TLS : { ...CUT, hint: 'try again' });
+  const tls = isOwn ? TLS : TLS_ELSEWHERE;
+  const kind = KINDS.get(code) ?? (TLS_CODE.test(code) ? tls : { ...CUT, hint: 'try again' });
   return new BullaError(kind.code, `${where}: ${describeFailure(error, code)}`, {
     cause: error,
     hint: kind.hint,

@@ -3,7 +3,14 @@ import type { Dispatcher, Pool as PoolType, ProxyAgent } from 'undici';
 import Pool from 'undici/lib/dispatcher/pool.js';
 import { BullaError } from '../errors.ts';
 import { type AddressClass, bareHost, classOfAddress, isLoopbackHost } from './address.ts';
-import { type Classify, makeConnector, type Resolve, type TlsOptions, withSystemRoots } from './connector.ts';
+import {
+  type Classify,
+  makeConnector,
+  type Resolve,
+  serverChecks,
+  type TlsFor,
+  type TlsOptions,
+} from './connector.ts';
 import { EarlyConnection } from './early-connection.ts';
 import { type HttpCounters, type HttpEventSink, newCounters } from './events.ts';
 import { exchange, type HttpRequest, type HttpResponse } from './exchange.ts';
@@ -13,7 +20,11 @@ import { redactUrl } from './redact.ts';
 import { type Activity, type Patience, PROGRESS_MS } from './watch.ts';
 
 export interface HttpPoolOptions {
-  readonly tls?: TlsOptions | undefined;
+  /**
+   * Options of each server; or those of the servers that the caller chooses, of which no other server gets
+   * more than the CA: a server that we were sent to is checked, and gets no certificate of ours.
+   */
+  readonly tls?: TlsOptions | TlsFor | undefined;
   readonly proxy?: ProxySettings | undefined;
   /** Most connections to one origin; 32 if left out. */
   readonly connections?: number | undefined;
@@ -147,9 +158,9 @@ export class HttpPool {
   /** Ends all connections; what is under way fails. */
   async close(): Promise<void> {
     for (const connection of this.early) connection.drop();
-    const all = await Promise.all(this.dispatchers.values());
+    const all = await Promise.allSettled(this.dispatchers.values());
     this.dispatchers.clear();
-    await Promise.all(all.map((dispatcher) => dispatcher.destroy()));
+    await Promise.all(all.map((made) => made.status === 'fulfilled' && made.value.destroy()));
   }
 
   /** A proxy asks the name service itself, so only what is written out can be checked. */
@@ -199,16 +210,17 @@ export class HttpPool {
   ): Promise<Dispatcher> {
     let dispatcher = this.dispatchers.get(key);
     if (dispatcher === undefined) {
-      dispatcher =
-        proxy === undefined ? Promise.resolve(this.direct(url, allow)) : this.proxied(url, allow, proxy);
+      dispatcher = proxy === undefined ? this.direct(url, allow) : this.proxied(url, allow, proxy);
+      // A certificate file that cannot be read now may be there at the next try.
+      dispatcher.catch(() => this.dispatchers.delete(key));
       this.dispatchers.set(key, dispatcher);
     }
     return dispatcher;
   }
 
-  private direct(url: URL, allow: ReadonlySet<AddressClass> | undefined): Dispatcher {
+  private async direct(url: URL, allow: ReadonlySet<AddressClass> | undefined): Promise<Dispatcher> {
     const connect = makeConnector({
-      tls: this.options.tls ?? {},
+      tls: url.protocol === 'https:' ? await this.tlsOf(url, allow === undefined) : {},
       connectTimeoutMs: this.options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
       allow,
       authenticate: allow === undefined,
@@ -237,22 +249,31 @@ export class HttpPool {
     allow: ReadonlySet<AddressClass> | undefined,
     proxy: URL,
   ): Promise<Dispatcher> {
-    if (url.protocol === 'http:') return new Pool(proxy.origin, this.limits());
-    const { ca, insecure, cert, key, passphrase } = this.options.tls ?? {};
+    const proxyTls = proxy.protocol === 'https:' ? serverChecks(await this.tlsOf(proxy, false)) : {};
+    if (url.protocol === 'http:')
+      return new Pool(proxy.origin, {
+        ...this.limits(),
+        connect: proxyTls as NonNullable<PoolType.Options['connect']>,
+      });
+    const tls = await this.tlsOf(url, allow === undefined);
+    const { cert, key, passphrase } = tls;
     // Its proxy agent works only with what the whole of undici adds to its parts.
     const { ProxyAgent } = await import('undici');
     return new ProxyAgent({
       ...this.limits(),
       uri: proxy.href,
       requestTls: {
-        ...(ca !== undefined && { ca: withSystemRoots(ca) }),
-        ...(insecure === true && { rejectUnauthorized: false }),
+        ...serverChecks(tls),
         ...(allow === undefined && cert !== undefined && { cert, key: key ?? cert, passphrase }),
       } as NonNullable<ProxyAgent.Options['requestTls']>,
-      ...(ca !== undefined && {
-        proxyTls: { ca: withSystemRoots(ca) } as NonNullable<ProxyAgent.Options['proxyTls']>,
-      }),
+      proxyTls: proxyTls as NonNullable<ProxyAgent.Options['proxyTls']>,
     });
+  }
+
+  private async tlsOf(url: URL, isOwn: boolean): Promise<TlsOptions> {
+    const { tls = {} } = this.options;
+    if (typeof tls === 'function') return await tls(url, isOwn);
+    return isOwn ? tls : { ca: tls.ca };
   }
 
   private limits(): PoolType.Options {

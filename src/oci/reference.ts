@@ -1,5 +1,6 @@
 import { BullaError } from '../errors.ts';
 import { type Digest, hexOf, isDigest } from './digest.ts';
+import { canonicalHost } from './host.ts';
 
 declare const tagBrand: unique symbol;
 
@@ -9,7 +10,7 @@ export type Tag = string & { readonly [tagBrand]: true };
 /** An image in a registry. Neither tag nor digest: a whole repository. */
 export interface RegistryReference {
   readonly kind: 'registry';
-  /** Host and, where given, port: `registry.example.com`, `localhost:5000`, `[::1]:5000`. */
+  /** Host and, where given, port, in their one spelling: `registry.example.com`, `localhost:5000`, `[::1]:5000`. */
   readonly registry: string;
   readonly repository: string;
   readonly tag?: Tag | undefined;
@@ -30,8 +31,6 @@ export type Reference = RegistryReference | LayoutReference;
 
 const TAG = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/;
 const REPOSITORY = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
-const LABEL = '[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?';
-const REGISTRY = new RegExp(`^(?:${LABEL}(?:\\.${LABEL})*|\\[[0-9a-fA-F:.]{2,45}\\])(?::[0-9]{1,5})?$`);
 /** Many clients stop here; host and name together (registries.md of distribution say 255). */
 const MAX_NAME = 255;
 
@@ -77,7 +76,6 @@ function parseRegistryReference(text: string, bare: string): RegistryReference {
   const first = slash < 0 ? '' : named.slice(0, slash);
   const hasHost =
     first !== '' && (/[.:]/.test(first) || first === 'localhost' || first !== first.toLowerCase());
-  const host = hasHost ? first : 'docker.io';
   const rest = hasHost ? named.slice(slash + 1) : named;
   const colon = rest.lastIndexOf(':');
   const name = colon < 0 ? rest : rest.slice(0, colon);
@@ -88,10 +86,10 @@ function parseRegistryReference(text: string, bare: string): RegistryReference {
       'it could be a file, a registry, or an image of Docker Hub',
       `write oci-archive:FILE or oci:DIR, HOST/REPOSITORY, or docker.io/library/${name}`,
     );
-  const registry = host === 'index.docker.io' ? 'docker.io' : host;
+  const registry = hasHost ? canonicalHost(first) : 'docker.io';
+  if (registry === undefined) throw badReference(text, `${quote(first)} is not a host`, hostHint(first));
   const repository =
     registry === 'docker.io' && !name.includes('/') && name !== '' ? `library/${name}` : name;
-  if (!isRegistryHost(registry)) throw badReference(text, `${quote(registry)} is not a host`, HINT);
   if (!REPOSITORY.test(repository)) throw badReference(text, `${quote(name)} is not a repository name`, HINT);
   if (registry.length + 1 + repository.length > MAX_NAME)
     throw badReference(text, 'the name is longer than 255 characters', HINT);
@@ -130,10 +128,18 @@ function parseLayoutReference(kind: 'layout' | 'archive', text: string, rest: st
 const PATH_HINT = 'write oci:DIR for a layout, oci-archive:FILE for an archive';
 const HINT = 'write host/repository:tag or host/repository@sha256:…; repositories are lower-case';
 
-/** Whether `text` is a host with an optional port below 65536. */
+/** Whether `text` is a host with an optional port below 65536, in whatever spelling. */
 export function isRegistryHost(text: string): boolean {
-  const port = /:([0-9]+)$/.exec(text)?.[1];
-  return REGISTRY.test(text) && (port === undefined || (Number(port) > 0 && Number(port) < 65_536));
+  return canonicalHost(text) !== undefined;
+}
+
+/** What to write instead of a host that could be read in two ways, or in none. */
+function hostHint(host: string): string {
+  if (/:0[0-9]*$/.test(host)) return 'a port is a number from 1 to 65535 without leading zeros';
+  if (/\.(?::[0-9]+)?$/.test(host)) return 'leave out the dot at the end of the host';
+  if (/^[0-9a-fx.]+(?::[0-9]+)?$/i.test(host))
+    return 'write an IPv4 address as four decimal numbers without leading zeros: 192.0.2.1';
+  return HINT;
 }
 
 function splitDigest(text: string, rest: string): [string, Digest | undefined] {
@@ -169,7 +175,12 @@ export function formatReference(reference: Reference): string {
 
 /** The reference without tag and digest: the repository, or the layout. */
 export function formatRepository(reference: Reference): string {
-  if (reference.kind === 'registry') return `${reference.registry}/${reference.repository}`;
+  if (reference.kind === 'registry') {
+    const { registry, repository } = reference;
+    // Only its capital letters tell that the first part is a host.
+    const isBare = !/[.:]/.test(registry) && registry !== 'localhost';
+    return `${isBare ? registry.toUpperCase() : registry}/${repository}`;
+  }
   return `${reference.kind === 'layout' ? 'oci' : 'oci-archive'}:${reference.path}`;
 }
 

@@ -19,6 +19,8 @@ export interface AuthenticatorOptions {
   readonly timing: Timing;
   readonly retry: RetryPolicy;
   readonly allowPrivate: boolean;
+  /** Whether the settings say of another server that plain http is spoken to it. */
+  readonly isPlain: (url: URL) => boolean;
 }
 
 /** For whom and for what a request is authorised. */
@@ -97,7 +99,7 @@ export class Authenticator {
     if (challenge.scheme === 'basic') return { scheme: 'basic' };
     return {
       scheme: 'bearer',
-      realm: checkRealm(challenge.parameters.get('realm'), this.options.base),
+      realm: checkRealm(challenge.parameters.get('realm'), this.options.base, this.options.isPlain),
       service: challenge.parameters.get('service'),
     };
   }

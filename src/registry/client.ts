@@ -22,6 +22,11 @@ export interface RegistryClientOptions {
   readonly credentials?: CredentialsProvider | undefined;
   /** Plain http for every registry; left out, for those on this machine only. */
   readonly plainHttp?: boolean | undefined;
+  /**
+   * Whether plain http may be spoken to a token server that is neither the registry nor on this machine; asked for
+   * registries of plain http only. Left out, what `plainHttp` says.
+   */
+  readonly isPlain?: ((url: URL) => boolean) | undefined;
   readonly dialects?: DialectStore | undefined;
   /** Where registries' warnings go, each once. */
   readonly warn?: ((message: string) => void) | undefined;
@@ -128,6 +133,7 @@ export class RegistryClient {
       timing: options.timing ?? REAL_TIMING,
       retry: { ...DEFAULT_RETRY, ...options.retry },
       allowPrivate: options.allowPrivate ?? false,
+      isPlain: options.isPlain ?? (() => options.plainHttp === true),
       warnings: this.warnings,
     });
     return {

@@ -1,5 +1,5 @@
 import { BullaError } from '../errors.ts';
-import { type AddressClass, reachableFrom } from '../http/address.ts';
+import { type AddressClass, isLoopbackHost, reachableFrom } from '../http/address.ts';
 import { printable, redactUrl } from '../http/redact.ts';
 
 const MAX_REALM = 2048;
@@ -7,10 +7,12 @@ const MAX_REALM = 2048;
 /**
  * The token server that a registry's challenge names, where we may go there. A hostile registry must
  * not make us send a password in the clear or talk to machines that it can't reach itself
- * (CVE-2020-15157 and its kind), so: https, unless the registry itself is plain http.
- * @throws BullaError unauthorized
+ * (CVE-2020-15157 and its kind), so: https. A registry that is plain http itself may also name itself, this
+ * machine, or a server of which the settings say so; that it may be reached in the clear says nothing about others.
+ * @param isPlain whether the settings say of a server that plain http is spoken to it
+ * @throws BullaError unauthorized; forbidden where plain http is not allowed there
  */
-export function checkRealm(realm: string | undefined, registry: URL): URL {
+export function checkRealm(realm: string | undefined, registry: URL, isPlain: (url: URL) => boolean): URL {
   if (realm === undefined || realm === '' || realm.length > MAX_REALM) {
     throw refusal(registry, 'it names no token server');
   }
@@ -20,7 +22,10 @@ export function checkRealm(realm: string | undefined, registry: URL): URL {
   } catch {
     throw refusal(registry, `its token server ${JSON.stringify(printable(realm, 100))} is not a URL`);
   }
-  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && registry.protocol === 'http:')) {
+  if (url.protocol === 'http:' && registry.protocol === 'http:') {
+    if (url.origin !== registry.origin && !isLoopbackHost(url.hostname) && !isPlain(url))
+      throw clearElsewhere(registry, url);
+  } else if (url.protocol !== 'https:') {
     throw refusal(registry, `its token server ${redactUrl(url)} is not reached by https`);
   }
   if (url.username !== '' || url.password !== '') {
@@ -46,4 +51,14 @@ function refusal(registry: URL, why: string): BullaError {
   return new BullaError('unauthorized', `${registry.host} asks for a login that is refused: ${why}`, {
     hint: 'the registry is misconfigured or hostile; no credentials were sent',
   });
+}
+
+function clearElsewhere(registry: URL, url: URL): BullaError {
+  return new BullaError(
+    'forbidden',
+    `${registry.host} asks for a login at ${redactUrl(url)}, and plain HTTP is not allowed there`,
+    {
+      hint: `no credentials were sent; if it is meant to be so, say it of that server in config.yaml: registries: ${url.host}: plainHttp: true`,
+    },
+  );
 }

@@ -39,6 +39,8 @@ export interface SessionOptions {
   readonly timing: Timing;
   readonly retry: RetryPolicy;
   readonly allowPrivate: boolean;
+  /** Whether the settings say of another server that plain http is spoken to it. */
+  readonly isPlain: (url: URL) => boolean;
   readonly warnings: Warnings;
 }
 

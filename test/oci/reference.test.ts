@@ -28,7 +28,7 @@ describe('references', () => {
     ['team/app:v1', 'docker.io', 'team/app', 'v1', undefined],
     ['docker.io/alpine', 'docker.io', 'library/alpine', undefined, undefined],
     ['index.docker.io/team/app', 'docker.io', 'team/app', undefined, undefined],
-    ['MyHost/app', 'MyHost', 'app', undefined, undefined],
+    ['MyHost/app', 'myhost', 'app', undefined, undefined],
   ])('%s', (text, registry, repository, tag, pinned) => {
     expect(parseReference(text)).toEqual({
       kind: 'registry',

@@ -8,9 +8,9 @@ export interface ServerCertificate {
 }
 
 /** A certificate for 127.0.0.1 and localhost that is its own CA, with its key. */
-export function certificateForLoopback(): ServerCertificate {
+export function certificateForLoopback(name = 'registry under test'): ServerCertificate {
   const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const der = selfSignedCertificate('registry under test', keys, { loopbackServer: true });
+  const der = selfSignedCertificate(name, keys, { loopbackServer: true });
   return {
     cert: `-----BEGIN CERTIFICATE-----\n${der.toString('base64')}\n-----END CERTIFICATE-----\n`,
     key: keys.privateKey.export({ format: 'pem', type: 'pkcs8' }).toString(),
