@@ -1,9 +1,8 @@
 import { once } from 'node:events';
 import type { FileHandle } from 'node:fs/promises';
-import type { ServerResponse } from 'node:http';
 import { type Digest, isDigest } from '../../oci/digest.ts';
 import { MEDIA_TYPES } from '../../oci/media-types.ts';
-import { answer, type Exchange, refuseMethod } from './exchange.ts';
+import { answer, type Exchange, flushed, refuseMethod } from './exchange.ts';
 import { Fault } from './faults.ts';
 import { etagOf, isKnown } from './preconditions.ts';
 import { type ByteRange, rangeOf } from './ranges.ts';
@@ -133,7 +132,7 @@ async function sendBlob(exchange: Exchange, file: FileHandle, size: number, dige
  * Sends a part of a file through two buffers that take turns, one being read while the other is being
  * sent: a hundred slow clients cost a hundred times 512 KiB, whatever they fetch.
  */
-async function sendFile(exchange: Exchange, file: FileHandle, range: ByteRange): Promise<void> {
+export async function sendFile(exchange: Exchange, file: FileHandle, range: ByteRange): Promise<void> {
   const { response } = exchange;
   const length = Math.min(READ_BYTES, range.end - range.start + 1);
   const buffers = [Buffer.allocUnsafeSlow(length), Buffer.allocUnsafeSlow(length)] as const;
@@ -156,18 +155,6 @@ async function sendFile(exchange: Exchange, file: FileHandle, range: ByteRange):
   if (response.destroyed) return;
   response.end();
   if (!response.writableFinished) await Promise.race([once(response, 'finish'), once(response, 'close')]);
-}
-
-/** Resolves when the bytes have left, or never will. */
-function flushed(response: ServerResponse, bytes: Uint8Array): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      response.off('close', done);
-      resolve();
-    };
-    response.once('close', done);
-    response.write(bytes, done);
-  });
 }
 
 async function deleteBlob(

@@ -42,17 +42,6 @@ export async function* bodyOf(
   }
 }
 
-/** The whole body in memory. @throws as {@link bodyOf} */
-export async function readBody(
-  exchange: Exchange,
-  maxBytes: number,
-  limits: RegistryLimits,
-): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of bodyOf(exchange, maxBytes, limits)) chunks.push(chunk);
-  return chunks.length === 1 ? (chunks[0] as Uint8Array) : Buffer.concat(chunks);
-}
-
 function tooLarge(maxBytes: number): Fault {
   return new Fault(413, 'SIZE_INVALID', `the body is larger than the ${maxBytes} bytes allowed`);
 }

@@ -122,7 +122,7 @@ async function answerRoute(
       if (exchange.request.method !== 'GET' && !exchange.isHead) refuseMethod('GET, HEAD');
       return answerJson(exchange, {});
     case 'catalog':
-      return handleCatalog(services, exchange);
+      return await handleCatalog(services, exchange);
     case 'tags':
       return await handleTags(services, exchange, route.repository);
     case 'referrers':

@@ -1,9 +1,11 @@
 import { isBullaError } from '../../errors.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
-import { type Manifest, parseManifest } from '../../oci/manifest.ts';
+import { childrenOf, parseManifest } from '../../oci/manifest.ts';
 import { isManifestType } from '../../oci/media-types.ts';
 import { Fault } from './faults.ts';
+import { entryOf } from './store/index-file.ts';
+import type { ManifestEntry } from './store/repository.ts';
 import type { Repository, Store } from './store/store.ts';
 
 /** Layers that registries are not meant to have (image-spec, "Non-Distributable Layers"). */
@@ -24,14 +26,26 @@ export function manifestTypeOf(header: string | undefined): string {
   );
 }
 
+/** What is to be known of a manifest that is pushed. It says much more, which nobody has to keep. */
+export interface Pushed {
+  readonly kind: 'manifest' | 'index';
+  readonly entry: ManifestEntry;
+  /** What it is made of; its subject is no part of it. */
+  readonly children: readonly Pick<Descriptor, 'mediaType' | 'digest' | 'size'>[];
+}
+
 /** Parses what was pushed. @throws Fault 400 */
-export function parsePushed(bytes: Uint8Array, mediaType: string, digest: Digest): Manifest {
+export function parsePushed(bytes: Uint8Array, mediaType: string, digest: Digest): Pushed {
   try {
     const manifest = parseManifest({ descriptor: { mediaType, digest, size: bytes.byteLength }, bytes });
-    const children = manifest.kind === 'index' ? manifest.manifests.length : manifest.layers.length;
-    if (children > MAX_CHILDREN)
+    const children = childrenOf(manifest);
+    if (children.length > MAX_CHILDREN + (manifest.kind === 'manifest' ? 1 : 0))
       throw new Fault(400, 'MANIFEST_INVALID', `the manifest lists more than ${MAX_CHILDREN} things`);
-    return manifest;
+    return {
+      kind: manifest.kind,
+      entry: entryOf(manifest, bytes, digest),
+      children: children.map(({ mediaType, digest, size }) => ({ mediaType, digest, size })),
+    };
   } catch (error) {
     if (isBullaError(error, 'content-invalid')) throw new Fault(400, 'MANIFEST_INVALID', error.message);
     throw error;
@@ -47,14 +61,13 @@ export function parsePushed(bytes: Uint8Array, mediaType: string, digest: Digest
 export async function missingContent(
   store: Store,
   repository: Repository | undefined,
-  manifest: Manifest,
+  { kind, children }: Pushed,
   tags: readonly string[],
 ): Promise<Fault | undefined> {
-  if (manifest.kind === 'manifest')
-    return missingBlob(store, repository, [manifest.config, ...manifest.layers]);
+  if (kind === 'manifest') return missingBlob(store, repository, children);
   if (tags.some((tag) => FALLBACK_TAG.test(tag))) return undefined;
-  const blobs: Descriptor[] = [];
-  for (const child of manifest.manifests) {
+  const blobs: Pushed['children'][number][] = [];
+  for (const child of children) {
     if (repository?.index.manifests.has(child.digest) === true) continue;
     if (isManifestType(child.mediaType)) return missing(`manifest ${child.digest}`);
     blobs.push(child);
@@ -65,7 +78,7 @@ export async function missingContent(
 async function missingBlob(
   store: Store,
   repository: Repository | undefined,
-  blobs: readonly Descriptor[],
+  blobs: Pushed['children'],
 ): Promise<Fault | undefined> {
   const looked = new Set<string>();
   for (const blob of blobs) {

@@ -1,15 +1,13 @@
 import { type Digest, digestOf, isDigest } from '../../oci/digest.ts';
-import type { Manifest } from '../../oci/manifest.ts';
 import { isTag } from '../../oci/reference.ts';
-import { digestIn } from './blobs.ts';
-import { readBody } from './bodies.ts';
+import { digestIn, sendFile } from './blobs.ts';
 import { answer, answerBytes, type Exchange, refuseMethod } from './exchange.ts';
 import { Fault } from './faults.ts';
-import { manifestTypeOf, missingContent, parsePushed } from './manifest-checks.ts';
+import { manifestTypeOf, missingContent, type Pushed, parsePushed } from './manifest-checks.ts';
+import { SMALL_MANIFEST_BYTES } from './manifest-files.ts';
 import { type Condition, conditionOf, etagOf, isKnown } from './preconditions.ts';
 import { isReference } from './routes.ts';
 import type { Services } from './services.ts';
-import { entryOf } from './store/index-file.ts';
 import type { ManifestEntry } from './store/repository.ts';
 import type { Repository } from './store/store.ts';
 
@@ -55,12 +53,41 @@ async function getManifest(
       answer(exchange, 200, { ...headers, 'Content-Type': entry.mediaType, 'Content-Length': entry.size });
       return;
     }
-    const bytes = await services.manifests.read(repository, entry);
-    if (bytes === undefined) throw unknownManifest(name, reference);
-    answerBytes(exchange, 200, entry.mediaType, bytes, headers);
+    if (!(await sendManifest(services, exchange, repository, entry, headers)))
+      throw unknownManifest(name, reference);
     const tag = isDigest(reference) ? undefined : reference;
     services.events.emit({ ...entry, action: 'pull', repository: name, tag }, exchange);
   });
+}
+
+/** @returns whether its file is there */
+async function sendManifest(
+  services: Services,
+  exchange: Exchange,
+  repository: Repository,
+  entry: ManifestEntry,
+  headers: Readonly<Record<string, string>>,
+): Promise<boolean> {
+  if (entry.size <= SMALL_MANIFEST_BYTES) {
+    const bytes = await services.manifests.read(repository, entry);
+    if (bytes === undefined) return false;
+    answerBytes(exchange, 200, entry.mediaType, bytes, headers);
+    return true;
+  }
+  const opened = await services.store.blobs.open(repository.layout, entry.digest);
+  if (opened === undefined) return false;
+  const { file, size } = opened;
+  try {
+    exchange.response.writeHead(200, {
+      ...headers,
+      'Content-Type': entry.mediaType,
+      'Content-Length': size,
+    });
+    await sendFile(exchange, file, { start: 0, end: size - 1 });
+  } finally {
+    await file.close();
+  }
+  return true;
 }
 
 function resolve(repository: Repository, reference: string): ManifestEntry | undefined {
@@ -88,20 +115,13 @@ async function putManifest(
   if (!isReference(reference)) throw badReference(reference, 400);
   const condition = conditionOf(exchange.request.headers);
   const mediaType = manifestTypeOf(exchange.request.headers['content-type']);
-  const bytes = await readBody(exchange, services.limits.manifestBytes, services.limits);
-  const target: Target = { ...namesOf(exchange, reference, bytes), condition };
-  const manifest = parsePushed(bytes, mediaType, target.digest);
-  const entry = entryOf(manifest, bytes, target.digest);
-  await services.store.use(name, async (repository) => {
-    // Told early where it can be, also so that no repository is made for what is refused.
-    // What counts is the same check in its place in the order of changes.
-    checkTarget(repository, target, (tag) => repository?.index.tag(tag));
-    if (repository === undefined && !services.sparse)
-      await mustBeComplete(services, repository, manifest, target);
+  const { pushed, target } = await services.spool.receive(exchange, services.limits, async (bytes) => {
+    const target: Target = { ...namesOf(exchange, reference, bytes), condition };
+    const pushed = parsePushed(bytes, mediaType, target.digest);
+    await putPushed(services, name, pushed, bytes, target);
+    return { pushed, target };
   });
-  await services.store.useOrCreate(name, async (repository) => {
-    await storeManifest(services, repository, manifest, entry, bytes, target);
-  });
+  const { entry } = pushed;
   answer(exchange, 201, {
     Location: `/v2/${name}/manifests/${reference}`,
     'Docker-Content-Digest': entry.digest,
@@ -114,20 +134,38 @@ async function putManifest(
   }
 }
 
+async function putPushed(
+  services: Services,
+  name: string,
+  pushed: Pushed,
+  bytes: Uint8Array,
+  target: Target,
+): Promise<void> {
+  await services.store.use(name, async (repository) => {
+    // Told early where it can be, also so that no repository is made for what is refused.
+    // What counts is the same check in its place in the order of changes.
+    checkTarget(repository, target, (tag) => repository?.index.tag(tag));
+    if (repository === undefined && !services.sparse)
+      await mustBeComplete(services, repository, pushed, target);
+  });
+  await services.store.useOrCreate(name, async (repository) => {
+    await storeManifest(services, repository, pushed, bytes, target);
+  });
+}
+
 async function storeManifest(
   services: Services,
   repository: Repository,
-  manifest: Manifest,
-  entry: ManifestEntry,
+  pushed: Pushed,
   bytes: Uint8Array,
   target: Target,
 ): Promise<void> {
   const { store } = services;
-  const children = manifest.kind === 'index' ? manifest.manifests : [manifest.config, ...manifest.layers];
+  const { entry, children } = pushed;
   const subject = entry.subject === undefined ? [] : [entry.subject];
   const held = [entry.digest, ...subject, ...children.map((child) => child.digest)];
   await repository.pins.hold(held, async () => {
-    if (!services.sparse) await mustBeComplete(services, repository, manifest, target);
+    if (!services.sparse) await mustBeComplete(services, repository, pushed, target);
     await store.blobs.write(repository.layout, entry.digest, bytes);
     services.manifests.remember(entry, bytes);
     await store.commit(repository, { op: 'put', manifest: entry, tags: target.tags }, (tag) =>
@@ -140,10 +178,10 @@ async function storeManifest(
 async function mustBeComplete(
   { store }: Services,
   repository: Repository | undefined,
-  manifest: Manifest,
+  pushed: Pushed,
   target: Target,
 ): Promise<void> {
-  const missing = await missingContent(store, repository, manifest, target.tags);
+  const missing = await missingContent(store, repository, pushed, target.tags);
   if (missing !== undefined) throw missing;
 }
 

@@ -10,6 +10,7 @@ import { ManifestFiles } from './manifest-files.ts';
 import { type NotificationEndpoint, Notifications } from './notifications.ts';
 import { DEFAULT_LIMITS, type RegistryLimits } from './options.ts';
 import type { Services } from './services.ts';
+import { ManifestSpool } from './spool.ts';
 import { type CollectOptions, type CollectReport, collect } from './store/collect.ts';
 import { Store } from './store/store.ts';
 import { Uploads } from './store/uploads.ts';
@@ -75,6 +76,7 @@ export async function serveRegistry(options: RegistryServerOptions): Promise<Reg
     store,
     uploads,
     manifests: new ManifestFiles(),
+    spool: new ManifestSpool((id) => store.uploadPath(id)),
     limits,
     events: {
       emit(event, exchange) {

@@ -8,6 +8,7 @@ import { MAX_MANIFEST_BYTES, type Manifest, parseManifest } from '../../../oci/m
 import { isManifestType, MEDIA_TYPES } from '../../../oci/media-types.ts';
 import { isTag } from '../../../oci/reference.ts';
 import { referrerDescriptor } from '../../../oci/referrers.ts';
+import { isAnnotationsPlace, placeOfAnnotations } from './annotations.ts';
 import { blobPath } from './paths.ts';
 import { type ManifestEntry, RepositoryIndex } from './repository.ts';
 
@@ -18,6 +19,10 @@ const REF_NAME = 'org.opencontainers.image.ref.name';
  */
 export const SUBJECT_ANNOTATION = 'vnd.bulla.registry.subject';
 const NO_SUBJECT = 'none';
+/** Beside a subject: where the annotations are that are listed with the manifest. */
+export const LISTED_ANNOTATION = 'vnd.bulla.registry.listed';
+/** Longer ones are no media types (RFC 6838 §4.2), and would be kept in memory and in the journal. */
+const MAX_ARTIFACT_TYPE = 255;
 /** 20,000 manifests take about 8 MB. */
 const MAX_INDEX_BYTES = 1024 * 1024 * 1024;
 const MAX_NESTING = 8;
@@ -28,9 +33,16 @@ export function entryOf(manifest: Manifest, bytes: Uint8Array, digest: Digest): 
   const { artifactType } = referrerDescriptor({ descriptor, bytes }, manifest);
   return {
     ...descriptor,
-    ...(artifactType !== undefined && { artifactType }),
-    ...(manifest.subject !== undefined && { subject: manifest.subject.digest }),
+    ...(isListedType(artifactType) && { artifactType }),
+    ...(manifest.subject !== undefined && {
+      subject: manifest.subject.digest,
+      listed: placeOfAnnotations(bytes),
+    }),
   };
+}
+
+function isListedType(artifactType: unknown): artifactType is string {
+  return typeof artifactType === 'string' && artifactType.length <= MAX_ARTIFACT_TYPE;
 }
 
 /**
@@ -54,47 +66,83 @@ function descriptorText(manifest: ManifestEntry, tag: string | undefined): strin
     digest: manifest.digest,
     size: manifest.size,
     artifactType: manifest.artifactType,
-    annotations: { [REF_NAME]: tag, [SUBJECT_ANNOTATION]: manifest.subject ?? NO_SUBJECT },
+    annotations: {
+      [REF_NAME]: tag,
+      [SUBJECT_ANNOTATION]: manifest.subject ?? NO_SUBJECT,
+      [LISTED_ANNOTATION]: manifest.listed,
+    },
   });
 }
 
+/** What index.json holds. */
+export interface ReadIndex {
+  readonly index: RepositoryIndex;
+  /** Whether an older server wrote it, so that manifests had to be read: it should be written anew. */
+  readonly isBehind: boolean;
+}
+
 /**
- * Reads a repository's index.json, as this server or another tool wrote it. Entries whose manifest is
- * missing or damaged are left out and reported.
+ * Reads a repository's index.json, as this server, an older one or another tool wrote it. Entries whose
+ * manifest is missing or damaged are left out and reported.
  * @throws BullaError storage-error; content-invalid where index.json is no index
  */
 export async function readIndexFile(
   directory: string,
   report: (problem: string) => void,
-): Promise<RepositoryIndex> {
+): Promise<ReadIndex> {
   const index = new RepositoryIndex();
+  let isBehind = false;
   for (const item of await readEntries(directory)) {
-    const { digest, mediaType, size, artifactType, annotations } = item;
+    const { digest, mediaType } = item;
     if (typeof digest !== 'string' || !isDigest(digest)) continue;
-    const name = isJsonObject(annotations) ? annotations[REF_NAME] : undefined;
+    const name = annotationOf(item, REF_NAME);
     const tags = typeof name === 'string' && isTag(name) ? [name] : [];
-    const known = index.manifests.get(digest);
-    const subject = isJsonObject(annotations) ? annotations[SUBJECT_ANNOTATION] : undefined;
-    if (known !== undefined) {
-      index.apply({ op: 'put', manifest: known, tags });
-    } else if (typeof mediaType === 'string' && typeof size === 'number' && isSubject(subject)) {
-      const manifest: ManifestEntry = {
-        digest,
-        mediaType,
-        size,
-        ...(typeof artifactType === 'string' && { artifactType }),
-        ...(isDigest(subject) && { subject }),
-      };
+    const manifest = index.manifests.get(digest) ?? entryIn(item, digest);
+    if (manifest !== undefined) {
       index.apply({ op: 'put', manifest, tags });
-    } else {
-      await adopt(directory, index, digest, mediaType, tags, report, 0);
+      continue;
     }
+    await adopt(directory, index, digest, mediaType, tags, report, 0);
+    // What other tools wrote stays as it is until something changes.
+    isBehind ||= isSubject(annotationOf(item, SUBJECT_ANNOTATION));
   }
-  return index;
+  return { index, isBehind };
+}
+
+/** The entry as this server wrote it; undefined where the manifest has to be read. */
+function entryIn(item: JsonObject, digest: Digest): ManifestEntry | undefined {
+  const { mediaType, size, artifactType } = item;
+  const subject = annotationOf(item, SUBJECT_ANNOTATION);
+  if (typeof mediaType !== 'string' || typeof size !== 'number' || !isSubject(subject)) return undefined;
+  const entry = { digest, mediaType, size, ...(isListedType(artifactType) && { artifactType }) };
+  if (!isDigest(subject)) return entry;
+  const listed = annotationOf(item, LISTED_ANNOTATION);
+  return isAnnotationsPlace(listed) ? { ...entry, subject, listed } : undefined;
 }
 
 function isSubject(value: JsonValue | undefined): value is string {
   return typeof value === 'string' && (value === NO_SUBJECT || isDigest(value));
+}
+
+function annotationOf({ annotations }: JsonObject, name: string): JsonValue | undefined {
+  return isJsonObject(annotations) ? annotations[name] : undefined;
+}
+
+/**
+ * The entry of a journal that an older server wrote, with where its annotations are.
+ * @throws BullaError storage-error
+ */
+export async function withListed(directory: string, entry: ManifestEntry): Promise<ManifestEntry> {
+  if (entry.subject === undefined || isAnnotationsPlace(entry.listed)) return entry;
+  try {
+    const bytes = await readFileBounded(blobPath(directory, entry.digest), MAX_MANIFEST_BYTES);
+    if (digestOf(bytes, algorithmOf(entry.digest)) !== entry.digest) return entry;
+    return { ...entry, listed: placeOfAnnotations(bytes) };
+  } catch (error) {
+    // It was collected since; the journal says so further on.
+    if (isBullaError(error, 'not-found')) return entry;
+    throw error;
+  }
 }
 
 async function readEntries(directory: string): Promise<readonly JsonObject[]> {

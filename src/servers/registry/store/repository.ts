@@ -1,4 +1,5 @@
 import type { Digest } from '../../../oci/digest.ts';
+import type { AnnotationsPlace } from './annotations.ts';
 import { SortedSet } from './sorted-set.ts';
 
 /** What is kept in memory of a manifest; the rest is in its file. */
@@ -10,6 +11,8 @@ export interface ManifestEntry {
   /** As the referrers API reports it: the manifest's own, else its config's media type. */
   readonly artifactType?: string | undefined;
   readonly subject?: Digest | undefined;
+  /** Of one with a subject: where its annotations are, which are listed with it. */
+  readonly listed?: AnnotationsPlace | undefined;
 }
 
 /** A change of a repository, as it stands in the journal. */

@@ -31,6 +31,14 @@ export class SortedSet {
     return this.items.slice(start, Math.min(this.items.length, start + limit));
   }
 
+  /** The last of up to `limit` items after `after`, undefined where there are none, and whether others follow. */
+  pageAfter(after: string | undefined, limit: number): { last: string | undefined; more: boolean } {
+    const at = after === undefined ? 0 : this.position(after);
+    const start = after !== undefined && this.items[at] === after ? at + 1 : at;
+    const end = Math.min(this.items.length, start + limit);
+    return { last: end > start ? this.items[end - 1] : undefined, more: end < this.items.length };
+  }
+
   [Symbol.iterator](): IterableIterator<string> {
     return this.items[Symbol.iterator]();
   }

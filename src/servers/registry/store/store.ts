@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Limiter } from '../../../actions/concurrency.ts';
 import { makeDirectory, writeFileAtomic } from '../../../disk/atomic.ts';
 import type { Lock } from '../../../disk/lock.ts';
 import { utf8 } from '../../../encoding/bytes.ts';
@@ -9,7 +10,7 @@ import { BullaError } from '../../../errors.ts';
 import { isDigest } from '../../../oci/digest.ts';
 import { BlobFiles, poolDirectory } from './blob-files.ts';
 import { CommitQueue, type TagView } from './commit-queue.ts';
-import { readIndexFile, writeIndexFile } from './index-file.ts';
+import { readIndexFile, withListed, writeIndexFile } from './index-file.ts';
 import { Journal } from './journal.ts';
 import { directoryOf, PRIVATE_DIRECTORY } from './names.ts';
 import { Pins } from './pins.ts';
@@ -48,6 +49,7 @@ export interface StoreOptions {
 const FLUSH_AFTER_MS = 300;
 /** Writing index.json takes at most one part in so many of the time, however large it is. */
 const FLUSH_SHARE = 30;
+const READ_AT_ONCE = 4;
 const RETRY_FLUSH_MS = 5_000;
 const JOURNAL_BYTES = 64 * 1024 * 1024;
 /** Some 60 MB: many small repositories, or few large ones. */
@@ -76,6 +78,9 @@ export class Store {
   private queue!: CommitQueue;
   private checkpointing: Promise<void> | undefined;
   private closed = false;
+  private isRecovered = false;
+  /** An index.json of many manifests takes some memory while it is read. */
+  private readonly reading = new Limiter(READ_AT_ONCE);
 
   private constructor(root: string, lock: Lock, options: StoreOptions) {
     this.root = root;
@@ -185,7 +190,11 @@ export class Store {
     this.journal = await Journal.open(this.privateDirectory, async (record) => {
       const { repository, change } = readRecord(record);
       await this.hold(repository, async (found) => {
-        found.index.apply(change);
+        const complete =
+          change.op === 'put'
+            ? { ...change, manifest: await withListed(found.layout, change.manifest) }
+            : change;
+        found.index.apply(complete);
         this.count(found);
         found.dirty = true;
         this.behind.add(found);
@@ -193,6 +202,7 @@ export class Store {
     });
     this.queue = new CommitQueue(this.journal);
     await this.checkpoint();
+    this.isRecovered = true;
   }
 
   private async hold<T>(name: string, work: (repository: Loaded) => Promise<T>): Promise<T> {
@@ -228,7 +238,7 @@ export class Store {
   private async read(name: string): Promise<Loaded> {
     const layout = join(this.root, directoryOf(name));
     if (!this.catalog.has(name)) await this.create(name, layout);
-    const index = await readIndexFile(layout, this.report);
+    const { index, isBehind } = await this.reading.run(() => readIndexFile(layout, this.report));
     const repository: Loaded = {
       name,
       layout,
@@ -242,7 +252,18 @@ export class Store {
       entries: 0,
     };
     this.count(repository);
+    if (isBehind) this.markBehind(repository);
     return repository;
+  }
+
+  /** What was found out by reading manifests is written, so that the next start need not read them. */
+  private markBehind(repository: Loaded): void {
+    if (this.isRecovered) {
+      this.markDirty(repository);
+      return;
+    }
+    repository.dirty = true;
+    this.behind.add(repository);
   }
 
   private count(repository: Loaded): void {
