@@ -101,13 +101,13 @@ function manyLayers(bytes: number): unknown[] {
 
 const SUBJECT = artifact('image');
 
-describe('the memory of a server does not grow', () => {
+describe('the memory of a server does not grow', { timeout: 90_000 }, () => {
   it('with referrers that are large and say little', async () => {
     const server = await served((dir) =>
       layoutOf(dir, 'team/app', [
         SUBJECT,
-        ...[...Array(64).keys()].map((i) =>
-          artifact(`${i}`, { subject: descriptorOf(SUBJECT), layers: manyLayers(3.5 * MIB) }),
+        ...[...Array(24).keys()].map((i) =>
+          artifact(`${i}`, { subject: descriptorOf(SUBJECT), layers: manyLayers(2 * MIB) }),
         ),
       ]),
     );
@@ -135,7 +135,7 @@ describe('the memory of a server does not grow', () => {
     const { bytes } = await count(server.client, path);
     expect(bytes).toBeGreaterThan(MIB);
     expect(await growth(server, () => count(server.client, path))).toBeLessThan(ALLOWED_MIB);
-  }, 60_000);
+  });
 
   it('with clients that ask for large answers and do not read them', async () => {
     const large = artifact('x'.repeat(3.5 * MIB), { subject: descriptorOf(SUBJECT) });
