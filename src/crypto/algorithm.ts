@@ -1,5 +1,3 @@
-import type { KeyObject } from 'node:crypto';
-
 /** What kind of key a public key is; the sizes of RSA keys are separate. */
 export type KeyType = 'P-256' | 'P-384' | 'P-521' | 'Ed25519' | 'RSA';
 
@@ -45,20 +43,6 @@ const BY_ID: ReadonlyMap<string, Algorithm> = new Map(ROWS.map((row) => [row.id,
 /** The one table of algorithms. */
 export function algorithm(id: AlgorithmId): Algorithm {
   return BY_ID.get(id) as Algorithm;
-}
-
-const CURVES: ReadonlyMap<string, KeyType> = new Map([
-  ['prime256v1', 'P-256'],
-  ['secp384r1', 'P-384'],
-  ['secp521r1', 'P-521'],
-]);
-
-/** Type of a key, or undefined for one that is never accepted (other curves, DSA, RSA-PSS keys, X25519). */
-export function keyTypeOf(key: KeyObject): KeyType | undefined {
-  if (key.asymmetricKeyType === 'ed25519') return 'Ed25519';
-  if (key.asymmetricKeyType === 'rsa') return 'RSA';
-  if (key.asymmetricKeyType === 'ec') return CURVES.get(key.asymmetricKeyDetails?.namedCurve ?? '');
-  return undefined;
 }
 
 /**

@@ -1,8 +1,10 @@
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
-import { concatBytes, equalBytes, fromBase64, fromHex } from '../encoding/bytes.ts';
-import { BullaError } from '../errors.ts';
-import { type KeyType, keyTypeOf } from './algorithm.ts';
-import { formatPem, parsePem } from './pem.ts';
+import { concatBytes, fromHex } from '../encoding/bytes.ts';
+import { BullaError, isBullaError } from '../errors.ts';
+import type { KeyType } from './algorithm.ts';
+import { parsePem } from './pem.ts';
+import { readSpki, type SpkiShape, spkiOfPkcs1 } from './spki.ts';
+import { weaknessOf } from './weak-key.ts';
 
 /** Smallest RSA modulus that is accepted, in bits (Notation's least; NIST SP 800-131A). */
 export const MIN_RSA_BITS: number = 2048;
@@ -10,7 +12,7 @@ export const MIN_RSA_BITS: number = 2048;
 const MAX_RSA_BITS = 16_384;
 const MAX_KEY_BYTES = 64 * 1024;
 
-/** A public key of an accepted type. Create it with the functions below; it exists only if valid. */
+/** A public key of an accepted type that is not weak. Create it with the functions below; it exists only if valid. */
 export interface PublicKey {
   readonly type: KeyType;
   /** RSA only: bits of the modulus. */
@@ -22,41 +24,54 @@ export interface PublicKey {
   readonly keyObject: KeyObject;
 }
 
-/** @throws BullaError key-invalid for a type, curve or size that is not accepted */
+/** @throws BullaError key-invalid for a type, curve or size that is not accepted, and for a weak key */
 export function publicKeyOf(keyObject: KeyObject): PublicKey {
   const publicObject = keyObject.type === 'private' ? createPublicKey(keyObject) : keyObject;
-  const type = keyTypeOf(publicObject);
-  const bits = publicObject.asymmetricKeyDetails?.modulusLength;
-  if (type === undefined) {
-    throw new BullaError(
-      'key-invalid',
-      `keys of type ${publicObject.asymmetricKeyDetails?.namedCurve ?? publicObject.asymmetricKeyType ?? publicObject.type} are not accepted`,
-      {
-        hint: 'use P-256, P-384, P-521, Ed25519, or RSA from 2048 bits',
-      },
-    );
-  }
-  if (type === 'RSA' && (bits === undefined || bits < MIN_RSA_BITS || bits > MAX_RSA_BITS)) {
-    throw new BullaError('key-invalid', `an RSA key of ${bits ?? 'unknown'} bits is not accepted`, {
-      hint: `use ${MIN_RSA_BITS} to ${MAX_RSA_BITS} bits`,
-    });
-  }
-  return describe(type, bits, uncompressed(type, publicObject));
+  const name = publicObject.asymmetricKeyType ?? publicObject.type;
+  // Types that have no SubjectPublicKeyInfo to be read would fail with fewer words.
+  if (publicObject.type !== 'public') throw unaccepted(`keys of type ${name} are not accepted`);
+  return publicKeyFromSpki(exported(publicObject, name), `a key of type ${name}`);
 }
 
-function describe(
-  type: KeyType,
-  bits: number | undefined,
-  keyObject: KeyObject,
-  spki: Uint8Array = new Uint8Array(keyObject.export({ type: 'spki', format: 'der' })),
-): PublicKey {
+function exported(key: KeyObject, name: string): Uint8Array {
+  try {
+    return new Uint8Array(key.export({ type: 'spki', format: 'der' }));
+  } catch (cause) {
+    throw unreadable(`a key of type ${name}`, 'OpenSSL cannot write it', cause);
+  }
+}
+
+/** @param spki in one spelling */
+function describe(shape: SpkiShape, keyObject: KeyObject, spki: Uint8Array): PublicKey {
   return {
-    type,
-    ...(type === 'RSA' && bits !== undefined && { modulusBits: bits }),
+    type: shape.type,
+    ...(shape.type === 'RSA' && { modulusBits: bitsOf(shape.modulus) }),
     spki,
     fingerprint: createHash('sha256').update(spki).digest('hex'),
     keyObject,
   };
+}
+
+/** What OpenSSL does not check, or checks too late. @throws BullaError key-invalid */
+function checkStrength(shape: SpkiShape): void {
+  if (shape.type === 'RSA') {
+    const bits = bitsOf(shape.modulus);
+    if (bits < MIN_RSA_BITS || bits > MAX_RSA_BITS)
+      throw unaccepted(
+        `an RSA key of ${bits} bits is not accepted`,
+        `use ${MIN_RSA_BITS} to ${MAX_RSA_BITS} bits`,
+      );
+  }
+  const weakness = weaknessOf(shape);
+  if (weakness === undefined) return;
+  throw new BullaError('key-invalid', `a weak ${shape.type} key is not accepted: ${weakness}`, {
+    hint: 'signatures by such a key prove nothing: ask its owner for another, made by a tool that is maintained',
+    details: { weakness },
+  });
+}
+
+function bitsOf(number: bigint): number {
+  return number === 0n ? 0 : number.toString(2).length;
 }
 
 /** Bytes of a coordinate (SEC 1 §2.3.5), and the SPKI before the two coordinates of an uncompressed point. */
@@ -68,35 +83,21 @@ const CURVES: ReadonlyMap<KeyType, { readonly bytes: number; readonly spkiPrefix
 
 const ED25519_SPKI_PREFIX = fromHex('302a300506032b6570032100') as Uint8Array;
 
-/** Type, beginning and length of each SPKI that has one spelling only. */
-const USUAL_SPKI: readonly (readonly [type: KeyType, prefix: Uint8Array, bytes: number])[] = [
-  ...[...CURVES].map(([type, { bytes, spkiPrefix }]) => {
-    const prefix = fromHex(spkiPrefix) as Uint8Array;
-    return [type, prefix, prefix.byteLength + 2 * bytes] as const;
-  }),
-  ['Ed25519', ED25519_SPKI_PREFIX, ED25519_SPKI_PREFIX.byteLength + 32],
-];
-
 /**
- * The same key with its point uncompressed. OpenSSL keeps the spelling that it read (compressed,
- * uncompressed, hybrid), and by three spellings one key would count three times towards a threshold.
+ * The same key in its one spelling. OpenSSL keeps how a point was written (compressed, uncompressed,
+ * hybrid), and by three spellings one key would count three times towards a threshold.
  */
-function uncompressed(type: KeyType, key: KeyObject): KeyObject {
-  const curve = CURVES.get(type);
-  if (curve === undefined) return key;
-  const der = key.export({ type: 'spki', format: 'der' });
-  if (der.toString('hex', 0, der.byteLength - 2 * curve.bytes) === curve.spkiPrefix) return key;
+function canonical(shape: SpkiShape, key: KeyObject): KeyObject {
+  if (shape.type === 'RSA' || shape.type === 'Ed25519') return key;
   return createPublicKey({ key: key.export({ format: 'jwk' }), format: 'jwk' });
 }
 
-const PLAIN_PEM = /^-----BEGIN PUBLIC KEY-----\n([A-Za-z0-9+/=\n]+)\n-----END PUBLIC KEY-----\n?$/;
-
-/** Type of a key whose SPKI is spelled as OpenSSL would spell it; undefined where that is not known. */
-function usualType(der: Uint8Array): KeyType | undefined {
-  for (const [type, prefix, bytes] of USUAL_SPKI) {
-    if (der.byteLength === bytes && equalBytes(der.subarray(0, prefix.byteLength), prefix)) return type;
-  }
-  return undefined;
+/** Whether a SubjectPublicKeyInfo is already spelled as OpenSSL spells it again; that takes longer than all the rest. */
+function isCanonical(shape: SpkiShape, der: Uint8Array): boolean {
+  if (shape.type === 'RSA') return false;
+  if (shape.type === 'Ed25519') return true;
+  const curve = CURVES.get(shape.type);
+  return curve !== undefined && der[der.byteLength - 1 - 2 * curve.bytes] === 0x04 && !shape.isCompressed;
 }
 
 /**
@@ -105,17 +106,13 @@ function usualType(der: Uint8Array): KeyType | undefined {
  * @throws BullaError key-invalid
  */
 export function parsePublicKeyPem(pem: string, where: string): PublicKey {
-  // createPublicKey would also take a private key or a certificate: neither belongs where a public key is asked for.
-  if (pem.length > MAX_KEY_BYTES || !/^\s*-----BEGIN (?:RSA )?PUBLIC KEY-----/.test(pem)) {
+  // A private key or a certificate does not belong where a public key is asked for.
+  if (pem.length > MAX_KEY_BYTES || !/^\s*-----BEGIN (?:RSA )?PUBLIC KEY-----/.test(pem))
     throw unreadable(where, 'it is not a PEM public key', undefined);
-  }
-  const der = fromBase64(PLAIN_PEM.exec(pem)?.[1]?.replaceAll('\n', '') ?? '') ?? new Uint8Array();
-  if (usualType(der) !== undefined) return publicKeyFromSpki(der, where);
-  try {
-    return publicKeyOf(createPublicKey({ key: pem, format: 'pem' }));
-  } catch (cause) {
-    throw cause instanceof BullaError ? cause : unreadable(where, 'the PEM text does not hold a key', cause);
-  }
+  const [only, second] = parsePublicKeysPem(pem, where);
+  if (only === undefined || second !== undefined)
+    throw unreadable(where, 'it holds several keys, and one was expected', undefined);
+  return only;
 }
 
 /**
@@ -127,22 +124,23 @@ export function parsePublicKeysPem(text: string, where: string): PublicKey[] {
   if (blocks.length === 0) throw unreadable(where, 'it is not a PEM public key', undefined);
   return blocks.map(({ label, bytes }) => {
     if (label === 'PUBLIC KEY') return publicKeyFromSpki(bytes, where);
-    if (label === 'RSA PUBLIC KEY') return parsePublicKeyPem(formatPem(label, bytes), where);
+    if (label === 'RSA PUBLIC KEY') return publicKeyFromSpki(spkiOfPkcs1(bytes), where);
     throw unreadable(where, `it holds ${label}, and public keys were expected`, undefined);
   });
 }
 
-/** @throws BullaError key-invalid */
+/** @throws BullaError key-invalid for what is not a key, is not accepted, or is weak */
 export function publicKeyFromSpki(der: Uint8Array, where: string): PublicKey {
   try {
-    const keyObject = createPublicKey({ key: Buffer.from(der), format: 'der', type: 'spki' });
-    const type = usualType(der);
-    // Exporting it again would give the same bytes, and takes longer than all the rest.
-    return type === undefined
-      ? publicKeyOf(keyObject)
-      : describe(type, undefined, keyObject, new Uint8Array(der));
+    const shape = readSpki(der);
+    checkStrength(shape);
+    const read = createPublicKey({ key: Buffer.from(der), format: 'der', type: 'spki' });
+    if (isCanonical(shape, der)) return describe(shape, read, new Uint8Array(der));
+    const keyObject = canonical(shape, read);
+    return describe(shape, keyObject, new Uint8Array(keyObject.export({ type: 'spki', format: 'der' })));
   } catch (cause) {
-    throw cause instanceof BullaError ? cause : unreadable(where, 'it is not a SubjectPublicKeyInfo', cause);
+    if (isBullaError(cause, 'key-invalid')) throw cause;
+    throw unreadable(where, cause instanceof BullaError ? cause.message : 'OpenSSL cannot read it', cause);
   }
 }
 
@@ -175,6 +173,13 @@ export function publicKeyPem(key: PublicKey): string {
 /** First 12 digits of a fingerprint, for people. */
 export function shortFingerprint(key: PublicKey): string {
   return key.fingerprint.slice(0, 12);
+}
+
+function unaccepted(
+  message: string,
+  hint = 'use P-256, P-384, P-521, Ed25519, or RSA from 2048 bits',
+): BullaError {
+  return new BullaError('key-invalid', message, { hint });
 }
 
 function unreadable(where: string, why: string, cause: unknown): BullaError {
