@@ -38,6 +38,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'tuf', load: () => import('./commands/tuf.ts') },
   { name: 'login', load: () => import('./commands/login.ts') },
   { name: 'logout', load: () => import('./commands/logout.ts') },
+  { name: 'docker-trust', load: () => import('./commands/docker-trust.ts') },
   { name: 'resign', load: () => import('./commands/resign.ts') },
   { name: 'serve', load: () => import('./commands/serve.ts') },
   { name: 'completion', load: () => import('./commands/completion.ts') },

@@ -12,6 +12,8 @@ export interface Io {
   readonly signal: AbortSignal;
   /** The connection that was begun before the program was loaded, if it was. */
   readonly begun?: EarlyConnection | undefined;
+  /** Path under which this program was started; undefined where it runs inside another one. */
+  readonly program?: string | undefined;
   /** The clock; read once per decision and handed down as a value. */
   now(): Date;
 }

@@ -17,6 +17,7 @@ export function passphraseOptions(context: Context, flags: KeyFlags): Passphrase
     newPassphraseFd: flags.newPassphraseFd,
     anyMode: anyKeyMode(context, flags),
     passwordStdin: context.settings.passwordStdin,
+    variables: flags.variables,
   };
 }
 
@@ -38,7 +39,7 @@ function sharedPassphrases(context: Context, flags: KeyFlags): PassphraseSource 
   const sources = shared.get(context) ?? new Map<string, PassphraseSource>();
   shared.set(context, sources);
   const options = passphraseOptions(context, flags);
-  const which = `${options.passphraseFd ?? ''} ${options.anyMode}`;
+  const which = `${options.passphraseFd ?? ''} ${options.anyMode} ${options.variables !== undefined}`;
   let source = sources.get(which);
   if (source === undefined) {
     source = remembering(passphraseSource(context.io, options));

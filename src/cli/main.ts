@@ -1,11 +1,17 @@
 import type { EarlyConnection } from '../http/early-connection.ts';
 import { compileProgram, runProgram } from './compiled.ts';
+import { isPlugin, metadataFor } from './docker-trust/plugin.ts';
 import { turn } from './turn.ts';
 import { VERSION } from './version.ts';
 
-// Start-up counts: the version is told before anything else is loaded.
-const [first] = process.argv.slice(2);
-if (first === '--version' || first === '-V') {
+// Start-up counts: the version is told before anything else is loaded, and so is what docker asks of a plug-in
+// whenever it shows its help.
+const [, program, ...argv] = process.argv;
+const [first] = argv;
+const metadata = isPlugin(program) ? metadataFor(argv, VERSION) : undefined;
+if (metadata !== undefined) {
+  process.stdout.write(metadata);
+} else if (first === '--version' || first === '-V') {
   process.stdout.write(`${VERSION}\n`);
 } else {
   void start();

@@ -43,6 +43,16 @@ export class Output {
     for (const line of lines) this.io.stdout.write(`${paint(line, colour, printable)}\n`);
   }
 
+  /** Text in the format of another tool, as it is, line breaks included; not in JSON. */
+  text(text: string): void {
+    if (!this.options.json) this.io.stdout.write(text.split('\n').map(printable).join('\n'));
+  }
+
+  /** A failure of a part of what was asked for; the command goes on, and fails at its end. */
+  partFailed(error: BullaError): void {
+    this.io.stderr.write(`${paragraph(error.message)} [${error.code}]\n\n`);
+  }
+
   /** What was done, for people; not with `-q`, nor in JSON. */
   info(line: string): void {
     if (!this.options.quiet && !this.options.json) this.io.stderr.write(`${printable(line)}\n`);

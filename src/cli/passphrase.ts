@@ -20,6 +20,8 @@ export interface PassphraseOptions {
   readonly anyMode?: boolean | undefined;
   /** Standard input is spoken for: it holds the password of the registry. */
   readonly passwordStdin?: boolean | undefined;
+  /** Variables of another tool that may hold the passphrase of a key, the first one that is set counts. */
+  readonly variables?: ((key: string) => readonly string[]) | undefined;
 }
 
 /** The names under which one passphrase is looked for. */
@@ -39,9 +41,11 @@ export function passphraseSource(io: Io, options: PassphraseOptions): Passphrase
   return async ({ key, format }) => {
     const secret = await given();
     if (secret !== undefined) return Uint8Array.from(secret);
+    const other = otherVariable(io, options, key);
+    if (other !== undefined) return utf8(other);
     const cosign = io.env['COSIGN_PASSWORD'];
     if (format === 'sigstore' && cosign !== undefined) return utf8(cosign);
-    return ask(io, `Passphrase for ${key}: `, key);
+    return ask(io, `Passphrase for ${key}: `, key, placesText(options, key));
   };
 }
 
@@ -62,15 +66,18 @@ export async function newPassphrase(
     : currentPlaces(options);
   const secret = await find(io, places, options);
   if (secret !== undefined) return secret;
+  const other = another ? undefined : otherVariable(io, options, key);
+  if (other !== undefined) return utf8(other);
   const cosign = io.env['COSIGN_PASSWORD'];
   if (!another && cosign !== undefined) return utf8(cosign);
-  const first = await ask(io, `New passphrase for ${key}: `, key, places.variable);
+  const named = another ? places.variable : placesText(options, key);
+  const first = await ask(io, `New passphrase for ${key}: `, key, named);
   if (first.byteLength === 0) {
     throw new BullaError('usage', 'a key is not made with an empty passphrase by accident', {
       hint: `type one, or set ${places.variable} to nothing if you want the key unprotected`,
     });
   }
-  const second = await ask(io, 'The same again: ', key, places.variable);
+  const second = await ask(io, 'The same again: ', key, named);
   if (!equalBytes(first, second)) {
     throw new BullaError('usage', 'the two passphrases are not the same', {
       hint: 'nothing was changed; run the command again',
@@ -78,6 +85,18 @@ export async function newPassphrase(
   }
   second.fill(0);
   return first;
+}
+
+/** What a variable of another tool says; an empty one says nothing there. */
+export function otherVariable(io: Io, { variables }: PassphraseOptions, key: string): string | undefined {
+  return variables?.(key)
+    .map((name) => io.env[name])
+    .find((value) => value !== undefined && value !== '');
+}
+
+/** Which variables could have held it. */
+function placesText({ variables }: PassphraseOptions, key: string): string {
+  return ['BULLA_PASSPHRASE', ...(variables?.(key).slice(0, 1) ?? [])].join(' or ');
 }
 
 function currentPlaces(options: PassphraseOptions): Places {
@@ -95,19 +114,14 @@ async function find(io: Io, places: Places, options: PassphraseOptions): Promise
   return withoutNewline(bounded(bytes, path));
 }
 
-async function ask(
-  io: Io,
-  question: string,
-  key: string,
-  variable = 'BULLA_PASSPHRASE',
-): Promise<Uint8Array> {
+async function ask(io: Io, question: string, key: string, variable: string): Promise<Uint8Array> {
   const terminal = openTerminal(io);
   if (terminal === undefined) {
     throw new BullaError(
       'usage',
       `the passphrase for ${key} is not given, and there is no terminal to ask at`,
       {
-        hint: `set ${variable} or ${variable}_FILE, or give --passphrase-fd N`,
+        hint: `set ${variable}, or a file in ${variable.split(' ')[0]}_FILE, or give --passphrase-fd N`,
       },
     );
   }

@@ -1,6 +1,7 @@
 import { writeSync } from 'node:fs';
 import { EXIT_CODES } from '../errors.ts';
 import type { EarlyConnection } from '../http/early-connection.ts';
+import { isPlugin, pluginCall } from './docker-trust/plugin.ts';
 import { homeDirectory } from './places.ts';
 import { run } from './run.ts';
 
@@ -12,7 +13,7 @@ const UNSETTLED = 13;
  * @param begun a connection that was begun already
  */
 export async function main(begun?: EarlyConnection): Promise<void> {
-  const argv = process.argv.slice(2);
+  const { argv, env } = commandLineOf(process);
   const ending = new AbortController();
   let asked = false;
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
@@ -42,13 +43,24 @@ export async function main(begun?: EarlyConnection): Promise<void> {
     },
     stdout: process.stdout,
     stderr: process.stderr,
-    env: process.env,
+    env,
     cwd: process.cwd(),
     home: homeDirectory(),
     signal: ending.signal,
     begun,
+    program: process.argv[1],
     now: () => new Date(),
   });
+}
+
+/** What was asked for: by itself, or by docker, which calls a plug-in. */
+function commandLineOf({ argv: [, program, ...argv], env }: NodeJS.Process): {
+  readonly argv: readonly string[];
+  readonly env: NodeJS.ProcessEnv;
+} {
+  if (!isPlugin(program)) return { argv, env };
+  const { argv: ours, dockerConfig } = pluginCall(argv);
+  return { argv: ours, env: dockerConfig === undefined ? env : { ...env, DOCKER_CONFIG: dockerConfig } };
 }
 
 /** The process ends at once: what a stream would still have to write is lost. */

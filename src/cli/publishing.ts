@@ -57,7 +57,8 @@ export function clockOf({ io, signal }: Context): Clock {
   };
 }
 
-const CHANCE: Chance = {
+/** System randomness. */
+export const CHANCE: Chance = {
   below: (range) => randomInt(range),
   changeId: () => randomBytes(16).toString('hex'),
   fraction: () => randomInt(2 ** 32) / 2 ** 32,

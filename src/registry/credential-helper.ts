@@ -99,7 +99,7 @@ function run(
   }
   return new Promise((resolve, reject) => {
     const child = spawn(`docker-credential-${helper}`, [verb], {
-      env,
+      env: withoutSecrets(env),
       shell: false,
       stdio: ['pipe', 'pipe', 'pipe'],
       windowsHide: true,
@@ -132,6 +132,18 @@ function run(
     child.stdin.on('error', () => undefined);
     child.stdin.end(input);
   });
+}
+
+/** Variables that hold passphrases of keys, or other tools' credentials. */
+const SECRET = /^(?:BULLA|COSIGN|DOCKER_CONTENT_TRUST|NOTARY)_(?:.*_)?(?:PASSPHRASE|PASSWORD)$|^NOTARY_AUTH$/;
+
+/** What a helper needs of the environment: all of it but passphrases, and keys for `env://`. */
+export function withoutSecrets(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(
+    Object.entries(env).filter(
+      ([name, value]) => !SECRET.test(name) && value?.includes('PRIVATE KEY-----') !== true,
+    ),
+  );
 }
 
 class Output {

@@ -3,7 +3,7 @@ import { initCollection, type MadeCollection } from '../../../actions/init.ts';
 import { generatePrivateKey } from '../../../crypto/private-key.ts';
 import { formatTime, parseDuration } from '../../../encoding/time.ts';
 import { BullaError, EXIT_CODES } from '../../../errors.ts';
-import { formatRepository, parseReference } from '../../../oci/reference.ts';
+import { formatRepository, parseReference, type Reference } from '../../../oci/reference.ts';
 import { collectionIdOf } from '../../../trust/binding.ts';
 import { readCollection } from '../../../trust/collection.ts';
 import type { CollectionFiles } from '../../../trust/create.ts';
@@ -16,7 +16,7 @@ import { openCollection } from '../../collections.ts';
 import type { Context } from '../../context.ts';
 import type { KeyFlags } from '../../key-flags.ts';
 import { keystoreOf, passphraseOptions } from '../../keys.ts';
-import { newPassphrase } from '../../passphrase.ts';
+import { newPassphrase, otherVariable } from '../../passphrase.ts';
 import { publishOptionsOf } from '../../publishing.ts';
 import { TrustKeys } from '../../trust-keys.ts';
 
@@ -42,6 +42,27 @@ export async function init(context: Context, text: string, flags: InitFlags): Pr
     throw new BullaError('usage', `${text} names an image, and a repository was expected`, {
       hint: `a collection is made for all names of a repository: bulla init ${formatRepository(reference)}`,
     });
+  const { opened, made, keys } = await makeCollection(context, reference, flags);
+  await report(context, opened, made, keys);
+  return made.stage === undefined ? 0 : EXIT_CODES.staged;
+}
+
+/** A collection that a command has made, and with which keys. */
+export interface CollectionMade {
+  readonly opened: Opened;
+  readonly made: MadeCollection;
+  readonly keys: KeysUsed;
+}
+
+/**
+ * Makes the collection of a repository, with the keys that the flags name, that the store has, or that are made.
+ * @throws BullaError conflict where there is one; usage, key-invalid; what the target throws
+ */
+export async function makeCollection(
+  context: Context,
+  reference: Reference,
+  flags: InitFlags,
+): Promise<CollectionMade> {
   const thresholds = pairsOf('--threshold', flags.threshold, thresholdOf);
   const lifetimes = lifetimesOf(pairsOf('--expires', flags.expires, durationOf));
   const opened = await openCollection(context, reference, flags, { write: true });
@@ -78,8 +99,7 @@ export async function init(context: Context, text: string, flags: InitFlags): Pr
     hasOnlineKey: online.length >= chosen.online.threshold,
   });
   if (made.stage === undefined) await remember(opened, made);
-  await report(context, opened, made, { chosen, keys, generated });
-  return made.stage === undefined ? 0 : EXIT_CODES.staged;
+  return { opened, made, keys: { chosen, keys, generated } };
 }
 
 type Opened = Awaited<ReturnType<typeof openCollection>>;
@@ -103,27 +123,32 @@ async function makeKeys(
 ): Promise<ReadonlySet<string>> {
   const keystore = keystoreOf(context);
   const made = new Set<string>();
-  let passphrase: Uint8Array | undefined;
+  const unprotected: string[] = [];
+  const options = passphraseOptions(context, flags);
+  let shared: Uint8Array | undefined;
   for (const role of ['names', 'root', 'online'] as const) {
     const name = KEYS[role];
     if (specs[role] !== undefined || (await keystore.has(name))) continue;
-    passphrase ??= await newPassphrase(
-      context.io,
-      passphraseOptions(context, flags),
-      'the keys of the collection',
-    );
+    // A descriptor can be read only once, and goes before variables.
+    const isOwn = flags.passphraseFd === undefined && otherVariable(context.io, options, name) !== undefined;
+    if (!isOwn) shared ??= await newPassphrase(context.io, options, 'the keys of the collection');
+    const passphrase =
+      isOwn || shared === undefined ? await newPassphrase(context.io, options, name) : shared;
     await keystore.put(name, generatePrivateKey('P-256'), passphrase);
+    if (passphrase.byteLength === 0) unprotected.push(name);
+    if (passphrase !== shared) passphrase.fill(0);
     made.add(name);
   }
-  if (passphrase?.byteLength === 0)
+  if (unprotected.length > 0)
     context.output.warn(
-      `${[...made].join(', ')} ${made.size === 1 ? 'has' : 'have'} an empty passphrase: whoever reads the files can sign with them`,
+      `${unprotected.join(', ')} ${unprotected.length === 1 ? 'has' : 'have'} an empty passphrase: whoever reads the files can sign with them`,
     );
-  passphrase?.fill(0);
+  shared?.fill(0);
   return made;
 }
 
-interface KeysUsed {
+/** Keys of a new collection, by role; those that were made. */
+export interface KeysUsed {
   readonly chosen: Readonly<Record<KeyedRole, KeyChoice>>;
   readonly keys: TrustKeys;
   readonly generated: ReadonlySet<string>;

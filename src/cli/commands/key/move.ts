@@ -36,7 +36,7 @@ export async function importKey(
   // An absolute path is never taken for the name of a key in the store.
   const spec = file.includes('://') ? file : resolve(context.io.cwd, file);
   const found = await findKey(spec, sources);
-  const { key, passphrase } = await open(context, file, name, found.file, sources, flags);
+  const { key, passphrase } = await openToStore(context, file, name, found.file, sources, flags);
   if (certificates.length > 0) checkChainOrder(certificates, publicKeyOf(key), flags.certChain ?? '');
   warnIfEmpty(context, passphrase, name);
   await sources.keystore.put(name, key, passphrase, { replace });
@@ -56,7 +56,7 @@ export async function importKey(
 }
 
 /** The key in the file, and the passphrase that it will be stored with: its own where it has one. */
-async function open(
+export async function openToStore(
   context: Context,
   where: string,
   name: string,
@@ -125,7 +125,7 @@ export async function exportKey(
   }
   if (flags.pkcs8 !== true)
     return writePem(context, await keystore.sealedPem(name, sources), flags, about, true);
-  const { key, passphrase } = await open(
+  const { key, passphrase } = await openToStore(
     context,
     name,
     name,

@@ -1,0 +1,65 @@
+import type { TrustPlace } from '../../actions/docker-trust/place.ts';
+import { parseReference, type Reference } from '../../oci/reference.ts';
+import { lookAtCollection } from '../../trust/looking.ts';
+import { presentKeys } from '../../trust/structure.ts';
+import { WorkingCopy } from '../../trust/working-copy.ts';
+import { type CollectionFlags, openCollection } from '../collections.ts';
+import type { Context } from '../context.ts';
+import type { KeyFlags } from '../key-flags.ts';
+import { CHANCE, clockOf, type PublishFlags, publishOptionsOf } from '../publishing.ts';
+import { TrustKeys } from '../trust-keys.ts';
+import { DockerPassphrases } from './passphrases.ts';
+
+/** Flags of every command of `docker-trust` that changes a collection. */
+export interface DockerTrustFlags extends CollectionFlags, PublishFlags, Omit<KeyFlags, 'key'> {
+  readonly signWith?: readonly string[];
+}
+
+/** A repository that a command of `docker-trust` changes. */
+export interface OpenedTrust {
+  readonly place: TrustPlace;
+  /** Undefined where the repository has no collection. */
+  readonly copy: WorkingCopy | undefined;
+}
+
+/**
+ * Reads the collection of a repository, which need not be there, and finds keys and passphrases for it.
+ * @throws BullaError trust-unpinned; those of openCollection and lookAtCollection
+ */
+export async function openTrust(
+  context: Context,
+  reference: Reference,
+  flags: DockerTrustFlags,
+): Promise<OpenedTrust> {
+  const opened = await openCollection(context, reference, flags, { write: true });
+  const looked = await lookAtCollection(opened.target, opened.read);
+  if (looked?.unpinned !== undefined) throw looked.unpinned;
+  if (looked?.expired !== undefined) context.output.warn(looked.expired.message);
+  const copy = looked && (await WorkingCopy.open(looked.collection, { signal: context.signal }));
+  const passphrases = new DockerPassphrases();
+  const { signWith, ...rest } = flags;
+  const keys = new TrustKeys(context, {
+    ...rest,
+    ...(signWith !== undefined && { key: signWith }),
+    variables: passphrases.variables,
+  });
+  for (const key of copy === undefined ? [] : presentKeys(copy, 'root').keys) {
+    const name = await keys.nameOf(key);
+    if (name !== undefined) passphrases.addRoot(name);
+  }
+  const place: TrustPlace = {
+    target: opened.target,
+    read: opened.read,
+    keys,
+    clock: clockOf(context),
+    chance: CHANCE,
+    publishOptions: (signers) => publishOptionsOf(context, signers, flags),
+  };
+  return { place, copy };
+}
+
+/** A repository as docker takes it: a tag or digest is let pass, and says nothing. @throws BullaError usage */
+export function repositoryOfText(text: string): Reference {
+  const { tag: _, digest: __, ...repository } = parseReference(text);
+  return repository as Reference;
+}
