@@ -64,7 +64,7 @@ export {
   signedMessage,
   type TufSignature,
 } from './tuf/metadata-file.ts';
-export { type NotaryKey, parseNotaryKey } from './tuf/notary-keys.ts';
+export { type NotaryKey, parseNotaryKey } from './notary/keys.ts';
 export { matchesPathPattern } from './tuf/path-pattern.ts';
 export type { MetadataFetcher, StateChange, TargetFetcher, TrustedStateStore } from './tuf/ports.ts';
 export {

@@ -20,13 +20,13 @@ interface Override {
 const read = (name: string): string => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8');
 
 describe('CONTRIBUTING.md', () => {
-  const rows = [...read('CONTRIBUTING.md').matchAll(/^\| `(\w+)\/` \| (.*) \| (yes|no) \|$/gm)];
+  const rows = [...read('CONTRIBUTING.md').matchAll(/^\| `([\w-]+)\/` \| (.*) \| (yes|no) \|$/gm)];
   const rooms = rows.map(([, room]) => room ?? '');
   const { overrides } = JSON.parse(read('.biome.jsonc')) as { overrides: readonly Override[] };
 
   it('shows the import table that .biome.jsonc enforces', () => {
     const enforced = overrides.flatMap(({ includes, linter }) => {
-      const room = /^src\/(\w+)\/\*\*$/.exec(includes[0] ?? '')?.[1];
+      const room = /^src\/([\w-]+)\/\*\*$/.exec(includes[0] ?? '')?.[1];
       const options = linter.rules.style.noRestrictedImports?.options;
       if (room === undefined || options === undefined) return [];
       const forbidden = options.patterns.flatMap(({ group }) => group.map((glob) => glob.split('/')[1]));

@@ -3,13 +3,14 @@ export type KeyType = 'P-256' | 'P-384' | 'P-521' | 'Ed25519' | 'RSA';
 
 /**
  * One way to sign: a type of key, a hash, a padding. The names are those of JOSE (RFC 7518, RFC 8037)
- * where it has one; P-384 with SHA-256 has none and is what cosign and Notary v1 do.
+ * where it has one; P-384 and P-521 with SHA-256 have none and are what Notary v1 does (cosign the former).
  */
 export type AlgorithmId =
   | 'ES256'
   | 'ES384'
   | 'ES512'
   | 'ES384-SHA256'
+  | 'ES512-SHA256'
   | 'PS256'
   | 'PS384'
   | 'PS512'
@@ -31,6 +32,7 @@ const ROWS: readonly Algorithm[] = [
   { id: 'ES384', keyType: 'P-384', hash: 'sha384', scalarBytes: 48 },
   { id: 'ES512', keyType: 'P-521', hash: 'sha512', scalarBytes: 66 },
   { id: 'ES384-SHA256', keyType: 'P-384', hash: 'sha256', scalarBytes: 48 },
+  { id: 'ES512-SHA256', keyType: 'P-521', hash: 'sha256', scalarBytes: 66 },
   { id: 'PS256', keyType: 'RSA', hash: 'sha256', padding: 'pss' },
   { id: 'PS384', keyType: 'RSA', hash: 'sha384', padding: 'pss' },
   { id: 'PS512', keyType: 'RSA', hash: 'sha512', padding: 'pss' },

@@ -63,9 +63,9 @@ function signDeterministically(privateKey: KeyObject, algorithm: Algorithm, mess
   const { d } = privateKey.export({ format: 'jwk' });
   const secret = new Uint8Array(Buffer.from(d ?? '', 'base64url'));
   try {
-    // The curve's own hash is the one that also draws the nonce. P-384 with SHA-256 hashes first; its
-    // nonce is then drawn with SHA-384, which RFC 6979 does not foresee and which is as deterministic.
-    const prehash = algorithm.id !== 'ES384-SHA256';
+    // The curve's own hash is the one that also draws the nonce. P-384 and P-521 with SHA-256 hash first; their
+    // nonce is then drawn with the curve's hash, which RFC 6979 does not foresee and which is as deterministic.
+    const prehash = !algorithm.id.endsWith('-SHA256');
     const input = prehash ? message : new Uint8Array(createHash('sha256').update(message).digest());
     return curve.sign(input, secret, { prehash, lowS: false, format: 'compact' });
   } finally {

@@ -51,7 +51,7 @@ import { readRepositoryFiles } from '../../../src/tuf/edit/repository.ts';
 import { TufKey } from '../../../src/tuf/keys.ts';
 import { mergeTargets } from '../../../src/tuf/merge.ts';
 import { parseMetadataFile } from '../../../src/tuf/metadata-file.ts';
-import { parseNotaryKey } from '../../../src/tuf/notary-keys.ts';
+import { parseNotaryKey } from '../../../src/notary/keys.ts';
 import { patternsOverlap } from '../../../src/tuf/path-overlap.ts';
 import { matchesPathPattern } from '../../../src/tuf/path-pattern.ts';
 import { assertRelativePath, decodeRoleName } from '../../../src/tuf/role-name.ts';

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { fromBase64, utf8 } from '../../src/encoding/bytes.ts';
 import { canonicalOlpc } from '../../src/encoding/canonical.ts';
 import { type JsonObject, parseJsonObject } from '../../src/encoding/json.ts';
-import { type NotaryKey, parseNotaryKey } from '../../src/tuf/notary-keys.ts';
+import { type NotaryKey, parseNotaryKey } from '../../src/notary/keys.ts';
 
 function read(name: string): JsonObject {
   const bytes = readFileSync(new URL(`../../testdata/notary-v1/${name}`, import.meta.url));
