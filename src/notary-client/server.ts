@@ -18,6 +18,8 @@ export interface NotaryServerOptions {
   readonly retry?: Partial<RetryPolicy> | undefined;
   readonly timing?: Timing | undefined;
   readonly allowPrivate?: boolean | undefined;
+  /** Whether plain http may be spoken to a token server elsewhere; left out, it may not. */
+  readonly isPlain?: ((url: URL) => boolean) | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly warn?: ((message: string) => void) | undefined;
 }
@@ -95,7 +97,7 @@ export class NotaryServer {
   }
 
   private connect(registry: string): RegistrySession {
-    const { pool, credentials = ANONYMOUS, retry, timing, allowPrivate, warn } = this.options;
+    const { pool, credentials = ANONYMOUS, retry, timing, allowPrivate, isPlain, warn } = this.options;
     return new RegistrySession({
       registry: this.url.host,
       base: this.url,
@@ -105,6 +107,7 @@ export class NotaryServer {
       timing: timing ?? REAL_TIMING,
       retry: { ...DEFAULT_RETRY, ...retry },
       allowPrivate: allowPrivate ?? false,
+      isPlain: isPlain ?? (() => false),
       warnings: new Warnings(warn ?? (() => undefined)),
     });
   }
