@@ -4,6 +4,7 @@ export { HttpPool, type HttpPoolOptions } from './http/pool.ts';
 export { DirectoryMirror } from './mirror/directory.ts';
 export { HttpMirror, type HttpMirrorOptions } from './mirror/http.ts';
 export { saveTarget } from './mirror/save-target.ts';
+export { type NotaryKey, parseNotaryKey } from './notary/keys.ts';
 export { TrustedDirectory } from './state/trusted-directory.ts';
 export { type RefreshOptions, refresh, TufClient } from './tuf/client.ts';
 export { contentPath, isContentOf, verifiedContent } from './tuf/content.ts';
@@ -64,7 +65,6 @@ export {
   signedMessage,
   type TufSignature,
 } from './tuf/metadata-file.ts';
-export { type NotaryKey, parseNotaryKey } from './notary/keys.ts';
 export { matchesPathPattern } from './tuf/path-pattern.ts';
 export type { MetadataFetcher, StateChange, TargetFetcher, TrustedStateStore } from './tuf/ports.ts';
 export {

@@ -20,6 +20,9 @@ import { placeInMemory } from '../../../src/layout/byte-source.ts';
 import { parseDockerManifest } from '../../../src/layout/docker-archive.ts';
 import { parseLayoutIndex } from '../../../src/layout/index-file.ts';
 import { indexTar, placeOf } from '../../../src/layout/tar-index.ts';
+import { compactJson, parseNotaryTargets } from '../../../src/notary/content.ts';
+import { parseNotaryFile } from '../../../src/notary/file.ts';
+import { parseNotaryKey } from '../../../src/notary/keys.ts';
 import { describe as describeBytes } from '../../../src/oci/descriptor.ts';
 import { parseDigest } from '../../../src/oci/digest.ts';
 import { parseManifest } from '../../../src/oci/manifest.ts';
@@ -51,7 +54,6 @@ import { readRepositoryFiles } from '../../../src/tuf/edit/repository.ts';
 import { TufKey } from '../../../src/tuf/keys.ts';
 import { mergeTargets } from '../../../src/tuf/merge.ts';
 import { parseMetadataFile } from '../../../src/tuf/metadata-file.ts';
-import { parseNotaryKey } from '../../../src/notary/keys.ts';
 import { patternsOverlap } from '../../../src/tuf/path-overlap.ts';
 import { matchesPathPattern } from '../../../src/tuf/path-pattern.ts';
 import { assertRelativePath, decodeRoleName } from '../../../src/tuf/role-name.ts';
@@ -179,6 +181,13 @@ export const PARSERS: readonly FuzzedParser[] = [
       '{"keytype":"ecdsa","scheme":"ecdsa-sha2-nistp256","keyval":{"public":"-----BEGIN PUBLIC KEY-----\\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE\\n-----END PUBLIC KEY-----\\n"}}',
     ),
     parse: (bytes) => [new TufKey('id', json(bytes)).problem, parseNotaryKey('id', json(bytes))],
+  },
+  {
+    name: 'notary-metadata',
+    seeds: words(
+      '{"signed":{"_type":"Targets","version":1,"expires":"2029-11-19T23:51:18.682Z","targets":{"v1":{"length":1,"hashes":{"sha256":"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="}}},"delegations":{"keys":{},"roles":[{"name":"targets/a","keyids":[],"threshold":1,"paths":[""]}]}},"signatures":[{"keyid":"a","method":"ecdsa","sig":"AAAA"}]}',
+    ),
+    parse: (bytes) => [compactJson(bytes), parseNotaryTargets(parseNotaryFile(bytes, 'targets', 1 << 20))],
   },
   {
     name: 'tuf-names',
