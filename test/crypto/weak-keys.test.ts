@@ -14,8 +14,8 @@ import {
 } from '../../src/crypto/public-key.ts';
 import { concatBytes, fromHex, utf8 } from '../../src/encoding/bytes.ts';
 import type { JsonObject } from '../../src/encoding/json.ts';
+import { parseNotaryKey } from '../../src/notary/keys.ts';
 import { TufKey } from '../../src/tuf/keys.ts';
-import { parseNotaryKey } from '../../src/tuf/notary-keys.ts';
 import { issueChain } from '../support/issue.ts';
 
 const RSA = derSequence(derOid('1.2.840.113549.1.1.1'), DER_NULL);
