@@ -16,6 +16,7 @@ import { removeObject } from '../trust/removal.ts';
 import { findRoleFile } from '../trust/role-files.ts';
 import type { PartialRole, SiblingRole } from '../trust/sibling-files.ts';
 import { isTransient, type RefusedSibling, type Sibling, SiblingReader } from '../trust/siblings.ts';
+import { assertSignable, assertSignableFile } from '../trust/signable.ts';
 import { isStructural, readStagedChanges, stageChange } from '../trust/staged-structure.ts';
 import { NAMES_ROLE, stageTag } from '../trust/vocabulary.ts';
 import type { WorkingCopy } from '../trust/working-copy.ts';
@@ -87,7 +88,9 @@ export async function listPending(
     ...stages.flatMap(({ tag, object }) => (isStructural(object, copy) ? [tag] : [])),
     ...refused.map(({ tag }) => tag),
   ]);
-  const changes = await readStagedChanges(target, copy, structural, now, { signal });
+  const reasons = new Map<Tag, BullaError>();
+  const onRefused = (tag: Tag, why: BullaError) => reasons.set(tag, why);
+  const changes = await readStagedChanges(target, copy, structural, now, { signal, onRefused });
   const known = new Set(changes.flatMap(({ tags }) => tags));
   const names = await waitingNames(
     target,
@@ -100,7 +103,14 @@ export async function listPending(
       ...names,
       ...changes.map(({ id, tags, change }) => waitingChange(target, id, tags, change, options)),
     ],
-    refused: refused.filter(({ tag }) => !known.has(tag)),
+    refused: refused
+      .filter(({ tag }) => !known.has(tag))
+      // What it lacks to be anything is of less concern than what is wrong with it as a change.
+      .map(({ tag, code, message }) => ({
+        tag,
+        code: reasons.get(tag)?.code ?? code,
+        message: reasons.get(tag)?.message ?? message,
+      })),
   };
 }
 
@@ -198,7 +208,7 @@ function groupsOf(copy: WorkingCopy, stages: readonly Sibling[], role: string): 
     const id = idOf(offer.file);
     const group = groups.get(id) ?? {
       offer,
-      pending: new PendingFile(role, offer.file.signed, demandsOn(copy, role)),
+      pending: new PendingFile(role, offer.file.signed, demandsOn(copy, role), [], assertSignable),
       from: [],
     };
     addValid(group.pending, offer.file);
@@ -265,8 +275,9 @@ async function binsOf(
       const bytes = await fetchFile(target, descriptor, DEFAULT_LIMITS.targetsBytes, { signal });
       const file = parseMetadataFile(bytes, bin, DEFAULT_LIMITS.targetsBytes);
       copy.collection.check(file);
+      assertSignableFile(file);
       const demands = [{ delegator: 'names', keys: delegations.keys, role: delegated }];
-      const known = bins.get(bin) ?? new PendingFile(bin, file.signed, demands);
+      const known = bins.get(bin) ?? new PendingFile(bin, file.signed, demands, [], assertSignable);
       addValid(known, file);
       bins.set(bin, known);
     }

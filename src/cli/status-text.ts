@@ -76,6 +76,14 @@ function tell(finding: StatusFinding, head: Digest, place: string, now: Date): T
         advice: `bulla resign ${place}`,
       };
     }
+    case 'unsignable':
+      return {
+        style: 'bad',
+        what: `${finding.problem.message}: nobody can sign it anew`,
+        advice:
+          finding.problem.hint?.replace('REPOSITORY', place) ??
+          `bulla rotate ${place} ${shellWord(finding.role)} --renew`,
+      };
     case 'foreign': {
       const { tag, code } = finding.refused;
       return {
@@ -187,6 +195,8 @@ function findingJson(finding: StatusFinding): Record<string, unknown> {
       const { role, tag, conflict } = finding;
       return { role, tag, changes: [conflict.entry.id], reason: conflict.reason, names: conflict.names };
     }
+    case 'unsignable':
+      return { role: finding.role, code: finding.problem.code, message: finding.problem.message };
     case 'newer':
       return { tag: finding.tag };
     case 'foreign':

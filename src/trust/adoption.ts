@@ -17,6 +17,7 @@ import type { TrustTarget } from './ports.ts';
 import { findRoleFile } from './role-files.ts';
 import type { SiblingRole } from './sibling-files.ts';
 import type { Sibling } from './siblings.ts';
+import { assertSignableFile } from './signable.ts';
 import { leavesVersions } from './versions.ts';
 import type { WorkingCopy } from './working-copy.ts';
 
@@ -157,7 +158,9 @@ export class AdoptionReader {
       descriptor === undefined
         ? await new ObjectFetcher(this.target, object).fetchMetadata(metadataFileName(bin, 1), maxBytes)
         : await fetchFile(this.target, descriptor, maxBytes);
-    return bytes && parseMetadataFile(bytes, bin, maxBytes);
+    const file = bytes && parseMetadataFile(bytes, bin, maxBytes);
+    if (file !== undefined) assertSignableFile(file);
+    return file;
   }
 }
 
@@ -218,7 +221,11 @@ function lastWords(entries: readonly LogEntry[]): Words {
 
 function says(target: TargetFile | undefined, word: Word): boolean {
   if (word === null) return target === undefined;
-  return target?.length === word.length && target.hashes.get('sha256') === word.sha256;
+  return (
+    target?.length === word.length &&
+    target.hashes.get('sha256') === word.sha256 &&
+    target.custom?.['mediaType'] === word.mediaType
+  );
 }
 
 function missingBin(bin: string): BullaError {

@@ -11,7 +11,7 @@ import type { RootContent } from '../tuf/edit/root-content.ts';
 import type { SettledEdit } from '../tuf/edit/settled-edit.ts';
 import type { NewDelegation, NewTarget } from '../tuf/edit/targets-content.ts';
 import { binNames } from '../tuf/hash-bins.ts';
-import type { MetadataFile } from '../tuf/metadata-file.ts';
+import { copyJson, type MetadataFile } from '../tuf/metadata-file.ts';
 import { isTopLevelRole } from '../tuf/role-name.ts';
 import { type Assembly, assembleHead, type BinParts, type LogPart, spreadBins } from './assemble.ts';
 import { isBinName } from './bin-name.ts';
@@ -23,6 +23,7 @@ import { encodeFolded, type FoldedList } from './folded.ts';
 import { lifetimeIn, lifetimesBinding } from './lifetimes.ts';
 import { type ChangeLog, emptyLog, encodeLog, type LogEntry, logBinding, type NamedContent } from './log.ts';
 import { openShard, placeOfBin } from './object.ts';
+import { assertSignable, unknownMembers } from './signable.ts';
 import { BIN_PREFIX, NAMES_ROLE } from './vocabulary.ts';
 import type { WorkingCopy } from './working-copy.ts';
 
@@ -55,7 +56,7 @@ export class CollectionEdit {
     this.now = now;
     this.edit = new RepositoryEdit(copy.files, {
       now,
-      policy: { lifetime: (role) => this.lifetimeOf(role), ...policy },
+      policy: { lifetime: (role) => this.lifetimeOf(role), ...policy, check: assertSignable },
       ...(tops !== undefined && { tops }),
       ...(restart !== undefined && { restart }),
       ...(forks !== undefined && { forks }),
@@ -128,6 +129,24 @@ export class CollectionEdit {
     const { json } = isTopLevelRole(role) ? this.root() : this.edit.targets('targets');
     const present = json[BINDING] as JsonObject | undefined;
     json[BINDING] = lifetimesBinding(new Map([[role, milliseconds]]), present);
+  }
+
+  /**
+   * Takes out of a role's file what nobody here knows, and may therefore sign ({@link assertSignable}).
+   * @throws BullaError usage where it is in a key, whose id would change with it
+   */
+  dropUnknown(role: string): void {
+    const { json } = role === 'root' ? this.root() : this.edit.targets(role);
+    const kept = copyJson(json);
+    // What is left empty says nothing, and goes as well.
+    for (let found = unknownMembers(role, kept); found.length > 0; found = unknownMembers(role, kept)) {
+      for (const { path, holder } of found) {
+        if (path[0] === 'keys' || (path[0] === 'delegations' && path[1] === 'keys')) throw strangeKey(role);
+        delete holder[path.at(-1) as string];
+      }
+    }
+    for (const member of Object.keys(json)) delete json[member];
+    Object.assign(json, kept);
   }
 
   /** Adds a signer's role, empty. @throws BullaError usage, key-invalid */
@@ -310,6 +329,17 @@ function takenName(name: string): BullaError {
     {
       hint: 'choose another name, such as ci or alice',
       details: { role: name },
+    },
+  );
+}
+
+function strangeKey(role: string): BullaError {
+  return new BullaError(
+    'usage',
+    `a key that ${JSON.stringify(role)} lists has members that are not known here`,
+    {
+      hint: 'give that role other keys: bulla rotate REPOSITORY ROLE --drop KEYID --key NEW',
+      details: { role, reason: 'unknown-member' },
     },
   );
 }

@@ -18,6 +18,7 @@ import {
 import { foldedBinding } from './folded.ts';
 import { lifetimesBinding, lifetimesOf } from './lifetimes.ts';
 import { emptyLog, encodeLog, logBinding } from './log.ts';
+import { assertSignable } from './signable.ts';
 import { NAMES_ROLE } from './vocabulary.ts';
 
 /** All files of a collection that are in hand, and the logs of its roles. */
@@ -78,7 +79,7 @@ export async function beginCollection(
   const top = new Map([...lifetimes].filter(([role]) => isTopLevelRole(role)));
   const delegated = new Map([...lifetimes].filter(([role]) => !isTopLevelRole(role)));
   const lifetime = policy?.lifetime ?? lifetimesFrom(lifetimes);
-  const options = { now, policy: { ...policy, lifetime } };
+  const options = { now, policy: { ...policy, lifetime, check: assertSignable } };
   const first = new RepositoryEdit(EMPTY_REPOSITORY, options);
   first.createRoot({ root, targets: root, snapshot: online, timestamp: online });
   const { json } = first.root();
@@ -110,7 +111,7 @@ export async function completeCollection(
 ): Promise<CollectionFiles> {
   const edit = new RepositoryEdit(
     { roots: files.roots, roles: new Map() },
-    { now, policy: { lifetime: lifetimesOf(files), ...policy } },
+    { now, policy: { lifetime: lifetimesOf(files), ...policy, check: assertSignable } },
   );
   for (const [role, { bytes }] of files.roles) edit.adopt(role, bytes);
   bindOnline(edit, id, now);

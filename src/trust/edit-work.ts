@@ -8,19 +8,24 @@ import type { Base } from './publish-base.ts';
 import type { WorkingCopy } from './working-copy.ts';
 
 /** A change of keys, delegations or expiry: made anew on whatever the head is by then. */
-export type StructuralChange = (edit: CollectionEdit, copy: WorkingCopy) => Promise<void> | void;
+export interface StructuralChange {
+  (edit: CollectionEdit, copy: WorkingCopy): Promise<void> | void;
+  /** Whether what can be folded goes into the same head, because nothing can be signed before it. */
+  readonly isRepair?: boolean;
+}
 
 /** A structural change as a piece of work. */
 export class EditWork implements Work {
   readonly ids: readonly string[] = [];
   readonly roles: ReadonlySet<string> = new Set();
-  readonly isStructural: boolean = true;
+  readonly isStructural: boolean;
   private readonly change: StructuralChange;
   /** What the last edit made, but for snapshot and timestamp. */
   private made: readonly MetadataFile[] | undefined;
 
   constructor(change: StructuralChange) {
     this.change = change;
+    this.isStructural = change.isRepair !== true;
   }
 
   async isDone({ copy }: Base): Promise<boolean> {

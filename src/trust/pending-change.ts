@@ -21,6 +21,7 @@ import { bindingCheck, collectionIdOf, rootBindingOf } from './binding.ts';
 import type { ChangeFile } from './change-file.ts';
 import { describeChange } from './describe-change.ts';
 import { logDescriptorOf, parseLog } from './log.ts';
+import { assertSignable, assertSignableFile } from './signable.ts';
 import { isMadeAfter, isSameButSigned } from './structural-offer.ts';
 
 /**
@@ -40,7 +41,7 @@ export class PendingChange {
     this.change = change;
     this.base = base;
     this.name = name;
-    const edit = new RepositoryEdit(base, { now });
+    const edit = new RepositoryEdit(base, { now, policy: { check: assertSignable } });
     for (const [role, bytes] of change.files) edit.adopt(role, bytes);
     const settled = edit.settle();
     this.files = [...change.files.keys()].map((role) => settled.pendingFile(role));
@@ -75,6 +76,7 @@ export class PendingChange {
       if (isKnown && role !== 'root' && !base.roles.has(role)) throw withoutBase(role);
       const file = parseMetadataFile(bytes, role, DEFAULT_LIMITS.listedBytes);
       check(file);
+      assertSignableFile(file);
       assertHonestKeys(file);
       if (role === 'targets') assertMadeAfter(file, base.roles.get(role) as MetadataFile);
       if (!isTopLevelRole(role)) checkLog(change, base.roles.get(role), file);

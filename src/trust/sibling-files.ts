@@ -22,6 +22,7 @@ import {
 } from './log.ts';
 import { fetchFile, type ObjectSource, type TrustObject } from './object.ts';
 import { findRoleFile } from './role-files.ts';
+import { assertSignableFile } from './signable.ts';
 import { readStructuralOffer, type StructuralOffer } from './structural-offer.ts';
 import type { WorkingCopy } from './working-copy.ts';
 
@@ -152,6 +153,7 @@ export class SiblingFiles {
     const { valid, isMet } = countSignatures(file, delegations.keys, delegated);
     if (valid.length === 0) assertThreshold(file, delegations.keys, delegated, 'targets');
     this.copy.collection.check(file);
+    assertSignableFile(file);
     const content = parseTargets(file);
     assertUnexpired(role, content.expires, this.now);
     const log = logDescriptorOf(file);

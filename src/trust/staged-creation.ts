@@ -12,6 +12,7 @@ import type { TrustTarget } from './ports.ts';
 import type { PublishOptions } from './publish-options.ts';
 import { rootsOf } from './root-chain.ts';
 import { listSiblings } from './siblings.ts';
+import { assertSignableFile } from './signable.ts';
 import { trustVersions } from './versions.ts';
 import { NAMES_ROLE } from './vocabulary.ts';
 
@@ -65,7 +66,10 @@ async function readBeginning(
   const { id } = await read.anchor(rootsOf(target, object, read));
   const files = await readFiles(target, object, read);
   const check = bindingCheck(id, read.isNamed);
-  for (const file of [...files.roots, ...files.roles.values()]) check(file);
+  for (const file of [...files.roots, ...files.roles.values()]) {
+    check(file);
+    assertSignableFile(file);
+  }
   const names = files.roles.get(NAMES_ROLE);
   if (names === undefined || files.roots.length !== 1) return undefined;
   const log = await fetchFile(target, logDescriptorOf(names), MAX_LOG_BYTES, read);

@@ -27,6 +27,11 @@ export interface StagedChange {
   readonly change: PendingChange;
 }
 
+export interface StagedReadOptions extends CallOptions {
+  /** Told why a stage that changes roles or keys is left aside. */
+  readonly onRefused?: (tag: Tag, why: BullaError) => void;
+}
+
 /**
  * Puts a change of roles or keys beside the head, for other signatures or for whoever has the online key.
  * @returns the tag @throws BullaError what the target throws
@@ -59,7 +64,7 @@ export async function readStagedChanges(
   copy: WorkingCopy,
   tags: Iterable<Tag>,
   now: Date,
-  options: CallOptions = {},
+  options: StagedReadOptions = {},
 ): Promise<readonly StagedChange[]> {
   const found = new Map<string, { readonly tags: Tag[]; readonly change: PendingChange }>();
   for (const tag of tags) {
@@ -82,7 +87,7 @@ async function readStagedChange(
   copy: WorkingCopy,
   tag: Tag,
   now: Date,
-  options: CallOptions,
+  options: StagedReadOptions,
 ): Promise<PendingChange | undefined> {
   try {
     const content = await target.fetchManifest(tag, options);
@@ -92,8 +97,9 @@ async function readStagedChange(
   } catch (error) {
     // Anybody who may push can put anything there.
     const isForeign = isBullaError(error, 'trust-invalid', 'trust-rollback', 'content-invalid', 'usage');
-    if (isForeign || isBullaError(error, 'not-found', 'signature-mismatch', 'key-invalid')) return undefined;
-    throw error;
+    if (!isForeign && !isBullaError(error, 'not-found', 'signature-mismatch', 'key-invalid')) throw error;
+    options.onRefused?.(tag, error);
+    return undefined;
   }
 }
 

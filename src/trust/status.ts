@@ -1,3 +1,4 @@
+import { type BullaError, isBullaError } from '../errors.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { CallOptions } from '../oci/target.ts';
 import { delegationOf } from '../tuf/delegations.ts';
@@ -7,6 +8,7 @@ import { readBins } from './listing.ts';
 import type { LogEntry } from './log.ts';
 import { type CollectionOverview, overviewOf } from './overview.ts';
 import type { FoundSiblings, RefusedSibling, Sibling } from './siblings.ts';
+import { assertSignableFile } from './signable.ts';
 import type { StagedChange } from './staged-structure.ts';
 import { NAMES_ROLE } from './vocabulary.ts';
 import type { WorkingCopy } from './working-copy.ts';
@@ -38,6 +40,8 @@ export type StatusFinding =
   | { readonly kind: 'conflict'; readonly role: string; readonly conflict: FoldConflict; readonly tag: Tag }
   /** A candidate newer than the head: its publisher is at work, has died, or was overtaken. */
   | { readonly kind: 'newer'; readonly tag: Tag; readonly created: Date | undefined }
+  /** A file of the head that nobody may sign anew as it is. */
+  | { readonly kind: 'unsignable'; readonly role: string; readonly problem: BullaError }
   /** Something at a tag of the collection that is nothing of it. */
   | { readonly kind: 'foreign'; readonly refused: RefusedSibling };
 
@@ -85,6 +89,7 @@ export async function statusOf(
   const findings: StatusFinding[] = roles
     .filter(({ state }) => state !== 'fine')
     .map((role) => ({ kind: 'expiry', role }));
+  findings.push(...unsignableFiles(copy));
   for (const { name } of copy.delegations.roles)
     findings.push(...(await roleFindings(copy, found?.siblings ?? [], name)));
   for (const one of staged)
@@ -94,6 +99,18 @@ export async function statusOf(
   for (const refused of found?.refused ?? [])
     if (!known.has(refused.tag)) findings.push({ kind: 'foreign', refused });
   return { overview, roles, findings, isComplete: found?.isComplete ?? false };
+}
+
+function unsignableFiles({ files }: WorkingCopy): readonly StatusFinding[] {
+  return [...files.roots.slice(-1), ...files.roles.values()].flatMap((file): readonly StatusFinding[] => {
+    try {
+      assertSignableFile(file);
+      return [];
+    } catch (problem) {
+      if (!isBullaError(problem, 'trust-invalid')) throw problem;
+      return [{ kind: 'unsignable', role: file.role, problem }];
+    }
+  });
 }
 
 async function firstExpiryOfBins(copy: WorkingCopy, options: CallOptions): Promise<Date | undefined> {

@@ -20,6 +20,7 @@ import { BINDING } from './binding.ts';
 import { logDescriptorOf, MAX_LOG_BYTES, parseLog } from './log.ts';
 import type { TrustObject } from './object.ts';
 import { findRoleFile } from './role-files.ts';
+import { assertSignableFile } from './signable.ts';
 import { leavesVersions } from './versions.ts';
 import type { WorkingCopy } from './working-copy.ts';
 
@@ -95,6 +96,7 @@ class OfferReader {
     const chain = new TrustedMetadata(file.bytes, this.now, { demand: copy.collection.check });
     const bytes = await this.fetch(nextRoot, DEFAULT_LIMITS.rootBytes);
     chain.updateRoot(bytes);
+    assertSignableFile(chain.root.file);
     assertUnexpired('root', chain.root.content.expires, this.now);
     this.files.set('root', bytes);
     return chain.root.content;
@@ -176,6 +178,7 @@ class OfferReader {
     const file = parseMetadataFile(bytes, role, DEFAULT_LIMITS.targetsBytes);
     assertThreshold(file, keys, delegated, 'the staged change');
     this.copy.collection.check(file);
+    assertSignableFile(file);
     assertUnexpired(role, parseTargets(file).expires, this.now);
     const published = publishedVersion(this.copy.files, role);
     if (versionOf(file) <= published) throw outdated(role);

@@ -16,7 +16,11 @@ import type { WorkingCopy } from './working-copy.ts';
  * A change of who may sign what. It is made anew on each state that it is to be published on, so it
  * asks the state and remembers nothing.
  */
-export type StructureChange = (edit: CollectionEdit, copy: WorkingCopy) => Promise<void>;
+export interface StructureChange {
+  (edit: CollectionEdit, copy: WorkingCopy): Promise<void>;
+  /** Whether what can be folded goes into the same head, because nothing can be signed before it. */
+  readonly isRepair?: boolean;
+}
 
 /** Roles whose keys are changed together: `online` is snapshot and timestamp. */
 export const ONLINE_ROLE = 'online';
@@ -147,6 +151,20 @@ export function renewFor(role: string, milliseconds: number | undefined): Struct
         edit.setLifetime(name, milliseconds);
     await renew(role)(edit, copy);
   };
+}
+
+/** Takes out of the files of a role what nobody may sign, so that they can be signed again. */
+export function dropUnknown(role: string): StructureChange {
+  const change = async (edit: CollectionEdit, copy: WorkingCopy): Promise<void> => {
+    if (role === ONLINE_ROLE) return;
+    const top = topLevelOf(copy, role);
+    if (top.length === 0) copy.contentOf(role);
+    for (const name of top.length > 0 ? top : [role]) edit.dropUnknown(name);
+    if (role !== NAMES_ROLE || copy.bins === undefined) return;
+    await copy.loadBins();
+    for (const bin of copy.files.roles.keys()) if (isBinOf(copy, bin)) edit.dropUnknown(bin);
+  };
+  return Object.assign(change, { isRepair: true });
 }
 
 /** Keys and threshold that a role has now. @throws BullaError usage where there is no such role */

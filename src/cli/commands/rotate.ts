@@ -24,6 +24,10 @@ export function register(program: Command, cli: Cli): void {
     .option('--threshold <n>', 'how many keys have to sign together (default: as many as now)')
     .option('--renew', 'sign for another term')
     .option('--expires <duration>', 'for how long files of the role are signed from now on')
+    .option(
+      '--drop-unknown',
+      'with --renew: take out of its files what bulla does not know, and so does not sign',
+    )
     .option('--restart', 'with online: begin versions anew, after a thief of the old key pushed them up')
     .action(async (repository: string, role: string | undefined, flags: RotateFlags, command: Command) => {
       const context = await cli.open(command);

@@ -1,4 +1,5 @@
 import { BullaError } from '../../errors.ts';
+import type { SignedCheck } from './known-members.ts';
 
 /**
  * The next version of a role.
@@ -61,6 +62,11 @@ export interface EditPolicy {
    * snapshot; a hash for each of many bins would cost more than they save.
    */
   readonly hashesInSnapshot: boolean;
+  /**
+   * Refuses what is about to be signed here and is not known. Without it, members that TUF does not define are
+   * carried on from one version to the next, as they are; with it, snapshot and timestamp leave them out.
+   */
+  readonly check?: SignedCheck;
 }
 
 export const DEFAULT_POLICY: EditPolicy = {

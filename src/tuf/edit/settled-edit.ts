@@ -98,7 +98,7 @@ export class SettledEdit {
     if (demands.length === 0) throw undelegated(role);
     const previous = role === 'root' ? this.edit.previousRootDemand() : [];
     const welcome = role === 'root' ? this.edit.forkDemands() : [];
-    const pending = new PendingFile(role, signed, [...previous, ...demands], welcome);
+    const pending = new PendingFile(role, signed, [...previous, ...demands], welcome, this.edit.policy.check);
     assertReadable(pending.file);
     if ('bytes' in draft) {
       pending.addFile(draft.bytes);
@@ -131,17 +131,19 @@ export class SettledEdit {
   private snapshotContent(): JsonObject {
     const { base, policy } = this.edit;
     const present = base.snapshot?.signed;
+    const isKnownOnly = policy.check !== undefined;
     const meta = jsonObject((present?.['meta'] as JsonObject | undefined) ?? {});
+    if (isKnownOnly) for (const path of Object.keys(meta)) meta[path] = knownMeta(meta[path] as JsonObject);
     for (const [role, file] of this.result().roles) {
       const path = metaPath(role);
       if (path in meta && !this.files.has(role)) continue;
       meta[path] = metaEntry(meta[path], file, policy.hashesInSnapshot);
     }
-    return jsonObject({ ...(present ?? { _type: 'snapshot' }), meta });
+    return jsonObject({ ...((isKnownOnly ? undefined : present) ?? { _type: 'snapshot' }), meta });
   }
 
   private timestampContent(): JsonObject {
-    const present = this.edit.base.timestamp?.signed;
+    const present = this.edit.policy.check === undefined ? this.edit.base.timestamp?.signed : undefined;
     const snapshot = this.result().snapshot as MetadataFile;
     const meta = jsonObject((present?.['meta'] as JsonObject | undefined) ?? {});
     const path = metaPath('snapshot');
@@ -185,6 +187,21 @@ function metaEntry(present: JsonObject[string] | undefined, file: MetadataFile, 
     entry['hashes'] = jsonObject({ sha256: createHash('sha256').update(file.bytes).digest('hex') });
   }
   return entry;
+}
+
+/** What a snapshot says of a file that is not changed, and nothing that TUF does not define. */
+function knownMeta(entry: JsonObject): JsonObject {
+  const { version, length, hashes } = entry;
+  const { sha256, sha512 } = isJsonObject(hashes) ? hashes : {};
+  const known = jsonObject({
+    ...(sha256 !== undefined && { sha256 }),
+    ...(sha512 !== undefined && { sha512 }),
+  });
+  return jsonObject({
+    version: version as number,
+    ...(length !== undefined && { length }),
+    ...(Object.keys(known).length > 0 && { hashes: known }),
+  });
 }
 
 function undelegated(role: string): BullaError {

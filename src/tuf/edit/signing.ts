@@ -14,6 +14,7 @@ import {
   type TufSignature,
 } from '../metadata-file.ts';
 import { countSignatures } from '../threshold.ts';
+import type { SignedCheck } from './known-members.ts';
 
 /** A key that signs metadata. */
 export interface TufSigner {
@@ -68,22 +69,29 @@ export class PendingFile {
   readonly demands: readonly SignatureDemand[];
   /** Thresholds that need not be met, whose keys may sign as well. */
   private readonly welcome: readonly SignatureDemand[];
+  private readonly check: SignedCheck | undefined;
   private readonly unsigned: MetadataFile;
   /** By key id, in lower-case hex: a file must not carry two for one id. */
   private readonly pool = new Map<string, string>();
   private composed: MetadataFile | undefined;
   private isSealed = false;
 
+  /**
+   * @param welcome thresholds that need not be met, whose keys may sign as well
+   * @param check refuses what nobody here may sign
+   */
   constructor(
     role: string,
     signed: JsonObject,
     demands: readonly SignatureDemand[],
     welcome: readonly SignatureDemand[] = [],
+    check?: SignedCheck,
   ) {
     this.role = role;
     this.signed = signed;
     this.demands = demands;
     this.welcome = welcome;
+    this.check = check;
     this.unsigned = composeMetadataFile(role, signed, []);
   }
 
@@ -129,11 +137,16 @@ export class PendingFile {
     return this.file;
   }
 
-  /** Signs with every signer that may. @returns how many did */
+  /**
+   * Signs with every signer that may.
+   * @returns how many did
+   * @throws BullaError what the check of what is signed throws; then nobody has signed
+   */
   async sign(signers: Iterable<TufSigner>): Promise<number> {
     let count = 0;
     for (const signer of signers) {
       if (!this.wants(signer.key)) continue;
+      this.check?.(this.role, this.signed);
       const keyids = this.openIdsOf(signer.key);
       const sig = hex(await signer.sign(this.message));
       for (const keyid of keyids) this.add({ keyid, sig });

@@ -1,8 +1,11 @@
 import type { KeyObject } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { algorithm } from '../../../src/crypto/algorithm.ts';
 import { generatePrivateKey, privateKeyPem } from '../../../src/crypto/private-key.ts';
 import { publicKeyOf, publicKeyPem } from '../../../src/crypto/public-key.ts';
+import { createSigner } from '../../../src/crypto/signer.ts';
+import { type TufSigner, tufSigner } from '../../../src/tuf/edit/signing.ts';
 import { tufKeyOf } from '../../../src/tuf/keys.ts';
 import { bulla, type CliOptions, type CliResult, temporaryDirectory } from '../cli.ts';
 
@@ -15,7 +18,7 @@ export interface Person {
 }
 
 const KEYS = ['root', 'publisher', 'online', 'alice', 'bob'] as const;
-type KeyName = (typeof KEYS)[number];
+export type KeyName = (typeof KEYS)[number];
 
 /** Keys that are made once for all tests of a file, and the people who hold them. */
 export class People {
@@ -27,6 +30,11 @@ export class People {
     this.keyids = new Map(
       [...this.keys].map(([name, key]) => [name, tufKeyOf(publicKeyOf(key), 'ES256').keyid]),
     );
+  }
+
+  /** What signs metadata with one of the keys, whatever that says. */
+  signer(name: KeyName): TufSigner {
+    return tufSigner(createSigner(this.keys.get(name)!, algorithm('ES256')));
   }
 
   /** Somebody with these private keys, and NAME.pub of everybody. */

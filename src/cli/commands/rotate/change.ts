@@ -1,5 +1,7 @@
 import { BullaError } from '../../../errors.ts';
-import { rekey, renewFor, type StructureChange } from '../../../trust/structure.ts';
+import type { CollectionEdit } from '../../../trust/collection-edit.ts';
+import { dropUnknown, rekey, renewFor, type StructureChange } from '../../../trust/structure.ts';
+import type { WorkingCopy } from '../../../trust/working-copy.ts';
 import { type ChangeFlags, changeCollection } from '../../changing.ts';
 import type { Context } from '../../context.ts';
 import type { TrustKeys } from '../../trust-keys.ts';
@@ -13,6 +15,7 @@ export interface RotateFlags extends ChangeFlags {
   readonly renew?: true;
   readonly expires?: string;
   readonly restart?: true;
+  readonly dropUnknown?: true;
 }
 
 /** `bulla rotate` */
@@ -33,7 +36,8 @@ async function changeOf(
   flags: RotateFlags,
   keys: TrustKeys,
 ): Promise<StructureChange> {
-  const { key = [], drop = [], keep = false, renew = false } = flags;
+  const { key = [], drop = [], keep = false, dropUnknown: isRepair = false } = flags;
+  const renew = flags.renew === true || isRepair;
   const threshold = countOf('--threshold', flags.threshold);
   const lifetime = durationOf('--expires', flags.expires);
   if (role === undefined)
@@ -49,9 +53,11 @@ async function changeOf(
   // A threshold alone is about the keys that are there.
   const wish = { add, drop, keep: keep || key.length === 0, threshold, restart: flags.restart };
   const certificates = role === 'root' ? await keys.certificates() : undefined;
-  return async (edit, copy) => {
+  const change = async (edit: CollectionEdit, copy: WorkingCopy): Promise<void> => {
+    if (isRepair) await dropUnknown(role)(edit, copy);
     if (renew || lifetime !== undefined) await renewFor(role, lifetime)(edit, copy);
     if (isRekeyed) await rekey(role, wish)(edit, copy);
     if (certificates !== undefined) edit.setRootCertificates(certificates);
   };
+  return Object.assign(change, { isRepair: isRepair && !isRekeyed });
 }
