@@ -1,7 +1,7 @@
 import { fetchEarly } from '../actions/early.ts';
 import { BullaError } from '../errors.ts';
 import { parseReference, type Reference, type Tag } from '../oci/reference.ts';
-import { peekHead } from '../state/head-peek.ts';
+import { mayHaveOldSpellings, peekHead } from '../state/head-peek.ts';
 import type { ReadOptions } from '../trust/collection.ts';
 import type { ObjectSource } from '../trust/object.ts';
 import { HEAD_TAG } from '../trust/vocabulary.ts';
@@ -52,7 +52,7 @@ export async function beginName(
     return { ...opened, source: target, read };
   };
   if (!isCertain) {
-    if (!mayHavePins(context)) return { tag: undefined, open };
+    if (!mayHavePins(context) && !mayHaveOldSpellings(memoryPath(context))) return { tag: undefined, open };
     const { source, read, pin, place: pinned } = await open();
     if (pin === undefined && (await read.memory.seen(pinned)) === undefined)
       return { tag: undefined, open: async () => ({ source, read }) };

@@ -1,4 +1,5 @@
 import { formatTime } from '../encoding/time.ts';
+import { isSamePlace } from '../oci/place.ts';
 import { type ExpiryState, expiryState } from '../trust/expiry.ts';
 import type { NamedDigest } from '../trust/names.ts';
 import type { CollectionOverview, RoleOverview } from '../trust/overview.ts';
@@ -30,7 +31,7 @@ const INDENT = 4;
 export function collectionLines(overview: CollectionOverview, options: DrawingOptions): Line[] {
   const { place, name, id, created } = overview;
   const made = created === undefined ? '' : `, as of ${relativeTime(created, options.now)}`;
-  const copied = name === place ? '' : `, made for ${name}`;
+  const copied = isSamePlace(name, place) ? '' : `, made for ${name}`;
   const roles = (kinds: readonly RoleOverview['kind'][]) =>
     overview.roles.filter(({ kind }) => kinds.includes(kind));
   const [above, below] = [roles(['root', 'targets', 'snapshot', 'timestamp']), roles(['names', 'signer'])];

@@ -4,10 +4,12 @@ import type { Command } from 'commander';
 import { decodeUtf8 } from '../encoding/bytes.ts';
 import { parseDuration } from '../encoding/time.ts';
 import { BullaError } from '../errors.ts';
+import { isSamePlace, placeNamed, placeOf } from '../oci/place.ts';
 import { formatRepository, parseReference, type Reference } from '../oci/reference.ts';
 import type { Target } from '../oci/target.ts';
 import type { BlobDirectory } from '../state/blob-directory.ts';
 import type { PinFile } from '../state/pins.ts';
+import { canonicalPlace } from '../state/place.ts';
 import type { TrustDirectory } from '../state/trust-directory.ts';
 import type { ReadOptions } from '../trust/collection.ts';
 import type { Pin, PinnedTrust } from '../trust/pin.ts';
@@ -81,7 +83,7 @@ export async function openCollection(
   const lies = bare(at === undefined ? reference : parseReference(at));
   const place = repositoryOf(context, lies);
   const now = context.io.now();
-  const isNamed = (collection: string): boolean => collection === name;
+  const isNamed = (collection: string): boolean => isSamePlace(collection, name);
   const onWarning = (message: string): void => context.output.warn(message);
   const read: ReadOptions = {
     place,
@@ -141,13 +143,13 @@ export async function pinFile(context: Context): Promise<PinFile> {
 }
 
 /**
- * `HOST/REPOSITORY` with the host in small letters, or `oci:` with the whole path: so that one place is
- * never taken for two.
+ * The one spelling of the place that a reference names (spec/trust-reading.md, "Places"): `HOST/REPOSITORY`, or
+ * `oci:` with the whole path. Never to be connected to.
  */
 export function repositoryOf(context: Context, reference: Reference): string {
   return reference.kind === 'registry'
-    ? `${reference.registry.toLowerCase()}/${reference.repository}`
-    : formatRepository({ ...reference, path: context.path(reference.path) });
+    ? placeOf(reference)
+    : canonicalPlace(formatRepository({ ...reference, path: context.path(reference.path) }));
 }
 
 /**
@@ -191,7 +193,8 @@ interface FoundTrust {
 /** The pin that holds, and the name that the collection must carry. */
 async function trustOf(context: Context, repository: string, flags: CollectionFlags): Promise<FoundTrust> {
   const { checkCollectionName, checkKeyIds, collectionUnder, findPin } = await import('../trust/pin.ts');
-  const named = flags.collection === undefined ? undefined : checkCollectionName(flags.collection);
+  const named =
+    flags.collection === undefined ? undefined : placeNamed(checkCollectionName(flags.collection));
   const trust = await trustFromFlags(context, flags);
   const pins = mayHavePins(context) ? [...(await (await pinFile(context)).list()).values()] : [];
   const own = findPin(pins, repository);

@@ -6,7 +6,12 @@ import { proxyFromEnvironment } from '../http/proxy.ts';
 import type { RetryPolicy } from '../http/retry.ts';
 import { resolveSigner } from '../keystore/resolve.ts';
 import type { Digest } from '../oci/digest.ts';
-import { formatRepository, parseReference, type RegistryReference } from '../oci/reference.ts';
+import {
+  formatRepository,
+  parseReference,
+  type Reference,
+  type RegistryReference,
+} from '../oci/reference.ts';
 import type { ResignerConfig } from '../servers/resigner/config.ts';
 import { SYSTEM_CHANCE, SYSTEM_CLOCK } from '../servers/resigner/system.ts';
 import type { ResignCore, ServedTarget } from '../servers/resigner/worker.ts';
@@ -152,10 +157,8 @@ async function openKubernetes(
   return new KubernetesClient(access, pool);
 }
 
-/** `HOST/REPOSITORY` of a reference of the command line. */
+/** `HOST/REPOSITORY` of a reference of the command line, to be connected to: its port stays. */
 export function placeOf(text: string): string {
-  const reference = parseReference(text);
-  return reference.kind === 'registry'
-    ? `${reference.registry.toLowerCase()}/${reference.repository}`
-    : formatRepository(reference);
+  const { tag: _, digest: __, ...place } = parseReference(text);
+  return formatRepository(place as Reference);
 }

@@ -2,6 +2,7 @@ import { type Drift, type VerifiedName, verifyName } from '../actions/verify-nam
 import { formatTime } from '../encoding/time.ts';
 import { BullaError } from '../errors.ts';
 import type { Digest } from '../oci/digest.ts';
+import { isSamePlace } from '../oci/place.ts';
 import { parsePlatform } from '../oci/platform.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { Source } from '../oci/target.ts';
@@ -59,7 +60,7 @@ export async function verifyTag(
 export function tellName({ output, directories }: Context, { collection, named, drift }: VerifiedName): void {
   const { place, name, wasKnown } = collection;
   const freshness = freshnessOf(collection);
-  const made = name === place ? '' : `, made for ${name}`;
+  const made = isSamePlace(name, place) ? '' : `, made for ${name}`;
   const until = freshness.kind === 'fresh' ? `, fresh until ${formatTime(freshness.until)}` : '';
   output.info(
     `${named.tag} is signed by ${named.signers.map(plainName).join(', ')} (collection at ${place}${made}${until})`,

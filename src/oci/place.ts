@@ -33,6 +33,11 @@ export function placeNamed(text: string): string {
   return host === undefined ? text : placeOf({ registry: host, repository: text.slice(slash + 1) });
 }
 
+/** Whether two texts, `HOST/REPOSITORY` or scopes, are of one place. */
+export function isSamePlace(one: string, other: string): boolean {
+  return one === other || placeNamed(one) === placeNamed(other);
+}
+
 function placeHost(host: string): string {
   const { name, port } = splitHost(host);
   const place = port === undefined || port === 80 || port === 443 ? name : host;

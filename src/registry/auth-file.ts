@@ -5,6 +5,7 @@ import { withLock } from '../disk/lock.ts';
 import { fromBase64, utf8 } from '../encoding/bytes.ts';
 import { isJsonObject, type JsonObject, type JsonValue, parseJsonObject } from '../encoding/json.ts';
 import { BullaError, isBullaError } from '../errors.ts';
+import { canonicalHost } from '../oci/host.ts';
 import type { Credentials } from './credentials.ts';
 
 const MAX_FILE = 4 * 1024 * 1024;
@@ -56,6 +57,27 @@ export function keysFor(registry: string, repository: string | undefined): reado
   return [...paths, HUB_KEY, 'docker.io', 'https://docker.io', 'index.docker.io', 'registry-1.docker.io'];
 }
 
+/** Entries of a file by key; those whose hosts are written in another way than references have them as well. */
+function entriesOf(json: JsonObject): (key: string) => JsonValue | undefined {
+  let others: ReadonlyMap<string, JsonValue> | undefined;
+  return (key) => {
+    if (json[key] !== undefined) return json[key];
+    others ??= new Map(
+      Object.entries(json).flatMap(([key, value]) => {
+        const canonical = canonicalKey(key);
+        return canonical === key ? [] : [[canonical, value]];
+      }),
+    );
+    return others.get(key);
+  };
+}
+
+/** A key of a file with its host in the one spelling that references have; other text as it is. */
+export function canonicalKey(key: string): string {
+  const [, scheme = '', host = '', rest = ''] = /^(https?:\/\/)?([^/]*)(.*)$/s.exec(key) ?? [];
+  return `${scheme}${canonicalHost(host) ?? host}${rest}`;
+}
+
 /** Name by which helpers and files know a registry. */
 export function serverKey(registry: string): string {
   return registry === 'docker.io' ? HUB_KEY : registry;
@@ -65,8 +87,9 @@ export function serverKey(registry: string): string {
 export function helperOf(file: AuthFile, registry: string): string | undefined {
   const helpers = file.json['credHelpers'];
   if (isJsonObject(helpers)) {
+    const find = entriesOf(helpers);
     for (const key of keysFor(registry, undefined)) {
-      const helper = helpers[key];
+      const helper = find(key);
       if (typeof helper === 'string' && helper !== '') return helper;
     }
   }
@@ -85,8 +108,9 @@ export function credentialsIn(
 ): Credentials | undefined {
   const auths = file.json['auths'];
   if (!isJsonObject(auths)) return undefined;
+  const find = entriesOf(auths);
   for (const key of keysFor(registry, repository)) {
-    const entry = auths[key];
+    const entry = find(key);
     const found = isJsonObject(entry) ? readEntry(entry, `${file.path}: the entry ${key}`) : undefined;
     if (found !== undefined) return found;
   }

@@ -1,5 +1,5 @@
 import { BullaError } from '../errors.ts';
-import { changeAuths, helperOf, keysFor, readAuthFile, serverKey } from './auth-file.ts';
+import { canonicalKey, changeAuths, helperOf, keysFor, readAuthFile, serverKey } from './auth-file.ts';
 import { RegistryClient, type RegistryClientOptions } from './client.ts';
 import { eraseFromHelper, storeInHelper } from './credential-helper.ts';
 import { basicAuthorization, type Credentials, fixedCredentials } from './credentials.ts';
@@ -100,8 +100,10 @@ export async function logout(registry: string, options: CredentialFilesOptions =
   if (file === undefined) return false;
   const helper = helperOf(file, registry);
   const erased = helper !== undefined && (await eraseFromHelper(helper, serverKey(registry), options.env));
+  const keys = keysFor(registry, undefined);
   const removed = await changeAuths(path, (auths) =>
-    keysFor(registry, undefined)
+    [...auths.keys()]
+      .filter((key) => keys.includes(key) || keys.includes(canonicalKey(key)))
       .map((key) => auths.delete(key))
       .some((gone) => gone),
   );

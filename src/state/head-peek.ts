@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { readSmallFile } from '../disk/small-file.ts';
 import { parseJsonObject } from '../encoding/json.ts';
@@ -17,10 +18,24 @@ export function placeFileName(place: string): string {
   return createHash('sha256').update(place, 'utf8').digest('hex');
 }
 
+/** In the directory of places: all of its files are about places in their one spelling. */
+export const ONE_SPELLING = 'one-spelling';
+
+/**
+ * Whether a memory may know places by spellings that earlier versions had: then a place that is not found by
+ * its own may be there all the same.
+ * @param path directory of the memory, as of TrustDirectory
+ */
+export function mayHaveOldSpellings(path: string): boolean {
+  const places = join(path, 'places');
+  return existsSync(places) && !existsSync(join(places, ONE_SPELLING));
+}
+
 /**
  * Looks whether a collection was seen at a place, without loading what reads the memory properly: enough to
  * ask for the head early. Whatever is wrong with a file is for the proper reader to tell.
  * @param path directory of the memory, as of TrustDirectory
+ * @param place in its one spelling
  * @returns undefined where none was seen
  */
 export function peekHead(path: string, place: string): HeadPeek | undefined {

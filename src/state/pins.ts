@@ -5,6 +5,7 @@ import { withLock } from '../disk/lock.ts';
 import { base64, fromBase64, utf8 } from '../encoding/bytes.ts';
 import { parseJsonObject } from '../encoding/json.ts';
 import { BullaError, isBullaError, messageOf } from '../errors.ts';
+import { placeNamed } from '../oci/place.ts';
 import { describeIssues, listOf } from '../oci/shape.ts';
 import { checkPin, type Pin, type PinnedTrust } from '../trust/pin.ts';
 
@@ -47,7 +48,7 @@ export class PinFile {
   }
 
   /**
-   * All pins, by scope; none where there is no file.
+   * All pins, by the one spelling of their scopes; none where there is no file.
    * @throws BullaError config-invalid, storage-error
    */
   async list(): Promise<ReadonlyMap<string, Pin>> {
@@ -62,15 +63,15 @@ export class PinFile {
   /** Adds a pin, in place of the one that has its scope. @throws BullaError usage, config-invalid, storage-error */
   async set(pin: Pin): Promise<void> {
     checkPin(pin);
-    await this.change((pins) => pins.set(pin.scope, pin));
+    await this.change((pins) => pins.set(placeNamed(pin.scope), pin));
   }
 
   /** @returns the pin that was there @throws BullaError config-invalid, storage-error */
   async remove(scope: string): Promise<Pin | undefined> {
     let removed: Pin | undefined;
     await this.change((pins) => {
-      removed = pins.get(scope);
-      pins.delete(scope);
+      removed = pins.get(placeNamed(scope));
+      pins.delete(placeNamed(scope));
     });
     return removed;
   }
@@ -97,14 +98,22 @@ export function readPins(bytes: Uint8Array, where: string): ReadonlyMap<string, 
     if (!parsed.success) throw unreadable(where, describeIssues(parsed.error));
     const pins = new Map<string, Pin>();
     for (const stored of (parsed.data as { pins: readonly StoredPin[] }).pins) {
-      if (pins.has(stored.scope)) throw unreadable(where, `${stored.scope} is pinned twice`);
-      pins.set(stored.scope, checkPin(readPin(stored, where)));
+      const place = placeNamed(stored.scope);
+      const other = pins.get(place);
+      if (other !== undefined) throw unreadable(where, twice(other.scope, stored.scope));
+      pins.set(place, checkPin(readPin(stored, where)));
     }
     return pins;
   } catch (error) {
     if (isBullaError(error, 'config-invalid') || !isBullaError(error)) throw error;
     throw unreadable(where, messageOf(error), error);
   }
+}
+
+function twice(one: string, other: string): string {
+  return one === other
+    ? `${one} is pinned twice`
+    : `${one} and ${other} are one place, which is pinned twice`;
 }
 
 function readPin({ scope, minRootVersion, collection, at, ...stored }: StoredPin, where: string): Pin {

@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { discard, makeDirectory, sweepTemporaries, syncDirectory, writeFileAtomic } from '../disk/atomic.ts';
 import { readSmallFile, writeSmallFile } from '../disk/small-file.ts';
@@ -10,7 +11,8 @@ import { MAX_MANIFEST_BYTES } from '../oci/manifest.ts';
 import { type CollectionId, parseCollectionId } from '../trust/binding.ts';
 import { type CollectionMemory, type KnownHead, otherCollection, type TrustMemory } from '../trust/memory.ts';
 import type { StateChange } from '../tuf/ports.ts';
-import { placeFileName } from './head-peek.ts';
+import { mayHaveOldSpellings, ONE_SPELLING, placeFileName } from './head-peek.ts';
+import { canonicalPlace } from './place.ts';
 import { TrustedDirectory } from './trusted-directory.ts';
 
 /** Only the owner may look: places tell what somebody works on. */
@@ -35,31 +37,29 @@ export class TrustDirectory implements TrustMemory {
   }
 
   async seen(place: string): Promise<CollectionId | undefined> {
-    const path = this.placeFile(place);
-    const bytes = readSmallFile(path, MAX_PLACE_BYTES);
-    return bytes && readPlace(bytes, path, place);
+    const key = canonicalPlace(place);
+    const seen = this.read(key);
+    if (seen !== undefined || !mayHaveOldSpellings(this.path)) return seen;
+    await this.rename();
+    return this.read(key);
   }
 
   async note(place: string, id: CollectionId): Promise<void> {
-    const seen = await this.seen(place);
+    const key = canonicalPlace(place);
+    const seen = await this.seen(key);
     if (seen === id) return;
-    if (seen !== undefined) throw otherCollection(place, seen, id);
-    await makeDirectory(join(this.path, 'places'), OWNER_ONLY);
-    await sweepTemporaries(join(this.path, 'places'));
-    try {
-      const bytes = utf8(`${JSON.stringify({ place, id })}\n`);
-      await writeFileAtomic(this.placeFile(place), bytes, { mode: 0o600, exclusive: true });
-    } catch (error) {
-      if (!isBullaError(error, 'conflict')) throw error;
-      const other = await this.seen(place);
-      if (other !== undefined && other !== id) throw otherCollection(place, other, id);
-    }
+    if (seen !== undefined) throw otherCollection(key, seen, id);
+    await this.prepare();
+    if (await this.make(key, id)) return;
+    const other = await this.seen(key);
+    if (other !== undefined && other !== id) throw otherCollection(key, other, id);
   }
 
   async forget(place: string): Promise<void> {
-    if ((await this.seen(place).catch(() => 'damaged')) === undefined) return;
-    await discard(this.placeFile(place));
-    await syncDirectory(join(this.path, 'places'));
+    const key = canonicalPlace(place);
+    if ((await this.seen(key).catch(() => 'damaged')) === undefined) return;
+    await discard(this.placeFile(key));
+    await syncDirectory(this.places);
   }
 
   async open(id: CollectionId): Promise<CollectionMemory> {
@@ -69,8 +69,71 @@ export class TrustDirectory implements TrustMemory {
     return new DirectoryCollection(await TrustedDirectory.open(join(path, 'metadata')), heads);
   }
 
-  private placeFile(place: string): string {
-    return join(this.path, 'places', `${placeFileName(place)}.json`);
+  private get places(): string {
+    return join(this.path, 'places');
+  }
+
+  private placeFile(key: string): string {
+    return join(this.places, `${placeFileName(key)}.json`);
+  }
+
+  private read(key: string): CollectionId | undefined {
+    const path = this.placeFile(key);
+    const bytes = readSmallFile(path, MAX_PLACE_BYTES);
+    return bytes && readPlace(bytes, path, key);
+  }
+
+  /** The directory of places, in which all have one spelling. */
+  private async prepare(): Promise<void> {
+    if (mayHaveOldSpellings(this.path)) await this.rename();
+    await makeDirectory(this.places, OWNER_ONLY);
+    await sweepTemporaries(this.places);
+    if (mayHaveOldSpellings(this.path))
+      await writeFileAtomic(join(this.places, ONE_SPELLING), utf8('1\n'), { mode: 0o600 });
+  }
+
+  /**
+   * Makes known by their one spelling what earlier versions noted by others; once. Of two collections that
+   * were noted for what is one place, it keeps the one that had the right spelling, else it says that it does
+   * not know: what was seen must never become a place that was not.
+   */
+  private async rename(): Promise<void> {
+    const found = new Map<string, Set<string>>();
+    for (const name of readdirSync(this.places)) {
+      const old = name.endsWith('.json') ? this.readOld(name) : undefined;
+      const key = old && canonicalPlace(old.place);
+      if (old === undefined || key === undefined || key === old.place) continue;
+      found.set(key, (found.get(key) ?? new Set()).add(old.id));
+    }
+    for (const [key, [id = '', ...others]] of found) await this.make(key, others.length === 0 ? id : '');
+    await writeFileAtomic(join(this.places, ONE_SPELLING), utf8('1\n'), { mode: 0o600 });
+  }
+
+  /** @returns undefined where the file is not what was noted about a place; asked for by name, that is told */
+  private readOld(name: string): { readonly place: string; readonly id: string } | undefined {
+    const path = join(this.places, name);
+    try {
+      const bytes = readSmallFile(path, MAX_PLACE_BYTES);
+      const place = bytes && textOf(parseJsonObject(bytes, { what: path }), 'place');
+      return bytes === undefined || place === undefined || `${placeFileName(place)}.json` !== name
+        ? undefined
+        : { place, id: readPlace(bytes, path, place) };
+    } catch (error) {
+      if (isBullaError(error, 'content-invalid', 'storage-error')) return undefined;
+      throw error;
+    }
+  }
+
+  /** @returns false where something is noted about the place already */
+  private async make(key: string, id: string): Promise<boolean> {
+    const bytes = utf8(`${JSON.stringify({ place: key, id })}\n`);
+    try {
+      await writeFileAtomic(this.placeFile(key), bytes, { mode: 0o600, exclusive: true });
+      return true;
+    } catch (error) {
+      if (isBullaError(error, 'conflict')) return false;
+      throw error;
+    }
   }
 }
 
@@ -96,7 +159,8 @@ class DirectoryCollection implements CollectionMemory {
     return this.metadata.keep(role, bytes);
   }
 
-  async loadHead(place: string): Promise<KnownHead | undefined> {
+  async loadHead(at: string): Promise<KnownHead | undefined> {
+    const place = canonicalPlace(at);
     const bytes = readSmallFile(this.headFile(place), MAX_HEADER_BYTES + MAX_MANIFEST_BYTES);
     if (bytes === undefined) return undefined;
     try {
@@ -108,8 +172,9 @@ class DirectoryCollection implements CollectionMemory {
     }
   }
 
-  async keepHead(place: string, { content, refreshedAt }: KnownHead): Promise<void> {
+  async keepHead(at: string, { content, refreshedAt }: KnownHead): Promise<void> {
     const { mediaType, digest } = content.descriptor;
+    const place = canonicalPlace(at);
     const header = { place, mediaType, digest, refreshedAt: formatTime(refreshedAt) };
     const bytes = concatBytes([utf8(`${JSON.stringify(header)}\n`), content.bytes]);
     // What killed processes left.

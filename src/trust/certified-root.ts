@@ -3,6 +3,7 @@ import { checkCertificationPath, commonNameOf, urisOf } from '../crypto/certific
 import { fromBase64 } from '../encoding/bytes.ts';
 import { isJsonObject } from '../encoding/json.ts';
 import { BullaError, isBullaError } from '../errors.ts';
+import { isSamePlace } from '../oci/place.ts';
 import type { MetadataFile } from '../tuf/metadata-file.ts';
 import { type Root, topLevelKeys } from '../tuf/root.ts';
 import { countSignatures } from '../tuf/threshold.ts';
@@ -80,7 +81,7 @@ function namesCollection(certificate: Certificate, collection: string): boolean 
   const scopes = urisOf(certificate).flatMap((uri) =>
     uri.startsWith(SCHEME) ? uri.slice(SCHEME.length) : [],
   );
-  if (scopes.length === 0) return commonNameOf(certificate) === collection;
+  if (scopes.length === 0) return isSamePlace(commonNameOf(certificate) ?? '', collection);
   return scopes.some((scope) => covers(scope, collection));
 }
 

@@ -1,6 +1,7 @@
 import { BullaError } from '../errors.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { ManifestContent } from '../oci/manifest.ts';
+import { placeNamed } from '../oci/place.ts';
 import { MemoryStateStore } from '../tuf/memory.ts';
 import type { TrustedStateStore } from '../tuf/ports.ts';
 import type { CollectionId } from './binding.ts';
@@ -19,7 +20,9 @@ export interface CollectionMemory extends TrustedStateStore {
   keepHead(place: string, head: KnownHead): Promise<void>;
 }
 
-/** What is remembered of all collections: a port, kept on disk by the command line, in memory by others. */
+/**
+ * What is remembered of all collections, under the one spelling of each place (spec/trust-reading.md, "Places"),
+ * however a caller writes it: a port, kept on disk by the command line, in memory by others. */
 export interface TrustMemory {
   /** Whether it outlives the process: without that there is expiry, and no protection against rollback. */
   readonly isLasting: boolean;
@@ -43,17 +46,17 @@ export class ProcessMemory implements TrustMemory {
   private readonly collections = new Map<CollectionId, ProcessCollection>();
 
   async seen(place: string): Promise<CollectionId | undefined> {
-    return this.places.get(place);
+    return this.places.get(placeNamed(place));
   }
 
   async note(place: string, id: CollectionId): Promise<void> {
-    const seen = this.places.get(place);
+    const seen = await this.seen(place);
     if (seen !== undefined && seen !== id) throw otherCollection(place, seen, id);
-    this.places.set(place, id);
+    this.places.set(placeNamed(place), id);
   }
 
   async forget(place: string): Promise<void> {
-    this.places.delete(place);
+    this.places.delete(placeNamed(place));
   }
 
   async open(id: CollectionId): Promise<CollectionMemory> {
@@ -67,11 +70,11 @@ class ProcessCollection extends MemoryStateStore implements CollectionMemory {
   private readonly heads = new Map<string, KnownHead>();
 
   async loadHead(place: string): Promise<KnownHead | undefined> {
-    return this.heads.get(place);
+    return this.heads.get(placeNamed(place));
   }
 
   async keepHead(place: string, head: KnownHead): Promise<void> {
-    this.heads.set(place, head);
+    this.heads.set(placeNamed(place), head);
   }
 }
 

@@ -1,4 +1,5 @@
 import { BullaError } from '../errors.ts';
+import { isSamePlace, placeNamed } from '../oci/place.ts';
 import { isRegistryHost, isRepositoryName } from '../oci/reference.ts';
 
 /** Whom a pin believes: exactly one of these. */
@@ -89,20 +90,23 @@ export function isPinnedBy(pin: Pin | undefined): boolean {
 }
 
 /**
- * The pin that holds for a repository: an exact one, else that of the longest prefix.
+ * The pin that holds for a repository: an exact one, else that of the longest prefix. Both are places, in
+ * whatever spelling.
  * @param repository `HOST/REPOSITORY`
  */
 export function findPin<P extends { readonly scope: string }>(
   pins: Iterable<P>,
   repository: string,
 ): P | undefined {
-  let best: P | undefined;
+  const place = placeNamed(repository);
+  let best: { readonly pin: P; readonly length: number } | undefined;
   for (const pin of pins) {
-    if (pin.scope === repository) return pin;
-    const matches = isPrefix(pin.scope) && matchOf(pin.scope, repository) !== undefined;
-    if (matches && (best === undefined || pin.scope.length > best.scope.length)) best = pin;
+    const scope = placeNamed(pin.scope);
+    if (scope === place) return pin;
+    const matches = isPrefix(scope) && matchOf(scope, place) !== undefined;
+    if (matches && (best === undefined || scope.length > best.length)) best = { pin, length: scope.length };
   }
-  return best;
+  return best?.pin;
 }
 
 /**
@@ -128,16 +132,15 @@ export function isPrefix(scope: string): boolean {
 /** Whether a scope, exact or of a prefix, is about a repository. A malformed one is about none. */
 export function covers(scope: string, repository: string): boolean {
   if (!isWellFormed(scope)) return false;
-  return isPrefix(scope) ? matchOf(scope, repository) !== undefined : scope === repository;
+  return isPrefix(scope) ? matchOf(scope, repository) !== undefined : isSamePlace(scope, repository);
 }
 
 /** What the `*` of a prefix stands for in a repository: the rest of its path; undefined where it isn't below. */
 function matchOf(scope: string, repository: string): string | undefined {
   // The slash stays, so that HOST/team/* is not about HOST/team2/app.
-  const prefix = scope.slice(0, -1);
-  return repository.startsWith(prefix) && repository.length > prefix.length
-    ? repository.slice(prefix.length)
-    : undefined;
+  const prefix = placeNamed(scope).slice(0, -1);
+  const place = placeNamed(repository);
+  return place.startsWith(prefix) && place.length > prefix.length ? place.slice(prefix.length) : undefined;
 }
 
 function isWellFormed(scope: string): boolean {

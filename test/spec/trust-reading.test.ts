@@ -5,6 +5,8 @@ import { describe, expect, it } from 'vitest';
 import { utf8 } from '../../src/encoding/bytes.ts';
 import { EXIT_CODES } from '../../src/errors.ts';
 import { describe as describeBytes } from '../../src/oci/descriptor.ts';
+import { placeOf } from '../../src/oci/place.ts';
+import { parseReference, type RegistryReference } from '../../src/oci/reference.ts';
 import { readPins } from '../../src/state/pins.ts';
 import { TrustDirectory } from '../../src/state/trust-directory.ts';
 import { certifiedBinding, parseCollectionId, rootBinding } from '../../src/trust/binding.ts';
@@ -48,6 +50,10 @@ describe('spec/trust-reading.md', () => {
       expect(pin === undefined ? '–' : collectionUnder(pin, repository!)).toBe(name);
     },
   );
+
+  it.each(table('Text'))('%s is the place %s', (text, place) => {
+    expect(placeOf(parseReference(text!) as RegistryReference)).toBe(place);
+  });
 
   it.each(table('Scope'))('a pin of %s with the collection %s is %s', (scope, collection, outcome) => {
     const mapping = collection === '–' ? undefined : collection;

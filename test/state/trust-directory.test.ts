@@ -1,4 +1,5 @@
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { processMark } from '../../src/disk/identity.ts';
@@ -77,7 +78,7 @@ describe('TrustDirectory', () => {
     const memory = new TrustDirectory(await temporaryDirectory());
     const places = [
       'a.example/x',
-      'A.example/x',
+      'a.example/X',
       'a.example/x/',
       'a.example/../x',
       'oci:/tmp/X',
@@ -92,6 +93,63 @@ describe('TrustDirectory', () => {
       expect(await memory.seen(place)).toBe(index % 2 === 0 ? ONE : TWO);
       expect(await collection.loadHead(place)).toEqual(head(place));
     }
+  });
+
+  it('knows a place by all of its spellings', async () => {
+    const memory = new TrustDirectory(await temporaryDirectory());
+    await memory.note('A.example:443/x', ONE);
+    const collection = await memory.open(ONE);
+    await collection.keepHead('a.example:80/x', head('a.example/x'));
+    for (const place of ['a.example/x', 'A.EXAMPLE/x', 'a.example:80/x', 'a.example:443/x']) {
+      expect(await memory.seen(place)).toBe(ONE);
+      expect(await collection.loadHead(place)).toEqual(head('a.example/x'));
+      await expect(memory.note(place, TWO)).rejects.toMatchObject({ code: 'trust-invalid' });
+    }
+    await memory.forget('a.example:443/x');
+    expect(await memory.seen('a.example/x')).toBeUndefined();
+  });
+
+  /** As earlier versions had it. */
+  async function old(places: Readonly<Record<string, string>>): Promise<string> {
+    const path = await temporaryDirectory();
+    await mkdir(join(path, 'places'));
+    for (const [place, id] of Object.entries(places))
+      await writeFile(
+        join(path, 'places', `${createHash('sha256').update(place).digest('hex')}.json`),
+        `${JSON.stringify({ place, id })}\n`,
+      );
+    return path;
+  }
+
+  it.each([
+    ['a.example:443/x', 'a.example/x'],
+    ['a.example:80/x', 'a.example/x'],
+    ['registry-1.docker.io/library/x', 'docker.io/library/x'],
+    ['[::ffff:127.0.0.1]:5000/x', '127.0.0.1:5000/x'],
+    ['[2001:db8:0::1]/x', '[2001:db8::1]/x'],
+    ['oci:/tmp//./x', 'oci:/tmp/x'],
+  ])('finds what was noted of %s by earlier versions at %s', async (before, place) => {
+    const path = await old({ [before]: ONE, 'b.example/x': TWO });
+    for (const spelling of [place, before, place]) {
+      const memory = new TrustDirectory(path);
+      expect(await memory.seen(spelling)).toBe(ONE);
+      expect(await memory.seen('b.example/x')).toBe(TWO);
+      expect(await memory.seen('c.example/x')).toBeUndefined();
+      await expect(memory.note(spelling, TWO)).rejects.toMatchObject({ code: 'trust-invalid' });
+    }
+    await new TrustDirectory(path).forget(before);
+    expect(await new TrustDirectory(path).seen(place)).toBeUndefined();
+  });
+
+  it('never forgets which of two collections was seen at what is one place', async () => {
+    const kept = new TrustDirectory(await old({ 'a.example/x': ONE, 'a.example:443/x': TWO }));
+    expect(await kept.seen('a.example:443/x')).toBe(ONE);
+    await expect(kept.note('a.example:443/x', TWO)).rejects.toMatchObject({ code: 'trust-invalid' });
+    const unknown = new TrustDirectory(await old({ 'a.example:80/x': ONE, 'a.example:443/x': TWO }));
+    for (const place of ['a.example/x', 'a.example:80/x', 'a.example:443/x'])
+      await expect(unknown.seen(place)).rejects.toMatchObject({ code: 'storage-error' });
+    await unknown.forget('a.example/x');
+    expect(await unknown.seen('a.example/x')).toBeUndefined();
   });
 
   it('keeps roles apart from everything else, whatever they are called', async () => {

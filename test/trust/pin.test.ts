@@ -19,7 +19,10 @@ describe('findPin', () => {
     ['a.example/team2/app', 'a.example/*'],
     ['a.example.com/team/app', undefined],
     ['b.example/team/app', undefined],
-    ['a.example:443/team/app', undefined],
+    ['a.example:443/team/app', 'a.example/team/app'],
+    ['a.example:80/team/app/x', 'a.example/team/*'],
+    ['A.Example/team/app', 'a.example/team/app'],
+    ['a.example:8443/team/app', undefined],
   ])('holds for %s: %s', (repository, scope) => {
     expect(findPin(scopes, repository)?.scope).toBe(scope);
     expect(findPin([...scopes].reverse(), repository)?.scope).toBe(scope);

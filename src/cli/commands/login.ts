@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { BullaError } from '../../errors.ts';
-import { isRegistryHost } from '../../oci/reference.ts';
+import { canonicalHost } from '../../oci/host.ts';
 import type { Cli, Context } from '../context.ts';
 
 export function register(program: Command, cli: Cli): void {
@@ -16,9 +16,9 @@ export function register(program: Command, cli: Cli): void {
       '--identity-token-stdin',
       'read an identity token from standard input, in place of name and password',
     )
-    .action(async (registry: string, flags: { readonly identityTokenStdin?: true }, command: Command) => {
+    .action(async (text: string, flags: { readonly identityTokenStdin?: true }, command: Command) => {
       const context = await cli.open(command);
-      checkHost(registry);
+      const registry = checkHost(text);
       const connections = await context.connections();
       const access = connections.access(registry);
       const { login } = await import('../../registry/login.ts');
@@ -42,10 +42,11 @@ export function register(program: Command, cli: Cli): void {
     });
 }
 
-/** @throws BullaError usage */
-export function checkHost(registry: string): void {
-  if (isRegistryHost(registry)) return;
-  throw new BullaError('usage', `${JSON.stringify(registry)} is not a registry`, {
+/** A host in its one spelling. @throws BullaError usage */
+export function checkHost(text: string): string {
+  const registry = canonicalHost(text);
+  if (registry !== undefined) return registry;
+  throw new BullaError('usage', `${JSON.stringify(text)} is not a registry`, {
     hint: 'give the host, and the port where needed: registry.example.com:5000',
   });
 }

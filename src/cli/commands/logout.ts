@@ -8,9 +8,9 @@ export function register(program: Command, cli: Cli): void {
     .summary('forget the credentials of a registry')
     .description('Removes the credentials of a registry from the file or helper that login uses.')
     .argument('<registry>', 'host, and port where needed')
-    .action(async (registry: string, _flags: unknown, command: Command) => {
+    .action(async (text: string, _flags: unknown, command: Command) => {
       const context = await cli.open(command);
-      checkHost(registry);
+      const registry = checkHost(text);
       const connections = await context.connections();
       const { logout } = await import('../../registry/login.ts');
       const removed = await logout(registry, connections.credentialFiles(connections.access(registry)));

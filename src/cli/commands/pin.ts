@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { BullaError } from '../../errors.ts';
+import { isSamePlace, placeNamed } from '../../oci/place.ts';
 import { formatRepository, parseReference, type Reference } from '../../oci/reference.ts';
 import { bindingCheck, rootBindingOf } from '../../trust/binding.ts';
 import { anchorFor } from '../../trust/bootstrap.ts';
@@ -67,7 +68,7 @@ async function add(context: Context, text: string, flags: PinFlags): Promise<voi
   const scope = scopeOf(context, text);
   const trust = await trustFromFlags(context, { ...flags, ...(ca !== undefined && { rootCa: ca }) });
   if (trust === undefined) return await showRootKeys(context, text, flags);
-  const at = flags.at === undefined ? undefined : repositoryOf(context, parseReference(flags.at));
+  const at = flags.at === undefined ? undefined : connectable(context, parseReference(flags.at));
   const pin = checkPin({ scope, trust, minRootVersion, collection, at });
   if (trust.kind === 'root') checkRootFile(trust.bytes, collection ?? scope, context.io.now());
   await (await pinFile(context)).set(pin);
@@ -80,7 +81,7 @@ async function add(context: Context, text: string, flags: PinFlags): Promise<voi
 /** A pin that could never fit is noticed where it is made. */
 function checkRootFile(bytes: Uint8Array, name: string, now: Date): void {
   const { file } = new TrustedMetadata(bytes, now).root;
-  bindingCheck(rootBindingOf(file).id, (collection) => collection === name)(file);
+  bindingCheck(rootBindingOf(file).id, (collection) => isSamePlace(collection, name))(file);
 }
 
 async function showRootKeys(context: Context, text: string, flags: PinFlags): Promise<void> {
@@ -118,12 +119,17 @@ async function remove(context: Context, text: string): Promise<void> {
   context.output.result([], { scope, removed: removed === undefined ? null : pinJson(removed) });
 }
 
+/** Where a collection lies, as it is to be connected to. */
+function connectable(context: Context, reference: Reference): string {
+  return reference.kind === 'registry' ? formatRepository(reference) : repositoryOf(context, reference);
+}
+
 /** `HOST/REPOSITORY` or `HOST/PREFIX/*` as the store has it. @throws BullaError usage */
 function scopeOf(context: Context, text: string): string {
   const isPrefix = text.endsWith('/*');
   const bare = text.replace(/^docker:\/\//, '').slice(0, isPrefix ? -2 : undefined);
   // A host alone is a prefix too, and no reference.
-  if (isPrefix && !bare.includes('/')) return `${bare.toLowerCase()}/*`;
+  if (isPrefix && !bare.includes('/')) return placeNamed(`${bare}/*`);
   const reference = parseReference(bare);
   refuseOther(reference);
   return `${repositoryOf(context, reference)}${isPrefix ? '/*' : ''}`;

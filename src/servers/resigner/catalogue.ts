@@ -1,5 +1,6 @@
 import { isInShard, type Shard } from '../../actions/resign/shard.ts';
 import { BullaError, isBullaError } from '../../errors.ts';
+import { placeNamed } from '../../oci/place.ts';
 import { findPin, isPrefix, type Pin } from '../../trust/pin.ts';
 
 /** Most collections that one process takes on. */
@@ -16,14 +17,16 @@ const indexes = new WeakMap<readonly Pin[], PinIndex>();
 /** As {@link findPin}, in a list that may name ten thousand repositories one by one. */
 export function pinFor(pins: readonly Pin[], place: string): Pin | undefined {
   const { exact, prefixes } = indexOf(pins);
-  return exact.get(place) ?? findPin(prefixes, place);
+  return exact.get(placeNamed(place)) ?? findPin(prefixes, place);
 }
 
 function indexOf(pins: readonly Pin[]): PinIndex {
   let index = indexes.get(pins);
   if (index === undefined) {
     index = {
-      exact: new Map(pins.flatMap((pin) => (isPrefix(pin.scope) ? [] : [[pin.scope, pin] as const]))),
+      exact: new Map(
+        pins.flatMap((pin) => (isPrefix(pin.scope) ? [] : [[placeNamed(pin.scope), pin] as const])),
+      ),
       prefixes: pins.filter(({ scope }) => isPrefix(scope)),
       registries: new Set(pins.map(({ scope }) => registryOf(scope))),
     };

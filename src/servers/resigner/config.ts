@@ -5,6 +5,7 @@ import { readFileBounded } from '../../disk/atomic.ts';
 import { decodeUtf8 } from '../../encoding/bytes.ts';
 import { parseDuration } from '../../encoding/time.ts';
 import { BullaError, isBullaError } from '../../errors.ts';
+import { placeNamed } from '../../oci/place.ts';
 import { checkPin, type Pin, type PinnedTrust } from '../../trust/pin.ts';
 import { type CollectionsEntry, parseResignerDocument, type ResignerDocument } from './config-schema.ts';
 
@@ -56,7 +57,7 @@ export async function readResignerConfig(path: string): Promise<ResignerConfig> 
   const { schedule = {}, notify, alarms = {} } = document;
   const pins: Pin[] = [];
   for (const entry of document.collections) pins.push(...(await pinsOf(entry, files)));
-  const scopes = new Set(pins.map(({ scope }) => scope));
+  const scopes = new Set(pins.map(({ scope }) => placeNamed(scope)));
   if (scopes.size < pins.length) throw invalid(path, 'a repository is in it twice');
   const renewAt = schedule.renewAt ?? DEFAULT_TIMING.renewAt;
   const jitter = schedule.jitter ?? Math.min(DEFAULT_TIMING.jitter, renewAt);

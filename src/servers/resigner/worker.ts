@@ -2,6 +2,7 @@ import { listMarks, lookAt } from '../../actions/resign/look.ts';
 import type { Freshness } from '../../actions/resign/report.ts';
 import type { StepPorts } from '../../actions/resign/step.ts';
 import { BullaError, isBullaError } from '../../errors.ts';
+import { isSamePlace } from '../../oci/place.ts';
 import { parseReference, type RegistryReference } from '../../oci/reference.ts';
 import type { Resolver } from '../../oci/target.ts';
 import { anchorFor } from '../../trust/bootstrap.ts';
@@ -96,7 +97,7 @@ function readOptions(
   if (pin === undefined) throw unpinned(place);
   const name = collectionUnder(pin, place);
   const isNamed = (collection: string): boolean =>
-    collection === name || isAlsoNamed?.(place, collection) === true;
+    isSamePlace(collection, name) || isAlsoNamed?.(place, collection) === true;
   return {
     place,
     now,
