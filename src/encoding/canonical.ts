@@ -21,6 +21,44 @@ export function canonicalRfc8785(value: unknown): Uint8Array {
 }
 
 /**
+ * The bytes of a document that we write and read ourselves (logs, records, lists): RFC 8785, in which every
+ * string that JSON can hold is one that the parser reads again.
+ * @throws BullaError content-invalid for text that UTF-8 cannot hold: half of a surrogate pair
+ */
+export function encodeOwn(value: JsonValue): Uint8Array {
+  try {
+    return canonicalRfc8785(value);
+  } catch (error) {
+    throw isWholeText(value) ? error : brokenText();
+  }
+}
+
+/**
+ * Refuses text that UTF-8 cannot hold: half of a surrogate pair, which JSON would write as an escape that no
+ * strict reader takes.
+ * @param bytes the JSON that was written of it, to look at first
+ * @throws BullaError content-invalid
+ */
+export function assertWholeText(value: JsonValue, bytes: Uint8Array): void {
+  if (!Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes('\\ud') || isWholeText(value))
+    return;
+  throw brokenText();
+}
+
+function brokenText(): BullaError {
+  return new BullaError('content-invalid', 'text with half of a surrogate pair cannot be written', {
+    hint: 'it was cut in the middle of a character; correct it where it comes from',
+  });
+}
+
+function isWholeText(value: JsonValue): boolean {
+  if (typeof value === 'string') return !/\p{Surrogate}/u.test(value);
+  if (typeof value !== 'object' || value === null) return true;
+  if (Array.isArray(value)) return value.every(isWholeText);
+  return Object.entries(value).every(([key, member]) => isWholeText(key) && isWholeText(member));
+}
+
+/**
  * OLPC canonical JSON (TUF specification §4.1): no white space, keys sorted by code point, strings
  * with only `"` and `\` escaped (so a newline stands as it is), no numbers but integers.
  * @throws BullaError content-invalid for a number that is not a safe integer

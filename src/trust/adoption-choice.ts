@@ -1,7 +1,7 @@
 import { isBullaError } from '../errors.ts';
 import { publishedVersion, versionOf } from '../tuf/edit/repository.ts';
 import type { Adoption, AdoptionReader, OfferedRole } from './adoption.ts';
-import { isBuiltUpon, planFold } from './fold.ts';
+import { holdsAll, isBuiltUpon, planFold } from './fold.ts';
 import type { ChangeLog } from './log.ts';
 import type { Sibling } from './siblings.ts';
 import { HIGHEST_FOLLOWED } from './versions.ts';
@@ -94,10 +94,7 @@ export function isAhead(offer: OfferedRole, log: ChangeLog, copy: WorkingCopy): 
 }
 
 function hasSameEntries(a: ChangeLog, b: ChangeLog): boolean {
-  const ids = new Set(a.entries.map(({ id }) => id));
   return (
-    a.since.getTime() === b.since.getTime() &&
-    ids.size === b.entries.length &&
-    b.entries.every(({ id }) => ids.has(id))
+    a.since.getTime() === b.since.getTime() && a.entries.length === b.entries.length && holdsAll(a, b.entries)
   );
 }

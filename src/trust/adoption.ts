@@ -1,5 +1,6 @@
 import { equalBytes } from '../encoding/bytes.ts';
 import { canonicalOlpc } from '../encoding/canonical.ts';
+import type { JsonObject } from '../encoding/json.ts';
 import { BullaError, isBullaError } from '../errors.ts';
 import { type Delegations, delegationOf, type SuccinctRoles } from '../tuf/delegations.ts';
 import { publishedVersion, versionOf } from '../tuf/edit/repository.ts';
@@ -220,12 +221,12 @@ function lastWords(entries: readonly LogEntry[]): Words {
 }
 
 function says(target: TargetFile | undefined, word: Word): boolean {
-  if (word === null) return target === undefined;
-  return (
-    target?.length === word.length &&
-    target.hashes.get('sha256') === word.sha256 &&
-    target.custom?.['mediaType'] === word.mediaType
-  );
+  if (word === null || target === undefined) return word === null && target === undefined;
+  return equalBytes(canonicalOlpc(target.json), canonicalOlpc(targetJson(word)));
+}
+
+function targetJson({ length, sha256, mediaType }: NamedContent): JsonObject {
+  return { length, hashes: { sha256 }, ...(mediaType !== undefined && { custom: { mediaType } }) };
 }
 
 function missingBin(bin: string): BullaError {

@@ -74,7 +74,7 @@ function takeContent(change: PendingChange, edit: CollectionEdit, copy: WorkingC
   if (isMadeFor && change.missing(role).length === 0) {
     const log = change.change.logs.get(role);
     if (log === undefined) edit.edit.adopt(role, after.bytes);
-    else edit.adopt(role, after.bytes, log);
+    else edit.adoptNew(role, after.bytes, log);
     return;
   }
   // Its keys have to be at hand then: what it says now is kept, and signed by those of the new delegation.
@@ -135,7 +135,7 @@ function isStructural(role: string): boolean {
 }
 
 function isSame(a: MetadataFile | undefined, b: MetadataFile | undefined): boolean {
-  return a !== undefined && b !== undefined && equalBytes(a.bytes, b.bytes);
+  return a !== undefined && b !== undefined && equalBytes(a.message, b.message);
 }
 
 function hasSameContent(a: MetadataFile, b: MetadataFile): boolean {

@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import { base64, fromBase64, utf8 } from '../encoding/bytes.ts';
+import { assertWholeText } from '../encoding/canonical.ts';
 import { parseJsonObject } from '../encoding/json.ts';
 import { formatTime, parseTime } from '../encoding/time.ts';
 import { BullaError } from '../errors.ts';
@@ -75,6 +76,7 @@ export function encodeChangeFile(change: ChangeFile): Uint8Array {
     ...{ base: parts(base), files: parts(files), logs: parts(logs) },
   };
   const bytes = utf8(`${JSON.stringify(json, undefined, 2)}\n`);
+  assertWholeText([collection, place, ...summary, ...base.keys(), ...files.keys(), ...logs.keys()], bytes);
   if (bytes.byteLength <= MAX_CHANGE_BYTES) return bytes;
   throw new BullaError('usage', `the files of this change have ${bytes.byteLength} bytes`, {
     hint: `at most ${MAX_CHANGE_BYTES} can be carried: make the change where the keys are`,

@@ -2,6 +2,7 @@ import type { Certificate } from '../crypto/certificate.ts';
 import type { JsonObject } from '../encoding/json.ts';
 import { BullaError } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
+import { digestOf } from '../oci/digest.ts';
 import { removeTargetFrom, setTargetIn, spreadOverBins } from '../tuf/edit/bins.ts';
 import { RepositoryEdit } from '../tuf/edit/edit.ts';
 import type { KeyChoice } from '../tuf/edit/key-list.ts';
@@ -21,8 +22,17 @@ import { bindOnline } from './create.ts';
 import { extendLog } from './fold.ts';
 import { encodeFolded, type FoldedList } from './folded.ts';
 import { lifetimeIn, lifetimesBinding } from './lifetimes.ts';
-import { type ChangeLog, emptyLog, encodeLog, type LogEntry, logBinding, type NamedContent } from './log.ts';
+import {
+  type ChangeLog,
+  emptyLog,
+  encodeLog,
+  type LogEntry,
+  logBinding,
+  logDescriptorOf,
+  type NamedContent,
+} from './log.ts';
 import { openShard, placeOfBin } from './object.ts';
+import { assertPlainDelegation } from './plain-text.ts';
 import { assertSignable, unknownMembers } from './signable.ts';
 import { BIN_PREFIX, NAMES_ROLE } from './vocabulary.ts';
 import type { WorkingCopy } from './working-copy.ts';
@@ -105,6 +115,15 @@ export class CollectionEdit {
     this.logs.set(role, log);
   }
 
+  /**
+   * Takes the first file of a role as it was signed, with its log.
+   * @throws BullaError trust-invalid where the role is there: its log only grows, and by changes of names alone
+   */
+  adoptNew(role: string, file: Uint8Array, log: Uint8Array): void {
+    if (this.copy.files.roles.has(role)) throw replacedLog(role);
+    this.adopt(role, file, log);
+  }
+
   /** The next root, for changes. @throws BullaError usage */
   root(): RootContent {
     const root = this.edit.root();
@@ -152,6 +171,7 @@ export class CollectionEdit {
   /** Adds a signer's role, empty. @throws BullaError usage, key-invalid */
   addSigner(delegation: NewDelegation): void {
     if (isBinName(delegation.name)) throw takenName(delegation.name);
+    assertPlainDelegation(delegation);
     this.edit.targets('targets').delegate(delegation);
     this.beginSigner(delegation.name);
   }
@@ -276,7 +296,9 @@ export class SettledCollectionEdit {
     const logs = new Map<string, LogPart>();
     for (const role of listed) {
       if (role === 'targets') continue;
-      logs.set(role, this.newLogs.get(role) ?? this.copy.logDescriptor(role));
+      const part = this.newLogs.get(role) ?? this.copy.logDescriptor(role);
+      assertNamed(files.roles.get(role), part);
+      logs.set(role, part);
     }
     const roles = new Map(
       [...files.roles].filter(([role]) => listed.has(role) || this.isChanged(files, role)),
@@ -340,6 +362,23 @@ function strangeKey(role: string): BullaError {
     {
       hint: 'give that role other keys: bulla rotate REPOSITORY ROLE --drop KEYID --key NEW',
       details: { role, reason: 'unknown-member' },
+    },
+  );
+}
+
+/** Nobody could publish any more on top of a file whose log is not there. */
+function assertNamed(file: MetadataFile | undefined, part: LogPart): void {
+  const digest = 'digest' in part ? part.digest : digestOf(part);
+  if (file !== undefined && logDescriptorOf(file).digest !== digest) throw replacedLog(file.role);
+}
+
+function replacedLog(role: string): BullaError {
+  return new BullaError(
+    'trust-invalid',
+    `a change would give ${JSON.stringify(role)} another log than the one that it has`,
+    {
+      hint: 'do not sign it: what was taken out could come back; have the change made again',
+      details: { role, reason: 'log' },
     },
   );
 }

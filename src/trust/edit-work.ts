@@ -46,15 +46,15 @@ export class EditWork implements Work {
 }
 
 /**
- * Whether a head holds a file that was made for it. Root and targets must be the very bytes: whatever is
- * signed by them follows from that. Of other roles a later file does as well, if it lasts as long.
+ * Whether a head holds a file that was made for it. Root and targets must say the very same: whatever is
+ * signed by them follows from that, however somebody else has spelled the file. Of other roles a later file does as well, if it lasts as long.
  */
 function isIn({ roots, roles }: RepositoryFiles, file: MetadataFile): boolean {
-  if (file.role === 'root') return roots.some(({ bytes }) => equalBytes(bytes, file.bytes));
+  if (file.role === 'root') return roots.some(({ message }) => equalBytes(message, file.message));
   const present = roles.get(file.role);
   // Bins are in hand only where something was changed in them.
   if (present === undefined) return file.role !== 'targets';
-  if (equalBytes(present.bytes, file.bytes)) return true;
+  if (equalBytes(present.message, file.message)) return true;
   return file.role !== 'targets' && expiryOf(present) >= expiryOf(file);
 }
 

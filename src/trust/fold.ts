@@ -1,4 +1,4 @@
-import type { ChangeLog, LogEntry } from './log.ts';
+import { type ChangeLog, isSameEntry, type LogEntry } from './log.ts';
 
 /** Why a change that somebody else made can't be taken over by machine. */
 export interface FoldConflict {
@@ -48,14 +48,22 @@ export function planFold(head: ChangeLog, sibling: ChangeLog): FoldPlan {
  * that the head lists, and what it adds is not older than that.
  */
 export function isBuiltUpon(sibling: ChangeLog, head: ChangeLog): boolean {
-  const ids = new Set(sibling.entries.map(({ id }) => id));
   const { apply, conflicts } = planFold(head, sibling);
   return (
     sibling.since.getTime() === head.since.getTime() &&
-    head.entries.every(({ id }) => ids.has(id)) &&
+    holdsAll(sibling, head.entries) &&
     conflicts.length === 0 &&
     apply.length > 0
   );
+}
+
+/** Whether a log lists each of these entries as it is: the same id with other words is another change. */
+export function holdsAll(log: ChangeLog, entries: readonly LogEntry[]): boolean {
+  const listed = new Map(log.entries.map((entry) => [entry.id, entry]));
+  return entries.every((entry) => {
+    const found = listed.get(entry.id);
+    return found !== undefined && isSameEntry(found, entry);
+  });
 }
 
 /**

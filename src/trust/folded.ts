@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { canonicalOlpc } from '../encoding/canonical.ts';
+import { encodeOwn } from '../encoding/canonical.ts';
 import { isJsonObject, type JsonObject, parseJson } from '../encoding/json.ts';
 import { isBullaError } from '../errors.ts';
 import { type Descriptor, describe } from '../oci/descriptor.ts';
@@ -31,7 +31,7 @@ export const foldedSchema: z.ZodMiniType<object> = z.strictObject({
   stage: kindSchema,
 });
 
-/** A list in its one spelling (OLPC canonical JSON); of too many the oldest are left out. */
+/** A list in its one spelling (RFC 8785); of too many the oldest are left out. */
 export function encodeFolded(list: FoldedList): Uint8Array {
   const newest = [...list].sort(([, a], [, b]) => b.getTime() - a.getTime()).slice(0, MAX_FOLDED);
   const kinds: Record<'next' | 'stage', JsonObject> = { next: {}, stage: {} };
@@ -39,7 +39,7 @@ export function encodeFolded(list: FoldedList): Uint8Array {
     const [, kind, rest] = /^_trust\.(next|stage)\.([0-9a-f]{12})$/.exec(tag) ?? [];
     if (rest !== undefined) kinds[kind as 'next' | 'stage'][rest] = Math.floor(made.getTime() / 1000);
   }
-  return canonicalOlpc({ version: 1, ...kinds });
+  return encodeOwn({ version: 1, ...kinds });
 }
 
 /** @returns undefined where it is no list that is understood here */

@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
-import { canonicalOlpc } from '../encoding/canonical.ts';
+import { equalBytes } from '../encoding/bytes.ts';
+import { encodeOwn } from '../encoding/canonical.ts';
 import { isJsonObject, type JsonObject, parseJson } from '../encoding/json.ts';
 import { formatTime, parseTime } from '../encoding/time.ts';
 import { BullaError } from '../errors.ts';
@@ -49,20 +50,22 @@ export interface ChangeLog {
   readonly entries: readonly LogEntry[];
 }
 
+/** Longest text that is read; what is taken in from others is shorter ({@link problemWithEntry}). */
+const MAX_TEXT = 4096;
 const hash = z.string().check(z.regex(/^[0-9a-f]{64}$/, 'not a SHA-256'));
 const time = z.string().check(z.refine((text) => parseTime(text) !== undefined, 'not a time'));
 const contentSchema = z.strictObject({
   length: z.int().check(z.minimum(0)),
   sha256: hash,
-  mediaType: z.optional(z.string().check(z.maxLength(255))),
+  mediaType: z.optional(z.string().check(z.maxLength(MAX_TEXT))),
 });
 const TAG = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
 const name = z.string().check(z.regex(TAG, 'not a tag'));
 const entrySchema = z.strictObject({
   id: z.string().check(z.regex(/^[0-9a-f]{32}$/, 'not 32 hexadecimal digits')),
   at: time,
-  by: z.optional(z.string().check(z.maxLength(128))),
-  origin: z.optional(z.string().check(z.maxLength(1024))),
+  by: z.optional(z.string().check(z.maxLength(MAX_TEXT))),
+  origin: z.optional(z.string().check(z.maxLength(MAX_TEXT))),
   set: z.optional(z.custom<JsonObject>((value) => isJsonObject(value as never), 'expected an object')),
   unset: z.optional(listOf(name)),
 });
@@ -120,30 +123,45 @@ function readSet(set: JsonObject, what: string, id: string): ReadonlyMap<string,
 
 /** What a log may grow to by what others made: the rest is for whoever publishes. */
 const MAX_FOLDED_LOG_BYTES: number = MAX_LOG_BYTES - 4 * 1024 * 1024;
+/** Values of JSON that the parser takes from a log of the largest size, and those that others may bring. */
+const MAX_LOG_VALUES: number = MAX_LOG_BYTES / 16;
+const MAX_FOLDED_LOG_VALUES: number = (MAX_LOG_VALUES / 8) * 7;
 
 /**
- * Whether a log leaves space for those who come after it.
+ * Whether a log leaves space for those who come after it, in bytes and in values: what is written must be read
+ * again.
  * @param atMost bytes that it surely does not exceed, so that it need not be spelled out
  */
 export function leavesSpace(log: ChangeLog, atMost: number): boolean {
+  if (valuesIn(log) > MAX_FOLDED_LOG_VALUES) return false;
   return atMost <= MAX_FOLDED_LOG_BYTES || spell(log).byteLength <= MAX_FOLDED_LOG_BYTES;
 }
 
-/** A log in its one spelling (OLPC canonical JSON). @throws BullaError usage where it has become too large */
+/** A log in its one spelling (RFC 8785). @throws BullaError usage where it has become too large */
 export function encodeLog(log: ChangeLog): Uint8Array {
   const bytes = spell(log);
-  if (bytes.byteLength <= MAX_LOG_BYTES) return bytes;
+  if (bytes.byteLength <= MAX_LOG_BYTES && valuesIn(log) <= MAX_LOG_VALUES) return bytes;
   throw new BullaError(
     'usage',
-    `so many names were changed within a day that the log has ${bytes.byteLength} bytes`,
+    `so many names were changed within a day that the log has ${bytes.byteLength} bytes and ${valuesIn(log)} values`,
     {
-      hint: `at most ${MAX_LOG_BYTES} are kept: sign the rest tomorrow`,
+      hint: `at most ${MAX_LOG_BYTES} and ${MAX_LOG_VALUES} are kept: sign the rest tomorrow`,
     },
   );
 }
 
+/** Values of JSON in a log, at the most. */
+function valuesIn({ entries }: ChangeLog): number {
+  return entries.reduce((sum, { set, unset }) => sum + 8 + 4 * (set?.size ?? 0) + (unset?.size ?? 0), 4);
+}
+
 function spell({ since, entries }: ChangeLog): Uint8Array {
-  return canonicalOlpc({ version: 1, since: formatTime(since), entries: entries.map(entryJson) });
+  return encodeOwn({ version: 1, since: formatTime(since), entries: entries.map(entryJson) });
+}
+
+/** Whether two entries are one change that says the same in both: the id alone is what somebody claims. */
+export function isSameEntry(a: LogEntry, b: LogEntry): boolean {
+  return a === b || (a.id === b.id && equalBytes(encodeOwn(entryJson(a)), encodeOwn(entryJson(b))));
 }
 
 function entryJson({ id, at, by, origin, set, unset }: LogEntry): JsonObject {

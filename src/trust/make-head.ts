@@ -47,7 +47,7 @@ export const NO_WORK: Work = {
 export interface MadeHead {
   readonly candidate: Assembly;
   readonly head: Assembly;
-  /** Hex SHA-256 of its timestamp. */
+  /** Hex SHA-256 of what is signed in its timestamp. */
   readonly identity: string;
   readonly files: RepositoryFiles;
 }
@@ -93,7 +93,7 @@ function adoptStructure(edit: CollectionEdit, { files, logs }: StructuralOffer):
   for (const [role, bytes] of files) {
     const log = logs.get(role);
     if (log === undefined) edit.edit.adopt(role, bytes);
-    else edit.adopt(role, bytes, log);
+    else edit.adoptNew(role, bytes, log);
   }
 }
 
@@ -109,7 +109,7 @@ async function finishHead(
   const folded = edit.noteFolded(await listFolded(making, found, options.clock.now()));
   const settled = edit.settle();
   const files = await settled.settled.publish(options.signers);
-  const timestamp = files.timestamp?.bytes ?? new Uint8Array();
+  const timestamp = files.timestamp?.message ?? new Uint8Array();
   const head = await settled.assemble(files);
   return {
     candidate: announceHead(head, folded),

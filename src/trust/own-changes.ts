@@ -3,6 +3,7 @@ import { delegationOf } from '../tuf/delegations.ts';
 import type { TufSigner } from '../tuf/edit/signing.ts';
 import { namesOf } from './fold.ts';
 import type { ChangeLog, LogEntry, NamedContent } from './log.ts';
+import { problemWithEntry } from './plain-text.ts';
 import type { Chance } from './ports.ts';
 import { NAMES_ROLE } from './vocabulary.ts';
 import type { WorkingCopy } from './working-copy.ts';
@@ -80,7 +81,11 @@ export class OwnChanges {
       ...(origin !== undefined && { origin }),
       ...(set !== undefined ? { set } : { unset: unset as ReadonlySet<string> }),
     }));
-    for (const entry of entries) if (entry.set !== undefined) this.assertNotRevoked(entry, role, log);
+    for (const entry of entries) {
+      const problem = problemWithEntry(entry);
+      if (problem !== undefined) throw notPlain(problem);
+      if (entry.set !== undefined) this.assertNotRevoked(entry, role, log);
+    }
     return entries;
   }
 
@@ -111,8 +116,16 @@ function keyOf(role: string, copy: WorkingCopy, signers: readonly TufSigner[]): 
   const fingerprints = new Set(signers.map(({ key }) => key.fingerprint));
   const listed = delegationOf(delegations, role)?.keyids ?? [];
   return listed.find((keyid) => {
+    if (problemWithEntry({ id: '', at: new Date(0), by: keyid }) !== undefined) return false;
     const fingerprint = delegations.keys.get(keyid)?.fingerprint;
     return fingerprint !== undefined && fingerprints.has(fingerprint);
+  });
+}
+
+/** Nobody else would take it in. */
+function notPlain(problem: string): BullaError {
+  return new BullaError('usage', `the change cannot be published: ${problem}`, {
+    hint: 'correct it where it comes from: the media type is what the registry says of a manifest that does not say it',
   });
 }
 

@@ -15,14 +15,16 @@ import { DEFAULT_LIMITS } from '../tuf/limits.ts';
 import { type MetadataFile, parseMetadataFile } from '../tuf/metadata-file.ts';
 import { isTopLevelRole } from '../tuf/role-name.ts';
 import { parseRoot } from '../tuf/root.ts';
+import { parseTargets } from '../tuf/targets.ts';
 import { assertThreshold } from '../tuf/threshold.ts';
 import { TrustedMetadata } from '../tuf/trusted-metadata.ts';
 import { bindingCheck, collectionIdOf, rootBindingOf } from './binding.ts';
 import type { ChangeFile } from './change-file.ts';
 import { describeChange } from './describe-change.ts';
 import { logDescriptorOf, parseLog } from './log.ts';
+import { assertPlainRoles } from './plain-text.ts';
 import { assertSignable, assertSignableFile } from './signable.ts';
-import { isMadeAfter, isSameButSigned } from './structural-offer.ts';
+import { isMadeAfter, isSameButSigned, sameNames } from './structural-offer.ts';
 
 /**
  * A change on its way to its signatures, verified as far as it can be without the registry: its state of
@@ -78,7 +80,11 @@ export class PendingChange {
       check(file);
       assertSignableFile(file);
       assertHonestKeys(file);
-      if (role === 'targets') assertMadeAfter(file, base.roles.get(role) as MetadataFile);
+      if (role === 'targets') {
+        const present = base.roles.get(role) as MetadataFile;
+        assertMadeAfter(file, present);
+        assertPlainRoles(delegationsIn(present), delegationsIn(file));
+      }
       if (!isTopLevelRole(role)) checkLog(change, base.roles.get(role), file);
     }
     return new PendingChange(change, base, name, now);
@@ -212,16 +218,24 @@ function assertHonestKeys(file: MetadataFile): void {
   }
 }
 
-/** A role that begins brings its log, without entries; one that is there keeps its own. */
+/**
+ * A role that begins brings its log, without entries. One that is there keeps its log and its names: logs only
+ * grow, and by changes of names alone, or what was taken out could come back.
+ */
 function checkLog(change: ChangeFile, before: MetadataFile | undefined, file: MetadataFile): void {
   const descriptor = logDescriptorOf(file);
   const log = change.logs.get(file.role);
-  if (before !== undefined && log === undefined) {
-    if (logDescriptorOf(before).digest === descriptor.digest) return;
-    throw badLog(file, 'it comes without the log that it names');
+  if (before !== undefined) {
+    if (log !== undefined) throw badLog(file, 'it brings a log, and the role has one');
+    if (logDescriptorOf(before).digest !== descriptor.digest)
+      throw badLog(file, 'it names another log than the one that the role has');
+    if (!sameNames(parseTargets(file), parseTargets(before)))
+      throw badLog(file, 'it changes names, which is no change of roles');
+    return;
   }
   if (log === undefined || digestOf(log) !== descriptor.digest) throw badLog(file, 'its log is another');
   if (parseLog(log, file.role).entries.length > 0) throw badLog(file, 'its log already has entries');
+  if (parseTargets(file).targets.size > 0) throw badLog(file, 'it begins with names, which no log tells of');
 }
 
 function badLog({ role }: MetadataFile, why: string): BullaError {

@@ -21,6 +21,7 @@ import {
   parseLog,
 } from './log.ts';
 import { fetchFile, type ObjectSource, type TrustObject } from './object.ts';
+import { problemWithEntry } from './plain-text.ts';
 import { findRoleFile } from './role-files.ts';
 import { assertSignableFile } from './signable.ts';
 import { readStructuralOffer, type StructuralOffer } from './structural-offer.ts';
@@ -44,7 +45,7 @@ export interface PartialRole extends SiblingRole {
 /** What a candidate's timestamp says. */
 export interface SiblingTimestamp {
   readonly version: number;
-  /** Hex SHA-256 of its bytes: what a candidate is, however often and however wrapped it is pushed. */
+  /** Hex SHA-256 of what is signed in it: what a candidate is, however often, wrapped and spelled it is pushed. */
   readonly identity: string;
   /** When it was made, by its maker's clock. */
   readonly created: Date | undefined;
@@ -159,17 +160,24 @@ export class SiblingFiles {
     const log = logDescriptorOf(file);
     const logBytes = await this.fetch({ ...log, ...inlined(object, role, log) }, MAX_LOG_BYTES);
     const judged = { role, file, content, log: parseLog(logBytes, role), logBytes };
-    await this.assertNotAhead(judged);
+    await this.assertFit(judged);
     return isMet ? judged : { ...judged, valid };
   }
 
-  /** What is dated far ahead would stay in the log until then, and a thief could fill it for good. */
-  private async assertNotAhead({ role, log }: SiblingRole): Promise<void> {
-    const ahead = log.entries.filter(({ at }) => at.getTime() > this.now.getTime() + LOG_KEPT_MS);
-    if (ahead.length === 0) return;
+  /**
+   * Refuses what nobody should take in. What is dated far ahead would stay in the log until then, and a thief
+   * could fill it for good; what is not plain text shows as something else than it is.
+   */
+  private async assertFit({ role, log }: SiblingRole): Promise<void> {
+    const latest = this.now.getTime() + LOG_KEPT_MS;
+    const odd = log.entries.filter(
+      (entry) => entry.at.getTime() > latest || problemWithEntry(entry) !== undefined,
+    );
+    if (odd.length === 0) return;
     const known = new Set((await this.copy.log(role)).entries.map(({ id }) => id));
-    const news = ahead.find(({ id }) => !known.has(id));
-    if (news !== undefined) throw datedAhead(role, news);
+    const news = odd.find(({ id }) => !known.has(id));
+    if (news === undefined) return;
+    throw news.at.getTime() > latest ? datedAhead(role, news) : notPlain(role, news);
   }
 
   private async verifyTimestamp(object: TrustObject): Promise<SiblingTimestamp> {
@@ -191,7 +199,7 @@ export class SiblingFiles {
     const content: Timestamp = parseTimestamp(file);
     return {
       version: content.version,
-      identity: createHash('sha256').update(file.bytes).digest('hex'),
+      identity: createHash('sha256').update(file.message).digest('hex'),
       created: createdIn(file),
       snapshot: async () => {
         const { version } = content.snapshot;
@@ -244,6 +252,17 @@ function datedAhead(role: string, { id, at }: LogEntry): BullaError {
     hint: 'the clock of whoever made it, or of this machine, is wrong by more than a day',
     details: { role, id, reason: 'ahead' },
   });
+}
+
+function notPlain(role: string, entry: LogEntry): BullaError {
+  return new BullaError(
+    'trust-invalid',
+    `the change ${entry.id} of ${role} is refused: ${problemWithEntry(entry)}`,
+    {
+      hint: 'it was not made by bulla; its publisher has to make the change again',
+      details: { role, id: entry.id, reason: 'text' },
+    },
+  );
 }
 
 function undelegated(role: string): BullaError {

@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { canonicalOlpc } from '../encoding/canonical.ts';
+import { encodeOwn } from '../encoding/canonical.ts';
 import { type JsonObject, parseJson } from '../encoding/json.ts';
 import { BullaError } from '../errors.ts';
 import { type Digest, isDigest } from '../oci/digest.ts';
@@ -26,7 +26,7 @@ const recordSchema = z.strictObject({
   used: listOf(z.strictObject({ role: z.string(), version })),
 });
 
-/** A signer's record of a collection in its one spelling (OLPC canonical JSON), wherever it is kept. */
+/** A signer's record of a collection in its one spelling (RFC 8785), wherever it is kept. */
 export function encodeRecord(id: CollectionId, { served, used }: SignerRecord): Uint8Array {
   const json: JsonObject = {
     version: 1,
@@ -37,7 +37,7 @@ export function encodeRecord(id: CollectionId, { served, used }: SignerRecord): 
     const { digest, timestamp, snapshot, root, keys } = served;
     json['served'] = { digest, timestamp, snapshot, ...(root !== undefined && { root }), keys: [...keys] };
   }
-  return canonicalOlpc(json);
+  return encodeOwn(json);
 }
 
 /**

@@ -176,11 +176,13 @@ export class StageRun {
   }
 }
 
-/** Whether the roles of two states have the same files. */
+/** Whether the roles of two states say the same, however their files are spelled. */
 function isSameState(a: WorkingCopy, b: WorkingCopy): boolean {
   const filesOf = ({ files, delegations }: WorkingCopy): readonly (Uint8Array | undefined)[] => [
-    files.roots.at(-1)?.bytes,
-    ...['targets', ...delegations.roles.map(({ name }) => name)].map((role) => files.roles.get(role)?.bytes),
+    files.roots.at(-1)?.message,
+    ...['targets', ...delegations.roles.map(({ name }) => name)].map(
+      (role) => files.roles.get(role)?.message,
+    ),
   ];
   const [these, those] = [filesOf(a), filesOf(b)];
   return these.length === those.length && these.every((bytes, at) => same(bytes, those[at]));

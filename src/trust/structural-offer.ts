@@ -19,6 +19,7 @@ import { TrustedMetadata } from '../tuf/trusted-metadata.ts';
 import { BINDING } from './binding.ts';
 import { logDescriptorOf, MAX_LOG_BYTES, parseLog } from './log.ts';
 import type { TrustObject } from './object.ts';
+import { assertPlainRoles } from './plain-text.ts';
 import { findRoleFile } from './role-files.ts';
 import { assertSignableFile } from './signable.ts';
 import { leavesVersions } from './versions.ts';
@@ -115,7 +116,9 @@ class OfferReader {
     if (!isMadeAfter(file, publishedVersion(this.copy.files, 'targets')) && !isSameButSigned(file, present))
       throw outdated('targets');
     this.files.set('targets', file.bytes);
-    return parseTargets(file);
+    const content = parseTargets(file);
+    assertPlainRoles(this.copy.delegations, content.delegations);
+    return content;
   }
 
   private async readRole(
@@ -210,7 +213,8 @@ export function isSameButSigned(a: MetadataFile, b: MetadataFile): boolean {
   return equalBytes(content(a), content(b));
 }
 
-function sameNames(a: Targets, b: Targets): boolean {
+/** Whether two files of a role name the same, in the same words. */
+export function sameNames(a: Targets, b: Targets): boolean {
   if (a.targets.size !== b.targets.size) return false;
   for (const [name, { json }] of a.targets) {
     const other = b.targets.get(name);
