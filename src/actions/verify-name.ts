@@ -4,8 +4,9 @@ import { type ManifestContent, parseManifest } from '../oci/manifest.ts';
 import { type PlatformSelector, platformEntries, selectPlatform } from '../oci/platform.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { CallOptions, Source } from '../oci/target.ts';
+import type { AcceptedEvidence } from '../policy/decision.ts';
 import type { Requirements } from '../policy/requirements.ts';
-import type { Evidence, Refusal } from '../signatures/evidence.ts';
+import type { Refusal } from '../signatures/evidence.ts';
 import { type Collection, type ReadOptions, readCollection } from '../trust/collection.ts';
 import { findName, type NameQuestion, type SignedName } from '../trust/names.ts';
 import type { ObjectSource } from '../trust/object.ts';
@@ -53,7 +54,7 @@ export interface VerifiedName {
   };
   /** What the detached signatures are on; `name` where none were demanded. */
   readonly signed: 'name' | 'image' | 'index' | 'platforms';
-  readonly evidence: readonly Evidence[];
+  readonly evidence: readonly AcceptedEvidence[];
   readonly refusals: readonly Refusal[];
   readonly drift?: Drift | undefined;
 }

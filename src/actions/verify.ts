@@ -11,9 +11,9 @@ import {
 } from '../oci/platform.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { CallOptions, ManifestFetcher, Source } from '../oci/target.ts';
-import { type Decision, decider } from '../policy/decision.ts';
+import { type AcceptedEvidence, type Decision, decider } from '../policy/decision.ts';
 import type { Requirements } from '../policy/requirements.ts';
-import type { Evidence, Refusal } from '../signatures/evidence.ts';
+import type { Refusal } from '../signatures/evidence.ts';
 import { searchSignatures } from './signature-search.ts';
 
 /** An image as somebody names it: by tag, by digest, or by both, which must agree then. */
@@ -38,7 +38,7 @@ export interface VerifiedImage {
   readonly image: Descriptor;
   /** What the signatures that count are on: the image itself, its index, or each platform's image. */
   readonly signed: 'image' | 'index' | 'platforms';
-  readonly evidence: readonly Evidence[];
+  readonly evidence: readonly AcceptedEvidence[];
   /** Signatures that were looked at and do not count. */
   readonly refusals: readonly Refusal[];
 }
@@ -170,7 +170,7 @@ async function verifyEachPlatform(
 ): Promise<VerifiedImage> {
   const entries = runnableEntries(index);
   if (decision.accepted || entries.length === 0) return accepted(image, 'image', decision);
-  const evidence: Evidence[] = [];
+  const evidence: AcceptedEvidence[] = [];
   const refusals: Refusal[] = [...decision.refusals];
   for (const entry of entries) {
     const platform = entry.platform === undefined ? entry.digest : formatPlatform(entry.platform);

@@ -62,7 +62,7 @@ export async function requirementsOf(context: Context, flags: TrustFlags): Promi
   ]);
   const { key = [], ca = [] } = flags;
   const specs = key.length === 0 && ca.length === 0 ? await defaultKeys(context) : key;
-  return requirements({
+  const required = requirements({
     keys: (await Promise.all(specs.map((spec) => publicKeys(context, spec)))).flat(),
     roots: (await Promise.all(ca.map((path) => certificates(context, path)))).flat(),
     identities: (flags.certificateIdentity ?? []).map((text) => parseIdentity(text)),
@@ -71,6 +71,18 @@ export async function requirementsOf(context: Context, flags: TrustFlags): Promi
     ...(flags.threshold !== undefined && { threshold: flags.threshold }),
     ...(flags.purpose !== undefined && { purposes: flags.purpose }),
   });
+  await warnOfAnyIdentity(context, required);
+  return required;
+}
+
+/** An authority certifies many: without an identity, any of them can sign any image. `*` says so and is not warned of. */
+async function warnOfAnyIdentity({ output }: Context, { roots, identities }: Requirements): Promise<void> {
+  const authorities = identities.length > 0 ? [] : roots.filter(({ isCa }) => isCa);
+  if (authorities.length === 0) return;
+  const { subjectOf } = await import('../crypto/certificate.ts');
+  output.warn(
+    `no signer is named: a signature by any certificate for code signing that ${authorities.map(subjectOf).join(' or ')} issues is accepted; name who may sign with --certificate-identity, or accept all with --certificate-identity '*'`,
+  );
 }
 
 /** `key=value` of the command line; the value may hold `=`. @throws BullaError usage */

@@ -63,7 +63,8 @@ export function checkSigningChain(chain: readonly Certificate[]): void {
 }
 
 /**
- * Checks that every certificate of a chain is within its validity at `time`, both ends included.
+ * Checks that every certificate of a chain is within its validity at `time`, both ends included. That one's
+ * validity lies within its issuer's is not demanded, by the same specification.
  * @throws BullaError certificate-expired
  */
 export function checkValidAt(chain: readonly Certificate[], time: Date): void {
@@ -102,6 +103,8 @@ function checkLeaf(leaf: Certificate): void {
   if (!usages.has('digitalSignature')) throw unfit(leaf, 'lacks the key usage digitalSignature');
   const excess = FORBIDDEN_LEAF_USAGES.filter((usage) => usages.has(usage));
   if (excess.length > 0) throw unfit(leaf, `must not have the key usage ${excess.join(', ')}`);
+  if (leaf.extensions.has(OID.extKeyUsage) && !leaf.extKeyUsage.includes(OID.codeSigning))
+    throw unfit(leaf, 'has extended key usages, and codeSigning is not among them');
   for (const oid of leaf.extKeyUsage) {
     const purpose = FORBIDDEN_PURPOSES.get(oid);
     if (purpose !== undefined) throw unfit(leaf, `must not have the extended key usage ${purpose}`);
@@ -115,6 +118,8 @@ function checkLeaf(leaf: Certificate): void {
 /** @param below number of authorities between this one and the leaf */
 function checkAuthority(certificate: Certificate, below: number): void {
   if (!certificate.isCa) throw unfit(certificate, 'is not that of an authority, and yet issued another');
+  if (certificate.extensions.get(OID.basicConstraints)?.critical !== true)
+    throw unfit(certificate, 'has basic constraints that are not marked critical');
   if (!criticalKeyUsage(certificate).has('keyCertSign'))
     throw unfit(certificate, 'lacks the key usage keyCertSign');
   if (certificate.pathLength !== undefined && certificate.pathLength < below)
@@ -144,7 +149,7 @@ export function checkSignatureAlgorithm(certificate: Certificate): void {
 
 function unfit(certificate: Certificate, why: string): BullaError {
   return new BullaError('certificate-invalid', `the certificate ${subjectOf(certificate)} ${why}`, {
-    hint: 'ask the authority for a code-signing certificate after the Notary Project specification: key usage digitalSignature (critical), no authority, SHA-2, with the whole chain',
+    hint: 'ask the authority for a code-signing certificate after the Notary Project specification: key usage digitalSignature (critical), extended key usage codeSigning or none, SHA-2, with the whole chain',
     details: { thumbprint: certificate.thumbprint },
   });
 }

@@ -170,6 +170,8 @@ function readExtensions(field: DerValue | undefined): ReadonlyMap<string, Certif
   for (const extension of derChildren(expectTag(list, TAG.sequence))) {
     const parts = derChildren(extension, TAG.sequence);
     const oid = readOid(parts[0]);
+    if (parts.length !== 2 && parts.length !== 3)
+      throw new BullaError('content-invalid', 'an extension that is not one');
     const critical = parts.length === 3 && readBoolean(parts[1]);
     if (extensions.has(oid)) throw new BullaError('content-invalid', `the extension ${oid} stands twice`);
     extensions.set(oid, { oid, critical, value: expectTag(parts.at(-1), TAG.octetString).content });
@@ -183,8 +185,9 @@ function readBasicConstraints(extensions: Extensions): { isCa: boolean; pathLeng
   const extension = extensions.get(OID.basicConstraints);
   if (extension === undefined) return { isCa: false };
   const parts = derChildren(readDer(extension.value, TAG.sequence));
-  const isCa = parts[0]?.tag === TAG.boolean && readBoolean(parts[0]);
-  const length = parts.find(({ tag }) => tag === TAG.integer);
+  const isCa = parts[0]?.tag === TAG.boolean && readBoolean(parts.shift());
+  const length = parts.shift();
+  if (parts.length > 0) throw new BullaError('content-invalid', 'basic constraints with more than two parts');
   return { isCa, ...(length !== undefined && { pathLength: readSmallInteger(length) }) };
 }
 
@@ -192,6 +195,10 @@ function readKeyUsage(extensions: Extensions): { keyUsage?: ReadonlySet<KeyUsage
   const extension = extensions.get(OID.keyUsage);
   if (extension === undefined) return {};
   const { content } = readDer(extension.value, TAG.bitString);
+  const unused = content[0] ?? 8;
+  // Bits that are said to be unused, and set, would be read by some and not by others.
+  if (unused > 7 || content.byteLength < 2 || ((content.at(-1) ?? 0) & ((1 << unused) - 1)) !== 0)
+    throw new BullaError('content-invalid', 'a key usage that is not written as it must be');
   return {
     keyUsage: new Set(
       KEY_USAGES.filter((_, bit) => (((content[1 + (bit >> 3)] ?? 0) << (bit & 7)) & 0x80) !== 0),
@@ -201,7 +208,12 @@ function readKeyUsage(extensions: Extensions): { keyUsage?: ReadonlySet<KeyUsage
 
 function readExtKeyUsage(extensions: Extensions): string[] {
   const extension = extensions.get(OID.extKeyUsage);
-  return extension === undefined ? [] : derChildren(readDer(extension.value, TAG.sequence)).map(readOid);
+  if (extension === undefined) return [];
+  const purposes = derChildren(readDer(extension.value, TAG.sequence)).map(readOid);
+  // RFC 5280 §4.2.1.12: at least one.
+  if (purposes.length === 0)
+    throw new BullaError('content-invalid', 'an extended key usage without purposes');
+  return purposes;
 }
 
 /** UTCTime and GeneralizedTime in the only form that certificates may have (RFC 5280 §4.1.2.5). */

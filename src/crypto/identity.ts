@@ -1,6 +1,6 @@
 import { BullaError } from '../errors.ts';
 import type { Certificate } from './certificate.ts';
-import { type NameAttributes, parseName } from './name.ts';
+import { foldValue, type NameAttributes, parseName } from './name.ts';
 
 /** Who is trusted among those that a trusted authority has certified (Notary Project trust policy). */
 export type TrustedIdentity =
@@ -52,4 +52,21 @@ export function matchesIdentity(identity: TrustedIdentity, certificate: Certific
     if (only === undefined || second !== undefined || only.value !== value) return false;
   }
   return identity.attributes.size > 0;
+}
+
+/**
+ * Whether the subject of `certificate` has every attribute of `identity` among others, in any spelling.
+ * So that an attribute more, or another spelling, makes no other signer: never ask it whom to trust.
+ */
+export function mayMatchIdentity(identity: TrustedIdentity, certificate: Certificate): boolean {
+  if (identity.kind === 'any') return true;
+  const subject = certificate.subject.flat();
+  return [...identity.attributes].every(([oid, value]) =>
+    subject.some(
+      (attribute) =>
+        attribute.oid === oid &&
+        attribute.value !== undefined &&
+        foldValue(attribute.value) === foldValue(value),
+    ),
+  );
 }

@@ -96,6 +96,29 @@ function escapeValue(value: string): string {
   );
 }
 
+/**
+ * A value as people read it: whatever its width, case and spaces (RFC 4518 §2 does about the same). For
+ * counting only, where two spellings must never be two; what is trusted matches exactly.
+ */
+export function foldValue(value: string): string {
+  return value.normalize('NFKC').toUpperCase().toLowerCase().replace(/\s+/g, ' ').trim();
+}
+
+/** Whether two names have the same attributes, whatever their order, grouping and spelling. */
+export function sameName(one: DistinguishedName, other: DistinguishedName): boolean {
+  return folded(one) === folded(other);
+}
+
+function folded(name: DistinguishedName): string {
+  const attributes = name
+    .flat()
+    .map(({ oid, value, der }) => [
+      oid,
+      value === undefined ? Buffer.from(der).toString('hex') : foldValue(value),
+    ]);
+  return JSON.stringify(attributes.map((attribute) => JSON.stringify(attribute)).sort());
+}
+
 /** The attributes of a name that somebody wrote down; by OID. */
 export type NameAttributes = ReadonlyMap<string, string>;
 

@@ -3,6 +3,7 @@ import { BullaError, type ErrorCode } from '../errors.ts';
 import type { Evidence, Finding, Refusal } from '../signatures/evidence.ts';
 import { judge } from './judgement.ts';
 import type { Requirements } from './requirements.ts';
+import { countSigners, identityOf } from './signers.ts';
 import { summarizeRefusal } from './summary.ts';
 
 /** What was found about an image's signatures. */
@@ -12,11 +13,17 @@ export interface SignatureFindings {
   readonly unexamined: number;
 }
 
+/** A signature that counts. */
+export interface AcceptedEvidence extends Evidence {
+  /** What it is accepted for: null for a trusted key, an identity, or `*` for whomever an authority certifies. */
+  readonly identity: string | null;
+}
+
 /** Whether an image is accepted for its signatures, and every reason why or why not. */
 export type Decision =
   | {
       readonly accepted: true;
-      readonly evidence: readonly Evidence[];
+      readonly evidence: readonly AcceptedEvidence[];
       readonly refusals: readonly Refusal[];
     }
   | { readonly accepted: false; readonly error: BullaError; readonly refusals: readonly Refusal[] };
@@ -56,29 +63,15 @@ function sum(
     else if (finding.outcome === 'verified') evidence.push(finding.evidence);
   }
   const signers = countSigners(evidence, required);
-  if (signers >= required.threshold) return { accepted: true, evidence, refusals };
+  if (signers >= required.threshold) {
+    const accepted = evidence.map((each) => ({ ...each, identity: identityOf(each, required) }));
+    return { accepted: true, evidence: accepted, refusals };
+  }
   return {
     accepted: false,
     error: shortfall(reference, refusals, found.unexamined, signers, required),
     refusals,
   };
-}
-
-/**
- * Different signers: neither two signatures of one key are two, nor two spellings of one signature, nor two
- * keys that an authority certified for the same subject, as it does when a certificate is renewed.
- */
-function countSigners(evidence: readonly Evidence[], { keys }: Requirements): number {
-  let signers: ReadonlySet<string>[] = [];
-  for (const { key, certificates } of evidence) {
-    const [leaf] = certificates;
-    const isBare = leaf === undefined || keys.some(({ fingerprint }) => fingerprint === key.fingerprint);
-    const names = isBare ? [key.fingerprint] : [key.fingerprint, subjectOf(leaf)];
-    const same = signers.filter((signer) => names.some((name) => signer.has(name)));
-    const merged = new Set([...names, ...same.flatMap((signer) => [...signer])]);
-    signers = [...signers.filter((signer) => !same.includes(signer)), merged];
-  }
-  return signers.length;
 }
 
 /** The error of a refused image: one code, one sentence for all, and every cause in the details. */
@@ -100,7 +93,10 @@ function shortfall(
     return new BullaError(
       'threshold-not-met',
       `${reference} is signed by ${signers} of the ${required.threshold} different signers that must sign it${causes}`,
-      { hint: 'have it signed by another of the trusted signers', details },
+      {
+        hint: 'have it signed by another of the trusted signers; certificates count by the identity that they match, one of --certificate-identity each',
+        details,
+      },
     );
   }
   if (refusals.length === 0 && unexamined === 0) {

@@ -45,7 +45,8 @@ function checkSigner(evidence: Evidence, required: Requirements): void {
       hint: 'give the authority that issued the certificate with --ca if you trust it',
     });
   }
-  checkTrustedChain(evidence.certificates, required.roots, required.now, where);
+  const times = { now: required.now, signingTime: evidence.signingTime };
+  checkTrustedChain(evidence.certificates, required.roots, times, where);
   const { identities } = required;
   if (identities.length > 0 && !identities.some((identity) => matchesIdentity(identity, leaf))) {
     throw new BullaError(

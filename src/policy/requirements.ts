@@ -3,6 +3,7 @@ import type { TrustedIdentity } from '../crypto/identity.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
 import { BullaError } from '../errors.ts';
 import { RELEASE_PURPOSE } from '../signatures/formats.ts';
+import { mostSigners } from './signers.ts';
 
 /** What detached signatures must be for an image to be accepted: flags today, a rule of a policy file as well. */
 export interface Requirements {
@@ -12,7 +13,7 @@ export interface Requirements {
   readonly roots: readonly Certificate[];
   /** Who is trusted among those whom {@link roots} certify; nobody named means everybody. */
   readonly identities: readonly TrustedIdentity[];
-  /** How many different signers must have signed: different keys, and different subjects where they have certificates. */
+  /** How many different signers must have signed (spec/signatures.md, "Who is one signer"). */
   readonly threshold: number;
   /** Predicate types, one of which a signature must have. */
   readonly purposes: readonly string[];
@@ -40,25 +41,23 @@ export function requirements(parts: Partial<Requirements> & Pick<Requirements, '
       hint: 'give --ca along with --certificate-identity',
     });
   }
-  checkThreshold(keys, roots.length > 0, threshold);
+  checkThreshold({ keys, roots, identities }, threshold);
   return { keys, roots, identities, threshold, purposes, annotations, now: parts.now };
 }
 
-/** The same key in two files is one key, and signs once. */
-function checkThreshold(keys: readonly PublicKey[], hasRoots: boolean, threshold: number): void {
-  const different = new Set(keys.map((key) => key.fingerprint)).size;
+/** A threshold that some signers can meet. */
+function checkThreshold(trust: Pick<Requirements, 'keys' | 'roots' | 'identities'>, threshold: number): void {
   if (!Number.isSafeInteger(threshold) || threshold < 1) {
     throw new BullaError('usage', `a threshold of ${threshold} is not a number of signatures`, {
       hint: 'the threshold is 1 or more',
     });
   }
-  if (!hasRoots && threshold > different) {
-    throw new BullaError(
-      'usage',
-      `a threshold of ${threshold} cannot be met by ${different} different keys`,
-      {
-        hint: 'give more keys with --key, or a lower --threshold; the same key in two files counts once',
-      },
-    );
-  }
+  const most = mostSigners(trust);
+  if (threshold <= most) return;
+  throw new BullaError('usage', `a threshold of ${threshold} cannot be met by ${most} different signers`, {
+    hint:
+      trust.roots.length === 0
+        ? 'give more keys with --key, or a lower --threshold; the same key in two files counts once'
+        : 'give one --certificate-identity for each signer: an authority without identities is one signer, and so are identities of which one includes the other',
+  });
 }

@@ -29,19 +29,24 @@ export interface EvidenceSummary {
   /** SHA-256 of the signer's SubjectPublicKeyInfo, in hexadecimal. */
   readonly key: string;
   readonly subject: string | null;
+  /** What the signature is accepted for: null for a trusted key, an identity, or `*` for anybody certified. */
+  readonly identity: string | null;
   readonly purpose: string;
   readonly annotations: Readonly<Record<string, string>>;
   readonly signingTime: string | null;
   readonly expires: string | null;
 }
 
-export function summarizeEvidence(evidence: Evidence): EvidenceSummary {
+export function summarizeEvidence(
+  evidence: Evidence & { readonly identity: string | null },
+): EvidenceSummary {
   const [leaf] = evidence.certificates;
   return {
     signature: evidence.manifest,
     kind: evidence.kind,
     key: evidence.key.fingerprint,
     subject: leaf === undefined ? null : subjectOf(leaf),
+    identity: evidence.identity,
     purpose: evidence.purpose,
     annotations: Object.fromEntries(evidence.annotations),
     signingTime: evidence.signingTime === undefined ? null : formatTime(evidence.signingTime),

@@ -64,6 +64,7 @@ describe('bulla sign and bulla verify', () => {
           kind: 'notation-jws',
           key: acme.leaf.signer.keyId,
           subject: 'C=DE, ST=Berlin, O=Acme, CN=release',
+          identity: '*',
           purpose: 'https://sigstore.dev/cosign/sign/v1',
           annotations: { build: '17' },
           signingTime: '2026-12-01T00:00:00Z',
@@ -93,7 +94,7 @@ describe('bulla sign and bulla verify', () => {
     ['another key', '--key a.pub', 12],
     ['another annotation', '--ca ca.crt -a build=18', 12],
     ['a purpose', `--ca ca.crt --purpose ${scan}`, 12],
-    ['two signers', '--ca ca.crt --threshold 2', 12],
+    ['two signers of an authority that counts as one', '--ca ca.crt --threshold 2', 2],
     ['two signers of one key', '--key acme.pub --threshold 2', 2],
     ['the same key in two files', '--key acme.pub --key twice.pub --threshold 2', 2],
     ['no number of signers', '--ca ca.crt --threshold 0', 2],
@@ -110,6 +111,30 @@ describe('bulla sign and bulla verify', () => {
     const result = await bulla(`verify oci:img:v1 ${flags}`);
     expect({ code: result.code, stderr: result.stderr }).toEqual({ code, stderr: expect.any(String) });
     expect(result.stdout).toBe(code === 0 ? answer() : '');
+  });
+
+  it('warn loudly where an authority is trusted and no signer is named', async () => {
+    await writeFile(join(cwd, 'leaf.crt'), acme.leaf.certificate.x509.toString());
+    await writeFile(join(cwd, 'acme.pub'), publicKeyPem(acme.leaf.signer.publicKey));
+    await bulla('sign oci:img:v1 --key acme.key --cert-chain acme.crt');
+    const identity = 'x509.subject:CN=release';
+    for (const [flags, warned, accepted] of [
+      ['--ca ca.crt', true, '*'],
+      ['--ca ca.crt --key acme.pub', true, null],
+      [`--ca ca.crt --certificate-identity ${identity}`, false, identity],
+      ['--ca ca.crt --certificate-identity *', false, '*'],
+      ['--ca leaf.crt', false, '*'],
+      ['--key acme.pub', false, null],
+    ] as const) {
+      const { code, stderr, ...result } = await bulla(`verify oci:img:v1 ${flags} -o json`);
+      const { signatures } = result.json() as { signatures: readonly { identity: string | null }[] };
+      const found = {
+        code,
+        warned: stderr.includes('no signer is named'),
+        identity: signatures[0]?.identity,
+      };
+      expect({ flags, ...found }).toEqual({ flags, code: 0, warned, identity: accepted });
+    }
   });
 
   it('name the key where a public key file is looked for that nobody wrote', async () => {

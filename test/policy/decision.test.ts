@@ -1,5 +1,6 @@
 import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { parseIdentity } from '../../src/crypto/identity.ts';
 import { type PublicKey, publicKeyOf } from '../../src/crypto/public-key.ts';
 import type { ErrorCode } from '../../src/errors.ts';
 import { digestOf } from '../../src/oci/digest.ts';
@@ -48,6 +49,8 @@ const renamed = certifiedToo({
   keys: { privateKey, publicKey: createPublicKey(privateKey) },
 });
 const another = certifiedToo({ subject: { ...LEAF_NAME, CN: 'other' } });
+const RELEASE = parseIdentity('x509.subject: O=Acme, CN=release');
+const OTHER = parseIdentity('x509.subject: O=Acme, CN=other');
 const certified = { key: acme.leaf.signer.publicKey, certificates: acme.chain };
 
 function run(findings: readonly Finding[], parts: Partial<Requirements> = { keys: [one] }, unexamined = 0) {
@@ -69,9 +72,9 @@ describe('a decision', () => {
       { keys: [one], roots: [acme.root.certificate], threshold: 2 },
     ],
     [
-      'two certified subjects, each with its key',
+      'two certified identities, each with its key',
       [verified(certified), verified(another)],
-      { roots: [acme.root.certificate], threshold: 2 },
+      { roots: [acme.root.certificate], identities: [RELEASE, OTHER], threshold: 2 },
     ],
     [
       'two keys that are trusted themselves, whatever their certificates say',
@@ -120,13 +123,13 @@ describe('a decision', () => {
       'two keys that one authority certified for one subject',
       [verified(certified), verified(renewed)],
       'threshold-not-met',
-      { roots: [acme.root.certificate], threshold: 2 },
+      { roots: [acme.root.certificate], identities: [RELEASE, OTHER], threshold: 2 },
     ],
     [
       'two subjects that one authority certified for one key',
       [verified(certified), verified(renamed)],
       'threshold-not-met',
-      { roots: [acme.root.certificate], threshold: 2 },
+      { roots: [acme.root.certificate], identities: [RELEASE, OTHER], threshold: 2 },
     ],
     ['a certificate where only a key is trusted', [verified(certified)], 'signature-mismatch'],
     [
@@ -174,6 +177,11 @@ describe('requirements', () => {
     ['more signers than keys', { keys: [one], threshold: 2 }, 'usage'],
     ['one key twice for two', { keys: [one, { ...one }], threshold: 2 }, 'usage'],
     ['a threshold of zero', { keys: [one], threshold: 0 }, 'usage'],
+    [
+      'two signers of an authority without identities',
+      { roots: [acme.root.certificate], threshold: 2 },
+      'usage',
+    ],
     ['half a threshold', { roots: [acme.root.certificate], threshold: 1.5 }, 'usage'],
   ])('refuses %s', (_, parts, code) => {
     expect(() => requirements({ now, ...parts })).toThrow(expect.objectContaining({ code }));

@@ -16,9 +16,13 @@ export type Name = Readonly<Record<string, string>>;
 /** What a certificate says; whatever a test wants it to say, however wrong. */
 export interface IssueOptions {
   readonly subject: Name;
+  /** Its own relative names instead of `subject`'s: type, value, and the tag of its string (12, UTF8String, if left out). */
+  readonly relative?: readonly (readonly (readonly [type: string, value: string, tag?: number])[])[];
   /** Itself if left out. */
   readonly issuer?: Issued;
   readonly ca?: boolean;
+  /** Whether basicConstraints is critical; null: no such extension. */
+  readonly constraints?: boolean | null;
   readonly pathLength?: number;
   /** Bits of keyUsage: 0 digitalSignature, 2 keyEncipherment, 5 keyCertSign; null: no such extension. */
   readonly usages?: readonly number[] | null;
@@ -38,9 +42,15 @@ export const NOT_BEFORE: Date = new Date('2026-01-01T00:00:00Z');
 export const NOT_AFTER: Date = new Date('2028-01-01T00:00:00Z');
 
 export const EKU = {
+  any: '2.5.29.37.0',
   serverAuth: '1.3.6.1.5.5.7.3.1',
+  clientAuth: '1.3.6.1.5.5.7.3.2',
   codeSigning: '1.3.6.1.5.5.7.3.3',
+  emailProtection: '1.3.6.1.5.5.7.3.4',
+  ipsecEndSystem: '1.3.6.1.5.5.7.3.5',
   timeStamping: '1.3.6.1.5.5.7.3.8',
+  ocspSigning: '1.3.6.1.5.5.7.3.9',
+  ipsecIke: '1.3.6.1.5.5.7.3.17',
 } as const;
 
 const TYPES: Readonly<Record<string, string>> = {
@@ -49,6 +59,8 @@ const TYPES: Readonly<Record<string, string>> = {
   ST: '2.5.4.8',
   O: '2.5.4.10',
   OU: '2.5.4.11',
+  SERIALNUMBER: '2.5.4.5',
+  E: '1.2.840.113549.1.9.1',
 };
 let serial = 1000;
 
@@ -65,7 +77,7 @@ export function issue(options: IssueOptions): Issued {
     algorithm,
     nameOf(options.issuer?.subject ?? options.subject),
     der(0x30, time(options.notBefore ?? NOT_BEFORE), time(options.notAfter ?? NOT_AFTER)),
-    nameOf(options.subject),
+    options.relative === undefined ? nameOf(options.subject) : relativeNames(options.relative),
     keys.publicKey.export({ format: 'der', type: 'spki' }),
     der(0xa3, der(0x30, ...extensionsOf(options))),
   );
@@ -97,14 +109,15 @@ export function issueChain(leaf: Partial<IssueOptions> = {}, root: Partial<Issue
 }
 
 function extensionsOf(options: IssueOptions): Buffer[] {
-  const { ca = false, pathLength, usages = [0], usageCritical = true, extended = [], strange } = options;
+  const { ca = false, constraints: critical = true, pathLength, usages = [0] } = options;
+  const { usageCritical = true, extended = [], strange } = options;
   const constraints = der(
     0x30,
     ...(ca ? [der(0x01, Buffer.from([0xff]))] : []),
     ...(pathLength === undefined ? [] : [integer(pathLength)]),
   );
   return [
-    extension('2.5.29.19', true, constraints),
+    ...(critical === null ? [] : [extension('2.5.29.19', critical, constraints)]),
     ...(usages === null ? [] : [extension('2.5.29.15', usageCritical, bits(usages))]),
     ...(extended.length === 0 ? [] : [extension('2.5.29.37', false, der(0x30, ...extended.map(oid)))]),
     ...(strange === undefined ? [] : [extension(strange, true, der(0x05))]),
@@ -136,6 +149,22 @@ function nameOf(name: Name): Buffer {
     der(0x31, der(0x30, oid(TYPES[type] as string), der(0x0c, Buffer.from(value)))),
   );
   return der(0x30, ...attributes);
+}
+
+function relativeNames(names: NonNullable<IssueOptions['relative']>): Buffer {
+  const relative = names.map((attributes) =>
+    der(
+      0x31,
+      ...attributes.map(([type, value, tag = 0x0c]) =>
+        der(
+          0x30,
+          oid(TYPES[type] ?? type),
+          der(tag, tag === 0x1e ? Buffer.from(value, 'utf16le').swap16() : Buffer.from(value)),
+        ),
+      ),
+    ),
+  );
+  return der(0x30, ...relative);
 }
 
 function oid(text: string): Buffer {

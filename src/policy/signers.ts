@@ -1,0 +1,87 @@
+import type { Certificate } from '../crypto/certificate.ts';
+import { matchesIdentity, mayMatchIdentity, type TrustedIdentity } from '../crypto/identity.ts';
+import { foldValue, sameName } from '../crypto/name.ts';
+import type { Evidence } from '../signatures/evidence.ts';
+import type { Requirements } from './requirements.ts';
+
+type Trust = Pick<Requirements, 'keys' | 'roots' | 'identities'>;
+
+/**
+ * What a signature is accepted for, in words of the requirements: null for a trusted key, the identity
+ * that its certificate matches, `*` where a trusted authority alone is enough.
+ */
+export function identityOf({ key, certificates }: Evidence, trust: Trust): string | null {
+  const [leaf] = certificates;
+  if (leaf === undefined || isTrustedKey(key.fingerprint, trust)) return null;
+  return trust.identities.find((identity) => matchesIdentity(identity, leaf))?.text ?? '*';
+}
+
+/**
+ * How many different signers have signed (spec/signatures.md, "Who is one signer"). Evidence that shares
+ * any of what it counts as is of one signer, and so is what is connected by a third.
+ */
+export function countSigners(evidence: readonly Evidence[], trust: Trust): number {
+  return groups(evidence.map((each) => countedAs(each, trust))).length;
+}
+
+/** Most signers that requirements can count: more can never be demanded. */
+export function mostSigners(trust: Trust): number {
+  const keys = new Set(trust.keys.map((key) => key.fingerprint)).size;
+  if (trust.roots.length === 0) return keys;
+  const { identities, roots } = trust;
+  const certified =
+    identities.length > 0
+      ? groups(
+          identities.map((identity) =>
+            identities.flatMap((other, at) => (includes(identity, other) ? [at] : [])),
+          ),
+        )
+      : groups(roots.map((root) => roots.flatMap((other, at) => (isSameAuthority(root, other) ? [at] : []))));
+  return keys + certified.length;
+}
+
+/** Everything that a signature counts as. */
+function countedAs({ key, certificates }: Evidence, trust: Trust): readonly string[] {
+  const own = `key ${key.fingerprint}`;
+  const [leaf] = certificates;
+  if (leaf === undefined || isTrustedKey(key.fingerprint, trust)) return [own];
+  // Whatever else it may match counts as well: an attribute more must not make another signer of it.
+  const identities = trust.identities.flatMap((identity, at) =>
+    mayMatchIdentity(identity, leaf) ? [`identity ${at}`] : [],
+  );
+  if (trust.identities.length > 0) return [own, ...identities];
+  const authorities = trust.roots.flatMap((root, at) =>
+    certificates.some((certificate) => isSameAuthority(root, certificate)) ? [`authority ${at}`] : [],
+  );
+  return [own, ...authorities];
+}
+
+/** One authority has one key or one name, in however many certificates. */
+function isSameAuthority(one: Certificate, other: Certificate): boolean {
+  return one.publicKey.fingerprint === other.publicKey.fingerprint || sameName(one.subject, other.subject);
+}
+
+/** Whether every certificate that matches `narrow` also matches `wide`. */
+function includes(narrow: TrustedIdentity, wide: TrustedIdentity): boolean {
+  if (wide.kind === 'any') return true;
+  if (narrow.kind === 'any') return false;
+  return [...wide.attributes].every(([oid, value]) => {
+    const found = narrow.attributes.get(oid);
+    return found !== undefined && foldValue(found) === foldValue(value);
+  });
+}
+
+function isTrustedKey(fingerprint: string, { keys }: Trust): boolean {
+  return keys.some((key) => key.fingerprint === fingerprint);
+}
+
+/** Sets of names, merged until no two share one. */
+function groups<N>(members: readonly (readonly N[])[]): readonly ReadonlySet<N>[] {
+  let merged: ReadonlySet<N>[] = [];
+  for (const names of members) {
+    const same = merged.filter((group) => names.some((name) => group.has(name)));
+    const union = new Set([...names, ...same.flatMap((group) => [...group])]);
+    merged = [...merged.filter((group) => !same.includes(group)), union];
+  }
+  return merged;
+}
