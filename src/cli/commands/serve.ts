@@ -12,6 +12,7 @@ interface RegistryFlags {
   readonly dir: string;
   readonly listen: string;
   readonly port?: number;
+  readonly host?: readonly string[];
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly htpasswd?: string;
@@ -32,6 +33,8 @@ interface GcFlags {
   readonly dryRun?: boolean;
 }
 
+const HOST_HELP =
+  'name by which clients reach this server, as through a proxy; without a login, other names than localhost and those in the certificate are refused';
 const DEFAULT_PORT = 5000;
 const LOOPBACK: ReadonlySet<string> = new Set(['127.0.0.1', '::1', 'localhost']);
 
@@ -50,6 +53,7 @@ export function register(program: Command, cli: Cli): void {
     .option('--dir <dir>', 'directory of the repositories; created where it is missing')
     .option('--addr, --listen <host[:port]>', 'where to listen', '127.0.0.1')
     .option('--port <port>', `port to listen on, 0 for any (default: ${DEFAULT_PORT})`, toPort)
+    .option('--host <name>', `${HOST_HELP}; repeatable`, collect)
     .option('--tls-cert <file>', 'certificate chain in PEM; with --tls-key')
     .option('--tls-key <file>', 'private key in PEM')
     .option(
@@ -106,6 +110,11 @@ export function register(program: Command, cli: Cli): void {
     )
     .option('--config <file>', 'whom to believe about which repositories, key, state; spec/resigner.md')
     .option('--listen <host:port>', 'where to listen (default: listen of the file, or 127.0.0.1:8089)')
+    .option(
+      '--host <name>',
+      'name by which the server is reached, beside localhost, IP addresses and hosts of the file; repeatable',
+      collect,
+    )
     .option('--shard <i/n>', 'look after the i-th of n parts only, counted from 0')
     .action(async (_flags: unknown, command: Command) => {
       const { serveResigner } = await import('./serve/resigner.ts');
@@ -136,6 +145,7 @@ async function serveRegistry(context: Context, flags: RegistryFlags): Promise<vo
     dir: directoryOf(flags),
     address: host,
     port,
+    hosts: [...(flags.host ?? []), ...(flags.resignHost ?? [])],
     tls: await readTls(flags),
     htpasswd: flags.htpasswd,
     anonymousRead: flags.anonymousRead,

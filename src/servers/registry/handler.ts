@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Guard, Refusal } from '../guard.ts';
 import { handleBlob } from './blobs.ts';
 import { answerBytes, answerFault, answerJson, type Exchange, refuseMethod } from './exchange.ts';
 import { Fault, faultOf } from './faults.ts';
@@ -37,6 +38,7 @@ export interface RequestRecord {
 export interface HandlerOptions {
   readonly services: Services;
   readonly access: Access | undefined;
+  readonly guard: Guard;
   /** Text of `/metrics`. */
   readonly metrics: () => string;
   readonly done: (record: RequestRecord) => void;
@@ -74,8 +76,12 @@ export async function handleRequest(
     response.setHeader('X-Content-Type-Options', 'nosniff');
     const route = routeFor(path);
     name = route === undefined ? 'other' : route.kind;
+    // A browser sends what it remembers of signing in along, so this comes first.
+    mustNotBe(options.guard.crossOrigin(request));
     if (name !== 'health' && options.access !== undefined)
       exchange = { ...exchange, user: await options.access.check(request, name) };
+    // To a name that is not ours, a browser sends no password of ours.
+    if (exchange.user === undefined) mustNotBe(options.guard.foreignHost(request));
     if (route === undefined) throw new Fault(404, 'UNSUPPORTED', 'there is nothing at this address');
     await answerRoute(options, exchange, route);
   } catch (error) {
@@ -94,6 +100,11 @@ export async function handleRequest(
     request,
     ...(failure !== undefined && { error: failure }),
   });
+}
+
+/** @throws Fault 400, 403, 421 */
+function mustNotBe(refusal: Refusal | undefined): void {
+  if (refusal !== undefined) throw new Fault(refusal.status, 'DENIED', refusal.message);
 }
 
 function split(url: string): [string, string] {

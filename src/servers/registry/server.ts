@@ -1,3 +1,5 @@
+import { isIP } from 'node:net';
+import { Guard } from '../guard.ts';
 import { createListener, formatAddress, type Listener } from '../listener.ts';
 import { type LogSink, problemEntry } from '../log.ts';
 import { Metrics } from '../metrics.ts';
@@ -25,6 +27,11 @@ export interface RegistryServerOptions {
   readonly port?: number | undefined;
   /** Certificate chain and key in PEM. */
   readonly tls?: { readonly cert: string | Uint8Array; readonly key: string | Uint8Array } | undefined;
+  /**
+   * Names by which clients reach it, beside loopback names, IP addresses, `address` and the names in the
+   * certificate. Requests without a login to any other name are refused: a web page may have sent them.
+   */
+  readonly hosts?: readonly string[] | undefined;
   /** Path of a file of names and bcrypt hashes; without it, everybody may do everything. */
   readonly htpasswd?: string | undefined;
   /** With `htpasswd`: everybody may read. */
@@ -62,6 +69,7 @@ export interface RegistryServer {
 export async function serveRegistry(options: RegistryServerOptions): Promise<RegistryServer> {
   const limits: RegistryLimits = { ...DEFAULT_LIMITS, ...options.limits };
   const report = (problem: string): void => options.log?.(problemEntry(problem, new Date()));
+  const guard = new Guard(hostsOf(options), options.tls);
   const access = await accessOf(options, report);
   const store = await Store.open(options.dir, { report });
   const uploads = new Uploads({
@@ -90,6 +98,7 @@ export async function serveRegistry(options: RegistryServerOptions): Promise<Reg
   const handler: HandlerOptions = {
     services,
     access,
+    guard,
     metrics: () => metrics.text(),
     done(record: RequestRecord): void {
       metrics.count(record);
@@ -122,6 +131,10 @@ export async function serveRegistry(options: RegistryServerOptions): Promise<Reg
     throw error;
   }
   return { url: `${scheme}://${address}`, address, gc: (how = {}) => collecting.run(how), close };
+}
+
+function hostsOf({ hosts = [], address }: RegistryServerOptions): readonly string[] {
+  return address === undefined || isIP(address) !== 0 ? hosts : [...hosts, address];
 }
 
 async function accessOf(

@@ -31,6 +31,7 @@ export interface ResignerDocument {
     | undefined;
   readonly cache?: string | undefined;
   readonly listen?: string | undefined;
+  readonly hosts?: readonly string[] | undefined;
   readonly notify?:
     | {
         readonly secretFile: string;
@@ -99,6 +100,7 @@ export const resignerSchema: z.ZodMiniType<ResignerDocument> = z.strictObject({
   ),
   cache: z.optional(path),
   listen: z.optional(z.string()),
+  hosts: z.optional(z.array(z.string())),
   notify: z.optional(
     z.strictObject({ secretFile: path, listEvery: z.optional(duration), poll: z.optional(duration) }),
   ),

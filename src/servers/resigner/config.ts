@@ -26,6 +26,8 @@ export interface ResignerConfig {
   /** Directory of what can be had again; undefined: everything is fetched anew in each pass. */
   readonly cache: string | undefined;
   readonly listen: string | undefined;
+  /** Names by which it is reached. */
+  readonly hosts: readonly string[];
   readonly timing: ResignTiming;
   /** Between two looks into the catalogue, in milliseconds. */
   readonly catalogueMs: number;
@@ -68,6 +70,7 @@ export async function readResignerConfig(path: string): Promise<ResignerConfig> 
     state: stateOf(document, files),
     cache: document.cache === undefined ? undefined : files.path(document.cache),
     listen: document.listen,
+    hosts: document.hosts ?? [],
     timing: {
       ...DEFAULT_TIMING,
       pollMs: ms(schedule.poll ?? notify?.poll, notify === undefined ? DEFAULT_TIMING.pollMs : 60_000),

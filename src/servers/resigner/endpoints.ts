@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { BullaError, isBullaError, messageOf } from '../../errors.ts';
+import type { Guard, Refusal } from '../guard.ts';
 import type { RequestHandler } from '../listener.ts';
 import type { RequestSample } from '../metrics.ts';
 import { isAuthorized, MAX_NOTIFICATION_BYTES, repositoriesIn } from './notify.ts';
@@ -10,6 +11,7 @@ export interface Endpoints {
   readonly metrics: () => Iterable<string>;
   /** Why it is not ready; undefined where it is. */
   readonly unready: () => string | undefined;
+  readonly guard: Guard;
   /** Undefined: nobody may notify. */
   readonly notifySecret: () => string | undefined;
   /** Told of repositories in which something happened; it must not wait for anything. */
@@ -45,7 +47,9 @@ export function endpointHandler(endpoints: Endpoints): RequestHandler {
     let answer: Answer;
     let received = 0;
     try {
-      if (route === 'notify') {
+      const refusal = refusalOf(endpoints, request, route);
+      if (refusal !== undefined) answer = { status: refusal.status, text: `${refusal.message}\n` };
+      else if (route === 'notify') {
         const body = await notification(endpoints, request, response, expectsContinue);
         received = body instanceof Uint8Array ? body.byteLength : 0;
         answer = body instanceof Uint8Array ? accept(endpoints, body) : body;
@@ -64,6 +68,17 @@ export function endpointHandler(endpoints: Endpoints): RequestHandler {
       sent,
     });
   };
+}
+
+/** Who has the secret of notifications is no web page, and reaches us by whichever name there is. */
+function refusalOf(
+  { guard, notifySecret }: Endpoints,
+  request: IncomingMessage,
+  route: string,
+): Refusal | undefined {
+  const secret = route === 'notify' ? notifySecret() : undefined;
+  const isTrusted = secret !== undefined && isAuthorized(request.headers.authorization, secret);
+  return guard.crossOrigin(request) ?? (isTrusted ? undefined : guard.foreignHost(request));
 }
 
 function read(endpoints: Endpoints, route: string, method: string): Answer {

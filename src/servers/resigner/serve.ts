@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { type Alarm, alarmOfFailure } from '../../actions/resign/alarms.ts';
 import { failureOf } from '../../actions/resign/failure.ts';
@@ -9,6 +10,7 @@ import type { RegistryReference } from '../../oci/reference.ts';
 import type { TrustMemory } from '../../trust/memory.ts';
 import type { SignerState } from '../../trust/signer-state.ts';
 import type { TufSigner } from '../../tuf/edit/signing.ts';
+import { Guard } from '../guard.ts';
 import { createListener, formatAddress, type Listener, type ListenerLimits } from '../listener.ts';
 import type { LogSink } from '../log.ts';
 import type { ListRepositories } from './catalogue.ts';
@@ -38,6 +40,8 @@ export interface ServeOptions {
   readonly shard?: Shard | undefined;
   /** In place of `listen` of the configuration. */
   readonly listen?: { readonly host: string; readonly port: number } | undefined;
+  /** Beside `hosts` of the configuration. */
+  readonly hosts?: readonly string[] | undefined;
   /** For the webhook. */
   readonly pool: HttpPool;
   readonly kubernetes: () => Promise<KubernetesClient>;
@@ -160,6 +164,7 @@ class Service implements ResignerServer {
     const handler = endpointHandler({
       metrics: () => resigner.statistics.metrics.pieces(),
       unready: () => (this.isReady ? undefined : 'starting or ending'),
+      guard: new Guard([...this.config.hosts, ...(this.options.hosts ?? []), ...nameOf(where.host)]),
       notifySecret: () => this.config.notifySecret,
       notified: (repositories) => {
         for (const repository of repositories) resigner.notified(repository);
@@ -207,7 +212,9 @@ class Service implements ResignerServer {
       await this.takeKeys(config);
       if (this.means !== undefined) this.means = { ...this.means, pins: config.pins };
       if (needsRestart(this.config, config))
-        this.problem(`${where}: state, schedule, lease, webhook and listen are taken at the next start only`);
+        this.problem(
+          `${where}: state, schedule, lease, webhook, listen and hosts are taken at the next start only`,
+        );
       this.config = {
         ...this.config,
         pins: config.pins,
@@ -267,14 +274,19 @@ function needsRestart(before: ResignerConfig, after: ResignerConfig): boolean {
     state,
     cache,
     listen,
+    hosts,
     timing,
     concurrency,
     webhook,
     lease,
     alarms,
   }: ResignerConfig): string =>
-    JSON.stringify([state, cache, listen, timing, concurrency, webhook, lease, alarms]);
+    JSON.stringify([state, cache, listen, hosts, timing, concurrency, webhook, lease, alarms]);
   return fixed(before) !== fixed(after);
+}
+
+function nameOf(host: string): readonly string[] {
+  return isIP(host) === 0 ? [host] : [];
 }
 
 /** `HOST:PORT`. @throws BullaError config-invalid */

@@ -57,7 +57,7 @@ describe('uploading', () => {
     const { client } = await startTestRegistry();
     const location = await client.startUpload();
     const socket = await client.raw();
-    socket.write(`PATCH ${location} HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\n\r\ntwelve`);
+    socket.write(`PATCH ${location} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 12\r\n\r\ntwelve`);
     await expect.poll(async () => (await client.send('GET', location)).status).toBe(204);
     socket.destroy();
     await expect.poll(async () => (await client.send('GET', location)).headers['range']).toBe('0-5');

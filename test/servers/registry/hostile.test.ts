@@ -202,7 +202,7 @@ describe('uploads that lie', () => {
     const { client } = await startTestRegistry();
     const location = await client.startUpload();
     const socket = await client.raw();
-    socket.write(`PATCH ${location} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nfirst`);
+    socket.write(`PATCH ${location} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nfirst`);
     const other = (): Promise<number> =>
       client.send('PATCH', location, { body: '' }).then(({ status }) => status);
     await expect.poll(other).toBe(409);
@@ -276,7 +276,7 @@ describe('connections', () => {
     const { client } = await startTestRegistry({ limits: { headersMs: 300 } });
     const socket = await client.raw();
     const dribble = setInterval(() => socket.write('X: y\r\n'), 50);
-    socket.write('GET /v2/ HTTP/1.1\r\nHost: x\r\n');
+    socket.write('GET /v2/ HTTP/1.1\r\nHost: localhost\r\n');
     expect(await untilClosed(socket)).toMatch(/^HTTP\/1.1 408 /);
     clearInterval(dribble);
     await isFine(client);
@@ -287,7 +287,7 @@ describe('connections', () => {
     const location = await client.startUpload();
     const socket = await client.raw();
     const dribble = setInterval(() => socket.write('x'), 50);
-    socket.write(`PATCH ${location} HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n`);
+    socket.write(`PATCH ${location} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n`);
     expect(await untilClosed(socket)).toMatch(/^HTTP\/1.1 408 /);
     clearInterval(dribble);
     await isFine(client);
@@ -296,7 +296,9 @@ describe('connections', () => {
   it('on which nothing comes are closed', async () => {
     const { client } = await startTestRegistry({ limits: { idleMs: 200 } });
     const body = await client.raw();
-    body.write(`PATCH ${await client.startUpload()} HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n`);
+    body.write(
+      `PATCH ${await client.startUpload()} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n`,
+    );
     await untilClosed(body);
     await untilClosed(await client.raw());
     await isFine(client);
@@ -308,7 +310,7 @@ describe('connections', () => {
     const slow = await Promise.all([...Array(20).keys()].map(() => client.raw()));
     for (const socket of slow) {
       socket.pause();
-      socket.write(`GET /v2/team/app/blobs/${digest} HTTP/1.1\r\nHost: x\r\n\r\n`);
+      socket.write(`GET /v2/team/app/blobs/${digest} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
     }
     expect((await client.get(`/blobs/${digest}`)).body.byteLength).toBe(32 * 1024 * 1024);
     const requests = async (): Promise<string> => (await client.send('GET', '/metrics')).text();
@@ -328,21 +330,21 @@ describe('connections', () => {
     { what: 'garbage', text: '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03' },
     {
       what: 'two lengths',
-      text: 'POST /v2/a/blobs/uploads/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx',
+      text: 'POST /v2/a/blobs/uploads/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx',
     },
     {
       what: 'a length and chunks',
-      text: 'POST /v2/a/blobs/uploads/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+      text: 'POST /v2/a/blobs/uploads/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
     },
     {
       what: 'a negative length',
-      text: 'POST /v2/a/blobs/uploads/ HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n',
+      text: 'POST /v2/a/blobs/uploads/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n',
     },
     {
       what: 'a chunk of no size',
-      text: 'PUT /v2/a/manifests/v1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/vnd.oci.image.manifest.v1+json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n',
+      text: 'PUT /v2/a/manifests/v1 HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/vnd.oci.image.manifest.v1+json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n',
     },
-    { what: 'a bare line feed in a header', text: 'GET /v2/ HTTP/1.1\r\nHost: x\r\nX: a\nY\r\n\r\n' },
+    { what: 'a bare line feed in a header', text: 'GET /v2/ HTTP/1.1\r\nHost: localhost\r\nX: a\nY\r\n\r\n' },
   ])('that send $what are closed', async ({ text }) => {
     const { client, dir } = await startTestRegistry({ limits: { idleMs: 1000 } });
     const socket = await client.raw();
@@ -357,7 +359,7 @@ describe('connections', () => {
     const { client } = await startTestRegistry();
     const socket = await client.raw();
     socket.write(
-      'PUT /v2/UPPER/manifests/v1 HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000\r\nExpect: 100-continue\r\n\r\n',
+      'PUT /v2/UPPER/manifests/v1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000000\r\nExpect: 100-continue\r\n\r\n',
     );
     const answer = await untilClosed(socket);
     expect(answer).toMatch(/^HTTP\/1.1 400 /);

@@ -105,7 +105,7 @@ describe('the server', () => {
     const content = 'x'.repeat(1000);
     const socket = await client.raw();
     socket.write(
-      `POST /v2/team/app/blobs/uploads/?digest=${digestOf(content)} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n${content.slice(0, 500)}`,
+      `POST /v2/team/app/blobs/uploads/?digest=${digestOf(content)} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n${content.slice(0, 500)}`,
     );
     const metrics = async (): Promise<string> => (await client.send('GET', '/metrics')).text();
     await expect.poll(metrics).toContain('bulla_registry_uploads 1');
@@ -134,7 +134,7 @@ describe('the server', () => {
     socket.write(
       'POST /v2/team/app/blobs/uploads/?digest=' +
         digestOf('x') +
-        ' HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n',
+        ' HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n',
     );
     await expect
       .poll(async () => (await client.send('GET', '/metrics')).text())

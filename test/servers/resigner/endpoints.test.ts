@@ -1,5 +1,6 @@
 import { createConnection } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { Guard } from '../../../src/servers/guard.ts';
 import { createListener, formatAddress } from '../../../src/servers/listener.ts';
 import { type Endpoints, endpointHandler } from '../../../src/servers/resigner/endpoints.ts';
 import { isAuthorized, repositoriesIn } from '../../../src/servers/resigner/notify.ts';
@@ -36,6 +37,7 @@ async function served(change: Partial<Endpoints> = {}) {
     endpointHandler({
       metrics: () => ['bulla_resigner_', 'collections 3\n'],
       unready: () => undefined,
+      guard: new Guard([]),
       notifySecret: () => SECRET,
       notified: (repositories) => notified.push([...repositories]),
       done: ({ route, status }) => samples.push({ route, status }),
@@ -183,7 +185,7 @@ describe('a notification', () => {
     onTestFinished(() => void socket.destroy());
     socket.on('error', () => undefined);
     socket.write(
-      `POST /notify HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${SECRET}\r\nContent-Length: 100\r\n\r\n{"ev`,
+      `POST /notify HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${SECRET}\r\nContent-Length: 100\r\n\r\n{"ev`,
     );
     expect((await fetch(`${url}/healthz`)).status).toBe(200);
   });

@@ -13,6 +13,7 @@ import { ended } from './ended.ts';
 interface ResignerFlags extends KeyFlags {
   readonly config?: string;
   readonly listen?: string;
+  readonly host?: readonly string[];
   readonly shard?: string;
 }
 
@@ -47,6 +48,7 @@ export async function serveResigner(context: Context, command: Command, flags: R
     core: coreOf(renewAt),
     shard,
     listen,
+    hosts: flags.host ?? [],
     log: (entry) => io.stderr.write(`${JSON.stringify(entry)}\n`),
   });
   context.defer(() => server.close());
