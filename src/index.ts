@@ -10,7 +10,7 @@ export type { CopyEvent, OnCopyEvent } from './actions/copy-progress.ts';
 export { type ImageConfig, type Inspection, inspectManifest } from './actions/inspect.ts';
 export { type SignedImage, type SignOptions, type SignResult, signImage } from './actions/sign.ts';
 export { listSignatures, removeSignatures } from './actions/signatures.ts';
-export { readTree, type TreeNode, type TreeOptions } from './actions/tree.ts';
+export { readTree, type TreeManifest, type TreeNode, type TreeOptions } from './actions/tree.ts';
 export { type ImageName, type VerifiedImage, type VerifyOptions, verifyImage } from './actions/verify.ts';
 export { type Algorithm, type AlgorithmId, algorithm, type KeyType } from './crypto/algorithm.ts';
 export { type Certificate, parseCertificates } from './crypto/certificate.ts';

@@ -9,9 +9,9 @@ import type { OnCopyEvent } from './copy-progress.ts';
 import type { Pool } from './pool.ts';
 
 /** Most manifests of one copy, how deep they may hang on each other, and their bytes in all. */
-const MAX_MANIFESTS = 20_000;
+export const MAX_MANIFESTS = 20_000;
 const MAX_DEPTH = 16;
-const MAX_BYTES = 256 * 1024 * 1024;
+export const MAX_BYTES: number = 96 * 1024 * 1024;
 
 /** Above so many tags to be asked for one by one, the list of all tags is asked for instead. */
 const MAX_TAG_QUESTIONS = 12;

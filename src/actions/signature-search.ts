@@ -1,6 +1,6 @@
 import type { Certificate } from '../crypto/certificate.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
-import { isBullaError, throwIfAborted } from '../errors.ts';
+import { type BullaError, isBullaError, throwIfAborted } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { ManifestContent } from '../oci/manifest.ts';
@@ -10,13 +10,29 @@ import type { SignatureFindings } from '../policy/decision.ts';
 import { guessArtifact } from '../signatures/artifact.ts';
 import { examineEnvelope, type Finding, refusalOf } from '../signatures/evidence.ts';
 import { SIGNATURE_ANNOTATIONS } from '../signatures/formats.ts';
+import { type MeteredSource, meteredSource } from './metered-source.ts';
 import { type OpenedSignature, openLegacySignatures, openSignature } from './signature-reading.ts';
 
 /** Most signatures of one list that are looked at for one image; notation's default. */
 export const MAX_EXAMINED = 100;
 
+/**
+ * Most bytes of manifests and envelopes that are read in one search, and the last batch. Signatures have some
+ * kilobytes; what is larger than {@link SMALL_BYTES} is looked at last.
+ */
+export const MAX_SEARCH_BYTES: number = 64 * 1024 * 1024;
+export const SMALL_BYTES: number = 64 * 1024;
+
 /** Signatures that are fetched at the same time; a normal image has fewer, so they take one round trip. */
 const BATCH = 8;
+/** Most bytes of manifests in a batch, by what the list says. */
+const BATCH_BYTES = 4 * 1024 * 1024;
+
+/** Descriptors of an image's referrers, and why these are not all, where they are not. */
+export interface ListedReferrers {
+  readonly entries: readonly Descriptor[];
+  readonly cut: BullaError | undefined;
+}
 
 export interface SearchOptions extends CallOptions {
   /** Trusted keys and certificates, and the purposes asked for: what is likely to match is fetched first. */
@@ -24,7 +40,7 @@ export interface SearchOptions extends CallOptions {
   readonly roots: readonly Certificate[];
   readonly purposes: readonly string[];
   /** Descriptors of the image's referrers, where they were asked for already. */
-  readonly listed?: readonly Descriptor[];
+  readonly listed?: ListedReferrers;
   /** Asked after each batch: the search ends when it says yes. */
   readonly enough: (found: SignatureFindings) => boolean;
 }
@@ -44,10 +60,13 @@ export async function searchSignatures(
 ): Promise<SignatureFindings> {
   const search = new Search(source, image, options);
   const { signal } = options;
-  const listed = options.listed ?? (await source.listReferrers(image.digest, { signal }));
+  const onCut = (reason: BullaError): void => search.cut(reason);
+  const listing = { signal, keep: isCandidate, onCut };
+  if (options.listed?.cut !== undefined) onCut(options.listed.cut);
+  const listed = options.listed?.entries ?? (await source.listReferrers(image.digest, listing));
   if (await search.examineListed(listed)) return search.found;
   const [all, legacy] = await Promise.all([
-    source.listReferrers(image.digest, { signal, fallbackToo: true }),
+    source.listReferrers(image.digest, { ...listing, fallbackToo: true }),
     fetchLegacyManifest(source, image.digest, options),
   ]);
   if (await search.examineListed(all)) return search.found;
@@ -83,14 +102,22 @@ class Search {
   private readonly image: Descriptor;
   private readonly options: SearchOptions;
 
+  private readonly meter: MeteredSource;
+
   constructor(source: Source, image: Descriptor, options: SearchOptions) {
-    this.source = source;
+    this.meter = meteredSource(source);
+    this.source = this.meter.source;
     this.image = image;
     this.options = options;
   }
 
   get found(): SignatureFindings {
     return { findings: this.findings, unexamined: this.unexamined };
+  }
+
+  /** That a list was not read to its end. Others may be missing: such a search never says that there are none. */
+  cut(reason: BullaError): void {
+    this.failure ??= reason;
   }
 
   /** @returns whether enough was found */
@@ -103,8 +130,11 @@ class Search {
     const examined = limit(candidates, MAX_EXAMINED);
     this.unexamined += candidates.flat().length - examined.flat().length;
     for (const group of examined) {
-      for (let at = 0; at < group.length; at += BATCH) {
-        const batch = group.slice(at, at + BATCH);
+      for (const batch of batchesOf(group)) {
+        if (this.meter.bytes >= MAX_SEARCH_BYTES) {
+          this.unexamined += batch.length;
+          continue;
+        }
         await this.collect(batch.map((descriptor) => this.open(descriptor.digest)));
         if (this.options.enough(this.found)) return true;
       }
@@ -144,14 +174,35 @@ class Search {
  * hearsay, so it decides on the order alone.
  */
 function rank(listed: readonly Descriptor[], options: SearchOptions): Descriptor[][] {
-  const groups: Descriptor[][] = [[], [], []];
+  const groups: Descriptor[][] = [[], [], [], [], [], []];
   for (const descriptor of listed) {
     const guess = guessArtifact(descriptor);
     if (guess === 'other') continue;
     const likelihood = guess === 'unknown' ? 2 : isLikely(descriptor, guess, options) ? 0 : 1;
-    groups[likelihood]?.push(descriptor);
+    groups[descriptor.size <= SMALL_BYTES ? likelihood : likelihood + 3]?.push(descriptor);
   }
   return groups;
+}
+
+/** Whether a listed manifest may be a signature. */
+export function isCandidate(listed: Descriptor): boolean {
+  return guessArtifact(listed) !== 'other';
+}
+
+/** As many at a time as are fetched together. */
+function* batchesOf(listed: readonly Descriptor[]): Generator<readonly Descriptor[]> {
+  let batch: Descriptor[] = [];
+  let bytes = 0;
+  for (const descriptor of listed) {
+    if (batch.length >= BATCH || (batch.length > 0 && bytes + descriptor.size > BATCH_BYTES)) {
+      yield batch;
+      batch = [];
+      bytes = 0;
+    }
+    batch.push(descriptor);
+    bytes += descriptor.size;
+  }
+  if (batch.length > 0) yield batch;
 }
 
 function isLikely(descriptor: Descriptor, guess: 'notation' | 'bundle', options: SearchOptions): boolean {

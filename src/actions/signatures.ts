@@ -5,14 +5,17 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { parseManifest } from '../oci/manifest.ts';
 import type { CallOptions, Source, Target } from '../oci/target.ts';
-import { guessArtifact } from '../signatures/artifact.ts';
 import type { Claims, SignatureKind } from '../signatures/envelope.ts';
+import { mapConcurrently } from './concurrency.ts';
+import { meteredSource } from './metered-source.ts';
 import { type OpenedSignature, openLegacySignatures, openSignature } from './signature-reading.ts';
-import { fetchLegacyManifest } from './signature-search.ts';
+import { fetchLegacyManifest, isCandidate } from './signature-search.ts';
 import { fetchByTag, type ImageName } from './verify.ts';
 
 /** Most signatures that are listed with what they say. */
 export const MAX_LISTED = 1000;
+/** Most bytes that are read of them; the others are listed by their digests. */
+export const MAX_LISTED_BYTES: number = 64 * 1024 * 1024;
 const BATCH = 8;
 
 /** A signature and what it says. Nothing of it was verified. */
@@ -59,10 +62,10 @@ export async function signaturesOf(
   options: CallOptions,
 ): Promise<ListedSignature[]> {
   const [listed, legacy] = await Promise.all([
-    source.listReferrers(image, { ...options, fallbackToo: true }),
+    source.listReferrers(image, { ...options, fallbackToo: true, keep: isCandidate }),
     fetchLegacyManifest(source, image, options),
   ]);
-  const candidates = listed.filter((descriptor) => guessArtifact(descriptor) !== 'other');
+  const candidates = listed.filter(isCandidate);
   if (candidates.length > MAX_LISTED) {
     throw new BullaError(
       'content-invalid',
@@ -72,21 +75,35 @@ export async function signaturesOf(
       },
     );
   }
+  const meter = meteredSource(source);
   const opens = [
-    ...candidates.map(
-      ({ digest }) =>
-        () =>
-          openSignature(source, digest, image, options),
-    ),
-    ...(legacy === undefined ? [] : openLegacySignatures(source, legacy, options)),
+    ...candidates.map(({ digest }) => ({
+      digest,
+      open: () => openSignature(meter.source, digest, image, options),
+    })),
+    ...(legacy === undefined ? [] : openLegacySignatures(meter.source, legacy, options)).map((open) => ({
+      digest: legacy?.descriptor.digest as Digest,
+      open,
+    })),
   ];
   const signatures: ListedSignature[] = [];
   for (let at = 0; at < opens.length; at += BATCH) {
-    for (const opened of await Promise.all(opens.slice(at, at + BATCH).map((open) => open()))) {
+    const batch = opens.slice(at, at + BATCH);
+    if (meter.bytes >= MAX_LISTED_BYTES) {
+      signatures.push(...batch.map(({ digest }) => unread(digest)));
+      continue;
+    }
+    for (const opened of await Promise.all(batch.map(({ open }) => open()))) {
       if (opened !== undefined) signatures.push(show(opened, image));
     }
   }
   return signatures;
+}
+
+/** One that comes after as many bytes as are read: it can be seen, and removed. */
+function unread(signature: Digest): ListedSignature {
+  const message = `not read: what is listed before it has ${MAX_LISTED_BYTES} bytes`;
+  return { ...NOTHING, signature, kind: null, problem: { code: 'content-invalid', message } };
 }
 
 /** Descriptor of the image that a reference names. */
@@ -160,7 +177,7 @@ export async function removeSignatures(
 ): Promise<readonly Digest[]> {
   const { image, signatures } = await listSignatures(target, reference, options);
   const listed = [...new Set(signatures.map(({ signature }) => signature))];
-  const own = await Promise.all(listed.map((digest) => isOwn(target, digest, image.digest, options)));
+  const own = await mapConcurrently(listed, BATCH, (digest) => isOwn(target, digest, image.digest, options));
   const known = listed.filter((_, index) => own[index]);
   const stranger = chosen?.find((digest) => !known.includes(digest));
   if (stranger !== undefined) {

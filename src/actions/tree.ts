@@ -4,14 +4,24 @@ import type { Digest } from '../oci/digest.ts';
 import { type Manifest, type ManifestContent, parseManifest } from '../oci/manifest.ts';
 import { isManifestType } from '../oci/media-types.ts';
 import { cosignTags, type Tag } from '../oci/reference.ts';
+import { slimReferrer } from '../oci/referrers.ts';
 import type { CallOptions, Source } from '../oci/target.ts';
 import { Limiter } from './concurrency.ts';
+
+/** What is drawn of a manifest; a parsed one takes many times its bytes, and thousands of them are in a tree. */
+export interface TreeManifest {
+  readonly kind: Manifest['kind'];
+  readonly artifactType: string | undefined;
+  /** Media type of its config; undefined for an index. */
+  readonly configType: string | undefined;
+  readonly subject: Digest | undefined;
+}
 
 /** A manifest and what hangs from it. */
 export interface TreeNode {
   readonly descriptor: Descriptor;
   /** Undefined where it is listed and not there. */
-  readonly manifest: Manifest | undefined;
+  readonly manifest: TreeManifest | undefined;
   /** Manifests of an index, in its order. */
   readonly platforms: readonly TreeNode[];
   /** What claims this manifest as its subject, nested. */
@@ -25,10 +35,10 @@ export interface TreeOptions extends CallOptions {
 }
 
 /** Most manifests that are drawn, and deepest nesting of what refers to what refers to it. */
-const MAX_NODES = 10_000;
+export const MAX_TREE_NODES = 10_000;
 const MAX_DEPTH = 16;
-/** Bytes of all manifests that are drawn, which stay in memory until then. */
-const MAX_BYTES = 256 * 1024 * 1024;
+/** Bytes of all manifests that are drawn. */
+export const MAX_TREE_BYTES: number = 256 * 1024 * 1024;
 
 /**
  * Everything that hangs from an image: its platforms, and what refers to any of them.
@@ -54,6 +64,25 @@ async function cosignTagsAt(source: Source, options: CallOptions): Promise<Reado
   }
 }
 
+interface Drawn {
+  readonly manifest: TreeManifest;
+  readonly children: readonly Descriptor[];
+}
+
+function drawn(content: ManifestContent): Drawn {
+  const manifest = parseManifest(content);
+  const listed = manifest.kind === 'index' ? manifest.manifests : [];
+  return {
+    manifest: {
+      kind: manifest.kind,
+      artifactType: manifest.artifactType,
+      configType: manifest.kind === 'manifest' ? manifest.config.mediaType : undefined,
+      subject: manifest.subject?.digest,
+    },
+    children: listed.filter((child) => isManifestType(child.mediaType)).map(slimReferrer),
+  };
+}
+
 class TreeReader {
   private readonly source: Source;
   private readonly options: TreeOptions;
@@ -70,15 +99,13 @@ class TreeReader {
   }
 
   async node(listed: Descriptor, known: ManifestContent | undefined, depth: number): Promise<TreeNode> {
-    if (++this.nodes > MAX_NODES || depth > MAX_DEPTH) throw this.endless();
+    if (++this.nodes > MAX_TREE_NODES || depth > MAX_DEPTH) throw this.endless();
     const content = known ?? (await this.fetch(listed));
     if (content === undefined)
       return { descriptor: listed, manifest: undefined, platforms: [], referrers: [], cosign: [] };
     this.bytes += content.bytes.byteLength;
-    if (this.bytes > MAX_BYTES) throw this.endless();
-    const manifest = parseManifest(content);
-    const children =
-      manifest.kind === 'index' ? manifest.manifests.filter((child) => isManifestType(child.mediaType)) : [];
+    if (this.bytes > MAX_TREE_BYTES) throw this.endless();
+    const { manifest, children } = drawn(content);
     const [platforms, referrers, cosign] = await Promise.all([
       Promise.all(children.map((child) => this.node(child, undefined, depth + 1))),
       this.referrers(listed.digest, depth),
@@ -90,7 +117,7 @@ class TreeReader {
   private endless(): BullaError {
     return new BullaError(
       'content-invalid',
-      `${this.source.name}: more than ${MAX_NODES} manifests, ${MAX_DEPTH} levels or ${MAX_BYTES} bytes of manifests hang together`,
+      `${this.source.name}: more than ${MAX_TREE_NODES} manifests, ${MAX_DEPTH} levels or ${MAX_TREE_BYTES} bytes of manifests hang together`,
       {
         hint: 'somebody may have flooded the list of referrers; look at one digest at a time with bulla signature ls',
       },
@@ -103,7 +130,7 @@ class TreeReader {
     );
     const nodes = await Promise.all(listed.map((referrer) => this.node(referrer, undefined, depth + 1)));
     // Whoever can push can list anything here: only a manifest's own word counts.
-    return nodes.filter((node) => node.manifest === undefined || node.manifest.subject?.digest === subject);
+    return nodes.filter((node) => node.manifest === undefined || node.manifest.subject === subject);
   }
 
   private async cosign(subject: Digest): Promise<TreeNode['cosign']> {

@@ -14,7 +14,7 @@ import type { CallOptions, ManifestFetcher, Source } from '../oci/target.ts';
 import { type AcceptedEvidence, type Decision, decider } from '../policy/decision.ts';
 import type { Requirements } from '../policy/requirements.ts';
 import type { Refusal } from '../signatures/evidence.ts';
-import { searchSignatures } from './signature-search.ts';
+import { isCandidate, type ListedReferrers, searchSignatures } from './signature-search.ts';
 
 /** An image as somebody names it: by tag, by digest, or by both, which must agree then. */
 export interface ImageName {
@@ -67,7 +67,7 @@ export async function verifyImage(
 
 interface FetchedImage {
   readonly content: ManifestContent;
-  readonly listed?: readonly Descriptor[];
+  readonly listed?: ListedReferrers;
 }
 
 /** With a digest, the referrers are asked for at once; a tag must be resolved first. */
@@ -77,11 +77,12 @@ async function fetchImage(
   { name, signal }: VerifyOptions,
 ): Promise<FetchedImage> {
   if (tag === undefined && digest !== undefined) {
+    let cut: BullaError | undefined;
     const [content, listed] = await Promise.all([
       source.fetchManifest(digest, { signal }),
-      source.listReferrers(digest, { signal }),
+      source.listReferrers(digest, { signal, keep: isCandidate, onCut: (reason) => (cut ??= reason) }),
     ]);
-    return { content, listed };
+    return { content, listed: { entries: listed, cut } };
   }
   return { content: await fetchByTag(source, tag, digest, name, { signal }) };
 }
@@ -121,7 +122,7 @@ async function decideOn(
   image: Descriptor,
   name: string,
   options: VerifyOptions,
-  listed?: readonly Descriptor[],
+  listed?: ListedReferrers,
 ): Promise<Decision> {
   const { required, signal } = options;
   const decide = decider(name, required);

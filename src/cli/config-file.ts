@@ -17,6 +17,7 @@ export interface ConfigDocument extends RegistrySettings {
   readonly offline?: boolean | undefined;
   readonly concurrency?: number | undefined;
   readonly timeout?: string | undefined;
+  readonly searchTimeout?: string | undefined;
   readonly output?: 'text' | 'json' | undefined;
   readonly quiet?: boolean | undefined;
   readonly verbose?: boolean | undefined;

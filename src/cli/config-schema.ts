@@ -26,6 +26,7 @@ export const configSchema: z.ZodMiniType<ConfigDocument> = z.strictObject({
   offline: z.optional(z.boolean()),
   concurrency: z.optional(z.int()),
   timeout: z.optional(z.string()),
+  searchTimeout: z.optional(z.string()),
   output: z.optional(z.enum(['text', 'json'])),
   quiet: z.optional(z.boolean()),
   verbose: z.optional(z.boolean()),

@@ -105,6 +105,7 @@ export class Connections {
       },
       plainHttp: access.plainHttp,
       isPlain: (url) => elsewhereFor(settings, url).isPlain,
+      searchTimeoutMs: settings.searchTimeout,
       dialects: this.dialects,
       warn: (message) => output.warn(message),
       ...(this.options.retry !== undefined && { retry: this.options.retry }),

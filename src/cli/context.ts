@@ -16,6 +16,7 @@ import type { Source, Target } from '../oci/target.ts';
 import { endpointOf } from '../registry/endpoint.ts';
 import { accessFor, type Side } from './access.ts';
 import type { Connections } from './connections.ts';
+import { Deadline, hasDeadline } from './deadline.ts';
 import type { Io } from './io.ts';
 import { Output } from './output.ts';
 import { type Directories, directories } from './places.ts';
@@ -45,7 +46,7 @@ export class Cli {
    */
   async open(command: Command): Promise<Context> {
     const settings = await readSettings(command, this.io);
-    this.context = new Context(this.io, settings, command.optsWithGlobals());
+    this.context = new Context(this.io, settings, command.optsWithGlobals(), wordsOf(command));
     return this.context;
   }
 
@@ -69,6 +70,11 @@ export class Cli {
   async close(ended: Ended): Promise<void> {
     await this.context?.close(ended);
   }
+}
+
+/** `['signature', 'ls']` */
+function wordsOf(command: Command): readonly string[] {
+  return command.parent === null ? [] : [...wordsOf(command.parent), command.name()];
 }
 
 /** An image that a command line names. */
@@ -102,16 +108,50 @@ export class Context {
   private readonly archives = new Map<string, LayoutStore>();
   private opened: Promise<Connections> | undefined;
   private early: EarlyConnection | undefined;
+  private readonly deadline: Deadline | undefined;
 
-  constructor(io: Io, settings: Settings, flags: Readonly<Record<string, unknown>>) {
-    this.io = io;
+  constructor(
+    io: Io,
+    settings: Settings,
+    flags: Readonly<Record<string, unknown>>,
+    words: readonly string[] = [],
+  ) {
+    this.deadline = hasDeadline(words) ? new Deadline(settings.searchTimeout) : undefined;
+    this.io = this.deadline === undefined ? io : asking(io, this.deadline);
     this.settings = settings;
     this.flags = flags;
     this.output = new Output(io, settings);
     this.directories = directories(io);
-    this.signal = settings.timeout === undefined ? io.signal : this.limited(settings.timeout);
+    const signals = [io.signal, ...(this.deadline === undefined ? [] : [this.deadline.signal])];
+    if (settings.timeout !== undefined) signals.push(this.limited(settings.timeout));
+    this.signal = signals.length === 1 ? io.signal : AbortSignal.any(signals);
     // Every request under way listens to it: more than Node expects, and no leak.
     setMaxListeners(0, this.signal);
+  }
+
+  /** There is more to search than usual: the command may take so much longer, in milliseconds. */
+  allow(moreMs: number): void {
+    this.deadline?.allow(moreMs);
+  }
+
+  /** Has `work`, which moves or reads content, take the time that it takes. */
+  async untimed<T>(work: () => Promise<T>): Promise<T> {
+    this.deadline?.hold();
+    try {
+      return await work();
+    } finally {
+      this.deadline?.resume();
+    }
+  }
+
+  /** As {@link untimed}, for what begins and ends in calls back. @returns ends it; further calls do nothing */
+  beginUntimed(): () => void {
+    let ended = false;
+    this.deadline?.hold();
+    return () => {
+      if (!ended) this.deadline?.resume();
+      ended = true;
+    };
   }
 
   /** A path of the command line, from the directory where the command was run. */
@@ -166,7 +206,8 @@ export class Context {
     if (known !== undefined) return known;
     const { openLayout } = await import('../layout/open.ts');
     const { create, imageName } = options;
-    const layout = await openLayout({ ...reference, path }, { create, imageName });
+    // To be read at random, a compressed archive is unpacked first.
+    const layout = await this.untimed(() => openLayout({ ...reference, path }, { create, imageName }));
     if (reference.kind === 'archive') this.archives.set(path, layout);
     this.defer((ended) => {
       this.archives.delete(path);
@@ -189,13 +230,15 @@ export class Context {
   /** Ends what was opened, the last first. @throws what the first failing one throws, after all were called */
   async close(ended: Ended): Promise<void> {
     const failures: unknown[] = [];
+    // An archive is written to its end, however long that takes.
+    this.deadline?.end();
     for (const close of this.closers.splice(0).reverse()) {
       await close(failures.length > 0 ? 'badly' : ended).catch((error: unknown) => failures.push(error));
     }
     if (failures.length > 0) throw failures[0];
   }
 
-  /** The signal of the run, which also ends it after so many milliseconds. */
+  /** Ends the run after so many milliseconds. */
   private limited(milliseconds: number): AbortSignal {
     const late = new AbortController();
     const timer = setTimeout(() => {
@@ -207,7 +250,7 @@ export class Context {
     }, milliseconds);
     timer.unref();
     this.defer(async () => clearTimeout(timer));
-    return AbortSignal.any([this.io.signal, late.signal]);
+    return late.signal;
   }
 
   /** Begins the connection to the first registry while the code that will use it is loaded. */
@@ -230,4 +273,11 @@ export class Context {
     this.defer(() => connections.close());
     return connections;
   }
+}
+
+/** Whoever thinks about a question is not in a hurry. */
+function asking(io: Io, deadline: Deadline): Io {
+  return Object.create(io, {
+    asking: { value: (isAsked: boolean) => (isAsked ? deadline.hold() : deadline.resume()) },
+  }) as Io;
 }

@@ -108,7 +108,12 @@ export async function copyNamed(
   const display = copyDisplay(context, flags.dryRun === true);
   const tag = tagAt(destination, reference);
   const { concurrency } = settings;
-  const { onEvent } = display;
+  let endTransfer: (() => void) | undefined;
+  const onEvent: typeof display.onEvent = (event) => {
+    // What belongs to the image is found; from here on it takes as long as there is content.
+    if (event.kind === 'planned') endTransfer ??= context.beginUntimed();
+    display.onEvent(event);
+  };
   let collection: CopiedCollection | undefined;
   const mayBring = flags.collection !== false && flags.referrers !== false && flags.platform === undefined;
   // Asked while the image is on its way; most repositories have no collection.
@@ -124,6 +129,7 @@ export async function copyNamed(
       ...flags,
       // Before the tag moves, like everything else that belongs to the image.
       beforeTag: async (root) => {
+        endTransfer?.();
         await flags.beforeTag?.(root);
         await bring();
       },
@@ -146,6 +152,7 @@ export async function copyNamed(
     const alsoJson = () => ({ collection: collectionJson(collection), ...flags.alsoJson?.() });
     print(context, reference, destination, result, { ...flags, alsoJson });
   } finally {
+    endTransfer?.();
     display.stop();
   }
 }

@@ -14,6 +14,8 @@ export interface Io {
   readonly begun?: EarlyConnection | undefined;
   /** Path under which this program was started; undefined where it runs inside another one. */
   readonly program?: string | undefined;
+  /** Told when a person is asked something, and when that is over. */
+  readonly asking?: ((isAsked: boolean) => void) | undefined;
   /** The clock; read once per decision and handed down as a value. */
   now(): Date;
 }

@@ -22,15 +22,24 @@ export interface Terminal {
 export function openTerminal(io: Io): Terminal | undefined {
   const stdin: Terminal['input'] = io.stdin;
   if (io.stdin.isTTY === true && typeof stdin.setRawMode === 'function')
-    return { input: stdin, output: io.stderr, signal: io.signal, close: () => void stdin.pause() };
+    return opened(io, stdin, () => stdin.pause());
   if (io.stderr.isTTY !== true || io.stdin.isTTY === true) return undefined;
   try {
     const input = new ReadStream(openSync('/dev/tty', 'r'));
-    return { input, output: io.stderr, signal: io.signal, close: () => void input.destroy() };
+    return opened(io, input, () => input.destroy());
   } catch {
     // Without a controlling terminal there is nobody to ask; the caller says what to do instead.
     return undefined;
   }
+}
+
+function opened(io: Io, input: Terminal['input'], letGo: () => unknown): Terminal {
+  io.asking?.(true);
+  const close = (): void => {
+    letGo();
+    io.asking?.(false);
+  };
+  return { input, output: io.stderr, signal: io.signal, close };
 }
 
 /**

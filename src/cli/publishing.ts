@@ -30,12 +30,14 @@ export async function publishOptionsOf(
 ): Promise<PublishOptions> {
   const { SignerStateDirectory } = await import('../state/signer-state.ts');
   const { output, signal, directories } = context;
+  const wait = waitOf(flags.wait);
+  context.allow(wait);
   return {
     clock: clockOf(context),
     chance: CHANCE,
     signers,
     state: new SignerStateDirectory(join(directories.state, 'signers')),
-    wait: waitOf(flags.wait),
+    wait,
     trustServedHead: servedHeadOf(flags.trustServedHead),
     signal,
     onProgress: (message) => output.info(message),

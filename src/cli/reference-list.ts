@@ -8,6 +8,9 @@ const MAX_REFERENCES = 1_000_000;
 /** Largest list of references, in bytes. */
 const MAX_LIST_BYTES = 128 * 1024 * 1024;
 
+/** What each reference beyond the first adds to the time that a command may search. */
+const TIME_PER_REFERENCE_MS = 5_000;
+
 /** A reference as it was written, and what it means. */
 export interface NamedReference {
   readonly text: string;
@@ -49,6 +52,7 @@ export async function readReferences(
       { hint: 'run the command once for each repository' },
     );
   }
+  context.allow(others.length * TIME_PER_REFERENCE_MS);
   return [first, ...others];
 }
 

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { BullaError } from '../errors.ts';
+import { SEARCH_TIMEOUT_MS } from '../http/deadline.ts';
 import { type ConfigFile, readConfigFile } from './config-file.ts';
 import type { Io } from './io.ts';
 import { configFile, directories } from './places.ts';
@@ -18,6 +19,8 @@ export interface Settings {
   readonly concurrency: number;
   /** Whole command, in milliseconds; undefined: no deadline but those of the requests. */
   readonly timeout: number | undefined;
+  /** What a command may spend on searching, and each listing of a registry, in milliseconds. */
+  readonly searchTimeout: number;
   readonly json: boolean;
   readonly quiet: boolean;
   readonly verbose: boolean;
@@ -43,6 +46,7 @@ export function addGlobalOptions(program: Command): void {
     .option('--offline', 'open no socket')
     .option('--concurrency <n>', 'transfers at the same time (default: 8)')
     .option('--timeout <duration>', 'give up after that time, such as 30s or 5m')
+    .option('--search-timeout <duration>', 'longest time for searches and lists (default: 10m)')
     .option('-o, --output <format>', 'text or json')
     .option('-q, --quiet', 'say only what is asked for, and errors')
     .option('-v, --verbose', 'say more')
@@ -77,6 +81,7 @@ export async function readSettings(command: Command, io: Io): Promise<Settings> 
     offline: flag('offline'),
     concurrency: toCount('concurrency', find('concurrency'), 8, 64),
     timeout: await toDuration('timeout', text('timeout')),
+    searchTimeout: (await toDuration('searchTimeout', text('searchTimeout'))) ?? SEARCH_TIMEOUT_MS,
     json: toChoice('output', text('output') ?? 'text', ['text', 'json']) === 'json',
     quiet: flag('quiet'),
     verbose: flag('verbose'),

@@ -45,8 +45,7 @@ function branchesOf(node: TreeNode): Branch[] {
 /** What a manifest is listed as among referrers. */
 export function artifactTypeOf(node: TreeNode): string {
   const { manifest, descriptor } = node;
-  const config = manifest?.kind === 'manifest' ? manifest.config.mediaType : undefined;
-  return manifest?.artifactType ?? descriptor.artifactType ?? config ?? descriptor.mediaType;
+  return manifest?.artifactType ?? descriptor.artifactType ?? manifest?.configType ?? descriptor.mediaType;
 }
 
 function nodeLabel(node: TreeNode): string {

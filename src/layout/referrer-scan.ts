@@ -1,5 +1,5 @@
 import { BullaError, throwIfAborted } from '../errors.ts';
-import type { Descriptor } from '../oci/descriptor.ts';
+import { bareDescriptor, type Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { type Manifest, type ManifestContent, parseManifest } from '../oci/manifest.ts';
 import { isIndexType, isManifestType } from '../oci/media-types.ts';
@@ -7,7 +7,9 @@ import { referrerDescriptor } from '../oci/referrers.ts';
 import type { LayoutIndex } from './index-file.ts';
 
 /** Most manifests that are looked at for referrers before a layout is refused. */
-const MAX_MANIFESTS = 100_000;
+export const MAX_MANIFESTS = 100_000;
+/** Most bytes of them. */
+export const MAX_SCAN_BYTES: number = 512 * 1024 * 1024;
 
 /** What one manifest says that matters here; by digest, so it never goes out of date. */
 interface Known {
@@ -27,6 +29,7 @@ interface Known {
 export class ReferrerScan {
   private readonly read: (entry: Descriptor) => Promise<ManifestContent | undefined>;
   private readonly known = new Map<Digest, Known>();
+  private bytes = 0;
 
   /** @param read gives a manifest, verified; undefined where it is not there */
   constructor(read: (entry: Descriptor) => Promise<ManifestContent | undefined>) {
@@ -72,14 +75,17 @@ export class ReferrerScan {
     if (before !== undefined) return before;
     const content = await this.read(entry);
     if (content === undefined) return undefined;
+    this.bytes += content.bytes.byteLength;
+    if (this.bytes > MAX_SCAN_BYTES) throw tooMany();
     const manifest = parseManifest(content);
     const known: Known = {
       subject: manifest.subject?.digest,
-      listed: referrerDescriptor(content, manifest),
+      // What refers to nothing is never listed, and its annotations need not be kept.
+      listed: manifest.subject === undefined ? content.descriptor : referrerDescriptor(content, manifest),
       isTrust: isTrustManifest(manifest),
       children:
         manifest.kind === 'index' && isIndexType(entry.mediaType)
-          ? manifest.manifests.filter((child) => isManifestType(child.mediaType))
+          ? manifest.manifests.filter((child) => isManifestType(child.mediaType)).map(bareDescriptor)
           : [],
     };
     this.known.set(entry.digest, known);
@@ -96,7 +102,11 @@ function isTrustManifest({ artifactType, annotations }: Manifest): boolean {
 }
 
 function tooMany(): BullaError {
-  return new BullaError('content-invalid', `a layout has more than ${MAX_MANIFESTS} manifests`, {
-    hint: 'no honest layout is that large; nothing was used',
-  });
+  return new BullaError(
+    'content-invalid',
+    `a layout has more than ${MAX_MANIFESTS} manifests, or ${MAX_SCAN_BYTES} bytes of them`,
+    {
+      hint: 'no honest layout is that large; nothing was used',
+    },
+  );
 }

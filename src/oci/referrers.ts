@@ -7,26 +7,38 @@ import { buildIndex, type Manifest, type ManifestContent } from './manifest.ts';
 import { MEDIA_TYPES } from './media-types.ts';
 import { describeIssues, listOf } from './shape.ts';
 
-/** Most entries that a list of referrers may have before it is refused. */
+/** Most entries of a list of referrers that are kept: those of other types do not count where they are left out. */
 export const MAX_REFERRERS: number = 10_000;
+/** Most bytes of one list of referrers that are read, over all of its pages. */
+export const MAX_REFERRERS_BYTES: number = 32 * 1024 * 1024;
+/** Most annotations of the entries that are kept: each takes some ten times the memory of its bytes. */
+export const MAX_REFERRERS_ANNOTATIONS: number = 200_000;
+/** Most entries of a single page. */
+export const MAX_PAGE_ENTRIES: number = 50_000;
 
 /** A registry repeats what a manifest says of itself. One odd type or annotation must not hide all others. */
 const entrySchema = z.union([descriptorSchema, bareDescriptorSchema]);
 
-const indexSchema = z.looseObject({
-  schemaVersion: z.literal(2),
-  mediaType: z.optional(z.literal(MEDIA_TYPES.ociIndex)),
-  // A server written in Go writes null for an empty list, as olareg does.
-  manifests: z.nullable(listOf(entrySchema, MAX_REFERRERS)),
-});
+const indexSchema = (most: number): z.ZodMiniType<{ readonly manifests: readonly Descriptor[] | null }> =>
+  z.looseObject({
+    schemaVersion: z.literal(2),
+    mediaType: z.optional(z.literal(MEDIA_TYPES.ociIndex)),
+    // A server written in Go writes null for an empty list, as olareg does.
+    manifests: z.nullable(listOf(entrySchema, most)),
+  });
 
 /**
  * Entries of a referrers index: an answer of the referrers API, or the fallback tag's manifest. Of one that
  * says impossible things beside its media type, digest and size, those are left.
+ * @param most entries; a fallback index is the whole list, an answer of the API one page of it
  * @throws BullaError content-invalid where it is not an OCI index of descriptors
  */
-export function parseReferrersIndex(bytes: Uint8Array, what: string): readonly Descriptor[] {
-  const parsed = indexSchema.safeParse(parseJsonObject(bytes, { what, floats: true }));
+export function parseReferrersIndex(
+  bytes: Uint8Array,
+  what: string,
+  most: number = MAX_REFERRERS,
+): readonly Descriptor[] {
+  const parsed = indexSchema(most).safeParse(parseJsonObject(bytes, { what, floats: true }));
   if (parsed.success) return parsed.data.manifests ?? [];
   throw new BullaError(
     'content-invalid',
@@ -49,6 +61,19 @@ export function referrerDescriptor(content: ManifestContent, manifest: Manifest)
     ...content.descriptor,
     ...(artifactType !== undefined && { artifactType }),
     ...(manifest.annotations !== undefined && { annotations: manifest.annotations }),
+  };
+}
+
+/** An entry without what nobody reads in a list: inline content, addresses, members that are not known. */
+export function slimReferrer(entry: Descriptor): Descriptor {
+  const { mediaType, digest, size, artifactType, annotations, platform } = entry;
+  return {
+    mediaType,
+    digest,
+    size,
+    ...(artifactType !== undefined && { artifactType }),
+    ...(annotations !== undefined && { annotations }),
+    ...(platform !== undefined && { platform }),
   };
 }
 

@@ -1,3 +1,4 @@
+import type { BullaError } from '../errors.ts';
 import type { Descriptor } from './descriptor.ts';
 import type { Digest } from './digest.ts';
 import type { ManifestContent } from './manifest.ts';
@@ -130,6 +131,13 @@ export interface ReferrersOptions extends CallOptions {
    * everywhere, so it is asked for when the API brought nothing acceptable.
    */
   readonly fallbackToo?: boolean | undefined;
+  /** Which entries the caller can use: others need not be kept in memory, and may come all the same. */
+  readonly keep?: ((listed: Descriptor) => boolean) | undefined;
+  /**
+   * Called where the list is longer than what is read of one: what was read is returned then, and the caller
+   * must not take it for all there is. Left out, such a list is an error.
+   */
+  readonly onCut?: ((reason: BullaError) => void) | undefined;
 }
 
 /** Lists what refers to a manifest. */

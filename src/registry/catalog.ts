@@ -7,6 +7,7 @@ import { catalogPath } from './urls.ts';
 /** Names of a registry's repositories, where it tells them (`/v2/_catalog`, not part of the specification). */
 export async function* listRepositories(
   session: RegistrySession,
+  searchMs: number,
   options: CallOptions = {},
 ): AsyncGenerator<string> {
   const access = { repository: undefined, scopes: ['registry:catalog:*'] };
@@ -14,6 +15,7 @@ export async function* listRepositories(
     path: catalogPath({ n: PAGE_SIZE }),
     access,
     member: 'repositories',
+    searchMs,
     signal: options.signal,
   };
   for await (const page of listPages(session, call)) yield* page.filter(isRepositoryName);

@@ -1,3 +1,4 @@
+import { SEARCH_TIMEOUT_MS } from '../http/deadline.ts';
 import { HttpPool, type HttpPoolOptions } from '../http/pool.ts';
 import { DEFAULT_RETRY, REAL_TIMING, type RetryPolicy, type Timing } from '../http/retry.ts';
 import type { RegistryReference } from '../oci/reference.ts';
@@ -41,6 +42,8 @@ export interface RegistryClientOptions {
    * out. It should be longer than other writers need from reading the list to writing it.
    */
   readonly settleMs?: number | undefined;
+  /** How long one listing may take in all, in milliseconds; SEARCH_TIMEOUT_MS of http/deadline.ts if left out. */
+  readonly searchTimeoutMs?: number | undefined;
 }
 
 const DEFAULT_SETTLE_MS = 400;
@@ -82,7 +85,11 @@ export class RegistryClient {
    * @throws BullaError not-found, unauthorized, forbidden, registry-error
    */
   listRepositories(registry: string, options?: CallOptions): AsyncIterable<string> {
-    return listRepositories(this.registry(registry).session, options);
+    return listRepositories(this.registry(registry).session, this.searchMs, options);
+  }
+
+  private get searchMs(): number {
+    return this.options.searchTimeoutMs ?? SEARCH_TIMEOUT_MS;
   }
 
   /** What is asked of a registry itself. */
@@ -110,6 +117,7 @@ export class RegistryClient {
       scopes: new Scopes(repository, options.access === 'write'),
       chunkBytes: this.options.chunkBytes,
       settleMs: this.options.settleMs ?? DEFAULT_SETTLE_MS,
+      searchMs: this.searchMs,
     };
     return new Repository(room, writers, onClose);
   }

@@ -1,11 +1,21 @@
 import { BullaError, isBullaError } from '../errors.ts';
+import { within } from '../http/deadline.ts';
 import type { HttpResponse } from '../http/exchange.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { MAX_MANIFEST_BYTES, parseManifest } from '../oci/manifest.ts';
 import { MEDIA_TYPES } from '../oci/media-types.ts';
 import { fallbackTag } from '../oci/reference.ts';
-import { filterReferrers, MAX_REFERRERS, parseReferrersIndex, referrerDescriptor } from '../oci/referrers.ts';
+import {
+  filterReferrers,
+  MAX_PAGE_ENTRIES,
+  MAX_REFERRERS,
+  MAX_REFERRERS_ANNOTATIONS,
+  MAX_REFERRERS_BYTES,
+  parseReferrersIndex,
+  referrerDescriptor,
+  slimReferrer,
+} from '../oci/referrers.ts';
 import type { CallOptions, ReferrersOptions } from '../oci/target.ts';
 import { failureError, isUnsupported } from './failure.ts';
 import { nextLink, nextPage } from './link.ts';
@@ -29,7 +39,7 @@ export interface FallbackIndex {
 }
 
 /** An index of signatures with more pages than this is an attack. */
-const MAX_PAGES = 1000;
+export const MAX_REFERRERS_PAGES = 1000;
 const REDIRECTS = [301, 302, 303, 307, 308];
 
 /**
@@ -40,10 +50,10 @@ const REDIRECTS = [301, 302, 303, 307, 308];
 export async function askReferrersApi(
   room: Room,
   subject: Digest,
-  options: { readonly artifactType?: string | undefined } & CallOptions = {},
+  options: Omit<ReferrersOptions, 'fallbackToo'> = {},
 ): Promise<ApiAnswer> {
   const base = referrersPath(room.repository, subject);
-  const entries: Descriptor[] = [];
+  const kept = new KeptReferrers(options);
   let path: string | undefined = referrersPath(room.repository, subject, options.artifactType);
   for (let pages = 0; path !== undefined; pages++) {
     const response: HttpResponse = await room.session.call({
@@ -57,14 +67,54 @@ export async function askReferrersApi(
     });
     const found = await readPage(room, path, response);
     // A list that breaks off is not "no list": what it held so far must not be lost to the fallback tag.
-    if (!Array.isArray(found) && pages > 0) throw brokenOff(room, subject);
+    if (typeof found !== 'object' && pages > 0) throw brokenOff(room, subject);
     if (found === undefined) return { supported: false, certain: true };
     if (found === 'unknown') return { supported: false, certain: false };
-    entries.push(...found);
-    if (entries.length > MAX_REFERRERS || pages >= MAX_PAGES) throw tooMany(room, subject);
-    path = pageAfter(room, response, base);
+    const next = pageAfter(room, response, base);
+    if (!kept.add(found) || (next !== undefined && (kept.isFull || pages + 1 >= MAX_REFERRERS_PAGES))) {
+      const reason = tooMany(room, subject, kept.bytes);
+      if (options.onCut === undefined) throw reason;
+      options.onCut(reason);
+      return { supported: true, entries: kept.entries };
+    }
+    path = next;
   }
-  return { supported: true, entries };
+  return { supported: true, entries: kept.entries };
+}
+
+interface Page {
+  readonly entries: readonly Descriptor[];
+  readonly bytes: number;
+}
+
+/** What is kept of the pages of a list, within what one list may cost. */
+class KeptReferrers {
+  readonly entries: Descriptor[] = [];
+  bytes = 0;
+  private annotations = 0;
+  private readonly options: Pick<ReferrersOptions, 'artifactType' | 'keep'>;
+
+  constructor(options: Pick<ReferrersOptions, 'artifactType' | 'keep'>) {
+    this.options = options;
+  }
+
+  /** Whether no more is to be read. */
+  get isFull(): boolean {
+    return this.bytes >= MAX_REFERRERS_BYTES;
+  }
+
+  /** @returns false where not all of it could be kept */
+  add({ entries, bytes }: Page): boolean {
+    const { artifactType, keep } = this.options;
+    this.bytes += bytes;
+    for (const entry of filterReferrers(entries, artifactType)) {
+      if (keep?.(entry) === false) continue;
+      this.annotations += Object.keys(entry.annotations ?? {}).length;
+      if (this.entries.length >= MAX_REFERRERS || this.annotations > MAX_REFERRERS_ANNOTATIONS) return false;
+      this.entries.push(slimReferrer(entry));
+    }
+    return true;
+  }
 }
 
 /** Entries of a page; undefined where it shows that there is no such API; `unknown` where it shows nothing. */
@@ -72,7 +122,7 @@ async function readPage(
   room: Room,
   path: string,
   response: HttpResponse,
-): Promise<readonly Descriptor[] | undefined | 'unknown'> {
+): Promise<Page | undefined | 'unknown'> {
   if (REDIRECTS.includes(response.status)) {
     await response.body.discard();
     return undefined;
@@ -86,7 +136,7 @@ async function readPage(
   }
   const bytes = await response.body.read(MAX_MANIFEST_BYTES, where);
   try {
-    return parseReferrersIndex(bytes, where);
+    return { entries: parseReferrersIndex(bytes, where, MAX_PAGE_ENTRIES), bytes: bytes.byteLength };
   } catch (error) {
     // A page for people says that there is no such API; a list that is too long or damaged does not.
     if (isBullaError(error, 'content-invalid') && !callsItselfIndex(response)) return undefined;
@@ -150,10 +200,20 @@ export async function prepareReferrers(room: Room): Promise<void> {
 }
 
 /** What refers to `subject`: see ReferrersLister, and spec/decisions on the order of asking. */
-export async function listReferrers(
+export function listReferrers(
   room: Room,
   subject: Digest,
   options: ReferrersOptions = {},
+): Promise<readonly Descriptor[]> {
+  return within(room.searchMs, `${room.name}: what refers to ${subject}`, options.signal, (signal) =>
+    listInTime(room, subject, { ...options, signal }),
+  );
+}
+
+async function listInTime(
+  room: Room,
+  subject: Digest,
+  options: ReferrersOptions,
 ): Promise<readonly Descriptor[]> {
   const { artifactType, signal } = options;
   const { referrers } = await room.dialect.get();
@@ -208,24 +268,38 @@ function value<T>(settled: Settled<T> | undefined): T | undefined {
 async function withType(
   room: Room,
   entries: readonly Descriptor[],
-  { artifactType, signal }: ReferrersOptions,
+  { artifactType, signal, onCut }: ReferrersOptions,
 ): Promise<readonly Descriptor[]> {
   if (artifactType === undefined) return entries;
   const typed: Descriptor[] = [];
+  let bytes = 0;
   for (const entry of entries) {
-    if (entry.artifactType !== undefined) typed.push(entry);
-    else typed.push(...(await readType(room, entry, { signal })));
+    if (entry.artifactType !== undefined) {
+      typed.push(entry);
+      continue;
+    }
+    if (bytes >= MAX_REFERRERS_BYTES) {
+      const reason = tooMuchUntyped(room, bytes);
+      if (onCut === undefined) throw reason;
+      onCut(reason);
+      break;
+    }
+    const read = await readType(room, entry, { signal });
+    bytes += read.bytes;
+    typed.push(...read.entries);
   }
   return filterReferrers(typed, artifactType);
 }
 
-async function readType(room: Room, entry: Descriptor, options: CallOptions): Promise<readonly Descriptor[]> {
+async function readType(room: Room, entry: Descriptor, options: CallOptions): Promise<Page> {
+  let bytes = 0;
   try {
     const content = await fetchManifest(room, entry.digest, options);
-    return [referrerDescriptor(content, parseManifest(content))];
+    bytes = content.bytes.byteLength;
+    return { entries: [slimReferrer(referrerDescriptor(content, parseManifest(content)))], bytes };
   } catch (error) {
     // An entry whose manifest is gone, or is none, refers to nothing.
-    if (isBullaError(error, 'not-found', 'content-invalid')) return [];
+    if (isBullaError(error, 'not-found', 'content-invalid')) return { entries: [], bytes };
     throw error;
   }
 }
@@ -236,12 +310,24 @@ function unique(entries: readonly Descriptor[]): readonly Descriptor[] {
   return [...byDigest.values()];
 }
 
-function tooMany(room: Room, subject: Digest): BullaError {
+function tooMany(room: Room, subject: Digest, bytes: number): BullaError {
   return new BullaError(
     'content-invalid',
-    `${room.name}: more than ${MAX_REFERRERS} manifests refer to ${subject}`,
+    `${room.name}: the list of what refers to ${subject} goes on after ${bytes} bytes; no more of it is read than ${MAX_REFERRERS} entries, ${MAX_REFERRERS_ANNOTATIONS} annotations and ${MAX_REFERRERS_BYTES} bytes`,
     {
-      hint: 'somebody floods the list of signatures; remove what does not belong there',
+      hint: 'somebody floods the list of signatures: what comes after that is not known; remove what does not belong there',
+      details: { reason: 'budget' },
+    },
+  );
+}
+
+function tooMuchUntyped(room: Room, bytes: number): BullaError {
+  return new BullaError(
+    'content-invalid',
+    `${room.name}: the types of listed manifests are not told by the list, and ${bytes} bytes were read to learn them`,
+    {
+      hint: 'somebody floods the list of referrers; remove what does not belong there',
+      details: { reason: 'budget' },
     },
   );
 }

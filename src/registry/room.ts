@@ -14,6 +14,8 @@ export interface Room {
   readonly chunkBytes: number | undefined;
   /** Least time that a list of referrers is watched after it was changed, in milliseconds. */
   readonly settleMs: number;
+  /** How long a listing may take in all, in milliseconds. */
+  readonly searchMs: number;
 }
 
 /**

@@ -86,7 +86,7 @@ async function collect(
   isEnough: (tags: readonly Tag[]) => boolean = () => false,
 ): Promise<readonly Tag[]> {
   const tags: Tag[] = [];
-  const call = { path, access: room.scopes.read(), member: 'tags', signal };
+  const call = { path, access: room.scopes.read(), member: 'tags', searchMs: room.searchMs, signal };
   for await (const page of listPages(room.session, call)) {
     for (const name of page) if (isTag(name)) tags.push(name);
     if (tags.length >= MAX_TAGS) return tags.slice(0, MAX_TAGS);

@@ -17,6 +17,8 @@ import type { WorkingCopy } from './working-copy.ts';
 export const MAX_FOREIGN = 256;
 /** Most bytes of them in one round, beyond the manifests themselves. */
 const MAX_ROUND_BYTES = 96 * 1024 * 1024;
+/** Most bytes of their manifests in one round: those beyond it are looked at in another. */
+export const MAX_SIBLING_MANIFEST_BYTES: number = 48 * 1024 * 1024;
 const AT_ONCE = 8;
 
 /** A candidate or stage beside the head, as far as it is verified under what the head delegates. */
@@ -100,6 +102,7 @@ export class SiblingReader {
   /** Null for what is of no concern. */
   private known = new Map<Tag, Sibling | RefusedSibling | null>();
   private files: SiblingFiles | undefined;
+  private manifestBytes = 0;
 
   /** @param cache of what was fetched or pushed before; nothing of what strangers pushed is put into it */
   constructor(
@@ -127,9 +130,14 @@ export class SiblingReader {
     const open = listing.tags.filter((tag) => !folded.has(tag));
     const chosen = this.choose(open);
     const unread: RefusedSibling[] = [];
+    this.manifestBytes = 0;
     for (let at = 0; at < chosen.length; at += AT_ONCE) {
       throwIfAborted(this.options.signal);
       const part = chosen.slice(at, at + AT_ONCE).filter((tag) => !this.known.has(tag));
+      if (this.manifestBytes >= MAX_SIBLING_MANIFEST_BYTES) {
+        unread.push(...part.map(tooLateFor));
+        continue;
+      }
       unread.push(...(await Promise.all(part.map((tag) => this.open(tag)))).flat());
     }
     const found = chosen.flatMap((tag) => this.known.get(tag) ?? []);
@@ -179,6 +187,7 @@ export class SiblingReader {
   /** @returns null for what a registry was tried out with */
   private async verify(tag: Tag): Promise<Sibling | null> {
     const content = await this.fetch(tag);
+    if (!this.own.has(tag)) this.manifestBytes += content.bytes.byteLength;
     if (parseManifest(content).artifactType === TRUST_TYPES.probe) return null;
     const object = await openTrustObject(this.source, content, this.options);
     const kind = kindOfTag(tag) as 'candidate' | 'stage';
@@ -187,6 +196,11 @@ export class SiblingReader {
     const verified = await (this.files as SiblingFiles).verify(object);
     return { tag, kind, digest: content.descriptor.digest, object, ...verified };
   }
+}
+
+function tooLateFor(tag: Tag): RefusedSibling {
+  const message = `not read in this round: what lies beside the head has more than ${MAX_SIBLING_MANIFEST_BYTES} bytes of manifests`;
+  return { tag, code: 'content-invalid', message };
 }
 
 function pairOf(tag: Tag, made: Date | undefined): [Tag, Date][] {

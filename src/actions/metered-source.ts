@@ -1,0 +1,31 @@
+import type { Source } from '../oci/target.ts';
+
+/** A source, and how many bytes of manifests and whole blobs came from it so far. */
+export interface MeteredSource {
+  readonly source: Source;
+  readonly bytes: number;
+}
+
+/** Counts what is read: the other side decides how much that is, and whoever searches must be able to stop. */
+export function meteredSource(source: Source): MeteredSource {
+  let bytes = 0;
+  const fetchManifest: Source['fetchManifest'] = async (reference, options) => {
+    const content = await source.fetchManifest(reference, options);
+    bytes += content.bytes.byteLength;
+    return content;
+  };
+  const fetchBlob: Source['fetchBlob'] = async (descriptor, maxBytes, options) => {
+    const blob = await source.fetchBlob(descriptor, maxBytes, options);
+    bytes += blob.byteLength;
+    return blob;
+  };
+  return {
+    source: Object.create(source, {
+      fetchManifest: { value: fetchManifest },
+      fetchBlob: { value: fetchBlob },
+    }) as Source,
+    get bytes() {
+      return bytes;
+    },
+  };
+}
