@@ -230,7 +230,7 @@ function stalenessOf({ maxStaleness }: CollectionFlags): number {
 }
 
 /** Whether nobody is there to compare key ids. */
-function isCi(context: Context): boolean {
+export function isCi(context: Context): boolean {
   const ci = context.io.env['CI'];
   return ci !== undefined && ci !== '' && ci !== 'false' && ci !== '0';
 }

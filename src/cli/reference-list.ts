@@ -56,10 +56,11 @@ export async function readReferences(
   return [first, ...others];
 }
 
-async function readList(
+/** Lines of a list: a file, or stdin for `-`. Empty lines, and lines that begin with `#`, are left out. */
+export async function readList(
   context: Context,
   from: string,
-  flags: Pick<KeyFlags, 'passphraseFd'>,
+  flags: Pick<KeyFlags, 'passphraseFd'> = {},
 ): Promise<readonly string[]> {
   const [{ readFileBounded }, { decodeUtf8 }] = await Promise.all([
     import('../disk/atomic.ts'),

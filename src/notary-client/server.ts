@@ -42,10 +42,12 @@ const KEPT_HEADERS = ['date', 'last-modified', 'etag', 'cache-control'] as const
 export class NotaryServer {
   readonly url: URL;
   private readonly options: NotaryServerOptions;
+  private readonly courtesy: Courtesy;
   private readonly sessions = new Map<string, RegistrySession>();
 
   constructor(options: NotaryServerOptions) {
     this.options = options;
+    this.courtesy = new Courtesy(options.timing ?? REAL_TIMING);
     this.url = new URL(options.server);
     this.url.pathname = this.url.pathname.replace(/\/*$/, '/');
   }
@@ -66,6 +68,7 @@ export class NotaryServer {
     const to = new URL(`v2/${gun}/_trust/tuf/${path}`, this.url);
     const access = { repository: gun, scopes: [`repository:${gun}:pull`] };
     for (let attempt = 1; ; attempt++) {
+      await this.courtesy.turn(signal);
       const response = await session.call({ method: 'GET', to, access, expect: [200, 404], signal });
       if (response.status === 404) {
         await response.body.discard();
@@ -97,14 +100,14 @@ export class NotaryServer {
   }
 
   private connect(registry: string): RegistrySession {
-    const { pool, credentials = ANONYMOUS, retry, timing, allowPrivate, isPlain, warn } = this.options;
+    const { pool, credentials = ANONYMOUS, retry, allowPrivate, isPlain, warn } = this.options;
     return new RegistrySession({
       registry: this.url.host,
       base: this.url,
       pool,
       credentials: async (host) =>
         (await credentials(host, undefined)) ?? (await credentials(registry, undefined)),
-      timing: timing ?? REAL_TIMING,
+      timing: this.courtesy,
       retry: { ...DEFAULT_RETRY, ...retry },
       allowPrivate: allowPrivate ?? false,
       isPlain: isPlain ?? (() => false),
@@ -112,6 +115,37 @@ export class NotaryServer {
     });
   }
 }
+
+/** A pause that a server asks one request to make is one for all: they are many, and it is one. */
+class Courtesy implements Timing {
+  private readonly timing: Timing;
+  private until = 0;
+
+  constructor(timing: Timing) {
+    this.timing = timing;
+  }
+
+  now(): number {
+    return this.timing.now();
+  }
+
+  /** Called by itself, as a function. */
+  readonly random = (): number => this.timing.random();
+
+  async sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    if (ms >= SHARED_PAUSE_MS) this.until = Math.max(this.until, this.now() + ms);
+    await this.timing.sleep(ms, signal);
+  }
+
+  /** Waits for the end of the pause, if there is one. */
+  async turn(signal: AbortSignal | undefined): Promise<void> {
+    const left = this.until - this.now();
+    if (left > 0) await this.timing.sleep(left, signal);
+  }
+}
+
+/** Shorter pauses are those of single failures. */
+const SHARED_PAUSE_MS = 1_000;
 
 /** The metadata of one repository on a server. */
 export class ServerSource implements NotarySource {

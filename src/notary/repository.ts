@@ -41,6 +41,8 @@ export interface NotaryVerifyOptions {
    * repository, or keep its problem in {@link NotaryRole.problem} and none of its content.
    */
   readonly badDelegation?: 'refuse' | 'report' | undefined;
+  /** Which delegations to read, by name and listed length in bytes; all where it is left out. */
+  readonly wanted?: ((role: string, length: number) => boolean) | undefined;
   /** Most bytes that are read in all. */
   readonly maxBytes?: number | undefined;
 }
@@ -63,6 +65,8 @@ export interface NotaryRole extends NotaryRoleKeys {
   readonly content?: NotaryTargets | undefined;
   /** Why nothing of the role counts, with `badDelegation: 'report'`. */
   readonly problem?: BullaError | undefined;
+  /** It was not wanted, and so is not known. */
+  readonly isUnread?: true | undefined;
 }
 
 /** An expired file that was taken. */
@@ -117,7 +121,7 @@ export async function verifyNotaryRepository(
   }
   const verification = new Verification(source, options, chain, known);
   const repository = await verification.run(early);
-  await options.memory?.keep(memoryOf(repository));
+  await options.memory?.keep(memoryOf(repository, known));
   return repository;
 }
 
@@ -227,6 +231,8 @@ class Verification {
       assertNoRollback(name, this.knownVersions.get(name), undefined);
       return role;
     }
+    if (name !== 'targets' && this.options.wanted?.(name, listed.length) === false)
+      return { ...role, isUnread: true };
     const bytes = await this.fetch(name, listed);
     const file = parseNotaryFile(bytes, name, bytes.byteLength);
     const content = parseNotaryTargets(file);
@@ -302,15 +308,27 @@ function listedMeta({ meta }: NotaryMeta, role: string): NotaryFileMeta {
   return meta.get(role) ?? { length: 0, hashes: new Map() };
 }
 
-/** What is to be remembered of a verified repository. */
-function memoryOf({ root, timestamp, snapshot, roles }: NotaryRepository): NotaryMemoryState {
+/** What is to be remembered of a verified repository; of roles that were not verified now, what was known. */
+function memoryOf(
+  { root, timestamp, snapshot, roles }: NotaryRepository,
+  known: NotaryMemoryState | undefined,
+): NotaryMemoryState {
   const versions = new Map([
     ['timestamp', timestamp.content.version],
     ['snapshot', snapshot.content.version],
   ]);
-  for (const { name, content } of roles.values())
-    if (content !== undefined) versions.set(name, content.version);
+  for (const { name, content } of roles.values()) {
+    const version = content?.version ?? known?.versions.get(name);
+    if (version !== undefined) versions.set(name, version);
+  }
+  // What is below a role that was not read is not known to be gone.
+  for (const [name, version] of known?.versions ?? [])
+    if (!versions.has(name) && isBelowUnread(name, roles)) versions.set(name, version);
   return { root: root.file.bytes, versions };
+}
+
+function isBelowUnread(name: string, roles: NotaryRepository['roles']): boolean {
+  return [...roles.values()].some((role) => role.content === undefined && name.startsWith(`${role.name}/`));
 }
 
 /**

@@ -31,6 +31,6 @@ export interface NotaryMemoryState {
 export interface NotaryMemory {
   /** @throws BullaError storage-error where it is damaged: it must not count as never seen */
   load(): Promise<NotaryMemoryState | undefined>;
-  /** Keeps the newer of what is there and `state`, role by role. @throws BullaError storage-error */
+  /** Keeps `state`, unless a newer one of the repository was kept meanwhile. @throws BullaError storage-error */
   keep(state: NotaryMemoryState): Promise<void>;
 }

@@ -3,12 +3,20 @@ import { formatRepository, parseReference } from '../../oci/reference.ts';
 import { addCollectionOptions, type CollectionFlags } from '../collections.ts';
 import type { Cli, Context } from '../context.ts';
 
+/** Flags of `bulla export notary-dump`. */
+export interface DumpFlags {
+  readonly from?: string;
+  readonly server?: string;
+}
+
 interface ExportFlags extends CollectionFlags {
   readonly targets?: true;
 }
 
 export function register(program: Command, cli: Cli): void {
-  const group = program.command('export').summary('write a trust collection for other tools');
+  const group = program
+    .command('export')
+    .summary('write a trust collection for other tools, or save trust data of Notary v1');
   addCollectionOptions(group.command('tuf'))
     .summary('write a trust collection as a TUF repository in a directory')
     .description(
@@ -19,6 +27,25 @@ export function register(program: Command, cli: Cli): void {
     .option('--targets', 'also the manifests, as DIRECTORY/targets/SHA256.TAG')
     .action(async (text: string, directory: string, flags: ExportFlags, command: Command) => {
       await exportTufTo(await cli.open(command), text, directory, flags);
+    });
+  group
+    .command('notary-dump')
+    .summary('save trust data of Docker Content Trust before its server goes')
+    .description(
+      'Saves all metadata of repositories as their Notary server serves it, byte for byte, below DIRECTORY/v2/REPOSITORY/_trust/tuf. ' +
+        'Run it again to go on after a failure, or to save what changed since. bulla verify --notary DIRECTORY and any web server read what was saved.',
+    )
+    .argument('<directory>', 'where to save it; made if it is not there')
+    .argument('[repository...]', 'repositories, such as docker.io/library/alpine')
+    .option('--from <file>', 'list of repositories, one a line (- for standard input)')
+    .option(
+      '--server <url>',
+      'Notary server (default: $DOCKER_CONTENT_TRUST_SERVER, else that of each registry)',
+    )
+    .action(async (directory: string, texts: string[], flags: DumpFlags, command: Command) => {
+      const context = await cli.open(command);
+      const { dumpNotary } = await import('./export/notary-dump.ts');
+      await dumpNotary(context, directory, texts, flags);
     });
 }
 

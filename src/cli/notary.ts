@@ -1,0 +1,174 @@
+import { join } from 'node:path';
+import { BullaError } from '../errors.ts';
+import { isLoopbackHost } from '../http/address.ts';
+import type { NotaryPin } from '../notary/pin.ts';
+import type { NotaryVerifyOptions } from '../notary/repository.ts';
+import type { NotarySource } from '../notary/source.ts';
+import { checkGun, defaultNotaryServer, notaryServer } from '../notary-client/gun.ts';
+import type { NotaryServer } from '../notary-client/server.ts';
+import { parseReference, type Reference, type RegistryReference } from '../oci/reference.ts';
+import type { NotaryMemoryFile } from '../state/notary-memory.ts';
+import type { NotaryPinFile } from '../state/notary-pins.ts';
+import { isCi } from './collections.ts';
+import type { Context } from './context.ts';
+
+/** Flags that say whose root of a Notary repository is trusted. */
+export interface NotaryFlags {
+  /** URL of a server, `auto`, or a directory. */
+  readonly notary?: string;
+  readonly root?: string;
+  readonly rootKeyId?: readonly string[];
+  readonly rootCa?: string;
+  readonly notaryRootKey?: string;
+  readonly tofu?: true;
+  /** The GUN, where it is not the repository. */
+  readonly collection?: string;
+}
+
+const MAX_ROOT_BYTES = 1024 * 1024;
+const MAX_PEM_BYTES = 1024 * 1024;
+
+/** Repository of a registry that trust data is about. @throws BullaError usage for a layout or an archive */
+export function notaryRepository(reference: Reference): RegistryReference {
+  if (reference.kind === 'registry') return reference;
+  throw new BullaError(
+    'usage',
+    'trust data of Notary is about repositories of registries, not about layouts',
+    {
+      hint: 'name the repository as it was signed: HOST/REPOSITORY',
+    },
+  );
+}
+
+/** GUN of a repository: as docker calls it, or what the flags say. @throws BullaError usage */
+export function gunOf({ registry, repository }: RegistryReference, named?: string): string {
+  return checkGun(named ?? `${registry}/${repository}`);
+}
+
+/** A repository as a list or an argument names it. @throws BullaError usage where it has a tag or digest */
+export function parseGun(text: string): RegistryReference {
+  const reference = notaryRepository(parseReference(text));
+  if (reference.tag === undefined && reference.digest === undefined) return reference;
+  throw new BullaError('usage', `${text} names an image, and trust data is of whole repositories`, {
+    hint: 'leave the tag and the digest out',
+  });
+}
+
+/**
+ * URL of a Notary server: what is given, or with `auto` or nothing that of the registry.
+ * @throws BullaError usage
+ */
+export function serverFor(context: Context, registry: string, given: string | undefined): URL {
+  const { io, settings } = context;
+  const url =
+    given === undefined || given === 'auto' ? defaultNotaryServer(registry, io.env) : notaryServer(given);
+  if (url.protocol === 'https:' || settings.plainHttp || isLoopbackHost(url.hostname)) return url;
+  throw new BullaError('usage', `${url.href} is not reached by https`, {
+    hint: 'write https://, or give --plain-http if it is meant to be so',
+  });
+}
+
+/** A server, with the TLS settings and credentials that hold for it. @throws BullaError registry-unreachable with --offline */
+export async function openNotaryServer(context: Context, url: URL): Promise<NotaryServer> {
+  if (context.settings.offline)
+    throw new BullaError('registry-unreachable', `${url.host} was not asked: --offline opens no socket`, {
+      hint: 'leave --offline out, or give a directory: --notary DIR',
+    });
+  const [{ NotaryServer }, { HttpPool }, { storedCredentials }, { fixedCredentials }] = await Promise.all([
+    import('../notary-client/server.ts'),
+    import('../http/pool.ts'),
+    import('../registry/stored-credentials.ts'),
+    import('../registry/credentials.ts'),
+  ]);
+  const connections = await context.connections();
+  const { http, isPlain } = await connections.reach(url.host);
+  const access = connections.access(url.host);
+  const given = await connections.given(access);
+  const pool = new HttpPool({ ...http, early: undefined, connections: context.settings.concurrency });
+  context.defer(() => pool.close());
+  return new NotaryServer({
+    pool,
+    server: url,
+    credentials:
+      given === undefined
+        ? storedCredentials(connections.credentialFiles(access))
+        : fixedCredentials(url.host, { kind: 'basic', ...given }),
+    ...(isPlain !== undefined && { isPlain }),
+    signal: context.signal,
+    warn: (message) => context.output.warn(message),
+  });
+}
+
+/** Where the trust data of a repository is read: a server, or a directory that holds it. */
+export async function openNotarySource(
+  context: Context,
+  { registry }: RegistryReference,
+  gun: string,
+  given: string,
+): Promise<NotarySource> {
+  if (/^(?:\.{0,2}\/|\.{1,2}$)/.test(given)) {
+    const { findNotaryDirectory } = await import('../notary-client/directory.ts');
+    return findNotaryDirectory(context.path(given), gun);
+  }
+  return (await openNotaryServer(context, serverFor(context, registry, given))).repository(gun);
+}
+
+/**
+ * The pin that flags give.
+ * @throws BullaError usage where there are several; not-found, content-invalid, certificate-invalid, key-invalid
+ */
+export async function notaryPinOf(context: Context, flags: NotaryFlags): Promise<NotaryPin | undefined> {
+  const { root, rootKeyId, rootCa, notaryRootKey, tofu } = flags;
+  const given = [root, rootKeyId, rootCa, notaryRootKey, tofu].filter((flag) => flag !== undefined);
+  if (given.length > 1)
+    throw new BullaError(
+      'usage',
+      'a root file, root key ids, a root key, an authority and --tofu exclude each other',
+      {
+        hint: 'give one of them',
+      },
+    );
+  const [{ readFileBounded }, { decodeUtf8 }, { checkNotaryPin }] = await Promise.all([
+    import('../disk/atomic.ts'),
+    import('../encoding/bytes.ts'),
+    import('../state/notary-pins.ts'),
+  ]);
+  const text = async (path: string): Promise<string> =>
+    decodeUtf8(await readFileBounded(context.path(path), MAX_PEM_BYTES), path);
+  if (root !== undefined)
+    return checkNotaryPin({ kind: 'root', bytes: await readFileBounded(context.path(root), MAX_ROOT_BYTES) });
+  if (rootCa !== undefined) return checkNotaryPin({ kind: 'ca', pem: await text(rootCa) });
+  if (notaryRootKey !== undefined)
+    return checkNotaryPin({ kind: 'public-key', pem: await text(notaryRootKey) });
+  if (rootKeyId !== undefined) return checkNotaryPin({ kind: 'key-ids', keyIds: rootKeyId });
+  return tofu === true ? { kind: 'tofu' } : undefined;
+}
+
+/** How a repository is to be verified: with the pin of the flags, else the one that is kept, and with memory. */
+export async function notaryTrust(
+  context: Context,
+  gun: string,
+  source: NotarySource,
+  flags: NotaryFlags,
+): Promise<NotaryVerifyOptions> {
+  const given = await notaryPinOf(context, flags);
+  const isUnattended = given?.kind === 'tofu' && isCi(context);
+  if (isUnattended) context.output.warn('--tofu does not count in CI, where nobody compares the root keys');
+  const pin = isUnattended ? undefined : (given ?? (await (await notaryPins(context)).find(gun)));
+  return { gun, now: context.io.now(), pin, memory: await notaryMemory(context, source) };
+}
+
+/** Pins of Notary repositories of this person. */
+export async function notaryPins({ directories }: Context): Promise<NotaryPinFile> {
+  const { NotaryPinFile } = await import('../state/notary-pins.ts');
+  return new NotaryPinFile(join(directories.config, 'notary-pins.json'));
+}
+
+/** What is remembered of a repository at a place. */
+export async function notaryMemory(
+  { directories }: Context,
+  { place }: NotarySource,
+): Promise<NotaryMemoryFile> {
+  const { NotaryMemoryFile } = await import('../state/notary-memory.ts');
+  return new NotaryMemoryFile(join(directories.state, 'notary'), place);
+}
