@@ -13,7 +13,7 @@ builders := $(addprefix test/support/,build.ts code-cache.ts warm-up.ts process.
 sources := $(shell find src -name '*.ts' 2>/dev/null)
 vitest := $(bin)/vitest run --config
 
-.PHONY: help demo test lint format build bench interop conformance fuzz soak peers clean
+.PHONY: help demo test lint format build bench interop conformance fuzz soak mutation peers clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' Makefile | expand -t 14
@@ -47,6 +47,9 @@ fuzz: $(modules) ## random and mutated input through every parser (FUZZ_SECONDS,
 
 soak: $(bundle) peers ## long runs: kill -9, memory, concurrency (CROWD_RUNS, CROWD_SIZE, CROWD_SEED)
 	@$(vitest) test/soak/vitest.config.ts
+
+mutation: $(modules) ## change what refuses, one place at a time: do tests notice? (ROOM=signatures, MUTATION_SEED, MUTATION_COUNT)
+	@nice $(bin)/tsx test/mutation/main.ts
 
 peers: ## install the tools of others that tests and measurements use
 	@test/interop/peers.sh

@@ -1,0 +1,113 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile, writeFile } from 'node:fs/promises';
+import { type Mutant, mutantsOf, sample } from './mutants.ts';
+import { roomOf, root } from './rooms.ts';
+import type { Job, Verdict } from './worker.ts';
+
+/**
+ * What `make mutation ROOM=…` runs: changes the code that refuses something in one place at a time, and
+ * counts how many changes the tests of the room notice. MUTATION_SEED chooses which, MUTATION_COUNT (150) how
+ * many, MUTATION_FILE only those of a file, MUTATION_REPORT writes all verdicts as JSON.
+ */
+async function main(): Promise<void> {
+  const name = process.env['ROOM'] ?? 'signatures';
+  const seed = Number(process.env['MUTATION_SEED'] ?? 1);
+  const count = Number(process.env['MUTATION_COUNT'] ?? 150);
+  const only = process.env['MUTATION_FILE'] ?? '';
+  const { sources } = roomOf(name);
+  const all: Mutant[] = [];
+  for (const file of sources)
+    if (file.includes(only)) all.push(...mutantsOf(file, await readFile(`${root}${file}`, 'utf8')));
+  const chosen = sample(all, count, seed);
+  say(`${name}: ${chosen.length} of ${all.length} mutants, MUTATION_SEED=${seed}`);
+  const verdicts = await judgeAll(name, chosen);
+  const survivors = verdicts.filter(({ verdict }) => verdict !== 'timeout' && !verdict.isKilled);
+  for (const { mutant } of survivors) say(`survived  ${describe(mutant)}`);
+  const killed = verdicts.length - survivors.length;
+  const score = ((100 * killed) / Math.max(verdicts.length, 1)).toFixed(1);
+  say(`${name}: ${killed} of ${verdicts.length} killed, ${score} %, MUTATION_SEED=${seed}`);
+  const report = process.env['MUTATION_REPORT'];
+  if (report !== undefined) await writeFile(report, `${JSON.stringify(verdicts, undefined, 1)}\n`);
+  if (killed * 100 < 85 * verdicts.length) process.exitCode = 1;
+}
+
+interface Judged {
+  readonly mutant: Mutant;
+  /** A mutant that does not end is killed by time. */
+  readonly verdict: Verdict | 'timeout';
+}
+
+async function judgeAll(name: string, mutants: readonly Mutant[]): Promise<Judged[]> {
+  let worker = await start(name);
+  const judged: Judged[] = [];
+  try {
+    const baseline = await ask(worker, {}, 600_000);
+    if (baseline === 'timeout' || baseline.isKilled)
+      throw new Error(`without a mutant, the tests fail: ${JSON.stringify(baseline)}`);
+    say(`without a mutant, the tests take ${Math.round(baseline.milliseconds)} ms`);
+    const [first] = mutants;
+    // What is killed must be killed by what was changed: a change that changes nothing lives.
+    const unchanged =
+      first && (await ask(worker, { mutant: { ...first, end: first.start, replacement: '' } }, 600_000));
+    if (unchanged === 'timeout' || unchanged?.isKilled === true)
+      throw new Error('the tests fail when a file is read again, unchanged');
+    const patience = 30_000 + 5 * baseline.milliseconds;
+    for (const mutant of mutants) {
+      const verdict = await ask(worker, { mutant }, patience);
+      if (verdict === 'timeout') {
+        end(worker);
+        worker = await start(name);
+        await ask(worker, {}, 600_000);
+      }
+      judged.push({ mutant, verdict });
+      const what = verdict === 'timeout' ? 'timeout ' : verdict.isKilled ? 'killed  ' : 'SURVIVED';
+      const by = verdict === 'timeout' ? '' : (verdict.by ?? '');
+      say(`${String(judged.length).padStart(4)}/${mutants.length} ${what} ${describe(mutant)} ${by}`);
+    }
+    return judged;
+  } finally {
+    end(worker);
+  }
+}
+
+/** A worker with a process group of its own: what hangs in it is ended with it. */
+async function start(name: string): Promise<ChildProcess> {
+  const worker = fork(new URL('worker.ts', import.meta.url), [name], {
+    execArgv: process.execArgv,
+    detached: true,
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
+  await once(worker, 'message');
+  return worker;
+}
+
+async function ask(worker: ChildProcess, job: Job, milliseconds: number): Promise<Verdict | 'timeout'> {
+  const answered = once(worker, 'message', { signal: AbortSignal.timeout(Math.round(milliseconds)) });
+  worker.send(job);
+  try {
+    const [verdict] = (await answered) as [Verdict];
+    return verdict;
+  } catch {
+    return 'timeout';
+  }
+}
+
+function end(worker: ChildProcess): void {
+  if (worker.pid === undefined) return;
+  try {
+    process.kill(-worker.pid, 'SIGKILL');
+  } catch {
+    // It has ended by itself.
+  }
+}
+
+function describe({ file, line, operator, replacement }: Mutant): string {
+  return `${file}:${line} ${operator}: ${replacement.replaceAll(/\s+/g, ' ').slice(0, 90)}`;
+}
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+await main();
