@@ -189,7 +189,7 @@ async function changesBetween(
     const [old, next] = [before, after].map(({ files }) =>
       role === 'root' ? files.roots.at(-1) : files.roles.get(role),
     );
-    return next === undefined ? [] : describeChange(old, next);
+    return next === undefined ? [] : describeChange(old, next, after.collection.id);
   });
 }
 

@@ -41,11 +41,11 @@ export async function historyOf(copy: WorkingCopy): Promise<History> {
   return { since, changes, roots: rootChanges(copy) };
 }
 
-function rootChanges({ files: { roots } }: WorkingCopy): History['roots'] {
+function rootChanges({ collection, files: { roots } }: WorkingCopy): History['roots'] {
   const changes = roots.map((file, at) => ({
     version: versionOf(file),
     // The first line repeats version and expiry.
-    changes: describeChange(at === 0 ? undefined : roots[at - 1], file)
+    changes: describeChange(at === 0 ? undefined : roots[at - 1], file, collection.id)
       .slice(1)
       .map((line) => line.trim()),
   }));

@@ -97,7 +97,7 @@ export class PendingChange {
 
   /** What changes, in sentences, worked out from the files. */
   describe(): readonly string[] {
-    return this.files.flatMap(({ file }) => describeChange(this.before(file.role), file));
+    return this.files.flatMap(({ file }) => describeChange(this.before(file.role), file, this.change.id));
   }
 
   /** Who may sign, by role. */

@@ -66,7 +66,7 @@ describe('a change that is signed on other machines', () => {
   it('adds a signer with the signatures of the root key and of the signer’s own, brought separately', async () => {
     const store = await collection();
     const file = await carried(store, alice);
-    expect(file.summary.join('\n')).toContain('alice is new, trusted with v*');
+    expect(file.summary.join('\n')).toContain('alice is new, asked after names, trusted with "v*"');
     expect(PendingChange.open(file, NOW).missing()).toMatchObject([{ role: 'targets' }, { role: 'alice' }]);
     const copies = [await signed(file, ROOT), await signed(file, ALICE)] as const;
     expect(await codeOf(imported(store, copies[1]))).toBe('threshold-not-met');

@@ -249,7 +249,7 @@ describe('bulla log', () => {
     const rootKeys = stdout
       .split('\n')
       .filter((line) => /^ {2}(root|targets|snapshot|timestamp) /.test(line));
-    expect(rootKeys).toContain(`  root gets the key ${short(ROOT)}`);
+    expect(rootKeys).toContain(`  root gets the key ${short(ROOT)} (ecdsa-sha2-nistp256)`);
     expect(stdout.split('\n').filter((line) => !line.includes('consistent'))).toEqual([
       `2030-01-03T00:00:00Z  now  names  by ${keyid(9).slice(0, 12)}  ${revoked.id.slice(0, 12)}`,
       '  - v1  revoked',

@@ -68,7 +68,7 @@ describe('bulla signer', () => {
       `signer add ${repository} alice --key alice.pub --export-unsigned change.json ${pin}`,
     );
     expect(exported).toMatchObject({ code: 0, stdout: 'change.json\n' });
-    expect(exported.stderr).toContain('alice is new, trusted with *');
+    expect(exported.stderr).toContain('alice is new, asked after names, trusted with "*"');
     expect(await signers()).toHaveLength(1);
     expect(await operator.run(`signer add ${repository} --import-signed change.json ${pin}`)).toMatchObject({
       code: 12,
