@@ -102,6 +102,18 @@ const areLifetimes: Check = (value, role) =>
       isTopLevelRole(name) === (role === 'root') && isCount(seconds, role) && seconds !== 0,
   );
 
+/** Keys that `bulla docker-trust` has listed (spec/docker-trust.md, "In targets"). */
+const areDockerKeys: Check = (value, role) =>
+  isJsonObject(value) &&
+  Object.keys(value).length > 0 &&
+  Object.entries(value).every(
+    ([name, ids]) =>
+      (name === 'releases' || name === 'starters') &&
+      Array.isArray(ids) &&
+      ids.length > 0 &&
+      ids.every((id, at) => isHash(id, role) && (at === 0 || String(ids[at - 1]) < String(id))),
+  );
+
 const PLACE: readonly (readonly [string, Check])[] = [
   ['root', isHash],
   ['role', isRoleOf],
@@ -112,7 +124,12 @@ const ROOT: Checks = new Map([
   ['certificates', areCertificates],
   ['lifetimes', areLifetimes],
 ]);
-const TARGETS: Checks = new Map([...PLACE, ['after', isCount], ['lifetimes', areLifetimes]]);
+const TARGETS: Checks = new Map([
+  ...PLACE,
+  ['after', isCount],
+  ['lifetimes', areLifetimes],
+  ['docker', areDockerKeys],
+]);
 const NAMING: Checks = new Map([...PLACE, ['log', isFile], ['names', isCount]]);
 const BIN: Checks = new Map(PLACE);
 const SNAPSHOT: Checks = new Map([...PLACE, ['folded', isFile]]);

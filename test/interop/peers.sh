@@ -28,12 +28,13 @@ declare -A go_tools=(
   [registry3]='github.com/distribution/distribution/v3 v3.1.2 cmd/registry'
   [oci-conformance]='github.com/opencontainers/distribution-spec/conformance v0.0.0-20260730175803-fee21197eb94 .'
   [cosign]='github.com/sigstore/cosign/v3 v3.1.3 cmd/cosign'
+  [docker]='github.com/docker/cli v29.2.1+incompatible cmd/docker'
   [etcd]='go.etcd.io/etcd/server/v3 v3.6.8 .'
   [kube-apiserver]='k8s.io/kubernetes v1.36.3 cmd/kube-apiserver'
 )
 python_packages=(tuf==7.0.1 'securesystemslib[crypto]==1.6.0')
 # The slowest first, so that the two lanes end together.
-all=(kube-apiserver cosign registry3 etcd notation oras regctl crane olareg oci-conformance go-tuf-client python
+all=(kube-apiserver cosign registry3 etcd notation oras regctl crane olareg docker oci-conformance go-tuf-client python
   docker-registry skopeo podman notary softhsm2-util pkcs11-tool faketime)
 
 note() { printf 'peers: %s\n' "$*" >&2; }
@@ -74,6 +75,20 @@ staging() {
   sed -n "s#^\t\(k8s.io/[a-z-]*\) => ./staging/.*#replace \1 => \1 ${1/v1./v0.}#p" "$file"
 }
 
+# Docker's command keeps its modules in files that go does not look for.
+build_docker() {
+  local module version package work source
+  read -r module version package <<<"${go_tools[docker]}"
+  work=$(mktemp -d "$root/tmp/docker.XXXXXX")
+  source=$(cd "$work" && go mod download -json "$module@$version" | sed -n 's/^\t"Dir": "\(.*\)",*$/\1/p') || return
+  cp -R --no-preserve=mode "$source/." "$work/" && rm -rf "$work/vendor" || return
+  mv "$work/vendor.mod" "$work/go.mod" && mv "$work/vendor.sum" "$work/go.sum" || return
+  (cd "$work" && CGO_ENABLED=0 GOWORK=off GOFLAGS='-mod=mod -buildvcs=false -trimpath' \
+    go build -ldflags "-s -w -X github.com/docker/cli/cli/version.Version=${version#v}" -o "$work/out" "./$package") || return
+  mv "$work/out" "$root/bin/docker"
+  rm -rf "$work"
+}
+
 build_go_tuf_client() {
   local work
   work=$(mktemp -d "$root/tmp/go-tuf.XXXXXX")
@@ -102,6 +117,7 @@ build() {
   if {
     case $name in
       python) build_python ;;
+      docker) build_docker ;;
       go-tuf-client) build_go_tuf_client ;;
       *) build_go_tool "$name" ;;
     esac

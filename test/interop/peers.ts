@@ -19,6 +19,7 @@ const DEBIAN = [
 const BUILT = [
   'cosign',
   'crane',
+  'docker',
   'etcd',
   'go-tuf-client',
   'kube-apiserver',

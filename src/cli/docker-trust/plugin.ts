@@ -49,6 +49,8 @@ export function pluginCall(argv: readonly string[]): PluginCall {
     const given = value ?? (WITH_VALUE.has(name) ? rest.shift() : undefined);
     if (name === '--config') dockerConfig = given;
   }
+  // `docker help trust sign` comes as it was typed.
+  if (rest[0] === 'help' && rest[1] === 'trust') rest.splice(1, 1);
   if (rest[0] === 'trust') rest.shift();
   return { argv: [PLUGIN, ...rest], dockerConfig };
 }

@@ -30,6 +30,8 @@ describe('the plug-in of docker', () => {
       undefined,
     ],
     [['--context', 'trust', 'trust', 'inspect', 'trust'], ['docker-trust', 'inspect', 'trust'], undefined],
+    [['help', 'trust'], ['docker-trust', 'help'], undefined],
+    [['help', 'trust', 'sign'], ['docker-trust', 'help', 'sign'], undefined],
     [['inspect', 'a'], ['docker-trust', 'inspect', 'a'], undefined],
   ])('takes %j as docker hands it over', (argv, expected, dockerConfig) => {
     expect(pluginCall(argv)).toEqual({ argv: expected, dockerConfig });

@@ -1,0 +1,103 @@
+import { spawn } from 'node:child_process';
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { generatePrivateKey, privateKeyPem } from '../../src/crypto/private-key.ts';
+import { serveRegistry } from '../../src/servers/registry/server.ts';
+import { temporaryDirectory } from '../support/cli.ts';
+
+const root = new URL('../../', import.meta.url).pathname;
+const PAGE = join(root, 'docs/from-docker-trust.md');
+const DCT_KEY = '771bad27e511d76c4559b6750cb13cbd8fb728a63c009a5e428f08136a0739d0.key';
+
+/** Every command of the page, in order: lines of code blocks, and what the right columns of tables say. */
+function commandsOf(page: string): readonly string[] {
+  return page.split('\n').flatMap((line) => {
+    const typed = /^ *\$ (.+)$/.exec(line)?.[1];
+    if (typed !== undefined) return [typed];
+    if (!line.startsWith('| ')) return [];
+    const right = line.slice(line.indexOf(' | ') + 3);
+    return [...right.matchAll(/`(bulla [^`]+)`/g)].map(([, command = '']) => command);
+  });
+}
+
+/** What a docker without a daemon can do: hand its plug-in what is the plug-in's, and repeat the rest. */
+const DOCKER = `#!/bin/sh
+if [ "$1" = trust ]; then exec "$HOME/.docker/cli-plugins/docker-trust" "$@"; fi
+case "$2" in "") exit 1 ;; esac
+echo "$@"
+`;
+
+describe('docs/from-docker-trust.md', () => {
+  it('has commands that all work, in its order', async () => {
+    const commands = commandsOf(await readFile(PAGE, 'utf8'));
+    expect(commands.length).toBeGreaterThan(45);
+    const home = await temporaryDirectory();
+    const server = await serveRegistry({ dir: join(home, 'registry') });
+    onTestFinished(() => server.close());
+    const bin = join(home, 'bin');
+    await mkdir(bin);
+    await writeFile(join(bin, 'docker'), DOCKER, { mode: 0o755 });
+    await writeFile(
+      join(bin, 'bulla'),
+      `#!/bin/sh\nexec "${process.execPath}" "${root}dist/bulla.js" "$@"\n`,
+      {
+        mode: 0o755,
+      },
+    );
+    const trust = join(home, '.docker/trust/private');
+    await mkdir(trust, { recursive: true, mode: 0o700 });
+    await copyFile(join(root, 'testdata/keys/dct-root.key'), join(trust, DCT_KEY));
+    for (const name of ['bob', 'ci'])
+      await writeFile(join(home, `${name}.key`), privateKeyPem(generatePrivateKey('P-256')), { mode: 0o600 });
+    const env: NodeJS.ProcessEnv = {
+      HOME: home,
+      PATH: `${bin}${delimiter}${process.env['PATH']}`,
+      BULLA_PASSPHRASE: 'correct horse',
+      BULLA_NEW_PASSPHRASE: 'correct horse',
+    };
+    const sh = (line: string): Promise<{ status: number | null; stdout: string; output: string }> =>
+      new Promise((resolve) => {
+        const text = line.replaceAll('registry.example.com', server.address);
+        const child = spawn('sh', ['-c', text], { cwd: home, env, stdio: ['ignore', 'pipe', 'pipe'] });
+        let [stdout, output] = ['', ''];
+        child.stdout.on('data', (piece: Buffer) => {
+          stdout += piece.toString();
+          output += piece.toString();
+        });
+        child.stderr.on('data', (piece: Buffer) => {
+          output += piece.toString();
+        });
+        child.on('close', (status) => resolve({ status, stdout, output }));
+      });
+    const value = async (line: string, member: string): Promise<string> =>
+      String((JSON.parse((await sh(line)).stdout) as Record<string, unknown>)[member]);
+
+    // What is there before: an image under two tags, keys that the page names, an unencrypted and read-only key file.
+    await sh(`chmod 600 "${trust}/${DCT_KEY}"`);
+    for (const tag of ['v1', 'v2'])
+      await sh(`bulla push ${root}testdata/demo-image/layout registry.example.com/team/app:${tag}`);
+    env['DIGEST'] = await value('bulla inspect registry.example.com/team/app:v2 -o json', 'digest');
+    for (const name of ['carol', 'new']) await sh(`bulla docker-trust key generate ${name}`);
+    for (const name of ['new-publisher', 'new-online', 'new-root']) await sh(`bulla key generate ${name}`);
+
+    for (const command of commands) {
+      const { status, output } = await sh(command);
+      expect({ command, status, output }).toMatchObject({ status: 0 });
+      for (const name of ['root', 'alice', 'publisher'])
+        env[`${name.toUpperCase()}_KEY_ID`] ??= await idOf(name);
+    }
+
+    async function idOf(name: string): Promise<string | undefined> {
+      const { status, stdout } = await sh(`bulla key show ${name} -o json`);
+      return status === 0 ? (JSON.parse(stdout) as { keyid: string }).keyid : undefined;
+    }
+  }, 240_000);
+
+  it('is linked from the README, and links to what is there', async () => {
+    expect(await readFile(join(root, 'README.md'), 'utf8')).toContain('](docs/from-docker-trust.md)');
+    const page = await readFile(PAGE, 'utf8');
+    for (const [, link = ''] of page.matchAll(/\]\((?!https?:)([^)#]+)/g))
+      await expect(readFile(join(root, 'docs', link)), link).resolves.toBeDefined();
+  });
+});
