@@ -1,10 +1,11 @@
-import { BullaError } from '../../errors.ts';
-import type { LogEntry } from '../../trust/log.ts';
-import { type Published, publishEdit } from '../../trust/publish.ts';
+import { BullaError, isBullaError } from '../../errors.ts';
+import { readCollection } from '../../trust/collection.ts';
+import { type Published, publishEdit, publishNames } from '../../trust/publish.ts';
 import { presentKeys, rekey, removeSigner, type StructureChange } from '../../trust/structure.ts';
 import { trustVersions } from '../../trust/versions.ts';
 import { NAMES_ROLE } from '../../trust/vocabulary.ts';
-import type { WorkingCopy } from '../../trust/working-copy.ts';
+import { WorkingCopy } from '../../trust/working-copy.ts';
+import { Keyring } from '../../tuf/edit/demands.ts';
 import type { TufSigner } from '../../tuf/edit/signing.ts';
 import type { TufKey } from '../../tuf/keys.ts';
 import { countSignatures } from '../../tuf/threshold.ts';
@@ -94,34 +95,70 @@ export async function dismissalOf(copy: WorkingCopy, name: string): Promise<Dism
   return { withdrawn, isLast: withdrawn.length > 0 && withdrawn.length === tags.length };
 }
 
+/** How often a signer may sign while it is being removed. */
+const ATTEMPTS = 3;
+
 /**
- * Ends the trust in a signer: its role goes, its keys leave `names`, and so do the tags that nobody else has
- * signed.
- * @throws BullaError as {@link admitSigner}; usage where no key of `names` would be left
+ * Ends the trust in a signer: the tags that nobody else has signed go, then its role, and its keys in `names`.
+ * In this order, a run that ends halfway has taken trust away, and given none.
+ * @param onWithdrawn told of tags that are gone, also where the rest fails
+ * @throws BullaError as {@link admitSigner}; usage where no key of `names` would be left; conflict where the
+ *   signer goes on signing
  */
-export async function dismissSigner(place: TrustPlace, copy: WorkingCopy, name: string): Promise<Published> {
-  const id = place.chance.changeId();
-  const at = new Date(Math.floor(place.clock.now().getTime() / 1000) * 1000);
-  return await publish(place, copy, dismissal(name, { id, at }));
+export async function dismissSigner(
+  place: TrustPlace,
+  copy: WorkingCopy,
+  name: string,
+  onWithdrawn: (tags: readonly string[]) => void,
+): Promise<void> {
+  assertSomebodyLeft(copy, name);
+  await assertMayRemove(place, copy);
+  let base = copy;
+  for (let attempt = 1; ; attempt++) {
+    const tags = await soleTags(base, name);
+    if (tags.length > 0) {
+      await withdraw(place, base, tags);
+      onWithdrawn(tags);
+    }
+    try {
+      await publish(place, base, dismissal(name));
+      return;
+    } catch (error) {
+      if (!isBullaError(error) || error.details['reason'] !== SIGNED_MEANWHILE || attempt === ATTEMPTS)
+        throw error;
+      base = await reread(place, base);
+    }
+  }
 }
 
-function dismissal(name: string, made: Pick<LogEntry, 'id' | 'at'>): StructureChange {
+/** Takes tags out of `names`, with the keys that stay there. */
+async function withdraw(place: TrustPlace, copy: WorkingCopy, tags: readonly string[]): Promise<void> {
+  const keyring = new Keyring(copy.files);
+  const demands = [NAMES_ROLE, 'snapshot', 'timestamp'].flatMap((role) => keyring.demandsOn(role));
+  const options = await place.publishOptions(await place.keys.signersFor(demands));
+  const change = { role: NAMES_ROLE, unset: new Set(tags) };
+  await publishNames(place.target, place.read, [change], options);
+}
+
+async function reread({ target, read }: TrustPlace, copy: WorkingCopy): Promise<WorkingCopy> {
+  const collection = await readCollection(target, read);
+  return collection === undefined ? copy : await WorkingCopy.open(collection);
+}
+
+const SIGNED_MEANWHILE = 'signed-meanwhile';
+
+function dismissal(name: string): StructureChange {
   return async (edit, copy) => {
-    const withdrawn = await soleTags(copy, name);
+    // Whoever signs names anew would vouch for them.
+    const [tag] = await soleTags(copy, name);
+    if (tag !== undefined) throw signedMeanwhile(copy, name, tag);
     const { releases, starters } = dockerKeysIn(copy);
     const leaving = leavingNames(copy, name);
     if (leaving.size > 0) {
-      const names = presentKeys(copy, NAMES_ROLE);
-      const keys = names.keys.filter(({ keyid }) => !leaving.has(keyid));
-      if (keys.length < names.threshold) throw nobodyLeft(copy, name);
-      await edit.rekeyNames({ keys, threshold: names.threshold });
+      const { keys, threshold } = presentKeys(copy, NAMES_ROLE);
+      await edit.rekeyNames({ keys: keys.filter(({ keyid }) => !leaving.has(keyid)), threshold });
     }
     await removeSigner(name)(edit, copy);
-    if (withdrawn.length > 0) {
-      const { since } = await edit.log(NAMES_ROLE);
-      const at = made.at < since ? since : made.at;
-      await edit.apply(NAMES_ROLE, [{ id: made.id, at, unset: new Set(withdrawn) }]);
-    }
     const gone = dropStarters(edit, copy, starters, name);
     const own = new Set(presentKeys(copy, name).keys.map(({ keyid }) => keyid));
     writeDockerKeys(edit, {
@@ -129,6 +166,17 @@ function dismissal(name: string, made: Pick<LogEntry, 'id' | 'at'>): StructureCh
       starters: new Set([...starters].filter((id) => !gone.has(id) && !own.has(id))),
     });
   };
+}
+
+/** @throws BullaError usage */
+function assertSomebodyLeft(copy: WorkingCopy, name: string): void {
+  const leaving = leavingNames(copy, name);
+  const { keys, threshold } = presentKeys(copy, NAMES_ROLE);
+  if (keys.filter(({ keyid }) => !leaving.has(keyid)).length >= threshold) return;
+  const { place } = copy.collection;
+  throw new BullaError('usage', `without the keys of ${name}, too few could sign tags at ${place}`, {
+    hint: `give the repository another key first: bulla rotate ${place} ${NAMES_ROLE} --keep --key NEW`,
+  });
 }
 
 /** Keys of `names` that are there for the sake of this signer alone. */
@@ -201,9 +249,26 @@ async function publish(
   return await publishEdit(target, read, change, options);
 }
 
-function nobodyLeft(copy: WorkingCopy, name: string): BullaError {
-  const { place } = copy.collection;
-  return new BullaError('usage', `without the keys of ${name}, too few could sign tags at ${place}`, {
-    hint: `give the repository another key first: bulla rotate ${place} ${NAMES_ROLE} --keep --key NEW`,
+/** Nothing is to be taken away by somebody who cannot do the rest. @throws BullaError threshold-not-met */
+async function assertMayRemove({ keys }: TrustPlace, copy: WorkingCopy): Promise<void> {
+  for (const demand of new Keyring(copy.files).demandsOn('targets')) {
+    const held = new Set((await keys.signersFor([demand])).map(({ key }) => key.keyid));
+    const { keyids, threshold } = demand.role;
+    if (keyids.filter((id) => held.has(id)).length >= threshold) continue;
+    throw new BullaError(
+      'threshold-not-met',
+      `signers are removed by the keys of targets, ${keyids.map((id) => id.slice(0, 12)).join(', ')}, which are not here`,
+      {
+        hint: `where the root key is, run this again, or in steps: bulla signer rm ${copy.collection.place} NAME --export-unsigned FILE`,
+        details: { role: 'targets', keys: keyids },
+      },
+    );
+  }
+}
+
+function signedMeanwhile(copy: WorkingCopy, name: string, tag: string): BullaError {
+  return new BullaError('conflict', `${name} has signed ${tag} at ${copy.collection.place} meanwhile`, {
+    hint: 'run the command again',
+    details: { reason: SIGNED_MEANWHILE, tag },
   });
 }

@@ -357,6 +357,37 @@ describe('docker-trust signer remove', () => {
     expect(tags(await inspect())).toEqual(['v1: Repo Admin']);
   });
 
+  it('takes nothing away where the key of targets is elsewhere', async () => {
+    await ok(alice, 'sign REPO:v1');
+    const publisher = await pinned('publisher', 'online');
+    await fails(publisher, 'signer remove -f alice REPO', 12);
+    expect(tags(await inspect())).toEqual(['v1: alice']);
+    expect((await inspect()).Signers).toHaveLength(2);
+  });
+
+  it('waits for the online key where that is elsewhere, with the tags and with the role', async () => {
+    await ok(alice, 'sign REPO:v1');
+    const owner = await people.person(now, 'root', 'publisher');
+    await owner.run(`pin ${repository} --root-key-id ${keyid('root')}`);
+    const first = await fails(owner, 'signer remove -f alice REPO --wait 0s', 31);
+    expect(first.stderr).toContain('[staged]');
+    const resigner = await pinned('online');
+    const pass = async () => expect(await resigner.run(`resign ${repository}`)).toMatchObject({ code: 0 });
+    await pass();
+    expect(tags(await inspect())).toEqual([]);
+    expect((await inspect()).Signers).toHaveLength(2);
+    await fails(owner, 'signer remove -f alice REPO --wait 0s', 31);
+    await pass();
+    expect((await inspect()).Signers).toEqual([{ Name: 'bob', Keys: [{ ID: keyid('bob') }] }]);
+    // So do new signers, and what they sign.
+    await fails(owner, 'signer add --key alice.pub alice REPO --wait 0s', 31);
+    await pass();
+    const remote = await pinned('alice');
+    await fails(remote, 'sign REPO:v1 --wait 0s', 31);
+    await pass();
+    expect(tags(await inspect())).toEqual(['v1: alice']);
+  });
+
   it.each([
     ['signer remove -f carol REPO', 2, 'no signer carol for repository'],
     ['signer remove -f names REPO', 2, 'no signer names for repository'],

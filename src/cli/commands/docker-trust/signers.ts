@@ -93,8 +93,9 @@ export async function remove(
         hint: `--force removes it all the same; to keep the tags, have another signer sign them first: bulla docker-trust sign ${formatRepository(reference)}:${withdrawn[0]}`,
       });
     }
-    await dismissSigner(place, copy, name);
-    for (const tag of withdrawn) output.info(`${text}:${tag} is not signed any more`);
+    await dismissSigner(place, copy, name, (tags) => {
+      for (const tag of tags) output.info(`${text}:${tag} is not signed any more`);
+    });
     output.text(`Successfully removed ${name} from ${text}\n\n`);
   });
   if (removed.failed.length > 0) throw failure('error removing signer from', removed.failed);
