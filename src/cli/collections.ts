@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { decodeUtf8 } from '../encoding/bytes.ts';
@@ -127,7 +127,7 @@ export function memoryPath({ directories }: Context): string {
 /** Whether there may be pins: most people have none, and what reads them takes its time to load. */
 export function mayHavePins(context: Context): boolean {
   try {
-    return statSync(join(context.directories.config, PINS), { throwIfNoEntry: false }) !== undefined;
+    return lstatSync(join(context.directories.config, PINS), { throwIfNoEntry: false }) !== undefined;
   } catch {
     // Whoever reads them says what is wrong.
     return true;

@@ -2,6 +2,7 @@ import {
   closeSync,
   constants,
   fstatSync,
+  lstatSync,
   openSync,
   readSync,
   renameSync,
@@ -29,7 +30,9 @@ export function readSmallFile(path: string, maxBytes: number): Uint8Array | unde
     if (stats.size > maxBytes) throw tooLarge(path, maxBytes);
     return readAll(file, stats.size, path, maxBytes);
   } catch (error) {
-    if (isErrno(error, 'ENOENT')) return undefined;
+    if (isErrno(error, 'ENOENT') && lstatSync(path, { throwIfNoEntry: false }) === undefined)
+      return undefined;
+    // A link to nothing is there, and what it led to is not: that is not the same as nothing.
     throw storageError(`cannot read ${path}`, error);
   } finally {
     if (file !== undefined) closeSync(file);

@@ -1,6 +1,14 @@
 import { readdirSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { discard, makeDirectory, sweepTemporaries, syncDirectory, writeFileAtomic } from '../disk/atomic.ts';
+import {
+  isErrno,
+  makeDirectory,
+  storageError,
+  sweepTemporaries,
+  syncDirectory,
+  writeFileAtomic,
+} from '../disk/atomic.ts';
 import { readSmallFile, writeSmallFile } from '../disk/small-file.ts';
 import { concatBytes, utf8 } from '../encoding/bytes.ts';
 import { type JsonObject, parseJsonObject } from '../encoding/json.ts';
@@ -50,6 +58,9 @@ export class TrustDirectory implements TrustMemory {
     if (seen === id) return;
     if (seen !== undefined) throw otherCollection(key, seen, id);
     await this.prepare();
+    // That a place was seen must not outlive a power cut that takes what was seen.
+    for (const path of [join('collections', id), 'collections', '.'])
+      await syncDirectory(join(this.path, path)).catch(ignoreMissing);
     if (await this.make(key, id)) return;
     const other = await this.seen(key);
     if (other !== undefined && other !== id) throw otherCollection(key, other, id);
@@ -57,16 +68,22 @@ export class TrustDirectory implements TrustMemory {
 
   async forget(place: string): Promise<void> {
     const key = canonicalPlace(place);
-    if ((await this.seen(key).catch(() => 'damaged')) === undefined) return;
-    await discard(this.placeFile(key));
+    const id = await this.seen(key).catch(() => 'damaged' as const);
+    if (id === undefined) return;
+    await rm(this.placeFile(key), { recursive: true, force: true });
     await syncDirectory(this.places);
+    if (id !== 'damaged') await (await this.collection(id)).repair(key);
   }
 
   async open(id: CollectionId): Promise<CollectionMemory> {
+    return await this.collection(id);
+  }
+
+  private async collection(id: CollectionId): Promise<DirectoryCollection> {
     const path = join(this.path, 'collections', id);
     const heads = join(path, 'heads');
     await makeDirectory(heads, OWNER_ONLY);
-    return new DirectoryCollection(await TrustedDirectory.open(join(path, 'metadata')), heads);
+    return new DirectoryCollection(id, await TrustedDirectory.open(join(path, 'metadata')), heads);
   }
 
   private get places(): string {
@@ -140,9 +157,11 @@ export class TrustDirectory implements TrustMemory {
 class DirectoryCollection implements CollectionMemory {
   private readonly metadata: TrustedDirectory;
   private readonly heads: string;
+  private readonly id: CollectionId;
   private swept = false;
 
-  constructor(metadata: TrustedDirectory, heads: string) {
+  constructor(id: CollectionId, metadata: TrustedDirectory, heads: string) {
+    this.id = id;
     this.metadata = metadata;
     this.heads = heads;
   }
@@ -151,8 +170,25 @@ class DirectoryCollection implements CollectionMemory {
     return this.metadata.load(role);
   }
 
-  replace(changes: readonly StateChange[]): Promise<boolean> {
-    return this.metadata.replace(changes);
+  async replace(changes: readonly StateChange[]): Promise<boolean> {
+    // A head that is remembered says that its timestamp and snapshot must be, too.
+    if (changes.some(({ bytes }) => bytes === undefined)) await this.forgetHeads();
+    return await this.metadata.replace(changes);
+  }
+
+  /** For a place that is forgotten on purpose: what is whole stays, should it come back; what is damaged goes. */
+  async repair(key: string): Promise<void> {
+    await rm(this.headFile(key), { recursive: true, force: true });
+    const { isWhole } = await import('./whole-memory.ts');
+    if (await isWhole(this.metadata, this.id)) return;
+    await this.forgetHeads();
+    await this.metadata.forget();
+  }
+
+  private async forgetHeads(): Promise<void> {
+    for (const name of readdirSync(this.heads))
+      await rm(join(this.heads, name), { recursive: true, force: true });
+    await syncDirectory(this.heads);
   }
 
   keep(role: string, bytes: Uint8Array): Promise<void> {
@@ -188,6 +224,10 @@ class DirectoryCollection implements CollectionMemory {
   }
 }
 
+function ignoreMissing(error: unknown): void {
+  if (!isErrno(error, 'ENOENT')) throw storageError('cannot make the trust memory durable', error);
+}
+
 function readPlace(bytes: Uint8Array, path: string, place: string): CollectionId {
   try {
     const json = parseJsonObject(bytes, { what: path });
@@ -197,7 +237,7 @@ function readPlace(bytes: Uint8Array, path: string, place: string): CollectionId
     // Taking it for a place never seen would trust whoever is there now.
     throw new BullaError('storage-error', `what is remembered of ${place} cannot be read: ${path}`, {
       cause,
-      hint: 'compare the root keys with those you know, then pin the repository anew: bulla pin',
+      hint: `compare the root keys with those you know, then pin the repository anew: bulla pin rm ${place}, then bulla pin ${place}`,
     });
   }
 }

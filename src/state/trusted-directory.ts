@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { linkSync, readdirSync, writeFileSync } from 'node:fs';
-import { rename, writeFile } from 'node:fs/promises';
+import { linkSync, lstatSync, readdirSync } from 'node:fs';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   discard,
@@ -8,11 +8,13 @@ import {
   makeDirectory,
   storageError,
   sweepTemporaries,
+  syncDirectory,
   TEMPORARY_PREFIX,
   temporaryBeside,
 } from '../disk/atomic.ts';
 import { withLock } from '../disk/lock.ts';
 import { readSmallFile, writeSmallFile } from '../disk/small-file.ts';
+import { BullaError, isBullaError } from '../errors.ts';
 import { DEFAULT_LIMITS } from '../tuf/limits.ts';
 import { isPossible, same } from '../tuf/memory.ts';
 import type { StateChange, TrustedStateStore } from '../tuf/ports.ts';
@@ -47,8 +49,15 @@ export class TrustedDirectory implements TrustedStateStore {
     return this.read(role);
   }
 
+  /** Forgets what bounds versions, on purpose, and whatever became of it. @throws BullaError storage-error */
+  async forget(): Promise<void> {
+    for (const role of ['timestamp', 'snapshot', 'targets', 'root'])
+      await rm(this.fileOf(role), { recursive: true, force: true });
+    await syncDirectory(this.path);
+  }
+
   private read(role: string): Uint8Array | undefined {
-    return readSmallFile(this.fileOf(role), DEFAULT_LIMITS.listedBytes);
+    return readStored(this.fileOf(role));
   }
 
   async replace(changes: readonly StateChange[]): Promise<boolean> {
@@ -70,13 +79,17 @@ export class TrustedDirectory implements TrustedStateStore {
   private async make(changes: readonly StateChange[], begin: typeof create): Promise<boolean> {
     const missing = this.missing(changes);
     if (missing === undefined) return false;
+    let isToSync = false;
     for (const { role, expected, bytes } of missing) {
       const path = this.fileOf(role);
+      // What is forgotten, or made first, must be so before what comes after it.
+      if (role === 'root' && isToSync) await syncDirectory(this.path);
       if (bytes === undefined) await discard(path);
       else if (expected !== undefined) await replaceSynced(path, bytes);
-      // Where nothing was, a power cut can take nothing; but without root nothing goes on.
-      else if (!(await begin(path, bytes, role === 'root'))) return false;
+      else if (!(await begin(path, bytes))) return false;
+      isToSync ||= bytes === undefined || expected === undefined;
     }
+    if (isToSync) await syncDirectory(this.path);
     return true;
   }
 
@@ -117,34 +130,50 @@ function nextTurn(): Promise<void> {
 const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'] as const;
 
 /**
- * Makes a file, that appears whole, where nothing is.
+ * What was stored of a role.
+ * @throws BullaError storage-error; with details.reason `damaged-state` where something is there that we did not store
+ */
+function readStored(path: string): Uint8Array | undefined {
+  try {
+    return readSmallFile(path, DEFAULT_LIMITS.listedBytes);
+  } catch (error) {
+    const isFile = lstatSync(path, { throwIfNoEntry: false })?.isFile() !== false;
+    if (!isBullaError(error) || (isFile && error.code !== 'content-invalid')) throw error;
+    throw new BullaError('storage-error', error.message, {
+      cause: error,
+      hint: 'it is not what was stored: restore it from a backup, or forget it on purpose',
+      details: { reason: 'damaged-state' },
+    });
+  }
+}
+
+/**
+ * Makes a file, that appears whole and whose content is durable, where nothing is.
  * @returns false where something else is there by now
  * @throws BullaError storage-error; the system's own error where there are no hard links
  */
-async function create(path: string, bytes: Uint8Array, sync: boolean): Promise<boolean> {
+async function create(path: string, bytes: Uint8Array): Promise<boolean> {
   const temporary = temporaryBeside(path);
   try {
-    if (sync) await writeFile(temporary, bytes, { flag: 'wx', flush: true });
-    else writeFileSync(temporary, bytes, { flag: 'wx' });
+    await writeFile(temporary, bytes, { flag: 'wx', flush: true });
     linkSync(temporary, path);
     return true;
   } catch (error) {
     if (isErrno(error, ...NO_LINKS)) throw error;
     if (!isErrno(error, 'EEXIST')) throw storageError(`cannot write ${path}`, error);
-    return same(readSmallFile(path, DEFAULT_LIMITS.listedBytes), bytes);
+    return same(readStored(path), bytes);
   } finally {
     await discard(temporary);
   }
 }
 
 /** {@link create}; under the lock a file may be put in its place also where there are no hard links. */
-async function createUnderLock(path: string, bytes: Uint8Array, sync: boolean): Promise<boolean> {
+async function createUnderLock(path: string, bytes: Uint8Array): Promise<boolean> {
   try {
-    return await create(path, bytes, sync);
+    return await create(path, bytes);
   } catch (error) {
     if (!isErrno(error, ...NO_LINKS)) throw error;
-    if (sync) await replaceSynced(path, bytes);
-    else writeSmallFile(path, bytes);
+    await replaceSynced(path, bytes);
     return true;
   }
 }

@@ -182,11 +182,12 @@ class Reading {
       throw seen === undefined ? foreignHead(place, id, roots.id) : otherCollection(place, seen, roots.id);
     const store = await memory.open(id);
     const check = bindingCheck(id, isNamed);
-    const stored = await store.load('root');
-    if (stored !== undefined) assertReaches(readRoot(stored), roots);
+    const stored = await loadStored(store, 'root', place);
+    if (stored !== undefined) assertReaches(readRoot(stored, place), roots);
+    else if (seen !== undefined) throw damagedMemory(place, 'the root that was verified is missing');
     // The refresh goes on from what is stored; that the pin leads there too is for us to see.
     if (anchored !== undefined) await followRoots(anchored.initialRoot, roots, now, check);
-    const wasKnown = (await store.load('timestamp')) !== undefined;
+    const wasKnown = (await loadStored(store, 'timestamp', place)) !== undefined;
     const client = await this.refresh(object, store, check, anchored?.initialRoot);
     assertReaches(client.trusted.root, roots);
     const name = rootBindingOf(client.trusted.root.file).collection;
@@ -207,6 +208,8 @@ class Reading {
         limits: CHAIN_LIMITS,
         // Of two heads that race, one can have the higher timestamp and the other the higher names.
         isWhole: true,
+        repair: repairOf(this.options.place),
+        ...(this.seen !== undefined && { stored: this.known === undefined ? 'both-or-neither' : 'both' }),
         ...(initialRoot !== undefined && { initialRoot }),
         ...(onWarning !== undefined && { onWarning }),
       });
@@ -223,10 +226,41 @@ class Reading {
   }
 }
 
-/** The stored root; it was verified when it was stored. */
-function readRoot(bytes: Uint8Array): Trusted<Root> {
-  const file = parseMetadataFile(bytes, 'root', DEFAULT_LIMITS.rootBytes);
-  return { file, content: parseRoot(file) };
+/** The stored root; it was verified when it was stored. @throws BullaError storage-error */
+function readRoot(bytes: Uint8Array, place: string): Trusted<Root> {
+  try {
+    const file = parseMetadataFile(bytes, 'root', DEFAULT_LIMITS.rootBytes);
+    return { file, content: parseRoot(file) };
+  } catch (error) {
+    if (!isBullaError(error)) throw error;
+    throw damagedMemory(place, `the root that was verified cannot be read: ${error.message}`, error);
+  }
+}
+
+async function loadStored(
+  store: CollectionMemory,
+  role: string,
+  place: string,
+): Promise<Uint8Array | undefined> {
+  try {
+    return await store.load(role);
+  } catch (error) {
+    const isDamage = isBullaError(error, 'storage-error') && error.details['reason'] === 'damaged-state';
+    throw isDamage ? damagedMemory(place, error.message, error) : error;
+  }
+}
+
+/** Going on without what was remembered would make of a place that was seen one that never was. */
+function damagedMemory(place: string, why: string, cause?: unknown): BullaError {
+  return new BullaError('storage-error', `what is remembered of ${place} is damaged: ${why}`, {
+    cause,
+    hint: repairOf(place),
+    details: { place, reason: 'damaged-state' },
+  });
+}
+
+function repairOf(place: string): string {
+  return `restore it from a backup; or forget on purpose what is remembered of it, and compare its root keys with those that its publisher tells you: bulla pin rm ${place}, then bulla pin ${place}`;
 }
 
 /** Whether what has been verified of a collection so far was of the day on which it was read. */

@@ -1,4 +1,4 @@
-import { BullaError, isBullaError, messageOf } from '../errors.ts';
+import { BullaError, isBullaError } from '../errors.ts';
 import { contentPath, verifiedContent } from './content.ts';
 import { keyIdWarnings } from './key-warnings.ts';
 import type { MetadataFetcher, StateChange, TargetFetcher, TrustedStateStore } from './ports.ts';
@@ -22,6 +22,13 @@ export interface RefreshOptions extends TrustedMetadataOptions {
    * not kept then, so that what was verified before goes on being valid. TUF 1.0.34 §5.4 keeps it.
    */
   readonly isWhole?: boolean;
+  /**
+   * What must be stored beside a root of which nothing was forgotten: timestamp and snapshot, or both of them or
+   * neither. Left out, a snapshot needs its timestamp.
+   */
+  readonly stored?: 'both' | 'both-or-neither' | undefined;
+  /** What a person can do about damaged state, for the hint. */
+  readonly repair?: string | undefined;
   /** Told what is odd and no reason to stop. */
   readonly onWarning?: (message: string) => void;
 }
@@ -38,7 +45,8 @@ const MAX_RESTARTS = 16;
  * also where it fails later. No lock is held while it waits for the network: what it stores says what
  * it replaces, and where another process was faster it starts over from what that one has found.
  * @param now when the update begins; no other clock is read
- * @throws BullaError trust-unpinned where there is no root to begin with; trust-expired, trust-rollback,
+ * @throws BullaError trust-unpinned where there is no root to begin with; storage-error (details.reason
+ *   `damaged-state`) where what is stored cannot be read, or is not what was stored; trust-expired, trust-rollback,
  *   trust-invalid, content-invalid (details.role); what fetcher and store throw
  */
 export async function refresh(
@@ -52,7 +60,9 @@ export async function refresh(
     try {
       return await update.run();
     } catch (error) {
-      if (!(error instanceof StateMoved) || restarts === MAX_RESTARTS) throw error;
+      // What is damaged may only have been read while another process replaced it.
+      const isTransient = error instanceof StateMoved || (error instanceof StateDamaged && restarts === 0);
+      if (!isTransient || restarts === MAX_RESTARTS) throw error;
     }
   }
 }
@@ -127,6 +137,19 @@ class StateMoved extends BullaError {
   }
 }
 
+/** What bounds versions cannot be believed: going on without it would be going on without memory. */
+export class StateDamaged extends BullaError {
+  constructor(role: string, why: string, repair: string | undefined, cause?: unknown) {
+    super('storage-error', `the trusted state of ${JSON.stringify(role)} is damaged: ${why}`, {
+      hint:
+        repair ??
+        'restore it from a backup, or forget it on purpose and begin with a root that you have compared',
+      cause,
+      details: { role, reason: 'damaged-state' },
+    });
+  }
+}
+
 /** One pass through the workflow. */
 class Update {
   private readonly fetcher: MetadataFetcher;
@@ -150,6 +173,7 @@ class Update {
     for (const role of ['timestamp', 'snapshot', 'targets']) this.readAhead(role);
     try {
       const trusted = await this.updateRoot();
+      await this.assertWhole();
       await this.updateTimestamp(trusted);
       await this.updateSnapshot(trusted);
       const loadRole = (role: string, delegator: Delegator) => this.loadRole(trusted, role, delegator);
@@ -171,10 +195,15 @@ class Update {
 
   /** §5.2 and §5.3. */
   private async updateRoot(): Promise<TrustedMetadata> {
-    const stored = await this.store.load('root');
+    const stored = await this.load('root');
     const initial = stored ?? this.options.initialRoot;
+    if (
+      initial === undefined &&
+      ((await this.peek('timestamp')) ?? (await this.peek('snapshot'))) !== undefined
+    )
+      throw this.damaged('root', 'it is missing, and others are there');
     if (initial === undefined) throw noRoot();
-    const trusted = new TrustedMetadata(initial, this.now, this.options);
+    const trusted = this.startingWith(initial, stored !== undefined);
     if (stored === undefined) this.change('root', undefined, initial);
     for (let rotations = 0; rotations < trusted.limits.rootRotations; rotations++) {
       const bytes = await this.fetch(trusted.rootRequest());
@@ -185,6 +214,36 @@ class Update {
     trusted.finishRoot();
     for (const warning of keyIdWarnings(trusted.root.content)) this.warn(warning);
     return trusted;
+  }
+
+  /** What cannot be a root that was verified when it was stored is damaged; not so what is bound to something else. */
+  private startingWith(initial: Uint8Array, isStored: boolean): TrustedMetadata {
+    try {
+      return new TrustedMetadata(initial, this.now, this.options);
+    } catch (error) {
+      const isDamage =
+        isBullaError(error, 'content-invalid', 'trust-invalid') && error.details['reason'] !== 'binding';
+      throw isStored && isDamage ? this.damaged('root', error.message, error) : error;
+    }
+  }
+
+  /** Files that are gone bound nothing any more, and would leave no trace. */
+  private async assertWhole(): Promise<void> {
+    const root = this.changes.get('root');
+    const isFirst = root !== undefined && root.expected === undefined;
+    if (this.isForgotten || isFirst) return;
+    const { stored } = this.options;
+    const [timestamp, snapshot] = [await this.peek('timestamp'), await this.peek('snapshot')];
+    const isPartial = (timestamp === undefined) !== (snapshot === undefined);
+    const isDamaged =
+      stored === 'both'
+        ? timestamp === undefined || snapshot === undefined
+        : isPartial && (stored === 'both-or-neither' || timestamp === undefined);
+    if (isDamaged) throw this.damaged(timestamp === undefined ? 'timestamp' : 'snapshot', 'it is missing');
+  }
+
+  private damaged(role: string, why: string, cause?: unknown): StateDamaged {
+    return new StateDamaged(role, why, this.options.repair, cause);
   }
 
   /** §5.3.11: recovery from fast-forward. */
@@ -199,8 +258,14 @@ class Update {
   /** §5.4. */
   private async updateTimestamp(trusted: TrustedMetadata): Promise<void> {
     const stored = await this.loadCached('timestamp', (bytes) => trusted.loadTimestamp(bytes));
-    const bytes = await this.demand(trusted.timestampRequest());
-    if (trusted.updateTimestamp(bytes)) this.change('timestamp', stored, bytes);
+    try {
+      const bytes = await this.demand(trusted.timestampRequest());
+      if (trusted.updateTimestamp(bytes)) this.change('timestamp', stored, bytes);
+    } catch (error) {
+      // That the state is damaged is to be told whatever is served; it would go unnoticed until it is needed.
+      await this.loadCached('snapshot', (bytes) => trusted.judgeSnapshot(bytes));
+      throw error;
+    }
   }
 
   /** §5.5. */
@@ -239,29 +304,47 @@ class Update {
   ): Promise<Uint8Array | undefined> {
     const stored = await this.take(role);
     if (stored === undefined) return undefined;
+    let found: CachedUse;
     try {
-      if (use(stored) === 'none')
-        this.warn(`the stored ${role} is signed by no key that is trusted now, and was ignored`);
+      found = use(stored);
     } catch (error) {
-      if (!isBullaError(error, 'content-invalid')) throw error;
-      this.warn(
-        `the stored ${role} is damaged and was ignored, and with it what it said about versions: ${messageOf(error)}`,
-      );
+      if (!isBullaError(error, 'content-invalid', 'trust-invalid')) throw error;
+      throw this.damaged(role, error.message, error);
     }
+    // Where a key of it was removed since, it was forgotten with the key.
+    if (found === 'none') throw this.damaged(role, 'it is signed by no key that is trusted now');
     return stored;
+  }
+
+  /** The store knows what is damaged; what a person can do about it, who uses it. */
+  private async load(role: string): Promise<Uint8Array | undefined> {
+    try {
+      return await this.store.load(role);
+    } catch (error) {
+      const isDamage = isBullaError(error, 'storage-error') && error.details['reason'] === 'damaged-state';
+      throw isDamage ? this.damaged(role, error.message, error) : error;
+    }
   }
 
   /** Begins to read a stored file that will be needed. */
   private readAhead(role: string): void {
-    const reading = this.store.load(role);
+    const reading = this.load(role);
     // Whoever takes it is told; that is later, or, after another failure, never.
     reading.catch(() => undefined);
     this.ahead.set(role, reading);
   }
 
+  /** As {@link take}, which then takes the same. */
+  private peek(role: string): Promise<Uint8Array | undefined> {
+    const reading = this.take(role);
+    reading.catch(() => undefined);
+    this.ahead.set(role, reading);
+    return reading;
+  }
+
   /** What was stored for a role when the pass began, or now. */
   private take(role: string): Promise<Uint8Array | undefined> {
-    const reading = this.ahead.get(role) ?? this.store.load(role);
+    const reading = this.ahead.get(role) ?? this.load(role);
     this.ahead.delete(role);
     return reading;
   }

@@ -205,6 +205,13 @@ export class TrustedMetadata {
     return isCurrent ? 'current' : 'floor';
   }
 
+  /** What {@link loadSnapshot} would find, before there is a timestamp. @throws BullaError content-invalid, trust-invalid */
+  judgeSnapshot(bytes: Uint8Array): CachedUse {
+    const file = parseMetadataFile(bytes, 'snapshot', this.limits.listedBytes);
+    parseSnapshot(file);
+    return this.judgeCached(file);
+  }
+
   /**
    * Takes a fetched snapshot (§5.5.2 to §5.5.6).
    * @throws BullaError content-invalid, trust-invalid, trust-rollback, trust-expired

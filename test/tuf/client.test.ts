@@ -124,18 +124,78 @@ describe('refresh', () => {
     await expect(result).rejects.toThrow(code('storage-error'));
   });
 
-  it('warns of a damaged file in the trusted state, and does without it', async () => {
+  describe('does not go on with a trusted state', () => {
+    const DAMAGE: Readonly<Record<string, (state: Map<string, Uint8Array>, role: string) => void>> = {
+      'that was cut to nothing': (state, role) => state.set(role, new Uint8Array()),
+      'of garbage': (state, role) => state.set(role, utf8('{"half')),
+      'that is JSON of something else': (state, role) => state.set(role, utf8('{}')),
+      'whose signature is broken': (state, role) =>
+        state.set(
+          role,
+          utf8(
+            Buffer.from(state.get(role)!)
+              .toString()
+              .replace(/"sig":"[0-9a-f]{8}/, '"sig":"00000000'),
+          ),
+        ),
+      'with the file of another role': (state, role) =>
+        state.set(role, state.get(role === 'snapshot' ? 'timestamp' : 'snapshot')!),
+      'with a file of another repository': (state, role) => state.set(role, otherRepository().fileOf(role)!),
+      'with nothing in it but zeros': (state, role) => state.set(role, new Uint8Array(1024)),
+    };
+
+    it.each(
+      Object.keys(DAMAGE)
+        .flatMap((how) => ['root', 'timestamp', 'snapshot'].map((role) => [how, role] as const))
+        .filter(([how, role]) => !(role === 'root' && how.includes('another repository'))),
+    )('%s: %s', async (how, role) => {
+      const repository = new RepositorySimulator();
+      const client = new TestClient(repository);
+      await client.refresh();
+      const state = new Map<string, Uint8Array>();
+      for (const name of ['root', 'timestamp', 'snapshot']) state.set(name, (await client.store.load(name))!);
+      DAMAGE[how]!(state, role);
+      await client.store.keep(role, state.get(role)!);
+      const damaged = { code: 'storage-error', details: { role, reason: 'damaged-state' } };
+      await expect(client.refresh()).rejects.toMatchObject(damaged);
+      repository.publishAll();
+      await expect(client.refresh()).rejects.toMatchObject(damaged);
+    });
+
+    it('of which one file is gone', async () => {
+      for (const [role, stored] of [
+        ['timestamp', undefined],
+        ['timestamp', 'both-or-neither'],
+        ['snapshot', 'both-or-neither'],
+        ['snapshot', 'both'],
+      ] as const) {
+        const repository = new RepositorySimulator();
+        const client = new TestClient(repository);
+        await client.refresh();
+        await client.store.replace([{ role, expected: await client.store.load(role), bytes: undefined }]);
+        await expect(refresh(repository, client.store, NOW, { stored })).rejects.toMatchObject({
+          code: 'storage-error',
+          details: { role },
+        });
+      }
+    });
+  });
+
+  it('fetches a damaged file of a role again, whose version the snapshot bounds', async () => {
     const repository = new RepositorySimulator();
     const client = new TestClient(repository);
     await client.refresh();
-    for (const role of ['timestamp', 'snapshot', 'targets']) {
-      await client.store.keep(role, utf8('{"half'));
-    }
+    await client.store.keep('targets', utf8('{"half'));
     await client.refresh();
-    expect(client.warnings).toHaveLength(2);
     expect(await client.topLevel()).toEqual([1, 1, 1, 1]);
   });
 });
+
+function otherRepository(): RepositorySimulator {
+  const other = new RepositorySimulator();
+  for (const role of ['timestamp', 'snapshot']) other.setKeys(role, [poolKey(30)]);
+  return other.publishAll();
+}
 
 describe('roots', () => {
   interface RootVersion {

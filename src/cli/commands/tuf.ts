@@ -93,11 +93,7 @@ async function init(
   const { content } = new TrustedMetadata(bytes, context.io.now()).root;
   for (const warning of keyIdWarnings(content)) context.output.warn(warning);
   const store = await TrustedDirectory.open(statePath(context, place, options));
-  if (options.force === true) {
-    for (const role of ['timestamp', 'snapshot', 'targets', 'root']) {
-      await store.replace([{ role, expected: await store.load(role), bytes: undefined }]);
-    }
-  }
+  if (options.force === true) await store.forget();
   if (!(await store.replace([{ role: 'root', expected: undefined, bytes }]))) {
     throw new BullaError('conflict', `another root is trusted for ${place.metadata} already`, {
       hint: 'bulla tuf refresh follows its changes of keys; --force forgets it, and with it the protection against going back',
@@ -143,6 +139,7 @@ async function openRepository(
   const mirror = await openMirror(context, place);
   const store = await TrustedDirectory.open(statePath(context, place, options));
   const client = await refresh(mirror, store, context.io.now(), {
+    repair: `restore it from a backup, or begin anew with a root that you have compared: bulla tuf init ${place.metadata} ROOT.json --force`,
     onWarning: (line) => context.output.warn(line),
   });
   return { client, mirror };
