@@ -88,7 +88,7 @@ export async function verifyName(
 }
 
 /** The manifest at the registry's tag; undefined where there is no such tag. */
-async function fetchServed(
+export async function fetchServed(
   source: Source,
   tag: Tag,
   options: CallOptions,
@@ -101,12 +101,19 @@ async function fetchServed(
   }
 }
 
-/** @returns the manifest that was signed, if the registry serves it at the tag; else how it differs */
-async function driftFrom(
+/** What was signed of a tag. */
+export type SignedTag = Pick<SignedName, 'tag' | 'digest' | 'length' | 'mediaType'>;
+
+/**
+ * Compares what was signed with what the registry serves. With `isLengthFree` the digest alone counts.
+ * @returns the manifest that was signed, if the registry serves it at the tag; else how it differs
+ * @throws BullaError digest-mismatch with `reject`, trust-invalid where the length is another
+ */
+export async function driftFrom(
   served: Promise<ManifestContent | undefined>,
-  named: SignedName,
+  named: SignedTag,
   rule: DriftRule,
-  options: VerifyNameOptions,
+  options: Pick<VerifyNameOptions, 'name'> & { readonly isLengthFree?: boolean },
 ): Promise<{ readonly content?: ManifestContent; readonly drift?: Drift }> {
   let content: ManifestContent | undefined;
   try {
@@ -118,7 +125,8 @@ async function driftFrom(
     return { drift: { kind: 'unknown', error } };
   }
   if (content?.descriptor.digest === named.digest) {
-    if (content.bytes.byteLength !== named.length) throw otherLength(options, named, content);
+    const isRight = content.bytes.byteLength === named.length || options.isLengthFree === true;
+    if (!isRight) throw otherLength(options, named, content);
     return { content };
   }
   const drift: Drift =
@@ -140,17 +148,24 @@ async function signaturesOn(
     const { verifyImage } = await import('./verify.ts');
     return await verifyImage(source, { digest }, { name, required, platform, eachPlatform, signal });
   }
-  const image = {
-    digest,
-    size: named.length,
-    mediaType: named.mediaType ?? content?.descriptor.mediaType,
-  };
-  const none = { signed: 'name', evidence: [], refusals: [] } as const;
-  if (platform === undefined) return { image, ...none };
+  const image = await namedImage(source, named, content, options);
+  return { image, signed: 'name', evidence: [], refusals: [] };
+}
+
+/** The image that a name stands for: what was signed, or the image of a platform that it lists. */
+export async function namedImage(
+  source: Source,
+  named: SignedTag,
+  content: ManifestContent | undefined,
+  { name, platform, signal }: Pick<VerifyNameOptions, 'name' | 'platform' | 'signal'>,
+): Promise<VerifiedName['image']> {
+  const { digest } = named;
+  const mediaType = named.mediaType ?? content?.descriptor.mediaType;
+  const image = { digest, size: named.length, mediaType };
+  if (platform === undefined) return image;
   // A signed name of an index speaks for all that the index lists.
   const manifest = parseManifest(await source.fetchManifest(digest, { signal }));
-  if (manifest.kind !== 'index') return { image, ...none };
-  return { image: selectPlatform(platform, platformEntries(manifest), name), ...none };
+  return manifest.kind === 'index' ? selectPlatform(platform, platformEntries(manifest), name) : image;
 }
 
 /** The source, with a manifest that need not be fetched again. */
@@ -160,7 +175,11 @@ function holding(source: Source, content: ManifestContent): Source {
   return Object.create(source, { fetchManifest: { value: fetchManifest } }) as Source;
 }
 
-function otherDigest({ name, digest }: VerifyNameOptions, named: SignedName): BullaError {
+/** The error where another digest was given than was signed. */
+export function otherDigest(
+  { name, digest }: Pick<VerifyNameOptions, 'name' | 'digest'>,
+  named: Pick<SignedName, 'tag' | 'digest' | 'signers'>,
+): BullaError {
   return new BullaError(
     'digest-mismatch',
     `${name}: ${named.tag} is signed for ${named.digest}, and ${digest} was given`,
@@ -171,7 +190,11 @@ function otherDigest({ name, digest }: VerifyNameOptions, named: SignedName): Bu
   );
 }
 
-function otherLength({ name }: VerifyNameOptions, named: SignedName, content: ManifestContent): BullaError {
+function otherLength(
+  { name }: Pick<VerifyNameOptions, 'name'>,
+  named: SignedTag,
+  content: ManifestContent,
+): BullaError {
   return new BullaError(
     'trust-invalid',
     `${name}: ${named.digest} is signed with ${named.length} bytes and has ${content.bytes.byteLength}`,
@@ -182,7 +205,7 @@ function otherLength({ name }: VerifyNameOptions, named: SignedName, content: Ma
   );
 }
 
-function drifted({ name }: VerifyNameOptions, named: SignedName, drift: Drift): BullaError {
+function drifted({ name }: Pick<VerifyNameOptions, 'name'>, named: SignedTag, drift: Drift): BullaError {
   const points = drift.kind === 'moved' ? drift.points : null;
   return new BullaError(
     'digest-mismatch',

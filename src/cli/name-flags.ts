@@ -10,6 +10,10 @@ export interface NameFlags extends CollectionFlags {
   readonly drift?: 'warn' | 'reject' | false;
   /** False with `--no-name`. */
   readonly name?: boolean;
+  /** A Notary v1 server, or a directory, that says what the name stands for. */
+  readonly notary?: string;
+  readonly notaryRootKey?: string;
+  readonly delegation?: readonly string[];
 }
 
 /** Adds the flags of {@link NameFlags} to a command. */

@@ -73,13 +73,18 @@ export function tellName({ output, directories }: Context, { collection, named, 
     output.info(
       `nothing was known of this collection before: only expiry tells whether it is an old state (keep ${directories.state} between runs)`,
     );
+  tellDrift(output, named.tag, drift);
+}
+
+/** Tells people where the registry's tag points, if not to what was signed. */
+export function tellDrift(output: Context['output'], tag: string, drift: Drift | undefined): void {
   if (drift?.kind === 'moved')
     output.warn(
-      `the registry's tag ${named.tag} points to ${drift.points}, which is not what was signed: run what is printed, not the tag`,
+      `the registry's tag ${tag} points to ${drift.points}, which is not what was signed: run what is printed, not the tag`,
     );
-  if (drift?.kind === 'missing') output.warn(`the registry has no tag ${named.tag}: run what is printed`);
+  if (drift?.kind === 'missing') output.warn(`the registry has no tag ${tag}: run what is printed`);
   if (drift?.kind === 'unknown')
-    output.warn(`where the registry's tag ${named.tag} points is not known: ${drift.error.message}`);
+    output.warn(`where the registry's tag ${tag} points is not known: ${drift.error.message}`);
 }
 
 /** What a name stands for and who says so, for `-o json` (spec/output.md). */
@@ -96,7 +101,8 @@ export function nameJson({ collection, named, drift }: VerifiedName): Record<str
   };
 }
 
-function driftJson(drift: Drift): Record<string, unknown> {
+/** For `-o json`. */
+export function driftJson(drift: Drift): Record<string, unknown> {
   if (drift.kind === 'unknown') return { kind: drift.kind, code: drift.error.code };
   return { kind: drift.kind, points: drift.kind === 'moved' ? drift.points : null };
 }

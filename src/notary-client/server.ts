@@ -1,4 +1,4 @@
-import { BullaError, isBullaError } from '../errors.ts';
+import { isBullaError } from '../errors.ts';
 import { isTransient } from '../http/failure.ts';
 import type { HttpPool } from '../http/pool.ts';
 import { redactUrl } from '../http/redact.ts';
@@ -188,11 +188,3 @@ export class ServerSource implements NotarySource {
 }
 
 const MAX_KEY_BYTES = 64 * 1024;
-
-/** The error where a repository has no trust data at all. */
-export function noTrustData(gun: string, place: string): BullaError {
-  return new BullaError('not-found', `${place} has no trust data of ${gun}`, {
-    hint: 'check the server and the name: images of Docker Hub are docker.io/library/alpine or docker.io/USER/NAME',
-    details: { gun, place },
-  });
-}

@@ -8,16 +8,27 @@ import { addCollectionOptions, type CollectionFlags } from '../collections.ts';
 import type { Cli, Context } from '../context.ts';
 import { sizeText } from '../tree-text.ts';
 
+interface InspectFlags extends CollectionFlags {
+  readonly notary?: string;
+  readonly notaryRootKey?: string;
+}
+
 export function register(program: Command, cli: Cli): void {
   addCollectionOptions(program.command('inspect'))
     .summary('show what an image or a trust collection is made of')
     .description(
       'Shows the manifest of an image, an index or an artifact, and the config of an image. bulla tree shows what refers to it, bulla signature ls who signed it.\n' +
-        'Of a repository, or of its tag _trust, it shows the trust collection: roles, keys, files.',
+        'Of a repository, or of its tag _trust, it shows the trust collection: roles, keys, files; with --notary, its trust data in Notary v1: roles, keys, names and who signs them.',
     )
     .argument('<reference>', 'image, by tag or digest; or a repository')
-    .action(async (text: string, flags: CollectionFlags, command: Command) => {
+    .option('--notary <url>', 'show the trust data in Notary v1: URL of a server, auto, or a directory')
+    .option('--notary-root-key <file>', 'public root key of the Notary repository (PEM)')
+    .action(async (text: string, flags: InspectFlags, command: Command) => {
       const context = await cli.open(command);
+      if (flags.notary !== undefined) {
+        const { inspectNotary } = await import('../notary-inspection.ts');
+        return await inspectNotary(context, text, { ...flags, notary: flags.notary });
+      }
       const reference = parseReference(text);
       const { isCollection } = await import('../look.ts');
       if (reference.tag === HEAD_TAG || (await isCollection(context, reference)))

@@ -11,6 +11,7 @@ import { TrustedMetadata } from '../../tuf/trusted-metadata.ts';
 import { openCollection, pinFile, repositoryOf, trustFromFlags, trustMemory } from '../collections.ts';
 import type { Cli, Context } from '../context.ts';
 import { noCollection } from '../look.ts';
+import type { NotaryFlags } from '../notary.ts';
 import { collect } from '../trust.ts';
 
 interface PinFlags {
@@ -21,6 +22,8 @@ interface PinFlags {
   readonly collection?: string;
   readonly at?: string;
   readonly minRootVersion?: number;
+  readonly notary?: string;
+  readonly notaryRootKey?: string;
 }
 
 export function register(program: Command, cli: Cli): void {
@@ -30,7 +33,8 @@ export function register(program: Command, cli: Cli): void {
     .description(
       'Pins the root of a trust collection: by a root file, by ids of root keys, by an authority that certifies them, ' +
         'or by whoever is there when it is read first. HOST/PREFIX/* stands for every repository below a prefix. ' +
-        'Without any of these, the ids of the root keys that are there are shown, to be compared and pinned.',
+        'Without any of these, the ids of the root keys that are there are shown, to be compared and pinned. ' +
+        'With --notary it is about the trust data in Notary v1, whose root keys are shown in PEM as well; --tofu pins those that are there now.',
     )
     .argument('<repository>', 'repository, or HOST/PREFIX/*')
     .option('--root <file>', 'root metadata, any version of the chain')
@@ -40,8 +44,13 @@ export function register(program: Command, cli: Cli): void {
     .option('--collection <name>', 'HOST/REPOSITORY that the collection was made for, if this is a copy')
     .option('--at <repository>', 'where the trust collection lies, if not in the repository itself')
     .option('--min-root-version <n>', 'refuse older roots, also where nothing is remembered', rootVersion)
+    .option('--notary <url>', 'root keys of Notary v1: URL of a server, auto, or a directory')
+    .option('--notary-root-key <file>', 'public root key of the Notary repository (PEM)')
     .action(async (text: string, flags: PinFlags, command: Command) => {
-      await add(await cli.open(command), text, flags);
+      const context = await cli.open(command);
+      if (flags.notary === undefined) return await add(context, text, flags);
+      const { pinNotary } = await import('./pin/notary.ts');
+      await pinNotary(context, text, notaryFlags(flags, flags.notary));
     });
   pin
     .command('ls')
@@ -54,8 +63,23 @@ export function register(program: Command, cli: Cli): void {
     .summary('remove a pin, and forget which collection was seen there')
     .argument('<scope>', 'repository, or HOST/PREFIX/*, as bulla pin ls shows it')
     .action(async (text: string, _flags: unknown, command: Command) => {
-      await remove(await cli.open(command), text);
+      const context = await cli.open(command);
+      const { notary, ...flags } = command.optsWithGlobals<PinFlags>();
+      if (notary === undefined) return await remove(context, text);
+      const { removeNotaryPin } = await import('./pin/notary.ts');
+      await removeNotaryPin(context, text, notaryFlags(flags, notary));
     });
+}
+
+function notaryFlags(
+  { ca, at, minRootVersion, ...flags }: PinFlags,
+  notary: string,
+): NotaryFlags & { notary: string } {
+  if (at === undefined && minRootVersion === undefined)
+    return { ...flags, notary, ...(ca !== undefined && { rootCa: ca }) };
+  throw new BullaError('usage', '--at and --min-root-version say nothing about trust data of Notary', {
+    hint: 'leave them out, or pin the trust collection: leave --notary out',
+  });
 }
 
 function rootVersion(text: string): number {
@@ -99,7 +123,12 @@ async function showRootKeys(context: Context, text: string, flags: PinFlags): Pr
 
 async function list(context: Context): Promise<void> {
   const pins = [...(await (await pinFile(context)).list()).values()];
-  context.output.result(pins.map(describePin), { pins: pins.map(pinJson) });
+  const { listNotaryPins } = await import('./pin/notary.ts');
+  const notary = await listNotaryPins(context);
+  context.output.result([...pins.map(describePin), ...notary.lines], {
+    pins: pins.map(pinJson),
+    notary: notary.json,
+  });
 }
 
 async function remove(context: Context, text: string): Promise<void> {

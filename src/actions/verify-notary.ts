@@ -1,0 +1,99 @@
+import { BullaError } from '../errors.ts';
+import { type FoundNotaryName, findNotaryName } from '../notary/names.ts';
+import {
+  type NotaryRepository,
+  type NotaryVerifyOptions,
+  verifyNotaryRepository,
+} from '../notary/repository.ts';
+import { lineageOf, RELEASES_ROLE, roleOfSigner } from '../notary/role-name.ts';
+import type { NotarySource } from '../notary/source.ts';
+import { type Digest, isDigest } from '../oci/digest.ts';
+import type { PlatformSelector } from '../oci/platform.ts';
+import type { Tag } from '../oci/reference.ts';
+import type { CallOptions, Source } from '../oci/target.ts';
+import {
+  type Drift,
+  type DriftRule,
+  driftFrom,
+  fetchServed,
+  namedImage,
+  otherDigest,
+  type VerifiedName,
+} from './verify-name.ts';
+
+export interface VerifyNotaryOptions extends CallOptions {
+  /** The reference as the user wrote it, for messages. */
+  readonly name: string;
+  readonly tag: Tag;
+  /** Digest that the name must stand for. */
+  readonly digest?: Digest | undefined;
+  /** Delegations that must all have signed the name. */
+  readonly delegations: readonly string[];
+  readonly drift: DriftRule;
+  readonly platform?: PlatformSelector | undefined;
+}
+
+/** A name that is signed in Notary v1. */
+export interface VerifiedNotaryName {
+  readonly repository: NotaryRepository;
+  readonly named: FoundNotaryName & { readonly digest: Digest };
+  readonly image: VerifiedName['image'];
+  readonly drift?: Drift | undefined;
+}
+
+/** Delegations that need not be asked are read up to so many bytes: they only tell who signs the same. */
+const OTHERS_BYTES = 512 * 1024;
+
+/**
+ * Verifies a name in Notary v1 (spec/notary.md), while the registry is asked where its tag points. The
+ * answer is what was signed, whatever the tag says.
+ * @param images the registry's repository; left out, neither its tag nor a platform is looked at
+ * @throws BullaError not-found where there is no trust data, those of verifyNotaryRepository and
+ *   findNotaryName, digest-mismatch (another digest was given, or with `reject` the tag was moved)
+ */
+export async function verifyNotaryName(
+  images: Source | undefined,
+  source: NotarySource,
+  trust: NotaryVerifyOptions,
+  options: VerifyNotaryOptions,
+): Promise<VerifiedNotaryName> {
+  const { signal, tag, digest, delegations, drift: rule } = options;
+  const served = images === undefined || rule === 'ignore' ? undefined : fetchServed(images, tag, { signal });
+  // Where the name is not signed, nobody needs to know.
+  served?.catch(() => undefined);
+  const wanted = neededFor(delegations);
+  const repository = await verifyNotaryRepository(source, { ...trust, badDelegation: 'report', wanted });
+  if (repository === undefined) throw noTrustData(trust.gun, source.place);
+  const found = findNotaryName(repository, tag, { delegations });
+  if (!isDigest(found.digest))
+    throw new BullaError('internal', `${found.digest} is not a digest`, { hint: 'please report this' });
+  const named = { ...found, digest: found.digest, tag };
+  if (digest !== undefined && digest !== named.digest) throw otherDigest(options, named);
+  // docker pulls by the digest and never looks at the length, and not everybody who signed did.
+  const drift = served && (await driftFrom(served, named, rule, { ...options, isLengthFree: true }));
+  const length = drift?.content?.bytes.byteLength ?? named.length;
+  const image =
+    images === undefined
+      ? { digest: named.digest, size: length }
+      : await namedImage(images, { ...named, length }, drift?.content, options);
+  return { repository, named, image, ...(drift?.drift !== undefined && { drift: drift.drift }) };
+}
+
+/** Roles that decide about a name: they are always read. Of others some, for what they add. */
+function neededFor(delegations: readonly string[]): (role: string, length: number) => boolean {
+  const needed = new Set(delegations.flatMap((name) => lineageOf(roleOfSigner(name))));
+  let others = 0;
+  return (role, length) => {
+    if (needed.has(role) || role === RELEASES_ROLE || role.startsWith(`${RELEASES_ROLE}/`)) return true;
+    others += length;
+    return others <= OTHERS_BYTES;
+  };
+}
+
+/** The error where a repository has no trust data at all. */
+export function noTrustData(gun: string, place: string): BullaError {
+  return new BullaError('not-found', `there is no trust data of ${gun} at ${place}`, {
+    hint: 'check the server and the name: images of Docker Hub are docker.io/library/alpine or docker.io/USER/NAME',
+    details: { gun, place },
+  });
+}
