@@ -18,6 +18,7 @@ const fileSchema = z.record(
   z.object({
     referrers: z.optional(z.enum(['api', 'fallback'])),
     conditional: z.optional(z.enum(['etag', 'head'])),
+    head: z.optional(z.enum(['works', 'get'])),
     tags: z.optional(z.enum(['after', 'whole'])),
     learnt: z.int(),
   }),

@@ -97,6 +97,8 @@ export interface Retrying {
   readonly policy: RetryPolicy;
   readonly timing: Timing;
   readonly signal?: AbortSignal | undefined;
+  /** Send again after this status alone, and never for want of an answer. */
+  readonly only?: number | undefined;
 }
 
 /**
@@ -108,11 +110,14 @@ export async function sendWithRetries(
   retrying: Retrying,
   send: () => Promise<HttpResponse>,
 ): Promise<HttpResponse> {
-  const { pool, policy, timing, signal } = retrying;
+  const { pool, policy, timing, signal, only } = retrying;
   const began = timing.now();
   for (let attempt = 1; ; attempt++) {
-    const outcome = await tryOnce(send);
-    if ('response' in outcome && !isRetriableStatus(outcome.response.status)) return outcome.response;
+    const outcome = only === undefined ? await tryOnce(send) : { response: await send() };
+    if ('response' in outcome) {
+      const { status } = outcome.response;
+      if (only === undefined ? !isRetriableStatus(status) : status !== only) return outcome.response;
+    }
     const now = timing.now();
     const delay = nextDelay(
       policy,

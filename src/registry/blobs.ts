@@ -9,23 +9,54 @@ import { checkServedDigest } from './manifests.ts';
 import type { Room } from './room.ts';
 import { blobPath } from './urls.ts';
 
-/** Whether the registry has a blob, of that size. */
+/**
+ * Whether the registry has a blob, of that size. A HEAD that is refused tells nothing, and one that was sent on to
+ * a storage neither: addresses there are often good for GET alone. The first byte is asked for then.
+ * @returns false also where the registry does not say: the blob is sent then
+ */
 export async function hasBlob(
   room: Room,
   descriptor: Descriptor,
-  { signal }: CallOptions = {},
+  options: CallOptions = {},
 ): Promise<boolean> {
+  const { signal } = options;
+  let response: HttpResponse;
+  try {
+    response = await room.session.call({
+      method: 'HEAD',
+      to: blobPath(room.repository, descriptor.digest),
+      access: room.scopes.read(),
+      expect: 'any',
+      retry: 'throttled',
+      signal,
+    });
+  } catch (error) {
+    if (signal?.aborted === true || !isTransient(error)) throw error;
+    return await hasFirstByte(room, descriptor, options);
+  }
+  await response.body.discard();
+  const { status } = response;
+  if (status === 404 && response.url.origin === room.session.base.origin) return false;
+  if (status !== 200) return await hasFirstByte(room, descriptor, options);
+  const size = response.headers.contentLength;
+  // A proxy that counts the body of a HEAD says 0.
+  if (size === 0 && descriptor.size > 0) return await hasFirstByte(room, descriptor, options);
+  checkSize(room, descriptor, size);
+  return true;
+}
+
+async function hasFirstByte(room: Room, descriptor: Descriptor, { signal }: CallOptions): Promise<boolean> {
   const response = await room.session.call({
-    method: 'HEAD',
+    method: 'GET',
     to: blobPath(room.repository, descriptor.digest),
     access: room.scopes.read(),
-    expect: [200, 404],
+    headers: descriptor.size > 0 ? { range: 'bytes=0-0' } : {},
+    expect: 'any',
     signal,
   });
-  await response.body.discard();
-  if (response.status === 404) return false;
-  checkSize(room, descriptor, response.headers.contentLength);
-  return true;
+  const { status } = response;
+  response.body.abort(new Error('only its beginning was wanted'));
+  return status === 200 || status === 206;
 }
 
 /** A whole blob within a bound. */

@@ -1,4 +1,7 @@
+import { BullaError } from '../errors.ts';
+import type { HttpResponse } from '../http/exchange.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
+import { hasBlob } from './blobs.ts';
 import { checkServedDigest } from './manifests.ts';
 import type { Room } from './room.ts';
 import { closingLocation } from './urls.ts';
@@ -55,12 +58,32 @@ export async function pushChunks(
     to: closingLocation(location, descriptor.digest),
     access: room.scopes.write(),
     headers: { 'content-length': '0' },
-    expect: [201],
+    expect: [200, 201, 202, 204],
     retry: false,
     signal,
   });
   await closed.body.discard();
-  checkServedDigest(room, closed, descriptor.digest);
+  await checkStored(room, descriptor, closed, signal);
+}
+
+/**
+ * Checks the answer to the last request of an upload. Another success than 201 may be "accepted": it is looked
+ * whether the blob is there.
+ * @throws BullaError content-invalid, registry-error
+ */
+export async function checkStored(
+  room: Room,
+  descriptor: Descriptor,
+  response: HttpResponse,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  checkServedDigest(room, response, descriptor.digest);
+  if (response.status === 201 || (await hasBlob(room, descriptor, { signal }))) return;
+  throw new BullaError(
+    'registry-error',
+    `${room.name} took ${descriptor.digest}, answered ${response.status}, and does not have it`,
+    { hint: 'the registry has a problem of its own; try again later', details: { status: 503 } },
+  );
 }
 
 /** The same bytes in pieces of exactly `size`, but for the last. */

@@ -4,6 +4,8 @@ export interface Dialect {
   readonly referrers?: 'api' | 'fallback' | undefined;
   /** What tells an unchanged tag apart in one request: If-None-Match, or a HEAD and its digest. */
   readonly conditional?: 'etag' | 'head' | undefined;
+  /** Whether HEAD of a manifest tells what GET does; else it is not asked. */
+  readonly head?: 'works' | 'get' | undefined;
   /** What `last=` of a tag that exists gives: the tags after it in byte order, or no more than a wrong list. */
   readonly tags?: 'after' | 'whole' | undefined;
 }
@@ -52,5 +54,7 @@ export class DialectMemory {
 }
 
 function isSame(a: Dialect, b: Dialect): boolean {
-  return a.referrers === b.referrers && a.conditional === b.conditional && a.tags === b.tags;
+  return (
+    a.referrers === b.referrers && a.conditional === b.conditional && a.head === b.head && a.tags === b.tags
+  );
 }

@@ -39,9 +39,9 @@ function parseLinks(value: string): readonly { readonly target: string; readonly
 }
 
 /**
- * The next page's path and query on the endpoint that was asked. Of the link only the query counts:
- * a page on another host or path is not a page of this list, and a proxy in front of a registry may
- * make its own host or scheme wrong.
+ * The next page's path and query on the endpoint that was asked. Of the link only the query counts: a proxy before
+ * a registry, or a repository that stands for others, makes host, scheme and the beginning of the path another.
+ * The end of its path still has to be that of the list, or it is not a page of this list.
  * @param path of the request whose answer had the link, without its query
  * @returns undefined where the link leads elsewhere
  */
@@ -52,5 +52,17 @@ export function nextPage(link: string, path: string): string | undefined {
   } catch {
     return undefined;
   }
-  return url.pathname === path && url.search !== '' ? path + url.search : undefined;
+  return tailOf(url.pathname) === tailOf(path) && url.search !== '' ? path + url.search : undefined;
+}
+
+/** What kind of list a path is of: `tags/list`, `_catalog`, `referrers/sha256:…`. */
+function tailOf(path: string): string {
+  let decoded: string;
+  try {
+    decoded = decodeURIComponent(path);
+  } catch {
+    decoded = path;
+  }
+  const parts = decoded.split('/').filter((part) => part !== '');
+  return parts.slice(parts.at(-1) === '_catalog' ? -1 : -2).join('/');
 }

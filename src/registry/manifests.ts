@@ -1,50 +1,84 @@
 import { BullaError } from '../errors.ts';
 import type { HttpResponse } from '../http/exchange.ts';
+import { isTransient } from '../http/failure.ts';
+import { isRetriableStatus } from '../http/retry.ts';
 import { checkContent, type Descriptor } from '../oci/descriptor.ts';
 import { algorithmOf, type Digest, digestOf, isDigest } from '../oci/digest.ts';
 import { MAX_MANIFEST_BYTES, type ManifestContent, mediaTypeOfManifest } from '../oci/manifest.ts';
 import { isManifestType, MANIFEST_TYPES } from '../oci/media-types.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { CallOptions } from '../oci/target.ts';
+import { failureError } from './failure.ts';
 import type { Room } from './room.ts';
 import { manifestPath } from './urls.ts';
 
 /** Always explicit: distribution 2.8 answers `Accept: * / *` with 404. */
 const ACCEPT = MANIFEST_TYPES.join(', ');
 
-/** What a tag or digest names, in one HEAD where the registry says enough in its headers. */
+/**
+ * What a tag or digest names, in one HEAD where the registry says enough in its headers. A HEAD that fails tells
+ * nothing: some registries refuse it, and some proxies answer it in their own way. GET is asked then, and where
+ * that gives what HEAD did not, HEAD is not asked again. Until a HEAD has told something, that holds for 404 too.
+ * @throws BullaError what the registry says to GET
+ */
 export async function resolve(
   room: Room,
   reference: Tag | Digest,
   options: CallOptions = {},
 ): Promise<Descriptor> {
-  const head = await headManifest(room, reference, options);
-  return head ?? (await fetchManifest(room, reference, options)).descriptor;
+  const { head } = await room.dialect.get();
+  if (head === 'get') return (await fetchManifest(room, reference, options)).descriptor;
+  const told = await headManifest(room, reference, options);
+  if (typeof told === 'object') return told;
+  if (told === 'absent' && head === 'works') throw absent(room, reference);
+  const { descriptor } = await fetchManifest(room, reference, options);
+  if (told !== 'failed') await room.dialect.learn({ head: 'get' });
+  return descriptor;
 }
 
-/** Undefined where the headers don't say all of it. */
+/**
+ * What HEAD tells: all of it; `absent`; `little` where headers are missing or the method is refused; `failed`
+ * where something went wrong that may not do so again.
+ */
 async function headManifest(
   room: Room,
   reference: Tag | Digest,
   { signal }: CallOptions,
-): Promise<Descriptor | undefined> {
-  const response = await room.session.call({
-    method: 'HEAD',
-    to: manifestPath(room.repository, reference),
-    access: room.scopes.read(),
-    headers: { accept: ACCEPT },
-    expect: [200, 405],
-    signal,
-  });
+): Promise<Descriptor | 'absent' | 'little' | 'failed'> {
+  let response: HttpResponse;
+  try {
+    response = await room.session.call({
+      method: 'HEAD',
+      to: manifestPath(room.repository, reference),
+      access: room.scopes.read(),
+      headers: { accept: ACCEPT },
+      expect: 'any',
+      retry: false,
+      signal,
+    });
+  } catch (error) {
+    // GET is sent again until it works, or says what does not.
+    if (signal?.aborted === true || !isTransient(error)) throw error;
+    return 'failed';
+  }
   await response.body.discard();
+  const { status } = response;
+  if (status === 404) return 'absent';
+  if (status !== 200) return isRetriableStatus(status) ? 'failed' : 'little';
   const size = response.headers.contentLength;
   const mediaType = servedType(response);
   const digest = isDigest(reference) ? reference : servedDigest(response);
-  if (response.status !== 200 || size === undefined || mediaType === undefined || digest === undefined) {
-    return undefined;
-  }
+  // No manifest is empty: whoever says 0 counted the bytes of a body that HEAD does not have.
+  if (size === undefined || size === 0 || mediaType === undefined || digest === undefined) return 'little';
+  if (!isManifestType(mediaType)) return 'little';
   if (isDigest(reference)) checkServedDigest(room, response, reference);
+  await room.dialect.learn({ head: 'works' });
   return { mediaType, digest, size };
+}
+
+function absent(room: Room, reference: Tag | Digest): BullaError {
+  const where = room.session.where({ method: 'HEAD', to: manifestPath(room.repository, reference) });
+  return failureError({ status: 404, codes: [], message: '' }, where);
 }
 
 /** A manifest's bytes, hashed here. */
@@ -74,10 +108,14 @@ export async function fetchManifestUnless(
   known: Digest,
   options: CallOptions = {},
 ): Promise<ManifestContent | undefined> {
-  const { conditional } = await room.dialect.get();
+  const { conditional, head } = await room.dialect.get();
   if (conditional === 'head') {
-    const head = await headManifest(room, tag, options);
-    return head?.digest === known ? undefined : await fetchManifest(room, tag, options);
+    const told = head === 'get' ? 'little' : await headManifest(room, tag, options);
+    if (typeof told === 'object' && told.digest === known) return undefined;
+    if (told === 'absent' && head === 'works') throw absent(room, tag);
+    const content = await fetchManifest(room, tag, options);
+    if (told === 'absent' || told === 'little') await room.dialect.learn({ head: 'get' });
+    return content.descriptor.digest === known ? undefined : content;
   }
   const response = await room.session.call({
     method: 'GET',

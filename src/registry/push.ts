@@ -11,7 +11,7 @@ import type { CallOptions, PushManifestOptions } from '../oci/target.ts';
 import { hasBlob } from './blobs.ts';
 import { failureError, isImmutableTag } from './failure.ts';
 import { type FallbackWriter, immutable } from './fallback.ts';
-import { checkServedDigest, resolve, tooLarge } from './manifests.ts';
+import { checkServedDigest, fetchManifest, resolve, tooLarge } from './manifests.ts';
 import { askReferrersApi } from './referrers.ts';
 import type { Room } from './room.ts';
 import type { Turns } from './turns.ts';
@@ -96,14 +96,20 @@ async function put(
     access: room.scopes.write(),
     headers: { 'content-type': descriptor.mediaType, ...condition },
     body: bytes,
-    expect: [201, 400, 403, 405, 409, 412, 413],
-    retry: options.once !== true,
+    expect: [200, 201, 202, 204, 400, 403, 405, 409, 412, 413],
+    // 429 says that nothing was done.
+    retry: options.once === true ? 'throttled' : true,
     signal: options.signal,
   } as const;
   const response = await room.session.call(call);
   if (response.status === 201) {
     await response.body.discard();
     checkServedDigest(room, response, descriptor.digest);
+    return response;
+  }
+  if (response.status < 300) {
+    await response.body.discard();
+    await readBack(room, content, reference, options);
     return response;
   }
   const failure = await room.session.failure(response);
@@ -122,6 +128,49 @@ async function put(
     });
   }
   throw failureError(failure, room.session.where(call));
+}
+
+/**
+ * Looks whether a manifest was stored whose PUT was answered with another success than 201: "accepted", say.
+ * @throws BullaError conflict where the tag is another's, registry-error where it is not there
+ */
+async function readBack(
+  room: Room,
+  { descriptor }: ManifestContent,
+  reference: Tag | Digest,
+  options: PushManifestOptions,
+): Promise<void> {
+  const { retry, timing } = room.session;
+  for (let attempt = 1; ; attempt++) {
+    const found = await digestByGet(room, reference, options);
+    if (found === descriptor.digest) return;
+    const delay = nextDelay(retry, { attempt, elapsedMs: 0 }, timing.random);
+    if (delay === undefined) {
+      if (found !== null && options.expected !== undefined)
+        throw notAsExpected(room, reference as Tag, descriptor.digest, found);
+      throw new BullaError(
+        'registry-error',
+        `${room.name} took ${descriptor.digest}, and has ${found ?? 'nothing'} at ${reference}`,
+        {
+          hint: 'the registry said neither that it stored the manifest nor that it did not; try again later',
+        },
+      );
+    }
+    await timing.sleep(delay, options.signal);
+  }
+}
+
+async function digestByGet(
+  room: Room,
+  reference: Tag | Digest,
+  options: CallOptions,
+): Promise<Digest | null> {
+  try {
+    return (await fetchManifest(room, reference, options)).descriptor.digest;
+  } catch (error) {
+    if (isBullaError(error, 'not-found')) return null;
+    throw error;
+  }
 }
 
 /**

@@ -23,9 +23,12 @@ export interface RegistryCall {
   readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly body?: ReplayableBody | undefined;
   /** Statuses that the caller handles; all others become errors. */
-  readonly expect: readonly number[];
-  /** Send again after failures; only where that does no harm. True if left out. */
-  readonly retry?: boolean | undefined;
+  readonly expect: readonly number[] | 'any';
+  /**
+   * Send again after failures; only where that does no harm. `throttled`: after 429 only, which says that
+   * nothing was done. True if left out.
+   */
+  readonly retry?: boolean | 'throttled' | undefined;
   /** Hand redirects to other hosts to the caller, as an answer, rather than follow them. */
   readonly stayOnHost?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -90,9 +93,18 @@ export class RegistrySession {
     const response =
       call.retry === false
         ? await send()
-        : await sendWithRetries({ pool, policy: retry, timing, signal: call.signal }, send);
+        : await sendWithRetries(
+            {
+              pool,
+              policy: retry,
+              timing,
+              signal: call.signal,
+              only: call.retry === 'throttled' ? 429 : undefined,
+            },
+            send,
+          );
     this.options.warnings.note(this.registry, response.headers.all('warning'));
-    if (call.expect.includes(response.status)) return response;
+    if (call.expect === 'any' || call.expect.includes(response.status)) return response;
     throw failureError(await this.failure(response), this.where(call));
   }
 

@@ -7,7 +7,7 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import type { BlobOutcome, PushBlobOptions } from '../oci/target.ts';
 import type { Access } from './authenticator.ts';
 import { hasBlob } from './blobs.ts';
-import { pushChunks, type Upload } from './chunks.ts';
+import { checkStored, pushChunks, type Upload } from './chunks.ts';
 import { failureError } from './failure.ts';
 import { checkServedDigest } from './manifests.ts';
 import type { Room } from './room.ts';
@@ -83,20 +83,40 @@ async function mountBlob(
   const candidates = (options.mountFrom ?? []).filter((from) => from !== room.repository);
   for (const from of candidates.slice(0, MAX_MOUNTS)) {
     if (upload !== undefined) await cancelUpload(room, upload);
+    const outcome = await tryMount(room, descriptor, from, options.signal);
+    if (outcome === 'mounted') return 'mounted';
+    upload = outcome;
+  }
+  return upload;
+}
+
+/**
+ * Mounting only saves sending the bytes: whatever a registry says against it, or a token server that gives no
+ * token for the other repository, they are sent. What is really wrong, the upload says.
+ */
+async function tryMount(
+  room: Room,
+  descriptor: Descriptor,
+  from: string,
+  signal: AbortSignal | undefined,
+): Promise<'mounted' | Upload | undefined> {
+  try {
     const response = await startUpload(room, {
       path: uploadsPath(room.repository, { digest: descriptor.digest, from }),
       access: room.scopes.mount(from),
-      expect: [201, 202, 401, 403, 404],
-      signal: options.signal,
+      expect: 'any',
+      retry: false,
+      signal,
     });
     if (response.status === 201) {
       checkServedDigest(room, response, descriptor.digest);
       return 'mounted';
     }
-    // Not being allowed to read there is no reason not to send the bytes.
-    upload = response.status === 202 ? uploadOf(room, response) : undefined;
+    return response.status === 202 ? uploadOf(room, response) : undefined;
+  } catch (error) {
+    if (signal?.aborted === true || !isBullaError(error) || isBullaError(error, 'interrupted')) throw error;
+    return undefined;
   }
-  return upload;
 }
 
 async function beginUpload(room: Room, signal: AbortSignal | undefined): Promise<Upload> {
@@ -112,7 +132,8 @@ async function startUpload(
   what: {
     readonly path: string;
     readonly access: Access;
-    readonly expect: readonly number[];
+    readonly expect: readonly number[] | 'any';
+    readonly retry?: boolean;
     readonly signal: AbortSignal | undefined;
   },
 ): Promise<HttpResponse> {
@@ -202,7 +223,7 @@ async function send(room: Room, source: Source, upload: Upload, options: PushBlo
     });
     return;
   }
-  if (response.status !== 201) {
+  if (response.status === 413) {
     const failure = await room.session.failure(response);
     throw failureError(
       failure,
@@ -210,7 +231,7 @@ async function send(room: Room, source: Source, upload: Upload, options: PushBlo
     );
   }
   await response.body.discard();
-  checkServedDigest(room, response, descriptor.digest);
+  await checkStored(room, descriptor, response, options.signal);
 }
 
 /** The whole blob in one PUT, streamed. */
@@ -226,7 +247,7 @@ async function putWhole(
     access: room.scopes.write(),
     headers: { 'content-type': 'application/octet-stream' },
     body: await bodyOf(source),
-    expect: [201, 413],
+    expect: [200, 201, 202, 204, 413],
     retry: false,
     signal: options.signal,
   });
