@@ -40,8 +40,8 @@ function parseLinks(value: string): readonly { readonly target: string; readonly
 
 /**
  * The next page's path and query on the endpoint that was asked. Of the link only the query counts: a proxy before
- * a registry, or a repository that stands for others, makes host, scheme and the beginning of the path another.
- * The end of its path still has to be that of the list, or it is not a page of this list.
+ * a registry, or a repository that stands for others, makes host, scheme and the beginning of the path another. Where
+ * the link names another list, it leads elsewhere: a page of it, or the same page again, would be taken for the next.
  * @param path of the request whose answer had the link, without its query
  * @returns undefined where the link leads elsewhere
  */
@@ -52,17 +52,32 @@ export function nextPage(link: string, path: string): string | undefined {
   } catch {
     return undefined;
   }
-  return tailOf(url.pathname) === tailOf(path) && url.search !== '' ? path + url.search : undefined;
+  if (url.search === '' || !/^https?:$/.test(url.protocol)) return undefined;
+  const isRelative = !/^(?:[a-z][a-z0-9+.-]*:|\/)/i.test(link);
+  return isSameList(partsOf(url.pathname), partsOf(path), isRelative) ? path + url.search : undefined;
 }
 
-/** What kind of list a path is of: `tags/list`, `_catalog`, `referrers/sha256:…`. */
-function tailOf(path: string): string {
-  let decoded: string;
+/** What a list is of, and what kind of list it is: `tags/list`, `_catalog`, `referrers/sha256:…`. */
+interface ListParts {
+  readonly of: string;
+  readonly kind: string;
+}
+
+function partsOf(path: string): ListParts {
+  let decoded = path;
   try {
     decoded = decodeURIComponent(path);
   } catch {
-    decoded = path;
+    // It is compared as it is.
   }
   const parts = decoded.split('/').filter((part) => part !== '');
-  return parts.slice(parts.at(-1) === '_catalog' ? -1 : -2).join('/');
+  const kind = parts.splice(parts.at(-1) === '_catalog' ? -1 : -2).join('/');
+  return { of: parts.slice(parts.lastIndexOf('v2') + 1).join('/'), kind };
+}
+
+/** Whether one repository is the other below a prefix. What is relative was meant to be relative to the list. */
+function isSameList(found: ListParts, asked: ListParts, isRelative: boolean): boolean {
+  if (found.kind !== asked.kind) return false;
+  const isBelow = (long: string, short: string): boolean => long === short || long.endsWith(`/${short}`);
+  return isRelative || isBelow(found.of, asked.of) || isBelow(asked.of, found.of);
 }

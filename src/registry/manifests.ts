@@ -53,7 +53,7 @@ async function headManifest(
       access: room.scopes.read(),
       headers: { accept: ACCEPT },
       expect: 'any',
-      retry: false,
+      retry: 'throttled',
       signal,
     });
   } catch (error) {
@@ -64,6 +64,12 @@ async function headManifest(
   await response.body.discard();
   const { status } = response;
   if (status === 404) return 'absent';
+  if (status === 401 && (await isRefusedLogin(room, response))) {
+    throw failureError(
+      { status, codes: [], message: '' },
+      room.session.where({ method: 'HEAD', to: manifestPath(room.repository, reference) }),
+    );
+  }
   if (status !== 200) return isRetriableStatus(status) ? 'failed' : 'little';
   const size = response.headers.contentLength;
   const mediaType = servedType(response);
@@ -74,6 +80,13 @@ async function headManifest(
   if (isDigest(reference)) checkServedDigest(room, response, reference);
   await room.dialect.learn({ head: 'works' });
   return { mediaType, digest, size };
+}
+
+/** Whether a login was refused, which another try would only repeat, to the account's harm. */
+async function isRefusedLogin(room: Room, response: HttpResponse): Promise<boolean> {
+  const challenges = response.headers.all('www-authenticate');
+  if (challenges.length === 0) return false;
+  return /^\s*bearer/i.test(challenges.join()) || (await room.session.signsIn(room.scopes.read()));
 }
 
 function absent(room: Room, reference: Tag | Digest): BullaError {

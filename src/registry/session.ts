@@ -79,6 +79,11 @@ export class RegistrySession {
     this.options.pool.connectEarly(this.base);
   }
 
+  /** Whether requests carry a login by now. */
+  async signsIn(access: Access): Promise<boolean> {
+    return (await this.authenticator.header(access)) !== undefined;
+  }
+
   noteRetry(reason: string, delayMs: number): void {
     this.options.pool.noteRetry(reason, delayMs);
   }

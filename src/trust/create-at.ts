@@ -11,6 +11,9 @@ import { isTransient } from './siblings.ts';
 import { withUsed } from './signer-state.ts';
 import { HEAD_TAG } from './vocabulary.ts';
 
+/** Between two looks for a head that was just written: some caches keep "not found" for seconds. */
+const SETTLE_MS = [250, 500, 1_000, 2_000, 4_000] as const;
+
 /** A collection's first head. */
 export interface CreatedAt {
   readonly head: Digest;
@@ -42,13 +45,30 @@ export async function createAt(
     await target.pushManifest(assembly.top, { tag: HEAD_TAG, expected: null, once: true, signal });
   } catch (error) {
     if (!isTransient(error) && !isBullaError(error, 'conflict')) throw error;
-    if ((await headAt(target, signal)) === head)
+    if ((await headAfterWrite(target, options)) === head)
       return { head, abilities, shortcomings: shortcomings(abilities) };
     throw error;
   }
-  const found = await headAt(target, signal);
+  const found = await headAfterWrite(target, options);
+  if (found === undefined) throw unseen(target, head);
   if (found !== head) throw taken(target, found);
   return { head, abilities, shortcomings: shortcomings(abilities) };
+}
+
+/**
+ * What stands at the head once it was written. A cache or a replica may still say that nothing does; it is asked
+ * again until it knows better.
+ */
+async function headAfterWrite(
+  target: TrustTarget,
+  { clock, signal }: Pick<PublishOptions, 'clock' | 'signal'>,
+): Promise<Digest | undefined> {
+  for (const ms of SETTLE_MS) {
+    const found = await headAt(target, signal);
+    if (found !== undefined) return found;
+    await clock.sleep(ms, signal);
+  }
+  return await headAt(target, signal);
 }
 
 async function headAt(target: TrustTarget, signal: AbortSignal | undefined): Promise<Digest | undefined> {
@@ -58,6 +78,14 @@ async function headAt(target: TrustTarget, signal: AbortSignal | undefined): Pro
     if (isBullaError(error, 'not-found')) return undefined;
     throw error;
   }
+}
+
+function unseen(target: TrustTarget, head: Digest): BullaError {
+  return new BullaError(
+    'registry-error',
+    `${target.name} took the head of the collection, ${head}, and does not show it at ${HEAD_TAG}`,
+    { hint: 'a cache or a lagging replica may stand before the registry: look with bulla status in a while' },
+  );
 }
 
 function taken(target: TrustTarget, digest: Digest | undefined): BullaError {

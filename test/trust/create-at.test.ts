@@ -57,6 +57,38 @@ describe('createAt', () => {
     });
   });
 
+  it.each([1, 3, 5])('waits where a cache still says that there is none, %d times', async (times) => {
+    const store = new MemoryStore();
+    const { options } = publisher();
+    let isWritten = false;
+    let stale = times;
+    const push = store.pushManifest.bind(store);
+    const fetch = store.fetchManifest.bind(store);
+    store.pushManifest = async (content, more) => {
+      await push(content, more);
+      isWritten ||= more?.tag === '_trust';
+    };
+    store.fetchManifest = async (reference, more) => {
+      if (reference === '_trust' && isWritten && stale-- > 0)
+        throw new BullaError('not-found', 'stale', { hint: 'none' });
+      return await fetch(reference, more);
+    };
+    const created = await createAt(store, await newCollection(), options);
+    expect((await fetch('_trust' as never)).descriptor.digest).toBe(created.head);
+  });
+
+  it('does not say that another is there where its own does not appear', async () => {
+    const store = new MemoryStore();
+    const fetch = store.fetchManifest.bind(store);
+    store.fetchManifest = async (reference, more) => {
+      if (reference === '_trust') throw new BullaError('not-found', 'stale', { hint: 'none' });
+      return await fetch(reference, more);
+    };
+    await expect(createAt(store, await newCollection(), publisher().options)).rejects.toMatchObject({
+      code: 'registry-error',
+    });
+  });
+
   it('says what cannot be had where nothing can be removed and tags are not listed', async () => {
     const store = new MemoryStore();
     const refuse = () => Promise.reject(new BullaError('registry-error', 'switched off', { hint: 'no' }));

@@ -101,6 +101,13 @@ export type FaultAction =
   | { readonly corrupt: true }
   /** Add or replace headers of the proper answer. */
   | { readonly addHeaders: Readonly<Record<string, string>> }
+  /** Change the head of the proper answer. */
+  | {
+      readonly reply: (
+        status: number,
+        headers: Record<string, string | number>,
+      ) => { status?: number; headers?: Record<string, string | number> };
+    }
   /** A body that never ends. */
   | { readonly endless: true }
   /** Anything else. */

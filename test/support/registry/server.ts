@@ -252,6 +252,11 @@ function late(action: FaultAction, response: ServerResponse): void {
   } else if ('addHeaders' in action) {
     response.writeHead = ((status: number, headers: object) =>
       writeHead(status, { ...headers, ...action.addHeaders })) as never;
+  } else if ('reply' in action) {
+    response.writeHead = ((status: number, headers: Record<string, string>) => {
+      const changed = action.reply(status, headers ?? {});
+      return writeHead(changed.status ?? status, changed.headers ?? headers);
+    }) as never;
   } else if ('cutAfter' in action) {
     response.end = ((body: Uint8Array) => {
       response.write(body.subarray(0, action.cutAfter), () => response.socket?.destroy());
