@@ -1,9 +1,11 @@
 import type { Command } from 'commander';
+import type { IntakeEntry } from '../actions/intake.ts';
 import { BullaError, isBullaError } from '../errors.ts';
 import { formatRepository, parseReference, type Reference } from '../oci/reference.ts';
 import type { ChangeFile } from '../trust/change-file.ts';
 import type { Collection } from '../trust/collection.ts';
 import type { PendingChange } from '../trust/pending-change.ts';
+import type { PublishOptions } from '../trust/publish-options.ts';
 import type { StructureChange } from '../trust/structure.ts';
 import type { WorkingCopy } from '../trust/working-copy.ts';
 import type { VersionPolicy } from '../tuf/edit/policy.ts';
@@ -26,6 +28,7 @@ export interface ChangeFlags extends CollectionFlags, PublishFlags, Omit<KeyFlag
   readonly exportUnsigned?: string;
   readonly importSigned?: readonly string[];
   readonly stage?: true;
+  readonly yes?: true;
 }
 
 /** Adds the flags of {@link ChangeFlags}. */
@@ -47,6 +50,10 @@ export function addChangeOptions(command: Command): Command {
     .option(
       '--stage',
       'stage the change with the signatures that can be given here, for bulla approve elsewhere',
+    )
+    .option(
+      '-y, --yes',
+      'take in what others have announced or staged, once it was shown, without asking; else it is left waiting where nobody can be asked',
     )
     .option('--wait <duration>', 'how long to wait for a staged change to be taken up (default: 60s)')
     .option('--trust-served-head <digest>', 'build upon this head though it has expired');
@@ -170,12 +177,75 @@ async function publish(
   if (made !== undefined && (!isWhole || made.missing().length > 0))
     return await stage(context, opened, copy, made, flags);
   const publishing = await publishOptionsOf(context, signers, flags);
-  const { head, collection } = await publishEdit(opened.target, opened.read, change, publishing);
+  const intake = await agreeOnIntake(context, opened, copy, change, publishing, flags);
+  const allowed = { ...publishing, intake: intake.ids };
+  const { head, collection } = await publishEdit(opened.target, opened.read, change, allowed);
   if (made !== undefined) {
     const lines = await changesBetween(copy, await copyOf(context, collection), made.roles);
-    return report(context, made, { file: null, published: head, lines });
+    return report(context, made, { file: null, published: head, lines, intake });
   }
-  context.output.result(head, { collection: opened.name, file: null, published: head });
+  context.output.result(head, {
+    collection: opened.name,
+    file: null,
+    published: head,
+    ...intakeJson(intake),
+  });
+}
+
+/** What a change takes in from others, and what it leaves. */
+interface AgreedIntake {
+  readonly ids: ReadonlySet<string>;
+  readonly takenIn: readonly IntakeEntry[];
+  readonly left: readonly IntakeEntry[];
+}
+
+/**
+ * Shows what a change of roles would take in from others before it is signed, and asks. Without an answer it is
+ * left waiting: whoever has the key of a role takes it in another time.
+ */
+async function agreeOnIntake(
+  context: Context,
+  { target }: OpenedCollection,
+  copy: WorkingCopy,
+  change: StructureChange,
+  { chance, clock, signers }: PublishOptions,
+  flags: ChangeFlags,
+): Promise<AgreedIntake> {
+  const { previewIntake } = await import('../actions/intake.ts');
+  const options = { now: clock.now(), signers, chance, signal: context.signal };
+  const { entries, structure, ids, left } = await previewIntake(target, copy, change, options);
+  for (const entry of left)
+    context.output.warn(
+      `not taken in, because its key loses trust: ${intakeText(entry)}; sign it anew if it is right`,
+    );
+  if (ids.size === 0) return { ids, takenIn: [], left };
+  context.output.info('others have changed this, and it would be taken in first:');
+  for (const entry of entries) context.output.info(`  ${intakeText(entry)}`);
+  for (const line of structure) context.output.info(`  ${line}`);
+  if (await agrees(context, flags)) return { ids, takenIn: entries, left };
+  context.output.info('it is left waiting; with --yes it is taken in');
+  return { ids: new Set(), takenIn: [], left: [...left, ...entries] };
+}
+
+async function agrees(context: Context, { yes }: ChangeFlags): Promise<boolean> {
+  if (yes === true) return true;
+  const { openTerminal, promptLine } = await import('./prompt.ts');
+  const terminal = openTerminal(context.io);
+  if (terminal === undefined) return false;
+  try {
+    return /^y(?:es)?$/i.test((await promptLine('Take it in? [y/N] ', terminal)).trim());
+  } finally {
+    terminal.close();
+  }
+}
+
+function intakeText({ role, tags, signedBy, changes }: IntakeEntry): string {
+  const keys = signedBy.map((keyid) => keyid.slice(0, 12)).join(', ');
+  return `${role}: ${changes.join('; ')} (signed by ${keys || 'no key that is known'}, at ${tags.join(', ')})`;
+}
+
+function intakeJson(intake: AgreedIntake | undefined): Record<string, unknown> {
+  return { takenIn: intake?.takenIn ?? [], left: intake?.left ?? [] };
 }
 
 /** What was published may have been made anew since it was made here. */
@@ -308,6 +378,8 @@ export interface Outcome {
   readonly published: string | null;
   /** What has changed; what the change says where it is left out. */
   readonly lines?: readonly string[];
+  /** What was taken in from others with it, and what was left. */
+  readonly intake?: AgreedIntake;
   /** People have been told what it says. */
   readonly isTold?: boolean;
 }
@@ -316,7 +388,7 @@ export interface Outcome {
 export function report(
   context: Context,
   pending: PendingChange,
-  { file, published, lines = pending.describe(), isTold = false }: Outcome,
+  { file, published, lines = pending.describe(), isTold = false, intake }: Outcome,
 ): void {
   if (!isTold) for (const line of lines) context.output.info(line);
   context.output.result(published ?? file ?? pending.name, {
@@ -325,6 +397,7 @@ export function report(
     file,
     published,
     changes: lines,
+    ...intakeJson(intake),
     roles: pending.roles.map((role) => ({ role, signedBy: pending.signedBy(role) })),
     missing: published === null ? pending.missing() : [],
   });

@@ -2,9 +2,11 @@ import { equalBytes } from '../encoding/bytes.ts';
 import { parseTime } from '../encoding/time.ts';
 import type { RepositoryFiles } from '../tuf/edit/repository.ts';
 import type { MetadataFile } from '../tuf/metadata-file.ts';
-import type { CollectionEdit } from './collection-edit.ts';
+import { CollectionEdit } from './collection-edit.ts';
 import type { Work } from './make-head.ts';
 import type { Base } from './publish-base.ts';
+import { TrustAfter } from './trust-after.ts';
+import { trustVersions } from './versions.ts';
 import type { WorkingCopy } from './working-copy.ts';
 
 /** A change of keys, delegations or expiry: made anew on whatever the head is by then. */
@@ -12,6 +14,21 @@ export interface StructuralChange {
   (edit: CollectionEdit, copy: WorkingCopy): Promise<void> | void;
   /** Whether what can be folded goes into the same head, because nothing can be signed before it. */
   readonly isRepair?: boolean;
+}
+
+/** Who may sign once a change is made on a state. @throws BullaError what `change` throws */
+export async function trustAfterChange(
+  change: StructuralChange,
+  copy: WorkingCopy,
+  now: Date,
+): Promise<TrustAfter> {
+  const edit = new CollectionEdit(copy, { now, policy: { versions: trustVersions(() => 0) } });
+  await change(edit, copy);
+  const made = edit.settle().settled.pending();
+  return new TrustAfter(
+    copy.files,
+    made.map(({ file }) => file),
+  );
 }
 
 /** A structural change as a piece of work. */
@@ -36,6 +53,10 @@ export class EditWork implements Work {
     await this.change(edit, base.copy);
   }
 
+  async trustAfter({ copy }: Base, now: Date): Promise<TrustAfter> {
+    return await trustAfterChange(this.change, copy, now);
+  }
+
   noteMade(files: RepositoryFiles, { copy }: Base): void {
     const before = copy.files;
     this.made = [
@@ -47,7 +68,8 @@ export class EditWork implements Work {
 
 /**
  * Whether a head holds a file that was made for it. Root and targets must say the very same: whatever is
- * signed by them follows from that, however somebody else has spelled the file. Of other roles a later file does as well, if it lasts as long.
+ * signed by them follows from that, however somebody else has spelled the file. Of other roles a later file does as well, if it
+ * lasts as long.
  */
 function isIn({ roots, roles }: RepositoryFiles, file: MetadataFile): boolean {
   if (file.role === 'root') return roots.some(({ message }) => equalBytes(message, file.message));

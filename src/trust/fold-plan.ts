@@ -1,7 +1,10 @@
+import { createHash } from 'node:crypto';
 import { equalBytes } from '../encoding/bytes.ts';
-import { isBullaError } from '../errors.ts';
+import { type BullaError, isBullaError } from '../errors.ts';
 import { delegationOf } from '../tuf/delegations.ts';
 import { publishedVersion, versionOf } from '../tuf/edit/repository.ts';
+import { DEFAULT_LIMITS } from '../tuf/limits.ts';
+import { parseMetadataFile } from '../tuf/metadata-file.ts';
 import { parseTargets } from '../tuf/targets.ts';
 import type { Abilities } from './abilities.ts';
 import { type Adoption, AdoptionReader, type OfferedRole, poolFiles } from './adoption.ts';
@@ -12,6 +15,7 @@ import { fetchFile } from './object.ts';
 import type { TrustTarget } from './ports.ts';
 import type { RefusedSibling, Sibling } from './siblings.ts';
 import { readStructuralOffer, type StructuralOffer } from './structural-offer.ts';
+import type { TrustAfter } from './trust-after.ts';
 import { leavesVersions } from './versions.ts';
 import type { WorkingCopy } from './working-copy.ts';
 
@@ -28,6 +32,82 @@ export interface SiblingPlan {
   readonly structure?: StructuralOffer | undefined;
   /** Staged changes of keys that only others can sign for, and files that would use versions up. */
   readonly refused: readonly RefusedSibling[];
+  /** Changes that are not taken in now: of keys that lose trust, or not among those that were agreed to. */
+  readonly left: readonly LeftChange[];
+}
+
+/** A change of others that a change of roles does not take in. */
+export interface LeftChange {
+  readonly role: string;
+  readonly entry: LogEntry;
+  /** `key`: whoever signed it loses trust; `unseen`: nobody was shown it before. */
+  readonly reason: 'key' | 'unseen';
+}
+
+/** What a change of roles may take in from others, over the rounds of one publish. */
+export class Intake {
+  /** Ids of entries, and identities of staged changes of roles, that were agreed to; undefined: all. */
+  private readonly allowed: ReadonlySet<string> | undefined;
+  /** Ids of entries that came from keys that lose trust, wherever else they are listed. */
+  private readonly tainted = new Set<string>();
+  private trust: TrustAfter | undefined;
+
+  constructor(allowed?: ReadonlySet<string>) {
+    this.allowed = allowed;
+  }
+
+  /** Says who may sign after the change, on the base that it is made on now; what was found tainted stays so. */
+  judgeBy(trust: TrustAfter | undefined): void {
+    this.trust = trust;
+  }
+
+  /** Leaves out candidates that online keys have signed which lose trust. */
+  candidates(siblings: readonly Sibling[]): readonly Sibling[] {
+    const { trust } = this;
+    if (trust === undefined) return siblings;
+    return siblings.filter(({ timestamp }) => timestamp === undefined || trust.counts(timestamp.file));
+  }
+
+  /** Leaves out what is signed by keys that lose trust, and notes which entries came of them. */
+  offers(offers: readonly OfferedRole[], log: ChangeLog): readonly OfferedRole[] {
+    const { trust } = this;
+    if (trust === undefined) return offers;
+    const known = new Set(log.entries.map(({ id }) => id));
+    for (const {
+      role,
+      file,
+      log: { entries },
+    } of offers)
+      for (const entry of entries)
+        if (!known.has(entry.id) && (!trust.counts(file) || trust.isByLoser(role, entry)))
+          this.tainted.add(entry.id);
+    return offers.filter(({ file }) => trust.counts(file));
+  }
+
+  /** Why an entry is not taken in; undefined where it may be. */
+  reasonAgainst({ id }: LogEntry): LeftChange['reason'] | undefined {
+    if (this.tainted.has(id)) return 'key';
+    return this.allowed === undefined || this.allowed.has(id) ? undefined : 'unseen';
+  }
+
+  /**
+   * Whether a staged change of roles may be taken over. A next root that keeps its signers is never made a second
+   * time: clients who saw the one could not follow to the other.
+   */
+  allowsOffer(offer: StructuralOffer): boolean {
+    if (this.trust !== undefined && !this.trust.countsOffer(offer)) return false;
+    return offer.files.has('root') || this.allowed === undefined || this.allowed.has(identityOf(offer));
+  }
+}
+
+/** What a staged change of roles is, however it is spelled: hex SHA-256 of what is signed in root and targets. */
+export function identityOf({ files }: StructuralOffer): string {
+  const hash = createHash('sha256');
+  for (const role of ['root', 'targets']) {
+    const bytes = files.get(role);
+    if (bytes !== undefined) hash.update(parseMetadataFile(bytes, role, DEFAULT_LIMITS.targetsBytes).message);
+  }
+  return hash.digest('hex');
 }
 
 /** Whether a plan changes anything. */
@@ -47,20 +127,39 @@ export async function planSiblings(
   abilities: Abilities,
   now: Date,
   own: readonly string[] = [],
+  intake: Intake = new Intake(),
 ): Promise<SiblingPlan> {
+  const left = new Map<string, LeftChange>();
   const isOwn = ({ id }: LogEntry) => own.includes(id);
+  const counting = intake.candidates(siblings);
   const folds = new Map<string, readonly LogEntry[]>();
   const adoptions: Adoption[] = [];
   const conflicts: FoldConflict[] = [];
   const waiting = new Map<string, LogEntry>();
   const unsound: RefusedSibling[] = [];
   for (const { name: role } of copy.delegations.roles) {
-    const offers = offersOf(copy, siblings, role);
+    const all = offersOf(copy, siblings, role);
+    if (all.length === 0) continue;
+    const log = await readableLog(copy, role);
+    if (!('entries' in log)) {
+      unsound.push(...all.flatMap((offer) => refuseUnreadable(offer, log)));
+      continue;
+    }
+    const offers = countedOffers(all, log, counting, intake, left);
+    const isLeft = (entry: LogEntry): boolean => {
+      const reason = isOwn(entry) ? undefined : intake.reasonAgainst(entry);
+      if (reason !== undefined) left.set(entry.id, { role, entry, reason });
+      return reason !== undefined;
+    };
     if (offers.length === 0) continue;
-    const log = await copy.log(role);
     const reader = new AdoptionReader(target, copy, now);
     if (abilities.canFold(role)) {
-      const plan = foldAll(log, copy.logDescriptor(role).size, offers, isOwn);
+      const plan = foldAll(
+        log,
+        copy.logDescriptor(role).size,
+        offers,
+        (entry) => isOwn(entry) || isLeft(entry),
+      );
       unsound.push(...plan.tooLarge.flatMap(refuseTooLarge));
       conflicts.push(...plan.conflicts);
       const isDue = plan.apply.length > 0 || offers.some((offer) => isAhead(offer, log, copy));
@@ -68,7 +167,8 @@ export async function planSiblings(
       else adoptions.push(...(await chooseRenewal(reader, log, offers, copy)));
       continue;
     }
-    const { sound, refused } = soundOf(copy, role, offers);
+    const clean = offers.filter((offer) => newIn(offer, log).filter(isLeft).length === 0);
+    const { sound, refused } = soundOf(copy, role, clean);
     unsound.push(...refused);
     const adopted = await chooseAdoption(reader, log, sound, copy);
     const taken = new Set(adopted.flatMap(({ entries }) => entries.map(({ id }) => id)));
@@ -76,8 +176,9 @@ export async function planSiblings(
     for (const { log: other } of offers)
       for (const entry of planFold(log, other).apply) if (!taken.has(entry.id)) waiting.set(entry.id, entry);
   }
-  const { structure, refused } = await chooseStructure(target, copy, siblings, abilities, now);
+  const { structure, refused } = await chooseStructure(target, copy, siblings, abilities, now, intake);
   return {
+    left: [...left.values()],
     folds,
     adoptions,
     conflicts,
@@ -85,6 +186,40 @@ export async function planSiblings(
     structure,
     refused: [...unsound, ...refused],
   };
+}
+
+/** The log of a role in the head, or why it cannot be read: that stops this role, and no other. */
+async function readableLog(copy: WorkingCopy, role: string): Promise<ChangeLog | BullaError> {
+  try {
+    return await copy.log(role);
+  } catch (error) {
+    if (isBullaError(error, 'content-invalid', 'trust-invalid', 'not-found')) return error;
+    throw error;
+  }
+}
+
+/** Offers that still count with the change that is being made; of the others is noted what they would bring. */
+function countedOffers(
+  all: readonly OfferedRole[],
+  log: ChangeLog,
+  candidates: readonly Sibling[],
+  intake: Intake,
+  left: Map<string, LeftChange>,
+): readonly OfferedRole[] {
+  // First all of them: what a key brought that loses trust may be in the file of another one, too.
+  const counted = intake.offers(all, log);
+  const present = new Set(candidates);
+  const offers = counted.filter(({ from }) => from.some((sibling) => present.has(sibling)));
+  for (const offer of all)
+    for (const entry of offers.includes(offer) ? [] : newIn(offer, log))
+      if (!left.has(entry.id)) left.set(entry.id, { role: offer.role, entry, reason: 'key' });
+  return offers;
+}
+
+/** What a file would bring. */
+function newIn({ log: { entries } }: OfferedRole, log: ChangeLog): readonly LogEntry[] {
+  const known = new Set(log.entries.map(({ id }) => id));
+  return entries.filter(({ id }) => !known.has(id));
 }
 
 /** Files that may be adopted: that leave versions to others, and space in the log. */
@@ -111,6 +246,11 @@ function refuseTooHigh({ role, file, from }: OfferedRole): readonly RefusedSibli
   return from.map(({ tag }) => ({ tag, code: 'trust-invalid', message }));
 }
 
+function refuseUnreadable({ role, from }: OfferedRole, { message }: BullaError): readonly RefusedSibling[] {
+  const text = `nothing can be taken over into ${role}, because the head's log of it cannot be read (${message})`;
+  return from.map(({ tag }) => ({ tag, code: 'content-invalid', message: text }));
+}
+
 function refuseTooLarge({ role, from }: OfferedRole): readonly RefusedSibling[] {
   const message = `its changes of ${role} are so many that nothing else would fit into the log`;
   return from.map(({ tag }) => ({ tag, code: 'content-invalid', message }));
@@ -126,6 +266,7 @@ async function chooseStructure(
   siblings: readonly Sibling[],
   abilities: Abilities,
   now: Date,
+  intake: Intake,
 ): Promise<{
   readonly structure: StructuralOffer | undefined;
   readonly refused: readonly RefusedSibling[];
@@ -137,7 +278,7 @@ async function chooseStructure(
       const offer = await readStructuralOffer(object, copy, now, (descriptor, maxBytes) =>
         fetchFile(target, descriptor, maxBytes),
       );
-      if (offer === undefined) continue;
+      if (offer === undefined || !intake.allowsOffer(offer)) continue;
       if (abilities.isOnlineUnder(offer.root)) return { structure: offer, refused };
       refused.push({
         tag,

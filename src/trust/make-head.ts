@@ -14,6 +14,7 @@ import { findForks } from './root-forks.ts';
 import { type FoundSiblings, isTransient, type Sibling } from './siblings.ts';
 import { usedVersions } from './signer-state.ts';
 import type { StructuralOffer } from './structural-offer.ts';
+import type { TrustAfter } from './trust-after.ts';
 import { HIGHEST_FOLLOWED, trustVersions } from './versions.ts';
 
 /** Added to what a log must keep at the least: for clocks that are not in step. */
@@ -31,6 +32,8 @@ export interface Work {
   isDone(base: Base): Promise<boolean>;
   /** Puts it into an edit, after what was folded. @throws BullaError conflict, usage */
   apply(edit: CollectionEdit, base: Base): Promise<void>;
+  /** Of a change of roles: who may sign once it is made on this base. @throws BullaError what `apply` throws */
+  trustAfter?(base: Base, now: Date): Promise<TrustAfter>;
   /** Told what was signed, before it is announced. */
   noteMade?(files: RepositoryFiles, base: Base): void;
 }

@@ -3,6 +3,7 @@ import type { EditPolicy } from '../tuf/edit/policy.ts';
 import type { TufSigner } from '../tuf/edit/signing.ts';
 import type { Collection } from './collection.ts';
 import type { FoldConflict } from './fold.ts';
+import type { LeftChange } from './fold-plan.ts';
 import type { LogEntry } from './log.ts';
 import type { Chance, Clock } from './ports.ts';
 import type { RefusedSibling } from './siblings.ts';
@@ -23,6 +24,11 @@ export interface PublishOptions {
   readonly trustServedHead?: Digest | undefined;
   /** The registry's own time, where it has told it: for what may be removed. The clock's if left out. */
   readonly registryNow?: (() => Date | undefined) | undefined;
+  /**
+   * What a change of roles may take in from others, because somebody was shown it: ids of entries, and of staged
+   * changes of roles. All that keys have signed which keep their trust if left out.
+   */
+  readonly intake?: ReadonlySet<string> | undefined;
   /** Remove what is old and folded; true if left out. */
   readonly cleanUp?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -44,4 +50,6 @@ export interface Published {
   readonly conflicts: readonly FoldConflict[];
   /** Candidates and stages that nobody here can use, and why. */
   readonly refused: readonly RefusedSibling[];
+  /** Changes of others that a change of roles did not take in. */
+  readonly left: readonly LeftChange[];
 }

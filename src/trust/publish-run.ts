@@ -9,7 +9,7 @@ import { partsOf, pushObject } from './announce.ts';
 import { keepParts } from './cached-source.ts';
 import type { ReadOptions } from './collection.ts';
 import { keepDisplaced } from './displaced.ts';
-import { hasWork, planSiblings, type SiblingPlan } from './fold-plan.ts';
+import { hasWork, Intake, planSiblings, type SiblingPlan } from './fold-plan.ts';
 import type { LogEntry } from './log.ts';
 import { type MadeHead, makeHead, NO_WORK, versionsOf, type Work } from './make-head.ts';
 import { type BlobCache, ProcessBlobCache } from './memory.ts';
@@ -72,6 +72,7 @@ export class PublishRun {
   private readonly work: Work;
   private readonly reader: SiblingReader;
   private readonly rivals = new Rivals();
+  private readonly intake: Intake;
   private readonly folded = new Map<string, LogEntry>();
   private readonly announced: Tag[] = [];
   private isRestructured = false;
@@ -88,6 +89,7 @@ export class PublishRun {
     this.read = { ...read, cache: this.cache };
     this.options = options;
     this.work = work;
+    this.intake = new Intake(work.trustAfter === undefined ? undefined : options.intake);
     this.reader = new SiblingReader(target, options.chance, { signal: options.signal }, this.cache);
   }
 
@@ -121,7 +123,11 @@ export class PublishRun {
     const siblings = this.inDuty(found, isDone);
     const abilities = new Abilities(base.copy, this.options.signers);
     const { copy, readAt } = base;
-    const plan = await planSiblings(this.target, copy, siblings, abilities, readAt, this.work.ids);
+    const { ids } = this.work;
+    const now = this.options.clock.now();
+    const trust = isDone ? undefined : this.work.trustAfter?.(base, now);
+    this.intake.judgeBy(await trust?.catch((error: unknown) => this.giveUp(base, error)));
+    const plan = await planSiblings(this.target, copy, siblings, abilities, readAt, ids, this.intake);
     // Those who have read what was made of it would take this head for a rollback.
     const isBehind = abilities.isOnline && siblings.some((sibling) => isNewer(sibling, copy));
     return { isDone, isLeft: !hasWork(plan) && !isBehind, found, siblings, plan };

@@ -125,5 +125,6 @@ export function publishedBy(result: RunResult, ids: readonly string[]): Publishe
     folded,
     conflicts: plan.conflicts.filter(({ entry }) => !ids.includes(entry.id)),
     refused: [...found.refused, ...plan.refused],
+    left: plan.left,
   };
 }

@@ -47,6 +47,7 @@ export interface SiblingTimestamp {
   readonly version: number;
   /** Hex SHA-256 of what is signed in it: what a candidate is, however often, wrapped and spelled it is pushed. */
   readonly identity: string;
+  readonly file: MetadataFile;
   /** When it was made, by its maker's clock. */
   readonly created: Date | undefined;
   /** The snapshot that belongs to it, read when it is asked for. @throws BullaError trust-invalid, … */
@@ -199,6 +200,7 @@ export class SiblingFiles {
     const content: Timestamp = parseTimestamp(file);
     return {
       version: content.version,
+      file,
       identity: createHash('sha256').update(file.message).digest('hex'),
       created: createdIn(file),
       snapshot: async () => {

@@ -93,6 +93,11 @@ export async function stageAs(
   return { tag, content: top };
 }
 
+/** The files of a stage again, as a candidate: whatever is not signed of it, nobody believes. */
+export async function candidateOfStage(target: Target, stage: ManifestContent): Promise<void> {
+  await ofFiles((bytes) => bytes)(target, stage);
+}
+
 /** Tags of candidates and stages. */
 export async function siblingsOf(target: Target): Promise<readonly Tag[]> {
   return (await target.listTags()).filter((tag) => tag.startsWith('_trust.'));
