@@ -353,7 +353,7 @@ export async function readChange(context: Context, path: string): Promise<Change
     import('../disk/atomic.ts'),
     import('../trust/change-file.ts'),
   ]);
-  return parseChangeFile(await readFileBounded(context.path(path), MAX_CHANGE_BYTES), path);
+  return parseChangeFile(await readFileBounded(context.path(path), MAX_CHANGE_BYTES, { pipes: true }), path);
 }
 
 /** Writes the file of a change. @throws BullaError conflict where it is there and is not to be replaced; storage-error */

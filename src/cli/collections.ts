@@ -167,10 +167,16 @@ export async function trustFromFlags(
     });
   const { readFileBounded } = await import('../disk/atomic.ts');
   if (root !== undefined)
-    return { kind: 'root', bytes: await readFileBounded(context.path(root), MAX_ROOT_BYTES) };
+    return {
+      kind: 'root',
+      bytes: await readFileBounded(context.path(root), MAX_ROOT_BYTES, { pipes: true }),
+    };
   if (rootCa !== undefined) {
     const { parseCertificates } = await import('../crypto/certificate.ts');
-    const pem = decodeUtf8(await readFileBounded(context.path(rootCa), MAX_PEM_BYTES), rootCa);
+    const pem = decodeUtf8(
+      await readFileBounded(context.path(rootCa), MAX_PEM_BYTES, { pipes: true }),
+      rootCa,
+    );
     parseCertificates(pem, rootCa);
     return { kind: 'ca', pem };
   }

@@ -7,6 +7,7 @@ import type { EarlyConnection } from '../http/early-connection.ts';
 import { proxyFromEnvironment } from '../http/proxy.ts';
 import type { RetryPolicy } from '../http/retry.ts';
 import { canonicalHost } from '../oci/host.ts';
+import { childEnvironment, keyVariables } from '../registry/child-environment.ts';
 import { RegistryClient, type RegistryClientOptions } from '../registry/client.ts';
 import { type CredentialsProvider, fixedCredentials } from '../registry/credentials.ts';
 import { type CredentialFilesOptions, storedCredentials } from '../registry/stored-credentials.ts';
@@ -122,7 +123,7 @@ export class Connections {
   credentialFiles(access: Access): CredentialFilesOptions {
     const { io } = this.options;
     const path = access.registryConfig;
-    return { path: path === undefined ? undefined : this.path(path), env: io.env, home: io.home };
+    return { path: path === undefined ? undefined : this.path(path), env: this.forHelpers(), home: io.home };
   }
 
   private async connect(registry: string, side: Side | undefined): Promise<RegistryClient> {
@@ -167,13 +168,19 @@ export class Connections {
     };
   }
 
+  /** What credential helpers may see: not the keys that this command is given by variables. */
+  private forHelpers(): Record<string, string> {
+    const { io, flags, settings } = this.options;
+    return childEnvironment(io.env, keyVariables([...Object.values(flags), settings.defaultKey]));
+  }
+
   private path(path: string): string {
     return isAbsolute(path) ? path : join(this.options.io.cwd, path);
   }
 
   private async pem(path: string | undefined, kind: string): Promise<string | undefined> {
     if (path === undefined) return undefined;
-    const text = decodeUtf8(await readFileBounded(this.path(path), MAX_PEM_BYTES), path);
+    const text = decodeUtf8(await readFileBounded(this.path(path), MAX_PEM_BYTES, { pipes: true }), path);
     if (text.includes(`${kind}-----`)) return text;
     throw new BullaError('usage', `${path} holds no PEM ${kind.toLowerCase()}`, {
       hint: `it must hold -----BEGIN ${kind}-----`,

@@ -1,7 +1,10 @@
-import { createReadStream } from 'node:fs';
+import { createReadStream, fstatSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { resolve } from 'node:path';
+import { addAbortSignal, type Readable } from 'node:stream';
+import { PIPE_IDLE_MS } from '../disk/pipe.ts';
 import { equalBytes, utf8 } from '../encoding/bytes.ts';
-import { BullaError } from '../errors.ts';
+import { BullaError, throwIfAborted } from '../errors.ts';
 import { readSecretFile } from '../keystore/read.ts';
 import type { PassphraseSource } from '../keystore/resolve.ts';
 import type { Io } from './io.ts';
@@ -149,7 +152,7 @@ async function readDescriptor(
       hint: `give the passphrase another way: ${flag} 3 3< file`,
     });
   }
-  const stream = fd === 0 ? io.stdin : createReadStream('', { fd });
+  const stream = fd === 0 ? io.stdin : streamOf(fd, io.signal);
   const chunks: Buffer[] = [];
   let length = 0;
   try {
@@ -159,12 +162,27 @@ async function readDescriptor(
       if (length > MAX_BYTES) break;
     }
   } catch (cause) {
+    throwIfAborted(io.signal);
     throw new BullaError('usage', `${flag} ${fd} cannot be read`, {
       cause,
       hint: `open it in the shell: ${flag} ${fd} ${fd}< file`,
     });
   }
   return bounded(new Uint8Array(Buffer.concat(chunks)), `${flag} ${fd}`);
+}
+
+/** A read of a pipe that blocks would hold a thread, which nothing can end: the event loop waits for it instead. */
+function streamOf(fd: number, signal: AbortSignal): Readable {
+  let isPipe = false;
+  try {
+    const stats = fstatSync(fd);
+    isPipe = stats.isFIFO() || stats.isSocket();
+  } catch {
+    // The stream says what is wrong with it.
+  }
+  const stream = isPipe ? new Socket({ fd, readable: true, writable: false }) : createReadStream('', { fd });
+  addAbortSignal(AbortSignal.any([signal, AbortSignal.timeout(PIPE_IDLE_MS)]), stream);
+  return stream;
 }
 
 function bounded(bytes: Uint8Array, where: string): Uint8Array {

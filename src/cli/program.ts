@@ -8,6 +8,18 @@ import { run } from './run.ts';
 /** Node's own status for that. */
 const UNSETTLED = 13;
 
+/** How long a command may clean up that was asked to end. */
+const CLEAN_UP_MS = 3_000;
+
+/**
+ * Ends the process whatever it does: `process.exit` waits for threads, and one may wait for a disk that is gone.
+ * A shell shows 130, as for a command that ends by itself when it is asked to.
+ */
+function endNow(): void {
+  process.removeAllListeners('SIGINT');
+  process.kill(process.pid, 'SIGINT');
+}
+
 /**
  * Runs the command line of this process.
  * @param begun a connection that was begun already
@@ -20,8 +32,10 @@ export async function main(begun?: EarlyConnection): Promise<void> {
     if (name === 'SIGHUP' && argv[0] === 'serve') continue;
     process.on(name, () => {
       // The first signal lets the command clean up; whoever sends a second one does not want to wait.
-      if (asked) process.exit(130);
+      if (asked) endNow();
       asked = true;
+      // A service answers those first who are being served.
+      if (argv[0] !== 'serve') setTimeout(endNow, CLEAN_UP_MS).unref();
       ending.abort(new DOMException(`ended by ${name}`, 'AbortError'));
     });
   }

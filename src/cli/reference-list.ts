@@ -70,7 +70,7 @@ export async function readList(
   const bytes =
     from === '-'
       ? await readStdin(context, flags)
-      : await readFileBounded(context.path(from), MAX_LIST_BYTES);
+      : await readFileBounded(context.path(from), MAX_LIST_BYTES, { pipes: true });
   return decodeUtf8(bytes, where)
     .split(/\r?\n/)
     .map((line) => line.trim())

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { constants, statSync, unlinkSync } from 'node:fs';
+import { constants, type Stats, statSync, unlinkSync } from 'node:fs';
 import {
   type FileHandle,
   link,
@@ -16,6 +16,7 @@ import { dirname, join } from 'node:path';
 import { BullaError } from '../errors.ts';
 import { isErrno, storageError } from './errno.ts';
 import { livenessOf, processMark } from './identity.ts';
+import { readPipe } from './pipe.ts';
 
 export { isErrno, storageError } from './errno.ts';
 
@@ -238,13 +239,16 @@ async function makeOne(path: string, mode: number): Promise<boolean> {
 }
 
 export interface ReadOptions {
-  /** Neither a symbolic link nor anything but a regular file (a pipe would block): for foreign places. */
+  /** No symbolic link at the end of the path: for foreign places. */
   readonly noFollow?: boolean;
+  /** Also a pipe, as `<(command)` gives one: for what a person names on a command line. */
+  readonly pipes?: boolean;
 }
 
 /**
  * Reads a whole file of at most `maxBytes`; never holds more than that, even where the size that the
- * file system tells is not true (devices, pipes, files that grow).
+ * file system tells is not true (files that grow). Nothing that could keep it waiting without an end is
+ * read: pipes only where they are allowed, within a time; no devices but the empty one, no sockets.
  * @throws BullaError not-found, content-invalid where it is larger, storage-error
  */
 export async function readFileBounded(
@@ -252,9 +256,13 @@ export async function readFileBounded(
   maxBytes: number,
   options: ReadOptions = {},
 ): Promise<Uint8Array> {
-  const file = await openForReading(path, options);
+  const { file, stats, kind } = await openInput(path, options);
   try {
-    const stats = await file.stat();
+    if (kind === 'null') return new Uint8Array(0);
+    if (kind === 'pipe') {
+      if (options.pipes !== true) throw notRegular(path, stats);
+      return await readPipe(file, path, { maxBytes, tooLarge: () => tooLarge(path, 'more', maxBytes) });
+    }
     if (stats.size > maxBytes) throw tooLarge(path, `${stats.size} bytes`, maxBytes);
     return await readUpTo(file, maxBytes, path, stats);
   } catch (error) {
@@ -265,30 +273,65 @@ export async function readFileBounded(
 }
 
 /**
- * Opens a file for reading.
- * @throws BullaError not-found, storage-error
+ * Opens a regular file for reading.
+ * @throws BullaError not-found, storage-error, also where it is a pipe, a device or a directory
  */
 export async function openForReading(path: string, options: ReadOptions = {}): Promise<FileHandle> {
+  const { file, stats, kind } = await openInput(path, options);
+  if (kind === 'file') return file;
+  await file.close();
+  throw notRegular(path, stats);
+}
+
+/** Something that was opened to be read. */
+export interface Input {
+  readonly file: FileHandle;
+  readonly stats: Stats;
+  readonly kind: 'file' | 'pipe' | 'null';
+}
+
+/**
+ * Opens what a path names without waiting for anybody, and says what it is: of what was opened, not of the path.
+ * @throws BullaError not-found, storage-error, also where it is a device, a socket or a directory
+ */
+export async function openInput(path: string, options: Pick<ReadOptions, 'noFollow'> = {}): Promise<Input> {
   const noFollow = options.noFollow === true;
   let file: FileHandle | undefined;
   try {
-    // Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
+    // Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever, and hold a thread.
     file = await open(
       path,
-      constants.O_RDONLY | (noFollow ? constants.O_NOFOLLOW | constants.O_NONBLOCK : 0),
+      constants.O_RDONLY | constants.O_NONBLOCK | (noFollow ? constants.O_NOFOLLOW : 0),
     );
-    if (noFollow && !(await file.stat()).isFile()) {
-      throw new BullaError('storage-error', `${path} is not a regular file`, {
-        hint: 'pipes, devices and directories are not read here',
-      });
-    }
-    return file;
+    const stats = await file.stat();
+    const kind = stats.isFile() ? 'file' : stats.isFIFO() ? 'pipe' : isNull(stats) ? 'null' : undefined;
+    if (kind === undefined) throw notRegular(path, stats);
+    return { file, stats, kind };
   } catch (error) {
     await file?.close();
     if (isErrno(error, 'ENOENT'))
       throw new BullaError('not-found', `${path} does not exist`, { cause: error, hint: 'check the path' });
     throw storageError(`cannot read ${path}`, error);
   }
+}
+
+/** The empty device: a usual way to say "no configuration". */
+function isNull(stats: Stats): boolean {
+  return stats.isCharacterDevice() && stats.rdev === statSync('/dev/null', { throwIfNoEntry: false })?.rdev;
+}
+
+/** What is there in place of a file. @throws never */
+export function notRegular(path: string, stats: Stats): BullaError {
+  const what = stats.isDirectory()
+    ? 'a directory'
+    : stats.isFIFO()
+      ? 'a pipe'
+      : stats.isSocket()
+        ? 'a socket'
+        : 'a device';
+  return new BullaError('storage-error', `${path} is ${what}, and a regular file was expected`, {
+    hint: 'give the path of a file; pipes are read where a key, a certificate or a list is named on the command line',
+  });
 }
 
 const PIECE_BYTES = 64 * 1024;

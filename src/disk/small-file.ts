@@ -10,7 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { BullaError } from '../errors.ts';
-import { temporaryBeside } from './atomic.ts';
+import { notRegular, temporaryBeside } from './atomic.ts';
 import { isErrno, storageError } from './errno.ts';
 
 /**
@@ -26,7 +26,7 @@ export function readSmallFile(path: string, maxBytes: number): Uint8Array | unde
     // Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
     file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const stats = fstatSync(file);
-    if (!stats.isFile()) throw notRegular(path);
+    if (!stats.isFile()) throw notRegular(path, stats);
     if (stats.size > maxBytes) throw tooLarge(path, maxBytes);
     return readAll(file, stats.size, path, maxBytes);
   } catch (error) {
@@ -69,12 +69,6 @@ function readAll(file: number, size: number, path: string, maxBytes: number): Ui
     larger.set(bytes);
     bytes = larger;
   }
-}
-
-function notRegular(path: string): BullaError {
-  return new BullaError('storage-error', `${path} is not a regular file`, {
-    hint: 'pipes, devices and directories are not read here',
-  });
 }
 
 function tooLarge(path: string, maxBytes: number): BullaError {

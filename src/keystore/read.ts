@@ -1,7 +1,7 @@
-import { constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
-import { isErrno, storageError } from '../disk/atomic.ts';
-import { BullaError } from '../errors.ts';
+import type { FileHandle } from 'node:fs/promises';
+import { notRegular, openInput, storageError } from '../disk/atomic.ts';
+import { readPipe } from '../disk/pipe.ts';
+import { BullaError, isBullaError } from '../errors.ts';
 
 /** Largest key or certificate file that is read, in bytes. */
 export const MAX_KEY_FILE_BYTES: number = 512 * 1024;
@@ -42,29 +42,26 @@ async function readKeyFile(
   options: ReadOptions,
   checkMode: (mode: number) => void,
 ): Promise<Uint8Array> {
-  let file: FileHandle | undefined;
+  // Of the open file, not of the path: what was checked is what is read.
+  const { file, stats, kind } = await openInput(path, options).catch((error: unknown) => {
+    throw isBullaError(error, 'storage-error') && error.cause === undefined ? notAKey(error) : error;
+  });
   try {
-    file = await open(path, constants.O_RDONLY | (options.noFollow === true ? constants.O_NOFOLLOW : 0));
-    // Of the open file, not of the path: what was checked is what is read.
-    const found = await file.stat();
-    if (!found.isFile() && !found.isFIFO()) {
-      throw new BullaError(
-        'key-invalid',
-        `${path} is ${found.isDirectory() ? 'a directory' : 'a device'}, and a file was expected`,
-        {
-          hint: 'give the path of the key file itself',
-        },
-      );
-    }
-    checkMode(found.mode & 0o7777);
+    if (kind === 'null') throw notAKey(notRegular(path, stats));
+    checkMode(stats.mode & 0o7777);
+    const tooLarge = (): BullaError => moreThanAKey(path);
+    if (kind === 'pipe') return await readPipe(file, path, { maxBytes: MAX_KEY_FILE_BYTES, tooLarge });
     return await readBounded(file, path);
   } catch (error) {
-    if (isErrno(error, 'ENOENT'))
-      throw new BullaError('not-found', `${path} does not exist`, { cause: error, hint: 'check the path' });
     throw storageError(`cannot read ${path}`, error);
   } finally {
-    await file?.close();
+    await file.close();
   }
+}
+
+/** That there is something else than a file is wrong about the key, not about the disk. */
+function notAKey({ message }: BullaError): BullaError {
+  return new BullaError('key-invalid', message, { hint: 'give the path of the key file itself' });
 }
 
 async function readBounded(file: FileHandle, path: string): Promise<Uint8Array> {
@@ -77,16 +74,16 @@ async function readBounded(file: FileHandle, path: string): Promise<Uint8Array> 
   }
   const bytes = Uint8Array.from(buffer.subarray(0, length));
   buffer.fill(0, 0, length);
-  if (length > MAX_KEY_FILE_BYTES) {
-    throw new BullaError(
-      'key-invalid',
-      `${path} has more than the ${MAX_KEY_FILE_BYTES} bytes that a key may have`,
-      {
-        hint: 'check that it is the right file',
-      },
-    );
-  }
+  if (length > MAX_KEY_FILE_BYTES) throw moreThanAKey(path);
   return bytes;
+}
+
+function moreThanAKey(path: string): BullaError {
+  return new BullaError(
+    'key-invalid',
+    `${path} has more than the ${MAX_KEY_FILE_BYTES} bytes that a key may have`,
+    { hint: 'check that it is the right file' },
+  );
 }
 
 function octal(mode: number): string {

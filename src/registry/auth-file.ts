@@ -25,7 +25,7 @@ export interface AuthFile {
 export async function readAuthFile(path: string): Promise<AuthFile | undefined> {
   let bytes: Uint8Array;
   try {
-    bytes = await readFileBounded(path, MAX_FILE);
+    bytes = await readFileBounded(path, MAX_FILE, { pipes: true });
   } catch (error) {
     if (isBullaError(error, 'not-found')) return undefined;
     throw error;

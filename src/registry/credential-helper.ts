@@ -3,6 +3,7 @@ import { decodeUtf8 } from '../encoding/bytes.ts';
 import { parseJsonObject } from '../encoding/json.ts';
 import { BullaError } from '../errors.ts';
 import { printable } from '../http/redact.ts';
+import { childEnvironment } from './child-environment.ts';
 import type { Credentials } from './credentials.ts';
 
 /** A helper's name becomes part of a file name that is executed, so it is held to what such names need. */
@@ -99,7 +100,7 @@ function run(
   }
   return new Promise((resolve, reject) => {
     const child = spawn(`docker-credential-${helper}`, [verb], {
-      env: withoutSecrets(env),
+      env: childEnvironment(env),
       shell: false,
       stdio: ['pipe', 'pipe', 'pipe'],
       windowsHide: true,
@@ -132,18 +133,6 @@ function run(
     child.stdin.on('error', () => undefined);
     child.stdin.end(input);
   });
-}
-
-/** Variables that hold passphrases of keys, or other tools' credentials. */
-const SECRET = /^(?:BULLA|COSIGN|DOCKER_CONTENT_TRUST|NOTARY)_(?:.*_)?(?:PASSPHRASE|PASSWORD)$|^NOTARY_AUTH$/;
-
-/** What a helper needs of the environment: all of it but passphrases, and keys for `env://`. */
-export function withoutSecrets(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return Object.fromEntries(
-    Object.entries(env).filter(
-      ([name, value]) => !SECRET.test(name) && value?.includes('PRIVATE KEY-----') !== true,
-    ),
-  );
 }
 
 class Output {

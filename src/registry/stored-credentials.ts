@@ -7,6 +7,7 @@ import type { Credentials, CredentialsProvider } from './credentials.ts';
 export interface CredentialFilesOptions {
   /** The only file to look into (`--registry-config`). */
   readonly path?: string | undefined;
+  /** Helpers get it without what is secret ({@link childEnvironment}). */
   readonly env?: NodeJS.ProcessEnv | undefined;
   /** The home directory. */
   readonly home?: string | undefined;

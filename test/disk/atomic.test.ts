@@ -139,7 +139,9 @@ describe('readFileBounded', () => {
   });
 
   it('stops at the bound where the size is not true', async () => {
-    await expect(readFileBounded('/dev/zero', 200_000)).rejects.toMatchObject({ code: 'content-invalid' });
+    await expect(readFileBounded('/proc/self/environ', 10)).rejects.toMatchObject({
+      code: 'content-invalid',
+    });
   });
 
   it.each(['symbolic link', 'pipe', 'directory'])('does not read a %s in a foreign place', async (kind) => {

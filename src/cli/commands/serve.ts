@@ -1,6 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import process from 'node:process';
 import { type Command, InvalidArgumentError } from 'commander';
+import { readFileBounded } from '../../disk/atomic.ts';
+import { decodeUtf8 } from '../../encoding/bytes.ts';
 import { parseDuration } from '../../encoding/time.ts';
 import { BullaError, messageOf } from '../../errors.ts';
 import type { NotificationEndpoint, RegistryServerOptions } from '../../registry-server.ts';
@@ -36,6 +37,8 @@ interface GcFlags {
 const HOST_HELP =
   'name by which clients reach this server, as through a proxy; without a login, other names than localhost and those in the certificate are refused';
 const DEFAULT_PORT = 5000;
+/** Also a certificate with its chain, or a key. */
+const MAX_TEXT_BYTES = 1024 * 1024;
 const LOOPBACK: ReadonlySet<string> = new Set(['127.0.0.1', '::1', 'localhost']);
 
 export function register(program: Command, cli: Cli): void {
@@ -243,7 +246,7 @@ function parseHeaders(text: string): Record<string, string> {
 
 async function readText(path: string): Promise<string> {
   try {
-    return await readFile(path, 'utf8');
+    return decodeUtf8(await readFileBounded(path, MAX_TEXT_BYTES, { pipes: true }), path);
   } catch (cause) {
     throw new BullaError('not-found', `cannot read ${path}: ${messageOf(cause)}`, {
       cause,

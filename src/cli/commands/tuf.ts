@@ -89,7 +89,7 @@ async function init(
   options: TufOptions,
 ): Promise<void> {
   const place = placeOf(context, repository, undefined);
-  const bytes = await readFileBounded(context.path(rootFile), DEFAULT_LIMITS.rootBytes);
+  const bytes = await readFileBounded(context.path(rootFile), DEFAULT_LIMITS.rootBytes, { pipes: true });
   const { content } = new TrustedMetadata(bytes, context.io.now()).root;
   for (const warning of keyIdWarnings(content)) context.output.warn(warning);
   const store = await TrustedDirectory.open(statePath(context, place, options));

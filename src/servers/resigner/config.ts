@@ -113,7 +113,7 @@ class Files {
 
   async bytes(path: string, maxBytes: number = MAX_BYTES): Promise<Uint8Array> {
     this.read.push(path);
-    return await readFileBounded(path, maxBytes);
+    return await readFileBounded(path, maxBytes, { pipes: true });
   }
 
   async text(path: string, maxBytes: number = MAX_BYTES): Promise<string> {

@@ -2,7 +2,7 @@ import { chmod, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { parsePrivateKey } from '../../../src/crypto/private-key.ts';
-import { withoutSecrets } from '../../../src/registry/credential-helper.ts';
+import { childEnvironment } from '../../../src/registry/child-environment.ts';
 import { bulla, temporaryDirectory } from '../../support/cli.ts';
 import { pushImage } from '../../support/content.ts';
 import { registryFor, repositoryOf } from '../../support/registry/open.ts';
@@ -113,8 +113,8 @@ describe('passphrases of docker-trust', () => {
       NOTARY_AUTH: 'hunter-9-',
       RELEASE_KEY: '-----BEGIN ENCRYPTED PRIVATE KEY-----\nhunter-10-',
     };
-    const others = { PATH: '/bin', HOME: home, BULLA_PASSPHRASE_FILE: '/a', PASSWORD_STORE_DIR: '/b' };
-    expect(withoutSecrets({ ...secrets, ...others })).toEqual(others);
+    const others = { PATH: '/bin', HOME: home, PASSWORD_STORE_DIR: '/b' };
+    expect(childEnvironment({ ...secrets, ...others })).toEqual(others);
     // Through the command: a helper that writes down what it was given.
     const bin = join(home, 'bin');
     await mkdir(bin);
