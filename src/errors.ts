@@ -23,6 +23,8 @@ export const EXIT_CODES = {
   unsigned: 10,
   'unsupported-signature': 10,
   'not-found': 11,
+  /** What is signed is known, and it is not where it is to be run from: copy it there. */
+  'image-missing': 11,
   'signature-mismatch': 12,
   'threshold-not-met': 12,
   'untrusted-identity': 12,

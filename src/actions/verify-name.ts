@@ -1,7 +1,7 @@
 import { BullaError, isBullaError } from '../errors.ts';
 import type { Digest } from '../oci/digest.ts';
 import { type ManifestContent, parseManifest } from '../oci/manifest.ts';
-import { type PlatformSelector, platformEntries, selectPlatform } from '../oci/platform.ts';
+import { formatPlatform, type PlatformSelector, platformEntries, selectPlatform } from '../oci/platform.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { CallOptions, Source } from '../oci/target.ts';
 import type { AcceptedEvidence } from '../policy/decision.ts';
@@ -57,14 +57,16 @@ export interface VerifiedName {
   readonly evidence: readonly AcceptedEvidence[];
   readonly refusals: readonly Refusal[];
   readonly drift?: Drift | undefined;
+  /** Whether the registry has the image; undefined where it was not asked, or could not be. It never lacks it. */
+  readonly isThere: true | undefined;
 }
 
 /**
  * Verifies a name: the collection is refreshed and asked which digest the name stands for, while the
  * registry is asked where its tag points (spec/trust-names.md, "Verification"). The answer is what was
- * signed, whatever the tag says.
+ * signed, whatever the tag says, and that the registry has it: where the tag does not lead to it, it is asked for.
  * @returns undefined where there is no collection, and none was pinned, demanded or seen
- * @throws BullaError trust-…, name-not-signed, digest-mismatch (another digest was given or signed, or with
+ * @throws BullaError trust-…, name-not-signed, image-missing, digest-mismatch (another digest was given or signed, or with
  *   `reject` the tag was moved), those of verifyImage; what the sources throw
  */
 export async function verifyName(
@@ -84,7 +86,8 @@ export async function verifyName(
   const content = drift?.content;
   const from = content === undefined ? source : holding(source, content);
   const found = await signaturesOn(from, named, content, options);
-  return { collection, named, ...found, ...(drift?.drift !== undefined && { drift: drift.drift }) };
+  const isThere = await isThereToRun(from, { named, content, found, drift: drift?.drift }, options);
+  return { collection, named, ...found, isThere, ...(drift?.drift !== undefined && { drift: drift.drift }) };
 }
 
 /** The manifest at the registry's tag; undefined where there is no such tag. */
@@ -135,6 +138,40 @@ export async function driftFrom(
   return { drift };
 }
 
+/**
+ * Asks for what is to be run, where nothing that was fetched has shown that it is there.
+ * @throws BullaError image-missing
+ */
+export async function isThereToRun(
+  source: Source,
+  known: {
+    readonly named: SignedTag;
+    readonly content: ManifestContent | undefined;
+    readonly found: Pick<VerifiedName, 'image' | 'signed'>;
+    readonly drift: Drift | undefined;
+  },
+  options: Pick<VerifyNameOptions, 'name' | 'platform' | 'drift' | 'signal'>,
+): Promise<true | undefined> {
+  const { named, content, found, drift } = known;
+  const { digest } = found.image;
+  // Manifests that signatures were looked for on were fetched.
+  if (found.signed !== 'name' || content?.descriptor.digest === digest) return true;
+  if (options.drift === 'ignore' && digest === named.digest && options.platform === undefined)
+    return undefined;
+  const isUnknown = drift?.kind === 'unknown';
+  // A registry that did not answer would keep us waiting a second time.
+  if (isUnknown && isBullaError(drift.error, 'registry-unreachable', 'registry-throttled', 'registry-error'))
+    return undefined;
+  try {
+    await source.resolve(digest, { signal: options.signal });
+    return true;
+  } catch (error) {
+    if (isBullaError(error, 'not-found')) throw missing(options, named, digest, error);
+    if (!isUnknown || !isBullaError(error) || isBullaError(error, 'interrupted', 'timeout')) throw error;
+    return undefined;
+  }
+}
+
 async function signaturesOn(
   source: Source,
   named: SignedName,
@@ -146,7 +183,9 @@ async function signaturesOn(
   if (required !== undefined) {
     // Most of what is loaded by it is not needed for a name alone.
     const { verifyImage } = await import('./verify.ts');
-    return await verifyImage(source, { digest }, { name, required, platform, eachPlatform, signal });
+    return await whatIsThere(named, options, () =>
+      verifyImage(source, { digest }, { name, required, platform, eachPlatform, signal }),
+    );
   }
   const image = await namedImage(source, named, content, options);
   return { image, signed: 'name', evidence: [], refusals: [] };
@@ -164,8 +203,42 @@ export async function namedImage(
   const image = { digest, size: named.length, mediaType };
   if (platform === undefined) return image;
   // A signed name of an index speaks for all that the index lists.
-  const manifest = parseManifest(await source.fetchManifest(digest, { signal }));
+  const fetched = await whatIsThere(named, { name, platform }, () =>
+    source.fetchManifest(digest, { signal }),
+  );
+  const manifest = parseManifest(fetched);
   return manifest.kind === 'index' ? selectPlatform(platform, platformEntries(manifest), name) : image;
+}
+
+/** What is fetched by digest is of what was signed. @throws BullaError image-missing */
+async function whatIsThere<T>(
+  named: SignedTag,
+  options: Pick<VerifyNameOptions, 'name' | 'platform'>,
+  fetch: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await fetch();
+  } catch (error) {
+    if (isBullaError(error, 'not-found')) throw missing(options, named, named.digest, error);
+    throw error;
+  }
+}
+
+function missing(
+  { name, platform }: Pick<VerifyNameOptions, 'name' | 'platform'>,
+  { tag, digest: signed }: SignedTag,
+  digest: Digest,
+  cause: BullaError,
+): BullaError {
+  const what =
+    platform === undefined || digest === signed
+      ? `is signed for ${signed}, and the registry does not have it`
+      : `is signed for ${signed}, and the registry does not have its image for ${formatPlatform(platform)}, ${digest}`;
+  return new BullaError('image-missing', `${name}: ${tag} ${what}: ${cause.message}`, {
+    hint: 'the names were copied before the image, or only a part of it was: copy it from where it was signed: bulla copy ORIGIN:TAG HERE:TAG',
+    cause,
+    details: { expected: signed, missing: digest },
+  });
 }
 
 /** The source, with a manifest that need not be fetched again. */

@@ -16,6 +16,7 @@ import {
   type DriftRule,
   driftFrom,
   fetchServed,
+  isThereToRun,
   namedImage,
   otherDigest,
   type VerifiedName,
@@ -39,6 +40,8 @@ export interface VerifiedNotaryName {
   readonly named: FoundNotaryName & { readonly digest: Digest };
   readonly image: VerifiedName['image'];
   readonly drift?: Drift | undefined;
+  /** Whether the registry has the image; undefined where it was not asked, or could not be. */
+  readonly isThere: true | undefined;
 }
 
 /** Delegations that need not be asked are read up to so many bytes: they only tell who signs the same. */
@@ -49,7 +52,7 @@ const OTHERS_BYTES = 512 * 1024;
  * answer is what was signed, whatever the tag says.
  * @param images the registry's repository; left out, neither its tag nor a platform is looked at
  * @throws BullaError not-found where there is no trust data, those of verifyNotaryRepository and
- *   findNotaryName, digest-mismatch (another digest was given, or with `reject` the tag was moved)
+ *   findNotaryName, image-missing, digest-mismatch (another digest was given, or with `reject` the tag was moved)
  */
 export async function verifyNotaryName(
   images: Source | undefined,
@@ -76,7 +79,14 @@ export async function verifyNotaryName(
     images === undefined
       ? { digest: named.digest, size: length }
       : await namedImage(images, { ...named, length }, drift?.content, options);
-  return { repository, named, image, ...(drift?.drift !== undefined && { drift: drift.drift }) };
+  const known = {
+    named,
+    content: drift?.content,
+    found: { image, signed: 'name' as const },
+    drift: drift?.drift,
+  };
+  const isThere = images && (await isThereToRun(images, known, options));
+  return { repository, named, image, isThere, ...(drift?.drift !== undefined && { drift: drift.drift }) };
 }
 
 /** Roles that decide about a name: they are always read. Of others some, for what they add. */

@@ -57,7 +57,10 @@ export async function verifyTag(
 }
 
 /** Tells people who says what a name stands for, and how far that can be relied on. */
-export function tellName({ output, directories }: Context, { collection, named, drift }: VerifiedName): void {
+export function tellName(
+  { output, directories }: Context,
+  { collection, named, drift, isThere }: VerifiedName,
+): void {
   const { place, name, wasKnown } = collection;
   const freshness = freshnessOf(collection);
   const made = isSamePlace(name, place) ? '' : `, made for ${name}`;
@@ -73,22 +76,29 @@ export function tellName({ output, directories }: Context, { collection, named, 
     output.info(
       `nothing was known of this collection before: only expiry tells whether it is an old state (keep ${directories.state} between runs)`,
     );
-  tellDrift(output, named.tag, drift);
+  tellDrift(output, named.tag, drift, isThere);
 }
 
 /** Tells people where the registry's tag points, if not to what was signed. */
-export function tellDrift(output: Context['output'], tag: string, drift: Drift | undefined): void {
+export function tellDrift(
+  output: Context['output'],
+  tag: string,
+  drift: Drift | undefined,
+  isThere: true | undefined,
+): void {
   if (drift?.kind === 'moved')
     output.warn(
       `the registry's tag ${tag} points to ${drift.points}, which is not what was signed: run what is printed, not the tag`,
     );
   if (drift?.kind === 'missing') output.warn(`the registry has no tag ${tag}: run what is printed`);
   if (drift?.kind === 'unknown')
-    output.warn(`where the registry's tag ${tag} points is not known: ${drift.error.message}`);
+    output.warn(
+      `where the registry's tag ${tag} points is not known${isThere ? '' : ', nor whether the registry has what is signed'}: ${drift.error.message}`,
+    );
 }
 
 /** What a name stands for and who says so, for `-o json` (spec/output.md). */
-export function nameJson({ collection, named, drift }: VerifiedName): Record<string, unknown> {
+export function nameJson({ collection, named, drift, isThere }: VerifiedName): Record<string, unknown> {
   const { place, id, name, wasKnown } = collection;
   const freshness = freshnessOf(collection);
   return {
@@ -97,6 +107,7 @@ export function nameJson({ collection, named, drift }: VerifiedName): Record<str
     expires: formatTime(collection.client.trusted.expires),
     stale: freshness.kind === 'stale',
     wasKnown,
+    isThere: isThere ?? null,
     drift: drift === undefined ? null : driftJson(drift),
   };
 }

@@ -98,7 +98,7 @@ function refuseOthers(flags: Flags): void {
   });
 }
 
-function tell(context: Context, { repository, named, drift }: VerifiedNotaryName): void {
+function tell(context: Context, { repository, named, drift, isThere }: VerifiedNotaryName): void {
   const { output, directories } = context;
   const { place, gun, expires, wasKnown, warnings, roles } = repository;
   const signers = named.signers.length === 0 ? named.role : named.signers.join(', ');
@@ -112,10 +112,10 @@ function tell(context: Context, { repository, named, drift }: VerifiedNotaryName
     output.info(
       `nothing was known of this repository before: only expiry tells whether it is an old state (keep ${directories.state} between runs)`,
     );
-  tellDrift(output, named.name, drift);
+  tellDrift(output, named.name, drift, isThere);
 }
 
-function nameJson({ repository, named, drift }: VerifiedNotaryName): Record<string, unknown> {
+function nameJson({ repository, named, drift, isThere }: VerifiedNotaryName): Record<string, unknown> {
   const { place, gun, root, expires, wasKnown } = repository;
   return {
     signers: named.signers,
@@ -130,6 +130,7 @@ function nameJson({ repository, named, drift }: VerifiedNotaryName): Record<stri
     expires: formatTime(expires),
     stale: false,
     wasKnown,
+    isThere: isThere ?? null,
     drift: drift === undefined ? null : driftJson(drift),
   };
 }

@@ -43,6 +43,11 @@ export async function verifyByProof(
     if (tag !== undefined) return undefined;
     throw noName(text);
   }
+  if (!(await isThere(source, digest, { signal })))
+    throw new BullaError('image-missing', `${text}: a proof of ${digest} is here, and the image is not`, {
+      hint: 'only a part of it was copied: copy it from where it was signed: bulla copy',
+      details: { expected: digest, missing: digest },
+    });
   const { read } = await openCollection(context, reference, flags);
   const proofs = listed.slice(0, MAX_PROOFS).map(({ digest: proof }) => proof);
   const collection = await newestOf(source, proofs, digest, read);
@@ -53,7 +58,7 @@ export async function verifyByProof(
     required === undefined
       ? { image: { digest, size: named.length }, signed: 'name' as const, evidence: [], refusals: [] }
       : await verifyImage(source, { digest }, { name: text, required, signal });
-  const verified = { collection, named, ...found };
+  const verified = { collection, named, ...found, isThere: true as const };
   context.output.info(`the head is not here: ${text} is verified by the proof that lies beside it`);
   tellName(context, verified);
   return verified;
@@ -116,7 +121,7 @@ async function nameIn(
   );
 }
 
-async function isThere(source: Source, tag: Tag, options: CallOptions): Promise<boolean> {
+async function isThere(source: Source, tag: Tag | Digest, options: CallOptions): Promise<boolean> {
   try {
     await source.resolve(tag, options);
     return true;

@@ -111,6 +111,104 @@ describe('verifying a name', () => {
     expect(await verify(':v1', '--drift', 'reject')).toMatchObject({ code: 4, stdout: '' });
   });
 
+  describe('of an image that the registry does not have', () => {
+    /** The name is signed for what is not here; the tag is as it is said. */
+    async function partial(tag: 'gone' | 'elsewhere'): Promise<ManifestContent> {
+      const two = await pushImage(place.target, 'two', 'v1');
+      await sign('v1', two);
+      if (tag === 'gone') await place.target.deleteTag(tagOf('v1'));
+      else await place.target.pushManifest(one, { tag: tagOf('v1') });
+      registry.repository('team/app').manifests.delete(two.descriptor.digest);
+      return two;
+    }
+
+    it.each(['gone', 'elsewhere'] as const)(
+      'ends with a code of its own where the tag is %s',
+      async (tag) => {
+        const two = await partial(tag);
+        const pem = join(place.home, 'release.pub');
+        await writeFile(pem, publicPem());
+        for (const flags of [
+          [],
+          ['--key', pem],
+          ['--platform', 'linux/amd64'],
+          ['--no-drift', '--platform', 'linux/amd64'],
+        ]) {
+          const result = await verify(':v1', ...rootKey(), ...flags, '-o', 'json');
+          expect([flags, result.code]).toEqual([flags, 11]);
+          expect(result.json()).toMatchObject({
+            code: 'image-missing',
+            hint: expect.stringContaining('bulla copy'),
+            details: { missing: two.descriptor.digest },
+          });
+        }
+        expect(await verify(':v1', '--drift', 'reject')).toMatchObject({ code: 24 });
+      },
+    );
+
+    it('asks for nothing more where the tag points to it, and once where it does not', async () => {
+      await verify(':v1', ...rootKey());
+      registry.forget();
+      expect((await verify(':v1', '-o', 'json')).json()['name']).toMatchObject({ isThere: true });
+      expect(manifestRequests()).toEqual(['GET manifests/_trust', 'GET manifests/v1']);
+      await pushImage(place.target, 'two', 'v1');
+      registry.forget();
+      expect((await verify(':v1', '-o', 'json')).json()['name']).toMatchObject({ isThere: true });
+      expect(manifestRequests()).toEqual([
+        'GET manifests/_trust',
+        'GET manifests/v1',
+        `HEAD manifests/${one.descriptor.digest}`,
+      ]);
+      expect((await verify(':v1', '--no-drift', '-o', 'json')).json()['name']).toMatchObject({
+        isThere: null,
+      });
+    });
+
+    it('says that it is not known where the registry cannot be asked', async () => {
+      await verify(':v1', ...rootKey());
+      registry.fault({ path: /manifests\/(v1|sha256)/, times: 99, action: { status: 403 } });
+      const result = await verify(':v1', '-o', 'json');
+      expect(result.json()['name']).toMatchObject({ isThere: null, drift: { kind: 'unknown' } });
+      expect(result.stderr).toContain('nor whether the registry has what is signed');
+    });
+
+    it('is refused by a registry that says 404 of the digest, and has the tag of something else', async () => {
+      registry.fault({ path: /manifests\/sha256/, times: 99, action: { status: 404 } });
+      await pushImage(place.target, 'two', 'v1');
+      expect(await verify(':v1', ...rootKey())).toMatchObject({ code: 11, stdout: '' });
+    });
+
+    it('is the image of a platform, if that is asked for', async () => {
+      const { index, images } = await pushIndex(place.target, 'multi', 'multi');
+      await sign('multi', index);
+      const [amd64, arm64] = images as [ManifestContent, ManifestContent];
+      registry.repository('team/app').manifests.delete(arm64.descriptor.digest);
+      const of = (platform: string) => verify(':multi', ...rootKey(), '--platform', platform, '-o', 'json');
+      expect((await of('linux/amd64')).json()).toMatchObject({ digest: amd64.descriptor.digest });
+      const absent = await of('linux/arm64');
+      expect([absent.code, absent.json()]).toEqual([
+        11,
+        expect.objectContaining({
+          code: 'image-missing',
+          details: { expected: index.descriptor.digest, missing: arm64.descriptor.digest },
+        }),
+      ]);
+      expect(await verify(':multi', ...rootKey())).toMatchObject({ code: 0, stdout: printed(index) });
+    });
+
+    it('ends so in a layout as well', async () => {
+      const layout = join(place.home, 'layout');
+      const two = await pushImage(place.target, 'two', 'v1');
+      await place.run(['copy', `${place.name}:v1`, `oci:${layout}:v1`]);
+      const at = [`oci:${layout}:v1`, '--collection', place.name, ...rootKey()];
+      expect(await place.run(['verify', ...at])).toMatchObject({ code: 11, stdout: '' });
+      expect(await place.run(['verify', ...at, '--offline'])).toMatchObject({ code: 11, stdout: '' });
+      await sign('v1', two);
+      await place.run(['copy', `${place.name}:v1`, `oci:${layout}:v1`]);
+      expect(await place.run(['verify', ...at])).toMatchObject({ code: 0 });
+    });
+  });
+
   it('wants a digest that is given to be the signed one', async () => {
     const other = describeBytes('x', Buffer.from('other')).digest;
     await verify(':v1', ...rootKey());
