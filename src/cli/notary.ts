@@ -106,11 +106,18 @@ export async function openNotarySource(
   gun: string,
   given: string,
 ): Promise<NotarySource> {
-  if (/^(?:\.{0,2}\/|\.{1,2}$)/.test(given)) {
+  if (isDirectory(given)) {
     const { findNotaryDirectory } = await import('../notary-client/directory.ts');
     return findNotaryDirectory(context.path(given), gun);
   }
   return (await openNotaryServer(context, serverFor(context, registry, given))).repository(gun);
+}
+
+/** A path rather than a host: it begins as one, or with a word that is no name of a host on a network. */
+function isDirectory(given: string): boolean {
+  const first = given.split('/')[0] ?? '';
+  if (first === '' || first === '.' || first === '..') return true;
+  return given !== 'auto' && first !== 'localhost' && !/[.:]/.test(first);
 }
 
 /**

@@ -250,9 +250,8 @@ describe('bulla verify --notary', () => {
     await notary.stop();
     const offline = await run(['verify', `${name}:v1`, '--notary', './dump', ...rootKey, '--offline']);
     expect(offline, offline.stderr).toMatchObject({ code: 0, stdout: `${name}@${one.descriptor.digest}\n` });
-    expect(await run(['verify', `${name}:v1`, '--notary', join(home, 'dump'), ...rootKey])).toMatchObject({
-      code: 0,
-    });
+    for (const place of [join(home, 'dump'), 'dump', 'dump/'])
+      expect(await run(['verify', `${name}:v1`, '--notary', place, ...rootKey])).toMatchObject({ code: 0 });
     expect(await run(['verify', `${name}:v1`, '--notary', './none', ...rootKey])).toMatchObject({ code: 11 });
   });
 

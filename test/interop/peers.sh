@@ -16,6 +16,7 @@ go_tuf_source=$(cd "$(dirname "${BASH_SOURCE[0]}")/go-tuf" 2>/dev/null && pwd ||
 # command -> Debian package
 declare -A debian=(
   [docker-registry]=docker-registry [skopeo]=skopeo [podman]=podman [notary]=notary
+  [notary-server]=notary [notary-signer]=notary
   [softhsm2-util]=softhsm2 [pkcs11-tool]=opensc [faketime]=faketime
 )
 # command -> module, version, package
@@ -35,7 +36,7 @@ declare -A go_tools=(
 python_packages=(tuf==7.0.1 'securesystemslib[crypto]==1.6.0')
 # The slowest first, so that the two lanes end together.
 all=(kube-apiserver cosign registry3 etcd notation oras regctl crane olareg docker oci-conformance go-tuf-client python
-  docker-registry skopeo podman notary softhsm2-util pkcs11-tool faketime)
+  docker-registry skopeo podman notary notary-server notary-signer softhsm2-util pkcs11-tool faketime)
 
 note() { printf 'peers: %s\n' "$*" >&2; }
 

@@ -11,6 +11,8 @@ const DEBIAN = [
   'docker-registry',
   'faketime',
   'notary',
+  'notary-server',
+  'notary-signer',
   'pkcs11-tool',
   'podman',
   'skopeo',

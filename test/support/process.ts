@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 
 /** A server that a test started and has to stop. */
 export interface Server {
@@ -21,6 +21,8 @@ export interface ServerOptions {
   readonly announces?: RegExp;
   /** Path that it answers with any status once it listens, where it announces nothing. */
   readonly answers?: string;
+  /** It does not speak plain HTTP: that it takes connections is enough. */
+  readonly isMute?: true;
 }
 
 const children = new Set<ChildProcess>();
@@ -83,6 +85,7 @@ async function listeningPort(
   output: string,
 ): Promise<string | undefined> {
   if (options.announces !== undefined) return options.announces.exec(output)?.[1];
+  if (options.isMute === true) return (await takesConnections(port)) ? String(port) : undefined;
   try {
     const response = await fetch(`http://127.0.0.1:${port}${options.answers ?? '/'}`);
     await response.arrayBuffer();
@@ -90,6 +93,16 @@ async function listeningPort(
   } catch {
     return undefined;
   }
+}
+
+function takesConnections(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on('error', () => resolve(false));
+  });
 }
 
 /** A port of 127.0.0.1 that nobody listened on a moment ago. */
