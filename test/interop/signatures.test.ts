@@ -1,9 +1,11 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { publicKeyOf, publicKeyPem } from '../../src/crypto/public-key.ts';
-import { type Chain, issueChain } from '../support/issue.ts';
+import { utf8 } from '../../src/encoding/bytes.ts';
+import { digestOf } from '../../src/oci/digest.ts';
+import { type Chain, EKU, type IssueOptions, issueChain } from '../support/issue.ts';
 import { pushDemoImage } from './artifacts.ts';
 import { bulla, havePeers, ok, peer, run } from './peers.ts';
 import { HAS_REFERRERS_API, type Registry, type RegistryKind, startRegistry } from './registries.ts';
@@ -46,9 +48,13 @@ describe.each<RegistryKind>(['docker-registry', 'olareg'])('signatures on %s', (
       }
 
       /** A chain that is valid now, with its key, for bulla; its root is trusted by notation. */
-      async function certify(key: KeyName): Promise<Chain> {
+      async function certify(
+        key: KeyName,
+        leaf: Partial<IssueOptions> = {},
+        root: Partial<IssueOptions> = {},
+      ): Promise<Chain> {
         const valid = { notBefore: new Date(Date.now() - HOUR), notAfter: new Date(Date.now() + 24 * HOUR) };
-        const made = issueChain({ ...valid, keys: generate(key) }, valid);
+        const made = issueChain({ ...valid, keys: generate(key), ...leaf }, { ...valid, ...root });
         writePrivateKey('certified.key', made.leaf.privateKey);
         writeFileSync(file('chain.crt'), made.chain.map(({ x509 }) => x509.toString()).join(''));
         writeFileSync(file('root.crt'), made.root.certificate.x509.toString());
@@ -167,6 +173,28 @@ describe.each<RegistryKind>(['docker-registry', 'olareg'])('signatures on %s', (
         // With BULLA_PASSPHRASE; COSIGN_PASSWORD is the same.
         expect(await our('sign', name, '--key', signers.cosignKey)).toMatchObject({ status: 0 });
         expect(await signers.cosignVerify(name)).toMatchObject({ status: 0 });
+      });
+
+      // Decision 242: where stock notation does not check its own specification, or that leaves a hole.
+      it.each<[string, Partial<IssueOptions>, Partial<IssueOptions>, number]>([
+        ['as it should be', {}, {}, 0],
+        ['of an authority whose basic constraints are not critical', {}, { constraints: false }, 13],
+        ['for VPN', { extended: [EKU.ipsecEndSystem] }, {}, 13],
+        ['for a purpose that nobody knows', { extended: ['1.3.9.9'] }, {}, 13],
+      ])('notation signs and verifies with a certificate %s', async (_, leaf, root, status) => {
+        const name = image(`loose-${digestOf(utf8(JSON.stringify([leaf, root]))).slice(7, 19)}`);
+        await pushDemoImage(name, signers);
+        const made = await certify('P-256', leaf, root);
+        const keys = file('config/notation/signingkeys.json');
+        const before = readFileSync(keys, 'utf8');
+        const key = { name: 'loose', keyPath: file('certified.key'), certPath: file('chain.crt') };
+        writeFileSync(keys, JSON.stringify({ default: 'loose', keys: [key] }));
+        await signers.notationSign(name, HAS_REFERRERS_API[kind]).finally(() => writeFileSync(keys, before));
+        expect(await signers.notationVerify(name)).toMatchObject({ status: 0 });
+        expect(await our('verify', name, '--ca', file('root.crt'))).toMatchObject({ status });
+        // A key that is trusted by itself needs no certificate.
+        writeFileSync(file('loose.pub'), publicKeyPem(made.leaf.signer.publicKey));
+        expect(await our('verify', name, '--key', file('loose.pub'))).toMatchObject({ status: 0 });
       });
 
       it.each(['jws', 'cose'])('bulla verifies what notation signs: %s', async (format) => {

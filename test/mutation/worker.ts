@@ -38,7 +38,6 @@ class Runner {
           reporters: [modules],
           // One mutant at a time, one test file at a time: others may be using this machine.
           fileParallelism: false,
-          bail: 1,
           testTimeout: 30_000,
         }).test,
         config: false,
@@ -83,9 +82,14 @@ class Runner {
   private async failing(vitest: Vitest, files: readonly string[]): Promise<string | undefined> {
     for (const file of files) {
       const specifications = await vitest.globTestSpecifications([`${root}${file}`]);
+      vitest.state.clearErrors();
       const { testModules, unhandledErrors } = await vitest.runTestSpecifications(specifications, false);
-      const isGreen = testModules.every((module) => module.state() === 'passed');
-      if (!isGreen || unhandledErrors.length > 0 || testModules.length === 0) return file;
+      // Those of earlier runs are still among them, with what became of them then.
+      const own = testModules.filter(({ moduleId }) => moduleId === `${root}${file}`);
+      const states = new Set(own.map((module) => module.state()));
+      if (states.has('failed') || unhandledErrors.length > 0) return file;
+      // What was not run has noticed nothing.
+      if (states.size !== 1 || !states.has('passed')) throw new Error(`${file} was not run`);
     }
     return undefined;
   }
@@ -113,6 +117,9 @@ class Modules implements Reporter {
 const runner = new Runner(roomOf(process.argv[2] ?? ''));
 await runner.start();
 process.on('message', (job: Job) => {
-  void runner.judge(job.mutant).then((verdict) => process.send?.(verdict));
+  runner.judge(job.mutant).then(
+    (verdict) => process.send?.(verdict),
+    (error: unknown) => process.send?.({ error: String(error) }),
+  );
 });
 process.send?.('ready');
