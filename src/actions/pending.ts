@@ -1,12 +1,13 @@
-import { createHash } from 'node:crypto';
 import { equalBytes } from '../encoding/bytes.ts';
 import { BullaError, isBullaError } from '../errors.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { CallOptions } from '../oci/target.ts';
+import { AdoptionReader } from '../trust/adoption.ts';
 import { pushObject } from '../trust/announce.ts';
 import { assembleStage } from '../trust/assemble.ts';
 import { isBinName } from '../trust/bin-name.ts';
-import { describeChange } from '../trust/describe-change.ts';
+import { changeIdOf, TYPED_DIGITS } from '../trust/change-id.ts';
+import { linesOf, tellChange } from '../trust/describe-change.ts';
 import { isBuiltUpon, namesOf } from '../trust/fold.ts';
 import type { LogEntry } from '../trust/log.ts';
 import { fetchFile, type TrustObject } from '../trust/object.ts';
@@ -18,7 +19,7 @@ import type { PartialRole, SiblingRole } from '../trust/sibling-files.ts';
 import { isTransient, type RefusedSibling, type Sibling, SiblingReader } from '../trust/siblings.ts';
 import { assertSignable, assertSignableFile } from '../trust/signable.ts';
 import { isStructural, readStagedChanges, stageChange } from '../trust/staged-structure.ts';
-import { NAMES_ROLE, stageTag } from '../trust/vocabulary.ts';
+import { stageTag } from '../trust/vocabulary.ts';
 import type { WorkingCopy } from '../trust/working-copy.ts';
 import { delegationOf } from '../tuf/delegations.ts';
 import { formatVersion } from '../tuf/edit/policy.ts';
@@ -35,12 +36,14 @@ import { decodeRoleName, metadataFileName } from '../tuf/role-name.ts';
 
 /** Something that waits beside a head. */
 export interface Waiting {
-  /** 12 hex digits, the same whoever has signed it. */
+  /** {@link changeIdOf}: 64 hex digits, the same whoever has signed it. */
   readonly id: string;
   readonly roles: readonly string[];
   readonly tags: readonly Tag[];
-  /** What it changes, in sentences, compared with the head. */
+  /** What it changes, in sentences, compared with the head: everything. */
   readonly changes: readonly string[];
+  /** The same, but for very many new names. */
+  readonly summary: readonly string[];
   /** When the oldest of its changes was made, where it says so. */
   readonly since: Date | undefined;
   /** Ids of keys that have signed. */
@@ -100,10 +103,10 @@ export async function listPending(
   );
   return {
     waiting: [
-      ...names,
+      ...names.waiting,
       ...changes.map(({ id, tags, change }) => waitingChange(target, id, tags, change, options)),
     ],
-    refused: refused
+    refused: [...refused, ...names.refused]
       .filter(({ tag }) => !known.has(tag))
       // What it lacks to be anything is of less concern than what is wrong with it as a change.
       .map(({ tag, code, message }) => ({
@@ -114,17 +117,29 @@ export async function listPending(
   };
 }
 
-/** The waiting change of an id, or of the beginning of one. @throws BullaError not-found */
+/**
+ * The waiting change of an id, or of the beginning of one that no other has.
+ * @throws BullaError not-found
+ */
 export function findPending({ waiting }: PendingList, id: string): Waiting {
-  const found = waiting.filter((one) => id.length >= 4 && one.id.startsWith(id));
+  const isTyped = id.length >= TYPED_DIGITS;
+  const found = waiting.filter((one) => isTyped && one.id.startsWith(id));
   const [only, another] = found;
   if (only !== undefined && another === undefined) return only;
-  throw new BullaError('not-found', `no change that waits has the id ${JSON.stringify(id.slice(0, 80))}`, {
-    hint:
-      waiting.length === 0
-        ? 'nothing waits; it may be in the head already: bulla log'
-        : `these wait: ${waiting.map((one) => one.id).join(', ')}`,
-  });
+  const why =
+    another !== undefined
+      ? `${found.length} changes that wait have an id that begins with ${id}`
+      : `no change that waits has the id ${JSON.stringify(id.slice(0, 80))}`;
+  throw new BullaError(
+    'not-found',
+    isTyped ? why : `${why}, of which at least ${TYPED_DIGITS} digits are needed`,
+    {
+      hint:
+        waiting.length === 0
+          ? 'nothing waits; it may be in the head already: bulla log'
+          : `these wait: ${waiting.map((one) => one.id).join(', ')}`,
+    },
+  );
 }
 
 function waitingChange(
@@ -139,6 +154,7 @@ function waitingChange(
     ...{ id, tags, missing, change },
     roles: change.roles,
     changes: change.describe(),
+    summary: change.tell().flatMap((told) => linesOf(told, true)),
     since: undefined,
     entries: [],
     signedBy: [...new Set(change.roles.flatMap((role) => change.signedBy(role)))],
@@ -173,11 +189,20 @@ async function removeReplaced(
   }
 }
 
-/** Copies of one file, whoever signed them. */
+/** Copies of one change of names, whoever signed them. */
 interface Group {
+  readonly id: string;
   readonly offer: SiblingRole | PartialRole;
-  readonly pending: PendingFile;
+  readonly isCurrent: boolean;
+  readonly entries: readonly LogEntry[];
+  /** The role's file, then its bins. */
+  readonly files: readonly [PendingFile, ...PendingFile[]];
   readonly from: Sibling[];
+}
+
+interface WaitingNames {
+  readonly waiting: readonly Waiting[];
+  readonly refused: readonly RefusedSibling[];
 }
 
 async function waitingNames(
@@ -185,65 +210,92 @@ async function waitingNames(
   copy: WorkingCopy,
   stages: readonly Sibling[],
   options: PendingOptions,
-): Promise<readonly Waiting[]> {
-  const waiting: Waiting[] = [];
+): Promise<WaitingNames> {
+  const groups = new Map<string, Group>();
+  const refused: RefusedSibling[] = [];
   for (const { name: role } of copy.delegations.roles) {
-    const log = await copy.log(role);
-    const applied = new Set(log.entries.map(({ id }) => id));
-    for (const group of groupsOf(copy, stages, role)) {
-      const entries = group.offer.log.entries.filter(({ id }) => !applied.has(id));
-      if (entries.length === 0) continue;
-      const isCurrent = isBuiltUpon(group.offer.log, log);
-      waiting.push(await waitingRole(target, copy, group, entries, isCurrent, options));
+    for (const stage of stages) {
+      try {
+        const group = await groupOf(target, copy, stage, role, options);
+        if (group === undefined) continue;
+        const known = groups.get(group.id);
+        if (known === undefined) groups.set(group.id, group);
+        else pool(known, group);
+      } catch (error) {
+        // Whoever may push can put anything there, and somebody who may sign can stage what makes no sense.
+        if (!isBullaError(error, 'trust-invalid', 'content-invalid', 'not-found')) throw error;
+        refused.push({ tag: stage.tag, code: error.code, message: error.message });
+      }
     }
   }
-  return waiting;
+  return { waiting: [...groups.values()].map((group) => waitingRole(target, copy, group, options)), refused };
 }
 
-function groupsOf(copy: WorkingCopy, stages: readonly Sibling[], role: string): readonly Group[] {
-  const groups = new Map<string, Group>();
-  for (const sibling of stages) {
-    const offer = sibling.roles.get(role) ?? sibling.partial.get(role);
-    if (offer === undefined) continue;
-    const id = idOf(offer.file);
-    const group = groups.get(id) ?? {
-      offer,
-      pending: new PendingFile(role, offer.file.signed, demandsOn(copy, role), [], assertSignable),
-      from: [],
-    };
-    addValid(group.pending, offer.file);
-    group.from.push(sibling);
-    groups.set(id, group);
-  }
-  return [...groups.values()];
-}
-
-async function waitingRole(
+/** What a stage changes of a role, checked but for its signatures; undefined where it is nothing that waits. */
+async function groupOf(
   target: TrustTarget,
   copy: WorkingCopy,
-  { offer, pending, from }: Group,
-  entries: readonly LogEntry[],
-  isCurrent: boolean,
+  stage: Sibling,
+  role: string,
   options: PendingOptions,
-): Promise<Waiting> {
-  const { role } = offer;
-  const bins = await binsOf(target, copy, offer, from, options);
-  const files = [pending, ...bins];
-  const missing = files.flatMap((file) => file.missing());
-  if (role === NAMES_ROLE) await copy.loadBins(entries.flatMap((entry) => [...namesOf(entry)]));
-  // Beside a head that it does not know, a file seems to take back what others did.
-  const changes = isCurrent
-    ? files.flatMap(({ role: of, file }) => describeChange(copy.files.roles.get(of), file))
-    : [
-        `${role} ${formatVersion(versionOf(pending.file))}: ${entries.flatMap((entry) => [...namesOf(entry)]).join(', ')}`,
-      ];
+): Promise<Group | undefined> {
+  const offer = stage.roles.get(role) ?? stage.partial.get(role);
+  if (offer === undefined) return undefined;
+  const log = await copy.log(role);
+  const applied = new Set(log.entries.map(({ id }) => id));
+  const entries = offer.log.entries.filter(({ id }) => !applied.has(id));
+  if (entries.length === 0) return undefined;
+  const bins = await binsOf(target, copy, offer, stage, options);
+  const isCurrent = isBuiltUpon(offer.log, log);
+  const files = new Map([...bins].map(([bin, { file }]) => [bin, file]));
+  if (isCurrent) await new AdoptionReader(target, copy, options.now).assertReflected(offer, entries, files);
+  const all = [offer.file, ...files.values()];
+  const id = changeIdOf({
+    collection: copy.collection.id,
+    files: all,
+    logs: new Map([[role, offer.logBytes]]),
+  });
+  const pending = new PendingFile(role, offer.file.signed, demandsOn(copy, role), [], assertSignable);
+  addValid(pending, offer.file);
   return {
-    id: idOf(pending.file),
+    id,
+    offer,
+    isCurrent,
+    entries,
+    files: [pending, ...[...bins.values()].map((bin) => bin.pending)],
+    from: [stage],
+  };
+}
+
+/** Puts the signatures of another copy of the same change to those that are there. */
+function pool({ files, from }: Group, other: Group): void {
+  for (const [at, file] of files.entries()) addValid(file, (other.files[at] as PendingFile).file);
+  from.push(...other.from);
+}
+
+function waitingRole(
+  target: TrustTarget,
+  copy: WorkingCopy,
+  { id, offer, isCurrent, entries, files, from }: Group,
+  options: PendingOptions,
+): Waiting {
+  const { role } = offer;
+  const [pending] = files;
+  const missing = files.flatMap((file) => file.missing());
+  const told = isCurrent
+    ? files.map(({ role: of, file }) => tellChange(copy.files.roles.get(of), file, copy.collection.id))
+    : [];
+  // Beside a head that it does not know, a file seems to take back what others did.
+  const names = entries.flatMap((entry) => [...namesOf(entry)]).join(', ');
+  const outdatedText = `${role} ${formatVersion(versionOf(pending.file))}: ${names}`;
+  return {
+    id,
     roles: [role],
     tags: from.map(({ tag }) => tag),
-    changes,
+    changes: isCurrent ? told.flatMap((one) => linesOf(one)) : [outdatedText],
+    summary: isCurrent ? told.flatMap((one) => linesOf(one, true)) : [outdatedText],
     since: new Date(Math.min(...entries.map(({ at }) => at.getTime()))),
-    entries: entries.map(({ id }) => id),
+    entries: entries.map((entry) => entry.id),
     signedBy: pending.file.signatures.map(({ keyid }) => keyid),
     missing,
     state: !isCurrent ? 'outdated' : missing.length > 0 ? 'signatures' : 'online',
@@ -256,37 +308,36 @@ async function waitingRole(
   };
 }
 
-/** Bins that belong to a staged file of `names`, signatures pooled. */
+/** Bins that a stage has beside a file of `names`. */
 async function binsOf(
   target: TrustTarget,
   copy: WorkingCopy,
   { content }: SiblingRole,
-  from: readonly Sibling[],
+  { object }: Sibling,
   { signal }: CallOptions,
-): Promise<readonly PendingFile[]> {
+): Promise<ReadonlyMap<string, { readonly file: MetadataFile; readonly pending: PendingFile }>> {
   const { delegations } = content;
-  if (delegations?.succinct === undefined) return [];
-  const bins = new Map<string, PendingFile>();
-  for (const { object } of from) {
-    for (const bin of binsIn(object)) {
-      const delegated = delegationOf(delegations, bin);
-      const descriptor = findRoleFile(object, bin)?.descriptor;
-      if (delegated === undefined || descriptor === undefined) continue;
-      const bytes = await fetchFile(target, descriptor, DEFAULT_LIMITS.targetsBytes, { signal });
-      const file = parseMetadataFile(bytes, bin, DEFAULT_LIMITS.targetsBytes);
-      copy.collection.check(file);
-      assertSignableFile(file);
-      const demands = [{ delegator: 'names', keys: delegations.keys, role: delegated }];
-      const known = bins.get(bin) ?? new PendingFile(bin, file.signed, demands, [], assertSignable);
-      addValid(known, file);
-      bins.set(bin, known);
-    }
+  const bins = new Map<string, { readonly file: MetadataFile; readonly pending: PendingFile }>();
+  if (delegations?.succinct === undefined) return bins;
+  for (const bin of binsIn(object)) {
+    const delegated = delegationOf(delegations, bin);
+    const descriptor = findRoleFile(object, bin)?.descriptor;
+    if (delegated === undefined || descriptor === undefined) continue;
+    const bytes = await fetchFile(target, descriptor, DEFAULT_LIMITS.targetsBytes, { signal });
+    const file = parseMetadataFile(bytes, bin, DEFAULT_LIMITS.targetsBytes);
+    copy.collection.check(file);
+    assertSignableFile(file);
+    const demands = [{ delegator: 'names', keys: delegations.keys, role: delegated }];
+    const pending = new PendingFile(bin, file.signed, demands, [], assertSignable);
+    addValid(pending, file);
+    bins.set(bin, { file, pending });
   }
-  return [...bins.values()];
+  return bins;
 }
 
 function binsIn(object: TrustObject): readonly string[] {
-  return [...object.files.keys()].flatMap((name) => {
+  const names = [...object.files.keys()].sort();
+  return names.flatMap((name) => {
     const role = decodeRoleName(/^[1-9][0-9]{0,15}\.([^/]+)\.json$/.exec(name)?.[1] ?? '');
     return role !== undefined && isBinName(role) ? [role] : [];
   });
@@ -325,10 +376,6 @@ function demandsOn(copy: WorkingCopy, role: string): readonly SignatureDemand[] 
   const { delegations } = copy;
   const delegated = delegationOf(delegations, role);
   return delegated === undefined ? [] : [{ delegator: 'targets', keys: delegations.keys, role: delegated }];
-}
-
-function idOf({ message }: MetadataFile): string {
-  return createHash('sha256').update(message).digest('hex').slice(0, 12);
 }
 
 function outdated(role: string): BullaError {

@@ -314,12 +314,12 @@ async function stage(
         details: { missing },
       },
     );
-  const [{ stageChange, idOf }, { publishWaiting }] = await Promise.all([
+  const [{ stageChange }, { publishWaiting }] = await Promise.all([
     import('../trust/staged-structure.ts'),
     import('./taking-over.ts'),
   ]);
   const tag = await stageChange(opened.target, change, { signal: context.signal });
-  const id = idOf(change);
+  const id = change.digest;
   for (const line of change.describe()) context.output.info(line);
   if (missing.length > 0) throw lacking(opened.place, id, tag, missing);
   const waiting = { id, tags: [tag], entries: [], change };
@@ -394,6 +394,7 @@ export function report(
   context.output.result(published ?? file ?? pending.name, {
     collection: pending.name,
     id: pending.change.id,
+    change: pending.digest,
     file,
     published,
     changes: lines,

@@ -69,6 +69,48 @@ export class AdoptionReader {
     return await this.readFile(offer, [], true);
   }
 
+  /**
+   * Demands of a staged file, and of the bins that lie beside it, that they say what its log says and nothing
+   * else, whoever has signed them: who has all keys folds what the log says, and the others take the file.
+   * @param entries what the file's log adds to the head's
+   * @throws BullaError trust-invalid; what the source throws
+   */
+  async assertReflected(
+    { role, file, content }: SiblingRole,
+    entries: readonly LogEntry[],
+    bins: ReadonlyMap<string, MetadataFile>,
+  ): Promise<void> {
+    const words = lastWords(entries);
+    const { succinct } = content.delegations ?? {};
+    const present = this.copy.contentOf(role);
+    if (succinct === undefined) {
+      const isPlain = bins.size === 0 && present.delegations === undefined;
+      if (!isPlain || !isChangedBy(content, present.targets, words)) throw notReflected(role, role);
+      return;
+    }
+    if (content.targets.size > 0 || !this.hasOwnKeys(role, file, succinct)) throw notReflected(role, role);
+    const expected = await this.expectedBins(role, succinct, words, false);
+    for (const bin of bins.keys()) if (!expected.has(bin)) throw notReflected(role, bin);
+    for (const [bin, { before, words: said }] of expected) {
+      const found = bins.get(bin);
+      if (found === undefined) throw missingBin(bin);
+      if (!isChangedBy(parseTargets(found), before, said)) throw notReflected(role, bin);
+    }
+  }
+
+  /** Whether bins are delegated to as before, or, where they are spread anew, to those who sign for the role. */
+  private hasOwnKeys(role: string, { signed }: MetadataFile, succinct: SuccinctRoles): boolean {
+    const before = this.copy.files.roles.get(role)?.signed['delegations'];
+    const isSpread = this.copy.bins?.bitLength !== succinct.bitLength;
+    if (!isSpread && before !== undefined)
+      return equalBytes(canonicalOlpc(before), canonicalOlpc(signed['delegations'] as JsonObject));
+    const delegated = delegationOf(this.copy.delegations, role);
+    return (
+      delegated?.threshold === succinct.threshold &&
+      delegated.keyids.join('\n') === succinct.keyids.join('\n')
+    );
+  }
+
   private async readFile(
     offer: OfferedRole,
     entries: readonly LogEntry[],

@@ -9,7 +9,7 @@ import type { CallOptions } from '../oci/target.ts';
 import type { MetadataFile } from '../tuf/metadata-file.ts';
 import { BINDING } from './binding.ts';
 import { fetchFile, type ObjectSource } from './object.ts';
-import { TRUST_LAYERS, tagOfObject } from './vocabulary.ts';
+import { objectOfTag, TRUST_LAYERS, tagOfObject } from './vocabulary.ts';
 
 /**
  * Candidates and stages that brought nothing to a head which it does not hold, and when each was made. So
@@ -36,8 +36,8 @@ export function encodeFolded(list: FoldedList): Uint8Array {
   const newest = [...list].sort(([, a], [, b]) => b.getTime() - a.getTime()).slice(0, MAX_FOLDED);
   const kinds: Record<'next' | 'stage', JsonObject> = { next: {}, stage: {} };
   for (const [tag, made] of newest) {
-    const [, kind, rest] = /^_trust\.(next|stage)\.([0-9a-f]{12})$/.exec(tag) ?? [];
-    if (rest !== undefined) kinds[kind as 'next' | 'stage'][rest] = Math.floor(made.getTime() / 1000);
+    const object = objectOfTag(tag);
+    if (object !== undefined) kinds[object.kind][object.rest] = Math.floor(made.getTime() / 1000);
   }
   return encodeOwn({ version: 1, ...kinds });
 }
@@ -51,8 +51,9 @@ export function parseFolded(bytes: Uint8Array): FoldedList | undefined {
   const list = new Map<Tag, Date>();
   for (const kind of ['next', 'stage'] as const)
     for (const [rest, seconds] of Object.entries((parsed.data as Record<typeof kind, JsonObject>)[kind])) {
-      if (!/^[0-9a-f]{12}$/.test(rest) || !isTime(seconds)) return undefined;
-      list.set(tagOfObject(kind, rest), new Date(seconds * 1000));
+      const tag = tagOfObject(kind, rest);
+      if (objectOfTag(tag) === undefined || !isTime(seconds)) return undefined;
+      list.set(tag, new Date(seconds * 1000));
     }
   return list;
 }

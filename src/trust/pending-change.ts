@@ -20,7 +20,8 @@ import { assertThreshold } from '../tuf/threshold.ts';
 import { TrustedMetadata } from '../tuf/trusted-metadata.ts';
 import { bindingCheck, collectionIdOf, rootBindingOf } from './binding.ts';
 import type { ChangeFile } from './change-file.ts';
-import { describeChange } from './describe-change.ts';
+import { changeIdOf } from './change-id.ts';
+import { linesOf, type ToldChange, tellChange } from './describe-change.ts';
 import { logDescriptorOf, parseLog } from './log.ts';
 import { assertPlainRoles } from './plain-text.ts';
 import { assertSignable, assertSignableFile } from './signable.ts';
@@ -95,9 +96,23 @@ export class PendingChange {
     return [...this.change.files.keys()];
   }
 
-  /** What changes, in sentences, worked out from the files. */
+  /** Id of the whole change, the same whoever has signed it. */
+  get digest(): string {
+    return changeIdOf({
+      collection: this.change.id,
+      files: this.files.map(({ file }) => file),
+      logs: this.change.logs,
+    });
+  }
+
+  /** What changes, worked out from the files. */
+  tell(): readonly ToldChange[] {
+    return this.files.map(({ file }) => tellChange(this.before(file.role), file, this.change.id));
+  }
+
+  /** {@link tell} in sentences, complete. */
   describe(): readonly string[] {
-    return this.files.flatMap(({ file }) => describeChange(this.before(file.role), file, this.change.id));
+    return this.tell().flatMap((told) => linesOf(told));
   }
 
   /** Who may sign, by role. */

@@ -32,22 +32,7 @@ export function assertSignableFile({ role, signed }: Pick<MetadataFile, 'role' |
 
 /** Members of a role's signed part that no version of bulla writes there. */
 export function unknownMembers(role: string, signed: JsonObject): readonly ExtraMember[] {
-  return [
-    ...extraMembers(role, signed).flatMap((extra) => unknownIn(role, extra)),
-    ...unloggedHashes(signed['targets']),
-  ];
-}
-
-/** Logs tell the SHA-256 of a name and no other hash, so that another one would be signed by nobody's word. */
-function unloggedHashes(targets: JsonValue | undefined): readonly ExtraMember[] {
-  if (!isJsonObject(targets)) return [];
-  return Object.entries<JsonValue>(targets).flatMap(([name, target]) => {
-    const hashes = isJsonObject(target) ? target['hashes'] : undefined;
-    const other = isJsonObject(hashes) ? hashes['sha512'] : undefined;
-    return other === undefined
-      ? []
-      : [{ path: ['targets', name, 'hashes', 'sha512'], value: other, holder: hashes as JsonObject }];
-  });
+  return extraMembers(role, signed).flatMap((extra) => unknownIn(role, extra));
 }
 
 function unknownIn(role: string, extra: ExtraMember): readonly ExtraMember[] {

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { BullaError, isBullaError } from '../errors.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { CallOptions } from '../oci/target.ts';
@@ -21,7 +20,7 @@ const FILE_NAME = /^([1-9][0-9]{0,15})\.([^/]+)\.json$/;
 
 /** A change of roles or keys that waits beside the head. */
 export interface StagedChange {
-  /** Hex, the same whoever has signed it: of what is to be signed. */
+  /** {@link PendingChange.digest} */
   readonly id: string;
   readonly tags: readonly Tag[];
   readonly change: PendingChange;
@@ -71,7 +70,7 @@ export async function readStagedChanges(
     if (kindOfTag(tag) !== 'stage') continue;
     const change = await readStagedChange(target, copy, tag, now, options);
     if (change === undefined) continue;
-    const id = idOf(change);
+    const id = change.digest;
     const known = found.get(id);
     if (known === undefined) found.set(id, { tags: [tag], change });
     else {
@@ -138,11 +137,4 @@ async function changeIn(
     base: writeRepositoryFiles({ roots, roles: base }),
     ...{ files, logs },
   };
-}
-
-/** Id of a change of roles and keys: 12 hex digits of what is to be signed. */
-export function idOf(change: PendingChange): string {
-  const hash = createHash('sha256');
-  for (const role of [...change.roles].sort()) hash.update(change.after(role).message);
-  return hash.digest('hex').slice(0, 12);
 }

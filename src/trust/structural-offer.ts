@@ -13,7 +13,7 @@ import { type MetadataFile, parseMetadataFile } from '../tuf/metadata-file.ts';
 import { assertUnexpired } from '../tuf/refusals.ts';
 import { metadataFileName } from '../tuf/role-name.ts';
 import { type Root, topLevelKeys } from '../tuf/root.ts';
-import { parseTargets, type Targets } from '../tuf/targets.ts';
+import { parseTargets, type TargetFile, type Targets } from '../tuf/targets.ts';
 import { assertThreshold, countSignatures } from '../tuf/threshold.ts';
 import { TrustedMetadata } from '../tuf/trusted-metadata.ts';
 import { BINDING } from './binding.ts';
@@ -216,11 +216,18 @@ export function isSameButSigned(a: MetadataFile, b: MetadataFile): boolean {
 /** Whether two files of a role name the same, in the same words. */
 export function sameNames(a: Targets, b: Targets): boolean {
   if (a.targets.size !== b.targets.size) return false;
-  for (const [name, { json }] of a.targets) {
+  for (const [name, target] of a.targets) {
     const other = b.targets.get(name);
-    if (other === undefined || !equalBytes(canonicalOlpc(json), canonicalOlpc(other.json))) return false;
+    if (other === undefined || !equalBytes(knownOf(target), knownOf(other))) return false;
   }
   return true;
+}
+
+/** What is known of a name: what nobody knows may be taken out, and is not signed in any case. */
+function knownOf({ json, custom }: TargetFile): Uint8Array {
+  const { length, hashes } = json;
+  const mediaType = custom?.['mediaType'] ?? null;
+  return canonicalOlpc({ length: length ?? null, hashes: hashes ?? null, mediaType });
 }
 
 function isSameChoice(a: Delegations, one: SuccinctRoles, b: Delegations, other: SuccinctRoles): boolean {

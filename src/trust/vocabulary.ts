@@ -39,24 +39,39 @@ export const NAMES_ROLE = 'names';
 /** Prefix of the names of its bins: none, because the snapshot repeats it for each. */
 export const BIN_PREFIX = '';
 
+/** Digits of an object's digest in its tag. */
+const TAG_DIGITS = 16;
+/** What they once were: such tags are read like all others. */
+const OLD_TAG_DIGITS = 12;
+
 /** Tag under which a candidate is announced. @param digest of the candidate itself */
 export function candidateTag(digest: Digest): Tag {
-  return tagOfObject('next', hexOf(digest).slice(0, 12));
+  return tagOfObject('next', hexOf(digest).slice(0, TAG_DIGITS));
 }
 
 /** Tag under which a stage waits. @param digest of the stage itself */
 export function stageTag(digest: Digest): Tag {
-  return tagOfObject('stage', hexOf(digest).slice(0, 12));
+  return tagOfObject('stage', hexOf(digest).slice(0, TAG_DIGITS));
 }
 
-/** Tag of a candidate or stage. @param rest the first 12 hex digits of its digest */
+/** Tag of a candidate or stage. @param rest the first digits of its digest */
 export function tagOfObject(kind: 'next' | 'stage', rest: string): Tag {
   return `${kind === 'next' ? CANDIDATE_PREFIX : STAGE_PREFIX}${rest}` as Tag;
 }
 
 /** Whether a tag is the one that an object of this digest is pushed to: anybody may copy it to others. */
 export function isOwnTag(tag: Tag, digest: Digest): boolean {
-  return tag === candidateTag(digest) || tag === stageTag(digest);
+  const object = objectOfTag(tag);
+  return object !== undefined && hexOf(digest).startsWith(object.rest);
+}
+
+/** Kind and first digits of the digest that a tag of a candidate or stage names; undefined for every other tag. */
+export function objectOfTag(
+  tag: Tag,
+): { readonly kind: 'next' | 'stage'; readonly rest: string } | undefined {
+  const [, kind, rest] = /^_trust\.(next|stage)\.([0-9a-f]+)$/.exec(tag) ?? [];
+  const isOne = rest?.length === TAG_DIGITS || rest?.length === OLD_TAG_DIGITS;
+  return rest !== undefined && isOne ? { kind: kind as 'next' | 'stage', rest } : undefined;
 }
 
 /** What a tag of a collection claims to be; what is there must be looked at, because anyone may push it. */

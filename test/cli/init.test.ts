@@ -97,7 +97,7 @@ describe('bulla init', () => {
     const made = await bulla(`init ${registry.host}/team/app --online-key online.pub -o json`);
     expect(made.code).toBe(31);
     const { stage } = made.json();
-    expect(stage).toMatch(/^_trust\.stage\.[0-9a-f]{12}$/);
+    expect(stage).toMatch(/^_trust\.stage\.[0-9a-f]{16}$/);
     expect(await repositoryOf(registry).listTags()).toEqual([stage]);
     const other = await temporaryDirectory();
     await writeFile(join(other, 'online.key'), privateKeyPem(online), { mode: 0o600 });

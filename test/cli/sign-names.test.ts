@@ -163,7 +163,7 @@ describe('bulla sign without what it needs', () => {
     await rm(join(home, 'keys/online.key'));
     const signed = await bulla('sign REPO:v1 --wait 0s');
     expect(signed, signed.stderr).toMatchObject({ code: 31, stdout: '' });
-    expect(await target.listTags()).toContainEqual(expect.stringMatching(/^_trust\.stage\.[0-9a-f]{12}$/));
+    expect(await target.listTags()).toContainEqual(expect.stringMatching(/^_trust\.stage\.[0-9a-f]{16}$/));
   });
 
   it.each([

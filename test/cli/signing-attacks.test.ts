@@ -223,15 +223,6 @@ describe('a head that says more than bulla knows', () => {
       },
     ],
     [
-      'by a second hash',
-      ['publisher', 'online'],
-      'names',
-      (edit) => {
-        const entry = { length: 1, hashes: { sha256: 'a'.repeat(64), sha512: 'b'.repeat(128) } };
-        edit.edit.targets('names').putEntry('v0', entry);
-      },
-    ],
-    [
       'in targets',
       ['root', 'publisher', 'online'],
       'targets',

@@ -16,7 +16,8 @@ export function register(program: Command, cli: Cli): void {
     .argument('[id]', 'id of a staged change')
     .option('--out <file>', 'write the signed file there instead')
     .option('--dry-run', 'show what would be signed, and sign nothing')
-    .option('-y, --yes', 'do not ask')
+    .option('--change <id>', 'sign only the change of this id, all of its digits')
+    .option('-y, --yes', 'do not ask; a staged change is then named by all digits of its id')
     .option('--wait <duration>', 'how long to wait for a staged change to be taken up (default: 60s)')
     .option('--trust-served-head <digest>', 'build upon this head though it has expired')
     .action(async (what: string, id: string | undefined, flags: ApproveFlags, command: Command) => {

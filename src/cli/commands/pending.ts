@@ -10,7 +10,8 @@ export function register(program: Command, cli: Cli): void {
         'Sign it with bulla approve REPOSITORY ID.',
     )
     .argument('<repository>', 'HOST/REPOSITORY, or oci:DIR')
-    .action(async (repository: string, flags: CollectionFlags, command: Command) => {
+    .option('--all', 'show every new name, also where there are very many')
+    .action(async (repository: string, flags: CollectionFlags & { all?: true }, command: Command) => {
       const context = await cli.open(command);
       const { listWaiting } = await import('./approve/staged.ts');
       await listWaiting(context, repository, flags);

@@ -12,6 +12,8 @@ export interface ApproveFlags extends CollectionFlags, PublishFlags, TrustKeyFla
   readonly out?: string;
   readonly dryRun?: true;
   readonly yes?: true;
+  /** Id of the one change that may be signed. */
+  readonly change?: string;
 }
 
 /** `bulla approve FILE` */
@@ -26,6 +28,8 @@ export async function approveFile(context: Context, path: string, flags: Approve
   const pending = PendingChange.open(change, context.io.now());
   await compareWithMemory(context, pending);
   context.output.info(`a change of ${pending.name}, collection ${pending.change.id}`);
+  context.output.info(`change ${pending.digest}`);
+  if (flags.change !== undefined && flags.change !== pending.digest) throw another(flags.change, pending);
   for (const line of pending.describe()) context.output.info(`  ${line}`);
   const signed = new Set(pending.roles.flatMap((role) => pending.signedBy(role)));
   const signers = await signersOf(context, flags, pending.allDemands(), signed);
@@ -37,6 +41,13 @@ export async function approveFile(context: Context, path: string, flags: Approve
   context.output.info(`signed with ${count} ${count === 1 ? 'signature' : 'signatures'}`);
   report(context, pending, { file: out, published: null, isTold: true });
   sayMissing(context, pending.missing(), out);
+}
+
+function another(wanted: string, { digest }: PendingChange): BullaError {
+  return new BullaError('conflict', `the file holds the change ${digest}, and not ${wanted.slice(0, 80)}`, {
+    hint: 'it was altered, or the state that it is for has moved on: look at it again with --dry-run',
+    details: { expected: wanted, found: digest },
+  });
 }
 
 /** Another collection under a name that was seen before is a reason not to go on. @throws BullaError trust-invalid, storage-error */

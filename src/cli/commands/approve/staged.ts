@@ -2,6 +2,7 @@ import { randomInt } from 'node:crypto';
 import { findPending, listPending, type PendingList, type Waiting } from '../../../actions/pending.ts';
 import { formatTime } from '../../../encoding/time.ts';
 import { BullaError } from '../../../errors.ts';
+import { isWholeId } from '../../../trust/change-id.ts';
 import type { WorkingCopy } from '../../../trust/working-copy.ts';
 import { openCopy, repositoryIn } from '../../changing.ts';
 import { type CollectionFlags, type OpenedCollection, openCollection } from '../../collections.ts';
@@ -13,18 +14,21 @@ import { type ApproveFlags, confirm, signersOf } from './approve.ts';
 export async function listWaiting(
   context: Context,
   repository: string,
-  flags: CollectionFlags,
+  flags: CollectionFlags & { readonly all?: true },
 ): Promise<void> {
   const opened = await openCollection(context, repositoryIn(repository), flags);
   const copy = await openCopy(context, opened);
   const { waiting, refused } = await pendingAt(context, opened, copy);
-  context.output.result(waiting.flatMap(linesOf), {
-    collection: copy.collection.name,
-    place: opened.place,
-    id: copy.collection.id,
-    pending: waiting.map(jsonOf),
-    refused: refused.map(({ tag, code, message }) => ({ tag, code, message })),
-  });
+  context.output.result(
+    waiting.flatMap((one) => linesOf(one, flags.all !== true)),
+    {
+      collection: copy.collection.name,
+      place: opened.place,
+      id: copy.collection.id,
+      pending: waiting.map(jsonOf),
+      refused: refused.map(({ tag, code, message }) => ({ tag, code, message })),
+    },
+  );
   for (const { tag, message } of refused) context.output.warn(`${tag} is left aside: ${message}`);
   if (waiting.length === 0) context.output.info(`nothing waits at ${opened.place}`);
 }
@@ -43,12 +47,15 @@ export async function approveStaged(
   const opened = await openCollection(context, repositoryIn(repository), flags, { write: true });
   const copy = await openCopy(context, opened);
   const waiting = findPending(await pendingAt(context, opened, copy), id);
-  for (const line of linesOf(waiting)) context.output.info(line);
+  if (flags.change !== undefined && flags.change !== waiting.id) throw another(flags.change, waiting);
+  for (const line of linesOf(waiting, false)) context.output.info(line);
   if (waiting.state === 'outdated') throw outdated(waiting);
   const signed = new Set(waiting.signedBy);
   const needsKey = waiting.missing.length > 0;
   const signers = needsKey ? await signersOf(context, flags, waiting.demands, signed) : [];
   if (flags.dryRun === true) return tell(context, opened, waiting, { stage: null, published: null });
+  // What is shown here is read by nobody: what was looked at before is named by the whole of its id.
+  if (needsKey && flags.yes === true && !isWholeId(flags.change ?? id)) throw unnamed(id, waiting);
   if (needsKey) await confirm(context, flags, `Sign ${waiting.id}?`);
   const stage = needsKey ? await waiting.sign(signers) : (waiting.tags[0] ?? null);
   const now = await pendingAt(context, opened, copy);
@@ -59,6 +66,20 @@ export async function approveStaged(
   }
   const published = await publishWaiting(context, opened, copy, after, flags);
   tell(context, opened, after, { stage, published });
+}
+
+function another(wanted: string, { id }: Waiting): BullaError {
+  return new BullaError('conflict', `the change that waits is ${id}, and not ${wanted.slice(0, 80)}`, {
+    hint: 'look at what waits now: bulla pending REPOSITORY',
+    details: { expected: wanted, found: id },
+  });
+}
+
+function unnamed(id: string, waiting: Waiting): BullaError {
+  return new BullaError('usage', `${id} is only the beginning of an id, and --yes needs all of it`, {
+    hint: `another change may begin like that: if ${waiting.id} is what you have looked at, give that`,
+    details: { id: waiting.id },
+  });
 }
 
 function outdated({ id, roles }: Waiting): BullaError {
@@ -100,12 +121,12 @@ const STATES: Readonly<Record<Waiting['state'], string>> = {
   outdated: 'is outdated: whoever made it has to make it again',
 };
 
-function linesOf(waiting: Waiting): string[] {
-  const { id, roles, changes, since, signedBy, missing, state } = waiting;
+function linesOf(waiting: Waiting, isShort: boolean): string[] {
+  const { id, roles, changes, summary, since, signedBy, missing, state } = waiting;
   const when = since === undefined ? '' : `, since ${formatTime(since)}`;
   return [
     `${id}  ${roles.join(', ')}  ${STATES[state]}${when}`,
-    ...changes.map((line) => `  ${line}`),
+    ...(isShort ? summary : changes).map((line) => `  ${line}`),
     ...signedBy.map((keyid) => `  signed by ${keyid}`),
     ...missing.map(
       ({ role, threshold, valid, open }) =>
