@@ -5,6 +5,8 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { generatePrivateKey, privateKeyPem } from '../../src/crypto/private-key.ts';
 import { serveRegistry } from '../../src/servers/registry/server.ts';
 import { temporaryDirectory } from '../support/cli.ts';
+import { forgeRepository, publish } from '../support/notary/forge.ts';
+import { startNotary } from '../support/notary/server.ts';
 
 const root = new URL('../../', import.meta.url).pathname;
 const PAGE = join(root, 'docs/from-docker-trust.md');
@@ -27,6 +29,16 @@ if [ "$1" = trust ]; then exec "$HOME/.docker/cli-plugins/docker-trust" "$@"; fi
 case "$2" in "") exit 1 ;; esac
 echo "$@"
 `;
+
+/** A notary server that has trust data of a repository, whose v1 is this image. */
+async function notaryFor(gun: string, digest: string): Promise<{ url: string; rootKey: string }> {
+  const notary = await startNotary();
+  const repository = await forgeRepository(gun);
+  const sha256 = Buffer.from(digest.slice('sha256:'.length), 'hex').toString('base64');
+  repository.targets.targets = { v1: { length: 1, hashes: { sha256 } } };
+  notary.repositories.set(gun, publish(repository));
+  return { url: notary.url, rootKey: repository.root[0]?.id ?? '' };
+}
 
 describe('docs/from-docker-trust.md', () => {
   it('has commands that all work, in its order', async () => {
@@ -78,6 +90,8 @@ describe('docs/from-docker-trust.md', () => {
     for (const tag of ['v1', 'v2'])
       await sh(`bulla push ${root}testdata/demo-image/layout registry.example.com/team/app:${tag}`);
     env['DIGEST'] = await value('bulla inspect registry.example.com/team/app:v2 -o json', 'digest');
+    const { url, rootKey } = await notaryFor(`${server.address}/team/app`, env['DIGEST']);
+    Object.assign(env, { DOCKER_CONTENT_TRUST_SERVER: url, NOTARY_ROOT_KEY_ID: rootKey });
     for (const name of ['carol', 'new']) await sh(`bulla docker-trust key generate ${name}`);
     for (const name of ['new-publisher', 'new-online', 'new-root']) await sh(`bulla key generate ${name}`);
 
@@ -92,7 +106,7 @@ describe('docs/from-docker-trust.md', () => {
       const { status, stdout } = await sh(`bulla key show ${name} -o json`);
       return status === 0 ? (JSON.parse(stdout) as { keyid: string }).keyid : undefined;
     }
-  }, 240_000);
+  }, 600_000);
 
   it('is linked from the README, and links to what is there', async () => {
     expect(await readFile(join(root, 'README.md'), 'utf8')).toContain('](docs/from-docker-trust.md)');

@@ -4,9 +4,10 @@ import { compareNatural } from '../../../src/actions/docker-trust/natural-order.
 import type { TrustInfo } from '../../../src/actions/docker-trust/trust-info.ts';
 import { inspectJson, inspectPretty, question } from '../../../src/cli/docker-trust/format.ts';
 
+const read = (path: string): string =>
+  readFileSync(new URL(`../../../testdata/${path}`, import.meta.url), 'utf8');
 /** What docker/cli's tests compare its output with. */
-const golden = (name: string): string =>
-  readFileSync(new URL(`../../../testdata/docker-trust/trust-${name}.golden`, import.meta.url), 'utf8');
+const golden = (name: string): string => read(`notary-v1/docker-trust-golden/trust-${name}.golden`);
 
 const hex = (text: string): string => Buffer.from(text).toString('hex');
 const administration = { rootKeys: ['rootID'], repositoryKeys: ['targetsID'] };
@@ -29,6 +30,33 @@ const withoutSigners: TrustInfo = { ...administration, name: 'signed-repo', tags
 const empty: TrustInfo = { ...administration, name: 'reg/img:unsigned-tag', tags: [], signers: [] };
 const unsigned: TrustInfo = { ...administration, name: 'signed-repo:unsigned', tags: [], signers };
 
+interface DockerKeys {
+  readonly Name: string;
+  readonly Keys: readonly { readonly ID: string }[];
+}
+interface DockerRepository {
+  readonly Name: string;
+  readonly SignedTags: readonly { SignedTag: string; Digest: string; Signers: readonly string[] }[];
+  readonly Signers: readonly DockerKeys[];
+  readonly AdministrativeKeys: readonly [DockerKeys, DockerKeys];
+}
+
+/** What must have been known to print it. */
+function infoOf({ Name, SignedTags, Signers, AdministrativeKeys: [root, own] }: DockerRepository): TrustInfo {
+  const ids = ({ Keys }: DockerKeys) => Keys.map(({ ID }) => ID);
+  return {
+    name: Name,
+    tags: SignedTags.map(({ SignedTag, Digest, Signers: by }) => ({
+      tag: SignedTag,
+      digest: Digest,
+      signers: by.filter((signer) => signer !== 'Repo Admin'),
+    })),
+    signers: Signers.map((signer) => ({ name: signer.Name, keyIds: ids(signer) })),
+    rootKeys: ids(root),
+    repositoryKeys: ids(own),
+  };
+}
+
 describe('the output of docker trust', () => {
   it.each<[string, readonly TrustInfo[]]>([
     ['inspect-uninitialized', []],
@@ -49,6 +77,19 @@ describe('the output of docker trust', () => {
     ['inspect-pretty-unsigned-tag-with-signers', unsigned],
   ])('is the same in tables: %s', (name, info) => {
     expect(inspectPretty(info)).toBe(golden(name));
+  });
+
+  it('is what docker 28 printed of a repository', () => {
+    const printed = read('docker-trust/docker-28-inspect.json');
+    const shown = JSON.parse(printed) as readonly DockerRepository[];
+    const infos = shown.map(infoOf);
+    // Told in another order than it is printed.
+    expect(inspectJson(infos.map((info) => ({ ...info, signers: info.signers.toReversed() })))).toBe(printed);
+    const [all] = infos as [TrustInfo];
+    const none = { ...all, name: `${all.name}:v9`, tags: [] };
+    expect([all, none].map(inspectPretty).join('\n\n')).toBe(
+      read('docker-trust/docker-28-inspect-pretty.txt'),
+    );
   });
 
   it('asks the same question', () => {

@@ -92,6 +92,25 @@ describe('passphrases of docker-trust', () => {
     expect(failed).toMatchObject({ code: 2 });
   }, 60_000);
 
+  it('open a signer’s key that docker has made, whose public one docker wrote with a header', async () => {
+    const made = new URL('../../../testdata/docker-trust/docker-28-alice', import.meta.url).pathname;
+    for (const ending of ['key', 'pub']) await copyFile(`${made}.${ending}`, join(home, `a.${ending}`));
+    await chmod(join(home, 'a.key'), 0o600);
+    const passphrase = { DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE: 'repopass1' };
+    const loaded = await trust('key load a.key', passphrase);
+    expect(loaded).toMatchObject({ code: 0, stderr: expect.stringContaining('stored as alice') });
+    expect(await opens('alice', 'repopass1')).toBe(true);
+    const registry = await registryFor();
+    const repository = `${registry.host}/team/app`;
+    await pushImage(repositoryOf(registry), 'app', 'v1');
+    const more = { ...passphrase, DOCKER_CONTENT_TRUST_ROOT_PASSPHRASE: 'of the root' };
+    const added = await trust(`signer add --key a.pub alice ${repository}`, more);
+    expect(added, added.stderr).toMatchObject({ code: 0 });
+    expect(await trust(`sign ${repository}:v1`, more)).toMatchObject({ code: 0 });
+    const shown = JSON.parse((await trust(`inspect ${repository}`)).stdout) as unknown;
+    expect(shown).toMatchObject([{ SignedTags: [{ Signers: ['alice'] }] }]);
+  }, 60_000);
+
   it('seal a key that had none', async () => {
     await copyFile(PLAIN, join(home, 'plain.pem'));
     await chmod(join(home, 'plain.pem'), 0o600);

@@ -1,3 +1,4 @@
+import { dockerKeysIn } from '../../../actions/docker-trust/docker-keys.ts';
 import { formatTime } from '../../../encoding/time.ts';
 import { overviewOf } from '../../../trust/overview.ts';
 import { repositoryIn } from '../../changing.ts';
@@ -14,6 +15,7 @@ export async function list(context: Context, repository: string, flags: Collecti
   const { place, name, id } = copy.collection;
   const lines: string[] = [];
   const signers: Record<string, unknown>[] = [];
+  const { starters } = dockerKeysIn(copy);
   for (const { role, threshold, keys: listed, paths, expires, count } of roles) {
     const described = await Promise.all(
       listed.map(async (key) => ({ keyid: key.keyid, name: (await keys.nameOf(key)) ?? null })),
@@ -28,7 +30,11 @@ export async function list(context: Context, repository: string, flags: Collecti
     });
     lines.push(
       `${role}  ${threshold} of ${listed.length}  ${(paths ?? ['*']).join(' ')}  ${count ?? 0} ${count === 1 ? 'name' : 'names'}  until ${formatTime(expires)}`,
-      ...described.map((key) => `  ${key.keyid}${key.name === null ? '' : `  ${key.name}`}`),
+      ...described.map(({ keyid, name: called }) =>
+        ['', keyid, called ?? '', starters.has(keyid) ? 'signed the first file, and nobody has it' : '']
+          .filter((part, at) => at === 0 || part !== '')
+          .join('  '),
+      ),
     );
   }
   context.output.result(lines, { collection: name, place, id, signers });
