@@ -1,6 +1,6 @@
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
-import { parseManifest } from '../oci/manifest.ts';
+import { parseCarried } from '../oci/manifest.ts';
 import type { Target } from '../oci/target.ts';
 import type { CopyDestination } from './copy-transfer.ts';
 
@@ -16,7 +16,7 @@ export function dryDestination(target: Target): CopyDestination {
     pushBlob: async (descriptor, _open, options) =>
       (await target.hasBlob(descriptor, options)) ? 'exists' : 'pushed',
     pushManifest: async (content) => {
-      const subject = parseManifest(content).subject?.digest;
+      const subject = parseCarried(content).subject?.digest;
       if (subject === undefined) return;
       claimed.set(subject, [...(claimed.get(subject) ?? []), content.descriptor]);
     },

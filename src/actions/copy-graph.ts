@@ -1,7 +1,7 @@
 import { BullaError, isBullaError } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
-import { childrenOf, type Manifest, type ManifestContent, parseManifest } from '../oci/manifest.ts';
+import { childrenOf, type Manifest, type ManifestContent, parseCarried } from '../oci/manifest.ts';
 import { isForeignLayerType, isManifestType } from '../oci/media-types.ts';
 import { cosignTags, type Tag } from '../oci/reference.ts';
 import type { Source } from '../oci/target.ts';
@@ -85,7 +85,7 @@ class Discovery {
     if (depth > MAX_DEPTH || this.nodes.size >= MAX_MANIFESTS || this.bytes > MAX_BYTES) {
       throw tooMuch(this.source.name);
     }
-    const manifest = parseManifest(content);
+    const manifest = parseCarried(content);
     const parts = [...new Map(childrenOf(manifest).map((part) => [part.digest, part])).values()];
     const isChild = (part: Descriptor): boolean =>
       manifest.kind === 'index' && isManifestType(part.mediaType);
@@ -144,7 +144,7 @@ class Discovery {
   /** A listed referrer, if it is one: what lists say is not believed. */
   private async referrer(subject: Digest, entry: Descriptor, depth: number): Promise<CopyNode | undefined> {
     if (!isManifestType(entry.mediaType)) {
-      this.warn(`${entry.digest} refers to ${subject} and is a ${entry.mediaType}: not known, not copied`);
+      this.leave(`${entry.digest} refers to ${subject} and is a ${entry.mediaType}: not known, not copied`);
       return undefined;
     }
     const content = await this.fetch(entry.digest);
@@ -152,7 +152,12 @@ class Discovery {
       this.warn(`${entry.digest} is listed as referring to ${subject} and is not there`);
       return undefined;
     }
-    if (readable(content)?.subject?.digest !== subject) {
+    const manifest = readable(content);
+    if (manifest === undefined) {
+      this.leave(`${entry.digest} is listed as referring to ${subject} and cannot be read: not copied`);
+      return undefined;
+    }
+    if (manifest.subject?.digest !== subject) {
       this.warn(`${entry.digest} is listed as referring to ${subject} and does not: not copied`);
       return undefined;
     }
@@ -185,7 +190,7 @@ class Discovery {
     const content = await this.fetch(tag);
     if (content === undefined) return undefined;
     if (readable(content) !== undefined) return { tag, node: this.add(content, 1) };
-    this.warn(`${tag} holds no manifest that can be read: not copied`);
+    this.leave(`${tag} holds no manifest that can be read: not copied`);
     return undefined;
   }
 
@@ -202,6 +207,11 @@ class Discovery {
     }
   }
 
+  /** Says of something that may belong to the image that it stays behind. */
+  private leave(message: string): void {
+    this.options.onEvent({ kind: 'warning', message, isLeft: true });
+  }
+
   private warn(message: string): void {
     this.options.onEvent({ kind: 'warning', message });
   }
@@ -215,7 +225,7 @@ function needed({ mediaType, digest, size, data }: Descriptor): Descriptor {
 /** A manifest beside the image, if it is one: whoever may push must not stop a copy by pushing nonsense. */
 function readable(content: ManifestContent): Manifest | undefined {
   try {
-    return parseManifest(content);
+    return parseCarried(content);
   } catch (error) {
     if (isBullaError(error, 'content-invalid')) return undefined;
     throw error;

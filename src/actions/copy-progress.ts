@@ -23,6 +23,11 @@ export type CopyEvent =
   /** It was at the destination already, or comes from elsewhere by its nature (foreign layers). */
   | { readonly kind: 'skip'; readonly descriptor: Descriptor }
   /** Something was found that cannot be copied, and does not keep the image from being copied. */
-  | { readonly kind: 'warning'; readonly message: string };
+  | {
+      readonly kind: 'warning';
+      readonly message: string;
+      /** Whether it belongs to the image and was left behind, so that the copy is not complete. */
+      readonly isLeft?: boolean;
+    };
 
 export type OnCopyEvent = (event: CopyEvent) => void;

@@ -2,7 +2,7 @@ import { parseJsonObject } from '../encoding/json.ts';
 import { BullaError, isBullaError, throwIfAborted } from '../errors.ts';
 import { bareDescriptor, type Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
-import { MAX_MANIFEST_BYTES, type ManifestContent, parseManifest } from '../oci/manifest.ts';
+import { MAX_MANIFEST_BYTES, type ManifestContent, parseCarried } from '../oci/manifest.ts';
 import { formatPlatform, matchesPlatform, type PlatformSelector, selectPlatform } from '../oci/platform.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { Source, Target } from '../oci/target.ts';
@@ -54,6 +54,8 @@ export interface CopyResult {
   readonly skipped: CopyCount;
   /** What could not be copied, though the image was. */
   readonly warnings: readonly string[];
+  /** Those of the warnings that are about what belongs to the image and was left behind. */
+  readonly left: readonly string[];
 }
 
 const DEFAULT_CONCURRENCY = 8;
@@ -117,7 +119,7 @@ class Copying {
     const { source, reference, platform } = this.options;
     const content = await source.fetchManifest(reference, { signal: this.pool.signal });
     if (platform === undefined) return content;
-    const manifest = parseManifest(content);
+    const manifest = parseCarried(content);
     if (manifest.kind === 'index') {
       const entry = selectPlatform(platform, manifest.manifests, `${source.name} ${reference}`);
       return await source.fetchManifest(entry.digest, { signal: this.pool.signal });
@@ -163,6 +165,7 @@ class Copying {
       this.tally.onEvent({
         kind: 'warning',
         message: `${this.destination.name}: ${tag} holds what the source does not have, and was left as it is`,
+        isLeft: true,
       });
       return;
     }
@@ -172,12 +175,12 @@ class Copying {
   }
 
   private async covers(node: CopyNode, there: Digest): Promise<boolean> {
-    const old = parseManifest(
+    const old = parseCarried(
       await this.pool.run(() => this.destination.fetchManifest(there, { signal: this.pool.signal })),
     );
     const layers = (manifest: typeof old): readonly Descriptor[] =>
       manifest.kind === 'manifest' ? manifest.layers : manifest.manifests;
-    const ours = new Set(layers(parseManifest(node.content)).map(({ digest }) => digest));
+    const ours = new Set(layers(parseCarried(node.content)).map(({ digest }) => digest));
     return layers(old).every(({ digest }) => ours.has(digest));
   }
 }
@@ -191,6 +194,7 @@ class Tally {
     skipped: { content: 0, bytes: 0 },
   };
   private readonly warnings: string[] = [];
+  private readonly left: string[] = [];
 
   constructor(onEvent: OnCopyEvent | undefined) {
     this.onEvent = (event) => {
@@ -201,6 +205,7 @@ class Tally {
 
   private add(event: CopyEvent): void {
     if (event.kind === 'warning') this.warnings.push(event.message);
+    if (event.kind === 'warning' && event.isLeft === true) this.left.push(event.message);
     if (event.kind !== 'done' && event.kind !== 'skip') return;
     const count = this.counts[event.kind === 'skip' ? 'skipped' : event.outcome];
     count.content++;
@@ -223,6 +228,7 @@ class Tally {
       referrers: referrers.length + graph.tagged.length,
       ...this.counts,
       warnings: this.warnings,
+      left: this.left,
     };
   }
 }

@@ -7,7 +7,7 @@ import { BullaError } from '../errors.ts';
 import { streamOf } from '../oci/content.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
-import { type ManifestContent, parseManifest } from '../oci/manifest.ts';
+import { type ManifestContent, parseCarried } from '../oci/manifest.ts';
 import { formatPlatform, platformEntries } from '../oci/platform.ts';
 import type { CallOptions, ManifestFetcher, Target } from '../oci/target.ts';
 import { type ArtifactKind, buildSignatureArtifact, type SignatureArtifact } from '../signatures/artifact.ts';
@@ -171,7 +171,7 @@ async function platformsToSign(
   content: ManifestContent,
   options: SignOptions,
 ): Promise<PlatformImage[]> {
-  const manifest = parseManifest(content);
+  const manifest = parseCarried(content);
   if (options.recursive !== true || manifest.kind !== 'index') return [];
   const entries = new Map(platformEntries(manifest).map((entry) => [entry.digest, entry]));
   return Promise.all(

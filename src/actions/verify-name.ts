@@ -1,6 +1,6 @@
 import { BullaError, isBullaError } from '../errors.ts';
 import type { Digest } from '../oci/digest.ts';
-import { type ManifestContent, parseManifest } from '../oci/manifest.ts';
+import { type ManifestContent, parseCarried } from '../oci/manifest.ts';
 import { formatPlatform, type PlatformSelector, platformEntries, selectPlatform } from '../oci/platform.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { CallOptions, Source } from '../oci/target.ts';
@@ -206,7 +206,7 @@ export async function namedImage(
   const fetched = await whatIsThere(named, { name, platform }, () =>
     source.fetchManifest(digest, { signal }),
   );
-  const manifest = parseManifest(fetched);
+  const manifest = parseCarried(fetched);
   return manifest.kind === 'index' ? selectPlatform(platform, platformEntries(manifest), name) : image;
 }
 

@@ -1,7 +1,7 @@
 import { BullaError } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
-import { type IndexManifest, type ManifestContent, parseManifest } from '../oci/manifest.ts';
+import { type IndexManifest, type ManifestContent, parseCarried } from '../oci/manifest.ts';
 import {
   formatPlatform,
   type PlatformSelector,
@@ -55,7 +55,7 @@ export async function verifyImage(
   options: VerifyOptions,
 ): Promise<VerifiedImage> {
   const { content, listed } = await fetchImage(source, reference, options);
-  const manifest = parseManifest(content);
+  const manifest = parseCarried(content);
   const decision = await decideOn(source, content.descriptor, options.name, options, listed);
   if (options.platform === undefined && options.eachPlatform !== true)
     return accepted(content.descriptor, 'image', decision);

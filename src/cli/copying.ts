@@ -173,6 +173,18 @@ function checkDigest(destination: Reference, found: Digest): void {
   );
 }
 
+/** A copy that leaves something behind is not one, though the image and its tag are there. */
+function incomplete(name: string, { left, warnings }: CopyResult): BullaError {
+  return new BullaError(
+    'content-invalid',
+    `${name} was copied, and not all that belongs to it: ${left.slice(0, 3).join('; ')}${left.length > 3 ? `; and ${left.length - 3} more` : ''}`,
+    {
+      hint: 'remove what cannot be copied from the source, or copy the image alone with --no-referrers',
+      details: { reference: name, left, warnings },
+    },
+  );
+}
+
 function print(
   context: Context,
   source: Reference,
@@ -189,6 +201,7 @@ function print(
     `${what} ${formatReference(source)} => ${to}: ${pushed.content} ${done} (${sizeText(pushed.bytes)}), ` +
       `${mounted.content} mounted, ${skipped.content} there already; ${result.referrers} referring to it`,
   );
+  if (result.left.length > 0 && flags.dryRun !== true) throw incomplete(name, result);
   context.output.result(name, {
     reference: name,
     ...(result.tag !== undefined && { tag: result.tag, tagMoved: result.tagMoved }),

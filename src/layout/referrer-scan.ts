@@ -1,7 +1,7 @@
 import { BullaError, throwIfAborted } from '../errors.ts';
 import { bareDescriptor, type Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
-import { type Manifest, type ManifestContent, parseManifest } from '../oci/manifest.ts';
+import { type Manifest, type ManifestContent, parseCarried } from '../oci/manifest.ts';
 import { isIndexType, isManifestType } from '../oci/media-types.ts';
 import { referrerDescriptor } from '../oci/referrers.ts';
 import type { LayoutIndex } from './index-file.ts';
@@ -77,7 +77,7 @@ export class ReferrerScan {
     if (content === undefined) return undefined;
     this.bytes += content.bytes.byteLength;
     if (this.bytes > MAX_SCAN_BYTES) throw tooMany();
-    const manifest = parseManifest(content);
+    const manifest = parseCarried(content);
     const known: Known = {
       subject: manifest.subject?.digest,
       // What refers to nothing is never listed, and its annotations need not be kept.

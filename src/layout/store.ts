@@ -8,7 +8,7 @@ import {
   type Manifest,
   type ManifestContent,
   mediaTypeOfManifest,
-  parseManifest,
+  parseCarried,
 } from '../oci/manifest.ts';
 import { isForeignLayerType, isManifestType } from '../oci/media-types.ts';
 import type { Tag } from '../oci/reference.ts';
@@ -175,7 +175,7 @@ export class LayoutStore implements Target {
     throwIfAborted(options.signal);
     this.checkWritable();
     checkContent(content.descriptor, content.bytes, this.name);
-    const manifest = parseManifest(content);
+    const manifest = parseCarried(content);
     await this.files.change(async (index) => {
       await this.checkParts(content.descriptor, manifest);
       if (options.tag !== undefined) this.checkExpected(index, options.tag, options.expected);
@@ -237,7 +237,7 @@ export class LayoutStore implements Target {
     throwIfAborted(options.signal);
     this.checkWritable();
     await this.files.change(async (index) => {
-      const { subject } = parseManifest(await this.manifestByDigest(index, digest));
+      const { subject } = parseCarried(await this.manifestByDigest(index, digest));
       const after = withoutDigests(index, new Set([digest]));
       if (subject === undefined) return { index: after, remove: [digest] };
       const change = await withFallbackIndex(this.files, this.scan, after, subject.digest, digest);

@@ -31,12 +31,8 @@ export interface Descriptor {
   readonly platform?: Platform | undefined;
 }
 
-const mediaType = z
-  .string()
-  .check(
-    z.maxLength(255),
-    z.regex(/^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*\/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*$/, 'not a media type'),
-  );
+/** With parameters, as some tools write them, or empty: nothing is done by a type that is not known. */
+const mediaType = z.string().check(z.maxLength(255), z.regex(/^[\x20-\x7e]*$/, 'not a media type'));
 
 const platformSchema: z.ZodMiniType<Platform> = z.looseObject({
   architecture: z.string(),

@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import { canonicalRfc8785 } from '../encoding/canonical.ts';
-import { parseJsonObject } from '../encoding/json.ts';
+import { isJsonObject, type JsonObject, type JsonValue, parseJsonObject } from '../encoding/json.ts';
 import { BullaError } from '../errors.ts';
 import {
   type Annotations,
@@ -65,24 +65,39 @@ export const indexManifestSchema: z.ZodMiniType<object> = z.looseObject({
 /**
  * Parses a manifest whose bytes were already checked against a digest. Refuses one that could be
  * read as two things (CVE-2021-41190): with both `manifests` and `layers` or `config`, or whose own
- * `mediaType` is not the one it was served with.
+ * `mediaType` is not the one it was served with. A member that is null is not there, as other tools read it.
  * @throws BullaError content-invalid
  */
 export function parseManifest(content: ManifestContent): Manifest {
+  return parse(content, false);
+}
+
+/**
+ * {@link parseManifest} of what is only carried from place to place, byte for byte: annotations, types, platforms
+ * and addresses that cannot be read are as if they were not there. What it is made of and what it refers to has
+ * to be readable. Not for anything that is believed for what it says.
+ * @throws BullaError content-invalid
+ */
+export function parseCarried(content: ManifestContent): Manifest {
+  return parse(content, true);
+}
+
+function parse(content: ManifestContent, isCarried: boolean): Manifest {
   const served = content.descriptor.mediaType;
   const where = `manifest ${content.descriptor.digest}`;
   const json = parseJsonObject(content.bytes, { what: where, maxBytes: MAX_MANIFEST_BYTES, floats: true });
   if ('manifests' in json && ('layers' in json || 'config' in json)) {
     throw ambiguous(where, 'it has both manifests and layers');
   }
-  if ('mediaType' in json && json['mediaType'] !== served) {
+  const own = json['mediaType'] ?? '';
+  if (own !== '' && own !== served) {
     throw ambiguous(
       where,
-      `it was served as ${served} and calls itself ${JSON.stringify(json['mediaType'])}`,
+      `it was served as ${served} and calls itself ${JSON.stringify(own).slice(0, 200)}`,
     );
   }
   const isIndex = isIndexType(served);
-  const parsed = (isIndex ? indexManifestSchema : imageManifestSchema).safeParse(json);
+  const parsed = (isIndex ? indexManifestSchema : imageManifestSchema).safeParse(tidied(json, isCarried));
   if (!parsed.success) {
     throw new BullaError(
       'content-invalid',
@@ -96,6 +111,62 @@ export function parseManifest(content: ManifestContent): Manifest {
   return { ...parsed.data, kind, mediaType: served } as unknown as Manifest;
 }
 
+const OPTIONAL = ['mediaType', 'artifactType', 'subject', 'annotations', 'urls', 'data', 'platform'] as const;
+
+/** A manifest without the members that say nothing. */
+function tidied(json: JsonObject, isCarried: boolean): JsonObject {
+  const manifest = tidiedMembers(json, isCarried);
+  for (const name of ['config', 'subject'] as const) {
+    const one = manifest[name];
+    if (isJsonObject(one)) manifest[name] = tidiedMembers(one, isCarried);
+  }
+  for (const name of ['layers', 'manifests'] as const) {
+    const list = manifest[name];
+    if (list === null) manifest[name] = [];
+    if (Array.isArray(list))
+      manifest[name] = list.map((one) => (isJsonObject(one) ? tidiedMembers(one, isCarried) : one));
+  }
+  // An artifact may be nothing but its config and annotations.
+  if (isJsonObject(manifest['config']) && manifest['layers'] === undefined) manifest['layers'] = [];
+  return manifest;
+}
+
+function tidiedMembers(json: JsonObject, isCarried: boolean): JsonObject {
+  const isEmpty = (name: string): boolean => {
+    const value = json[name];
+    if (value === undefined) return false;
+    if (value === null || (value === '' && name !== 'mediaType')) return true;
+    return name === 'platform' ? !isPlatform(value) : isCarried && !isReadable(name, value);
+  };
+  const tidy: JsonObject = { ...json };
+  for (const name of OPTIONAL) if (isEmpty(name)) delete tidy[name];
+  const { platform } = tidy;
+  if (isJsonObject(platform))
+    tidy['platform'] = Object.fromEntries(Object.entries(platform).filter(([, value]) => value !== null));
+  return tidy;
+}
+
+/** Whether a platform can be chosen by; one that cannot is as good as none. */
+function isPlatform(value: JsonValue): boolean {
+  if (!isJsonObject(value) || typeof value['os'] !== 'string' || typeof value['architecture'] !== 'string')
+    return false;
+  const features = value['os.features'] ?? [];
+  return (
+    ['os.version', 'variant'].every((name) => typeof (value[name] ?? '') === 'string') &&
+    Array.isArray(features) &&
+    features.every((feature) => typeof feature === 'string')
+  );
+}
+
+/** Whether a member that is not needed to carry a manifest is what the specification says. */
+function isReadable(name: string, value: JsonValue): boolean {
+  if (name === 'annotations')
+    return isJsonObject(value) && Object.values(value).every((text) => typeof text === 'string');
+  if (name === 'urls') return Array.isArray(value) && value.every((text) => typeof text === 'string');
+  if (name === 'artifactType' || name === 'data') return typeof value === 'string';
+  return true;
+}
+
 /**
  * Media type of manifest bytes that came without one (a file in a layout, say): what the manifest
  * says itself, else what its shape says.
@@ -105,9 +176,9 @@ export function mediaTypeOfManifest(bytes: Uint8Array, where: string): string {
   const json = parseJsonObject(bytes, { what: where, maxBytes: MAX_MANIFEST_BYTES, floats: true });
   if ('manifests' in json && ('layers' in json || 'config' in json))
     throw ambiguous(where, 'it has both manifests and layers');
-  if (typeof json['mediaType'] === 'string') return json['mediaType'];
+  if (typeof json['mediaType'] === 'string' && json['mediaType'] !== '') return json['mediaType'];
   if ('manifests' in json) return MEDIA_TYPES.ociIndex;
-  if ('layers' in json) return MEDIA_TYPES.ociManifest;
+  if ('layers' in json || 'config' in json) return MEDIA_TYPES.ociManifest;
   throw ambiguous(where, 'it has neither manifests nor layers');
 }
 

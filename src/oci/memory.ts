@@ -2,7 +2,7 @@ import { BullaError, throwIfAborted } from '../errors.ts';
 import { checkBound, readVerified, streamOf } from './content.ts';
 import { checkContent, type Descriptor } from './descriptor.ts';
 import { type Digest, isDigest } from './digest.ts';
-import { childrenOf, type Manifest, type ManifestContent, parseManifest } from './manifest.ts';
+import { childrenOf, type Manifest, type ManifestContent, parseCarried } from './manifest.ts';
 import { isForeignLayerType, isManifestType } from './media-types.ts';
 import type { Tag } from './reference.ts';
 import { filterReferrers, referrerDescriptor } from './referrers.ts';
@@ -97,7 +97,7 @@ export class MemoryStore implements Target {
   async pushManifest(content: ManifestContent, options: PushManifestOptions = {}): Promise<void> {
     throwIfAborted(options.signal);
     checkContent(content.descriptor, content.bytes, this.name);
-    const manifest = parseManifest(content);
+    const manifest = parseCarried(content);
     this.checkParts(content, manifest);
     if (options.tag !== undefined) this.checkExpected(options.tag, options.expected);
     const { mediaType, digest, size } = content.descriptor;

@@ -3,7 +3,7 @@ import type { HttpResponse } from '../http/exchange.ts';
 import { nextDelay } from '../http/retry.ts';
 import { checkContent, type Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
-import { childrenOf, MAX_MANIFEST_BYTES, type ManifestContent, parseManifest } from '../oci/manifest.ts';
+import { childrenOf, MAX_MANIFEST_BYTES, type ManifestContent, parseCarried } from '../oci/manifest.ts';
 import { isManifestType } from '../oci/media-types.ts';
 import type { Tag } from '../oci/reference.ts';
 import { referrerDescriptor } from '../oci/referrers.ts';
@@ -41,7 +41,7 @@ export async function pushManifest(
   if (bytes.byteLength > MAX_MANIFEST_BYTES)
     throw tooLarge(`the manifest ${descriptor.digest}`, bytes.byteLength);
   checkContent(descriptor, bytes, `the manifest to be pushed to ${room.name}`);
-  const manifest = isManifestType(descriptor.mediaType) ? parseManifest(content) : undefined;
+  const manifest = isManifestType(descriptor.mediaType) ? parseCarried(content) : undefined;
   const { tag, expected } = options;
   const response =
     tag === undefined || expected === undefined
@@ -178,7 +178,7 @@ async function digestByGet(
  * empty config, say), can't see it for a moment, and then refuses a manifest without reason.
  */
 async function hasParts(room: Room, content: ManifestContent, options: CallOptions): Promise<boolean> {
-  const manifest = parseManifest(content);
+  const manifest = parseCarried(content);
   for (const part of childrenOf(manifest)) {
     const there =
       manifest.kind === 'index'

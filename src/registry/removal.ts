@@ -1,6 +1,6 @@
 import { BullaError } from '../errors.ts';
 import type { Digest } from '../oci/digest.ts';
-import { parseManifest } from '../oci/manifest.ts';
+import { parseCarried } from '../oci/manifest.ts';
 import { isManifestType } from '../oci/media-types.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { CallOptions } from '../oci/target.ts';
@@ -24,7 +24,7 @@ export async function deleteManifest(
   // Afterwards nobody can tell any more what it referred to.
   const content = await fetchManifest(room, digest, options);
   const subject = isManifestType(content.descriptor.mediaType)
-    ? parseManifest(content).subject?.digest
+    ? parseCarried(content).subject?.digest
     : undefined;
   await remove(room, digest, options);
   if (subject === undefined) return;

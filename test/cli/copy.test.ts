@@ -8,6 +8,7 @@ import { openRepository } from '../../src/registry/client.ts';
 import { serveRegistry } from '../../src/servers/registry/server.ts';
 import { bulla, temporaryDirectory } from '../support/cli.ts';
 import { blobOf, pushImage, pushIndex, pushReferrer } from '../support/content.ts';
+import { registryFor } from '../support/registry/open.ts';
 
 async function registry(): Promise<string> {
   const server = await serveRegistry({ dir: await temporaryDirectory() });
@@ -22,6 +23,27 @@ function repository(name: string): Target {
 }
 
 describe('bulla copy', () => {
+  it.each([
+    ['a registry', (one: string) => `${one}/team/copy:v1`],
+    ['a layout', () => 'oci:copy:v1'],
+    ['an archive', () => 'oci-archive:copy.tar:v1'],
+  ])('does not exit 0 where something that belongs to the image cannot be copied to %s', async (_, to) => {
+    const one = await registryFor();
+    const source = repository(`${one.host}/team/app`);
+    const image = await pushImage(source, 'app', 'v1');
+    const text = JSON.stringify({ mediaType: 'application/vnd.x+json', subject: image.descriptor });
+    const { digest } = blobOf(text).descriptor;
+    const { manifests } = one.repository('team/app');
+    manifests.set(digest, { bytes: Buffer.from(text), mediaType: 'application/vnd.x+json' });
+    one.repository('team/app').list(image.descriptor.digest, digest);
+    const cwd = await temporaryDirectory();
+    const copied = await bulla(['copy', `${one.host}/team/app:v1`, to(one.host)], { cwd });
+    expect([copied.code, copied.stdout]).toEqual([40, '']);
+    expect(copied.stderr).toContain(digest);
+    const alone = await bulla(['copy', `${one.host}/team/app:v1`, to(one.host), '--no-referrers'], { cwd });
+    expect(alone, alone.stderr).toMatchObject({ code: 0 });
+  });
+
   it('brings an index with its platforms and referrers to another registry, a layout, an archive, and back', async () => {
     const [one, two] = [await registry(), await registry()];
     const source = repository(`${one}/team/app`);

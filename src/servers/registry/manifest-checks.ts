@@ -1,7 +1,7 @@
 import { isBullaError } from '../../errors.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
-import { childrenOf, parseManifest } from '../../oci/manifest.ts';
+import { childrenOf, parseCarried } from '../../oci/manifest.ts';
 import { isManifestType } from '../../oci/media-types.ts';
 import { Fault } from './faults.ts';
 import { entryOf } from './store/index-file.ts';
@@ -37,7 +37,7 @@ export interface Pushed {
 /** Parses what was pushed. @throws Fault 400 */
 export function parsePushed(bytes: Uint8Array, mediaType: string, digest: Digest): Pushed {
   try {
-    const manifest = parseManifest({ descriptor: { mediaType, digest, size: bytes.byteLength }, bytes });
+    const manifest = parseCarried({ descriptor: { mediaType, digest, size: bytes.byteLength }, bytes });
     const children = childrenOf(manifest);
     if (children.length > MAX_CHILDREN + (manifest.kind === 'manifest' ? 1 : 0))
       throw new Fault(400, 'MANIFEST_INVALID', `the manifest lists more than ${MAX_CHILDREN} things`);

@@ -117,7 +117,7 @@ function putManifest(routed: Routed, reference: string): void {
     location: `/v2/${repository}/manifests/${digest}`,
     'docker-content-digest': digest,
   };
-  if (manifest.subject !== undefined) {
+  if (manifest.subject !== undefined && manifest.subject !== null) {
     const forgets = (behaviour.forgetReferrers ?? 0) > 0;
     if (forgets) behaviour.forgetReferrers = (behaviour.forgetReferrers ?? 0) - 1;
     else store.list(manifest.subject.digest, digest);

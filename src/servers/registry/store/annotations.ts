@@ -18,7 +18,8 @@ interface Place {
   readonly crc: number;
 }
 
-const NONE = 'none';
+/** What stands for no annotations. */
+export const NO_ANNOTATIONS: AnnotationsPlace = 'none';
 const PLACE = /^(0|[1-9][0-9]{0,9})\+([1-9][0-9]{0,9}):([0-9a-f]{8})$/;
 /** Read at a time. */
 const PIECE_BYTES = 64 * 1024;
@@ -26,14 +27,14 @@ const PIECE_BYTES = 64 * 1024;
 /** @param bytes a manifest that was parsed */
 export function placeOfAnnotations(bytes: Uint8Array): AnnotationsPlace {
   const span = memberSpan(bytes, 'annotations');
-  if (span === undefined) return NONE;
+  if (span === undefined) return NO_ANNOTATIONS;
   const { start, end } = span;
   const crc = crc32(bytes.subarray(start, end)).toString(16).padStart(8, '0');
   return `${start}+${end - start}:${crc}`;
 }
 
 export function isAnnotationsPlace(text: unknown): text is AnnotationsPlace {
-  return typeof text === 'string' && (text === NONE || PLACE.test(text));
+  return typeof text === 'string' && (text === NO_ANNOTATIONS || PLACE.test(text));
 }
 
 /** Bytes of the annotations; 0 where there are none. */

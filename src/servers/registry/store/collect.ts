@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { isErrno, readFileBounded, storageError, sweepTemporaries } from '../../../disk/atomic.ts';
 import { BullaError, isBullaError, throwIfAborted } from '../../../errors.ts';
 import { type Digest, isDigest } from '../../../oci/digest.ts';
-import { childrenOf, MAX_MANIFEST_BYTES, parseManifest } from '../../../oci/manifest.ts';
+import { childrenOf, MAX_MANIFEST_BYTES, parseCarried } from '../../../oci/manifest.ts';
 import { poolDirectory } from './blob-files.ts';
 import { blobPath } from './paths.ts';
 import type { ManifestEntry } from './repository.ts';
@@ -205,7 +205,7 @@ class Collection {
     const { digest, mediaType, size } = entry;
     try {
       const bytes = await readFileBounded(blobPath(this.repository.layout, digest), MAX_MANIFEST_BYTES);
-      const manifest = parseManifest({ descriptor: { digest, mediaType, size }, bytes });
+      const manifest = parseCarried({ descriptor: { digest, mediaType, size }, bytes });
       return childrenOf(manifest).map((child) => child.digest);
     } catch (error) {
       if (!isBullaError(error, 'not-found', 'content-invalid')) throw error;

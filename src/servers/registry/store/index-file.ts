@@ -4,11 +4,11 @@ import { utf8 } from '../../../encoding/bytes.ts';
 import { isJsonObject, type JsonObject, type JsonValue, parseJsonObject } from '../../../encoding/json.ts';
 import { BullaError, isBullaError, messageOf } from '../../../errors.ts';
 import { algorithmOf, type Digest, digestOf, isDigest } from '../../../oci/digest.ts';
-import { MAX_MANIFEST_BYTES, type Manifest, parseManifest } from '../../../oci/manifest.ts';
+import { MAX_MANIFEST_BYTES, type Manifest, parseCarried } from '../../../oci/manifest.ts';
 import { isManifestType, MEDIA_TYPES } from '../../../oci/media-types.ts';
 import { isTag } from '../../../oci/reference.ts';
 import { referrerDescriptor } from '../../../oci/referrers.ts';
-import { isAnnotationsPlace, placeOfAnnotations } from './annotations.ts';
+import { isAnnotationsPlace, NO_ANNOTATIONS, placeOfAnnotations } from './annotations.ts';
 import { blobPath } from './paths.ts';
 import { type ManifestEntry, RepositoryIndex } from './repository.ts';
 
@@ -36,7 +36,8 @@ export function entryOf(manifest: Manifest, bytes: Uint8Array, digest: Digest): 
     ...(isListedType(artifactType) && { artifactType }),
     ...(manifest.subject !== undefined && {
       subject: manifest.subject.digest,
-      listed: placeOfAnnotations(bytes),
+      // Of annotations that clients could not read, a whole list would be unreadable.
+      listed: manifest.annotations === undefined ? NO_ANNOTATIONS : placeOfAnnotations(bytes),
     }),
   };
 }
@@ -137,7 +138,9 @@ export async function withListed(directory: string, entry: ManifestEntry): Promi
   try {
     const bytes = await readFileBounded(blobPath(directory, entry.digest), MAX_MANIFEST_BYTES);
     if (digestOf(bytes, algorithmOf(entry.digest)) !== entry.digest) return entry;
-    return { ...entry, listed: placeOfAnnotations(bytes) };
+    const { mediaType, digest } = entry;
+    const descriptor = { mediaType, digest, size: bytes.byteLength };
+    return { ...entry, listed: entryOf(parseCarried({ descriptor, bytes }), bytes, digest).listed };
   } catch (error) {
     // It was collected since; the journal says so further on.
     if (isBullaError(error, 'not-found')) return entry;
@@ -181,7 +184,7 @@ async function adopt(
       return;
     }
     const descriptor = { mediaType: claimed, digest, size: bytes.byteLength };
-    const manifest = parseManifest({ descriptor, bytes });
+    const manifest = parseCarried({ descriptor, bytes });
     index.apply({ op: 'put', manifest: entryOf(manifest, bytes, digest), tags });
     if (manifest.kind !== 'index') return;
     for (const child of manifest.manifests) {
