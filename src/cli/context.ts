@@ -22,6 +22,7 @@ import { Output } from './output.ts';
 import { type Directories, directories } from './places.ts';
 import { readSettings, type Settings } from './settings.ts';
 import { turn } from './turn.ts';
+import { unsafePlaces } from './unsafe-places.ts';
 
 /** How a command ended: after a failure, what was begun is taken back where it can be. */
 export type Ended = 'well' | 'badly';
@@ -46,8 +47,10 @@ export class Cli {
    */
   async open(command: Command): Promise<Context> {
     const settings = await readSettings(command, this.io);
-    this.context = new Context(this.io, settings, command.optsWithGlobals(), wordsOf(command));
-    return this.context;
+    const context = new Context(this.io, settings, command.optsWithGlobals(), wordsOf(command));
+    this.context = context;
+    for (const warning of unsafePlaces(context.directories, this.io.env)) context.output.warn(warning);
+    return context;
   }
 
   /** Where a failure is to be printed, also one that happened before there was a context. */

@@ -213,6 +213,41 @@ export async function makeDirectory(path: string, mode = 0o755): Promise<void> {
 }
 
 /**
+ * Creates a directory below another one, of which no part below it may be a link: what is written there must not
+ * end up elsewhere. The upper directory itself is its user's choice, and may be one.
+ * @param below relative, without `..`
+ * @throws BullaError storage-error
+ */
+export async function makeDirectoryBelow(directory: string, below: string, mode = 0o755): Promise<void> {
+  await makeDirectory(directory, mode);
+  await refuseLinksBelow(directory, below);
+  await makeDirectory(join(directory, below), mode);
+  await refuseLinksBelow(directory, below);
+}
+
+/**
+ * Refuses a path whose parts below a directory are links, as far as they are there.
+ * @throws BullaError storage-error
+ */
+export async function refuseLinksBelow(directory: string, below: string): Promise<void> {
+  let path = directory;
+  for (const part of below.split('/').filter((part) => part !== '' && part !== '.')) {
+    path = join(path, part);
+    let isLink: boolean;
+    try {
+      isLink = (await lstat(path)).isSymbolicLink();
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) return;
+      throw storageError(`cannot look at ${path}`, error);
+    }
+    if (isLink)
+      throw new BullaError('storage-error', `${path} is a symbolic link, and nothing is written through it`, {
+        hint: 'remove the link, or name the directory that it leads to',
+      });
+  }
+}
+
+/**
  * Node's own `recursive` goes round for ever where a file system says ENOENT of a directory whose parent
  * is there, as /proc does.
  */

@@ -1,40 +1,40 @@
 import { dirname, join } from 'node:path';
-import { makeDirectory, writeFileAtomic } from '../disk/atomic.ts';
+import { makeDirectoryBelow, refuseLinksBelow, writeFileAtomic } from '../disk/atomic.ts';
 import { readSmallFile } from '../disk/small-file.ts';
 import { equalBytes } from '../encoding/bytes.ts';
 import { assertRelativePath } from '../tuf/role-name.ts';
 
 /** Writes a TUF repository into two directories, `metadata` and `targets`, each file whole or not at all. */
 export class DirectoryWriter {
-  private readonly metadata: string;
-  private readonly targets: string;
+  private readonly path: string;
 
-  /** @param path holds the two directories; made when something is written */
+  /** @param path holds the two directories, neither of which may be a link; made when something is written */
   constructor(path: string) {
-    this.metadata = join(path, 'metadata');
-    this.targets = join(path, 'targets');
+    this.path = path;
   }
 
   /** A metadata file that is there; undefined where there is none. @throws BullaError storage-error, content-invalid */
   async readMetadata(fileName: string, maxBytes: number): Promise<Uint8Array | undefined> {
-    return readSmallFile(join(this.metadata, fileName), maxBytes);
+    return readSmallFile(join(this.path, 'metadata', fileName), maxBytes);
   }
 
   /** @param fileName as metadataFileName writes it. @throws BullaError storage-error */
   async writeMetadata(fileName: string, bytes: Uint8Array): Promise<void> {
-    await put(join(this.metadata, fileName), bytes);
+    await put(this.path, join('metadata', fileName), bytes);
   }
 
   /** @param path as targetFilePath writes it. @throws BullaError storage-error; content-invalid for one that leaves the directory */
   async writeTarget(path: string, bytes: Uint8Array): Promise<void> {
     assertRelativePath(path);
-    await put(join(this.targets, path), bytes);
+    await put(this.path, join('targets', path), bytes);
   }
 }
 
-async function put(path: string, bytes: Uint8Array): Promise<void> {
+async function put(directory: string, below: string, bytes: Uint8Array): Promise<void> {
+  await refuseLinksBelow(directory, dirname(below));
+  const path = join(directory, below);
   if (isThere(path, bytes)) return;
-  await makeDirectory(dirname(path));
+  await makeDirectoryBelow(directory, dirname(below));
   await writeFileAtomic(path, bytes);
 }
 

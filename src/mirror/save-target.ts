@@ -1,5 +1,5 @@
-import { dirname } from 'node:path';
-import { createTemporary, makeDirectory, openForReading } from '../disk/atomic.ts';
+import { dirname, relative } from 'node:path';
+import { createTemporary, makeDirectoryBelow, openForReading, refuseLinksBelow } from '../disk/atomic.ts';
 import { isBullaError } from '../errors.ts';
 import type { TufClient } from '../tuf/client.ts';
 import { ContentCheck } from '../tuf/file-meta.ts';
@@ -11,6 +11,7 @@ import { pieces } from './pieces.ts';
 /**
  * Puts a target's verified content into a file (TUF 1.0.34 §5.7.3). What is there already and is the
  * same is kept without a request; until all is verified nothing is at `path` that was not before.
+ * @param directory above the file: no part of the path below it may be a link
  * @returns whether it was fetched
  * @throws BullaError digest-mismatch, trust-invalid, storage-error; what the fetcher throws
  */
@@ -19,9 +20,12 @@ export async function saveTarget(
   fetcher: TargetFetcher,
   found: FoundTarget,
   path: string,
+  directory: string = dirname(path),
 ): Promise<boolean> {
+  const below = dirname(relative(directory, path));
+  await refuseLinksBelow(directory, below);
   if (await holds(path, found.target)) return false;
-  await makeDirectory(dirname(path));
+  await makeDirectoryBelow(directory, below);
   const file = await createTemporary(path);
   try {
     for await (const piece of await client.fetchTarget(found, fetcher)) await file.write(piece);

@@ -5,6 +5,8 @@ import * as z from 'zod/mini';
 import {
   isErrno,
   makeDirectory,
+  makeDirectoryBelow,
+  refuseLinksBelow,
   storageError,
   sweepTemporaries,
   syncDirectory,
@@ -42,13 +44,18 @@ const indexSchema: z.ZodMiniType<DumpIndex> = z.strictObject({
  * can serve it. It is replaced as a whole: a kill leaves the old state, or the new one.
  */
 export class NotaryDumpDirectory {
+  private readonly directory: string;
+  /** Below the directory. */
+  private readonly below: string;
   private readonly path: string;
   private readonly gun: string;
 
   /** @param directory of the dump; made when something is written. @throws BullaError usage for a GUN that is not one */
   constructor(directory: string, gun: string) {
     this.gun = checkGun(gun);
-    this.path = join(directory, 'v2', ...gun.split('/'), '_trust', 'tuf');
+    this.directory = directory;
+    this.below = join('v2', ...gun.split('/'), '_trust', 'tuf');
+    this.path = join(directory, this.below);
   }
 
   /** The index, if every file is there as it says. @throws BullaError storage-error */
@@ -75,7 +82,7 @@ export class NotaryDumpDirectory {
 
   /** @throws BullaError storage-error */
   async replace(files: ReadonlyMap<string, Uint8Array>, index: DumpIndex): Promise<void> {
-    await makeDirectory(dirname(this.path));
+    await makeDirectoryBelow(this.directory, dirname(this.below));
     await this.recover();
     const fresh = temporaryBeside(this.path);
     try {
@@ -110,6 +117,7 @@ export class NotaryDumpDirectory {
 
   /** Puts back what stepped aside when a run was killed, and removes what it left. */
   private async recover(): Promise<void> {
+    await refuseLinksBelow(this.directory, this.below);
     await sweepTemporaries(dirname(this.path));
     if (!(await exists(this.aside))) return;
     try {

@@ -120,7 +120,7 @@ async function get(
     const search = options.through === undefined ? {} : { through: options.through };
     const found = await client.findTarget(name, search);
     const file = join(directory, name);
-    const fetched = await saveTarget(client, mirror, found, file);
+    const fetched = await saveTarget(client, mirror, found, file, directory);
     if (!fetched) context.output.info(`${file} is there already`);
     const { length, hashes } = found.target;
     saved.push({ target: name, file, role: found.role, length, hashes: Object.fromEntries(hashes), fetched });
