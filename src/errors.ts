@@ -55,6 +55,53 @@ export interface BullaErrorOptions {
   readonly cause?: unknown;
   /** Facts for programs (`-o json`); never secrets. */
   readonly details?: Readonly<Record<string, unknown>>;
+  /** The message has lines, which are ours: line ends stay. */
+  readonly lines?: true;
+}
+
+/** Longest message or hint, and longest string in the details of an error, in characters. */
+export const MAX_SHOWN: number = 4_000;
+/** Of a run of more than 600 characters without a space so much is shown: our words, digests and URLs are shorter. */
+const WORD_HEAD = 120;
+const MAX_DETAILS = 1_000;
+const MAX_DETAIL_DEPTH = 8;
+const HARMFUL = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
+const HARMFUL_BUT_LINES = /(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
+
+/**
+ * Text as it may be shown or logged, whatever of it came from outside: no longer than a person reads, and without
+ * characters that move the cursor, turn the line around or begin a new one; those are written out. A word that is
+ * too long is shortened where it stands, so that what we say about it is still there.
+ */
+export function shown(text: string, max: number = MAX_SHOWN, lines = false): string {
+  // What is beyond any bound is not even looked at.
+  let short = text.length > 4096 * max ? `${text.slice(0, 2048 * max)}…${text.slice(-2048 * max)}` : text;
+  short = short.replace(/\S{601,}/g, (word) => `${word.slice(0, WORD_HEAD)}…(${word.length} characters)`);
+  if (short.length > max) {
+    const rest = Math.floor(max / 8);
+    short = `${short.slice(0, max - rest - 40)} …(${text.length} characters)… ${short.slice(-rest)}`;
+  }
+  return short.replace(lines ? HARMFUL_BUT_LINES : HARMFUL, writtenOut);
+}
+
+function writtenOut(character: string): string {
+  const units = Array.from({ length: character.length }, (_, at) => character.charCodeAt(at));
+  return units.map((unit) => `\\u${unit.toString(16).padStart(4, '0')}`).join('');
+}
+
+/** Facts of which no string is longer, and no list has more elements, than is shown of an error. */
+function bounded(value: unknown, depth = 0): unknown {
+  if (typeof value === 'string') return shown(value, MAX_SHOWN, true);
+  if (typeof value !== 'object' || value === null) return value;
+  if (depth > MAX_DETAIL_DEPTH) return '…';
+  if (Array.isArray(value)) return value.slice(0, MAX_DETAILS).map((one) => bounded(one, depth + 1));
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype !== Object.prototype && prototype !== null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .slice(0, MAX_DETAILS)
+      .map(([name, one]) => [shown(name, 200), bounded(one, depth + 1)]),
+  );
 }
 
 /** The only error type that leaves a public function on purpose. */
@@ -65,10 +112,13 @@ export class BullaError extends Error {
   readonly details: Readonly<Record<string, unknown>>;
 
   constructor(code: ErrorCode, message: string, options: BullaErrorOptions = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    super(
+      shown(message, MAX_SHOWN, options.lines),
+      options.cause === undefined ? undefined : { cause: options.cause },
+    );
     this.code = code;
-    this.hint = options.hint;
-    this.details = options.details ?? {};
+    this.hint = options.hint === undefined ? undefined : shown(options.hint);
+    this.details = (bounded(options.details ?? {}) ?? {}) as Readonly<Record<string, unknown>>;
   }
 
   /** Exit status of a command that ends with this error. */
@@ -82,9 +132,9 @@ export function isBullaError(error: unknown, ...codes: ErrorCode[]): error is Bu
   return error instanceof BullaError && (codes.length === 0 || codes.includes(error.code));
 }
 
-/** The error's own words, for a message that wraps it. */
+/** The error's own words, for a message that wraps it, or for a log. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return shown(error instanceof Error ? error.message : String(error));
 }
 
 /**

@@ -1,7 +1,7 @@
 import { parse } from 'yaml';
 import * as z from 'zod/mini';
 import { issuesText } from '../encoding/zod-issues.ts';
-import { BullaError } from '../errors.ts';
+import { BullaError, messageOf } from '../errors.ts';
 import { canonicalHost } from '../oci/host.ts';
 import { endpointOf } from '../registry/endpoint.ts';
 import { isPlainEntry } from './access.ts';
@@ -82,13 +82,14 @@ function yaml(parse: () => unknown, path: string): unknown {
   try {
     return parse();
   } catch (cause) {
-    throw new BullaError(
-      'config-invalid',
-      `${path} is not YAML: ${cause instanceof Error ? cause.message : String(cause)}`,
-      {
-        cause,
-        hint: 'correct the file, or move it away to run without it',
-      },
-    );
+    throw new BullaError('config-invalid', `${path} is not YAML: ${firstLine(cause)}`, {
+      cause,
+      hint: 'correct the file, or move it away to run without it',
+    });
   }
+}
+
+/** What follows is a drawing of the place. */
+function firstLine(cause: unknown): string {
+  return messageOf(cause instanceof Error ? cause.message.split('\n', 1)[0] : cause).replace(/:$/, '');
 }

@@ -1,4 +1,4 @@
-import { type BullaError, isBullaError } from '../errors.ts';
+import { type BullaError, isBullaError, MAX_SHOWN, shown } from '../errors.ts';
 import type { Io } from './io.ts';
 import { type Line, paint, wantsColour } from './style.ts';
 
@@ -27,8 +27,7 @@ export class Output {
     if (this.options.json)
       this.io.stdout.write(`${jsonText(Object.assign({ ok: true }, json, { ok: true }))}\n`);
     else
-      for (const line of typeof text === 'string' ? [text] : text)
-        this.io.stdout.write(`${printable(line)}\n`);
+      for (const line of typeof text === 'string' ? [text] : text) this.io.stdout.write(`${lineOf(line)}\n`);
   }
 
   /** As {@link result}, for lines that are coloured on a terminal. */
@@ -40,7 +39,7 @@ export class Output {
   /** A part of a result in text that is too long to be held in memory. */
   lines(lines: Iterable<Line>): void {
     const colour = wantsColour(this.io.stdout, this.io.env);
-    for (const line of lines) this.io.stdout.write(`${paint(line, colour, printable)}\n`);
+    for (const line of lines) this.io.stdout.write(`${paint(line, colour, lineOf)}\n`);
   }
 
   /** Text in the format of another tool, as it is, line breaks included; not in JSON. */
@@ -55,24 +54,24 @@ export class Output {
 
   /** What was done, for people; not with `-q`, nor in JSON. */
   info(line: string): void {
-    if (!this.options.quiet && !this.options.json) this.io.stderr.write(`${printable(line)}\n`);
+    if (!this.options.quiet && !this.options.json) this.io.stderr.write(`${shown(line)}\n`);
   }
 
   /** Detail that is asked for with `-v`. */
   verbose(line: string): void {
-    if (this.options.verbose) this.io.stderr.write(`${printable(line)}\n`);
+    if (this.options.verbose) this.io.stderr.write(`${shown(line)}\n`);
   }
 
   /** What people must know although the command goes on; each only once, also with `-q`. */
   warn(line: string): void {
     if (this.warned.has(line)) return;
     this.warned.add(line);
-    this.io.stderr.write(`warning: ${printable(line)}\n`);
+    this.io.stderr.write(`warning: ${shown(line)}\n`);
   }
 
   /** What `--trace` shows. */
   trace(line: string): void {
-    this.io.stderr.write(`${printable(line)}\n`);
+    this.io.stderr.write(`${shown(line)}\n`);
   }
 
   /** The end of a command that failed: code, message, hint; in JSON on stdout. */
@@ -96,6 +95,17 @@ export function failureJson(error: BullaError): Record<string, unknown> {
     ...(error.hint !== undefined && { hint: error.hint }),
     ...(Object.keys(error.details).length > 0 && { details: error.details }),
   };
+}
+
+/** Longest line of a result in text; in JSON it stands whole. */
+const MAX_RESULT_LINE = 16_000;
+
+/** A line of a result: what is longer than anybody reads is cut. */
+function lineOf(text: string): string {
+  const rest = text.length - MAX_RESULT_LINE;
+  return printable(
+    rest > 0 ? `${text.slice(0, MAX_RESULT_LINE)}…(${rest} more characters: see -o json)` : text,
+  );
 }
 
 const UNPRINTABLE = /(?!\t)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
@@ -127,6 +137,7 @@ function* causes(error: unknown): Generator<string> {
   const seen = new Set<unknown>();
   for (let at = error; at instanceof Error && !seen.has(at); at = at.cause) {
     seen.add(at);
-    yield isBullaError(at) ? `${at.code}: ${at.stack ?? at.message}` : (at.stack ?? at.message);
+    const text = shown(at.stack ?? at.message, 4 * MAX_SHOWN, true);
+    yield isBullaError(at) ? `${at.code}: ${text}` : text;
   }
 }

@@ -121,6 +121,7 @@ function toBullaError(
       return new BullaError('usage', 'a command is missing', { hint: 'name one of those listed above' });
     }
     return new BullaError('usage', error.message.replace(/^error: /, ''), {
+      lines: true,
       hint: whereToLook(program, argv),
     });
   }

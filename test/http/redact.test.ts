@@ -51,3 +51,32 @@ it('printable keeps nothing that moves a cursor or turns text around', () => {
   expect(printable('x'.repeat(1000), 10)).toHaveLength(10);
   fc.assert(fc.property(fc.string({ unit: 'binary' }), (text) => !/[\p{Cc}\p{Cf}]/u.test(printable(text))));
 });
+
+describe('headers of others', () => {
+  it.each([
+    ['X-Amz-Security-Token', 'secret', '[redacted]'],
+    ['X-Registry-Auth', 'secret', '[redacted]'],
+    ['X-Gitlab-Token', 'secret', '[redacted]'],
+    ['Private-Token', 'secret', '[redacted]'],
+    ['X-Goog-Iam-Authorization-Token', 'secret', '[redacted]'],
+    ['Cf-Access-Token', 'secret', '[redacted]'],
+    ['Set-Cookie2', 'secret', '[redacted]'],
+    ['Proxy-Authorization', 'Basic secret', 'Basic [redacted]'],
+    ['Location', '//me:secret@host/path', '//redacted@host/path'],
+    ['Location', 'ftp://me:secret@host/x?sig=secret', 'ftp://redacted@host/x?sig=[redacted]'],
+    [
+      'Link',
+      '</v2/a/tags/list?n=1&last=b&token=secret>; rel="next"',
+      '</v2/a/tags/list?n=1&last=b&token=[redacted]>; rel="next"',
+    ],
+    [
+      'WWW-Authenticate',
+      'Bearer realm="https://h/t?key=secret",service="s"',
+      'Bearer realm="https://h/t?key=[redacted]",service="s"',
+    ],
+    ['WWW-Authenticate', 'Negotiate c2VjcmV0c2VjcmV0', 'Negotiate'],
+    ['ETag', '"sha256:1"', '"sha256:1"'],
+  ])('shows %s: %s as %s', (name, value, shown) => {
+    expect(redactHeader(name, value)).toBe(shown);
+  });
+});

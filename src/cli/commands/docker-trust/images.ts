@@ -128,6 +128,7 @@ async function infoOf(context: Context, text: string, flags: CollectionFlags): P
 function together(first: BullaError, failures: readonly BullaError[]): BullaError {
   const { code, hint } = first;
   return new BullaError(code, failures.map(({ message }) => message).join('\n'), {
+    lines: true,
     cause: first,
     ...(hint !== undefined && { hint }),
   });
