@@ -15,6 +15,7 @@ import { fromBase64, fromBase64url, fromHex, utf8 } from '../../../src/encoding/
 import { canonicalOlpc, canonicalRfc8785 } from '../../../src/encoding/canonical.ts';
 import { parseJson, parseJsonObject } from '../../../src/encoding/json.ts';
 import { parseDuration, parseTime } from '../../../src/encoding/time.ts';
+import { isBullaError } from '../../../src/errors.ts';
 import { parseRetryAfter } from '../../../src/http/retry.ts';
 import { placeInMemory } from '../../../src/layout/byte-source.ts';
 import { parseDockerManifest } from '../../../src/layout/docker-archive.ts';
@@ -44,11 +45,13 @@ import { readStatement } from '../../../src/signatures/statement.ts';
 import { readPins } from '../../../src/state/pins.ts';
 import { rootBindingOf } from '../../../src/trust/binding.ts';
 import { certificatesOf } from '../../../src/trust/certified-root.ts';
+import { describeChange } from '../../../src/trust/describe-change.ts';
 import { planFold } from '../../../src/trust/fold.ts';
 import { encodeFolded, MAX_FOLDED, parseFolded } from '../../../src/trust/folded.ts';
 import { encodeLog, parseLog } from '../../../src/trust/log.ts';
 import { openTrustObject } from '../../../src/trust/object.ts';
 import { rootsOf } from '../../../src/trust/root-chain.ts';
+import { assertSignableFile } from '../../../src/trust/signable.ts';
 import { TRUST_TYPES } from '../../../src/trust/vocabulary.ts';
 import { readRepositoryFiles } from '../../../src/tuf/edit/repository.ts';
 import { TufKey } from '../../../src/tuf/keys.ts';
@@ -147,6 +150,31 @@ export const PARSERS: readonly FuzzedParser[] = [
       const again = parseJson(canonicalRfc8785(value), { what: where, floats: true });
       if (Buffer.compare(canonicalRfc8785(again), canonicalRfc8785(value)) !== 0)
         throw new Error('the canonical form is read as something else');
+    },
+  },
+  {
+    name: 'signable',
+    seeds: [...tufFiles, utf8(TRUST_ROOT)],
+    parse: (bytes) => {
+      for (const role of ['root', 'targets', 'names', '-0', 'snapshot', 'timestamp']) {
+        const file = parseMetadataFile(bytes, role, 1_000_000);
+        try {
+          assertSignableFile(file);
+        } catch (error) {
+          if (!isBullaError(error, 'trust-invalid')) throw error;
+        }
+      }
+    },
+  },
+  {
+    name: 'describe-change',
+    seeds: [...tufFiles, utf8(TRUST_ROOT)],
+    parse: (bytes) => {
+      const type = /"_type":\s?"(root|snapshot|timestamp)"/.exec(latin1(bytes))?.[1] ?? 'names';
+      const file = parseMetadataFile(bytes, type, 1_000_000);
+      const lines = [...describeChange(undefined, file), ...describeChange(file, file)];
+      if (lines.some((line) => /[^\x20-\x7e→]/.test(line)))
+        throw new Error('a line holds more than plain text');
     },
   },
   { name: 'json-olpc', seeds: tufFiles, parse: (bytes) => canonicalOlpc(parseJson(bytes, { what: where })) },
