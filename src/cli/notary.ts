@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { BullaError } from '../errors.ts';
 import { isLoopbackHost } from '../http/address.ts';
+import type { TlsFor, TlsOptions } from '../http/connector.ts';
 import type { NotaryPin } from '../notary/pin.ts';
 import type { NotaryVerifyOptions } from '../notary/repository.ts';
 import type { NotarySource } from '../notary/source.ts';
@@ -84,7 +85,8 @@ export async function openNotaryServer(context: Context, url: URL): Promise<Nota
   const { http, isPlain } = await connections.reach(url.host);
   const access = connections.access(url.host);
   const given = await connections.given(access);
-  const pool = new HttpPool({ ...http, early: undefined, connections: context.settings.concurrency });
+  const tls = await dockerTls(context, url, http?.tls);
+  const pool = new HttpPool({ ...http, tls, early: undefined, connections: context.settings.concurrency });
   context.defer(() => pool.close());
   return new NotaryServer({
     pool,
@@ -97,6 +99,24 @@ export async function openNotaryServer(context: Context, url: URL): Promise<Nota
     signal: context.signal,
     warn: (message) => context.output.warn(message),
   });
+}
+
+/** TLS settings, with what docker keeps for a server (`~/.docker/tls/HOST`) where we have none of our own. */
+async function dockerTls(
+  { io }: Context,
+  server: URL,
+  settings: TlsOptions | TlsFor | undefined,
+): Promise<TlsFor> {
+  const { readDockerTls } = await import('../notary-client/docker-tls.ts');
+  const kept = await readDockerTls(
+    join(io.env['DOCKER_CONFIG'] || join(io.home, '.docker'), 'tls', server.host),
+  );
+  return async (url, isOwn) => {
+    const own = typeof settings === 'function' ? await settings(url, isOwn) : (settings ?? {});
+    if (!isOwn || url.host !== server.host) return own;
+    const certified = own.cert === undefined ? { cert: kept.cert, key: kept.key } : {};
+    return { ...own, ca: own.ca ?? kept.ca, ...certified };
+  };
 }
 
 /** Where the trust data of a repository is read: a server, or a directory that holds it. */

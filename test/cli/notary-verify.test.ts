@@ -335,6 +335,21 @@ describe('bulla pin --notary', () => {
     expect(await verify('v1')).toMatchObject({ code: 22 });
   });
 
+  it('pins every repository below a prefix', async () => {
+    const { run, verify, name, notary, registry, repository } = await ground();
+    const scope = `${registry.host}/team/*`;
+    const pin = (...flags: string[]) => run(['pin', scope, '--notary', notary.url, ...flags]);
+    expect(await pin('--tofu')).toMatchObject({ code: 2 });
+    expect(await pin()).toMatchObject({ code: 2 });
+    expect(await pin('--root-key-id', repository.root[0]!.keystoreId)).toMatchObject({ code: 0 });
+    expect(await verify('v1')).toMatchObject({ code: 0 });
+    // A pin of its own goes before that of a prefix, and one of the command line before both.
+    const other = await forgeRepository(name);
+    expect(await verify('v1', '--root-key-id', other.root[0]!.id)).toMatchObject({ code: 22 });
+    expect(await run(['pin', 'rm', scope, '--notary', notary.url])).toMatchObject({ code: 0 });
+    expect((await run(['pin', 'ls', '-o', 'json'])).json()).toMatchObject({ notary: [] });
+  });
+
   it('follows rotations from an old pin', async () => {
     const { verify, rootKey, serve, repository, name } = await ground();
     for (const version of [2, 3, 4]) {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type NotaryRig, startNotaryRig } from './notary-rig.ts';
@@ -109,9 +109,14 @@ describe.runIf(havePeers('notary', 'notary-server', 'notary-signer'))('a Notary 
     expect(await run(verify)).toMatchObject({ status: 0 });
     expect(await run(verify, 'other')).toMatchObject({ status: 25 });
     expect(await run([...verify.with(1, `${gun}-none:v1`), '--tofu'])).toMatchObject({ status: 11 });
-    // Without its certificate nothing of the server is believed.
-    const untrusting = await bulla([...verify], { env: { BULLA_HOME: join(rig.directory, 'home') } });
-    expect(untrusting.status).toBe(3);
+    // Without its certificate nothing of the server is believed; it may lie where docker looks for it.
+    const config = join(rig.directory, 'docker');
+    const env = { BULLA_HOME: join(rig.directory, 'home'), DOCKER_CONFIG: config };
+    expect((await bulla(verify, { env })).status).toBe(3);
+    const tls = join(config, 'tls', new URL(rig.url).host);
+    mkdirSync(tls, { recursive: true });
+    copyFileSync(rig.caFile, join(tls, 'ca.crt'));
+    expect((await bulla(verify, { env })).status).toBe(0);
   });
 
   it('is saved byte for byte, and docker’s cache is read as well', async () => {

@@ -1,5 +1,8 @@
+import { join } from 'node:path';
 import { Limiter } from '../../../actions/concurrency.ts';
 import { type DumpedRepository, dumpRepository } from '../../../actions/dump-notary.ts';
+import { makeDirectory } from '../../../disk/atomic.ts';
+import { withLock } from '../../../disk/lock.ts';
 import { BullaError } from '../../../errors.ts';
 import { NotaryDumpDirectory } from '../../../notary-client/dump-directory.ts';
 import type { NotaryServer } from '../../../notary-client/server.ts';
@@ -39,8 +42,12 @@ export async function dumpNotary(
     output.info(describe(dumped));
     return dumped;
   };
-  const dumped = await Promise.all(
-    [...repositories].map(([gun, { registry }]) => limiter.run(() => one(gun, registry))),
+  await makeDirectory(path);
+  // Two at once would take each other's half for what a kill has left.
+  const dumped = await withLock(
+    join(path, '.lock'),
+    () => Promise.all([...repositories].map(([gun, { registry }]) => limiter.run(() => one(gun, registry)))),
+    { signal: context.signal },
   );
   report(context, directory, path, dumped);
 }

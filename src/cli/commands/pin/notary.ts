@@ -3,6 +3,7 @@ import { BullaError, isBullaError } from '../../../errors.ts';
 import type { NotaryPin } from '../../../notary/pin.ts';
 import { verifyNotaryRepository } from '../../../notary/repository.ts';
 import { rootKeysOf } from '../../../notary/root-chain.ts';
+import { checkGun } from '../../../notary-client/gun.ts';
 import type { Context } from '../../context.ts';
 import {
   gunOf,
@@ -23,6 +24,7 @@ type Flags = NotaryFlags & { readonly notary: string };
  */
 export async function pinNotary(context: Context, text: string, flags: Flags): Promise<void> {
   const given = await notaryPinOf(context, flags);
+  if (text.endsWith('/*')) return await pinPrefix(context, text, given);
   if (given === undefined) return await showRootKeys(context, text, flags);
   const reference = parseGun(text);
   const gun = gunOf(reference, flags.collection);
@@ -48,6 +50,18 @@ export async function pinNotary(context: Context, text: string, flags: Flags): P
     keys: rootKeyJson(repository),
     pin: notaryPinJson(gun, pin),
   });
+}
+
+/** Every repository below a prefix: there is none to be asked whether the pin fits. */
+async function pinPrefix(context: Context, text: string, pin: NotaryPin | undefined): Promise<void> {
+  const scope = `${checkGun(text.slice(0, -2))}/*`;
+  if (pin === undefined || pin.kind === 'tofu' || pin.kind === 'root')
+    throw new BullaError('usage', `${scope} is pinned by root key ids, a public root key or an authority`, {
+      hint: 'a root is of one repository: pin that by it',
+    });
+  await (await notaryPins(context)).set(scope, pin);
+  context.output.info(`pinned ${scope}  ${describeNotaryPin(pin)}`);
+  context.output.result([], { gun: null, place: null, keys: [], pin: notaryPinJson(scope, pin) });
 }
 
 async function showRootKeys(context: Context, text: string, flags: Flags): Promise<void> {
@@ -76,31 +90,38 @@ export async function listNotaryPins(
   };
 }
 
-/** Removes the pin of a repository, and what was seen of it at a place. */
+/** Removes the pin of a repository, and what was seen of it at a place; or the pin of a prefix. */
 export async function removeNotaryPin(context: Context, text: string, flags: Flags): Promise<void> {
-  const reference = parseGun(text);
-  const gun = gunOf(reference, flags.collection);
-  const removed = await (await notaryPins(context)).remove(gun);
-  let wasSeen = false;
-  try {
-    const source = await openNotarySource(context, reference, gun, flags.notary);
-    wasSeen = await (await notaryMemory(context, source)).forget();
-  } catch (error) {
-    if (!isBullaError(error, 'not-found', 'registry-unreachable')) throw error;
-  }
+  const scope = text.endsWith('/*') ? text : gunOf(parseGun(text), flags.collection);
+  const removed = await (await notaryPins(context)).remove(scope);
+  const wasSeen = !text.endsWith('/*') && (await forget(context, text, flags));
   if (removed === undefined && !wasSeen)
-    throw new BullaError('not-found', `there is no pin of ${gun} for Notary`, {
+    throw new BullaError('not-found', `there is no pin of ${scope} for Notary`, {
       hint: 'bulla pin ls lists them',
     });
   context.output.info(
     removed === undefined
-      ? `forgot what was seen of ${gun}`
-      : `removed ${gun}  ${describeNotaryPin(removed)}`,
+      ? `forgot what was seen of ${scope}`
+      : `removed ${scope}  ${describeNotaryPin(removed)}`,
   );
-  context.output.result([], {
-    scope: gun,
-    removed: removed === undefined ? null : notaryPinJson(gun, removed),
-  });
+  context.output.result([], { scope, removed: removed === undefined ? null : notaryPinJson(scope, removed) });
+}
+
+/** @returns whether something was remembered of the repository at the place */
+async function forget(context: Context, text: string, flags: Flags): Promise<boolean> {
+  const reference = parseGun(text);
+  try {
+    const source = await openNotarySource(
+      context,
+      reference,
+      gunOf(reference, flags.collection),
+      flags.notary,
+    );
+    return await (await notaryMemory(context, source)).forget();
+  } catch (error) {
+    if (isBullaError(error, 'not-found', 'registry-unreachable')) return false;
+    throw error;
+  }
 }
 
 function describeNotaryPin(pin: NotaryPin): string {
