@@ -500,6 +500,39 @@ describe('docker-trust inspect', () => {
   });
 });
 
+describe('docker-trust in a large collection', () => {
+  it('admits, signs, shows, revokes and removes where names lie in bins', async () => {
+    const tags = Array.from({ length: 1500 }, (_, at) => tagOf(`build-${at}`));
+    for (const tag of tags) await target.pushManifest(image, { tag });
+    expect(await admin.run(`init ${repository}`)).toMatchObject({ code: 0 });
+    const list = tags.map((tag) => `${repository}:${tag}`).join('\n');
+    const signed = await admin.run(`sign --name-only --no-proof --from - ${repository}:v1`, { stdin: list });
+    expect(signed, signed.stderr).toMatchObject({ code: 0 });
+    expect((await admin.run(`inspect ${repository}`)).stdout).toMatch(/bins +\d+ in/);
+    await ok(admin, 'signer add --key alice.pub alice REPO');
+    const alice = await pinned('alice', 'online');
+    await target.pushManifest(image, { tag: tagOf('v2') });
+    await ok(alice, 'sign REPO:v1');
+    await ok(alice, 'sign REPO:v2');
+    const shown = await inspect();
+    expect(shown.SignedTags).toHaveLength(1502);
+    expect(shown.SignedTags.slice(-3)).toMatchObject([
+      { SignedTag: 'build-1499', Signers: ['Repo Admin'] },
+      { SignedTag: 'v1', Signers: ['alice'] },
+      { SignedTag: 'v2', Signers: ['alice'] },
+    ]);
+    await ok(alice, 'revoke REPO:build-7');
+    await ok(admin, 'signer remove -f alice REPO');
+    const left = (await inspect()).SignedTags;
+    expect(left).toHaveLength(1500);
+    // The repository key signed v1 before alice did; nobody but alice signed v2.
+    expect(left.at(-1)).toMatchObject({ SignedTag: 'v1', Signers: ['Repo Admin'] });
+    expect(await alice.run(`verify ${repository}:v2`)).toMatchObject({ code: 23 });
+    expect(await alice.run(`verify ${repository}:build-1499`)).toMatchObject({ code: 0 });
+    await fails(alice, 'sign REPO:v2', 12);
+  }, 120_000);
+});
+
 describe('docker-trust key', () => {
   it('generates a key: the private one in the key store, the public one in a file', async () => {
     const printed = await ok(admin, 'key generate carol');
