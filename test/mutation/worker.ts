@@ -22,6 +22,8 @@ class Runner {
   private current: Mutant | undefined;
   private readonly room: Room;
   private readonly milliseconds = new Map<string, number>();
+  /** By source file, the test file that last noticed a change to it: it will most likely notice the next. */
+  private readonly noticed = new Map<string, string>();
   private vitest: Vitest | undefined;
 
   constructor(room: Room) {
@@ -69,8 +71,10 @@ class Runner {
     if (mutant !== undefined) vitest.invalidateFile(`${root}${mutant.file}`);
     try {
       for (const files of [this.room.tests, this.room.more]) {
-        const by = await this.failing(vitest, this.soonestFirst(files));
-        if (by !== undefined) return { isKilled: true, by, milliseconds: performance.now() - began };
+        const by = await this.failing(vitest, this.soonestFirst(files, mutant));
+        if (by === undefined) continue;
+        if (mutant !== undefined) this.noticed.set(mutant.file, by);
+        return { isKilled: true, by, milliseconds: performance.now() - began };
       }
       return { isKilled: false, milliseconds: performance.now() - began };
     } finally {
@@ -94,9 +98,10 @@ class Runner {
     return undefined;
   }
 
-  /** By what the baseline took, and those that have just noticed something first. */
-  private soonestFirst(files: readonly string[]): readonly string[] {
-    const cost = (file: string): number => this.milliseconds.get(file) ?? 0;
+  /** By what the baseline took; what noticed the last change to this file comes first. */
+  private soonestFirst(files: readonly string[], mutant: Mutant | undefined): readonly string[] {
+    const first = this.noticed.get(mutant?.file ?? '');
+    const cost = (file: string): number => (file === first ? -1 : (this.milliseconds.get(file) ?? 0));
     return [...files].sort((a, b) => cost(a) - cost(b));
   }
 }
