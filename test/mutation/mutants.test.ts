@@ -20,6 +20,7 @@ describe('mutants', () => {
     ['both of two', 'return f(a) && f(b);', ['return ((f(a)) || (f(b)));']],
     ['an answer', 'return true;', ['return false;']],
     ['some of many', 'return b.some(f);', ['return b.every(f);']],
+    ['no method of objects', 'return b.toString();', []],
     ['a check of its own', 'check(a);', [';']],
     [
       'what is not ASCII before',

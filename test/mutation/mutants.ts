@@ -19,15 +19,18 @@ interface Node {
 }
 
 /** What a comparison becomes: the boundary moved, and the opposite. */
-const COMPARISONS: Readonly<Record<string, readonly string[]>> = {
-  '<': ['<=', '>='],
-  '<=': ['<', '>'],
-  '>': ['>=', '<='],
-  '>=': ['>', '<'],
-  '===': ['!=='],
-  '!==': ['==='],
-};
-const METHODS: Readonly<Record<string, string>> = { some: 'every', every: 'some' };
+const COMPARISONS: ReadonlyMap<unknown, readonly string[]> = new Map([
+  ['<', ['<=', '>=']],
+  ['<=', ['<', '>']],
+  ['>', ['>=', '<=']],
+  ['>=', ['>', '<']],
+  ['===', ['!==']],
+  ['!==', ['===']],
+]);
+const METHODS: ReadonlyMap<unknown, string> = new Map([
+  ['some', 'every'],
+  ['every', 'some'],
+]);
 /** Calls whose arguments are words for people: what they say is not what decides. */
 const WORDS =
   /^(?:BullaError|malformed|unsupported|un\w+|no[A-Z]\w*|not[A-Z]\w*|bad\w+|invalid|refus\w*|fail)$/;
@@ -85,7 +88,7 @@ function mutate(node: Node, text: (node: Node) => string, add: Add): void {
     }
     case 'BinaryExpression': {
       const [left, right] = [node['left'] as Node, node['right'] as Node];
-      for (const other of COMPARISONS[String(node['operator'])] ?? [])
+      for (const other of COMPARISONS.get(node['operator']) ?? [])
         add({ start: left.end, end: right.start }, `${String(node['operator'])} to ${other}`, ` ${other} `);
       return;
     }
@@ -112,7 +115,7 @@ function mutate(node: Node, text: (node: Node) => string, add: Add): void {
     case 'CallExpression': {
       const callee = node['callee'] as Node;
       const property = callee['property'] as Node | undefined;
-      const other = METHODS[String(property?.['name'])];
+      const other = METHODS.get(property?.['name']);
       if (property !== undefined && other !== undefined) add(property, `to ${other}`, other);
       return;
     }
@@ -128,7 +131,7 @@ function mutate(node: Node, text: (node: Node) => string, add: Add): void {
 
 /** Whether another operator makes the opposite of it anyway. */
 function hasOwnOpposite(test: Node): boolean {
-  return test.type === 'UnaryExpression' || COMPARISONS[String(test['operator'])] !== undefined;
+  return test.type === 'UnaryExpression' || COMPARISONS.has(test['operator']);
 }
 
 /** Of lists of what is taken or refused, each of the first few elements once. */
