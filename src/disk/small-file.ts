@@ -7,8 +7,10 @@ import {
   readSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
+import { dirname } from 'node:path';
 import { BullaError } from '../errors.ts';
 import { notRegular, temporaryBeside } from './atomic.ts';
 import { isErrno, storageError } from './errno.ts';
@@ -30,12 +32,23 @@ export function readSmallFile(path: string, maxBytes: number): Uint8Array | unde
     if (stats.size > maxBytes) throw tooLarge(path, maxBytes);
     return readAll(file, stats.size, path, maxBytes);
   } catch (error) {
-    if (isErrno(error, 'ENOENT') && lstatSync(path, { throwIfNoEntry: false }) === undefined)
-      return undefined;
-    // A link to nothing is there, and what it led to is not: that is not the same as nothing.
+    if (isErrno(error, 'ENOENT') && !leadsNowhere(path)) return undefined;
     throw storageError(`cannot read ${path}`, error);
   } finally {
     if (file !== undefined) closeSync(file);
+  }
+}
+
+/**
+ * Whether a path, or a directory above it, is a link to what is not there, such as a volume that is not mounted.
+ * That is not the same as nothing.
+ */
+function leadsNowhere(path: string): boolean {
+  for (let at = path; ; at = dirname(at)) {
+    const found = lstatSync(at, { throwIfNoEntry: false });
+    if (found !== undefined)
+      return found.isSymbolicLink() && statSync(at, { throwIfNoEntry: false }) === undefined;
+    if (dirname(at) === at) return false;
   }
 }
 

@@ -81,6 +81,14 @@ const DAMAGE: Readonly<Record<string, () => Promise<unknown>>> = {
 };
 
 describe('a memory that is damaged fails closed', () => {
+  it.each(['state', 'state/trust', 'state/trust/places'])('%s is a link to nothing', async (below) => {
+    await rm(join(place.home, below), { recursive: true });
+    await symlink('/nowhere/at/all', join(place.home, below));
+    await pushFiles(place.target, old);
+    expect(await verify()).toMatchObject({ code: 5, stdout: '' });
+    expect(await verify(BELIEVE)).toMatchObject({ code: 5, stdout: '' });
+  });
+
   it.each(Object.keys(DAMAGE))('%s', async (how) => {
     await DAMAGE[how]?.();
     const shown = how.startsWith('a file where') ? ['cannot'] : [`bulla pin rm ${place.name}`];
