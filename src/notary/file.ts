@@ -24,7 +24,8 @@ export interface NotaryFile {
   readonly message: Uint8Array;
 }
 
-const MAX_SIGNATURES = 1024;
+/** Each may cost a verification. */
+const MAX_SIGNATURES = 256;
 
 /**
  * Reads a metadata file without believing it. Members beside `signed` and `signatures` are not signed,

@@ -85,19 +85,39 @@ export function keystoreIdOf(publicKey: PublicKey): string {
   return notaryKeyId(typeName(publicKey), base64(material));
 }
 
-/** A listed key that may be unusable: it spoils nothing, and counts for nothing. */
-export type ListedKey =
-  | { readonly key: NotaryKey; readonly problem?: undefined }
-  | { readonly key?: undefined; readonly problem: string };
+/** A key as a file lists it. One that is unusable (weak, unknown, under a wrong id) spoils nothing, and counts for nothing. */
+export interface ListedKey {
+  /** Undefined where it cannot be used. */
+  readonly key: NotaryKey | undefined;
+  /** Why it cannot be used. */
+  readonly problem: string | undefined;
+}
 
-/** A key as a file lists it, with the reason why it cannot be used (weak, unknown, under a wrong id). */
+/** A listed key, which is read when it is looked at first: a hostile file may list very many. */
 export function listedKey(keyid: string, json: JsonObject): ListedKey {
+  let read: Pick<ListedKey, 'key' | 'problem'> | undefined;
+  const now = (): Pick<ListedKey, 'key' | 'problem'> => {
+    read ??= readListed(keyid, json);
+    return read;
+  };
+  return {
+    get key() {
+      return now().key;
+    },
+    get problem() {
+      return now().problem;
+    },
+  };
+}
+
+function readListed(keyid: string, json: JsonObject): ListedKey {
   try {
     const key = parseNotaryKey(keyid, json);
-    return key.computedId === keyid ? { key } : { problem: 'is listed under an id that is not its own' };
+    if (key.computedId === keyid) return { key, problem: undefined };
+    return { key: undefined, problem: 'is listed under an id that is not its own' };
   } catch (error) {
     if (!isBullaError(error)) throw error;
-    return { problem: messageOf(error) };
+    return { key: undefined, problem: messageOf(error) };
   }
 }
 

@@ -11,6 +11,8 @@ import { assertNotaryThreshold } from './threshold.ts';
 export const MAX_ROOT_BYTES: number = 1024 * 1024;
 /** Most versions of root that are walked. */
 const MAX_CHAIN = 1024;
+/** All roots of a walk together, in bytes: an honest one has some kilobytes. */
+const MAX_CHAIN_BYTES = 16 * MAX_ROOT_BYTES;
 /** Versions that are asked for at the same time. */
 const BATCH = 8;
 
@@ -75,6 +77,7 @@ class Walk {
   private readonly start: RootStart;
   private readonly newest: ReadRoot;
   private readonly fetched = new Map<number, Promise<ReadRoot | undefined>>();
+  private left = MAX_CHAIN_BYTES;
 
   constructor(source: NotarySource, start: RootStart, newest: ReadRoot) {
     this.source = source;
@@ -180,6 +183,8 @@ class Walk {
   private async fetch(version: number): Promise<ReadRoot | undefined> {
     const bytes = await this.source.fetch({ role: 'root', version }, MAX_ROOT_BYTES);
     if (bytes === undefined) return undefined;
+    this.left -= bytes.byteLength;
+    if (this.left < 0) throw tooMuch();
     const root = readRoot(bytes);
     if (root.content.version === version) return root;
     throw new BullaError('trust-invalid', `${version}.root.json holds version ${root.content.version}`, {
@@ -262,6 +267,13 @@ function fork(version: number): BullaError {
   return new BullaError('trust-invalid', `there are two different roots of version ${version}`, {
     hint: 'the root that is served is not the one that was trusted: ask the publisher which is right',
     details: { role: 'root', reason: 'fork', version },
+  });
+}
+
+function tooMuch(): BullaError {
+  return new BullaError('content-invalid', `the chain of roots has more than ${MAX_CHAIN_BYTES} bytes`, {
+    hint: 'no honest chain is that large; pin a newer root',
+    details: { role: 'root' },
   });
 }
 

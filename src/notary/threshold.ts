@@ -1,6 +1,6 @@
 import { BullaError } from '../errors.ts';
 import type { NotaryRoleKeys } from './content.ts';
-import type { NotaryFile } from './file.ts';
+import type { NotaryFile, NotarySignature } from './file.ts';
 import type { ListedKey, NotaryKey } from './keys.ts';
 
 /** What became of the signatures of a file under the keys of one role. */
@@ -26,22 +26,29 @@ export function countNotarySignatures(
   const valid = new Map<string, NotaryKey>();
   const refused = new Map<string, string>();
   for (const keyid of new Set(keyids)) {
-    const listed = keys.get(keyid);
-    const signature = signatures.get(keyid);
-    if (listed?.key === undefined) refused.set(keyid, listed?.problem ?? 'is not listed');
-    else if (signature === undefined) refused.set(keyid, 'has not signed');
-    else {
-      const { key } = listed;
-      const why = usable(key);
-      const { sig, method } = signature;
-      if (why !== undefined) refused.set(keyid, why);
-      else if (sig === undefined || !key.verify(file.message, sig, method))
-        refused.set(keyid, 'its signature does not verify');
-      else if (valid.has(key.publicKey.fingerprint)) refused.set(keyid, 'the same key under another id');
-      else valid.set(key.publicKey.fingerprint, key);
-    }
+    const verdict = judge(file, keys.get(keyid), signatures.get(keyid), usable);
+    if (typeof verdict === 'string') refused.set(keyid, verdict);
+    else if (valid.has(verdict.publicKey.fingerprint)) refused.set(keyid, 'the same key under another id');
+    else valid.set(verdict.publicKey.fingerprint, verdict);
   }
   return { valid: [...valid.values()], refused };
+}
+
+/** The key that has signed, or why it does not count. Only keys with a signature are read. */
+function judge(
+  file: NotaryFile,
+  listed: ListedKey | undefined,
+  signature: NotarySignature | undefined,
+  usable: (key: NotaryKey) => string | undefined,
+): NotaryKey | string {
+  if (listed === undefined) return 'is not listed';
+  if (signature === undefined) return 'has not signed';
+  const { key, problem } = listed;
+  if (key === undefined) return problem ?? 'cannot be used';
+  const why = usable(key);
+  if (why !== undefined) return why;
+  const { sig, method } = signature;
+  return sig !== undefined && key.verify(file.message, sig, method) ? key : 'its signature does not verify';
 }
 
 /**

@@ -669,6 +669,41 @@ describe('attacks', () => {
     expect(source.asked.map(({ role }) => role)).not.toContain('targets');
   });
 
+  it('roots without end, each as large as one may be', async () => {
+    const repository = await forgeRepository();
+    const files = publish({ ...repository, rootVersion: 1000 });
+    let read = 0;
+    const source = {
+      place: 'hostile',
+      fetch: async ({ role, version }: { role: string; version?: number | undefined }) => {
+        if (version === undefined) return files.get(role);
+        read++;
+        const tamper = new Map([
+          ['root', (signed: JsonObject) => void Object.assign(signed, { pad: 'x'.repeat(1_000_000) })],
+        ]);
+        return publish({ ...repository, rootVersion: version, tamper }).get('root');
+      },
+    };
+    const pin = { kind: 'key-ids', keyIds: ['0'.repeat(64)] } as const;
+    await expect(verifyNotaryRepository(source, { gun: GUN, now: NOW, pin })).rejects.toEqual(
+      refused('content-invalid'),
+    );
+    expect(read).toBeLessThan(50);
+  });
+
+  it('keys that have signed nothing spoil nothing', async () => {
+    const repository = await forgeRepository();
+    const keys = Object.fromEntries(
+      Array.from({ length: 2000 }, (_, index) => [`k${index}`, repository.snapshot.json]),
+    );
+    repository.tamper = new Map([
+      ['root', (signed) => void Object.assign(signed['keys'] as JsonObject, keys)],
+    ]);
+    const root = (await verify(publish(repository))).root.content;
+    expect(root.keys.size).toBe(2004);
+    expect(root.keys.get('k7')?.problem).toContain('not its own');
+  });
+
   it('more bytes than the budget', async () => {
     const files = publish(await dockerRepository());
     await expect(verify(files, { maxBytes: 3000 })).rejects.toEqual(refused('content-invalid'));
