@@ -47,7 +47,9 @@ function rootChanges({ collection, files: { roots } }: WorkingCopy): History['ro
     // The first line repeats version and expiry.
     changes: describeChange(at === 0 ? undefined : roots[at - 1], file, collection.id)
       .slice(1)
-      .map((line) => line.trim()),
+      .map((line) => line.trim())
+      // Which collection it is was checked when it was read, and stands above.
+      .filter((line) => !line.startsWith('bulla.collection is ')),
   }));
   return changes.toReversed();
 }

@@ -113,7 +113,9 @@ describe('bulla tree of a repository', () => {
     const { name, target, run } = await servedCollection();
     const evil = 'ci\u001b[2J\u202e, names';
     await changeHead(target, (edit) => {
-      edit.addSigner({ name: evil, ...anyOf(1, poolKey(ROOT)), paths: ['v*\r'] });
+      // Another tool may delegate so; ours refuses it.
+      edit.edit.targets('targets').delegate({ name: evil, ...anyOf(1, poolKey(ROOT)), paths: ['v*\r'] });
+      edit.beginSigner(evil);
       edit.edit.targets(NAMES_ROLE).setTarget('v1\u001b]0;x\u0007\n└── v2', {
         length: 1,
         hashes: { sha256: 'a'.repeat(64) },
