@@ -48,24 +48,31 @@ export interface SignatureList {
 export async function listSignatures(
   source: Source,
   reference: ImageName,
-  options: CallOptions & { readonly name: string },
+  options: CallOptions & { readonly name: string } & PartOptions,
 ): Promise<SignatureList> {
-  const { signal, name } = options;
+  const { signal, name, part } = options;
   const image = await resolveImage(source, reference, name, { signal });
-  return { image, signatures: await signaturesOf(source, image.digest, { signal }) };
+  return { image, signatures: await signaturesOf(source, image.digest, { signal, part }) };
+}
+
+export interface PartOptions {
+  /** Be content with the beginning of a list that is too long. */
+  readonly part?: boolean | undefined;
 }
 
 /** As {@link listSignatures}, for an image whose digest is known. */
 export async function signaturesOf(
   source: Source,
   image: Digest,
-  options: CallOptions,
+  { part = false, ...options }: CallOptions & PartOptions,
 ): Promise<ListedSignature[]> {
+  const onCut = part ? () => undefined : undefined;
   const [listed, legacy] = await Promise.all([
-    source.listReferrers(image, { ...options, fallbackToo: true, keep: isCandidate }),
+    source.listReferrers(image, { ...options, fallbackToo: true, keep: isCandidate, onCut }),
     fetchLegacyManifest(source, image, options),
   ]);
-  const candidates = listed.filter(isCandidate);
+  const found = listed.filter(isCandidate);
+  const candidates = part ? found.slice(0, MAX_LISTED) : found;
   if (candidates.length > MAX_LISTED) {
     throw new BullaError(
       'content-invalid',
@@ -175,7 +182,8 @@ export async function removeSignatures(
   chosen: readonly Digest[] | undefined,
   options: CallOptions & { readonly name: string },
 ): Promise<readonly Digest[]> {
-  const { image, signatures } = await listSignatures(target, reference, options);
+  // Of a list that somebody has flooded, the beginning can be removed, and then what comes next.
+  const { image, signatures } = await listSignatures(target, reference, { ...options, part: true });
   const listed = [...new Set(signatures.map(({ signature }) => signature))];
   const own = await mapConcurrently(listed, BATCH, (digest) => isOwn(target, digest, image.digest, options));
   const known = listed.filter((_, index) => own[index]);

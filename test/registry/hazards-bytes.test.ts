@@ -2,7 +2,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { signImage } from '../../src/actions/sign.ts';
 import { MAX_SEARCH_BYTES } from '../../src/actions/signature-search.ts';
-import { listSignatures, MAX_LISTED_BYTES } from '../../src/actions/signatures.ts';
+import { listSignatures, MAX_LISTED_BYTES, removeSignatures } from '../../src/actions/signatures.ts';
 import { readTree } from '../../src/actions/tree.ts';
 import { verifyImage } from '../../src/actions/verify.ts';
 import { createSigner } from '../../src/crypto/signer.ts';
@@ -153,6 +153,17 @@ describe('hazard: a search through what somebody else pushed', () => {
     expect(signatures).toHaveLength(32);
     expect(signatures.at(-1)?.problem?.code).toBe('content-invalid');
     expect(registry.sent()).toBeLessThan(MAX_LISTED_BYTES + 8 * LARGEST + 8 * LARGEST);
+  }, 60_000);
+
+  it('removes from the beginning of a list that has no end', async () => {
+    const { target, registry, image } = await open({ entries: 8 });
+    expect(await codeOf(listSignatures(target, { digest: image }, { name: 'app' }))).toBe('content-invalid');
+    // This registry lets nobody remove anything: that it was asked is what counts.
+    const chosen = await listSignatures(target, { digest: image }, { name: 'app', part: true });
+    expect(chosen.signatures.length).toBeGreaterThan(60);
+    const signature = chosen.signatures[0]?.signature as Digest;
+    await codeOf(removeSignatures(target, { digest: image }, [signature], { name: 'app' }));
+    expect(registry.requests.some((line) => line.startsWith('DELETE'))).toBe(true);
   }, 60_000);
 
   it('ends a tree that has no end', async () => {
