@@ -63,6 +63,8 @@ export function addChangeOptions(command: Command): Command {
 export interface ChangeMaker {
   /** Further keys that may sign: new ones sign what they are to be trusted with. */
   readonly keys?: readonly string[];
+  /** False for what is only made where the registry can be asked. */
+  readonly isCarried?: boolean;
   make(keys: TrustKeys, copy: WorkingCopy): Promise<StructureChange>;
 }
 
@@ -83,13 +85,18 @@ export async function changeCollection(
     throw new BullaError('usage', '--export-unsigned and --import-signed exclude each other', {
       hint: 'export first, have it signed (bulla approve FILE), then import',
     });
+  const isCarried = maker.isCarried ?? true;
+  if (!isCarried && (exportUnsigned !== undefined || importSigned.length > 0 || flags.stage === true))
+    throw new BullaError('usage', 'a repair is made where the registry can be asked what is broken', {
+      hint: 'run it where the keys are, without --export-unsigned, --import-signed and --stage',
+    });
   const opened = await openCollection(context, reference, flags, { write: exportUnsigned === undefined });
   const copy = await openCopy(context, opened);
   const keys = new TrustKeys(context, { ...flags, key: [...(flags.signWith ?? []), ...(maker.keys ?? [])] });
   if (importSigned.length > 0) return await importAndPublish(context, opened, copy, keys, flags);
   const change = await maker.make(keys, copy);
   if (exportUnsigned !== undefined) return await exportTo(context, copy, change, keys, flags, exportUnsigned);
-  await publish(context, opened, copy, keys, change, flags);
+  await publish(context, opened, copy, keys, change, flags, isCarried);
 }
 
 /** A repository without a tag or digest. @throws BullaError usage */
@@ -161,6 +168,7 @@ async function publish(
   keys: TrustKeys,
   change: StructureChange,
   flags: ChangeFlags,
+  isCarried = true,
 ): Promise<void> {
   const [{ demandsOf, exportChange }, { publishEdit }] = await Promise.all([
     import('../actions/offline.ts'),
@@ -171,9 +179,9 @@ async function publish(
   const signers = await keys.signersFor(demands);
   const isWhole = flags.stage !== true && (await isOnline(copy, change, signers, options));
   // For what is told of it, and for what lacks: what is published is made anew on whatever the head is by then.
-  const made = await exportChange(copy, change, { ...options, signers }).catch(
-    isWhole ? noneCarried : rethrow,
-  );
+  const made = isCarried
+    ? await exportChange(copy, change, { ...options, signers }).catch(isWhole ? noneCarried : rethrow)
+    : undefined;
   if (made !== undefined && (!isWhole || made.missing().length > 0))
     return await stage(context, opened, copy, made, flags);
   const publishing = await publishOptionsOf(context, signers, flags);

@@ -76,6 +76,12 @@ function tell(finding: StatusFinding, head: Digest, place: string, now: Date): T
         advice: `bulla resign ${place}`,
       };
     }
+    case 'broken':
+      return {
+        style: 'bad',
+        what: `the log of ${finding.role} cannot be read, and nobody can change its names: ${finding.problem.message}`,
+        advice: `with the root key: bulla rotate ${place} ${shellWord(finding.role)} --repair`,
+      };
     case 'unsignable':
       return {
         style: 'bad',
@@ -195,6 +201,7 @@ function findingJson(finding: StatusFinding): Record<string, unknown> {
       const { role, tag, conflict } = finding;
       return { role, tag, changes: [conflict.entry.id], reason: conflict.reason, names: conflict.names };
     }
+    case 'broken':
     case 'unsignable':
       return { role: finding.role, code: finding.problem.code, message: finding.problem.message };
     case 'newer':

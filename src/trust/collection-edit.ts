@@ -13,7 +13,7 @@ import type { SettledEdit } from '../tuf/edit/settled-edit.ts';
 import type { NewDelegation, NewTarget } from '../tuf/edit/targets-content.ts';
 import { binNames } from '../tuf/hash-bins.ts';
 import { copyJson, type MetadataFile } from '../tuf/metadata-file.ts';
-import { isTopLevelRole } from '../tuf/role-name.ts';
+import { isTopLevelRole, metaPath } from '../tuf/role-name.ts';
 import { type Assembly, assembleHead, type BinParts, type LogPart, spreadBins } from './assemble.ts';
 import { isBinName } from './bin-name.ts';
 import { binBitsFor } from './bin-size.ts';
@@ -26,6 +26,7 @@ import {
   type ChangeLog,
   emptyLog,
   encodeLog,
+  LOG_KEPT_MS,
   type LogEntry,
   logBinding,
   logDescriptorOf,
@@ -36,6 +37,9 @@ import { assertPlainDelegation } from './plain-text.ts';
 import { assertSignable, unknownMembers } from './signable.ts';
 import { BIN_PREFIX, NAMES_ROLE } from './vocabulary.ts';
 import type { WorkingCopy } from './working-copy.ts';
+
+/** By how much a clock may be behind for changes that are dated at the beginning of such a log, in milliseconds. */
+const AHEAD_MARGIN_MS = 3_600_000;
 
 export interface CollectionEditOptions {
   readonly now: Date;
@@ -124,6 +128,23 @@ export class CollectionEdit {
     this.adopt(role, file, log);
   }
 
+  /**
+   * Gives a role a new log, from now on, where the one that it has cannot be read; its names stay as they are.
+   * What was made before counts as old then, and is never folded.
+   * @throws BullaError usage where it can be read; what the source throws
+   */
+  async restartLog(role: string): Promise<void> {
+    this.copy.contentOf(role);
+    const present = await this.copy.readableLog(role);
+    if ('entries' in present) throw intactLog(role);
+    this.noteLog(role, emptyLog(this.afterAll), { names: this.countOf(role) });
+  }
+
+  /** From when nothing can be dated that was made before: clocks may be ahead, and others must still take in what follows. */
+  private get afterAll(): Date {
+    return new Date(this.now.getTime() + LOG_KEPT_MS - AHEAD_MARGIN_MS);
+  }
+
   /** The next root, for changes. @throws BullaError usage */
   root(): RootContent {
     const root = this.edit.root();
@@ -179,7 +200,9 @@ export class CollectionEdit {
   /** Makes the first file of a signer that is delegated to in this edit, empty. @throws BullaError usage */
   beginSigner(role: string): void {
     this.edit.replaceTargets(role);
-    this.noteLog(role, emptyLog(this.now), { names: 0 });
+    // What a role of that name has said before it was removed must not come back.
+    const { meta } = this.copy.collection.client.trusted.snapshot.content;
+    this.noteLog(role, emptyLog(meta.has(metaPath(role)) ? this.afterAll : this.now), { names: 0 });
   }
 
   /** Gives `names` other keys, its bins included. @throws BullaError usage, key-invalid; what the source throws */
@@ -364,6 +387,13 @@ function strangeKey(role: string): BullaError {
       details: { role, reason: 'unknown-member' },
     },
   );
+}
+
+function intactLog(role: string): BullaError {
+  return new BullaError('usage', `the log of ${JSON.stringify(role)} can be read, and needs no repair`, {
+    hint: 'bulla status shows what is wrong with a collection, if anything is',
+    details: { role },
+  });
 }
 
 /** Nobody could publish any more on top of a file whose log is not there. */

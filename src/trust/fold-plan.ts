@@ -140,7 +140,7 @@ export async function planSiblings(
   for (const { name: role } of copy.delegations.roles) {
     const all = offersOf(copy, siblings, role);
     if (all.length === 0) continue;
-    const log = await readableLog(copy, role);
+    const log = await copy.readableLog(role);
     if (!('entries' in log)) {
       unsound.push(...all.flatMap((offer) => refuseUnreadable(offer, log)));
       continue;
@@ -186,16 +186,6 @@ export async function planSiblings(
     structure,
     refused: [...unsound, ...refused],
   };
-}
-
-/** The log of a role in the head, or why it cannot be read: that stops this role, and no other. */
-async function readableLog(copy: WorkingCopy, role: string): Promise<ChangeLog | BullaError> {
-  try {
-    return await copy.log(role);
-  } catch (error) {
-    if (isBullaError(error, 'content-invalid', 'trust-invalid', 'not-found')) return error;
-    throw error;
-  }
 }
 
 /** Offers that still count with the change that is being made; of the others is noted what they would bring. */

@@ -1,3 +1,4 @@
+import { isBullaError } from '../errors.ts';
 import { publishedVersion, versionOf } from '../tuf/edit/repository.ts';
 import type { FoldedList } from './folded.ts';
 import type { ChangeLog } from './log.ts';
@@ -35,13 +36,25 @@ export async function isHeld(
   logOf: (role: string) => Promise<ChangeLog> = (role) => copy.log(role),
 ): Promise<boolean> {
   for (const { role, log } of [...roles.values(), ...partial.values()]) {
-    const held = new Set((await logOf(role)).entries.map(({ id }) => id));
+    const present = await readable(logOf(role));
+    if (present === undefined) return false;
+    const held = new Set(present.entries.map(({ id }) => id));
     if (log.entries.some(({ id }) => !held.has(id))) return false;
   }
   return ![...object.files.keys()].some((name) => {
     const match = /^([1-9][0-9]{0,15})\.(root|targets)\.json$/.exec(name);
     return match !== null && Number(match[1]) > publishedVersion(copy.files, match[2] as string);
   });
+}
+
+/** Undefined where the head's log cannot be read: then nothing is known to be held. */
+async function readable(reading: Promise<ChangeLog>): Promise<ChangeLog | undefined> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (isBullaError(error, 'content-invalid', 'trust-invalid', 'not-found')) return undefined;
+    throw error;
+  }
 }
 
 /**

@@ -1,4 +1,3 @@
-import { isBullaError } from '../errors.ts';
 import { versionOf } from '../tuf/edit/repository.ts';
 import { describeChange } from './describe-change.ts';
 import type { LogEntry } from './log.ts';
@@ -28,12 +27,12 @@ export async function historyOf(copy: WorkingCopy): Promise<History> {
   const since = new Map<string, Date>();
   const changes: PastChange[] = [];
   for (const { name: role } of copy.delegations.roles) {
-    const log = await copy.log(role).catch((error: unknown) => {
+    const log = await copy.readableLog(role);
+    if (!('entries' in log)) {
       // A role that another tool has made names no log.
-      if (isBullaError(error, 'trust-invalid') && error.details['reason'] === 'log') return undefined;
-      throw error;
-    });
-    if (log === undefined) continue;
+      if (log.details['reason'] === 'log') continue;
+      throw log;
+    }
     since.set(role, log.since);
     for (const entry of log.entries.toReversed()) changes.push({ role, entry });
   }

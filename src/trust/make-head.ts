@@ -96,7 +96,7 @@ function adoptStructure(edit: CollectionEdit, { files, logs }: StructuralOffer):
   for (const [role, bytes] of files) {
     const log = logs.get(role);
     if (log === undefined) edit.edit.adopt(role, bytes);
-    else edit.adoptNew(role, bytes, log);
+    else edit.adopt(role, bytes, log);
   }
 }
 

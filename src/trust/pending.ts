@@ -40,10 +40,12 @@ export async function announceAgain(
   return again;
 }
 
-/** Ids that the logs of all roles hold. */
+/** Ids that the logs of all roles hold, as far as they can be read. */
 export async function idsIn(copy: Base['copy']): Promise<ReadonlySet<string>> {
   const ids = new Set<string>();
-  for (const { name } of copy.delegations.roles)
-    for (const { id } of (await copy.log(name)).entries) ids.add(id);
+  for (const { name } of copy.delegations.roles) {
+    const log = await copy.readableLog(name);
+    if ('entries' in log) for (const { id } of log.entries) ids.add(id);
+  }
   return ids;
 }

@@ -175,7 +175,8 @@ export class SiblingFiles {
       (entry) => entry.at.getTime() > latest || problemWithEntry(entry) !== undefined,
     );
     if (odd.length === 0) return;
-    const known = new Set((await this.copy.log(role)).entries.map(({ id }) => id));
+    const head = await this.copy.readableLog(role);
+    const known = new Set('entries' in head ? head.entries.map(({ id }) => id) : []);
     const news = odd.find(({ id }) => !known.has(id));
     if (news === undefined) return;
     throw news.at.getTime() > latest ? datedAhead(role, news) : notPlain(role, news);

@@ -40,6 +40,8 @@ export type StatusFinding =
   | { readonly kind: 'conflict'; readonly role: string; readonly conflict: FoldConflict; readonly tag: Tag }
   /** A candidate newer than the head: its publisher is at work, has died, or was overtaken. */
   | { readonly kind: 'newer'; readonly tag: Tag; readonly created: Date | undefined }
+  /** A log of the head that cannot be read, so that nobody can change its role. */
+  | { readonly kind: 'broken'; readonly role: string; readonly problem: BullaError }
   /** A file of the head that nobody may sign anew as it is. */
   | { readonly kind: 'unsignable'; readonly role: string; readonly problem: BullaError }
   /** Something at a tag of the collection that is nothing of it. */
@@ -89,6 +91,10 @@ export async function statusOf(
   const findings: StatusFinding[] = roles
     .filter(({ state }) => state !== 'fine')
     .map((role) => ({ kind: 'expiry', role }));
+  for (const { name: role } of copy.delegations.roles) {
+    const log = await copy.readableLog(role);
+    if (!('entries' in log)) findings.push({ kind: 'broken', role, problem: log });
+  }
   findings.push(...unsignableFiles(copy));
   for (const { name } of copy.delegations.roles)
     findings.push(...(await roleFindings(copy, found?.siblings ?? [], name)));
@@ -128,7 +134,8 @@ async function roleFindings(
 ): Promise<readonly StatusFinding[]> {
   const offering = siblings.filter(({ roles, partial }) => roles.has(role) || partial.has(role));
   if (offering.length === 0) return [];
-  const log = await copy.log(role);
+  const log = await copy.readableLog(role);
+  if (!('entries' in log)) return [];
   const waiting = new Map<string, StatusFinding>();
   const conflicts = new Map<string, StatusFinding>();
   const unsigned: StatusFinding[] = [];

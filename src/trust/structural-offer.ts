@@ -31,7 +31,7 @@ export interface StructuralOffer {
   readonly root: Root;
   /** New files by role, root, targets and bins among them. */
   readonly files: ReadonlyMap<string, Uint8Array>;
-  /** Logs of roles that are new. */
+  /** Logs of roles that are new, and of those whose log cannot be read. */
   readonly logs: ReadonlyMap<string, Uint8Array>;
 }
 
@@ -137,9 +137,27 @@ class OfferReader {
     this.files.set(role, file.bytes);
     if (present === undefined) return await this.readNew(role, file, content);
     const before = this.copy.contentOf(role);
-    if (logDescriptorOf(file).digest !== this.copy.logDescriptor(role).digest || !sameNames(content, before))
-      throw outdated(role);
+    if (!sameNames(content, before)) throw outdated(role);
+    if (!(await this.keepsLog(role, file))) await this.readRepair(role, file);
     await this.readBins(content, before);
+  }
+
+  private async keepsLog(role: string, file: MetadataFile): Promise<boolean> {
+    if (logDescriptorOf(file).digest === this.copy.logDescriptor(role).digest) return true;
+    const present = await this.copy.readableLog(role);
+    // Somebody who may push can make a log go away, and that is no reason to give it up.
+    if ('entries' in present || present.code === 'not-found') throw outdated(role);
+    return false;
+  }
+
+  /**
+   * A new log, without entries, where the head's cannot be read, whoever reads it: then nothing could be changed
+   * any more. The targets of the offer agree to it.
+   */
+  private async readRepair(role: string, file: MetadataFile): Promise<void> {
+    const log = await this.fetch(logDescriptorOf(file), MAX_LOG_BYTES);
+    if (!this.files.has('targets') || parseLog(log, role).entries.length > 0) throw outdated(role);
+    this.logs.set(role, log);
   }
 
   /** A role that nobody delegated to before: it begins without names. */

@@ -143,6 +143,22 @@ export function renew(role: string): StructureChange {
   };
 }
 
+/**
+ * Gives a role whose log cannot be read a new one. Targets are signed anew with it: the keys that say who may
+ * sign names agree to it, and nobody else can.
+ */
+export function repairLog(role: string): StructureChange {
+  return async (edit, copy) => {
+    if (topLevelOf(copy, role).length > 0)
+      throw new BullaError('usage', `${role} has no log that could be repaired`, {
+        hint: `it is for ${copy.delegations.roles.map(({ name }) => name).join(', ')}`,
+        details: { role },
+      });
+    await edit.restartLog(role);
+    edit.edit.renew('targets');
+  };
+}
+
 /** Fixes for how long files of a role are signed, and signs them anew. */
 export function renewFor(role: string, milliseconds: number | undefined): StructureChange {
   return async (edit, copy) => {

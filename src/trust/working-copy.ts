@@ -1,4 +1,4 @@
-import { BullaError } from '../errors.ts';
+import { BullaError, isBullaError } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { CallOptions } from '../oci/target.ts';
 import { type Delegations, delegationOf, type SuccinctRoles } from '../tuf/delegations.ts';
@@ -98,6 +98,16 @@ export class WorkingCopy {
     return reading;
   }
 
+  /** The same, or why it cannot be read: that stops its role, and no other. @throws BullaError what the source throws */
+  async readableLog(role: string): Promise<ChangeLog | BullaError> {
+    try {
+      return await this.log(role);
+    } catch (error) {
+      if (isUnreadable(error)) return error;
+      throw error;
+    }
+  }
+
   /**
    * Tags beside the head that need not be read: what brought nothing that it does not hold, by its own
    * signed account, and what it was itself announced as; with when each was made.
@@ -149,9 +159,30 @@ export class WorkingCopy {
   }
 
   private async readLog(role: string): Promise<ChangeLog> {
-    const { source } = this.collection;
-    return parseLog(await fetchFile(source, this.logDescriptor(role), MAX_LOG_BYTES, this.options), role);
+    const { source, place } = this.collection;
+    try {
+      return parseLog(await fetchFile(source, this.logDescriptor(role), MAX_LOG_BYTES, this.options), role);
+    } catch (error) {
+      throw isUnreadable(error) ? unreadableLog(place, role, error) : error;
+    }
   }
+}
+
+/** Whether a log is not what its role's file says, or nothing that can be understood, or gone. */
+function isUnreadable(error: unknown): error is BullaError {
+  return isBullaError(error, 'content-invalid', 'trust-invalid', 'not-found');
+}
+
+function unreadableLog(place: string, role: string, cause: BullaError): BullaError {
+  return new BullaError(
+    cause.code,
+    `the log of ${JSON.stringify(role)} at ${place} cannot be read: ${cause.message}`,
+    {
+      cause,
+      hint: `nobody can change that role before it is repaired with the root key: bulla rotate ${place} ${role} --repair`,
+      details: { ...cause.details, place, role, isLogUnreadable: true },
+    },
+  );
 }
 
 /** Every root from the first, verified as one chain that ends with the trusted one. */

@@ -29,6 +29,10 @@ export function register(program: Command, cli: Cli): void {
       'with --renew: take out of its files what bulla does not know, and so does not sign',
     )
     .option('--restart', 'with online: begin versions anew, after a thief of the old key pushed them up')
+    .option(
+      '--repair',
+      'give ROLE a new log where the one it has cannot be read (bulla status tells): its names stay; takes the root key',
+    )
     .action(async (repository: string, role: string | undefined, flags: RotateFlags, command: Command) => {
       const context = await cli.open(command);
       const { rotate } = await import('./rotate/change.ts');

@@ -62,6 +62,9 @@ async function printStatus(context: Context, text: string, flags: StatusFlags): 
     trusted: shown.trusted,
     ...statusJson(status, text, now),
   });
+  // A collection that nobody can change is no success, whoever asks.
+  const broken = status.findings.find(({ kind }) => kind === 'broken');
+  if (broken !== undefined) return EXIT_CODES['content-invalid'];
   return flags.check === true ? exitStatusOf(status.findings) : 0;
 }
 

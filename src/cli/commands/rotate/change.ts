@@ -1,6 +1,6 @@
 import { BullaError } from '../../../errors.ts';
 import type { CollectionEdit } from '../../../trust/collection-edit.ts';
-import { dropUnknown, rekey, renewFor, type StructureChange } from '../../../trust/structure.ts';
+import { dropUnknown, rekey, renewFor, repairLog, type StructureChange } from '../../../trust/structure.ts';
 import type { WorkingCopy } from '../../../trust/working-copy.ts';
 import { type ChangeFlags, changeCollection } from '../../changing.ts';
 import type { Context } from '../../context.ts';
@@ -16,6 +16,7 @@ export interface RotateFlags extends ChangeFlags {
   readonly expires?: string;
   readonly restart?: true;
   readonly dropUnknown?: true;
+  readonly repair?: true;
 }
 
 /** `bulla rotate` */
@@ -27,6 +28,7 @@ export async function rotate(
 ): Promise<void> {
   await changeCollection(context, repository, flags, {
     keys: flags.key ?? [],
+    isCarried: flags.repair !== true,
     make: async (keys) => await changeOf(role, flags, keys),
   });
 }
@@ -45,7 +47,8 @@ async function changeOf(
       hint: 'bulla rotate REPOSITORY ROLE; only with --import-signed there is none to give',
     });
   const isRekeyed = key.length > 0 || drop.length > 0 || threshold !== undefined;
-  if (!isRekeyed && !renew && lifetime === undefined)
+  const isBroken = flags.repair === true;
+  if (!isRekeyed && !renew && !isBroken && lifetime === undefined)
     throw new BullaError('usage', `nothing is to change about ${role}`, {
       hint: 'give a new key (--key), or sign the same for another term: --renew',
     });
@@ -57,6 +60,7 @@ async function changeOf(
     if (isRepair) await dropUnknown(role)(edit, copy);
     if (renew || lifetime !== undefined) await renewFor(role, lifetime)(edit, copy);
     if (isRekeyed) await rekey(role, wish)(edit, copy);
+    if (isBroken) await repairLog(role)(edit, copy);
     if (certificates !== undefined) edit.setRootCertificates(certificates);
   };
   return Object.assign(change, { isRepair: isRepair && !isRekeyed });
