@@ -33,7 +33,6 @@ import {
   type NamedContent,
 } from './log.ts';
 import { openShard, placeOfBin } from './object.ts';
-import { assertPlainDelegation } from './plain-text.ts';
 import { assertSignable, unknownMembers } from './signable.ts';
 import { BIN_PREFIX, NAMES_ROLE } from './vocabulary.ts';
 import type { WorkingCopy } from './working-copy.ts';
@@ -192,7 +191,6 @@ export class CollectionEdit {
   /** Adds a signer's role, empty. @throws BullaError usage, key-invalid */
   addSigner(delegation: NewDelegation): void {
     if (isBinName(delegation.name)) throw takenName(delegation.name);
-    assertPlainDelegation(delegation);
     this.edit.targets('targets').delegate(delegation);
     this.beginSigner(delegation.name);
   }

@@ -8,6 +8,7 @@ import type { TufKey } from '../tuf/keys.ts';
 import { composeMetadataFile } from '../tuf/metadata-file.ts';
 import { parseRoot, topLevelKeys } from '../tuf/root.ts';
 import type { CollectionEdit } from './collection-edit.ts';
+import { assertPlainDelegation } from './plain-text.ts';
 import { FAST_FORWARDED } from './versions.ts';
 import { NAMES_ROLE } from './vocabulary.ts';
 import type { WorkingCopy } from './working-copy.ts';
@@ -48,6 +49,7 @@ export interface NewSigner extends KeyChoice {
 /** Delegates to a new signer, whose role begins without a name. */
 export function addSigner({ name, paths, lifetime, ...choice }: NewSigner): StructureChange {
   return async (edit) => {
+    assertPlainDelegation({ name, paths });
     edit.addSigner({ ...choice, name, paths });
     if (lifetime !== undefined) edit.setLifetime(name, lifetime);
   };

@@ -83,6 +83,17 @@ describe('a publisher who stages text that is not plain', () => {
   });
 });
 
+it.each([
+  ['a name', 'rotate\u202e', '*'],
+  ['a pattern', 'ci', 'v\n*'],
+])('signer add refuses %s that is not plain text', async (_, name, pattern) => {
+  const place = await lab();
+  const run = await somebody(place);
+  const added = await run(`signer add REPO ${name} --key HOME/keys/online.pub --path ${pattern}`);
+  expect(added, added.stderr).toMatchObject({ code: 2 });
+  expect(added.stderr).toContain('plain text');
+});
+
 interface Change {
   files: { name: string; content: string }[];
   logs: { name: string; content: string }[];
