@@ -4,6 +4,7 @@ import { parseIdentity } from '../../src/crypto/identity.ts';
 import { utf8 } from '../../src/encoding/bytes.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import { decide } from '../../src/policy/decision.ts';
+import { judge } from '../../src/policy/judgement.ts';
 import { type Requirements, requirements } from '../../src/policy/requirements.ts';
 import { countSigners, mostSigners } from '../../src/policy/signers.ts';
 import type { Evidence } from '../../src/signatures/evidence.ts';
@@ -203,6 +204,19 @@ describe('different signers are as many as there are', () => {
     expect(countSigners([by(alice), by(bob, {}, above)], trust({ roots }))).toBe(1);
   });
 
+  it('one authority that is given twice, or was certified again, counts once', () => {
+    const again = issue({ subject: ROOT_NAME, ca: true, usages: [5] }).certificate;
+    const other = issue({ subject: { O: 'Other' }, ca: true, usages: [5] }).certificate;
+    for (const [roots, most] of [
+      [[authority], 1],
+      [[authority, authority], 1],
+      [[authority, again], 1],
+      [[authority, other], 2],
+      [[authority, other, again], 2],
+    ] as const)
+      expect(mostSigners(trust({ roots }))).toBe(most);
+  });
+
   it('certificates of signers that are trusted themselves are one each', () => {
     const [a, b] = [by(alice), by(bob)];
     const roots = [a, b].map(({ certificates }) => certificates[0] as (typeof a.certificates)[number]);
@@ -239,9 +253,11 @@ describe('a threshold that cannot be met is refused at once', () => {
     );
   });
 
-  it('* beside others', () => {
+  it('* alone and beside others', () => {
+    expect(mostSigners(trust({ identities: [parseIdentity('*')] }))).toBe(1);
     const identities = [...named('CN=alice', 'CN=bob'), parseIdentity('*')];
     expect(mostSigners(trust({ identities }))).toBe(1);
+    expect(mostSigners(trust({ identities: [...identities].reverse() }))).toBe(1);
   });
 });
 
@@ -259,4 +275,9 @@ it('a signature that counts says what it was accepted for', () => {
   expect(accepted(a, { keys: [a.key] })).toBeNull();
   expect(accepted(bare(a), { keys: [a.key] })).toBeNull();
   expect(accepted(a, { identities: named('CN=bob') })).toBe('untrusted-identity');
+});
+
+it('a defect is not a reason to refuse a signature, and is thrown on', () => {
+  const broken = { ...by(alice), certificates: null as unknown as Evidence['certificates'] };
+  expect(() => judge(broken, trust({}))).toThrow(TypeError);
 });
