@@ -1,9 +1,9 @@
-import { type BullaError, isBullaError } from '../errors.ts';
+import { BullaError, isBullaError } from '../errors.ts';
 import { type Descriptor, inlineContent } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { type ManifestContent, parseManifest } from '../oci/manifest.ts';
 import type { CallOptions, Source } from '../oci/target.ts';
-import { type LocatedEnvelope, locateEnvelope } from '../signatures/artifact.ts';
+import { type LocatedEnvelope, locateCosignLayers, locateEnvelope } from '../signatures/artifact.ts';
 import { readLegacySignature } from '../signatures/cosign-legacy.ts';
 import type { Envelope } from '../signatures/envelope.ts';
 import { malformed } from '../signatures/errors.ts';
@@ -23,7 +23,7 @@ const PROBLEMS = ['content-invalid', 'unsupported-signature', 'certificate-inval
 /**
  * Fetches one signature: its manifest, and the envelope where that does not stand in it.
  * @param subject digest of the image in hand
- * @returns undefined where the manifest is no signature
+ * @returns nothing where the manifest is no signature; several where it holds several, as cosign's may
  * @throws BullaError whatever keeps it from being read
  */
 export async function openSignature(
@@ -31,24 +31,33 @@ export async function openSignature(
   digest: Digest,
   subject: Digest,
   options: CallOptions,
-): Promise<OpenedSignature | undefined> {
+): Promise<readonly OpenedSignature[]> {
   try {
     const content = await source.fetchManifest(digest, { signal: options.signal });
+    const layers = locateCosignLayers(content, subject);
+    if (layers !== undefined)
+      return await Promise.all(openLayers(source, digest, layers, options).map((open) => open()));
     const located = locateEnvelope(content, subject);
-    if (located === undefined) return undefined;
-    return {
-      manifest: digest,
-      envelope: located.read(await envelopeBytes(source, digest, located, options)),
-    };
+    if (located === undefined) return [];
+    const envelope = located.read(await envelopeBytes(source, digest, located, options));
+    return [{ manifest: digest, envelope }];
   } catch (error) {
-    return problemOf(digest, error);
+    return [problemOf(digest, error)];
   }
 }
 
 function problemOf(manifest: Digest, error: unknown): OpenedSignature {
   if (isBullaError(error, ...PROBLEMS)) return { manifest, problem: error };
   if (!isBullaError(error, 'not-found')) throw error;
-  return { manifest, problem: malformed(`signature ${manifest}`, 'it is listed and is not there', error) };
+  return { manifest, problem: gone(manifest, error) };
+}
+
+/** Lists outlive what they name: that says nothing about who made it. */
+function gone(manifest: Digest, cause: BullaError): BullaError {
+  return new BullaError('content-invalid', `signature ${manifest} is listed and gone: its content is not there`, {
+    cause,
+    hint: 'garbage collection, a retention rule or a deletion removed it, or a part of it: sign again, or copy the image from where its signatures are',
+  });
 }
 
 async function envelopeBytes(
@@ -74,6 +83,15 @@ export function openLegacySignatures(
   const manifest = parseManifest(content);
   const layers = manifest.kind === 'manifest' ? manifest.layers : [];
   const signatures = layers.filter((layer) => layer.mediaType === SIGNATURE_TYPES.simpleSigning);
+  return openLayers(source, digest, signatures, options);
+}
+
+function openLayers(
+  source: Source,
+  digest: Digest,
+  signatures: readonly Descriptor[],
+  options: CallOptions,
+): (() => Promise<OpenedSignature>)[] {
   if (signatures.length > MAX_LEGACY_SIGNATURES) {
     const problem = malformed(
       `signature ${digest}`,

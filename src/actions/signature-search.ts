@@ -145,20 +145,20 @@ class Search {
   async examineLegacy(content: ManifestContent): Promise<boolean> {
     const opened = openLegacySignatures(this.source, content, this.options);
     for (let at = 0; at < opened.length; at += BATCH) {
-      await this.collect(opened.slice(at, at + BATCH).map((open) => open()));
+      await this.collect(opened.slice(at, at + BATCH).map(async (open) => [await open()]));
       if (this.options.enough(this.found)) return true;
     }
     return false;
   }
 
-  private open(digest: Digest): Promise<OpenedSignature | undefined> {
+  private open(digest: Digest): Promise<readonly OpenedSignature[]> {
     return openSignature(this.source, digest, this.image.digest, this.options);
   }
 
-  private async collect(batch: readonly Promise<OpenedSignature | undefined>[]): Promise<void> {
+  private async collect(batch: readonly Promise<readonly OpenedSignature[]>[]): Promise<void> {
     for (const settled of await Promise.allSettled(batch)) {
       if (settled.status === 'rejected') this.failure ??= settled.reason;
-      else if (settled.value !== undefined) this.findings.push(this.examine(settled.value));
+      else this.findings.push(...settled.value.map((opened) => this.examine(opened)));
     }
     throwIfAborted(this.options.signal);
   }
@@ -205,8 +205,13 @@ function* batchesOf(listed: readonly Descriptor[]): Generator<readonly Descripto
   if (batch.length > 0) yield batch;
 }
 
-function isLikely(descriptor: Descriptor, guess: 'notation' | 'bundle', options: SearchOptions): boolean {
+function isLikely(
+  descriptor: Descriptor,
+  guess: 'notation' | 'bundle' | 'cosign',
+  options: SearchOptions,
+): boolean {
   const { annotations = {} } = descriptor;
+  if (guess === 'cosign') return options.keys.length > 0;
   if (guess === 'bundle') {
     const purpose = annotations[SIGNATURE_ANNOTATIONS.bundlePurpose];
     return options.keys.length > 0 && (purpose === undefined || options.purposes.includes(purpose));

@@ -90,7 +90,7 @@ export async function signaturesOf(
     })),
     ...(legacy === undefined ? [] : openLegacySignatures(meter.source, legacy, options)).map((open) => ({
       digest: legacy?.descriptor.digest as Digest,
-      open,
+      open: async () => [await open()],
     })),
   ];
   const signatures: ListedSignature[] = [];
@@ -100,8 +100,8 @@ export async function signaturesOf(
       signatures.push(...batch.map(({ digest }) => unread(digest)));
       continue;
     }
-    for (const opened of await Promise.all(batch.map(({ open }) => open()))) {
-      if (opened !== undefined) signatures.push(show(opened, image));
+    for (const opened of (await Promise.all(batch.map(({ open }) => open()))).flat()) {
+      signatures.push(show(opened, image));
     }
   }
   return signatures;

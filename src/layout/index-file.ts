@@ -88,6 +88,33 @@ export function findTag(index: LayoutIndex, tag: string, where: string): Descrip
   return first;
 }
 
+/** What `cosign save` calls an entry of index.json; it gives none a name. */
+const COSIGN_KIND = 'kind';
+const COSIGN_KINDS: ReadonlyMap<string, string> = new Map([
+  ['sig', 'dev.cosignproject.cosign/sigs'],
+  ['att', 'dev.cosignproject.cosign/atts'],
+]);
+
+/** Whether an entry is what `cosign save` keeps beside the image. */
+export function isSavedBeside(entry: Descriptor): boolean {
+  return [...COSIGN_KINDS.values()].includes(entry.annotations?.[COSIGN_KIND] ?? '');
+}
+
+/**
+ * The entry that `cosign save` wrote for one of cosign's tags, where it saved the image whose tag that is.
+ * @param tag `sha256-<hex>.sig` or `.att`
+ */
+export function findSaved(index: LayoutIndex, tag: string): Descriptor | undefined {
+  const [, hex, suffix = ''] = /^sha256-([0-9a-f]{64})\.(sig|att)$/.exec(tag) ?? [];
+  const kind = COSIGN_KINDS.get(suffix);
+  const images = index.entries.filter(({ annotations }) =>
+    /^dev\.cosignproject\.cosign\/image(?:Index)?$/.test(annotations?.[COSIGN_KIND] ?? ''),
+  );
+  const saved = index.entries.filter(({ annotations }) => annotations?.[COSIGN_KIND] === kind);
+  const isIts = kind !== undefined && images.length === 1 && images[0]?.digest === `sha256:${hex}`;
+  return isIts && saved.length === 1 ? saved[0] : undefined;
+}
+
 /**
  * The index with `manifest` in it under `tag`, or without a name. What the tag named before stays,
  * without a name, as it does in a registry.

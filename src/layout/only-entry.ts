@@ -1,7 +1,7 @@
 import { BullaError } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { isBesideTag } from '../oci/reference.ts';
-import { type LayoutIndex, nameOfEntry } from './index-file.ts';
+import { isSavedBeside, type LayoutIndex, nameOfEntry } from './index-file.ts';
 import type { ReferrerScan } from './referrer-scan.ts';
 
 /**
@@ -28,7 +28,8 @@ export async function onlyEntry(index: LayoutIndex, scan: ReferrerScan, where: s
 async function roots(index: LayoutIndex, scan: ReferrerScan): Promise<readonly Descriptor[]> {
   const found: Descriptor[] = [];
   for (const entry of index.entries) {
-    if (nameOfEntry(entry) === undefined && (await scan.standsAlone(entry))) found.push(entry);
+    if (nameOfEntry(entry) === undefined && !isSavedBeside(entry) && (await scan.standsAlone(entry)))
+      found.push(entry);
   }
   return found;
 }

@@ -25,6 +25,7 @@ import type {
 import { withFallbackIndex } from './fallback-index.ts';
 import type { IndexChange, LayoutFiles } from './files.ts';
 import {
+  findSaved,
   findTag,
   type LayoutIndex,
   tagsIn,
@@ -64,7 +65,7 @@ export class LayoutStore implements Target {
     throwIfAborted(options.signal);
     return await this.settled(async (index) => {
       if (isDigest(reference)) return await this.manifestByDigest(index, reference);
-      const entry = findTag(index, reference, this.name);
+      const entry = findTag(index, reference, this.name) ?? findSaved(index, reference);
       if (entry === undefined) throw this.missing(reference);
       const content = await this.readListed(entry);
       if (content === undefined) throw this.damaged(entry.digest);

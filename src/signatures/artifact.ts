@@ -2,6 +2,7 @@ import type { Certificate } from '../crypto/certificate.ts';
 import { base64 } from '../encoding/bytes.ts';
 import { canonicalRfc8785 } from '../encoding/canonical.ts';
 import { formatTime } from '../encoding/time.ts';
+import type { BullaError } from '../errors.ts';
 import {
   type Annotations,
   bareDescriptor,
@@ -15,6 +16,7 @@ import { buildArtifact, type ImageManifest, type ManifestContent, parseManifest 
 import type { Envelope, SignatureKind } from './envelope.ts';
 import { malformed, unsupported } from './errors.ts';
 import {
+  isUnreadSignatureType,
   MAX_ENVELOPE_BYTES,
   MAX_INLINE_BYTES,
   MAX_NOTATION_BYTES,
@@ -103,18 +105,23 @@ function notationAnnotations(chain: readonly Certificate[]): Annotations {
 }
 
 /** What a descriptor in a list of referrers may be; only a guess, by what somebody served. */
-export function guessArtifact(descriptor: Descriptor): 'notation' | 'bundle' | 'unknown' | 'other' {
+export type ArtifactGuess = 'notation' | 'bundle' | 'cosign' | 'unknown' | 'other';
+
+export function guessArtifact(descriptor: Descriptor): ArtifactGuess {
   switch (descriptor.artifactType) {
     case SIGNATURE_TYPES.notation:
       return 'notation';
     case SIGNATURE_TYPES.bundle:
       return 'bundle';
+    case SIGNATURE_TYPES.cosign:
+    case SIGNATURE_TYPES.simpleSigning:
+      return 'cosign';
     // Lists that other tools copied have lost the type, or name the config's.
     case undefined:
     case EMPTY_DESCRIPTOR.mediaType:
       return 'unknown';
     default:
-      return 'other';
+      return isUnreadSignatureType(descriptor.artifactType) ? 'unknown' : 'other';
   }
 }
 
@@ -135,12 +142,16 @@ export function locateEnvelope(content: ManifestContent, subject: Digest): Locat
   const manifest = parseManifest(content);
   if (manifest.kind !== 'manifest') return undefined;
   const type = manifest.artifactType ?? manifest.config.mediaType;
+  if (isUnreadSignatureType(type)) {
+    throw unsupported(
+      where,
+      `it is of type ${type}`,
+      `${SIGNATURE_TYPES.notation}, ${SIGNATURE_TYPES.bundle} and ${SIGNATURE_TYPES.cosign} are read`,
+    );
+  }
   if (type !== SIGNATURE_TYPES.notation && type !== SIGNATURE_TYPES.bundle) return undefined;
   if (manifest.subject?.digest !== subject) {
-    throw malformed(
-      where,
-      `it is listed for ${subject} and its subject is ${manifest.subject?.digest ?? 'missing'}`,
-    );
+    throw otherSubject(where, subject, manifest);
   }
   const layer = onlyLayer(manifest, where);
   const most = type === SIGNATURE_TYPES.notation ? MAX_NOTATION_BYTES : MAX_ENVELOPE_BYTES;
@@ -148,6 +159,41 @@ export function locateEnvelope(content: ManifestContent, subject: Digest): Locat
     throw malformed(where, `its envelope has ${layer.size} bytes, more than the ${most} allowed`);
   }
   return { layer, read: readerOf(type, layer.mediaType, where) };
+}
+
+/**
+ * Layers of a manifest that cosign wrote with the image as its subject (`--registry-referrers-mode=oci-1-1`), each a
+ * signature as in its `.sig` tags. Undefined where it is not such a manifest.
+ * @throws BullaError content-invalid, unsupported-signature
+ */
+export function locateCosignLayers(
+  content: ManifestContent,
+  subject: Digest,
+): readonly Descriptor[] | undefined {
+  const where = `signature ${content.descriptor.digest}`;
+  const manifest = parseManifest(content);
+  if (manifest.kind !== 'manifest') return undefined;
+  const types = [manifest.artifactType, manifest.config.mediaType];
+  const isCosign =
+    types.includes(SIGNATURE_TYPES.cosign) ||
+    manifest.layers.some(({ mediaType }) => mediaType === SIGNATURE_TYPES.simpleSigning);
+  if (!isCosign || types.some((type) => type === SIGNATURE_TYPES.notation || type === SIGNATURE_TYPES.bundle))
+    return undefined;
+  if (manifest.subject?.digest !== subject) throw otherSubject(where, subject, manifest);
+  const layers = manifest.layers.filter(({ mediaType }) => mediaType === SIGNATURE_TYPES.simpleSigning);
+  if (layers.length > 0) return layers;
+  throw unsupported(
+    where,
+    `its layers are of type ${manifest.layers[0]?.mediaType ?? 'nothing'}`,
+    `of cosign's, ${SIGNATURE_TYPES.simpleSigning} is read`,
+  );
+}
+
+function otherSubject(where: string, subject: Digest, manifest: ImageManifest): BullaError {
+  return malformed(
+    where,
+    `it is listed for ${subject} and its subject is ${manifest.subject?.digest ?? 'missing'}`,
+  );
 }
 
 function onlyLayer(manifest: ImageManifest, where: string): Descriptor {

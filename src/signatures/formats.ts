@@ -10,9 +10,20 @@ export const SIGNATURE_TYPES = {
   /** Artifact type and layer type of a Sigstore bundle. */
   bundle: 'application/vnd.dev.sigstore.bundle.v0.3+json',
   inToto: 'application/vnd.in-toto+json',
-  /** Layer type of cosign's `.sig` tags. */
+  /** Type of the config, or artifact type, of a manifest that cosign wrote with the image as its subject. */
+  cosign: 'application/vnd.dev.cosign.artifact.sig.v1+json',
+  /** Layer type of cosign's `.sig` tags, and of such manifests. */
   simpleSigning: 'application/vnd.dev.cosign.simplesigning.v1+json',
 } as const;
+
+/** Types of signatures in versions of their formats that are not read: they are named, never overlooked. */
+const UNREAD_TYPES =
+  /^application\/vnd\.(?:dev\.sigstore\.bundle(?:\.v[0-9.]+)?\+json(?: *;.*)?|cncf\.notary\.v2(?:\.[a-z.]+)*(?:\+[a-z]+)?|dev\.cosign\.artifact\.sig\.v[0-9]+\+json)$/;
+
+/** Whether an artifact type is that of a signature which is not read, by its version. */
+export function isUnreadSignatureType(type: string): boolean {
+  return !Object.values<string>(SIGNATURE_TYPES).includes(type) && UNREAD_TYPES.test(type);
+}
 
 /**
  * What a signature means where it does not say anything else: "released". The predicate type that

@@ -38,7 +38,7 @@ async function open(kind: SignatureKind): Promise<Envelope> {
   const opened =
     kind === 'cosign-legacy'
       ? await openLegacySignatures(store, legacy!, {})[0]!()
-      : await openSignature(store, signature, image.digest, {});
+      : (await openSignature(store, signature, image.digest, {}))[0];
   return opened!.envelope!;
 }
 
