@@ -30,6 +30,8 @@ export async function readAuthFile(path: string): Promise<AuthFile | undefined> 
     if (isBullaError(error, 'not-found')) return undefined;
     throw error;
   }
+  // Editors of Windows put a mark of byte order first.
+  if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) bytes = bytes.subarray(3);
   if (bytes.byteLength === 0) return { path, json: emptyObject() };
   try {
     return { path, json: parseJsonObject(bytes, { what: path, maxBytes: MAX_FILE, floats: true }) };
@@ -57,24 +59,44 @@ export function keysFor(registry: string, repository: string | undefined): reado
   return [...paths, HUB_KEY, 'docker.io', 'https://docker.io', 'index.docker.io', 'registry-1.docker.io'];
 }
 
-/** Entries of a file by key; those whose hosts are written in another way than references have them as well. */
+/** Entries of a file by key, in whatever spelling the file has it. */
 function entriesOf(json: JsonObject): (key: string) => JsonValue | undefined {
   let others: ReadonlyMap<string, JsonValue> | undefined;
   return (key) => {
     if (json[key] !== undefined) return json[key];
-    others ??= new Map(
-      Object.entries(json).flatMap(([key, value]) => {
-        const canonical = canonicalKey(key);
-        return canonical === key ? [] : [[canonical, value]];
-      }),
-    );
-    return others.get(key);
+    if (others === undefined) {
+      const found = new Map<string, JsonValue>();
+      for (const [key, value] of Object.entries(json)) {
+        for (const spelling of spellingsOf(key)) if (!found.has(spelling)) found.set(spelling, value);
+      }
+      others = found;
+    }
+    return others.get(canonicalKey(key));
   };
+}
+
+/**
+ * What a key of a file stands for: with a scheme, an old path of the API or a slash at its end, the host; with a
+ * scheme and any other path, the host as well, as docker reads it. Without a scheme, a path is podman's: the
+ * repositories below it.
+ */
+function spellingsOf(key: string): readonly string[] {
+  const canonical = canonicalKey(key);
+  const [, scheme, host = '', path = ''] = /^(https?:\/\/)?([^/]*)(.*)$/is.exec(canonical) ?? [];
+  const bare = path.replace(/^\/v[12]\/?$/, '').replace(/\/+$/, '');
+  return [canonical, `${host}${bare}`, ...(scheme === undefined ? [] : [host])];
+}
+
+/** A member of a file; docker does not tell capital letters from small ones. */
+function memberOf(json: JsonObject, name: string): JsonValue | undefined {
+  if (json[name] !== undefined) return json[name];
+  const key = Object.keys(json).find((one) => one.toLowerCase() === name.toLowerCase());
+  return key === undefined ? undefined : json[key];
 }
 
 /** A key of a file with its host in the one spelling that references have; other text as it is. */
 export function canonicalKey(key: string): string {
-  const [, scheme = '', host = '', rest = ''] = /^(https?:\/\/)?([^/]*)(.*)$/s.exec(key) ?? [];
+  const [, scheme = '', host = '', rest = ''] = /^(https?:\/\/)?([^/]*)(.*)$/is.exec(key) ?? [];
   return `${scheme}${canonicalHost(host) ?? host}${rest}`;
 }
 
@@ -85,15 +107,17 @@ export function serverKey(registry: string): string {
 
 /** The helper that a file names for a registry: `credHelpers` before `credsStore`. */
 export function helperOf(file: AuthFile, registry: string): string | undefined {
-  const helpers = file.json['credHelpers'];
+  const helpers = memberOf(file.json, 'credHelpers');
   if (isJsonObject(helpers)) {
     const find = entriesOf(helpers);
     for (const key of keysFor(registry, undefined)) {
       const helper = find(key);
-      if (typeof helper === 'string' && helper !== '') return helper;
+      // An empty one says that there is none for this registry, whatever there is for others.
+      if (typeof helper === 'string') return helper === '' ? undefined : helper;
     }
   }
-  const store = file.json['credsStore'];
+  // Docker Desktop wrote the second of them for a while.
+  const store = memberOf(file.json, 'credsStore') ?? memberOf(file.json, 'credSstore');
   return typeof store === 'string' && store !== '' ? store : undefined;
 }
 
@@ -106,7 +130,7 @@ export function credentialsIn(
   registry: string,
   repository: string | undefined,
 ): Credentials | undefined {
-  const auths = file.json['auths'];
+  const auths = memberOf(file.json, 'auths');
   if (!isJsonObject(auths)) return undefined;
   const find = entriesOf(auths);
   for (const key of keysFor(registry, repository)) {
@@ -119,7 +143,7 @@ export function credentialsIn(
 
 function readEntry(entry: JsonObject, where: string): Credentials | undefined {
   const text = (name: string): string => {
-    const value: JsonValue | undefined = entry[name];
+    const value = memberOf(entry, name);
     return typeof value === 'string' ? value : '';
   };
   if (text('identitytoken') !== '') return { kind: 'identity', token: text('identitytoken') };
@@ -131,7 +155,8 @@ function readEntry(entry: JsonObject, where: string): Credentials | undefined {
 }
 
 function decodeAuth(auth: string, where: string): Credentials {
-  const bytes = fromBase64(auth) ?? fromBase64(auth.padEnd(Math.ceil(auth.length / 4) * 4, '='));
+  const text = auth.replace(/\s+/g, '');
+  const bytes = fromBase64(text) ?? fromBase64(text.padEnd(Math.ceil(text.length / 4) * 4, '='));
   const pair = bytes === undefined ? '' : Buffer.from(bytes).toString('utf8').replace(/\0+$/, '');
   const colon = pair.indexOf(':');
   if (colon > 0) return { kind: 'basic', username: pair.slice(0, colon), password: pair.slice(colon + 1) };

@@ -57,10 +57,11 @@ export function tokenRequest(
 }
 
 const answerSchema = z.looseObject({
-  token: z.optional(z.string()),
-  access_token: z.optional(z.string()),
-  expires_in: z.optional(z.number()),
-  refresh_token: z.optional(z.string()),
+  // Members that are null are not there; some servers write the number as a text.
+  token: z.nullish(z.string()),
+  access_token: z.nullish(z.string()),
+  expires_in: z.nullish(z.union([z.number(), z.string()])),
+  refresh_token: z.nullish(z.string()),
 });
 
 /**
@@ -78,11 +79,11 @@ export function parseToken(bytes: Uint8Array, host: string): Token {
       hint: 'the token server is misconfigured',
     });
   }
-  const seconds = parsed.data?.expires_in ?? 0;
+  const seconds = Number(parsed.data?.expires_in ?? 0);
   const refresh = parsed.data?.refresh_token;
   return {
     value,
-    lifetimeMs: (seconds > 0 ? seconds : DEFAULT_LIFETIME_S) * 1000,
-    ...(refresh !== undefined && refresh !== '' && { identityToken: refresh }),
+    lifetimeMs: (seconds > 0 && Number.isFinite(seconds) ? seconds : DEFAULT_LIFETIME_S) * 1000,
+    ...(refresh !== undefined && refresh !== null && refresh !== '' && { identityToken: refresh }),
   };
 }
