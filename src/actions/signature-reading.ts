@@ -54,10 +54,14 @@ function problemOf(manifest: Digest, error: unknown): OpenedSignature {
 
 /** Lists outlive what they name: that says nothing about who made it. */
 function gone(manifest: Digest, cause: BullaError): BullaError {
-  return new BullaError('content-invalid', `signature ${manifest} is listed and gone: its content is not there`, {
-    cause,
-    hint: 'garbage collection, a retention rule or a deletion removed it, or a part of it: sign again, or copy the image from where its signatures are',
-  });
+  return new BullaError(
+    'content-invalid',
+    `signature ${manifest} is listed and gone: its content is not there`,
+    {
+      cause,
+      hint: 'garbage collection, a retention rule or a deletion removed it, or a part of it: sign again, or copy the image from where its signatures are',
+    },
+  );
 }
 
 async function envelopeBytes(
