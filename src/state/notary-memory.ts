@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
+import { lstatSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import * as z from 'zod/mini';
-import { discard, makeDirectory, writeFileAtomic } from '../disk/atomic.ts';
+import { makeDirectory, storageError, writeFileAtomic } from '../disk/atomic.ts';
 import { withLock } from '../disk/lock.ts';
 import { readSmallFile } from '../disk/small-file.ts';
 import { base64, fromBase64, utf8 } from '../encoding/bytes.ts';
@@ -74,9 +75,14 @@ export class NotaryMemoryFile implements NotaryMemory {
 
   /** Forgets it. @returns whether something was there. @throws BullaError storage-error */
   async forget(): Promise<boolean> {
-    const wasThere = readSmallFile(this.path, Number.MAX_SAFE_INTEGER) !== undefined;
-    if (wasThere) await discard(this.path);
-    return wasThere;
+    try {
+      // Whatever is in its place: a link to nothing, or a directory, would fail closed for ever.
+      const wasThere = lstatSync(this.path, { throwIfNoEntry: false }) !== undefined;
+      if (wasThere) rmSync(this.path, { recursive: true });
+      return wasThere;
+    } catch (error) {
+      throw storageError(`cannot remove ${this.path}`, error);
+    }
   }
 
   private read(): Uint8Array | undefined {

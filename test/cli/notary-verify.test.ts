@@ -1,4 +1,4 @@
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { JsonObject } from '../../src/encoding/json.ts';
@@ -209,6 +209,21 @@ describe('bulla verify --notary', () => {
     await writeFile(path, damage(await readFile(path)));
     expect(await verify('v1', ...rootKey)).toMatchObject({ code: 5 });
     expect(await verify('v1', '--tofu')).toMatchObject({ code: 5 });
+    expect(await run(['pin', name, '--notary', notary.url, ...rootKey])).toMatchObject({ code: 0 });
+    expect(await verify('v1')).toMatchObject({ code: 0 });
+  });
+
+  it.each([
+    ['a link to nothing', (path: string) => symlink(`${path}.gone`, path)],
+    ['a directory', (path: string) => mkdir(path)],
+  ])('memory that is %s fails closed', async (_what, replace) => {
+    const { verify, rootKey, home, run, name, notary } = await ground();
+    expect(await verify('v1', ...rootKey)).toMatchObject({ code: 0 });
+    const directory = join(home, 'bulla', 'state', 'notary');
+    const [file] = (await readdir(directory)).filter((entry) => entry.endsWith('.json'));
+    await rm(join(directory, file!));
+    await replace(join(directory, file!));
+    expect(await verify('v1', ...rootKey)).toMatchObject({ code: 5 });
     expect(await run(['pin', name, '--notary', notary.url, ...rootKey])).toMatchObject({ code: 0 });
     expect(await verify('v1')).toMatchObject({ code: 0 });
   });
