@@ -154,7 +154,7 @@ export function findNotaryName(
 }
 
 /** What docker would take. A delegation of `targets/releases` that has the name first hides it, as there. */
-function releasedStatement(repository: NotaryRepository, name: string): NotaryName | undefined {
+export function releasedStatement(repository: NotaryRepository, name: string): NotaryName | undefined {
   const { roles } = repository;
   const releases = roles.get(RELEASES_ROLE);
   if (releases?.problem !== undefined) throw releases.problem;

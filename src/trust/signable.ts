@@ -99,6 +99,19 @@ const areDockerKeys: Check = (value, role) =>
       ids.every((id, at) => isHash(id, role) && (at === 0 || String(ids[at - 1]) < String(id))),
   );
 
+/** What a collection was imported from (spec/notary.md, "In targets"). */
+const isNotaryOrigin: Check = (value, role) =>
+  isJsonObject(value) &&
+  Object.entries(value).every(([name, member]) =>
+    name === 'gun'
+      ? typeof member === 'string' && /^[!-~]{1,512}$/.test(member)
+      : name === 'evidence'
+        ? isHash(member, role)
+        : name === 'asOf' && isTime(member, role),
+  ) &&
+  value['gun'] !== undefined &&
+  value['evidence'] !== undefined;
+
 const PLACE: readonly (readonly [string, Check])[] = [
   ['root', isHash],
   ['role', isRoleOf],
@@ -114,6 +127,7 @@ const TARGETS: Checks = new Map([
   ['after', isCount],
   ['lifetimes', areLifetimes],
   ['docker', areDockerKeys],
+  ['notary', isNotaryOrigin],
 ]);
 const NAMING: Checks = new Map([...PLACE, ['log', isFile], ['names', isCount]]);
 const BIN: Checks = new Map(PLACE);

@@ -6,10 +6,11 @@ import { BullaError, EXIT_CODES } from '../../../errors.ts';
 import { formatRepository, parseReference, type Reference } from '../../../oci/reference.ts';
 import { collectionIdOf } from '../../../trust/binding.ts';
 import { readCollection } from '../../../trust/collection.ts';
-import type { CollectionFiles } from '../../../trust/create.ts';
+import type { CollectionFiles, NewCollection } from '../../../trust/create.ts';
 import { trustVersions } from '../../../trust/versions.ts';
 import { NAMES_ROLE } from '../../../trust/vocabulary.ts';
 import { assertKeyChoice, type KeyChoice } from '../../../tuf/edit/key-list.ts';
+import type { TufSigner } from '../../../tuf/edit/signing.ts';
 import type { TufKey } from '../../../tuf/keys.ts';
 import { parseSigned } from '../../../tuf/signed.ts';
 import { openCollection } from '../../collections.ts';
@@ -63,17 +64,45 @@ export async function makeCollection(
   reference: Reference,
   flags: InitFlags,
 ): Promise<CollectionMade> {
+  const opened = await openCollection(context, reference, flags, { write: true });
+  const { collection, signers, hasOnlineKey, keys } = await prepareCollection(context, opened.name, flags);
+  const made = await initCollection(opened.target, {
+    ...(await publishOptionsOf(context, signers, {})),
+    collection,
+    hasOnlineKey,
+  });
+  if (made.stage === undefined) await remember(opened, made);
+  return { opened, made, keys };
+}
+
+/** What a collection is to begin with, and who can sign it here. */
+export interface PreparedCollection {
+  readonly collection: NewCollection;
+  readonly signers: readonly TufSigner[];
+  readonly hasOnlineKey: boolean;
+  readonly keys: KeysUsed;
+}
+
+/**
+ * Finds, or makes, the keys of a collection that is to be made.
+ * @param name `HOST/REPOSITORY` that it is for
+ * @throws BullaError usage, not-found, key-invalid, storage-error
+ */
+export async function prepareCollection(
+  context: Context,
+  name: string,
+  flags: InitFlags,
+): Promise<PreparedCollection> {
   const thresholds = pairsOf('--threshold', flags.threshold, thresholdOf);
   const lifetimes = lifetimesOf(pairsOf('--expires', flags.expires, durationOf));
-  const opened = await openCollection(context, reference, flags, { write: true });
   const specs = { root: flags.rootKey, names: flags.publisherKey, online: flags.onlineKey };
   const generated = await makeKeys(context, flags, specs);
-  const all = Object.entries(KEYS).map(([role, name]) => specs[role as KeyedRole] ?? [name]);
+  const all = Object.entries(KEYS).map(([role, key]) => specs[role as KeyedRole] ?? [key]);
   const keys = new TrustKeys(context, { ...flags, key: [...new Set(all.flat())] });
   const chosen = {} as Record<KeyedRole, KeyChoice>;
-  for (const [role, name] of Object.entries(KEYS) as [KeyedRole, string][])
+  for (const [role, key] of Object.entries(KEYS) as [KeyedRole, string][])
     chosen[role] = {
-      keys: await Promise.all((specs[role] ?? [name]).map((spec) => keys.publicKey(spec))),
+      keys: await Promise.all((specs[role] ?? [key]).map((spec) => keys.publicKey(spec))),
       threshold: thresholds.get(role) ?? 1,
     };
   for (const role of Object.keys(KEYS) as KeyedRole[]) assertKeyChoice(role, chosen[role]);
@@ -86,20 +115,19 @@ export async function makeCollection(
     })),
   );
   const online = signers.filter(({ key }) => chosen.online.keys.some(({ keyid }) => keyid === key.keyid));
-  const made = await initCollection(opened.target, {
-    ...(await publishOptionsOf(context, signers, {})),
+  return {
     collection: {
-      name: opened.name,
+      name,
       ...chosen,
       now,
       lifetimes,
       certificates: await keys.certificates(),
       policy: { versions: trustVersions((range) => randomInt(range)) },
     },
+    signers,
     hasOnlineKey: online.length >= chosen.online.threshold,
-  });
-  if (made.stage === undefined) await remember(opened, made);
-  return { opened, made, keys: { chosen, keys, generated } };
+    keys: { chosen, keys, generated },
+  };
 }
 
 type Opened = Awaited<ReturnType<typeof openCollection>>;
