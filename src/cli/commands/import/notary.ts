@@ -1,6 +1,6 @@
 import { importCollection, type ReadySigner } from '../../../actions/import-notary/collection.ts';
 import { collectionNames, compareNames } from '../../../actions/import-notary/compare.ts';
-import { assembleEvidence, type NotaryOrigin } from '../../../actions/import-notary/evidence.ts';
+import { assembleEvidence } from '../../../actions/import-notary/evidence.ts';
 import { lookUpNames, nothingThere } from '../../../actions/import-notary/look-up.ts';
 import { type ImportPlan, type NotCarried, planImport } from '../../../actions/import-notary/plan.ts';
 import { applyUpdate, findUpdate } from '../../../actions/import-notary/update.ts';
