@@ -90,6 +90,11 @@ export async function newPassphrase(
   return first;
 }
 
+/** The passphrase that is given for all keys, by descriptor, variable or file; undefined where none is. */
+export function givenPassphrase(io: Io, options: PassphraseOptions): Promise<Uint8Array | undefined> {
+  return find(io, currentPlaces(options), options);
+}
+
 /** What a variable of another tool says; an empty one says nothing there. */
 export function otherVariable(io: Io, { variables }: PassphraseOptions, key: string): string | undefined {
   return variables?.(key)

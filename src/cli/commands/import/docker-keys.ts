@@ -3,13 +3,15 @@ import { join } from 'node:path';
 import type { ImportPlan, PlannedKey } from '../../../actions/import-notary/plan.ts';
 import { publicKeyOf } from '../../../crypto/public-key.ts';
 import { isErrno, storageError } from '../../../disk/atomic.ts';
+import { utf8 } from '../../../encoding/bytes.ts';
 import { BullaError } from '../../../errors.ts';
 import { isKeyName } from '../../../keystore/names.ts';
 import { findKey } from '../../../keystore/resolve.ts';
 import type { Context } from '../../context.ts';
 import { DockerPassphrases } from '../../docker-trust/passphrases.ts';
 import type { KeyFlags } from '../../key-flags.ts';
-import { keySources, keystoreOf } from '../../keys.ts';
+import { keySources, keystoreOf, passphraseOptions } from '../../keys.ts';
+import { givenPassphrase, otherVariable } from '../../passphrase.ts';
 import { tufKey } from '../../trust-keys.ts';
 import { openToStore } from '../key/move.ts';
 
@@ -34,8 +36,8 @@ export interface LoadedKeys {
 const FILE = /^([0-9a-f]{64})\.key$/;
 
 /**
- * Puts the private keys of docker that the old roles list into the key store, with the passphrases that they
- * have; keys of other repositories are left alone.
+ * Puts the private keys of docker that the old roles list into the key store, sealed with the passphrase that is
+ * given for all keys, else with their own; keys of other repositories are left alone.
  * @throws BullaError not-found where the directory is not there; key-invalid, usage, storage-error
  */
 export async function loadDockerKeys(
@@ -112,14 +114,27 @@ async function loadKey(
   const withVariables = { ...flags, variables: passphrases.variables };
   const sources = keySources(context, withVariables);
   const { file } = await findKey(path, sources);
-  const { key, passphrase } = await openToStore(context, notaryId, notaryId, file, sources, withVariables);
+  const options = passphraseOptions(context, withVariables);
+  // Docker's variable is the passphrase of docker's file, whatever bulla's own keys have.
+  const own = otherVariable(context.io, options, notaryId);
+  const passphrase = own === undefined ? sources.passphrase : async () => utf8(own);
+  const { key, passphrase: opened } = await openToStore(
+    context,
+    notaryId,
+    notaryId,
+    file,
+    { ...sources, passphrase },
+    withVariables,
+  );
   const publicKey = publicKeyOf(key);
   const present = (await keystore.list()).find(
     (stored) => 'publicKey' in stored && stored.publicKey.fingerprint === publicKey.fingerprint,
   );
   const short = `${called}-${notaryId.slice(0, 8)}`;
   const name = present?.name ?? (isKeyName(called) && !(await keystore.has(called)) ? called : short);
-  if (present === undefined) await keystore.put(name, key, passphrase);
-  passphrase.fill(0);
+  const given = flags.passphraseFd === undefined ? await givenPassphrase(context.io, options) : undefined;
+  if (present === undefined) await keystore.put(name, key, given ?? opened);
+  opened.fill(0);
+  given?.fill(0);
   return { name, keyid: tufKey(publicKey).keyid, notaryId, role: file.role, gun: file.gun };
 }
