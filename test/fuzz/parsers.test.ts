@@ -6,7 +6,7 @@ import { afterAll, expect, describe as group, it } from 'vitest';
 import { parseCertificates } from '../../src/crypto/certificate.ts';
 import { parseIdentity } from '../../src/crypto/identity.ts';
 import { parsePrivateKey } from '../../src/crypto/private-key.ts';
-import { parsePublicKeysPem } from '../../src/crypto/public-key.ts';
+import { parsePublicKeysPem, publicKeyFromSpki } from '../../src/crypto/public-key.ts';
 import { decodeUtf8 } from '../../src/encoding/bytes.ts';
 import { parseJson } from '../../src/encoding/json.ts';
 import { parseDuration, parseTime } from '../../src/encoding/time.ts';
@@ -168,6 +168,15 @@ const TARGETS: readonly Target[] = [
     name: 'public-key',
     seeds: files('keys', /\.pub$/),
     parse: text((input) => parsePublicKeysPem(input, 'x')),
+  },
+  {
+    // Node aborts on some keys that OpenSSL takes: a crash of the process is what this looks for.
+    name: 'public-key-der',
+    seeds: [
+      ...files('keys', /\.pub$/).map(derOf),
+      Buffer.from('301a301306072a8648ce3d020106082a8648ce3d03010703030000', 'hex'),
+    ],
+    parse: (input) => publicKeyFromSpki(input, 'x'),
   },
   {
     name: 'private-key',
