@@ -21,6 +21,7 @@ import {
   derOid,
   derSequence,
 } from '../../src/crypto/der-write.ts';
+import { matchesIdentity, mayMatchIdentity, parseIdentity } from '../../src/crypto/identity.ts';
 import { readName } from '../../src/crypto/name.ts';
 import { formatPem, MAX_PEM_CHARACTERS, parsePem } from '../../src/crypto/pem.ts';
 import { parsePublicKeyPem, parsePublicKeysPem, publicKeyOf } from '../../src/crypto/public-key.ts';
@@ -28,7 +29,7 @@ import { ecdsaFromDer, verifySignature } from '../../src/crypto/signature.ts';
 import { readSpki } from '../../src/crypto/spki.ts';
 import { concatBytes, fromHex, utf8 } from '../../src/encoding/bytes.ts';
 import type { ErrorCode } from '../../src/errors.ts';
-import { issueChain } from '../support/issue.ts';
+import { issue, issueChain } from '../support/issue.ts';
 
 const bytes = (text: string) => fromHex(text.replaceAll(' ', '')) as Uint8Array;
 const coded = (code: ErrorCode) => expect.objectContaining({ code, hint: expect.stringMatching(/\w/) });
@@ -449,5 +450,28 @@ describe('an ECDSA signature', () => {
       new Uint8Array(64),
     ])
       expect(check(raw)).toBe(false);
+  });
+});
+
+describe('an identity that a certificate may match, for counting', () => {
+  const subjectOf = (...relative: readonly (readonly [string, string])[]) =>
+    issue({ subject: {}, relative: relative.map((attribute) => [attribute]) }).certificate;
+  const alice = subjectOf(['O', 'Acme'], ['CN', 'Alice  B']);
+  it.each<[string, ReturnType<typeof subjectOf>, boolean]>([
+    ['*', alice, true],
+    ['x509.subject: CN=alice b', alice, true],
+    ['x509.subject: O=ACME, CN=ALICE B', alice, true],
+    ['x509.subject: CN=alice', alice, false],
+    ['x509.subject: O=Acme, OU=x', alice, false],
+    ['x509.subject: OU=Acme', alice, false],
+    ['x509.subject: CN=a', subjectOf(['CN', 'b'], ['CN', 'a']), true],
+    ['x509.subject: CN=c', subjectOf(['CN', 'b'], ['CN', 'a']), false],
+  ])('%s: %#', (text, certificate, may) => {
+    expect(mayMatchIdentity(parseIdentity(text), certificate)).toBe(may);
+  });
+
+  it('is not one that it matches, where spelling is another', () => {
+    expect(matchesIdentity(parseIdentity('x509.subject: CN=alice b'), alice)).toBe(false);
+    expect(matchesIdentity(parseIdentity('*'), alice)).toBe(true);
   });
 });

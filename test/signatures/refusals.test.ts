@@ -582,6 +582,11 @@ describe('a chain', () => {
         expect.objectContaining({ code, message: expect.stringMatching(/^signature x: /) }),
       );
     expect(isAnchored(chain, [])).toBe(false);
+    const made = (signingTime: Date) => () =>
+      checkTrustedChain(chain, [root.certificate], { now, signingTime }, 'signature x');
+    expect(made(now)).not.toThrow();
+    for (const time of ['2020-01-01T00:00:00Z', '2030-01-01T00:00:00Z'])
+      expect(made(new Date(time))).toThrow(coded('certificate-expired'));
   });
 
   it('has 1 to 16 certificates', () => {
