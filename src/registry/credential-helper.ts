@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { decodeUtf8 } from '../encoding/bytes.ts';
-import { parseJsonObject } from '../encoding/json.ts';
-import { BullaError } from '../errors.ts';
+import { type JsonObject, parseJsonObject } from '../encoding/json.ts';
+import { BullaError, isBullaError } from '../errors.ts';
 import { printable } from '../http/redact.ts';
 import { childEnvironment } from './child-environment.ts';
 import type { Credentials } from './credentials.ts';
@@ -32,17 +32,24 @@ export async function getFromHelper(
     if (NONE.test(stdout) || NONE.test(stderr)) return undefined;
     throw broken(helper, `ended with status ${status}`);
   }
-  const json = parseJsonObject(Buffer.from(stdout), {
-    what: `the answer of docker-credential-${helper}`,
-    maxBytes: MAX_OUTPUT,
-  });
-  const { Username: username, Secret: secret } = json;
+  const { Username: username, Secret: secret } = parseAnswer(helper, stdout);
   if (typeof username !== 'string' || typeof secret !== 'string')
     throw broken(helper, 'gave no Username and Secret');
   if (secret === '') return undefined;
   return username === TOKEN_USER
     ? { kind: 'identity', token: secret }
     : { kind: 'basic', username, password: secret };
+}
+
+/** @throws BullaError config-invalid */
+function parseAnswer(helper: string, stdout: string): JsonObject {
+  try {
+    const what = `the answer of docker-credential-${helper}`;
+    return parseJsonObject(Buffer.from(stdout), { what, maxBytes: MAX_OUTPUT, floats: true });
+  } catch (error) {
+    if (!isBullaError(error, 'content-invalid')) throw error;
+    throw broken(helper, 'wrote something else than its answer in JSON');
+  }
 }
 
 /** @throws BullaError config-invalid */

@@ -172,6 +172,22 @@ describe('helpers', () => {
     expect(await find('b.example.com')).toEqual(basic('file', '1'));
   });
 
+  it.each([
+    [
+      'members of their own',
+      '{"ServerURL":"x","Username":"u","Secret":"p","Extra":{"a":[1.5,null,1e3]}}',
+      'success',
+    ],
+    ['a line before the answer', 'Updates are available.\\n{"Username":"u","Secret":"p"}', 'config-invalid'],
+    ['a list', '[]', 'config-invalid'],
+    ['nothing', '', 'config-invalid'],
+    ['a member twice', '{"Username":"u","Username":"v","Secret":"p"}', 'config-invalid'],
+  ])('may write %s', async (_, text, code) => {
+    await helper('writes', `cat >/dev/null; echo WARNING >&2; printf '${text}'`);
+    await put('.docker/config.json', { credsStore: 'writes' });
+    expect(await codeOf(find('r.example.com'))).toBe(code);
+  });
+
   it('are asked once in a process', async () => {
     await helper(
       'counting',
