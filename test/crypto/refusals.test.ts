@@ -147,6 +147,7 @@ describe('DER', () => {
     ['a tag of two octets', () => readDer(bytes('1f0100'))],
     ['the highest such tag', () => readDer(bytes('ff0100'))],
     ['an indefinite length', () => readDer(bytes('3080 0000'))],
+    ['an indefinite length before as many octets', () => readDer(bytes(`3080${'00'.repeat(128)}`))],
     ['a length of five octets', () => readDer(bytes('30850000000001 00'))],
     ['a long length that is short', () => readDer(bytes('30817f'.concat('00'.repeat(127))))],
     ['a length with a leading zero', () => readDer(bytes('308200ff'.concat('00'.repeat(255))))],
