@@ -339,6 +339,10 @@ describe('a certificate', () => {
     expect(parseCertificates(pem.repeat(16), 'c')).toHaveLength(16);
     expect(() => parseCertificates(pem.repeat(17), 'c')).toThrow(coded('certificate-invalid'));
     expect(() => parseCertificates([], 'c')).toThrow(coded('certificate-invalid'));
+    for (const label of ['TRUSTED CERTIFICATE', 'PRIVATE KEY', 'X509 CRL'])
+      expect(() => parseCertificates(pem + formatPem(label, whole), 'c')).toThrow(
+        coded('certificate-invalid'),
+      );
   });
 
   const signedWith = (...parts: readonly Uint8Array[]) => ({
