@@ -53,12 +53,26 @@ describe('a demand of our own', () => {
     },
   );
 
-  it.each(ROLES)('that a stored %s does not meet is not left out', async (role) => {
+  it.each(ROLES.slice(0, 3))('that a stored %s does not meet says that it is damaged', async (role) => {
     const repository = withNames();
     const client = new TestClient(repository);
     await read(client, () => undefined);
-    await expect(read(client, refusing(role))).rejects.toThrow(notOurs);
+    await expect(read(client, refusing(role))).rejects.toMatchObject({
+      code: 'storage-error',
+      details: { role, reason: 'damaged-state' },
+      cause: { details: { reason: 'not-ours' } },
+    });
   });
+
+  it.each(ROLES.slice(3))(
+    'that a stored %s does not meet is made on the one that is fetched',
+    async (role) => {
+      const repository = withNames();
+      const client = new TestClient(repository);
+      await read(client, () => undefined);
+      await expect(read(client, refusing(role))).rejects.toThrow(notOurs);
+    },
+  );
 
   it.each(ROLES.slice(1))('is not asked about a %s that is not signed', async (role) => {
     const repository = withNames();
