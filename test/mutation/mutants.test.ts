@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { mutantsOf, sample } from './mutants.ts';
+import { SWITCH, switched } from './switched.ts';
 
 /** Every source that one change makes of a body, in a function that refuses something. */
 function changed(body: string): string[] {
@@ -53,5 +54,35 @@ describe('mutants', () => {
     expect(all.map(({ line }) => line)).toEqual([2, 2, 2, 2, 3, 3, 3]);
     expect(sample(all, 3, 7)).toEqual(sample(all, 3, 7));
     expect(new Set(sample(all, 99, 7))).toEqual(new Set(all));
+  });
+
+  it('all stand behind switches in one source, and each of them does there what it does alone', () => {
+    const source = `const check = (a, b) => {
+      if (a < 3 && b.length === 2) throw new Error('few');
+      else if (b.every((x) => x > a)) return true;
+      return b.some((x) => x === 1) ? a >= 9 : false;
+    };`;
+    const all = mutantsOf('x.js', source);
+    const together = switched(source, new Map(all.entries())) ?? '';
+    const inputs = [2, 3, 4, 8, 9, 10].flatMap((a) =>
+      [[], [1], [2], [3], [4, 1], [1, 1], [9, 10], [1, 9, 11]].map((b) => [a, b]),
+    );
+    const behaviour = (text: string, active: number): unknown[] => {
+      const check = new Function(SWITCH, `${text} return check;`)((id: number) => id === active);
+      return inputs.map((input) => {
+        try {
+          return check(...input);
+        } catch {
+          return 'refused';
+        }
+      });
+    };
+    expect(all.length).toBeGreaterThan(15);
+    expect(behaviour(together, -1)).toEqual(behaviour(source, -1));
+    for (const [id, { start, end, replacement }] of all.entries()) {
+      const alone = source.slice(0, start) + replacement + source.slice(end);
+      expect(behaviour(together, id)).toEqual(behaviour(alone, -1));
+      expect(behaviour(together, id)).not.toEqual(behaviour(source, -1));
+    }
   });
 });

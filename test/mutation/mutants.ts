@@ -9,6 +9,14 @@ export interface Mutant {
   readonly start: number;
   readonly end: number;
   readonly replacement: string;
+  /** The expression or statement around it that can be chosen instead of the unchanged one while tests run. */
+  readonly span?: Span;
+}
+
+export interface Span {
+  readonly start: number;
+  readonly end: number;
+  readonly isStatement: boolean;
 }
 
 interface Node {
@@ -42,9 +50,10 @@ const WORDS =
  */
 export function mutantsOf(file: string, source: string): Mutant[] {
   const mutants: Mutant[] = [];
-  const add = (node: Pick<Node, 'start' | 'end'>, operator: string, replacement: string): void => {
-    const line = source.slice(0, node.start).split('\n').length;
-    mutants.push({ file, line, operator, start: node.start, end: node.end, replacement });
+  const add: Add = ({ start, end }, operator, replacement, whole = { start, end }) => {
+    const line = source.slice(0, start).split('\n').length;
+    const span = { start: whole.start, end: whole.end, isStatement: replacement === ';' };
+    mutants.push({ file, line, operator, start, end, replacement, span });
   };
   const text = (node: Node): string => source.slice(node.start, node.end);
   const visit = (node: Node, refuses: boolean): void => {
@@ -71,7 +80,8 @@ export function mutantsOf(file: string, source: string): Mutant[] {
   return mutants;
 }
 
-type Add = (node: Pick<Node, 'start' | 'end'>, operator: string, replacement: string) => void;
+type Range = Pick<Node, 'start' | 'end'>;
+type Add = (range: Range, operator: string, replacement: string, whole?: Range) => void;
 
 function mutate(node: Node, text: (node: Node) => string, add: Add): void {
   switch (node.type) {
@@ -89,7 +99,12 @@ function mutate(node: Node, text: (node: Node) => string, add: Add): void {
     case 'BinaryExpression': {
       const [left, right] = [node['left'] as Node, node['right'] as Node];
       for (const other of COMPARISONS.get(node['operator']) ?? [])
-        add({ start: left.end, end: right.start }, `${String(node['operator'])} to ${other}`, ` ${other} `);
+        add(
+          { start: left.end, end: right.start },
+          `${String(node['operator'])} to ${other}`,
+          ` ${other} `,
+          node,
+        );
       return;
     }
     case 'LogicalExpression': {
@@ -116,7 +131,7 @@ function mutate(node: Node, text: (node: Node) => string, add: Add): void {
       const callee = node['callee'] as Node;
       const property = callee['property'] as Node | undefined;
       const other = METHODS.get(property?.['name']);
-      if (property !== undefined && other !== undefined) add(property, `to ${other}`, other);
+      if (property !== undefined && other !== undefined) add(property, `to ${other}`, other, node);
       return;
     }
     case 'ExpressionStatement': {
