@@ -81,6 +81,8 @@ export async function stageAs(
   const copy = await WorkingCopy.open(await readAny(target));
   const versions = trustVersions((range) => Math.floor(Math.random() * range));
   const edit = new CollectionEdit(copy, { now: NOW, policy: { versions } });
+  // With a tool of their own, which signs anything.
+  Object.assign(edit.edit.policy, { check: undefined });
   await edit.apply(role, entries);
   const { settled, logs } = edit.settle();
   await settled.sign(signersOf(...keys.map(poolKey)));
