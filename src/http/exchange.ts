@@ -3,7 +3,7 @@ import { BullaError } from '../errors.ts';
 import type { AddressClass } from './address.ts';
 import type { HttpCounters, HttpEvent, HttpEventSink, RequestPurpose } from './events.ts';
 import { interruption, networkError } from './failure.ts';
-import { redactHeader, redactUrl } from './redact.ts';
+import { redactHeader, redactUrl, secretsIn } from './redact.ts';
 import { ResponseBody, ResponseHeaders } from './response.ts';
 import { type Activity, type Patience, Watch } from './watch.ts';
 
@@ -152,13 +152,18 @@ class Handler implements Dispatcher.DispatchHandler {
     const headers = new ResponseHeaders(raw);
     this.body = new ResponseBody(controller);
     this.watch.enter('body');
-    this.emit(() => ({
-      type: 'response',
-      id: this.parts.id,
-      status,
-      headers: headers.entries().map(([name, value]) => [name, redactHeader(name, value)] as const),
-      elapsedMs: this.elapsed(),
-    }));
+    this.emit(() => {
+      const secrets = secretsIn(this.parts.headers['authorization']);
+      return {
+        type: 'response',
+        id: this.parts.id,
+        status,
+        headers: headers
+          .entries()
+          .map(([name, value]) => [name, redactHeader(name, value, secrets)] as const),
+        elapsedMs: this.elapsed(),
+      };
+    });
     this.resolve({ status, url: this.parts.request.url, headers, body: this.body });
   }
 

@@ -10,6 +10,9 @@ import { failureError, readFailure } from './failure.ts';
 import { allowedAddresses, checkRealm } from './realm.ts';
 import { MAX_TOKEN_BYTES, parseToken, type Token, tokenRequest } from './token.ts';
 
+/** Passwords and tokens that are kept out of what is shown. */
+const MAX_SECRETS = 256;
+
 export interface AuthenticatorOptions {
   /** As references name it; also the name for which credentials are looked up. */
   readonly registry: string;
@@ -58,6 +61,7 @@ export class Authenticator {
   /** Actions that the registry demanded beyond those that we know a request to need. */
   private readonly widened = new Map<string, readonly string[]>();
   private demand: Demand | undefined;
+  private readonly sent = new Set<string>();
 
   constructor(options: AuthenticatorOptions) {
     this.options = options;
@@ -93,6 +97,17 @@ export class Authenticator {
     if (demand.scheme === 'basic' && used !== undefined) await this.freshCredentials(access.repository);
     const authorization = await this.authorize(demand, access, signal);
     return authorization === used ? undefined : authorization;
+  }
+
+  /** What was sent so far, or may have been, and is to be shown nowhere, though the registry says it again. */
+  secrets(): readonly string[] {
+    return [...this.sent];
+  }
+
+  private remember(...secrets: readonly string[]): void {
+    for (const secret of secrets) this.sent.add(secret);
+    // A process that runs for days gets a new token every few minutes.
+    while (this.sent.size > MAX_SECRETS) this.sent.delete(this.sent.values().next().value ?? '');
   }
 
   private readDemand(challenge: Challenge): Demand {
@@ -164,10 +179,13 @@ export class Authenticator {
       }
     }
     // No redirect is followed: the credentials are for this server.
-    if (response.status !== 200) throw this.refused(await readFailure(response), demand.realm, credentials);
+    if (response.status !== 200)
+      throw this.refused(await readFailure(response, this.secrets()), demand.realm, credentials);
     const token = parseToken(await response.body.read(MAX_TOKEN_BYTES, `the answer of ${host}`), host);
+    this.remember(token.value);
     if (token.identityToken !== undefined && credentials?.kind === 'identity') {
       this.known.set(repository ?? '', Promise.resolve({ kind: 'identity', token: token.identityToken }));
+      this.remember(token.identityToken);
     }
     return token;
   }
@@ -214,9 +232,24 @@ export class Authenticator {
     const key = repository ?? '';
     const found = this.options.credentials(this.options.registry, repository);
     this.known.set(key, found);
-    found.catch(() => this.known.delete(key));
+    found.then(
+      (credentials) => this.remember(...secretsOf(credentials)),
+      () => this.known.delete(key),
+    );
     return found;
   }
+}
+
+/** A password as it is, and as it is sent. */
+function secretsOf(credentials: Credentials | undefined): readonly string[] {
+  if (credentials === undefined) return [];
+  if (credentials.kind === 'identity') return [credentials.token];
+  const { username, password } = credentials;
+  return [
+    password,
+    basicAuthorization(username, password).replace(/^Basic /, ''),
+    encodeURIComponent(password),
+  ];
 }
 
 /** Bearer before Basic: a token tells less than a password does. Others are not spoken. */

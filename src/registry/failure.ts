@@ -2,7 +2,7 @@ import { decodeUtf8 } from '../encoding/bytes.ts';
 import { isJsonObject, parseJson } from '../encoding/json.ts';
 import { BullaError, type ErrorCode } from '../errors.ts';
 import type { HttpResponse } from '../http/exchange.ts';
-import { printable } from '../http/redact.ts';
+import { quoted } from '../http/redact.ts';
 
 export const MAX_ERROR_BYTES: number = 64 * 1024;
 /** The status is known already: what is said about it is not waited for any longer, in milliseconds. */
@@ -18,8 +18,14 @@ export interface RegistryFailure {
   readonly retryAfterMs?: number | undefined;
 }
 
-/** Reads the body of an answer that is an error, whatever its format; never fails. */
-export async function readFailure(response: HttpResponse): Promise<RegistryFailure> {
+/**
+ * Reads the body of an answer that is an error, whatever its format; never fails.
+ * @param secrets what was sent, which is not shown where it is said again
+ */
+export async function readFailure(
+  response: HttpResponse,
+  secrets: readonly string[] = [],
+): Promise<RegistryFailure> {
   const { status } = response;
   let bytes: Uint8Array;
   try {
@@ -28,13 +34,16 @@ export async function readFailure(response: HttpResponse): Promise<RegistryFailu
     return { status, codes: [], message: '' };
   }
   try {
-    return { status, ...readErrors(bytes) };
+    return { status, ...readErrors(bytes, secrets) };
   } catch {
-    return { status, codes: [], message: plainText(bytes) };
+    return { status, codes: [], message: plainText(bytes, secrets) };
   }
 }
 
-function readErrors(bytes: Uint8Array): Pick<RegistryFailure, 'codes' | 'message'> {
+function readErrors(
+  bytes: Uint8Array,
+  secrets: readonly string[],
+): Pick<RegistryFailure, 'codes' | 'message'> {
   const json = parseJson(bytes, { what: 'an error', floats: true, maxBytes: MAX_ERROR_BYTES });
   const list = isJsonObject(json) ? json['errors'] : undefined;
   const errors = (Array.isArray(list) ? list : [json]).filter(isJsonObject).slice(0, 8);
@@ -46,15 +55,16 @@ function readErrors(bytes: Uint8Array): Pick<RegistryFailure, 'codes' | 'message
   return {
     codes: errors
       .map((error) => error['code'])
-      .filter((code): code is string => typeof code === 'string' && /^[A-Za-z0-9_]{1,64}$/.test(code)),
-    message: printable(String(texts.find((text) => text !== undefined) ?? '')),
+      .filter((code): code is string => typeof code === 'string' && /^[A-Za-z0-9_]{1,64}$/.test(code))
+      .filter((code) => !secrets.includes(code)),
+    message: quoted(String(texts.find((text) => text !== undefined) ?? ''), 300, secrets),
   };
 }
 
-function plainText(bytes: Uint8Array): string {
+function plainText(bytes: Uint8Array, secrets: readonly string[]): string {
   try {
     const text = decodeUtf8(bytes, 'an error');
-    return printable(/<html|<!doctype/i.test(text) ? text.replace(/<[^>]{0,500}>/g, ' ') : text, 120);
+    return quoted(/<html|<!doctype/i.test(text) ? text.replace(/<[^>]{0,500}>/g, ' ') : text, 120, secrets);
   } catch {
     return '';
   }

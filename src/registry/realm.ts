@@ -1,6 +1,6 @@
 import { BullaError } from '../errors.ts';
 import { type AddressClass, isLoopbackHost, reachableFrom } from '../http/address.ts';
-import { printable, redactUrl } from '../http/redact.ts';
+import { quoted, redactUrl } from '../http/redact.ts';
 
 const MAX_REALM = 2048;
 
@@ -20,7 +20,7 @@ export function checkRealm(realm: string | undefined, registry: URL, isPlain: (u
   try {
     url = new URL(realm);
   } catch {
-    throw refusal(registry, `its token server ${JSON.stringify(printable(realm, 100))} is not a URL`);
+    throw refusal(registry, `its token server ${JSON.stringify(quoted(realm, 100))} is not a URL`);
   }
   if (url.protocol === 'http:' && registry.protocol === 'http:') {
     if (url.origin !== registry.origin && !isLoopbackHost(url.hostname) && !isPlain(url))

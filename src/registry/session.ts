@@ -108,7 +108,7 @@ export class RegistrySession {
             },
             send,
           );
-    this.options.warnings.note(this.registry, response.headers.all('warning'));
+    this.options.warnings.note(this.registry, response.headers.all('warning'), this.authenticator.secrets());
     if (call.expect === 'any' || call.expect.includes(response.status)) return response;
     throw failureError(await this.failure(response), this.where(call));
   }
@@ -116,7 +116,10 @@ export class RegistrySession {
   /** What an answer says that the caller expected and that is a failure all the same. */
   async failure(response: HttpResponse): Promise<RegistryFailure> {
     const retryAfterMs = parseRetryAfter(response.headers.get('retry-after'), this.options.timing.now());
-    return { ...(await readFailure(response)), ...(retryAfterMs !== undefined && { retryAfterMs }) };
+    return {
+      ...(await readFailure(response, this.authenticator.secrets())),
+      ...(retryAfterMs !== undefined && { retryAfterMs }),
+    };
   }
 
   /** Names a call in messages. */

@@ -35,14 +35,16 @@ export class Guard {
   }
 
   /** Why a request came from a page of another origin; undefined where it did not. */
-  crossOrigin({ headers }: IncomingMessage): Refusal | undefined {
+  crossOrigin({ headers, method }: IncomingMessage): Refusal | undefined {
     const refusal: Refusal = { status: 403, message: 'requests of web pages of other origins are refused' };
     const { origin } = headers;
     if (origin !== undefined) return isSameHost(origin, headers.host) ? undefined : refusal;
     const site = headers['sec-fetch-site'];
     if (site === undefined || site === 'none' || site === 'same-origin') return undefined;
-    // Somebody follows a link: the page that has it sees nothing of the answer, which changes nothing here.
-    return headers['sec-fetch-mode'] === 'navigate' && headers['sec-fetch-dest'] === 'document'
+    // A link is followed: the page that has it sees nothing of the answer, which changes nothing here. A form that
+    // is sent by POST is a navigation as well.
+    const asks = method === 'GET' || method === 'HEAD';
+    return asks && headers['sec-fetch-mode'] === 'navigate' && headers['sec-fetch-dest'] === 'document'
       ? undefined
       : refusal;
   }
@@ -51,7 +53,8 @@ export class Guard {
   foreignHost(request: IncomingMessage): Refusal | undefined {
     const hosts = request.rawHeaders.filter((name, i) => i % 2 === 0 && name.toLowerCase() === 'host');
     if (hosts.length > 1) return { status: 400, message: 'a request has one Host' };
-    const { host } = request.headers;
+    // In a URL as the target, the host of that counts (RFC 9112 §3.2.2).
+    const host = requestTarget(request).authority ?? request.headers.host;
     // HTTP/1.0 has none, and some probes send nothing else; every browser sends one.
     if (host === undefined || host === '') return undefined;
     const name = nameIn(host);
@@ -66,6 +69,16 @@ export class Guard {
     if (isIP(name) !== 0 || LOOPBACK.test(name) || this.names.has(name)) return true;
     return this.certificate?.checkHost(name) !== undefined;
   }
+}
+
+/** What a request asks for: its path with the query, and the authority where it was sent a whole URL. */
+export function requestTarget({ url = '' }: Pick<IncomingMessage, 'url'>): {
+  readonly path: string;
+  readonly authority: string | undefined;
+} {
+  const [, authority, path] = /^https?:\/\/([^/?#]*)([^#]*)$/i.exec(url) ?? [];
+  if (authority === undefined || path === undefined) return { path: url, authority: undefined };
+  return { path: path.startsWith('/') ? path : `/${path}`, authority };
 }
 
 /** Host of a Host header in lower case, without its port and the dot at its end; undefined where it is none. */

@@ -169,6 +169,51 @@ describe('a registry', () => {
     }
   });
 
+  it.each(['POST', 'PUT', 'DELETE', 'PATCH'])('takes no %s for a link that is followed', async (method) => {
+    const { client } = await startTestRegistry();
+    const headers = {
+      'Sec-Fetch-Site': 'cross-site',
+      'Sec-Fetch-Mode': 'navigate',
+      'Sec-Fetch-Dest': 'document',
+    };
+    for (const path of ['/v2/team/app/blobs/uploads/', '/v2/team/app/manifests/v1'])
+      expect((await client.send(method, path, { headers, body: '' })).status).toBe(403);
+  });
+
+  it.each([
+    ['http://127.0.0.1/v2/', 'evil.example', 200],
+    ['HTTP://LOCALHOST:5000/v2/', '127.0.0.1', 200],
+    ['https://[::1]:5000/v2/?n=1', '127.0.0.1', 200],
+    ['http://registry.example.com/healthz', 'registry.example.com', 200],
+    ['http://evil.example/v2/', '127.0.0.1', 421],
+    ['http://evil.example/v2/', 'evil.example', 421],
+    ['http://evil.example/healthz', '127.0.0.1', 421],
+    ['http://127.0.0.1@evil.example/v2/', '127.0.0.1', 421],
+    ['http://evil.example@127.0.0.1/v2/', '127.0.0.1', 421],
+    ['https://evil.example:443?x', '127.0.0.1', 421],
+    ['ftp://127.0.0.1/v2/', '127.0.0.1', 404],
+    ['//127.0.0.1/v2/', '127.0.0.1', 404],
+  ])('is asked for %s by the host in it, not by Host: %s', async (target, host, status) => {
+    const { client } = await startTestRegistry({ hosts: ['registry.example.com'] });
+    expect((await client.send('GET', target, { headers: { Host: host } })).status).toBe(status);
+  });
+
+  it.each(['websocket', 'h2c'])('changes to no other protocol: %s', async (protocol) => {
+    const { client } = await startTestRegistry();
+    for (const [origin, status] of [
+      ['Origin: http://evil.example', 403],
+      ['X: y', 200],
+    ] as const) {
+      const socket = await client.raw();
+      socket.write(
+        `GET /v2/ HTTP/1.1\r\nHost: localhost\r\nUpgrade: ${protocol}\r\nConnection: Upgrade, close\r\n${origin}\r\n\r\n`,
+      );
+      let text = '';
+      for await (const chunk of socket as AsyncIterable<Buffer>) text += chunk.toString();
+      expect(Number(text.split(' ')[1])).toBe(status);
+    }
+  });
+
   it('answers its own origin, a link that is followed, and what somebody types into a browser', async () => {
     const { client } = await startTestRegistry({ hosts: ['registry.example.com'] });
     const table: Record<string, string>[] = [

@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { EXIT_CODES } from '../../src/errors.ts';
-import { temporaryDirectory } from '../support/cli.ts';
 import { type HostileOptions, type HostileRegistry, startHostile } from '../support/registry/hostile.ts';
 
 /** Most memory that a command may need, whatever a registry answers. */
@@ -90,15 +90,18 @@ const chosen =
     : COMMANDS.slice(0, Number(process.env['SOAK_COMMANDS']));
 
 let home: string;
-beforeAll(async () => {
-  home = await temporaryDirectory();
+beforeAll(() => {
+  home = mkdtempSync(join(tmpdir(), 'bulla-soak-'));
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   writeFileSync(join(home, 'k.pub'), publicKey.export({ type: 'spki', format: 'pem' }));
   writeFileSync(join(home, 'k.pem'), privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
 });
 
 let registry: HostileRegistry | undefined;
-afterAll(() => registry?.close());
+afterAll(async () => {
+  await registry?.close();
+  rmSync(home, { recursive: true, force: true });
+});
 
 it.each(REGISTRIES)(
   'every command ends in time, with a code and in bounded memory, at a registry that gives %s',

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { serveRegistry } from '../../src/servers/registry/server.ts';
 import { bulla, temporaryDirectory } from '../support/cli.ts';
+import { storePlainKeys } from '../support/plain-keys.ts';
 import { schemas } from '../support/schemas.ts';
 
 const spec = new URL('../../spec/', import.meta.url);
@@ -59,7 +60,7 @@ describe('spec/output.md', () => {
       ['logout', ['logout', server.address]],
       ['completion', ['completion', 'bash']],
     ];
-    await bulla(['key', 'generate', 'release'], { env });
+    await storePlainKeys(env.BULLA_HOME, 'release', 'publisher', 'root', 'online');
     const made = await bulla(['init', named], { env, cwd });
     expect(made.code, made.stderr).toBe(0);
     const table = await promised();

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Guard, Refusal } from '../guard.ts';
+import { type Guard, type Refusal, requestTarget } from '../guard.ts';
 import { handleBlob } from './blobs.ts';
 import { answerBytes, answerFault, answerJson, type Exchange, refuseMethod } from './exchange.ts';
 import { Fault, faultOf } from './faults.ts';
@@ -56,7 +56,7 @@ export async function handleRequest(
   expectsContinue: boolean,
 ): Promise<void> {
   const started = performance.now();
-  const [path = '', search = ''] = split(request.url ?? '');
+  const [path = '', search = ''] = split(requestTarget(request).path);
   let name: RouteName = 'other';
   let failure: unknown;
   let exchange: Exchange = {

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { BullaError, isBullaError, messageOf } from '../../errors.ts';
-import type { Guard, Refusal } from '../guard.ts';
+import { type Guard, type Refusal, requestTarget } from '../guard.ts';
 import type { RequestHandler } from '../listener.ts';
 import type { RequestSample } from '../metrics.ts';
 import { isAuthorized, MAX_NOTIFICATION_BYTES, repositoriesIn } from './notify.ts';
@@ -40,7 +40,7 @@ interface Answer {
 export function endpointHandler(endpoints: Endpoints): RequestHandler {
   return async (request, response, expectsContinue) => {
     const started = performance.now();
-    const path = (request.url ?? '').split('?', 1)[0] ?? '';
+    const path = requestTarget(request).path.split('?', 1)[0] ?? '';
     const route = ROUTES.get(path) ?? 'other';
     request.on('error', () => undefined);
     response.on('error', () => undefined);
