@@ -37,6 +37,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'key', load: () => import('./commands/key.ts') },
   { name: 'pin', load: () => import('./commands/pin.ts') },
   { name: 'tuf', load: () => import('./commands/tuf.ts') },
+  { name: 'check', load: () => import('./commands/check.ts') },
   { name: 'login', load: () => import('./commands/login.ts') },
   { name: 'logout', load: () => import('./commands/logout.ts') },
   { name: 'docker-trust', load: () => import('./commands/docker-trust.ts') },

@@ -1,16 +1,21 @@
 import { isAbsolute, join } from 'node:path';
 import { readFileBounded } from '../disk/atomic.ts';
 import { decodeUtf8 } from '../encoding/bytes.ts';
-import { BullaError } from '../errors.ts';
+import { BullaError, isBullaError } from '../errors.ts';
 import type { TlsOptions } from '../http/connector.ts';
 import type { EarlyConnection } from '../http/early-connection.ts';
-import { proxyFromEnvironment } from '../http/proxy.ts';
+import { proxyFor, proxyFromEnvironment } from '../http/proxy.ts';
 import type { RetryPolicy } from '../http/retry.ts';
 import { canonicalHost } from '../oci/host.ts';
+import type { CredentialFacts, RegistryProbes } from '../oci/probes.ts';
 import { childEnvironment, keyVariables } from '../registry/child-environment.ts';
 import { RegistryClient, type RegistryClientOptions } from '../registry/client.ts';
 import { type CredentialsProvider, fixedCredentials } from '../registry/credentials.ts';
-import { type CredentialFilesOptions, storedCredentials } from '../registry/stored-credentials.ts';
+import {
+  type CredentialFilesOptions,
+  credentialsFinder,
+  storedCredentials,
+} from '../registry/stored-credentials.ts';
 import { type Access, accessFor, elsewhereFor, type Side } from './access.ts';
 import { DialectFile } from './dialect-file.ts';
 import type { Io } from './io.ts';
@@ -84,6 +89,40 @@ export class Connections {
   standardInput(): Promise<string> {
     this.secret ??= readSecret(this.options.io.stdin);
     return this.secret;
+  }
+
+  /** What looks at a registry: over a client of its own side, whose dialect it fills. */
+  async probes(registry: string): Promise<RegistryProbes> {
+    const { registryProbes } = await import('../registry/probes.ts');
+    const client = await this.client(registry, undefined);
+    const access = this.access(registry);
+    const { base } = client.session(registry);
+    return registryProbes({
+      client,
+      registry,
+      tls: await this.tls(access, registry),
+      isProxied: proxyFor(base, proxyFromEnvironment(this.options.io.env)) !== undefined,
+      credentials: (repository) => this.whereCredentials(access, registry, repository),
+    });
+  }
+
+  private async whereCredentials(
+    access: Access,
+    registry: string,
+    repository: string | undefined,
+  ): Promise<CredentialFacts> {
+    const nothing = { where: undefined, form: undefined, problem: undefined } as const;
+    if ((await this.given(access)) !== undefined)
+      return { ...nothing, source: 'command-line', form: 'password' };
+    try {
+      const found = await credentialsFinder(this.credentialFiles(access))(registry, repository);
+      if (found === undefined) return { ...nothing, source: 'none' };
+      const form = found.credentials.kind === 'basic' ? 'password' : 'token';
+      return { source: found.source, where: found.where, form, problem: undefined };
+    } catch (error) {
+      if (!isBullaError(error)) throw error;
+      return { ...nothing, source: 'none', problem: error };
+    }
   }
 
   async close(): Promise<void> {

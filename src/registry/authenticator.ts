@@ -67,6 +67,11 @@ export class Authenticator {
     this.options = options;
   }
 
+  /** What was asked for so far. */
+  get scheme(): 'none' | 'basic' | 'bearer' {
+    return this.demand?.scheme ?? 'none';
+  }
+
   /** Authorization to send from the start; undefined as long as nothing was asked for. */
   async header(access: Access, signal?: AbortSignal): Promise<string | undefined> {
     if (this.demand === undefined) return undefined;

@@ -10,7 +10,7 @@ import { endpointOf } from './endpoint.ts';
 import { FallbackWriter } from './fallback.ts';
 import type { Writers } from './push.ts';
 import { Repository } from './repository.ts';
-import { Scopes } from './room.ts';
+import { type Room, Scopes } from './room.ts';
 import { RegistrySession } from './session.ts';
 import { Turns } from './turns.ts';
 import { Warnings } from './warnings.ts';
@@ -108,6 +108,15 @@ export class RegistryClient {
     options: RepositoryOptions,
     onClose: () => Promise<void>,
   ): Target {
+    const { room, writers } = this.parts({ registry, repository }, options);
+    return new Repository(room, writers, onClose);
+  }
+
+  /** What a repository is made of, for those who look closer than its ports allow ({@link registryProbes}). */
+  parts(
+    { registry, repository }: Pick<RegistryReference, 'registry' | 'repository'>,
+    options: RepositoryOptions = {},
+  ): { readonly room: Room; readonly writers: Writers } {
     const { session, dialect, writers } = this.registry(registry);
     const room = {
       session,
@@ -119,7 +128,7 @@ export class RegistryClient {
       settleMs: this.options.settleMs ?? DEFAULT_SETTLE_MS,
       searchMs: this.searchMs,
     };
-    return new Repository(room, writers, onClose);
+    return { room, writers };
   }
 
   private registry(name: string): Registry {

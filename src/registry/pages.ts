@@ -111,7 +111,8 @@ function following(links: readonly string[], path: string, registry: string): st
 
 const names = listOf(z.string().check(z.maxLength(512)));
 
-function parsePage(bytes: Uint8Array, member: string, what: string): readonly string[] {
+/** Names of one page. @throws BullaError content-invalid */
+export function parsePage(bytes: Uint8Array, member: string, what: string): readonly string[] {
   const json = parseJsonObject(bytes, { what, maxBytes: MAX_PAGE_BYTES, floats: true });
   // Old registries write null for an empty list.
   const parsed = z.nullish(names).safeParse(json[member]);

@@ -84,6 +84,11 @@ export class RegistrySession {
     return (await this.authenticator.header(access)) !== undefined;
   }
 
+  /** How the registry asks for a login, as far as it has. */
+  get login(): 'none' | 'basic' | 'bearer' {
+    return this.authenticator.scheme;
+  }
+
   noteRetry(reason: string, delayMs: number): void {
     this.options.pool.noteRetry(reason, delayMs);
   }

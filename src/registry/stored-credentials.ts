@@ -49,6 +49,22 @@ const HELPER_MEMORY_MS = 30_000;
  * time; what asks remembers.
  */
 export function storedCredentials(options: CredentialFilesOptions = {}): CredentialsProvider {
+  const find = credentialsFinder(options);
+  return async (registry, repository) => (await find(registry, repository))?.credentials;
+}
+
+/** Credentials, and where they were found. */
+export interface FoundCredentials {
+  readonly credentials: Credentials;
+  readonly source: 'file' | 'helper';
+  /** A path, or `docker-credential-NAME`. */
+  readonly where: string;
+}
+
+/** As {@link storedCredentials}, and says where they were found. */
+export function credentialsFinder(
+  options: CredentialFilesOptions = {},
+): (registry: string, repository: string | undefined) => Promise<FoundCredentials | undefined> {
   const env = options.env ?? process.env;
   const helpers = new HelperMemory(env);
   return async (registry, repository) => {
@@ -56,10 +72,11 @@ export function storedCredentials(options: CredentialFilesOptions = {}): Credent
     for (const file of files) {
       if (file === undefined) continue;
       const helper = helperOf(file, registry);
-      const found =
-        (helper === undefined ? undefined : await helpers.get(helper, serverKey(registry))) ??
-        credentialsIn(file, registry, repository);
-      if (found !== undefined) return found;
+      const given = helper === undefined ? undefined : await helpers.get(helper, serverKey(registry));
+      if (given !== undefined)
+        return { credentials: given, source: 'helper', where: `docker-credential-${helper}` };
+      const written = credentialsIn(file, registry, repository);
+      if (written !== undefined) return { credentials: written, source: 'file', where: file.path };
     }
     return undefined;
   };

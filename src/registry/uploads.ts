@@ -94,7 +94,7 @@ async function mountBlob(
  * Mounting only saves sending the bytes: whatever a registry says against it, or a token server that gives no
  * token for the other repository, they are sent. What is really wrong, the upload says.
  */
-async function tryMount(
+export async function tryMount(
   room: Room,
   descriptor: Descriptor,
   from: string,
@@ -157,7 +157,7 @@ function uploadOf(room: Room, response: HttpResponse): Upload {
 }
 
 /** Best effort: an upload that nobody finishes is the registry's to clean up. */
-async function cancelUpload(room: Room, upload: Upload): Promise<void> {
+export async function cancelUpload(room: Room, upload: Upload): Promise<void> {
   try {
     const response = await room.session.call({
       method: 'DELETE',

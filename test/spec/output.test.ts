@@ -56,6 +56,7 @@ describe('spec/output.md', () => {
       ['pin', ['pin', app.replace(/:v1$/, ''), '--tofu']],
       ['pin ls', ['pin', 'ls']],
       ['pin rm', ['pin', 'rm', app.replace(/:v1$/, '')]],
+      ['check', ['check', app, '--write']],
       ['login', ['login', server.address, '-u', 'a', '--password-stdin']],
       ['logout', ['logout', server.address]],
       ['completion', ['completion', 'bash']],

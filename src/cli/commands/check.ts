@@ -1,0 +1,62 @@
+import { randomBytes } from 'node:crypto';
+import type { Command } from 'commander';
+import { BullaError } from '../../errors.ts';
+import { canonicalHost } from '../../oci/host.ts';
+import { parseReference, type RegistryReference } from '../../oci/reference.ts';
+import type { Cli, Context } from '../context.ts';
+
+export function register(program: Command, cli: Cli): void {
+  program
+    .command('check')
+    .summary('find out what a registry can do, and whether signing and verifying will work there')
+    .description(
+      'Looks at what a registry does where the specification leaves it open, and tells what bulla does about it. What it ' +
+        'learns is what other commands go by. It only reads, unless --write is given: then it pushes, moves and removes ' +
+        'objects of its own.\n' +
+        'The exit status is 0 where all that was tried works; else that of the failure which other commands would end with.',
+    )
+    .argument('<registry[/repository]>', 'registry, repository or image')
+    .option('--write', 'try pushing, moving tags and removing too, with a temporary tag (or repository)')
+    .action(async (text: string, flags: { readonly write?: true }, command: Command) => {
+      await printCheck(await cli.open(command), text, flags.write === true);
+    });
+}
+
+async function printCheck(context: Context, text: string, isWriting: boolean): Promise<void> {
+  const { registry, repository, version } = placeOf(text);
+  const connections = await context.connections();
+  const [{ checkRegistry, failureOfReport }, { checkJson, checkLines }] = await Promise.all([
+    import('../../actions/check/check.ts'),
+    import('../check-text.ts'),
+  ]);
+  const report = await checkRegistry(await connections.probes(registry), {
+    repository,
+    version,
+    write: isWriting ? { id: randomBytes(8).toString('hex') } : undefined,
+    now: context.io.now(),
+    signal: context.signal,
+  });
+  const json = checkJson(report);
+  const failure = failureOfReport(report, json);
+  if (failure === undefined || !context.settings.json) context.output.drawing(checkLines(report), json);
+  if (failure !== undefined) throw failure;
+}
+
+/** A host alone is a registry here; anything else is read as a reference is. @throws BullaError usage */
+function placeOf(text: string): {
+  readonly registry: string;
+  readonly repository?: string;
+  readonly version?: RegistryReference['tag'] | RegistryReference['digest'];
+} {
+  const bare = text.replace(/^docker:\/\//, '').replace(/\/$/, '');
+  const host = bare.includes('/') ? undefined : canonicalHost(bare);
+  if (host !== undefined) return { registry: host === 'index.docker.io' ? 'docker.io' : host };
+  const reference = parseReference(text);
+  if (reference.kind === 'registry') {
+    const { registry, repository, digest, tag } = reference;
+    return { registry, repository, version: digest ?? tag };
+  }
+  throw new BullaError('usage', `${text} is a layout, not a registry`, {
+    hint: 'give the host, and the port where needed: bulla check registry.example.com:5000',
+  });
+}
