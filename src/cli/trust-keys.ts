@@ -3,9 +3,10 @@ import { lstat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { type Algorithm, defaultAlgorithm } from '../crypto/algorithm.ts';
 import type { Certificate } from '../crypto/certificate.ts';
-import { type PublicKey, parsePublicKeysPem, publicKeyOf } from '../crypto/public-key.ts';
+import { looksLikeDer, pemTextOf } from '../crypto/key-text.ts';
+import { type PublicKey, publicKeyOf, readPublicKeys } from '../crypto/public-key.ts';
 import { createSigner } from '../crypto/signer.ts';
-import { decodeUtf8 } from '../encoding/bytes.ts';
+import { utf8 } from '../encoding/bytes.ts';
 import { BullaError, isBullaError } from '../errors.ts';
 import { isKeyName } from '../keystore/names.ts';
 import { readPublicFile } from '../keystore/read.ts';
@@ -183,12 +184,12 @@ export class TrustKeys {
   /** The public key in a file or variable; undefined where there is none, but perhaps a private one. */
   private async readPublic(spec: string): Promise<PublicKey | undefined> {
     const variable = /^env:\/\/([A-Za-z_][A-Za-z0-9_]*)$/.exec(spec)?.[1];
-    let text: string | undefined;
-    if (variable !== undefined) text = this.context.io.env[variable];
-    else if (!spec.includes('://')) text = await readRegular(this.context.path(spec), spec);
-    if (text === undefined || /-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----/.test(text)) return undefined;
-    if (!text.includes('-----BEGIN PUBLIC KEY-----')) return undefined;
-    const keys = parsePublicKeysPem(text, spec);
+    let bytes: Uint8Array | undefined;
+    if (variable !== undefined) bytes = utf8(this.context.io.env[variable] ?? '');
+    else if (!spec.includes('://')) bytes = await readRegular(this.context.path(spec));
+    if (bytes === undefined || !(looksLikeDer(bytes) || holdsPublicKey(pemTextOf(bytes, spec))))
+      return undefined;
+    const keys = readPublicKeys(bytes, spec);
     if (keys.length === 1) return keys[0];
     throw new BullaError('key-invalid', `${spec} holds ${keys.length} public keys, and one was expected`, {
       hint: 'give one file for each key',
@@ -197,12 +198,16 @@ export class TrustKeys {
 }
 
 /** A pipe is left alone: it can be read only once, and then it is a private key's. */
-async function readRegular(path: string, where: string): Promise<string | undefined> {
+async function readRegular(path: string): Promise<Uint8Array | undefined> {
   const isFile = await lstat(path).then(
     (stats) => stats.isFile() || stats.isSymbolicLink(),
     () => false,
   );
-  return isFile ? decodeUtf8(await readPublicFile(path), where) : undefined;
+  return isFile ? await readPublicFile(path) : undefined;
+}
+
+function holdsPublicKey(text: string): boolean {
+  return !/-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----/.test(text) && text.includes('-----BEGIN PUBLIC KEY-----');
 }
 
 /** Whether it is the same key, and of a kind that can sign as the listed one does. */

@@ -123,10 +123,9 @@ async function publicKeys(context: Context, spec: string): Promise<readonly Publ
       hint: 'to verify, give --key with a name of the key store or the path of a public key',
     });
   }
-  const [{ readPublicFile }, { parsePublicKeysPem }, { decodeUtf8 }] = await Promise.all([
+  const [{ readPublicFile }, { readPublicKeys }] = await Promise.all([
     import('../keystore/read.ts'),
     import('../crypto/public-key.ts'),
-    import('../encoding/bytes.ts'),
   ]);
   const bytes = await readPublicFile(context.path(spec)).catch(async (cause: unknown) => {
     if (!isBullaError(cause, 'not-found') || spec.includes('/')) throw cause;
@@ -139,7 +138,7 @@ async function publicKeys(context: Context, spec: string): Promise<readonly Publ
         : 'check the path; bulla key ls shows the keys of the key store',
     });
   });
-  return parsePublicKeysPem(decodeUtf8(bytes, spec), spec);
+  return readPublicKeys(bytes, spec);
 }
 
 async function certificates(context: Context, path: string): Promise<readonly Certificate[]> {

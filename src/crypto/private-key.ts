@@ -5,9 +5,10 @@ import {
   sign as nodeSign,
   verify as nodeVerify,
 } from 'node:crypto';
-import { decodeUtf8, utf8 } from '../encoding/bytes.ts';
+import { utf8 } from '../encoding/bytes.ts';
 import { BullaError } from '../errors.ts';
 import type { KeyType } from './algorithm.ts';
+import { pemTextOf } from './key-text.ts';
 import { checkPbes2 } from './pbes2.ts';
 import { formatPem, type PemBlock, parsePem } from './pem.ts';
 import { publicKeyOf } from './public-key.ts';
@@ -116,7 +117,7 @@ export function privateKeyPem(key: KeyObject, passphrase?: Uint8Array): string {
 }
 
 function onlyKeyBlock(bytes: Uint8Array, where: string): PemBlock {
-  const text = textOf(bytes, where);
+  const text = pemTextOf(bytes, where);
   const blocks = parsePem(text, { where, code: 'key-invalid' });
   const keys = blocks.filter(({ label }) => FORMATS.has(label));
   const stranger = blocks.find(({ label }) => !FORMATS.has(label) && !COMPANIONS.has(label));
@@ -196,14 +197,6 @@ function needed(passphrase: Uint8Array | undefined, where: string): Uint8Array {
   throw new BullaError('key-invalid', `${where} is encrypted, and no passphrase was given`, {
     hint: 'give it at the prompt, in BULLA_PASSPHRASE, in a file named by BULLA_PASSPHRASE_FILE, or with --passphrase-fd',
   });
-}
-
-function textOf(bytes: Uint8Array, where: string): string {
-  try {
-    return decodeUtf8(bytes, where);
-  } catch (cause) {
-    throw notAKey(where, 'it is binary, and PEM was expected', cause);
-  }
 }
 
 function wrongPassphrase(where: string, cause?: unknown): BullaError {

@@ -2,6 +2,7 @@ import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
 import { concatBytes, fromHex } from '../encoding/bytes.ts';
 import { BullaError, isBullaError } from '../errors.ts';
 import type { KeyType } from './algorithm.ts';
+import { looksLikeDer, pemTextOf } from './key-text.ts';
 import { parsePem } from './pem.ts';
 import { readSpki, type SpkiShape, spkiOfPkcs1 } from './spki.ts';
 import { weaknessOf } from './weak-key.ts';
@@ -121,12 +122,56 @@ export function parsePublicKeyPem(pem: string, where: string): PublicKey {
  */
 export function parsePublicKeysPem(text: string, where: string): PublicKey[] {
   const blocks = parsePem(text, { where, code: 'key-invalid' });
-  if (blocks.length === 0) throw unreadable(where, 'it is not a PEM public key', undefined);
+  if (blocks.length === 0) throw withoutBlocks(text, where);
   return blocks.map(({ label, bytes }) => {
     if (label === 'PUBLIC KEY') return publicKeyFromSpki(bytes, where);
     if (label === 'RSA PUBLIC KEY') return publicKeyFromSpki(spkiOfPkcs1(bytes), where);
-    throw unreadable(where, `it holds ${label}, and public keys were expected`, undefined);
+    throw unreadable(
+      where,
+      `it holds ${label}, and public keys were expected`,
+      undefined,
+      INSTEAD.get(label),
+    );
   });
+}
+
+const PEM_HINT = 'a public key is a file that begins with -----BEGIN PUBLIC KEY-----';
+
+/** What to do with a file that holds something else. */
+const INSTEAD: ReadonlyMap<string, string> = new Map([
+  [
+    'CERTIFICATE',
+    'give an authority with --ca; the key of one certificate: openssl x509 -in FILE -noout -pubkey',
+  ],
+  ...['PRIVATE KEY', 'EC PRIVATE KEY', 'RSA PRIVATE KEY', 'ENCRYPTED PRIVATE KEY'].map(
+    (label) => [label, 'write its public half: openssl pkey -in FILE -pubout'] as const,
+  ),
+]);
+
+function withoutBlocks(text: string, where: string): BullaError {
+  if (/^(?:ssh-|ecdsa-sha2-)/.test(text.trimStart()))
+    return unreadable(
+      where,
+      'it is a key of OpenSSH',
+      undefined,
+      'convert it: ssh-keygen -e -m PKCS8 -f FILE',
+    );
+  return unreadable(where, 'it is not a PEM public key', undefined);
+}
+
+/**
+ * Reads every public key of a file that a person gives: PEM in any spelling ({@link pemTextOf}), or one key in DER.
+ * @throws BullaError key-invalid
+ */
+export function readPublicKeys(bytes: Uint8Array, where: string): PublicKey[] {
+  if (!looksLikeDer(bytes)) return parsePublicKeysPem(pemTextOf(bytes, where), where);
+  if (bytes.byteLength > MAX_KEY_BYTES) throw unreadable(where, 'it is too large', undefined);
+  // An INTEGER comes first in PKCS#1, and in a private key, where it is a small version.
+  const header = 2 + ((bytes[1] ?? 0) < 0x80 ? 0 : (bytes[1] ?? 0) & 0x7f);
+  const isInteger = bytes[header] === 0x02;
+  if (isInteger && bytes[header + 1] === 1)
+    throw unreadable(where, 'it holds a private key', undefined, INSTEAD.get('PRIVATE KEY'));
+  return [publicKeyFromSpki(isInteger ? spkiOfPkcs1(bytes) : bytes, where)];
 }
 
 /** @throws BullaError key-invalid for what is not a key, is not accepted, or is weak */
@@ -182,9 +227,9 @@ function unaccepted(
   return new BullaError('key-invalid', message, { hint });
 }
 
-function unreadable(where: string, why: string, cause: unknown): BullaError {
+function unreadable(where: string, why: string, cause: unknown, hint: string = PEM_HINT): BullaError {
   return new BullaError('key-invalid', `${where} is not a public key that can be used: ${why}`, {
     cause,
-    hint: 'a public key is a file that begins with -----BEGIN PUBLIC KEY-----',
+    hint,
   });
 }

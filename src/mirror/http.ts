@@ -8,6 +8,8 @@ import type { MetadataFetcher, TargetFetcher } from '../tuf/ports.ts';
 import { assertRelativePath } from '../tuf/role-name.ts';
 
 const MAX_REDIRECTS = 5;
+/** A version of root that may be there or not; which others there are is known before. */
+const ROOT_VERSION = /^\d+\.root\.json$/;
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
 export interface HttpMirrorOptions {
@@ -23,7 +25,9 @@ export interface HttpMirrorOptions {
 
 /**
  * A TUF repository on a web server. Nothing is fetched before it is needed, nothing in parallel. Only
- * status 404 means that there is no such file; whatever else is not 200 is an error.
+ * status 404 means that there is no such file; whatever else is not 200 is an error. Of a version of root alone,
+ * 403 means it as well: object stores say so of a file that is not there to those who may not list, and
+ * python-tuf's updater ends the chain there too. What that could hide is bounded by the timestamp, as with 404.
  */
 export class HttpMirror implements MetadataFetcher, TargetFetcher {
   private readonly options: HttpMirrorOptions;
@@ -35,7 +39,7 @@ export class HttpMirror implements MetadataFetcher, TargetFetcher {
   /** @throws BullaError content-invalid (too large); registry-unreachable, timeout, registry-error, … */
   async fetchMetadata(fileName: string, maxBytes: number): Promise<Uint8Array | undefined> {
     const url = below(this.options.metadataUrl, fileName);
-    const response = await this.get(url);
+    const response = await this.get(url, ROOT_VERSION.test(fileName) ? [404, 403] : [404]);
     return await response?.body.read(maxBytes, redactUrl(url));
   }
 
@@ -45,17 +49,18 @@ export class HttpMirror implements MetadataFetcher, TargetFetcher {
     if (this.options.targetsUrl === undefined) return undefined;
     const response = await this.get(
       below(this.options.targetsUrl, path.split('/').map(encodePart).join('/')),
+      [404],
     );
     return response?.body;
   }
 
-  private async get(url: URL): Promise<HttpResponse | undefined> {
+  private async get(url: URL, missing: readonly number[]): Promise<HttpResponse | undefined> {
     const { pool, signal, retry, timing } = this.options;
     const retrying = { pool, policy: retry ?? DEFAULT_RETRY, timing: timing ?? REAL_TIMING, signal };
     const response = await sendWithRetries(retrying, () => this.follow(url));
     if (response.status === 200) return response;
     await response.body.discard();
-    if (response.status === 404) return undefined;
+    if (missing.includes(response.status)) return undefined;
     throw refused(response.status, response.url);
   }
 

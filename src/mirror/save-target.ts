@@ -11,7 +11,8 @@ import { pieces } from './pieces.ts';
 /**
  * Puts a target's verified content into a file (TUF 1.0.34 §5.7.3). What is there already and is the
  * same is kept without a request; until all is verified nothing is at `path` that was not before.
- * @param directory above the file: no part of the path below it may be a link
+ * @param options.directory above the file: no part of the path below it may be a link
+ * @param options.hashPrefix as `fetchTarget` of the client takes it
  * @returns whether it was fetched
  * @throws BullaError digest-mismatch, trust-invalid, storage-error; what the fetcher throws
  */
@@ -20,15 +21,16 @@ export async function saveTarget(
   fetcher: TargetFetcher,
   found: FoundTarget,
   path: string,
-  directory: string = dirname(path),
+  options: { readonly directory?: string; readonly hashPrefix?: boolean | undefined } = {},
 ): Promise<boolean> {
+  const { directory = dirname(path) } = options;
   const below = dirname(relative(directory, path));
   await refuseLinksBelow(directory, below);
   if (await holds(path, found.target)) return false;
   await makeDirectoryBelow(directory, below);
   const file = await createTemporary(path);
   try {
-    for await (const piece of await client.fetchTarget(found, fetcher)) await file.write(piece);
+    for await (const piece of await client.fetchTarget(found, fetcher, options)) await file.write(piece);
     await file.commit(path);
     return true;
   } finally {

@@ -80,7 +80,7 @@ function entriesOf(json: JsonObject): (key: string) => JsonValue | undefined {
  * scheme and any other path, the host as well, as docker reads it. Without a scheme, a path is podman's: the
  * repositories below it.
  */
-function spellingsOf(key: string): readonly string[] {
+export function spellingsOf(key: string): readonly string[] {
   const canonical = canonicalKey(key);
   const [, scheme, host = '', path = ''] = /^(https?:\/\/)?([^/]*)(.*)$/is.exec(canonical) ?? [];
   const bare = path.replace(/^\/v[12]\/?$/, '').replace(/\/+$/, '');
@@ -146,6 +146,14 @@ function readEntry(entry: JsonObject, where: string): Credentials | undefined {
     const value = memberOf(entry, name);
     return typeof value === 'string' ? value : '';
   };
+  // As docker does: who has a token for the registry needs no token server.
+  const registryToken = text('registrytoken').trim();
+  if (registryToken !== '') {
+    if (/^[\x21-\x7e]+$/.test(registryToken)) return { kind: 'registry', token: registryToken };
+    throw new BullaError('config-invalid', `${where} has a registrytoken that cannot stand in a header`, {
+      hint: 'take it out, or log in again with `bulla login`',
+    });
+  }
   if (text('identitytoken') !== '') return { kind: 'identity', token: text('identitytoken') };
   if (text('auth') !== '') return decodeAuth(text('auth'), where);
   if (text('username') !== '')
@@ -178,10 +186,13 @@ export async function changeAuths(
   await makeDirectory(dirname(target), 0o700);
   return await withLock(`${target}.lock`, async () => {
     const file = (await readAuthFile(target)) ?? { path: target, json: emptyObject() };
-    const before = file.json['auths'];
+    // Where the file spells it otherwise, it is that member that is read, and changed.
+    const member = Object.keys(file.json).find((name) => name.toLowerCase() === 'auths') ?? 'auths';
+    const name = file.json['auths'] === undefined ? member : 'auths';
+    const before = file.json[name];
     const auths = new Map(isJsonObject(before) ? Object.entries(before) : []);
     if (!change(auths)) return false;
-    const json = { ...file.json, auths: Object.fromEntries(auths) };
+    const json = { ...file.json, [name]: Object.fromEntries(auths) };
     await writeFileAtomic(target, utf8(`${JSON.stringify(json, null, '\t')}\n`), { mode: 0o600 });
     return true;
   });

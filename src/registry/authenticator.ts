@@ -129,8 +129,9 @@ export class Authenticator {
     access: Access,
     signal: AbortSignal | undefined,
   ): Promise<string | undefined> {
+    const credentials = await orInterrupted(this.credentials(access.repository), signal);
+    if (credentials?.kind === 'registry') return `Bearer ${credentials.token}`;
     if (demand.scheme === 'bearer') return await orInterrupted(this.token(demand, access), signal);
-    const credentials = await this.credentials(access.repository);
     if (credentials === undefined) return undefined;
     if (credentials.kind === 'basic') return basicAuthorization(credentials.username, credentials.password);
     throw new BullaError(
@@ -202,7 +203,9 @@ export class Authenticator {
   ): Promise<HttpResponse> {
     const { pool, base, timing, retry, allowPrivate } = this.options;
     const scopes = mergeScopes([...access.scopes, ...(this.widened.get(keyOf(access)) ?? [])]);
-    const question = tokenRequest({ ...demand, scopes, credentials });
+    // A token for the registry itself is for no other server.
+    const login = credentials?.kind === 'registry' ? undefined : credentials;
+    const question = tokenRequest({ ...demand, scopes, credentials: login });
     return sendWithRetries({ pool, policy: retry, timing }, () =>
       pool.send({
         ...question,

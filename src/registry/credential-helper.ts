@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
 import { decodeUtf8 } from '../encoding/bytes.ts';
 import { type JsonObject, parseJsonObject } from '../encoding/json.ts';
-import { BullaError, isBullaError } from '../errors.ts';
+import { BullaError } from '../errors.ts';
 import { printable } from '../http/redact.ts';
 import { childEnvironment } from './child-environment.ts';
-import type { Credentials } from './credentials.ts';
+import type { LoginCredentials } from './credentials.ts';
 
 /** A helper's name becomes part of a file name that is executed, so it is held to what such names need. */
 const SAFE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
@@ -26,29 +26,34 @@ export async function getFromHelper(
   helper: string,
   server: string,
   env: NodeJS.ProcessEnv = process.env,
-): Promise<Credentials | undefined> {
+): Promise<LoginCredentials | undefined> {
   const { status, stdout, stderr } = await run(helper, 'get', server, env);
   if (status !== 0) {
     if (NONE.test(stdout) || NONE.test(stderr)) return undefined;
-    throw broken(helper, `ended with status ${status}`);
+    throw broken(helper, `ended with status ${status}`, stderr.trim() === '' ? stdout : stderr);
   }
-  const { Username: username, Secret: secret } = parseAnswer(helper, stdout);
+  const { Username: username, Secret: secret } = answerOf(stdout, helper, stderr);
   if (typeof username !== 'string' || typeof secret !== 'string')
-    throw broken(helper, 'gave no Username and Secret');
+    throw broken(helper, 'gave no Username and Secret', stderr);
   if (secret === '') return undefined;
   return username === TOKEN_USER
     ? { kind: 'identity', token: secret }
     : { kind: 'basic', username, password: secret };
 }
 
-/** @throws BullaError config-invalid */
-function parseAnswer(helper: string, stdout: string): JsonObject {
+/**
+ * The object that a helper printed. Some chat before it: then the last line that is an object counts.
+ * @throws BullaError config-invalid
+ */
+function answerOf(stdout: string, helper: string, stderr: string): JsonObject {
+  const options = { what: 'the answer', maxBytes: MAX_OUTPUT, floats: true };
+  const whole = stdout.trim();
+  const start = whole.startsWith('{') ? 0 : whole.search(/^[ \t]*\{/m);
   try {
-    const what = `the answer of docker-credential-${helper}`;
-    return parseJsonObject(Buffer.from(stdout), { what, maxBytes: MAX_OUTPUT, floats: true });
-  } catch (error) {
-    if (!isBullaError(error, 'content-invalid')) throw error;
-    throw broken(helper, 'wrote something else than its answer in JSON');
+    return parseJsonObject(Buffer.from(start < 0 ? whole : whole.slice(start).trim()), options);
+  } catch {
+    // What was wrong with it may quote a part of a secret; that it was is enough.
+    throw broken(helper, 'gave an answer that is not JSON', stderr);
   }
 }
 
@@ -56,20 +61,20 @@ function parseAnswer(helper: string, stdout: string): JsonObject {
 export async function storeInHelper(
   helper: string,
   server: string,
-  credentials: Credentials,
+  credentials: LoginCredentials,
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<void> {
   const [username, secret] =
     credentials.kind === 'identity'
       ? [TOKEN_USER, credentials.token]
       : [credentials.username, credentials.password];
-  const { status } = await run(
+  const { status, stderr } = await run(
     helper,
     'store',
     JSON.stringify({ ServerURL: server, Username: username, Secret: secret }),
     env,
   );
-  if (status !== 0) throw broken(helper, `could not store (status ${status})`);
+  if (status !== 0) throw broken(helper, `could not store (status ${status})`, stderr, secret);
 }
 
 /** False where there was nothing to erase. @throws BullaError config-invalid */
@@ -81,7 +86,7 @@ export async function eraseFromHelper(
   const { status, stdout, stderr } = await run(helper, 'erase', server, env);
   if (status === 0) return true;
   if (NONE.test(stdout) || NONE.test(stderr)) return false;
-  throw broken(helper, `could not erase (status ${status})`);
+  throw broken(helper, `could not erase (status ${status})`, stderr);
 }
 
 interface Ended {
@@ -174,9 +179,22 @@ function notThere(helper: string, cause: Error): BullaError {
   );
 }
 
-/** What a helper wrote may hold secrets, so it is never part of the message. */
-function broken(helper: string, how: string): BullaError {
-  return new BullaError('config-invalid', `the credential helper docker-credential-${helper} ${how}`, {
-    hint: `run \`docker-credential-${helper} list\` to see what is wrong with it`,
-  });
+/** What follows such words could be the secret itself. */
+const NAMED_SECRET = /\b((?:secret|password|passwd|passphrase|token|key)(?:\s+is\b|\s*[:=])\s*)\S+/gi;
+
+/** Longest part of a helper's own words that is shown, in characters. */
+const MAX_WORDS = 300;
+
+/**
+ * A helper that failed, with its own words: what it wrote for people, on stderr, or on stdout where it failed and
+ * left that empty. An answer is never shown, nor a secret that it was given and repeats.
+ */
+function broken(helper: string, how: string, words = '', secret = ''): BullaError {
+  const isAnswer = /"?Secret"?\s*:/i.test(words) || (secret !== '' && words.includes(secret));
+  const said = isAnswer ? '' : printable(words.replace(NAMED_SECRET, '$1***'), MAX_WORDS);
+  return new BullaError(
+    'config-invalid',
+    `the credential helper docker-credential-${helper} ${how}${said === '' ? '' : `: ${said}`}`,
+    { hint: `run \`docker-credential-${helper} list\` to see what is wrong with it` },
+  );
 }

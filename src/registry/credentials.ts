@@ -2,7 +2,12 @@
 export type Credentials =
   | { readonly kind: 'basic'; readonly username: string; readonly password: string }
   /** An identity (refresh) token, to be exchanged at the token server. */
-  | { readonly kind: 'identity'; readonly token: string };
+  | { readonly kind: 'identity'; readonly token: string }
+  /** A token for the registry itself (`registrytoken`), sent as it is wherever the registry asks for Bearer. */
+  | { readonly kind: 'registry'; readonly token: string };
+
+/** Credentials that a login has: what a token server is asked with. */
+export type LoginCredentials = Exclude<Credentials, { readonly kind: 'registry' }>;
 
 /**
  * Finds credentials for a repository of a registry (or for the registry itself); undefined where

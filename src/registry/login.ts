@@ -1,8 +1,8 @@
 import { BullaError } from '../errors.ts';
-import { canonicalKey, changeAuths, helperOf, keysFor, readAuthFile, serverKey } from './auth-file.ts';
+import { changeAuths, helperOf, keysFor, readAuthFile, serverKey, spellingsOf } from './auth-file.ts';
 import { RegistryClient, type RegistryClientOptions } from './client.ts';
 import { eraseFromHelper, storeInHelper } from './credential-helper.ts';
-import { basicAuthorization, type Credentials, fixedCredentials } from './credentials.ts';
+import { basicAuthorization, fixedCredentials, type LoginCredentials } from './credentials.ts';
 import { type CredentialFilesOptions, loginFile } from './stored-credentials.ts';
 
 export interface LoginOptions extends CredentialFilesOptions {
@@ -27,7 +27,7 @@ export interface LoginResult {
  */
 export async function login(
   registry: string,
-  credentials: Credentials,
+  credentials: LoginCredentials,
   options: LoginOptions = {},
 ): Promise<LoginResult> {
   if (credentials.kind === 'basic' && (credentials.username === '' || credentials.username.includes(':'))) {
@@ -42,7 +42,7 @@ export async function login(
 /** One GET of `/v2/`, and the login that it asks for: no upload is opened to see whether one may. */
 async function tryCredentials(
   registry: string,
-  credentials: Credentials,
+  credentials: LoginCredentials,
   options: LoginOptions,
 ): Promise<boolean> {
   let asked = false;
@@ -69,7 +69,11 @@ async function tryCredentials(
   }
 }
 
-async function store(registry: string, credentials: Credentials, options: LoginOptions): Promise<string> {
+async function store(
+  registry: string,
+  credentials: LoginCredentials,
+  options: LoginOptions,
+): Promise<string> {
   const path = loginFile(options);
   const file = await readAuthFile(path);
   const helper = file === undefined ? undefined : helperOf(file, registry);
@@ -84,7 +88,7 @@ async function store(registry: string, credentials: Credentials, options: LoginO
   return path;
 }
 
-function entryOf(credentials: Credentials): { auth: string } | { identitytoken: string } {
+function entryOf(credentials: LoginCredentials): { auth: string } | { identitytoken: string } {
   if (credentials.kind === 'identity') return { identitytoken: credentials.token };
   const { username, password } = credentials;
   return { auth: basicAuthorization(username, password).slice('Basic '.length) };
@@ -103,7 +107,7 @@ export async function logout(registry: string, options: CredentialFilesOptions =
   const keys = keysFor(registry, undefined);
   const removed = await changeAuths(path, (auths) =>
     [...auths.keys()]
-      .filter((key) => keys.includes(key) || keys.includes(canonicalKey(key)))
+      .filter((key) => spellingsOf(key).some((spelling) => keys.includes(spelling)))
       .map((key) => auths.delete(key))
       .some((gone) => gone),
   );

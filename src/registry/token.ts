@@ -2,7 +2,7 @@ import * as z from 'zod/mini';
 import { parseJsonObject } from '../encoding/json.ts';
 import { BullaError } from '../errors.ts';
 import type { HttpRequest } from '../http/exchange.ts';
-import { basicAuthorization, type Credentials } from './credentials.ts';
+import { basicAuthorization, type LoginCredentials } from './credentials.ts';
 
 /** Largest answer of a token server that is read, in bytes. */
 export const MAX_TOKEN_BYTES: number = 128 * 1024;
@@ -15,7 +15,7 @@ export interface TokenQuestion {
   readonly realm: URL;
   readonly service: string | undefined;
   readonly scopes: readonly string[];
-  readonly credentials: Credentials | undefined;
+  readonly credentials: LoginCredentials | undefined;
 }
 
 export interface Token {

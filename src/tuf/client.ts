@@ -113,10 +113,17 @@ export class TufClient {
 
   /**
    * Content of a target, verified while it is read (§5.7). The last piece comes only once all is verified.
+   * @param options.hashPrefix false where files are named without their hashes, whatever root says of
+   *   consistent snapshots (`prefix_targets_with_hash` of python-tuf): PyPI's repositories are such
    * @throws BullaError trust-invalid where the repository does not have it; digest-mismatch while reading
    */
-  async fetchTarget(found: FoundTarget, fetcher: TargetFetcher): Promise<AsyncIterable<Uint8Array>> {
-    const path = contentPath(found, this.trusted.root.content.consistentSnapshot);
+  async fetchTarget(
+    found: FoundTarget,
+    fetcher: TargetFetcher,
+    options: { readonly hashPrefix?: boolean | undefined } = {},
+  ): Promise<AsyncIterable<Uint8Array>> {
+    const isPrefixed = this.trusted.root.content.consistentSnapshot && options.hashPrefix !== false;
+    const path = contentPath(found, isPrefixed);
     const content = await fetcher.fetchTarget(path);
     if (content === undefined) throw missingFile(found.role, path);
     return verifiedContent(found, content);

@@ -98,7 +98,6 @@ describe('a repository on a web server', () => {
   it.each([
     [400, 'registry-error'],
     [401, 'unauthorized'],
-    [403, 'forbidden'],
     [410, 'registry-error'],
     [429, 'registry-throttled'],
     [500, 'registry-error'],
@@ -108,6 +107,45 @@ describe('a repository on a web server', () => {
     const { url } = await serve(always(status));
     const result = mirrorOf(url).fetchMetadata('2.root.json', 100);
     await expect(result).rejects.toThrow(expect.objectContaining({ code }));
+  });
+
+  it.each(['1.root.json', '2.root.json', '10.root.json'])('status 403 means no %s', async (name) => {
+    const { url } = await serve(always(403, '<Error><Code>AccessDenied</Code></Error>'));
+    expect(await mirrorOf(url).fetchMetadata(name, 100)).toBeUndefined();
+  });
+
+  it.each([
+    'root.json',
+    'timestamp.json',
+    '2.snapshot.json',
+    '2.targets.json',
+    '2.a.root.json',
+    'x.root.json',
+  ])('status 403 says nothing about %s', async (name) => {
+    const { url } = await serve(always(403));
+    const result = mirrorOf(url).fetchMetadata(name, 100);
+    await expect(result).rejects.toThrow(expect.objectContaining({ code: 'forbidden' }));
+  });
+
+  it('status 403 says nothing about a target file', async () => {
+    const { url } = await serve(always(403));
+    await expect(mirrorOf(url).fetchTarget('a')).rejects.toThrow(
+      expect.objectContaining({ code: 'forbidden' }),
+    );
+  });
+
+  it('follows the chain of roots over an object store that answers 403 for what it lacks', async () => {
+    const repository = new RepositorySimulator();
+    const store = repositoryHandler(repository);
+    const { url } = await serve((request, response) => {
+      const name = /\/metadata\/([^/]+)$/.exec(request.url ?? '')?.[1] ?? '';
+      if (repository.files.has(name)) store(request, response);
+      else response.writeHead(403).end();
+    });
+    const client = await refresh(mirrorOf(url), new MemoryStateStore(), NOW, {
+      initialRoot: repository.rootBytes(),
+    });
+    expect(client.trusted.root.content.version).toBe(1);
   });
 
   it('a line that is cut says nothing about the file', async () => {

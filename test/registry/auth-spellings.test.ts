@@ -60,6 +60,25 @@ describe('an entry of auths', () => {
     expect(credentialsIn(file, REG, 'team-b/app')).toMatchObject({ username: 'u' });
   });
 
+  it.each<[string, object, string]>([
+    ['registrytoken', { registrytoken: 'tok' }, 'tok'],
+    ['RegistryToken', { RegistryToken: ' tok\n' }, 'tok'],
+    ['registrytoken before all else', { registrytoken: 'tok', identitytoken: 'id', auth: UP }, 'tok'],
+  ])('may hold a token for the registry itself: %s', async (_, entry, token) => {
+    const file = await fileOf(JSON.stringify({ auths: { [REG]: entry } }));
+    expect(credentialsIn(file, REG, undefined)).toEqual({ kind: 'registry', token });
+  });
+
+  it.each(['a b', 'a\r\nx-evil: 1', '\u00e4'])(
+    'with the registrytoken %j is refused',
+    async (registrytoken) => {
+      const file = await fileOf(JSON.stringify({ auths: { [REG]: { registrytoken } } }));
+      expect(() => credentialsIn(file, REG, undefined)).toThrow(
+        expect.objectContaining({ code: 'config-invalid' }),
+      );
+    },
+  );
+
   it.each<[string, object]>([
     ['base64 in several lines', { auth: `${UP.slice(0, 2)}\n${UP.slice(2)}\r\n` }],
     ['base64 without its end', { auth: UP.replace(/=+$/, '') }],

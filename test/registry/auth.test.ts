@@ -38,6 +38,19 @@ describe('a registry that lets everybody in', () => {
   });
 });
 
+describe('a token for the registry itself', () => {
+  it.each(['basic', 'token'] as const)(
+    'is sent to the registry alone, whatever it asks for (%s)',
+    async (mode) => {
+      const registry = await registryFor({ auth: { mode, users: USERS } });
+      const target = repositoryOf(registry, provided(registry, { kind: 'registry', token: 'tok' }));
+      expect(await codeOf(target.resolve(tagOf('v1')))).toBe('unauthorized');
+      expect(registry.log.map(({ headers }) => headers['authorization'])).toEqual([undefined, 'Bearer tok']);
+      expect(registry.log.filter(({ path }) => path.startsWith('/token'))).toEqual([]);
+    },
+  );
+});
+
 describe('Basic', () => {
   it('is answered after the first 401, and sent from the start afterwards', async () => {
     const registry = await registryFor({ auth: { mode: 'basic', users: USERS } });

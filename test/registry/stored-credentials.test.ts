@@ -225,7 +225,64 @@ describe('helpers', () => {
   });
 });
 
+describe("a helper's own words", () => {
+  it.each([
+    ['on stderr', 'echo "token has expired, run: aws sso login" >&2; exit 1', 'run: aws sso login'],
+    ['on stdout, where docker says it', 'echo "error getting credentials: locked"; exit 1', 'locked'],
+    ['in several lines', 'printf "one\\ntwo\\033[2J\\n" >&2; exit 1', 'one two [2J'],
+    ['beside an answer that is not one', 'echo "no profile" >&2; echo oops', 'no profile'],
+    ['beside an answer without a secret', 'echo "no region" >&2; echo \'{"Username":"u"}\'', 'no region'],
+  ])('are shown: %s', async (_, script, words) => {
+    await helper('bad', `cat >/dev/null; ${script}`);
+    await put('.docker/config.json', { credsStore: 'bad' });
+    const error = await find('r.example.com').catch((caught) => caught);
+    expect(error).toMatchObject({ code: 'config-invalid', message: expect.stringContaining(words) });
+  });
+
+  it.each([
+    ['an answer that comes with a failure', 'echo \'{"Username":"u","Secret":"hunter2"}\'; exit 1'],
+    ['the answer repeated', 'echo \'got {"Secret":"hunter2"}\' >&2; exit 1'],
+    ['a password that is named', 'echo "bad password: hunter2" >&2; exit 1'],
+    ['a token that is named', 'echo "TOKEN=hunter2" >&2; exit 1'],
+    ['what comes after very much', 'head -c 5000 /dev/zero | tr "\\0" x >&2; echo hunter2 >&2; exit 1'],
+  ])('do not hold %s', async (_, script) => {
+    await helper('bad', `cat >/dev/null; ${script}`);
+    await put('.docker/config.json', { credsStore: 'bad' });
+    const error = await find('r.example.com').catch((caught) => caught);
+    expect(error).toMatchObject({ code: 'config-invalid' });
+    expect(error.message).not.toContain('hunter2');
+    expect(error.message.length).toBeLessThan(500);
+  });
+
+  it.each([
+    ['warns on stderr', 'echo "WARNING: old" >&2; echo \'{"Username":"u","Secret":"p","Extra":[1.5,null]}\''],
+    [
+      'chats before the answer',
+      'echo "Updates are available {soon}."; echo \'{"Username":"u","Secret":"p"}\'',
+    ],
+    ['answers in several lines', 'printf \'{\\n "Username": "u",\\n "Secret": "p"\\n}\\n\''],
+  ])('do not matter where it %s', async (_, script) => {
+    await helper('good', `cat >/dev/null; ${script}`);
+    await put('.docker/config.json', { credsStore: 'good' });
+    expect(await find('r.example.com')).toEqual(basic('u', 'p'));
+  });
+});
+
 describe('login and logout', () => {
+  it.each(['https://REG/v1/', 'http://REG/v2', 'REG/', 'HTTPS://REG/artifactory/api'])(
+    'logout forgets the entry %s',
+    async (key) => {
+      const host = 'r.example.com:5000';
+      await put('.docker/config.json', {
+        Auths: { [key.replace('REG', host)]: auth('u', 'p'), [`${host}/team`]: auth('t', 'p') },
+      });
+      expect(await find(host)).toEqual(basic('u', 'p'));
+      expect(await logout(host, { env, home })).toBe(true);
+      expect(await find(host)).toBeUndefined();
+      expect(await find(host, 'team/app')).toEqual(basic('t', 'p'));
+    },
+  );
+
   const me = { kind: 'basic', username: 'me', password: 'pa:ss' } as const;
   const users = { me: 'pa:ss' };
 

@@ -22,6 +22,7 @@ interface TufOptions {
   readonly targets?: string;
   readonly dir?: string;
   readonly through?: string;
+  readonly hashPrefix?: boolean;
   readonly force?: true;
 }
 
@@ -68,6 +69,7 @@ export function register(program: Command, cli: Cli): void {
     )
     .option('-d, --dir <directory>', 'where to put them (default: here)')
     .option('--through <role>', 'ask only this delegation of the top-level targets')
+    .option('--no-hash-prefix', 'the target files are named without their hashes, as those of PyPI')
     .action(async (repository: string, names: string[], options: TufOptions, command: Command) => {
       await get(await cli.open(command), repository, names, options);
     });
@@ -120,7 +122,10 @@ async function get(
     const search = options.through === undefined ? {} : { through: options.through };
     const found = await client.findTarget(name, search);
     const file = join(directory, name);
-    const fetched = await saveTarget(client, mirror, found, file, directory);
+    const fetched = await saveTarget(client, mirror, found, file, {
+      directory,
+      hashPrefix: options.hashPrefix,
+    });
     if (!fetched) context.output.info(`${file} is there already`);
     const { length, hashes } = found.target;
     saved.push({ target: name, file, role: found.role, length, hashes: Object.fromEntries(hashes), fetched });

@@ -1,14 +1,14 @@
 import { resolve } from 'node:path';
 import { type Certificate, parseCertificates, subjectOf } from '../../../crypto/certificate.ts';
+import { looksLikeDer, pemTextOf } from '../../../crypto/key-text.ts';
 import { parsePem } from '../../../crypto/pem.ts';
 import { parsePrivateKey } from '../../../crypto/private-key.ts';
 import {
   type PublicKey,
-  parsePublicKeyPem,
   publicKeyPem,
+  readPublicKeys,
   shortFingerprint,
 } from '../../../crypto/public-key.ts';
-import { decodeUtf8 } from '../../../encoding/bytes.ts';
 import { formatTime } from '../../../encoding/time.ts';
 import { BullaError } from '../../../errors.ts';
 import { isKeyName } from '../../../keystore/names.ts';
@@ -82,7 +82,8 @@ export function describeCertificates(certificates: readonly Certificate[]): Desc
 
 async function describeFile(path: string, where: string): Promise<Description> {
   const bytes = await readPublicFile(path);
-  const text = decodeUtf8(bytes, where);
+  if (looksLikeDer(bytes)) return describePublic(bytes, where);
+  const text = pemTextOf(bytes, where);
   const labels = parsePem(text, { where, code: 'key-invalid' }).map(({ label }) => label);
   if (labels.length > 0 && labels.every((label) => label === 'CERTIFICATE'))
     return describeCertificates(parseCertificates(text, where));
@@ -94,7 +95,16 @@ async function describeFile(path: string, where: string): Promise<Description> {
       json: { format, encrypted, ...(role !== undefined && { role }), ...(gun !== undefined && { gun }) },
     };
   }
-  const publicKey = parsePublicKeyPem(text, where);
+  return describePublic(bytes, where);
+}
+
+function describePublic(bytes: Uint8Array, where: string): Description {
+  const [publicKey, second] = readPublicKeys(bytes, where);
+  if (publicKey === undefined || second !== undefined) {
+    throw new BullaError('key-invalid', `${where} holds several public keys, and one was expected`, {
+      hint: 'give one file for each key',
+    });
+  }
   return { text: publicKeyText(publicKey), json: publicKeyJson(publicKey) };
 }
 
