@@ -251,7 +251,7 @@ export class Authenticator {
 /** A password as it is, and as it is sent. */
 function secretsOf(credentials: Credentials | undefined): readonly string[] {
   if (credentials === undefined) return [];
-  if (credentials.kind === 'identity') return [credentials.token];
+  if (credentials.kind !== 'basic') return [credentials.token];
   const { username, password } = credentials;
   return [
     password,
