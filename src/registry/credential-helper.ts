@@ -42,18 +42,16 @@ export async function getFromHelper(
 }
 
 /**
- * The object that a helper printed. Some chat before it: then the last line that is an object counts.
+ * The object that a helper printed: nothing else may stand beside it, as with docker.
  * @throws BullaError config-invalid
  */
 function answerOf(stdout: string, helper: string, stderr: string): JsonObject {
   const options = { what: 'the answer', maxBytes: MAX_OUTPUT, floats: true };
-  const whole = stdout.trim();
-  const start = whole.startsWith('{') ? 0 : whole.search(/^[ \t]*\{/m);
   try {
-    return parseJsonObject(Buffer.from(start < 0 ? whole : whole.slice(start).trim()), options);
+    return parseJsonObject(Buffer.from(stdout), options);
   } catch {
     // What was wrong with it may quote a part of a secret; that it was is enough.
-    throw broken(helper, 'gave an answer that is not JSON', stderr);
+    throw broken(helper, 'wrote something else than its answer in JSON', stderr);
   }
 }
 

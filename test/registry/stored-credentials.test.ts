@@ -256,10 +256,6 @@ describe("a helper's own words", () => {
 
   it.each([
     ['warns on stderr', 'echo "WARNING: old" >&2; echo \'{"Username":"u","Secret":"p","Extra":[1.5,null]}\''],
-    [
-      'chats before the answer',
-      'echo "Updates are available {soon}."; echo \'{"Username":"u","Secret":"p"}\'',
-    ],
     ['answers in several lines', 'printf \'{\\n "Username": "u",\\n "Secret": "p"\\n}\\n\''],
   ])('do not matter where it %s', async (_, script) => {
     await helper('good', `cat >/dev/null; ${script}`);
