@@ -11,6 +11,7 @@ import { type MetadataFile, parseMetadataFile } from '../tuf/metadata-file.ts';
 import { metadataFileName } from '../tuf/role-name.ts';
 import { parseTargets, type TargetFile, type Targets } from '../tuf/targets.ts';
 import { countSignatures } from '../tuf/threshold.ts';
+import { namesIn } from './bin-size.ts';
 import type { LogEntry, NamedContent } from './log.ts';
 import { fetchFile, type TrustObject } from './object.ts';
 import { ObjectFetcher } from './object-fetcher.ts';
@@ -96,6 +97,22 @@ export class AdoptionReader {
       if (found === undefined) throw missingBin(bin);
       if (!isChangedBy(parseTargets(found), before, said)) throw notReflected(role, bin);
     }
+    this.assertCounted(role, file, expected.values());
+  }
+
+  /** Whoever signs next counts on from the number of names that a role with bins says: it must follow from its log. */
+  private assertCounted(
+    role: string,
+    { signed }: MetadataFile,
+    expected: Iterable<{ readonly before: Names; readonly words: Words }>,
+  ): void {
+    const present = this.copy.files.roles.get(role);
+    const known = present && (namesIn(present.signed) ?? parseTargets(present).targets.size);
+    let count = known ?? 0;
+    for (const { before, words } of expected)
+      for (const [name, word] of words)
+        count += Number(word !== null && !before.has(name)) - Number(word === null && before.has(name));
+    if (namesIn(signed) !== Math.max(count, 0)) throw notReflected(role, role);
   }
 
   /** Whether bins are delegated to as before, or, where they are spread anew, to those who sign for the role. */
@@ -126,7 +143,9 @@ export class AdoptionReader {
     }
     if (content.targets.size > 0) throw notReflected(role, role);
     const bins = new Map<string, Uint8Array>();
-    for (const [bin, expected] of await this.expectedBins(role, delegations.succinct, words, isRenewal)) {
+    const all = await this.expectedBins(role, delegations.succinct, words, isRenewal);
+    this.assertCounted(role, file, all.values());
+    for (const [bin, expected] of all) {
       const found = await this.readBin(bin, delegations, from, (targets) =>
         isChangedBy(targets, expected.before, expected.words),
       );

@@ -1,3 +1,6 @@
+import { isJsonObject, type JsonObject } from '../encoding/json.ts';
+import { BINDING } from './binding.ts';
+
 /** Up to so many names are held by `names` itself. */
 export const MAX_UNBINNED = 1000;
 
@@ -26,4 +29,20 @@ function coldBytes(names: number, bits: number): number {
   return (
     bins * SNAPSHOT_ENTRY_BYTES + (names / bins) * NAME_BYTES + (shards + bins / shards) * DESCRIPTOR_BYTES
   );
+}
+
+/** Most names that bins are made for. */
+const MAX_NAMES = 2 ** 32;
+
+/**
+ * How many names a role says that its bins hold (spec/trust.md, "Binding").
+ * @param signed part of its file
+ * @returns undefined where it has no bins, or says nothing that can be: then they are counted
+ */
+export function namesIn(signed: JsonObject): number | undefined {
+  const { delegations, [BINDING]: binding } = signed;
+  if (!isJsonObject(delegations) || delegations['succinct_roles'] === undefined) return undefined;
+  const names = isJsonObject(binding) ? binding['names'] : undefined;
+  const isNumber = typeof names === 'number' && Number.isSafeInteger(names);
+  return isNumber && names >= 0 && names <= MAX_NAMES ? names : undefined;
 }

@@ -16,7 +16,7 @@ import { copyJson, type MetadataFile } from '../tuf/metadata-file.ts';
 import { isTopLevelRole, metaPath } from '../tuf/role-name.ts';
 import { type Assembly, assembleHead, type BinParts, type LogPart, spreadBins } from './assemble.ts';
 import { isBinName } from './bin-name.ts';
-import { binBitsFor } from './bin-size.ts';
+import { binBitsFor, namesIn } from './bin-size.ts';
 import { BINDING, certifiedBinding, roleBinding, rootBinding } from './binding.ts';
 import { bindOnline } from './create.ts';
 import { extendLog } from './fold.ts';
@@ -98,6 +98,8 @@ export class CollectionEdit {
       }
       for (const name of unset ?? []) if (this.removes(role, name)) count--;
     }
+    // What it said of itself before may have been too few.
+    count = Math.max(count, 0);
     this.noteLog(role, extendLog(await this.log(role), entries, cut), { names: count });
     if (role === NAMES_ROLE) await this.spread(count);
   }
@@ -261,13 +263,10 @@ export class CollectionEdit {
     return removeTargetFrom(this.edit, role, name);
   }
 
-  /** How many names a role holds, its bins included: it says so itself, so that they need not be read. */
+  /** How many names a role holds: where bins hold them it says so itself, so that they need not be read. */
   private countOf(role: string): number {
-    const signed = this.edit.look(role).json;
-    const count = (signed[BINDING] as JsonObject | undefined)?.['names'];
-    return typeof count === 'number' && Number.isSafeInteger(count) && count >= 0
-      ? count
-      : this.edit.look(role).paths.length;
+    const { json, paths } = this.edit.look(role);
+    return namesIn(json) ?? paths.length;
   }
 
   /** Bins where there are so many names that they save bytes; more of them where there are far more names. */

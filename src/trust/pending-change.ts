@@ -18,6 +18,7 @@ import { parseRoot } from '../tuf/root.ts';
 import { parseTargets } from '../tuf/targets.ts';
 import { assertThreshold } from '../tuf/threshold.ts';
 import { TrustedMetadata } from '../tuf/trusted-metadata.ts';
+import { namesIn } from './bin-size.ts';
 import { bindingCheck, collectionIdOf, rootBindingOf } from './binding.ts';
 import type { ChangeFile } from './change-file.ts';
 import { changeIdOf } from './change-id.ts';
@@ -26,6 +27,7 @@ import { logDescriptorOf, parseLog } from './log.ts';
 import { assertPlainRoles } from './plain-text.ts';
 import { assertSignable, assertSignableFile } from './signable.ts';
 import { isMadeAfter, isSameButSigned, sameNames } from './structural-offer.ts';
+import { leavesVersions } from './versions.ts';
 
 /**
  * A change on its way to its signatures, verified as far as it can be without the registry: its state of
@@ -81,6 +83,7 @@ export class PendingChange {
       check(file);
       assertSignableFile(file);
       assertHonestKeys(file);
+      if (role !== 'root') assertLeavesVersions(file, base.roles.get(role));
       if (role === 'targets') {
         const present = base.roles.get(role) as MetadataFile;
         assertMadeAfter(file, present);
@@ -207,6 +210,20 @@ function verifyBase({ id, base: files }: ChangeFile, base: RepositoryFiles, now:
   return collection;
 }
 
+/** After a version that is far above the present one few could come: a head with it would be the last. */
+function assertLeavesVersions(file: MetadataFile, before: MetadataFile | undefined): void {
+  const [version, published] = [versionOf(file), before === undefined ? 0 : versionOf(before)];
+  if (leavesVersions(version, published)) return;
+  throw new BullaError(
+    'trust-invalid',
+    `the change makes version ${version} of ${JSON.stringify(file.role)}`,
+    {
+      hint: 'do not sign it: few versions could come after that; have it exported again',
+      details: { role: file.role, version, reason: 'version' },
+    },
+  );
+}
+
 /** Targets says itself on which version of itself it was made. */
 function assertMadeAfter(file: MetadataFile, before: MetadataFile): void {
   if (isMadeAfter(file, versionOf(before)) || isSameButSigned(file, before)) return;
@@ -244,7 +261,8 @@ function checkLog(change: ChangeFile, before: MetadataFile | undefined, file: Me
     if (log !== undefined) throw badLog(file, 'it brings a log, and the role has one');
     if (logDescriptorOf(before).digest !== descriptor.digest)
       throw badLog(file, 'it names another log than the one that the role has');
-    if (!sameNames(parseTargets(file), parseTargets(before)))
+    const isSame = sameNames(parseTargets(file), parseTargets(before));
+    if (!isSame || namesIn(file.signed) !== namesIn(before.signed))
       throw badLog(file, 'it changes names, which is no change of roles');
     return;
   }

@@ -41,7 +41,7 @@ function unknownIn(role: string, extra: ExtraMember): readonly ExtraMember[] {
   if (path.length === 1 && first === BINDING && isJsonObject(value)) {
     const known = bindingMembers(role);
     return Object.entries<JsonValue>(value).flatMap(([name, member]) =>
-      known.get(name)?.(member, role) === true
+      known.get(name)?.(member, role, holder) === true
         ? []
         : [{ path: [BINDING, name], value: member, holder: value }],
     );
@@ -58,7 +58,8 @@ function unknownIn(role: string, extra: ExtraMember): readonly ExtraMember[] {
   );
 }
 
-type Check = (value: JsonValue, role: string) => boolean;
+/** @param signed all of the role's signed part; left out within a member of the binding */
+type Check = (value: JsonValue, role: string, signed?: JsonObject) => boolean;
 type Checks = ReadonlyMap<string, Check>;
 
 const isHash: Check = (value) => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);
@@ -74,6 +75,15 @@ const isRoleOf: Check = (value, role) => value === role;
 const isMediaType = (value: JsonValue): boolean =>
   typeof value === 'string' &&
   /^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}\/[A-Za-z0-9!#$&^_.+-]{1,127}$/.test(value);
+/**
+ * How many names a role holds: where they stand in its own file, as many as these. Whoever signs next counts on
+ * from there, and makes bins for so many.
+ */
+const isNumberOfNames: Check = (value, role, { delegations, targets } = {}) => {
+  if (!isCount(value, role)) return false;
+  const isBinned = isJsonObject(delegations) && delegations['succinct_roles'] !== undefined;
+  return isBinned || value === (isJsonObject(targets) ? Object.keys(targets).length : 0);
+};
 const areCertificates: Check = (value) =>
   isJsonObject(value) &&
   Object.values(value).every(
@@ -129,7 +139,7 @@ const TARGETS: Checks = new Map([
   ['docker', areDockerKeys],
   ['notary', isNotaryOrigin],
 ]);
-const NAMING: Checks = new Map([...PLACE, ['log', isFile], ['names', isCount]]);
+const NAMING: Checks = new Map([...PLACE, ['log', isFile], ['names', isNumberOfNames]]);
 const BIN: Checks = new Map(PLACE);
 const SNAPSHOT: Checks = new Map([...PLACE, ['folded', isFile]]);
 const TIMESTAMP: Checks = new Map([...PLACE, ['created', isTime]]);

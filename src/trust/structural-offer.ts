@@ -16,6 +16,7 @@ import { type Root, topLevelKeys } from '../tuf/root.ts';
 import { parseTargets, type TargetFile, type Targets } from '../tuf/targets.ts';
 import { assertThreshold, countSignatures } from '../tuf/threshold.ts';
 import { TrustedMetadata } from '../tuf/trusted-metadata.ts';
+import { namesIn } from './bin-size.ts';
 import { BINDING } from './binding.ts';
 import { logDescriptorOf, MAX_LOG_BYTES, parseLog } from './log.ts';
 import type { TrustObject } from './object.ts';
@@ -137,7 +138,7 @@ class OfferReader {
     this.files.set(role, file.bytes);
     if (present === undefined) return await this.readNew(role, file, content);
     const before = this.copy.contentOf(role);
-    if (!sameNames(content, before)) throw outdated(role);
+    if (!sameNames(content, before) || namesIn(file.signed) !== namesIn(present.signed)) throw outdated(role);
     if (!(await this.keepsLog(role, file))) await this.readRepair(role, file);
     await this.readBins(content, before);
   }
