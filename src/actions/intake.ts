@@ -3,12 +3,14 @@ import type { Tag } from '../oci/reference.ts';
 import type { CallOptions } from '../oci/target.ts';
 import { Abilities } from '../trust/abilities.ts';
 import { describeChange } from '../trust/describe-change.ts';
+import { literal } from '../trust/describe-values.ts';
 import { type StructuralChange, trustAfterChange } from '../trust/edit-work.ts';
 import { namesOf } from '../trust/fold.ts';
-import { Intake, identityOf, type LeftChange, planSiblings } from '../trust/fold-plan.ts';
+import { Intake, identityOf, identityOfEntry, type LeftChange, planSiblings } from '../trust/fold-plan.ts';
 import type { LogEntry } from '../trust/log.ts';
 import type { Chance, TrustTarget } from '../trust/ports.ts';
 import { type Sibling, SiblingReader } from '../trust/siblings.ts';
+import { trustAfterStaged } from '../trust/staged-trust.ts';
 import { NAMES_ROLE } from '../trust/vocabulary.ts';
 import type { WorkingCopy } from '../trust/working-copy.ts';
 import { delegationOf } from '../tuf/delegations.ts';
@@ -57,9 +59,12 @@ export async function previewIntake(
   change: StructuralChange,
   { now, signers, chance, signal }: IntakeOptions,
 ): Promise<IntakePreview> {
-  const { siblings } = await new SiblingReader(target, chance, { signal }).read(copy, now);
+  const { siblings, roleChanges } = await new SiblingReader(target, chance, { signal }).read(copy, now);
   const intake = new Intake();
-  intake.judgeBy(await trustAfterChange(change, copy, now));
+  intake.judgeBy([
+    await trustAfterChange(change, copy, now),
+    ...(await trustAfterStaged(target, copy, roleChanges, now, { signal })),
+  ]);
   const plan = await planSiblings(target, copy, siblings, new Abilities(copy, signers), now, [], intake);
   const taken = [
     ...[...plan.folds].flatMap(([role, entries]) => entries.map((entry) => ({ role, entry }))),
@@ -79,7 +84,7 @@ export async function previewIntake(
             ),
           ),
     ids: new Set([
-      ...taken.map(({ entry }) => entry.id),
+      ...taken.map(({ role, entry }) => identityOfEntry(role, entry)),
       ...(structure === undefined ? [] : [identityOf(structure)]),
     ]),
     left: plan.left.map((one) => told(copy, siblings, one)),
@@ -116,7 +121,10 @@ function changesOf(copy: WorkingCopy, role: string, { set, unset }: LogEntry): r
   };
   const was = (name: string) => (present(name) === undefined ? '' : `, before ${present(name)}`);
   return [
-    ...[...(set ?? [])].map(([name, { sha256 }]) => `${name} is sha256:${sha256}${was(name)}`),
+    ...[...(set ?? [])].map(
+      ([name, { sha256, length, mediaType }]) =>
+        `${name} is sha256:${sha256} (${length} bytes${mediaType === undefined ? '' : `, ${literal(mediaType)}`})${was(name)}`,
+    ),
     ...[...(unset ?? [])].map((name) => `${name} is taken out${was(name)}`),
   ];
 }

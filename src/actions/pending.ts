@@ -18,7 +18,7 @@ import { findRoleFile } from '../trust/role-files.ts';
 import type { PartialRole, SiblingRole } from '../trust/sibling-files.ts';
 import { isTransient, type RefusedSibling, type Sibling, SiblingReader } from '../trust/siblings.ts';
 import { assertSignable, assertSignableFile } from '../trust/signable.ts';
-import { isStructural, readStagedChanges, stageChange } from '../trust/staged-structure.ts';
+import { readStagedChanges, stageChange } from '../trust/staged-structure.ts';
 import { stageTag } from '../trust/vocabulary.ts';
 import type { WorkingCopy } from '../trust/working-copy.ts';
 import { delegationOf } from '../tuf/delegations.ts';
@@ -85,15 +85,14 @@ export async function listPending(
   options: PendingOptions,
 ): Promise<PendingList> {
   const { now, chance, signal } = options;
-  const { siblings, refused } = await new SiblingReader(target, chance, { signal }).read(copy, now);
+  const { siblings, refused, roleChanges } = await new SiblingReader(target, chance, { signal }).read(
+    copy,
+    now,
+  );
   const stages = siblings.filter(({ kind }) => kind === 'stage');
-  const structural = new Set([
-    ...stages.flatMap(({ tag, object }) => (isStructural(object, copy) ? [tag] : [])),
-    ...refused.map(({ tag }) => tag),
-  ]);
   const reasons = new Map<Tag, BullaError>();
   const onRefused = (tag: Tag, why: BullaError) => reasons.set(tag, why);
-  const changes = await readStagedChanges(target, copy, structural, now, { signal, onRefused });
+  const changes = await readStagedChanges(target, copy, roleChanges, now, { signal, onRefused });
   const known = new Set(changes.flatMap(({ tags }) => tags));
   const names = await waitingNames(
     target,

@@ -18,6 +18,7 @@ import {
 } from './collections.ts';
 import type { Context } from './context.ts';
 import { addPassphraseOptions, type KeyFlags } from './key-flags.ts';
+import { pieces } from './output.ts';
 import { type PublishFlags, publishOptionsOf } from './publishing.ts';
 import { collect } from './trust.ts';
 import { TrustKeys } from './trust-keys.ts';
@@ -227,9 +228,11 @@ async function agreeOnIntake(
       `not taken in, because its key loses trust: ${intakeText(entry)}; sign it anew if it is right`,
     );
   if (ids.size === 0) return { ids, takenIn: [], left };
-  context.output.info('others have changed this, and it would be taken in first:');
-  for (const entry of entries) context.output.info(`  ${intakeText(entry)}`);
-  for (const line of structure) context.output.info(`  ${line}`);
+  context.output.told([
+    'others have changed this, and it would be taken in first:',
+    ...entries.flatMap((entry) => intakeLines(entry).map((line) => `  ${line}`)),
+    ...structure.map((line) => `  ${line}`),
+  ]);
   if (await agrees(context, flags)) return { ids, takenIn: entries, left };
   context.output.info('it is left waiting; with --yes it is taken in');
   return { ids: new Set(), takenIn: [], left: [...left, ...entries] };
@@ -247,9 +250,18 @@ async function agrees(context: Context, { yes }: ChangeFlags): Promise<boolean> 
   }
 }
 
-function intakeText({ role, tags, signedBy, changes }: IntakeEntry): string {
+function intakeText(entry: IntakeEntry): string {
+  return `${entry.role}: ${entry.changes.join('; ')} (${originText(entry)})`;
+}
+
+function intakeLines(entry: IntakeEntry): readonly string[] {
+  if (entry.changes.length < 2) return [intakeText(entry)];
+  return [`${entry.role} (${originText(entry)}):`, ...entry.changes.map((change) => `  ${change}`)];
+}
+
+function originText({ tags, signedBy }: IntakeEntry): string {
   const keys = signedBy.map((keyid) => keyid.slice(0, 12)).join(', ');
-  return `${role}: ${changes.join('; ')} (signed by ${keys || 'no key that is known'}, at ${tags.join(', ')})`;
+  return `signed by ${keys || 'no key that is known'}, at ${tags.join(', ')}`;
 }
 
 function intakeJson(intake: AgreedIntake | undefined): Record<string, unknown> {
@@ -328,7 +340,7 @@ async function stage(
   ]);
   const tag = await stageChange(opened.target, change, { signal: context.signal });
   const id = change.digest;
-  for (const line of change.describe()) context.output.info(line);
+  for (const line of change.describe().flatMap(pieces)) context.output.info(line);
   if (missing.length > 0) throw lacking(opened.place, id, tag, missing);
   const waiting = { id, tags: [tag], entries: [], change };
   const published = await publishWaiting(context, opened, copy, waiting, { ...flags, key: flags.signWith });
@@ -398,7 +410,7 @@ export function report(
   pending: PendingChange,
   { file, published, lines = pending.describe(), isTold = false, intake }: Outcome,
 ): void {
-  if (!isTold) for (const line of lines) context.output.info(line);
+  if (!isTold) for (const line of lines.flatMap(pieces)) context.output.info(line);
   context.output.result(published ?? file ?? pending.name, {
     collection: pending.name,
     id: pending.change.id,

@@ -57,6 +57,14 @@ export class Output {
     if (!this.options.quiet && !this.options.json) this.io.stderr.write(`${shown(line)}\n`);
   }
 
+  /**
+   * What somebody is about to sign, or to agree to: all of it, in pieces where it is long, and also with `-q` and in
+   * JSON, because what was not shown was not agreed to.
+   */
+  told(lines: Iterable<string>): void {
+    for (const line of lines) for (const piece of pieces(line)) this.io.stderr.write(`${printable(piece)}\n`);
+  }
+
   /** Detail that is asked for with `-v`. */
   verbose(line: string): void {
     if (this.options.verbose) this.io.stderr.write(`${shown(line)}\n`);
@@ -84,6 +92,20 @@ export class Output {
     }
     if (trace) for (const line of causes(error)) this.io.stderr.write(`trace: ${paragraph(line)}\n`);
   }
+}
+
+/** Longest piece of a line that is shown whole, in characters. */
+const MAX_PIECE = 500;
+
+/** A line that must be shown whole, in pieces that are never cut; all but the first begin with `…`. */
+export function pieces(line: string): readonly string[] {
+  if (line.length <= MAX_PIECE) return [line];
+  const indent = /^ */.exec(line)?.[0] ?? '';
+  const count = Math.ceil(line.length / MAX_PIECE);
+  return Array.from({ length: count }, (_, at) => {
+    const piece = line.slice(at * MAX_PIECE, (at + 1) * MAX_PIECE);
+    return at === 0 ? piece : `${indent}…${piece}`;
+  });
 }
 
 /** `{"ok":false,…}` as spec/outcomes.md has it. */

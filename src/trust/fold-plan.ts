@@ -4,13 +4,13 @@ import { type BullaError, isBullaError } from '../errors.ts';
 import { delegationOf } from '../tuf/delegations.ts';
 import { publishedVersion, versionOf } from '../tuf/edit/repository.ts';
 import { DEFAULT_LIMITS } from '../tuf/limits.ts';
-import { parseMetadataFile } from '../tuf/metadata-file.ts';
+import { type MetadataFile, parseMetadataFile } from '../tuf/metadata-file.ts';
 import { parseTargets } from '../tuf/targets.ts';
 import type { Abilities } from './abilities.ts';
 import { type Adoption, AdoptionReader, type OfferedRole, poolFiles } from './adoption.ts';
 import { chooseAdoption, chooseRenewal, isAhead } from './adoption-choice.ts';
 import { extendLog, type FoldConflict, planFold } from './fold.ts';
-import { type ChangeLog, type LogEntry, leavesSpace } from './log.ts';
+import { type ChangeLog, type LogEntry, leavesSpace, spellLog } from './log.ts';
 import { fetchFile } from './object.ts';
 import type { TrustTarget } from './ports.ts';
 import type { RefusedSibling, Sibling } from './siblings.ts';
@@ -46,32 +46,32 @@ export interface LeftChange {
 
 /** What a change of roles may take in from others, over the rounds of one publish. */
 export class Intake {
-  /** Ids of entries, and identities of staged changes of roles, that were agreed to; undefined: all. */
+  /** Identities of entries, and of staged changes of roles, that were agreed to; undefined: all. */
   private readonly allowed: ReadonlySet<string> | undefined;
   /** Ids of entries that came from keys that lose trust, wherever else they are listed. */
   private readonly tainted = new Set<string>();
-  private trust: TrustAfter | undefined;
+  private trust: readonly TrustAfter[] = [];
 
   constructor(allowed?: ReadonlySet<string>) {
     this.allowed = allowed;
   }
 
-  /** Says who may sign after the change, on the base that it is made on now; what was found tainted stays so. */
-  judgeBy(trust: TrustAfter | undefined): void {
+  /**
+   * Says who may sign after each change of roles that is under way, on the base that it is made on now; what was found
+   * tainted stays so.
+   */
+  judgeBy(trust: readonly TrustAfter[]): void {
     this.trust = trust;
   }
 
   /** Leaves out candidates that online keys have signed which lose trust. */
   candidates(siblings: readonly Sibling[]): readonly Sibling[] {
-    const { trust } = this;
-    if (trust === undefined) return siblings;
-    return siblings.filter(({ timestamp }) => timestamp === undefined || trust.counts(timestamp.file));
+    return siblings.filter(({ timestamp }) => timestamp === undefined || this.counts(timestamp.file));
   }
 
   /** Leaves out what is signed by keys that lose trust, and notes which entries came of them. */
   offers(offers: readonly OfferedRole[], log: ChangeLog): readonly OfferedRole[] {
-    const { trust } = this;
-    if (trust === undefined) return offers;
+    if (this.trust.length === 0) return offers;
     const known = new Set(log.entries.map(({ id }) => id));
     for (const {
       role,
@@ -79,15 +79,27 @@ export class Intake {
       log: { entries },
     } of offers)
       for (const entry of entries)
-        if (!known.has(entry.id) && (!trust.counts(file) || trust.isByLoser(role, entry)))
+        if (
+          !known.has(entry.id) &&
+          (!this.counts(file) || this.trust.some((one) => one.isByLoser(role, entry)))
+        )
           this.tainted.add(entry.id);
-    return offers.filter(({ file }) => trust.counts(file));
+    return offers.filter(({ file }) => this.counts(file));
   }
 
-  /** Why an entry is not taken in; undefined where it may be. */
-  reasonAgainst({ id }: LogEntry): LeftChange['reason'] | undefined {
-    if (this.tainted.has(id)) return 'key';
-    return this.allowed === undefined || this.allowed.has(id) ? undefined : 'unseen';
+  /**
+   * Why an entry is not taken in; undefined where it may be.
+   * @param keyids of the role now: who made it by its own account may have lost trust before
+   */
+  reasonAgainst(role: string, entry: LogEntry, keyids: readonly string[]): LeftChange['reason'] | undefined {
+    if (this.tainted.has(entry.id)) return 'key';
+    if (entry.by !== undefined && !keyids.includes(entry.by)) return 'key';
+    const { allowed } = this;
+    return allowed === undefined || allowed.has(identityOfEntry(role, entry)) ? undefined : 'unseen';
+  }
+
+  private counts(file: MetadataFile): boolean {
+    return this.trust.every((one) => one.counts(file));
   }
 
   /**
@@ -95,9 +107,18 @@ export class Intake {
    * time: clients who saw the one could not follow to the other.
    */
   allowsOffer(offer: StructuralOffer): boolean {
-    if (this.trust !== undefined && !this.trust.countsOffer(offer)) return false;
+    if (!this.trust.every((one) => one.countsOffer(offer))) return false;
     return offer.files.has('root') || this.allowed === undefined || this.allowed.has(identityOf(offer));
   }
+}
+
+/** What a change of names is: its id alone is what somebody claims, and may be given to another one. */
+export function identityOfEntry(role: string, entry: LogEntry): string {
+  const log = spellLog({ since: entry.at, entries: [entry] });
+  return createHash('sha256')
+    .update(`${JSON.stringify(role)}\n`)
+    .update(log)
+    .digest('hex');
 }
 
 /** What a staged change of roles is, however it is spelled: hex SHA-256 of what is signed in root and targets. */
@@ -137,7 +158,7 @@ export async function planSiblings(
   const conflicts: FoldConflict[] = [];
   const waiting = new Map<string, LogEntry>();
   const unsound: RefusedSibling[] = [];
-  for (const { name: role } of copy.delegations.roles) {
+  for (const { name: role, keyids } of copy.delegations.roles) {
     const all = offersOf(copy, siblings, role);
     if (all.length === 0) continue;
     const log = await copy.readableLog(role);
@@ -147,7 +168,7 @@ export async function planSiblings(
     }
     const offers = countedOffers(all, log, counting, intake, left);
     const isLeft = (entry: LogEntry): boolean => {
-      const reason = isOwn(entry) ? undefined : intake.reasonAgainst(entry);
+      const reason = isOwn(entry) ? undefined : intake.reasonAgainst(role, entry, keyids);
       if (reason !== undefined) left.set(entry.id, { role, entry, reason });
       return reason !== undefined;
     };

@@ -134,12 +134,12 @@ const MAX_FOLDED_LOG_VALUES: number = (MAX_LOG_VALUES / 8) * 7;
  */
 export function leavesSpace(log: ChangeLog, atMost: number): boolean {
   if (valuesIn(log) > MAX_FOLDED_LOG_VALUES) return false;
-  return atMost <= MAX_FOLDED_LOG_BYTES || spell(log).byteLength <= MAX_FOLDED_LOG_BYTES;
+  return atMost <= MAX_FOLDED_LOG_BYTES || spellLog(log).byteLength <= MAX_FOLDED_LOG_BYTES;
 }
 
 /** A log in its one spelling (RFC 8785). @throws BullaError usage where it has become too large */
 export function encodeLog(log: ChangeLog): Uint8Array {
-  const bytes = spell(log);
+  const bytes = spellLog(log);
   if (bytes.byteLength <= MAX_LOG_BYTES && valuesIn(log) <= MAX_LOG_VALUES) return bytes;
   throw new BullaError(
     'usage',
@@ -155,7 +155,8 @@ function valuesIn({ entries }: ChangeLog): number {
   return entries.reduce((sum, { set, unset }) => sum + 8 + 4 * (set?.size ?? 0) + (unset?.size ?? 0), 4);
 }
 
-function spell({ since, entries }: ChangeLog): Uint8Array {
+/** The same, however large. @throws BullaError content-invalid where half of a pair is in its text */
+export function spellLog({ since, entries }: ChangeLog): Uint8Array {
   return encodeOwn({ version: 1, since: formatTime(since), entries: entries.map(entryJson) });
 }
 

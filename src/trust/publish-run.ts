@@ -22,6 +22,8 @@ import { withdraw } from './removal.ts';
 import { Rivals } from './rivals.ts';
 import { type FoundSiblings, isTransient, type Sibling, SiblingReader } from './siblings.ts';
 import { withUsed } from './signer-state.ts';
+import { trustAfterStaged } from './staged-trust.ts';
+import type { TrustAfter } from './trust-after.ts';
 import { candidateTag, HEAD_TAG } from './vocabulary.ts';
 
 /** A head is not replaced by one that was made from a reading older than this, in milliseconds. */
@@ -76,6 +78,7 @@ export class PublishRun {
   private readonly folded = new Map<string, LogEntry>();
   private readonly announced: Tag[] = [];
   private isRestructured = false;
+  private staged: { readonly key: string; readonly trust: readonly TrustAfter[] } | undefined;
   private waited = 0;
   /** Candidates and stages that were listed once the work was done, after whatever was moved last. */
   private duties: ReadonlySet<Tag> | undefined;
@@ -126,11 +129,27 @@ export class PublishRun {
     const { ids } = this.work;
     const now = this.options.clock.now();
     const trust = isDone ? undefined : this.work.trustAfter?.(base, now);
-    this.intake.judgeBy(await trust?.catch((error: unknown) => this.giveUp(base, error)));
+    const own = await trust?.catch((error: unknown) => this.giveUp(base, error));
+    this.intake.judgeBy([...(own === undefined ? [] : [own]), ...(await this.trustAfterOthers(base, found))]);
     const plan = await planSiblings(this.target, copy, siblings, abilities, readAt, ids, this.intake);
     // Those who have read what was made of it would take this head for a rollback.
     const isBehind = abilities.isOnline && siblings.some((sibling) => isNewer(sibling, copy));
     return { isDone, isLeft: !hasWork(plan) && !isBehind, found, siblings, plan };
+  }
+
+  /** As long as nothing moves, what is staged is judged once. */
+  private async trustAfterOthers(
+    { copy }: Base,
+    { roleChanges }: FoundSiblings,
+  ): Promise<readonly TrustAfter[]> {
+    const { digest } = copy.collection.object.content.descriptor;
+    const key = [digest, ...roleChanges.keys()].join(' ');
+    if (this.staged?.key !== key) {
+      const { clock, signal } = this.options;
+      const trust = await trustAfterStaged(this.target, copy, roleChanges, clock.now(), { signal });
+      this.staged = { key, trust };
+    }
+    return this.staged.trust;
   }
 
   private async end(base: Base, found: FoundSiblings, plan: SiblingPlan, rounds: number): Promise<RunResult> {

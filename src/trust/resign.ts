@@ -15,7 +15,7 @@ import { type Base, readBase } from './publish-base.ts';
 import type { Published, PublishOptions } from './publish-options.ts';
 import { PublishRun, type RunResult } from './publish-run.ts';
 import { MAX_FOREIGN } from './siblings.ts';
-import { isStructural, readStagedChanges } from './staged-structure.ts';
+import { readStagedChanges } from './staged-structure.ts';
 
 export interface ResignOptions extends PublishOptions {
   /** Sign anew although it is not due. */
@@ -88,12 +88,7 @@ async function publishStaged(
   options: ResignOptions,
 ): Promise<boolean> {
   const { clock, signal, onWarning } = options;
-  // Without files of `names` or signers that verify now, such a stage is among those that are no use.
-  const tags = [
-    ...found.siblings.flatMap(({ tag, object }) => (isStructural(object, base.copy) ? [tag] : [])),
-    ...found.refused.flatMap(({ tag, code }) => (code === 'trust-invalid' ? [tag] : [])),
-  ];
-  const staged = await readStagedChanges(target, base.copy, tags, clock.now(), { signal });
+  const staged = await readStagedChanges(target, base.copy, found.roleChanges, clock.now(), { signal });
   for (const { id, change } of staged) {
     if (change.missing().length > 0) continue;
     try {

@@ -9,6 +9,7 @@ import type { BlobCache } from './memory.ts';
 import { type ObjectSource, openTrustObject, type TrustObject } from './object.ts';
 import type { Chance, TrustTarget } from './ports.ts';
 import { type PartialRole, SiblingFiles, type SiblingRole, type SiblingTimestamp } from './sibling-files.ts';
+import { isStructural } from './staged-structure.ts';
 import type { StructuralOffer } from './structural-offer.ts';
 import { kindOfTag, LIST_AFTER, LIST_UNTIL, TRUST_TYPES } from './vocabulary.ts';
 import type { WorkingCopy } from './working-copy.ts';
@@ -66,6 +67,8 @@ export interface FoundSiblings {
   readonly tags: ReadonlySet<Tag>;
   /** Those of them that were not read, because the head says that it holds all that they brought. */
   readonly folded: FoldedList;
+  /** Stages with a root or targets that the head has not, whether or not anything in them verifies. */
+  readonly roleChanges: ReadonlyMap<Tag, TrustObject>;
 }
 
 /**
@@ -102,6 +105,8 @@ export class SiblingReader {
   /** Null for what is of no concern. */
   private known = new Map<Tag, Sibling | RefusedSibling | null>();
   private files: SiblingFiles | undefined;
+  private roleChanges = new Map<Tag, TrustObject>();
+  private copy: WorkingCopy | undefined;
   private manifestBytes = 0;
 
   /** @param cache of what was fetched or pushed before; nothing of what strangers pushed is put into it */
@@ -123,6 +128,8 @@ export class SiblingReader {
     if (this.files === undefined || !this.files.isFor(copy)) {
       // Who may sign has changed: everything has to be judged anew.
       this.known = new Map();
+      this.roleChanges = new Map();
+      this.copy = copy;
       this.files = new SiblingFiles(this.source, copy, now, MAX_ROUND_BYTES, this.options);
     }
     this.files.refill(now);
@@ -150,6 +157,7 @@ export class SiblingReader {
       isUnanswered: unread.some(({ code }) => TRANSIENT.has(code)),
       tags: new Set(listing.tags),
       folded: new Map(listing.tags.flatMap((tag) => pairOf(tag, folded.get(tag)))),
+      roleChanges: new Map([...this.roleChanges].filter(([tag]) => chosen.includes(tag))),
     };
   }
 
@@ -193,6 +201,7 @@ export class SiblingReader {
     const kind = kindOfTag(tag) as 'candidate' | 'stage';
     const isKind = kind === 'stage' ? object.kind === 'stage' : object.kind === 'head' && object.isCandidate;
     if (!isKind) throw notOfKind(tag, kind);
+    if (kind === 'stage' && isStructural(object, this.copy as WorkingCopy)) this.roleChanges.set(tag, object);
     const verified = await (this.files as SiblingFiles).verify(object);
     return { tag, kind, digest: content.descriptor.digest, object, ...verified };
   }

@@ -1,21 +1,27 @@
 import { BullaError, isBullaError } from '../errors.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { CallOptions } from '../oci/target.ts';
-import { publishedVersion, versionOf, writeRepositoryFiles } from '../tuf/edit/repository.ts';
+import { Keyring } from '../tuf/edit/demands.ts';
+import { publishedVersion, versionOf, withFiles, writeRepositoryFiles } from '../tuf/edit/repository.ts';
 import { DEFAULT_LIMITS } from '../tuf/limits.ts';
+import { parseMetadataFile } from '../tuf/metadata-file.ts';
 import { decodeRoleName, metadataFileName } from '../tuf/role-name.ts';
+import { countSignatures } from '../tuf/threshold.ts';
 import { pushObject } from './announce.ts';
 import { assembleStage } from './assemble.ts';
-import type { ChangeFile } from './change-file.ts';
+import { type ChangeFile, MAX_CHANGE_BYTES } from './change-file.ts';
 import { MAX_LOG_BYTES } from './log.ts';
-import { fetchFile, openTrustObject, type TrustObject } from './object.ts';
+import { fetchFile, type TrustObject } from './object.ts';
 import { PendingChange } from './pending-change.ts';
 import type { TrustTarget } from './ports.ts';
-import { kindOfTag, stageTag } from './vocabulary.ts';
+import { stageTag } from './vocabulary.ts';
 import type { WorkingCopy } from './working-copy.ts';
 
 /** Most files that a staged change of roles and keys may have. */
 const MAX_FILES = 1000;
+/** Most bytes of such changes that are read in one look where nobody who may has signed them. */
+const MAX_UNSIGNED_BYTES = 32 * 1024 * 1024;
 const FILE_NAME = /^([1-9][0-9]{0,15})\.([^/]+)\.json$/;
 
 /** A change of roles or keys that waits beside the head. */
@@ -55,20 +61,20 @@ export async function stageChange(
 /**
  * Changes of roles and keys among the stages beside a head, made for exactly that head's root and targets,
  * signatures of several copies pooled. What is no such change is left aside.
- * @param tags of stages, as they were listed
+ * @param objects stages, as they were read or are yet to be
  * @throws BullaError what the target throws
  */
 export async function readStagedChanges(
   target: TrustTarget,
   copy: WorkingCopy,
-  tags: Iterable<Tag>,
+  objects: ReadonlyMap<Tag, TrustObject>,
   now: Date,
   options: StagedReadOptions = {},
 ): Promise<readonly StagedChange[]> {
   const found = new Map<string, { readonly tags: Tag[]; readonly change: PendingChange }>();
-  for (const tag of tags) {
-    if (kindOfTag(tag) !== 'stage') continue;
-    const change = await readStagedChange(target, copy, tag, now, options);
+  const budget = { left: MAX_UNSIGNED_BYTES };
+  for (const [tag, object] of objects) {
+    const change = await readStagedChange(target, copy, tag, object, now, budget, options);
     if (change === undefined) continue;
     const id = change.digest;
     const known = found.get(id);
@@ -81,18 +87,22 @@ export async function readStagedChanges(
   return [...found].map(([id, { tags: of, change }]) => ({ id, tags: of, change }));
 }
 
+/** What may yet be read of changes that nobody who may has signed. */
+interface Budget {
+  left: number;
+}
+
 async function readStagedChange(
   target: TrustTarget,
   copy: WorkingCopy,
   tag: Tag,
+  object: TrustObject,
   now: Date,
+  budget: Budget,
   options: StagedReadOptions,
 ): Promise<PendingChange | undefined> {
   try {
-    const content = await target.fetchManifest(tag, options);
-    const object = await openTrustObject(target, content, options);
-    if (object.kind !== 'stage' || !isStructural(object, copy)) return undefined;
-    return PendingChange.open(await changeIn(target, copy, object, now, options), now);
+    return PendingChange.open(await changeIn(target, copy, object, now, budget, options), now);
   } catch (error) {
     // Anybody who may push can put anything there.
     const isForeign = isBullaError(error, 'trust-invalid', 'trust-rollback', 'content-invalid', 'usage');
@@ -115,26 +125,64 @@ async function changeIn(
   copy: WorkingCopy,
   object: TrustObject,
   now: Date,
+  budget: Budget,
   options: CallOptions,
 ): Promise<ChangeFile> {
   if (object.files.size > MAX_FILES)
     throw new BullaError('content-invalid', `a staged change has ${object.files.size} files`, {
       hint: `no honest change of roles has more than ${MAX_FILES}`,
     });
-  const [files, logs] = [new Map<string, Uint8Array>(), new Map<string, Uint8Array>()];
+  const parts = new Map<string, Descriptor>();
   for (const [name, descriptor] of object.files) {
     const role = decodeRoleName(FILE_NAME.exec(name)?.[2] ?? '');
-    if (role !== undefined)
-      files.set(role, await fetchFile(target, descriptor, DEFAULT_LIMITS.targetsBytes, options));
+    if (role !== undefined) parts.set(role, descriptor);
   }
-  for (const [role, descriptor] of object.logs)
-    if (files.has(role)) logs.set(role, await fetchFile(target, descriptor, MAX_LOG_BYTES, options));
+  const files = new Map<string, Uint8Array>();
+  const fetch = async (role: string, descriptor: Descriptor): Promise<void> => {
+    files.set(role, await fetchFile(target, descriptor, DEFAULT_LIMITS.targetsBytes, options));
+  };
+  const first = [...parts].filter(([role]) => role === 'root' || role === 'targets');
+  const logs = new Map([...object.logs].filter(([role]) => parts.has(role)));
+  const size = (all: Iterable<Descriptor>): number => [...all].reduce((sum, part) => sum + part.size, 0);
+  // Who may not sign must not make the others read very much.
+  spend(budget, size(first.map(([, descriptor]) => descriptor)));
+  for (const [role, descriptor] of first) await fetch(role, descriptor);
+  const rest = size(parts.values()) + size(logs.values());
+  if (!isBegun(copy, files)) spend(budget, rest);
+  else if (rest > MAX_CHANGE_BYTES) throw tooMuch(rest);
+  for (const [role, descriptor] of parts) if (!files.has(role)) await fetch(role, descriptor);
+  const logBytes = new Map<string, Uint8Array>();
+  for (const [role, descriptor] of logs)
+    logBytes.set(role, await fetchFile(target, descriptor, MAX_LOG_BYTES, options));
   const { id, name, place } = copy.collection;
   const { roots, roles } = copy.files;
   const base = new Map([...roles].filter(([role]) => role === 'targets' || files.has(role)));
   return {
     ...{ collection: name, place, id, made: now, summary: [] },
     base: writeRepositoryFiles({ roots, roles: base }),
-    ...{ files, logs },
+    ...{ files, logs: logBytes },
   };
+}
+
+/** Whether root and targets of a change each have a signature of somebody who may sign them. */
+function isBegun({ files }: WorkingCopy, parts: ReadonlyMap<string, Uint8Array>): boolean {
+  const made = [...parts].map(([role, bytes]) => parseMetadataFile(bytes, role, DEFAULT_LIMITS.targetsBytes));
+  const [before, after] = [new Keyring(files), new Keyring(withFiles(files, made))];
+  return made.every((file) =>
+    (file.role === 'root' ? before : after)
+      .demandsOn(file.role)
+      .some(({ keys, role }) => countSignatures(file, keys, role).valid.length > 0),
+  );
+}
+
+function spend(budget: Budget, bytes: number): void {
+  budget.left -= bytes;
+  if (budget.left < 0) throw tooMuch(bytes);
+}
+
+function tooMuch(bytes: number): BullaError {
+  return new BullaError('content-invalid', `a staged change of roles has ${bytes} bytes`, {
+    hint: 'whoever stages something large has to sign it first; if it is a flood, remove it with the registry',
+    details: { reason: 'budget' },
+  });
 }

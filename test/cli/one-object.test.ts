@@ -46,25 +46,29 @@ describe('a publisher whose file says a number of names that it has not', () => 
     ['none', 0],
     ['one more', 3],
     ['one less', 1],
-  ])('stops nobody, and makes nobody spread names over bins: %s', async (_, names) => {
-    const place = await lab();
-    await stageOdd(place, (signed) => Object.assign(binding(signed), { names }));
-    const service = await somebody(place, [['online', ONLINE]]);
-    expect(await service('resign REPO --renew')).toMatchObject({ code: 0 });
-    const run = await somebody(place);
-    await pushImage(place.target, 'two', 'v2');
-    const signed = await run('sign REPO:v2 --name-only --no-proof');
-    expect(signed, signed.stderr).toMatchObject({ code: 0 });
-    expect(await run('revoke REPO:v1')).toMatchObject({ code: 0 });
-    const renewed = await run('rotate REPO names --renew');
-    expect(renewed, renewed.stderr).toMatchObject({ code: 0 });
-    expect(await run('verify REPO:v2')).toMatchObject({ code: 0 });
-    const copied = await readStage(place.target, '_trust' as never);
-    const { bytes } = fileOf(copied.files, 'names');
-    const { signed: now } = JSON.parse(Buffer.from(bytes).toString()) as { signed: JsonObject };
-    expect(binding(now)['names']).toBe(Object.keys(now['targets'] as JsonObject).length);
-    expect(now['delegations']).toBeUndefined();
-  });
+  ])(
+    'stops nobody, and makes nobody spread names over bins: %s',
+    async (_, names) => {
+      const place = await lab();
+      await stageOdd(place, (signed) => Object.assign(binding(signed), { names }));
+      const service = await somebody(place, [['online', ONLINE]]);
+      expect(await service('resign REPO --renew')).toMatchObject({ code: 0 });
+      const run = await somebody(place);
+      await pushImage(place.target, 'two', 'v2');
+      const signed = await run('sign REPO:v2 --name-only --no-proof');
+      expect(signed, signed.stderr).toMatchObject({ code: 0 });
+      expect(await run('revoke REPO:v1')).toMatchObject({ code: 0 });
+      const renewed = await run('rotate REPO names --renew');
+      expect(renewed, renewed.stderr).toMatchObject({ code: 0 });
+      expect(await run('verify REPO:v2')).toMatchObject({ code: 0 });
+      const copied = await readStage(place.target, '_trust' as never);
+      const { bytes } = fileOf(copied.files, 'names');
+      const { signed: now } = JSON.parse(Buffer.from(bytes).toString()) as { signed: JsonObject };
+      expect(binding(now)['names']).toBe(Object.keys(now['targets'] as JsonObject).length);
+      expect(now['delegations']).toBeUndefined();
+    },
+    120_000,
+  );
 });
 
 interface Change {

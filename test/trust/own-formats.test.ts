@@ -1,9 +1,14 @@
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { DialectFile } from '../../src/cli/dialect-file.ts';
 import { encodeOwn } from '../../src/encoding/canonical.ts';
 import { parseJson } from '../../src/encoding/json.ts';
 import { isBullaError } from '../../src/errors.ts';
+import { describe as describeBytes } from '../../src/oci/descriptor.ts';
 import type { Tag } from '../../src/oci/reference.ts';
+import { PinFile } from '../../src/state/pins.ts';
+import { SignerStateDirectory } from '../../src/state/signer-state.ts';
 import type { CollectionId } from '../../src/trust/binding.ts';
 import { encodeChangeFile, parseChangeFile } from '../../src/trust/change-file.ts';
 import { encodeFolded, parseFolded } from '../../src/trust/folded.ts';
@@ -11,6 +16,7 @@ import { type ChangeLog, encodeLog, type LogEntry, leavesSpace, parseLog } from 
 import { isPlainText, problemWithEntry } from '../../src/trust/plain-text.ts';
 import { encodeRecord, parseRecord } from '../../src/trust/signer-record.ts';
 import { composeMetadataFile, parseMetadataFile } from '../../src/tuf/metadata-file.ts';
+import { temporaryDirectory } from '../support/cli.ts';
 import { NOW } from '../support/tuf/editing.ts';
 
 const ODD = [
@@ -163,6 +169,118 @@ describe('what we write is read again, whatever text is in it', () => {
         },
       ),
       runs,
+    );
+  });
+});
+
+/** Any time that JavaScript can hold, before 1970 and after the year 9999 as well. */
+const anyTime = fc
+  .integer({ min: -62_167_219_200, max: 8_640_000_000_000 })
+  .map((seconds) => new Date(seconds * 1000));
+
+describe('what we keep is read again', () => {
+  it('in lists of what was folded, whatever the clocks of others say', () => {
+    fc.assert(
+      fc.property(
+        fc.array(
+          fc.tuple(
+            fc.constantFrom('next', 'stage'),
+            fc.stringMatching(/^[0-9a-f]{16}$/),
+            fc.oneof(time, anyTime),
+          ),
+        ),
+        (made) => {
+          const list = new Map(made.map(([kind, rest, at]) => [`_trust.${kind}.${rest}` as Tag, at]));
+          const read = parseFolded(encodeFolded(list));
+          expect([...(read?.keys() ?? [])].sort()).toEqual([...list.keys()].sort());
+          for (const [tag, at] of read ?? [])
+            if (at.getTime() !== list.get(tag)?.getTime())
+              expect([0, 253_402_300_799_000]).toContain(at.getTime());
+        },
+      ),
+      runs,
+    );
+  });
+
+  it('in what was announced, whatever is in it', async () => {
+    const state = new SignerStateDirectory(await temporaryDirectory());
+    const blob = fc
+      .tuple(anyText(60), fc.uint8Array({ maxLength: 40 }))
+      .filter(([mediaType]) => !/\p{Cs}/u.test(mediaType))
+      .map(([mediaType, bytes]) => ({ descriptor: describeBytes(mediaType, bytes), bytes }));
+    const object = fc.record({
+      tag: fc.stringMatching(/^_trust\.(next|stage)\.[A-Za-z0-9._-]{1,20}$/).map((text) => text as Tag),
+      ids: fc.array(fc.stringMatching(/^[0-9a-f]{32}$/), { maxLength: 3 }),
+      madeAt: time,
+      assembly: fc.record({
+        blobs: fc.array(blob, { maxLength: 3 }),
+        children: fc.array(blob, { maxLength: 2 }),
+        top: blob,
+      }),
+    });
+    await fc.assert(
+      fc.asyncProperty(object, async (made) => {
+        await state.keep(ID, made);
+        expect(await state.pending(ID)).toEqual([made]);
+        await state.drop(ID, made.tag);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it('in pins, by any of their kinds', async () => {
+    const file = new PinFile(join(await temporaryDirectory(), 'pins.json'));
+    const host = fc.stringMatching(/^[a-z][a-z0-9]{0,8}\.example$/);
+    const scope = fc.tuple(host, fc.stringMatching(/^[a-z][a-z0-9]{0,8}$/)).map((parts) => parts.join('/'));
+    const pin = fc.record(
+      {
+        scope,
+        trust: fc
+          .uniqueArray(fc.stringMatching(/^[0-9a-f]{64}$/), { minLength: 1, maxLength: 3 })
+          .map((keyIds) => ({ kind: 'key-ids', keyIds })),
+        minRootVersion: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
+        collection: scope,
+      },
+      { requiredKeys: ['scope', 'trust'] },
+    );
+    await fc.assert(
+      fc.asyncProperty(pin, async (made) => {
+        let isTaken = true;
+        await file.set(made as never).catch((error: unknown) => {
+          expect(isBullaError(error, 'usage')).toBe(true);
+          isTaken = false;
+        });
+        const found = (await file.list()).get(made.scope);
+        if (isTaken) expect(found).toMatchObject(made);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it('in what was learnt of registries', async () => {
+    const notes: string[] = [];
+    const dialects = new DialectFile(
+      await temporaryDirectory(),
+      () => NOW,
+      (line) => notes.push(line),
+    );
+    const dialect = fc.record(
+      {
+        referrers: fc.constantFrom('api', 'fallback'),
+        conditional: fc.constantFrom('etag', 'head'),
+        head: fc.constantFrom('works', 'get'),
+        tags: fc.constantFrom('after', 'whole'),
+      },
+      { requiredKeys: [] },
+    );
+    const registry = fc.oneof(fc.constantFrom('__proto__', 'constructor', 'a.example:5000'), anyText(60));
+    await fc.assert(
+      fc.asyncProperty(registry, dialect, async (name, learnt) => {
+        await dialects.set(name, learnt as never);
+        if (!/\p{Cs}/u.test(name)) expect(await dialects.get(name)).toEqual(learnt);
+        expect(notes).toEqual([]);
+      }),
+      { numRuns: 100 },
     );
   });
 });

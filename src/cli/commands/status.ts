@@ -79,7 +79,7 @@ async function besideHead(context: Context, { opened, copy }: Shown, now: Date):
   const chance = { fraction: () => randomInt(2 ** 32) / 2 ** 32 };
   try {
     const found = await new SiblingReader(target, chance, { signal }).read(copy, now);
-    return { found, staged: await readStagedChanges(target, copy, found.tags, now, { signal }) };
+    return { found, staged: await readStagedChanges(target, copy, found.roleChanges, now, { signal }) };
   } catch (error) {
     if (!isBullaError(error, 'forbidden', 'unauthorized', 'registry-error', 'not-found')) throw error;
     context.output.warn(`what waits beside the head is not known: ${error.message}`);

@@ -1,6 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { encode as encodeCbor } from 'cborg';
+import { openEvidence } from '../../../src/actions/import-notary/evidence.ts';
 import { parseConfigFile } from '../../../src/cli/config-schema.ts';
 import { parseCertificate, parseCertificates } from '../../../src/crypto/certificate.ts';
 import { readDer } from '../../../src/crypto/der.ts';
@@ -24,16 +26,18 @@ import { indexTar, placeOf } from '../../../src/layout/tar-index.ts';
 import { compactJson, parseNotaryTargets } from '../../../src/notary/content.ts';
 import { parseNotaryFile } from '../../../src/notary/file.ts';
 import { parseNotaryKey } from '../../../src/notary/keys.ts';
+import { readRoot } from '../../../src/notary/root-chain.ts';
 import { describe as describeBytes } from '../../../src/oci/descriptor.ts';
 import { parseDigest } from '../../../src/oci/digest.ts';
 import { parseManifest } from '../../../src/oci/manifest.ts';
 import { MEDIA_TYPES } from '../../../src/oci/media-types.ts';
 import { MemoryStore } from '../../../src/oci/memory.ts';
 import { parsePlatform } from '../../../src/oci/platform.ts';
-import { parseReference } from '../../../src/oci/reference.ts';
+import { parseReference, type Tag } from '../../../src/oci/reference.ts';
 import { parseReferrersIndex } from '../../../src/oci/referrers.ts';
 import { parseChallenges } from '../../../src/registry/challenge.ts';
 import { nextLink } from '../../../src/registry/link.ts';
+import { listPages } from '../../../src/registry/pages.ts';
 import { parseToken } from '../../../src/registry/token.ts';
 import { parseWarning } from '../../../src/registry/warnings.ts';
 import { parseCbor } from '../../../src/signatures/cbor.ts';
@@ -43,16 +47,20 @@ import { readNotationJws } from '../../../src/signatures/notation-jws.ts';
 import { readBundle } from '../../../src/signatures/sigstore-bundle.ts';
 import { readStatement } from '../../../src/signatures/statement.ts';
 import { readPins } from '../../../src/state/pins.ts';
-import { rootBindingOf } from '../../../src/trust/binding.ts';
+import { namesIn } from '../../../src/trust/bin-size.ts';
+import { type CollectionId, rootBindingOf } from '../../../src/trust/binding.ts';
 import { certificatesOf } from '../../../src/trust/certified-root.ts';
+import { encodeChangeFile, parseChangeFile } from '../../../src/trust/change-file.ts';
 import { describeChange } from '../../../src/trust/describe-change.ts';
 import { planFold } from '../../../src/trust/fold.ts';
-import { encodeFolded, MAX_FOLDED, parseFolded } from '../../../src/trust/folded.ts';
-import { encodeLog, parseLog } from '../../../src/trust/log.ts';
+import { encodeFolded, foldedDescriptorOf, MAX_FOLDED, parseFolded } from '../../../src/trust/folded.ts';
+import { encodeLog, logDescriptorOf, parseLog } from '../../../src/trust/log.ts';
 import { openTrustObject } from '../../../src/trust/object.ts';
+import { PendingChange } from '../../../src/trust/pending-change.ts';
 import { rootsOf } from '../../../src/trust/root-chain.ts';
 import { assertSignableFile } from '../../../src/trust/signable.ts';
-import { TRUST_TYPES } from '../../../src/trust/vocabulary.ts';
+import { encodeRecord, parseRecord } from '../../../src/trust/signer-record.ts';
+import { kindOfTag, objectOfTag, TRUST_TYPES, tagOfObject } from '../../../src/trust/vocabulary.ts';
 import { readRepositoryFiles } from '../../../src/tuf/edit/repository.ts';
 import { TufKey } from '../../../src/tuf/keys.ts';
 import { mergeTargets } from '../../../src/tuf/merge.ts';
@@ -139,6 +147,13 @@ const TRUST_ROOT = `{"signatures":[],"signed":{"_type":"root","version":2,"bulla
   .slice(0, 2)
   .map((der) => `"${Buffer.from(der).toString('base64')}"`)
   .join(',')}]}}}`;
+
+const ID = 'a'.repeat(64) as CollectionId;
+/** Files that delegate and name, in their canonical form: what changes between them must be told. */
+const CHANGED = tufFiles.filter((bytes) => /"_type":\s?"targets"/.test(latin1(bytes))).slice(0, 6);
+const PART = (name: string, bytes: Uint8Array) =>
+  `{"name":"${name}","content":"${Buffer.from(bytes).toString('base64')}"}`;
+const CHANGE_FILE = `{"format":"application/vnd.bulla.trust.change.v1+json","collection":"a.example/x","place":"a.example/x","id":"${ID}","made":"2030-01-01T00:00:00Z","summary":["names 1"],"base":[${PART('1.root.json', utf8(TRUST_ROOT))}],"files":[${CHANGED.slice(0, 1).map((bytes) => PART('targets', bytes))}],"logs":[]}`;
 
 /** Every parser of outside data. A room that gets one adds it here. */
 export const PARSERS: readonly FuzzedParser[] = [
@@ -405,6 +420,90 @@ export const PARSERS: readonly FuzzedParser[] = [
       const file = parseMetadataFile(bytes, 'root', 1_000_000);
       rootBindingOf(file);
       return certificatesOf(file, 'a');
+    },
+  },
+  {
+    name: 'describe-difference',
+    seeds: CHANGED,
+    parse: (bytes) => {
+      const after = parseMetadataFile(bytes, 'targets', 1_000_000);
+      for (const seed of CHANGED) {
+        const before = parseMetadataFile(seed, 'targets', 1_000_000);
+        const isSame = Buffer.compare(before.message, after.message) === 0;
+        const told = describeChange(before, after).join('\n') === describeChange(before, before).join('\n');
+        if (told !== isSame) throw new Error('two changes read the same, or one reads in two ways');
+      }
+    },
+  },
+  {
+    name: 'change-file',
+    seeds: words(CHANGE_FILE),
+    parse: (bytes) => {
+      const change = parseChangeFile(bytes, where);
+      if (!isDeepStrictEqual(parseChangeFile(encodeChangeFile(change), where), change))
+        throw new Error('the file of a change is read back as something else');
+      return PendingChange.open(change, new Date('2030-01-01T00:00:00Z')).describe();
+    },
+  },
+  {
+    // A file of a stage, for everybody who looks at what lies beside a head.
+    name: 'staged-file',
+    seeds: CHANGED,
+    parse: (bytes) => {
+      const file = parseMetadataFile(bytes, 'names', 1_000_000);
+      assertSignableFile(file);
+      parseTargets(file);
+      return [logDescriptorOf(file), namesIn(file.signed), foldedDescriptorOf(file)];
+    },
+  },
+  {
+    name: 'signer-record',
+    seeds: words(
+      `{"collection":"${ID}","served":{"digest":"${DIGEST}","keys":["a"],"root":1,"snapshot":2,"timestamp":3},"used":[{"role":"names","version":9007199254740991}],"version":1}`,
+    ),
+    parse: (bytes) => {
+      const record = parseRecord(bytes, ID, where);
+      if (!isDeepStrictEqual(parseRecord(encodeRecord(ID, record), ID, where), record))
+        throw new Error('a record is read back as something else');
+    },
+  },
+  {
+    name: 'tag-list',
+    seeds: words(
+      '{"name":"team/app","tags":["v1","_trust","_trust.next.0123456789abcdef","_trust.stage.0123456789ab"]}',
+      '{"tags":null}',
+    ),
+    parse: async (bytes) => {
+      const answer = { headers: { all: () => [] }, body: { read: async () => bytes } };
+      const session = { registry: 'a.example', where: () => where, call: async () => answer };
+      const call = { path: '/v2/x/tags/list', access: {}, member: 'tags', searchMs: 10_000 };
+      for await (const page of listPages(session as never, call as never))
+        for (const tag of page) {
+          const object = objectOfTag(tag as Tag);
+          if (object !== undefined && tagOfObject(object.kind, object.rest) !== tag)
+            throw new Error('a tag names something else than it is');
+          kindOfTag(tag as Tag);
+        }
+    },
+  },
+  {
+    name: 'notary-root',
+    seeds: tufFiles,
+    parse: (bytes) => readRoot(bytes),
+  },
+  {
+    name: 'notary-evidence',
+    seeds: words(
+      `{"schemaVersion":2,"mediaType":"${MEDIA_TYPES.ociManifest}","artifactType":"application/vnd.bulla.notary.evidence.v1","config":{"mediaType":"application/vnd.oci.empty.v1+json","digest":"${DIGEST}","size":2},"layers":[{"mediaType":"application/json","digest":"${DIGEST}","size":2,"annotations":{"org.opencontainers.image.title":"targets.json"}},{"mediaType":"application/json","digest":"${DIGEST}","size":2,"annotations":{"org.opencontainers.image.title":"1.root.json"}}]}`,
+    ),
+    parse: async (bytes) => {
+      const descriptor = describeBytes(MEDIA_TYPES.ociManifest, bytes);
+      const source = new MemoryStore();
+      const manifest = { descriptor, bytes };
+      const reader = { ...source, fetchManifest: async () => manifest, fetchBlob: async () => bytes };
+      const evidence = await openEvidence(reader as never, descriptor.digest, {});
+      for (const role of ['root', 'targets', 'targets/releases', '../x', '__proto__'])
+        await evidence.fetch({ role, version: role === 'root' ? 1 : undefined } as never, 1_000_000);
     },
   },
   {

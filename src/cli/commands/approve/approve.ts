@@ -1,4 +1,5 @@
 import { BullaError, isBullaError } from '../../../errors.ts';
+import { isWholeId } from '../../../trust/change-id.ts';
 import { PendingChange } from '../../../trust/pending-change.ts';
 import type { SignatureDemand, TufSigner } from '../../../tuf/edit/signing.ts';
 import { readChange, report, sayMissing, writeChange } from '../../changing.ts';
@@ -27,10 +28,12 @@ export async function approveFile(context: Context, path: string, flags: Approve
   });
   const pending = PendingChange.open(change, context.io.now());
   await compareWithMemory(context, pending);
-  context.output.info(`a change of ${pending.name}, collection ${pending.change.id}`);
-  context.output.info(`change ${pending.digest}`);
   if (flags.change !== undefined && flags.change !== pending.digest) throw another(flags.change, pending);
-  for (const line of pending.describe()) context.output.info(`  ${line}`);
+  tellWhole(context, flags.change, [
+    `a change of ${pending.name}, collection ${pending.change.id}`,
+    `change ${pending.digest}`,
+    ...pending.describe().map((line) => `  ${line}`),
+  ]);
   const signed = new Set(pending.roles.flatMap((role) => pending.signedBy(role)));
   const signers = await signersOf(context, flags, pending.allDemands(), signed);
   if (flags.dryRun === true) return report(context, pending, { file: path, published: null, isTold: true });
@@ -41,6 +44,12 @@ export async function approveFile(context: Context, path: string, flags: Approve
   context.output.info(`signed with ${count} ${count === 1 ? 'signature' : 'signatures'}`);
   report(context, pending, { file: out, published: null, isTold: true });
   sayMissing(context, pending.missing(), out);
+}
+
+/** Shows what is to be signed; who has named it by the whole of its id may have it unsaid (`-q`, JSON). */
+export function tellWhole({ output }: Context, named: string | undefined, lines: readonly string[]): void {
+  const isNamed = named !== undefined && isWholeId(named);
+  if (!isNamed || !(output.options.quiet || output.options.json)) output.told(lines);
 }
 
 function another(wanted: string, { digest }: PendingChange): BullaError {

@@ -7,8 +7,9 @@ import type { WorkingCopy } from '../../../trust/working-copy.ts';
 import { openCopy, repositoryIn } from '../../changing.ts';
 import { type CollectionFlags, type OpenedCollection, openCollection } from '../../collections.ts';
 import type { Context } from '../../context.ts';
+import { pieces } from '../../output.ts';
 import { publishWaiting } from '../../taking-over.ts';
-import { type ApproveFlags, confirm, signersOf } from './approve.ts';
+import { type ApproveFlags, confirm, signersOf, tellWhole } from './approve.ts';
 
 /** `bulla pending` */
 export async function listWaiting(
@@ -19,16 +20,13 @@ export async function listWaiting(
   const opened = await openCollection(context, repositoryIn(repository), flags);
   const copy = await openCopy(context, opened);
   const { waiting, refused } = await pendingAt(context, opened, copy);
-  context.output.result(
-    waiting.flatMap((one) => linesOf(one, flags.all !== true)),
-    {
-      collection: copy.collection.name,
-      place: opened.place,
-      id: copy.collection.id,
-      pending: waiting.map(jsonOf),
-      refused: refused.map(({ tag, code, message }) => ({ tag, code, message })),
-    },
-  );
+  context.output.result(waiting.flatMap((one) => linesOf(one, flags.all !== true)).flatMap(pieces), {
+    collection: copy.collection.name,
+    place: opened.place,
+    id: copy.collection.id,
+    pending: waiting.map(jsonOf),
+    refused: refused.map(({ tag, code, message }) => ({ tag, code, message })),
+  });
   for (const { tag, message } of refused) context.output.warn(`${tag} is left aside: ${message}`);
   if (waiting.length === 0) context.output.info(`nothing waits at ${opened.place}`);
 }
@@ -48,7 +46,7 @@ export async function approveStaged(
   const copy = await openCopy(context, opened);
   const waiting = findPending(await pendingAt(context, opened, copy), id);
   if (flags.change !== undefined && flags.change !== waiting.id) throw another(flags.change, waiting);
-  for (const line of linesOf(waiting, false)) context.output.info(line);
+  tellWhole(context, flags.change ?? id, linesOf(waiting, false));
   if (waiting.state === 'outdated') throw outdated(waiting);
   const signed = new Set(waiting.signedBy);
   const needsKey = waiting.missing.length > 0;
