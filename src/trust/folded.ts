@@ -37,7 +37,7 @@ export function encodeFolded(list: FoldedList): Uint8Array {
   const kinds: Record<'next' | 'stage', JsonObject> = { next: {}, stage: {} };
   for (const [tag, made] of newest) {
     const object = objectOfTag(tag);
-    if (object !== undefined) kinds[object.kind][object.rest] = Math.floor(made.getTime() / 1000);
+    if (object !== undefined) kinds[object.kind][object.rest] = secondsOf(made);
   }
   return encodeOwn({ version: 1, ...kinds });
 }
@@ -58,9 +58,16 @@ export function parseFolded(bytes: Uint8Array): FoldedList | undefined {
   return list;
 }
 
-/** In seconds of Unix time, to the end of the year 9999. */
+/** The end of the year 9999, in seconds of Unix time. */
+const LAST_SECOND = 253_402_300_799;
+
+/** Clocks of others say anything: what is out of range would make the whole list unreadable. */
+function secondsOf(time: Date): number {
+  return Math.min(Math.max(Math.floor(time.getTime() / 1000), 0), LAST_SECOND);
+}
+
 function isTime(value: unknown): value is number {
-  return typeof value === 'number' && value >= 0 && value < 253_402_300_800;
+  return typeof value === 'number' && value >= 0 && value <= LAST_SECOND;
 }
 
 /** Descriptor of a list's bytes. */

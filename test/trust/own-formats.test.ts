@@ -273,11 +273,14 @@ describe('what we keep is read again', () => {
       },
       { requiredKeys: [] },
     );
-    const registry = fc.oneof(fc.constantFrom('__proto__', 'constructor', 'a.example:5000'), anyText(60));
+    const registry = fc.oneof(
+      fc.constantFrom('constructor', 'a.example:5000', '[::1]:5000', 'localhost'),
+      fc.stringMatching(/^[a-z0-9][a-z0-9.-]{0,40}(:[1-9][0-9]{0,4})?$/),
+    );
     await fc.assert(
       fc.asyncProperty(registry, dialect, async (name, learnt) => {
         await dialects.set(name, learnt as never);
-        if (!/\p{Cs}/u.test(name)) expect(await dialects.get(name)).toEqual(learnt);
+        expect(await dialects.get(name)).toEqual(learnt);
         expect(notes).toEqual([]);
       }),
       { numRuns: 100 },
