@@ -29,6 +29,10 @@ export interface ChangeFile {
   readonly logs: ReadonlyMap<string, Uint8Array>;
 }
 
+/** Longest line of a summary, and most lines, that are read. */
+const MAX_LINE = 4096;
+const MAX_LINES = 10_000;
+
 const time = z.string().check(z.refine((text) => parseTime(text) !== undefined, 'not a time'));
 const content = z.string().check(z.refine((text) => fromBase64(text) !== undefined, 'not base64'));
 const partSchema = z.strictObject({ name: z.string().check(z.maxLength(1024)), content });
@@ -38,7 +42,7 @@ const shape = z.strictObject({
   place: z.string().check(z.maxLength(4096)),
   id: z.string().check(z.regex(/^[0-9a-f]{64}$/, 'not a SHA-256')),
   made: time,
-  summary: listOf(z.string().check(z.maxLength(4096)), 10_000),
+  summary: listOf(z.string().check(z.maxLength(MAX_LINE)), MAX_LINES),
   base: listOf(partSchema, 10_000),
   files: listOf(partSchema, 10_000),
   logs: listOf(partSchema, 10_000),
@@ -69,7 +73,8 @@ export function parseChangeFile(bytes: Uint8Array, where: string): ChangeFile {
 
 /** The bytes of a change's file. @throws BullaError usage where it is too large to be read again */
 export function encodeChangeFile(change: ChangeFile): Uint8Array {
-  const { collection, place, id, made, summary, base, files, logs } = change;
+  const { collection, place, id, made, base, files, logs } = change;
+  const summary = shortened(change.summary);
   const json = {
     format: FORMAT,
     ...{ collection, place, id, made: formatTime(made), summary },
@@ -81,6 +86,12 @@ export function encodeChangeFile(change: ChangeFile): Uint8Array {
   throw new BullaError('usage', `the files of this change have ${bytes.byteLength} bytes`, {
     hint: `at most ${MAX_CHANGE_BYTES} can be carried: make the change where the keys are`,
   });
+}
+
+/** What a summary says at length, whoever signs sees anyway: it is worked out from the files. */
+function shortened(lines: readonly string[]): readonly string[] {
+  const kept = lines.length > MAX_LINES ? [...lines.slice(0, MAX_LINES - 1), '…'] : lines;
+  return kept.map((line) => (line.length > MAX_LINE ? `${line.slice(0, MAX_LINE - 2)}…` : line));
 }
 
 interface Part {

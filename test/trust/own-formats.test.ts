@@ -147,6 +147,19 @@ describe('what we write is read again, whatever text is in it', () => {
     );
   });
 
+  it.each([
+    ['a line of very many patterns', ['x'.repeat(100_000)]],
+    ['very many lines', Array.from({ length: 12_000 }, (_, at) => `line ${at}`)],
+  ])('in files of changes, whose summary has %s', (_, summary) => {
+    const change = {
+      ...{ collection: 'a', place: 'a', id: ID, made: NOW, summary },
+      ...{ base: new Map(), files: new Map(), logs: new Map() },
+    };
+    const read = parseChangeFile(encodeChangeFile(change), 'change.json');
+    expect(read.summary[0]?.slice(0, 100)).toBe(summary[0]?.slice(0, 100));
+    expect(read.summary.join('\n')).toContain('…');
+  });
+
   it('in metadata, whose canonical form has raw control characters', () => {
     fc.assert(
       fc.property(anyText(200), anyText(200), (name, text) => {
