@@ -99,6 +99,10 @@ async function judgeBySwitches(tests: readonly string[], mutants: readonly Mutan
     }
     const reached = mutants.filter((_, id) => asked.has(id) || unsure.has(id)).length;
     say(`${reached} are met by tests, ${fates.size} are killed, ${unsure.size} may need a run of their own`);
+    for (const [id, mutant] of mutants.entries()) {
+      const how = unsure.has(id) ? 'unsure' : asked.has(id) ? 'met' : 'not met';
+      if (!fates.has(id)) say(`alive     ${describe(mutant)} (${how})`);
+    }
     return { fates, unsure };
   } finally {
     await rm(folder, { recursive: true, force: true });

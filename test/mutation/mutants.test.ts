@@ -18,6 +18,11 @@ describe('mutants', () => {
     ['a negated condition', 'if (!f(a)) return a;', ['if (false) return a;', 'if ((f(a))) return a;']],
     ['a boundary', 'return a < 3;', ['return a <= 3;', 'return a >= 3;', 'return a < 4;']],
     ['a comparison', 'return a === b;', ['return a !== b;']],
+    [
+      'a comparison of brackets',
+      'return (a === b) !== (a);',
+      ['return (a === b) === (a);', 'return (a !== b) !== (a);'],
+    ],
     ['both of two', 'return f(a) && f(b);', ['return ((f(a)) || (f(b)));']],
     ['an answer', 'return true;', ['return false;']],
     ['some of many', 'return b.some(f);', ['return b.every(f);']],

@@ -98,13 +98,11 @@ function mutate(node: Node, text: (node: Node) => string, add: Add): void {
     }
     case 'BinaryExpression': {
       const [left, right] = [node['left'] as Node, node['right'] as Node];
-      for (const other of COMPARISONS.get(node['operator']) ?? [])
-        add(
-          { start: left.end, end: right.start },
-          `${String(node['operator'])} to ${other}`,
-          ` ${other} `,
-          node,
-        );
+      const operator = String(node['operator']);
+      // Only the operator: brackets around either side are no part of it.
+      const start = left.end + text({ ...node, start: left.end, end: right.start }).indexOf(operator);
+      for (const other of COMPARISONS.get(operator) ?? [])
+        add({ start, end: start + operator.length }, `${operator} to ${other}`, other, node);
       return;
     }
     case 'LogicalExpression': {
