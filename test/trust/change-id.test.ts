@@ -36,6 +36,21 @@ describe('the id of a change', () => {
     expect(isWholeId(ID)).toBe(true);
   });
 
+  it.each([
+    [0, 1, 2, 3],
+    [3, 2, 1, 0],
+    [1, 3, 0, 2],
+    [2, 0, 3, 1],
+  ])('is the same for logs and files in the order %i, %i, %i, %i', (...order) => {
+    const roles = ['-0', '-1', 'ci', 'names'];
+    const inOrder = (places: readonly number[]): ChangeContent => {
+      const named = places.map((at) => roles[at] as string);
+      const files = named.map((role) => file(role, 1));
+      return { ...CONTENT, files, logs: new Map(named.map((role) => [role, utf8(role)])) };
+    };
+    expect(changeIdOf(inOrder(order))).toBe(changeIdOf(inOrder([0, 1, 2, 3])));
+  });
+
   it('is found by its beginning, where no other has the same and it is not too short', () => {
     const ids = [`${'a'.repeat(16)}${'0'.repeat(48)}`, `${'a'.repeat(16)}${'1'.repeat(48)}`, 'b'.repeat(64)];
     const list = { waiting: ids.map((id) => ({ id })), refused: [] } as unknown as PendingList;

@@ -76,6 +76,12 @@ describe('an object of a collection', () => {
     await expect(open(made)).rejects.toThrow(noObject);
   });
 
+  it('has no bins where its index lists no shards', async () => {
+    const opened = await open(large([first]));
+    expect(opened.bins).toBeUndefined();
+    expect([...opened.files.keys()]).toEqual(['1.root.json']);
+  });
+
   it.each<[string, number]>([
     ['1', 1],
     ['2', 2],

@@ -1,12 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { utf8 } from '../../src/encoding/bytes.ts';
 import type { JsonObject, JsonValue } from '../../src/encoding/json.ts';
+import { BullaError } from '../../src/errors.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import type { Tag } from '../../src/oci/reference.ts';
 import {
   bindingCheck,
   bindingOf,
   type CollectionId,
+  collectionIdOf,
   createdIn,
   parseCollectionId,
   rootBindingOf,
@@ -14,7 +16,14 @@ import {
 import { parseChangeFile } from '../../src/trust/change-file.ts';
 import { isWholeId } from '../../src/trust/change-id.ts';
 import { foldedDescriptorOf, parseFolded } from '../../src/trust/folded.ts';
-import { encodeLog, isSameEntry, type LogEntry, logDescriptorOf, parseLog } from '../../src/trust/log.ts';
+import {
+  encodeLog,
+  isSameEntry,
+  type LogEntry,
+  leavesSpace,
+  logDescriptorOf,
+  parseLog,
+} from '../../src/trust/log.ts';
 import { ProcessMemory } from '../../src/trust/memory.ts';
 import { namesIn } from '../../src/trust/names.ts';
 import {
@@ -28,6 +37,8 @@ import {
   type Pin,
   type PinnedTrust,
 } from '../../src/trust/pin.ts';
+import { ScratchMemory } from '../../src/trust/scratch-memory.ts';
+import { isTransient } from '../../src/trust/siblings.ts';
 import { isOwnTag, kindOfTag, objectOfTag } from '../../src/trust/vocabulary.ts';
 import { composeMetadataFile, type MetadataFile } from '../../src/tuf/metadata-file.ts';
 import { parseTargets } from '../../src/tuf/targets.ts';
@@ -80,6 +91,14 @@ describe('a binding', () => {
     expect(() => check(root)).not.toThrow();
     expect(rootBindingOf(root)).toEqual({ collection: 'a.example/x', id: ID });
     expect(bindingOf(root)['collection']).toBe('a.example/x');
+  });
+
+  it('of a first root is its own hash, whatever it says of another', () => {
+    const first = bound('root', object({ collection: 'a.example/x', root: ID }));
+    const id = collectionIdOf(first.bytes);
+    expect(rootBindingOf(first)).toEqual({ collection: 'a.example/x', id });
+    expect(rootBindingOf(bound('root', object({ collection: 'a.example/x' }))).id).not.toBe(ID);
+    expect(() => bindingCheck(id, () => true)(first)).not.toThrow();
   });
 
   it.each(['', ID.slice(1), `${ID}a`, ID.toUpperCase(), `${ID}\n`, 'g'.repeat(64)])(
@@ -281,6 +300,12 @@ describe('a log', () => {
     expect(isSameEntry(one, { ...one, id: '1'.repeat(32) })).toBe(false);
   });
 
+  it('leaves space where it has few entries, whether it is measured or is known to be small', () => {
+    const few = { since: NOW, entries: [{ id: ENTRY.id, at: NOW, unset: new Set(['v1']) }] };
+    expect(leavesSpace(few, 0)).toBe(true);
+    expect(leavesSpace(few, Number.POSITIVE_INFINITY)).toBe(true);
+  });
+
   it.each<[string, JsonValue]>([
     ['no binding', null],
     ['no log', object({})],
@@ -376,6 +401,48 @@ describe('a change on paper', () => {
       ['targets'],
     ]);
     expect(read.files.get('targets')).toEqual(new Uint8Array(3));
+  });
+});
+
+describe('what is looked at and not to be remembered', () => {
+  it('is kept to itself, over what was known before', async () => {
+    const behind = new ProcessMemory();
+    await behind.note('a.example/x', ID);
+    await (await behind.open(ID)).keep('root', utf8('old'));
+    const scratch = new ScratchMemory(behind);
+    expect(scratch.isLasting).toBe(false);
+    expect(await scratch.seen('a.example/x')).toBe(ID);
+    expect(await scratch.seen('a.example/y')).toBeUndefined();
+    await scratch.note('a.example/y', OTHER as CollectionId);
+    expect(await scratch.seen('a.example/y')).toBe(OTHER);
+    expect(await behind.seen('a.example/y')).toBeUndefined();
+    const state = await scratch.open(ID);
+    expect(await state.load('root')).toEqual(utf8('old'));
+    expect(await state.replace([{ role: 'root', expected: utf8('old'), bytes: utf8('new') }])).toBe(true);
+    await state.replace([{ role: 'timestamp', expected: undefined, bytes: undefined }]);
+    await state.keep('names', utf8('names'));
+    expect(await state.load('root')).toEqual(utf8('new'));
+    expect(await state.load('names')).toEqual(utf8('names'));
+    expect(await state.loadHead('a.example/x')).toBeUndefined();
+    const kept = await behind.open(ID);
+    expect(await kept.load('root')).toEqual(utf8('old'));
+    expect(await kept.load('names')).toBeUndefined();
+  });
+});
+
+describe('a failure', () => {
+  it.each([
+    ['registry-unreachable', true],
+    ['registry-throttled', true],
+    ['registry-error', true],
+    ['timeout', true],
+    ['not-found', false],
+    ['content-invalid', false],
+    ['unauthorized', false],
+    ['trust-invalid', false],
+  ] as const)('%s passes or not: %s', (name, passes) => {
+    expect(isTransient(new BullaError(name, 'no', { hint: 'none' }))).toBe(passes);
+    expect(isTransient(Object.assign(new Error('no'), { code: name }))).toBe(false);
   });
 });
 

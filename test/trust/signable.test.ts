@@ -151,6 +151,11 @@ describe('a signed part', () => {
     ['names to other bins', 'names', delegating({ succinct_roles: bins('x') })],
     ['targets to nothing', 'targets', delegating({ roles: [] })],
     ['targets to bins', 'targets', delegating({ succinct_roles: bins('') })],
+    [
+      'targets to names and to bins',
+      'targets',
+      delegating({ roles: [role('names')], succinct_roles: bins('') }),
+    ],
     ['targets to a signer first', 'targets', delegating({ roles: [role('ci'), role('names')] })],
     ['names for some', 'targets', delegating({ roles: [role('names', { paths: ['v*'] })] })],
     ['names for more', 'targets', delegating({ roles: [role('names', { paths: ['*', 'a/*'] })] })],
