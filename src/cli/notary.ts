@@ -34,9 +34,9 @@ export function notaryRepository(reference: Reference): RegistryReference {
   if (reference.kind === 'registry') return reference;
   throw new BullaError(
     'usage',
-    'trust data of Notary is about repositories of registries, not about layouts',
+    'trust data of Notary is about repositories of registries, not about layouts and archives',
     {
-      hint: 'name the repository as it was signed: HOST/REPOSITORY',
+      hint: 'name the repository of the registry: HOST/REPOSITORY; bulla copy brings an imported collection into a layout',
     },
   );
 }
@@ -130,7 +130,15 @@ export async function openNotarySource(
     const { findNotaryDirectory } = await import('../notary-client/directory.ts');
     return findNotaryDirectory(context.path(given), gun);
   }
-  return (await openNotaryServer(context, serverFor(context, registry, given))).repository(gun);
+  return (await openNotaryServer(context, serverFor(context, registryIn(gun) ?? registry, given))).repository(
+    gun,
+  );
+}
+
+/** Registry that a GUN names: where an image is elsewhere by now, its trust data is still at the old place. */
+function registryIn(gun: string): string | undefined {
+  const [host = '', ...path] = gun.split('/');
+  return path.length > 0 && (host === 'localhost' || /[.:]/.test(host)) ? host : undefined;
 }
 
 /** A path rather than a host: it begins as one, or with a word that is no name of a host on a network. */

@@ -1,91 +1,13 @@
-import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { privateKeyPem } from '../../src/crypto/private-key.ts';
 import { utf8 } from '../../src/encoding/bytes.ts';
-import type { JsonObject } from '../../src/encoding/json.ts';
-import type { ManifestContent } from '../../src/oci/manifest.ts';
 import type { Tag } from '../../src/oci/reference.ts';
 import { bulla, temporaryDirectory } from '../support/cli.ts';
 import { pushImage } from '../support/content.ts';
-import {
-  type ForgedFiles,
-  type ForgedKey,
-  type ForgedRepository,
-  forgeKey,
-  forgeRepository,
-  publish,
-  target,
-} from '../support/notary/forge.ts';
-import { type NotarySimulatorOptions, startNotary } from '../support/notary/server.ts';
-import { storePlainKeys } from '../support/plain-keys.ts';
-import { registryFor, repositoryOf } from '../support/registry/open.ts';
+import { forgeKey, forgeRepository, publish, target } from '../support/notary/forge.ts';
+import { ground, NOW, PASSPHRASE, signedOf, writeDockerKeys } from '../support/notary/importing.ts';
 
-const NOW = new Date('2026-11-30T12:00:00Z');
 const LONG_AGO = '2026-11-01T00:00:00Z';
-const PASSPHRASE = 'correct horse battery staple';
-
-function signedOf({ descriptor }: ManifestContent): JsonObject {
-  const sha256 = Buffer.from(descriptor.digest.slice('sha256:'.length), 'hex').toString('base64');
-  return { length: descriptor.size, hashes: { sha256 } };
-}
-
-/** What `docker trust` leaves: `v1` by the administrator, `v2` released by alice and bob, `v3` by alice alone. */
-async function ground(options: NotarySimulatorOptions & { readonly keys?: false } = {}) {
-  const { keys = true } = options;
-  const registry = await registryFor();
-  const images = repositoryOf(registry);
-  const [one, two] = [await pushImage(images, 'one', 'v1'), await pushImage(images, 'two', 'v2')];
-  const name = `${registry.host}/team/app`;
-  const notary = await startNotary(options);
-  const repository = await forgeRepository(name);
-  repository.targets.targets = { v1: signedOf(one), v2: signedOf(one) };
-  const [alice, bob] = [await forgeKey('P-256', { cn: 'alice' }), await forgeKey('Ed25519')];
-  repository.delegations.set('targets/releases', { keys: [alice, bob], targets: { v2: signedOf(two) } });
-  repository.delegations.set('targets/alice', {
-    keys: [alice],
-    targets: { v2: signedOf(two), v3: signedOf(two) },
-  });
-  repository.delegations.set('targets/bob', {
-    keys: [bob],
-    paths: ['v'],
-    targets: { v2: signedOf(two), hidden: signedOf(one) },
-  });
-  const serve = (change: Partial<ForgedRepository> = {}): ForgedFiles => {
-    Object.assign(repository, change);
-    const files = publish(repository, notary.repositories.get(name));
-    notary.repositories.set(name, files);
-    return files;
-  };
-  serve();
-  const home = await temporaryDirectory();
-  if (keys) await storePlainKeys(join(home, 'bulla'), 'publisher', 'root', 'online');
-  const env = { BULLA_HOME: join(home, 'bulla'), BULLA_PASSPHRASE: PASSPHRASE };
-  const run = (argv: readonly string[], more: Record<string, string> = {}, now: Date = NOW) =>
-    bulla(argv, { now, cwd: home, env: { ...env, ...more } });
-  const rootKey = ['--root-key-id', repository.root[0]!.id];
-  const importIt = (...flags: string[]) =>
-    run(['import', 'notary', name, '--server', notary.url, ...rootKey, ...flags]);
-  const tags = async (): Promise<readonly string[]> => [...(await images.listTags())].sort();
-  return {
-    registry,
-    images,
-    one,
-    two,
-    name,
-    notary,
-    repository,
-    alice,
-    bob,
-    serve,
-    home,
-    env,
-    run,
-    importIt,
-    rootKey,
-    tags,
-  };
-}
 
 describe('bulla import notary', () => {
   it('makes a collection of the names that docker accepts, and of the signers', async () => {
@@ -471,21 +393,3 @@ describe('an import of trust data that somebody altered publishes nothing', () =
     });
   });
 });
-
-/** Private keys as docker keeps them: PKCS#8 with a passphrase, `role` and `gun` as headers. */
-async function writeDockerKeys(
-  directory: string,
-  gun: string,
-  keys: readonly (readonly [key: ForgedKey, role: string])[],
-): Promise<void> {
-  await mkdir(directory, { recursive: true });
-  for (const [{ keystoreId, privateKey }, role] of keys) {
-    const pem = privateKeyPem(privateKey, utf8(PASSPHRASE));
-    const headers = role === 'root' ? 'role: root' : `role: ${role}\ngun: ${gun}`;
-    await writeFile(
-      join(directory, `${keystoreId}.key`),
-      pem.replace('PRIVATE KEY-----\n', `PRIVATE KEY-----\n${headers}\n\n`),
-      { mode: 0o600 },
-    );
-  }
-}

@@ -5,7 +5,8 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { generatePrivateKey, privateKeyPem } from '../../src/crypto/private-key.ts';
 import { serveRegistry } from '../../src/servers/registry/server.ts';
 import { temporaryDirectory } from '../support/cli.ts';
-import { forgeRepository, publish } from '../support/notary/forge.ts';
+import { forgeKey, forgeRepository, publish } from '../support/notary/forge.ts';
+import { writeDockerKeys } from '../support/notary/importing.ts';
 import { startNotary } from '../support/notary/server.ts';
 
 const root = new URL('../../', import.meta.url).pathname;
@@ -30,19 +31,33 @@ case "$2" in "") exit 1 ;; esac
 echo "$@"
 `;
 
-/** A notary server that has trust data of a repository, whose v1 is this image. */
+/** A notary server that has trust data of repositories, whose v1 is this image, and the keys in docker's directory. */
 async function notaryFor(
-  gun: string,
+  guns: readonly string[],
   digest: string,
   length: number,
+  directory: string,
 ): Promise<{ url: string; rootKey: string }> {
   const notary = await startNotary();
-  const repository = await forgeRepository(gun);
+  const root = await forgeKey();
   const sha256 = Buffer.from(digest.slice('sha256:'.length), 'hex').toString('base64');
-  repository.targets.targets = { v1: { length, hashes: { sha256 } } };
-  notary.repositories.set(gun, publish(repository));
-  return { url: notary.url, rootKey: repository.root[0]?.id ?? '' };
+  for (const gun of guns) {
+    const repository = await forgeRepository(gun, { root: await forgeKey('P-256', { cn: gun, of: root }) });
+    repository.targets.targets = { v1: { length, hashes: { sha256 } } };
+    // The commands go by the real clock.
+    Object.assign(repository, { rootExpires: NEVER, expires: NEVER, timestampExpires: NEVER });
+    notary.repositories.set(gun, publish(repository));
+    const keys = [
+      [root, 'root'] as const,
+      ...repository.targets.keys.map((key) => [key, 'targets'] as const),
+    ];
+    await writeDockerKeys(directory, gun, keys, PASSPHRASE);
+  }
+  return { url: notary.url, rootKey: root.keystoreId };
 }
+
+const NEVER = '2099-01-01T00:00:00Z';
+const PASSPHRASE = 'correct horse';
 
 describe('docs/from-docker-trust.md', () => {
   it('has commands that all work, in its order', async () => {
@@ -69,8 +84,8 @@ describe('docs/from-docker-trust.md', () => {
     const env: NodeJS.ProcessEnv = {
       HOME: home,
       PATH: `${bin}${delimiter}${process.env['PATH']}`,
-      BULLA_PASSPHRASE: 'correct horse',
-      BULLA_NEW_PASSPHRASE: 'correct horse',
+      BULLA_PASSPHRASE: PASSPHRASE,
+      BULLA_NEW_PASSPHRASE: PASSPHRASE,
     };
     const sh = (line: string): Promise<{ status: number | null; stdout: string; output: string }> =>
       new Promise((resolve) => {
@@ -91,11 +106,12 @@ describe('docs/from-docker-trust.md', () => {
 
     // What is there before: an image under two tags, keys that the page names, an unencrypted and read-only key file.
     await sh(`chmod 600 "${trust}/${DCT_KEY}"`);
-    for (const tag of ['v1', 'v2'])
-      await sh(`bulla push ${root}testdata/demo-image/layout registry.example.com/team/app:${tag}`);
+    for (const image of ['app:v1', 'app:v2', 'web:v1'])
+      await sh(`bulla push ${root}testdata/demo-image/layout registry.example.com/team/${image}`);
     env['DIGEST'] = await value('bulla inspect registry.example.com/team/app:v2 -o json', 'digest');
     const length = Number(await value('bulla inspect registry.example.com/team/app:v1 -o json', 'size'));
-    const { url, rootKey } = await notaryFor(`${server.address}/team/app`, env['DIGEST'], length);
+    const guns = ['app', 'web'].map((name) => `${server.address}/team/${name}`);
+    const { url, rootKey } = await notaryFor(guns, env['DIGEST'], length, trust);
     Object.assign(env, { DOCKER_CONTENT_TRUST_SERVER: url, NOTARY_ROOT_KEY_ID: rootKey });
     for (const name of ['carol', 'new']) await sh(`bulla docker-trust key generate ${name}`);
     for (const name of ['new-publisher', 'new-online', 'new-root']) await sh(`bulla key generate ${name}`);

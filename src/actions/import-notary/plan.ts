@@ -27,6 +27,12 @@ export interface PlannedKey {
   readonly key: TufKey;
 }
 
+/** Keys of an administrative role, and how many of them must sign. */
+export interface PlannedRole {
+  readonly keys: readonly PlannedKey[];
+  readonly threshold: number;
+}
+
 /** A delegation that becomes a signer. */
 export interface PlannedSigner {
   readonly name: string;
@@ -49,10 +55,10 @@ export interface NotCarried {
 export interface ImportPlan {
   readonly names: ReadonlyMap<Tag, PlannedName>;
   readonly signers: readonly PlannedSigner[];
-  /** Keys of `targets/releases`, which may sign `names`. */
+  /** Keys of `targets/releases`, each of which may sign `names`; none where not each of them alone may release every name. */
   readonly releases: readonly PlannedKey[];
-  readonly rootKeys: readonly PlannedKey[];
-  readonly targetsKeys: readonly PlannedKey[];
+  readonly root: PlannedRole;
+  readonly targets: PlannedRole;
   readonly notCarried: readonly NotCarried[];
 }
 
@@ -70,18 +76,34 @@ export function planImport(repository: NotaryRepository): ImportPlan {
   const names = namesOf(repository, signers, notCarried);
   for (const { name, role } of hiddenNames(repository))
     notCarried.push({ kind: 'name', what: name, why: `${role} may not sign it: it is outside of its paths` });
-  const keysOf = (role: string): readonly PlannedKey[] => {
-    const found = repository.roles.get(role);
-    return found?.problem !== undefined || found === undefined ? [] : keysIn(found, notCarried);
-  };
   return {
     names,
     signers,
-    releases: keysOf(RELEASES_ROLE),
-    rootKeys: rootKeysOf(repository, notCarried),
-    targetsKeys: keysOf('targets'),
-    notCarried,
+    releases: releasesOf(repository, notCarried),
+    root: administrative(repository, 'root', notCarried),
+    targets: administrative(repository, 'targets', notCarried),
+    notCarried: notCarried.map(({ kind, what, why }) => ({ kind, what: shown(what), why })),
   };
+}
+
+/** Names of a hostile file can be as long as the file. */
+function shown(what: string): string {
+  return what.length > MAX_SHOWN ? `${what.slice(0, MAX_SHOWN)}…` : what;
+}
+
+const MAX_SHOWN = 255;
+
+/** Keys that each may release any name: where several must sign, or some names only, `names` would let them do more. */
+function releasesOf({ roles }: NotaryRepository, notCarried: NotCarried[]): readonly PlannedKey[] {
+  const role = roles.get(RELEASES_ROLE);
+  if (role === undefined || role.problem !== undefined) return [];
+  const skip = (why: string): readonly [] => {
+    notCarried.push({ kind: 'signer', what: RELEASES_ROLE, why });
+    return [];
+  };
+  if (role.threshold > 1) return skip(`${role.threshold} of its keys must sign, and names takes each alone`);
+  if (!role.paths.includes('')) return skip('it may release some names only, and keys of names sign all');
+  return keysIn(role, notCarried);
 }
 
 function namesOf(
@@ -176,9 +198,13 @@ function keysIn(
   return [...usable.values()];
 }
 
-function rootKeysOf({ root }: NotaryRepository, notCarried: NotCarried[]): readonly PlannedKey[] {
-  const { keyids = [] } = root.content.roles.get('root') ?? {};
-  return keysIn({ name: 'root', keyids, keys: root.content.keys }, notCarried);
+function administrative(
+  { root }: NotaryRepository,
+  name: 'root' | 'targets',
+  notCarried: NotCarried[],
+): PlannedRole {
+  const { keyids, threshold } = root.content.roles.get(name) ?? { keyids: [], threshold: 1 };
+  return { keys: keysIn({ name, keyids, keys: root.content.keys }, notCarried), threshold };
 }
 
 /** Undefined where TUF has no name for keys of this kind. */

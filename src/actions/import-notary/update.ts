@@ -8,16 +8,20 @@ import type { ReadOptions } from '../../trust/collection.ts';
 import type { NamedContent } from '../../trust/log.ts';
 import { publishEdit, publishNames } from '../../trust/publish.ts';
 import type { PublishOptions } from '../../trust/publish-options.ts';
+import { presentKeys } from '../../trust/structure.ts';
+import { NAMES_ROLE } from '../../trust/vocabulary.ts';
 import type { WorkingCopy } from '../../trust/working-copy.ts';
 import { signerRoles } from '../docker-trust/trust-info.ts';
 import { admission, originIn, type ReadySigner } from './collection.ts';
 import { collectionNames, type NameUpdate, updateOf } from './compare.ts';
 import { assembleEvidence, type NotaryOrigin, openEvidence, pushEvidence } from './evidence.ts';
-import { type ImportPlan, type PlannedSigner, planImport } from './plan.ts';
+import { type ImportPlan, type PlannedKey, type PlannedSigner, planImport } from './plan.ts';
 
 /** What changed on the old server since the last import. */
 export interface ImportUpdate extends NameUpdate {
   readonly newSigners: readonly PlannedSigner[];
+  /** Keys that may release since: they get into `names`. */
+  readonly newReleases: readonly PlannedKey[];
   /** What a person has to do about signers that changed or went, as sentences. */
   readonly toDo: readonly string[];
   /** Digest of the evidence that the collection names now. */
@@ -27,34 +31,91 @@ export interface ImportUpdate extends NameUpdate {
 
 /**
  * Compares what Notary says now with what was imported last, by the evidence that targets sign.
- * @throws BullaError conflict where the collection was not imported from this repository; not-found where the
- *   evidence is gone; what the source throws
+ * @throws BullaError conflict where the collection was not imported from this repository; trust-rollback where
+ *   an older state is served; not-found where the evidence is gone; what the source throws
  */
 export async function findUpdate(
   target: Target,
   copy: WorkingCopy,
-  gun: string,
-  plan: ImportPlan,
+  { gun, repository, plan }: Updated,
   options: { readonly now: Date; readonly signal?: AbortSignal | undefined },
 ): Promise<ImportUpdate> {
   const { signal } = options;
   const origin = originIn(copy);
   if (origin?.gun !== gun) throw notImported(copy, gun, origin?.gun);
-  const before = await importedBefore(target, origin, options);
+  const imported = await importedBefore(target, origin, options);
+  assertNotOlder(imported, repository);
+  const before = planImport(imported);
   const names = updateOf(before.names, plan.names, await collectionNames(copy, { signal }));
   const present = signerRoles(copy);
-  const newSigners = plan.signers.filter(({ name }) => !present.includes(name));
-  const toDo = changesOfSigners(before, plan, copy);
-  const isNothing =
-    names.set.size + names.unset.size + names.conflicts.length + newSigners.length + toDo.length === 0;
-  return { ...names, newSigners, toDo, evidence: origin.evidence, isNothing };
+  // Who was there at the import and is not here was removed here, and stays so.
+  const newSigners = plan.signers.filter(
+    ({ name }) => !present.includes(name) && !before.signers.some((signer) => signer.name === name),
+  );
+  const newReleases = withoutKeys(plan.releases, before.releases);
+  const toDo = [...changesOfSigners(before, plan, copy), ...releasesGone(before, plan, copy)];
+  const changes = [names.set, names.unset].map(({ size }) => size);
+  const lists = [names.conflicts, newSigners, newReleases, toDo].map(({ length }) => length);
+  const isNothing = [...changes, ...lists].every((count) => count === 0);
+  return { ...names, newSigners, newReleases, toDo, evidence: origin.evidence, isNothing };
+}
+
+/** What Notary says now. */
+export interface Updated {
+  readonly gun: string;
+  readonly repository: NotaryRepository;
+  readonly plan: ImportPlan;
+}
+
+/** Keys of one list that are not in the other. */
+function withoutKeys(keys: readonly PlannedKey[], others: readonly PlannedKey[]): readonly PlannedKey[] {
+  return keys.filter(({ key }) => !others.some((other) => other.key.keyid === key.keyid));
+}
+
+/** Keys that may not release any more on the old server, and still may here. */
+function releasesGone(before: ImportPlan, after: ImportPlan, copy: WorkingCopy): readonly string[] {
+  const { place } = copy.collection;
+  const here = presentKeys(copy, NAMES_ROLE).keys;
+  return withoutKeys(before.releases, after.releases)
+    .filter(({ key }) => here.some(({ keyid }) => keyid === key.keyid))
+    .map(
+      ({ key: { keyid } }) =>
+        `the key ${keyid} may not release names on the old server any more: bulla rotate ${place} names --drop ${keyid}`,
+    );
+}
+
+/**
+ * What was imported is remembered by the evidence, whoever runs the update: an old state would take names back.
+ * @throws BullaError trust-rollback
+ */
+function assertNotOlder(before: NotaryRepository, after: NotaryRepository): void {
+  const versions = (of: NotaryRepository): ReadonlyMap<string, number> =>
+    new Map([
+      ['root', of.root.content.version],
+      ...[...of.roles.values()].flatMap(({ name, content }) =>
+        content === undefined ? [] : [[name, content.version] as const],
+      ),
+    ]);
+  const now = versions(after);
+  for (const [role, from] of versions(before)) {
+    const to = now.get(role);
+    if (to === undefined || to >= from) continue;
+    throw new BullaError(
+      'trust-rollback',
+      `metadata of ${JSON.stringify(role)} went back to version ${to}; version ${from} was imported`,
+      {
+        hint: 'an old state of the repository is being served, or saved there; use one that is up to date',
+        details: { role, from, to },
+      },
+    );
+  }
 }
 
 async function importedBefore(
   target: Target,
   { gun, evidence }: { gun: string; evidence: Digest },
   { now, signal }: { readonly now: Date; readonly signal?: AbortSignal | undefined },
-): Promise<ImportPlan> {
+): Promise<NotaryRepository> {
   try {
     const source = await openEvidence(target, evidence, { signal });
     // Targets sign the digest of all of it, so that its own first root is the one that was pinned then.
@@ -65,7 +126,7 @@ async function importedBefore(
       allowExpired: true,
       badDelegation: 'report',
     });
-    if (repository !== undefined) return planImport(repository);
+    if (repository !== undefined) return repository;
   } catch (error) {
     if (!isBullaError(error, 'not-found')) throw error;
   }

@@ -17,7 +17,7 @@ export function register(program: Command, cli: Cli): void {
         'sign signs what is in the registry: nothing is read from a docker daemon, and nothing is pushed (docker push first).\n' +
         'Instead of DOCKER_CONTENT_TRUST=1 docker pull: bulla pull IMAGE, or docker run "$(bulla verify IMAGE)".\n' +
         'As docker trust, by install-plugin: from docker 29 on. Older versions have a docker trust of their own, which hides a plug-in.\n' +
-        'Trust data that a notary server still has: bulla verify --notary, bulla export notary-dump.',
+        'Trust data that a notary server still has: bulla import notary, bulla verify --notary, bulla export notary-dump.',
     );
   registerKeys(trust, cli);
   registerSigners(trust, cli);

@@ -153,7 +153,7 @@ function failure(words: string, failed: readonly Failed[]): BullaError {
 export function noTrustData(reference: Reference, words: string): BullaError {
   const repository = formatRepository(reference);
   return new BullaError('not-found', `${words}: ${repository} does not have trust data`, {
-    hint: `bulla init ${shellWord(repository)} makes a collection, bulla inspect ${shellWord(repository)} --notary auto shows what a notary server has; if a collection lies elsewhere: --at HOST/REPOSITORY`,
+    hint: `bulla init ${shellWord(repository)} makes a collection, bulla import notary ${shellWord(repository)} makes it of what a notary server has; if a collection lies elsewhere: --at HOST/REPOSITORY`,
     details: { repository },
   });
 }

@@ -65,8 +65,8 @@ export async function loadDockerKeys(
     }
     return found;
   };
-  const root = await load(plan.rootKeys, 'root');
-  const targets = await load(plan.targetsKeys, 'publisher');
+  const root = await load(plan.root.keys, 'root');
+  const targets = await load(plan.targets.keys, 'publisher');
   const signers = [
     ...(await inTurn(plan.signers, ({ keys, name }) => load(keys, name))),
     ...(await load(plan.releases, 'publisher')),

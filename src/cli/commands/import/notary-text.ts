@@ -137,6 +137,7 @@ export function updateResult(
     set: [...contents].map(([tag, { sha256 }]) => ({ tag, digest: `sha256:${sha256}` })),
     unset: [...found.unset],
     newSigners: found.newSigners.map(({ name }) => name),
+    newReleases: found.newReleases.map(({ key }) => key.keyid),
     toDo: found.toDo,
     notCarried,
     conflicts: found.conflicts.map(({ tag, before, notary, collection }) => ({
@@ -153,6 +154,7 @@ export function updateResult(
     ...[...contents].map(([tag, { sha256 }]) => `  ${tag}  sha256:${sha256}`),
     ...[...found.unset].map((tag) => `  ${tag}  taken out`),
     ...found.newSigners.map(signerLine),
+    ...found.newReleases.map(({ key }) => `  key ${key.keyid} may release names`),
     ...missingLines(notCarried),
   ];
   for (const sentence of found.toDo) output.warn(sentence);

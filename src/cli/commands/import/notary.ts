@@ -1,4 +1,4 @@
-import { importCollection, type ReadySigner } from '../../../actions/import-notary/collection.ts';
+import { importCollection, originIn, type ReadySigner } from '../../../actions/import-notary/collection.ts';
 import { collectionNames, compareNames } from '../../../actions/import-notary/compare.ts';
 import { assembleEvidence } from '../../../actions/import-notary/evidence.ts';
 import { lookUpNames, nothingThere } from '../../../actions/import-notary/look-up.ts';
@@ -12,7 +12,8 @@ import { type NotaryRepository, verifyNotaryRepository } from '../../../notary/r
 import type { NotarySource } from '../../../notary/source.ts';
 import type { RegistryReference, Tag } from '../../../oci/reference.ts';
 import type { NamedContent } from '../../../trust/log.ts';
-import { lookAtCollection } from '../../../trust/looking.ts';
+import { type LookedAt, lookAtCollection } from '../../../trust/looking.ts';
+import { presentKeys } from '../../../trust/structure.ts';
 import { WorkingCopy } from '../../../trust/working-copy.ts';
 import { Keyring } from '../../../tuf/edit/demands.ts';
 import { type TufSigner, tufSigner } from '../../../tuf/edit/signing.ts';
@@ -51,7 +52,7 @@ export async function importNotary(context: Context, text: string, flags: Import
   const opened = await openCollection(context, verified.reference, placeFlags(flags), {
     write: flags.check !== true && flags.dryRun !== true,
   });
-  const copy = await present(context, opened);
+  const copy = await present(context, verified, opened, flags);
   if (flags.check === true) return await check(context, verified, opened, demanded(copy, opened));
   if (flags.update === true) return await update(context, verified, opened, demanded(copy, opened), flags);
   if (copy !== undefined) return await assertImported(context, verified, opened, copy);
@@ -105,12 +106,40 @@ function placeFlags({ at, collection }: ImportFlags): { at?: string; collection?
 }
 
 /** The collection that is there already, if there is one. */
-async function present(context: Context, opened: OpenedCollection): Promise<WorkingCopy | undefined> {
+async function present(
+  context: Context,
+  verified: Verified,
+  opened: OpenedCollection,
+  flags: ImportFlags,
+): Promise<WorkingCopy | undefined> {
   const looked = await lookAtCollection(opened.target, opened.read);
   if (looked === undefined) return undefined;
-  if (looked.unpinned !== undefined) throw looked.unpinned;
+  if (looked.unpinned !== undefined) return await madeHere(context, verified, looked, flags);
   if (looked.expired !== undefined) context.output.warn(looked.expired.message);
   return await WorkingCopy.open(looked.collection, { signal: context.signal });
+}
+
+/**
+ * The collection that an import on this machine made that was killed before it could remember it: one of the
+ * keys of its root is in the key store here, which says as much as a pin on that key.
+ * @throws BullaError trust-unpinned where it is another collection
+ */
+async function madeHere(
+  context: Context,
+  { reference, gun }: Verified,
+  { collection, unpinned }: LookedAt,
+  flags: ImportFlags,
+): Promise<WorkingCopy> {
+  const copy = await WorkingCopy.open(collection, { signal: context.signal });
+  const keys = new TrustKeys(context, { ...flags, key: flags.rootKey ?? [] });
+  const own: string[] = [];
+  for (const key of presentKeys(copy, 'root').keys)
+    if ((await keys.nameOf(key)) !== undefined) own.push(key.keyid);
+  if (own.length === 0 || originIn(copy)?.gun !== gun) throw unpinned;
+  const opened = await openCollection(context, reference, { ...placeFlags(flags), rootKeyId: own });
+  const pinned = await lookAtCollection(opened.target, opened.read);
+  if (pinned === undefined || pinned.unpinned !== undefined) throw unpinned;
+  return await WorkingCopy.open(pinned.collection, { signal: context.signal });
 }
 
 function demanded(copy: WorkingCopy | undefined, { place }: OpenedCollection): WorkingCopy {
@@ -179,7 +208,7 @@ async function make(
   const missing = [...plan.notCarried, ...notCarried];
   if (flags.dryRun === true) return planResult(context.output, verified, opened.place, contents, missing);
   const loaded = await dockerKeys(context, plan, flags);
-  const prepared = await prepareCollection(context, opened.name, keyFlags(flags, loaded));
+  const prepared = await prepareCollection(context, opened.name, keyFlags(flags, plan, loaded));
   if (!prepared.hasOnlineKey)
     throw new BullaError('usage', 'the private key of snapshot and timestamp must be at hand for an import', {
       hint: 'import with a key of this machine, then hand over: bulla rotate REPOSITORY online --key PUBLIC',
@@ -215,9 +244,9 @@ async function update(
   copy: WorkingCopy,
   flags: ImportFlags,
 ): Promise<void> {
-  const { plan, gun, origin, repository } = verified;
+  const { plan, origin, repository } = verified;
   const { target, read, place } = opened;
-  const found = await findUpdate(target, copy, gun, plan, { now: read.now, signal: context.signal });
+  const found = await findUpdate(target, copy, verified, { now: read.now, signal: context.signal });
   const { contents, notCarried } = await lookUp(context, verified, found.set);
   if (found.isNothing || flags.dryRun === true)
     return updateResult(context.output, verified, place, { found, contents, notCarried, head: undefined });
@@ -229,14 +258,15 @@ async function update(
   });
   const keyring = new Keyring(copy.files);
   const demands = ['targets', 'names', 'snapshot', 'timestamp'].flatMap((role) => keyring.demandsOn(role));
-  const signers = await readySigners(keys, { ...plan, signers: found.newSigners });
+  const changed = { ...plan, signers: found.newSigners, releases: found.newReleases };
+  const signers = await readySigners(keys, changed);
   const { head } = await applyUpdate({
     target,
     read,
     publish: await publishOptionsOf(context, await keys.signersFor(demands), {}),
     update: found,
     contents,
-    plan: { ...plan, signers: found.newSigners },
+    plan: changed,
     signers,
     origin,
     repository,
@@ -253,22 +283,46 @@ async function dockerKeys(
   return keys === undefined ? undefined : await loadDockerKeys(context, keys, plan, rest);
 }
 
-/** The old keys where they are at hand and the flags name no others. */
+/**
+ * The old keys where they are at hand and the flags name no others, with as many of them that must sign.
+ * @throws BullaError threshold-not-met where some of the old keys are at hand, and too few
+ */
 function keyFlags(
   flags: ImportFlags,
+  plan: ImportPlan,
   loaded: LoadedKeys | undefined,
 ): Parameters<typeof prepareCollection>[2] {
   const { rootKey, publisherKey, onlineKey } = flags;
-  const names = (keys: LoadedKeys['root'] | undefined): readonly string[] | undefined =>
-    keys === undefined || keys.length === 0 ? undefined : [...new Set(keys.map(({ name }) => name))];
-  const [root, publisher] = [rootKey ?? names(loaded?.root), publisherKey ?? names(loaded?.targets)];
+  const thresholds: string[] = [];
+  const old = (role: 'root' | 'targets', flag: string, to: string): readonly string[] | undefined => {
+    const names = [...new Set(loaded?.[role].map(({ name }) => name) ?? [])];
+    if (names.length === 0) return undefined;
+    const { threshold } = plan[role];
+    if (names.length < threshold) throw tooFewOld(role, flag, threshold, names.length);
+    thresholds.push(`${to}=${threshold}`);
+    return names;
+  };
+  const root = rootKey ?? old('root', '--root-key', 'root');
+  const publisher = publisherKey ?? old('targets', '--publisher-key', 'names');
   return {
     ...flags,
+    ...(thresholds.length > 0 && { threshold: thresholds }),
     ...(root !== undefined && { rootKey: root }),
     ...(publisher !== undefined && { publisherKey: publisher }),
     ...(onlineKey !== undefined && { onlineKey }),
     ...(loaded !== undefined && { variables: new DockerPassphrases().variables }),
   };
+}
+
+function tooFewOld(role: string, flag: string, threshold: number, count: number): BullaError {
+  return new BullaError(
+    'threshold-not-met',
+    `${threshold} of the old keys of ${role} must sign, and ${count} of them ${count === 1 ? 'is' : 'are'} in the directory of --keys`,
+    {
+      hint: `add the other keys to the directory, or name other keys: ${flag} NAME`,
+      details: { role, threshold, keys: count },
+    },
+  );
 }
 
 /** Whose own keys are at hand signs for itself; else keys that nobody keeps sign an empty first file. */
@@ -303,7 +357,7 @@ function certificatesOf(
   const certificates = new Map(collection.certificates);
   const own = new Set(keys.chosen.root.keys.map(({ keyid }) => keyid));
   const listed = [...root.content.keys.values()].flatMap(({ key }) => key ?? []);
-  for (const { notaryId, key } of plan.rootKeys) {
+  for (const { notaryId, key } of plan.root.keys) {
     const chain = listed.find(({ keystoreId }) => keystoreId === notaryId)?.certificates ?? [];
     if (own.has(key.keyid) && chain.length > 0 && !certificates.has(key.keyid))
       certificates.set(key.keyid, chain);
