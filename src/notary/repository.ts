@@ -15,7 +15,13 @@ import {
 import { type NotaryFile, parseNotaryFile } from './file.ts';
 import type { ListedKey } from './keys.ts';
 import type { NotaryPin } from './pin.ts';
-import { type ReadRoot, type RootChain, readRoot, verifyRootChain } from './root-chain.ts';
+import {
+  certificatesExpired,
+  type ReadRoot,
+  type RootChain,
+  readRoot,
+  verifyRootChain,
+} from './root-chain.ts';
 import type { NotaryMemory, NotaryMemoryState, NotarySource } from './source.ts';
 import { assertNotaryThreshold } from './threshold.ts';
 
@@ -65,6 +71,8 @@ export interface NotaryRole extends NotaryRoleKeys {
   readonly content?: NotaryTargets | undefined;
   /** Why nothing of the role counts, with `badDelegation: 'report'`. */
   readonly problem?: BullaError | undefined;
+  /** With a problem: its file is not there, or is not the one that snapshot lists. No publisher leaves it so. */
+  readonly isUnlisted?: true | undefined;
   /** It was not wanted, and so is not known. */
   readonly isUnread?: true | undefined;
 }
@@ -135,6 +143,8 @@ class Verification {
   private readonly expiries: Date[] = [];
   private readonly warnings: string[] = [];
   private readonly mismatches: BullaError[] = [];
+  /** Roles whose file is not the one that snapshot lists. */
+  private readonly unlisted = new Set<string>();
   private left: number;
 
   constructor(
@@ -153,7 +163,11 @@ class Verification {
 
   async run(early: Promise<Uint8Array | undefined>): Promise<NotaryRepository> {
     const { newest } = this.chain;
-    this.noteExpiry('root', newest.content.expires);
+    const { gun, now, allowExpired } = this.options;
+    const { expires } = newest.content;
+    // Where it is not allowed the chain of roots has refused it.
+    const uncertified = allowExpired === true ? certificatesExpired(newest, gun, now) : undefined;
+    this.noteExpiry('root', uncertified !== undefined && uncertified < expires ? uncertified : expires);
     const timestampFile = await early;
     if (timestampFile === undefined) throw missing('timestamp');
     const timestamp = this.meta(timestampFile, 'timestamp', MAX_TIMESTAMP_BYTES, parseNotaryTimestamp);
@@ -219,7 +233,7 @@ class Verification {
     } catch (error) {
       const isReported = this.options.badDelegation === 'report' && role.name !== 'targets';
       if (!isReported || !isBullaError(error, ...BAD_ROLE)) throw error;
-      return { ...role, problem: error };
+      return { ...role, problem: error, ...(this.unlisted.has(role.name) && { isUnlisted: true }) };
     }
   }
 
@@ -233,13 +247,15 @@ class Verification {
     }
     if (name !== 'targets' && this.options.wanted?.(name, listed.length) === false)
       return { ...role, isUnread: true };
+    this.unlisted.add(name);
     const bytes = await this.fetch(name, listed);
+    const mismatch = this.bindingProblem(bytes, name, listed);
+    if (mismatch === undefined) this.unlisted.delete(name);
     const file = parseNotaryFile(bytes, name, bytes.byteLength);
     const content = parseNotaryTargets(file);
     const delegator = name === 'targets' ? 'root' : name.slice(0, name.lastIndexOf('/'));
     assertNotaryThreshold(file, role.keys, role, delegator);
     this.check(name, content);
-    const mismatch = this.bindingProblem(bytes, name, listed);
     if (mismatch !== undefined) {
       if (this.options.badDelegation === 'report' && name !== 'targets') throw mismatch;
       this.mismatches.push(mismatch);

@@ -5,7 +5,7 @@ import { type NotaryFile, parseNotaryFile } from './file.ts';
 import type { NotaryKey } from './keys.ts';
 import { isSignedByPinned, type NotaryPin, pinnedKeys, problemWithRootKey } from './pin.ts';
 import type { NotarySource } from './source.ts';
-import { assertNotaryThreshold } from './threshold.ts';
+import { assertNotaryThreshold, countNotarySignatures } from './threshold.ts';
 
 /** Largest root metadata, in bytes. */
 export const MAX_ROOT_BYTES: number = 1024 * 1024;
@@ -192,6 +192,18 @@ class Walk {
       details: { role: 'root', reason: 'version', expected: version, found: root.content.version },
     });
   }
+}
+
+/**
+ * When the first certificate expired of a root whose certified keys do not suffice at `now`; undefined where they
+ * do, or where it is not for expiry.
+ */
+export function certificatesExpired({ file, content }: ReadRoot, gun: string, now: Date): Date | undefined {
+  const { keyids, threshold } = content.roles.get('root') ?? { keyids: [], threshold: 1 };
+  const usable = (key: NotaryKey): string | undefined => problemWithRootKey(key, gun, now);
+  if (countNotarySignatures(file, content.keys, keyids, usable).valid.length >= threshold) return undefined;
+  const ends = keyids.flatMap((id) => content.keys.get(id)?.key?.certificates[0]?.notAfter ?? []);
+  return ends.filter((end) => end < now).sort((a, b) => a.getTime() - b.getTime())[0];
 }
 
 /** A root key as a repository shows it. */

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { utf8 } from '../../src/encoding/bytes.ts';
+import type { JsonObject } from '../../src/encoding/json.ts';
 import type { Tag } from '../../src/oci/reference.ts';
 import { bulla, temporaryDirectory } from '../support/cli.ts';
 import { pushImage } from '../support/content.ts';
@@ -376,20 +377,47 @@ describe('an import of trust data that somebody altered publishes nothing', () =
     expect(await place.tags()).toEqual(['v1', 'v2']);
   });
 
-  it('leaves out a delegation that does not verify, and what it alone released', async () => {
-    const { notary, name, importIt, two } = await ground();
+  it.each(['targets/alice', 'targets/releases'])('%s that was altered or withheld', async (role) => {
+    const { notary, name, importIt, two, tags } = await ground();
     const files = notary.repositories.get(name)!;
-    files.set(
-      'targets/alice',
-      edit(files.get('targets/alice')!, (json) => {
-        const { targets } = (json as unknown as { signed: { targets: Record<string, unknown> } }).signed;
-        targets['v1'] = signedOf(two);
-      }),
-    );
-    const result = await importIt('-o', 'json');
-    expect(result.json()).toMatchObject({
+    const before = files.get(role)!;
+    const altered = edit(before, (json) => {
+      const { targets } = (json as unknown as { signed: { targets: Record<string, unknown> } }).signed;
+      targets['v1'] = signedOf(two);
+    });
+    for (const change of [() => files.set(role, altered), () => files.delete(role)]) {
+      change();
+      expect(await importIt()).toMatchObject({ code: 22, stdout: '' });
+    }
+    expect(await tags()).toEqual(['v1', 'v2']);
+  });
+
+  it('but leaves out a delegation that its keys do not sign any more, unless that decides what names are', async () => {
+    const { serve, importIt, repository } = await ground();
+    const others = (role: string) => (signed: JsonObject) => {
+      const { roles } = signed['delegations'] as unknown as { roles: { name: string; keyids: string[] }[] };
+      roles.find((one) => one.name === role)!.keyids = [repository.snapshot.id];
+    };
+    serve({ version: 2, tamper: new Map([['targets', others('targets/alice')]]) });
+    expect((await importIt('--dry-run', '-o', 'json')).json()).toMatchObject({
       signers: [{ name: 'bob' }],
       notCarried: expect.arrayContaining([expect.objectContaining({ kind: 'signer', what: 'alice' })]),
+    });
+    serve({ version: 3, tamper: new Map([['targets', others('targets/releases')]]) });
+    expect(await importIt('--dry-run')).toMatchObject({ code: 22, stdout: '' });
+  });
+
+  it('and says as of when it is where the certificate of the root key has expired', async () => {
+    const { serve, importIt, name, tags } = await ground();
+    const notAfter = new Date('2026-11-15T00:00:00Z');
+    const root = await forgeKey('P-256', { cn: name, notAfter });
+    serve({ version: 2, root: [root] });
+    const pin = ['--root-key-id', root.id, '-o', 'json'];
+    expect(await importIt(...pin)).toMatchObject({ code: 20 });
+    expect(await tags()).toEqual(['v1', 'v2']);
+    expect((await importIt(...pin, '--allow-expired', '--dry-run')).json()).toMatchObject({
+      asOf: '2026-11-15T00:00:00Z',
+      expired: ['root'],
     });
   });
 });

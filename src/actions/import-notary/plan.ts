@@ -132,6 +132,19 @@ function namesOf(
   return names;
 }
 
+/**
+ * Refuses what no publisher leaves behind: a delegation that was withheld, altered or set back. One that its keys do
+ * not sign any more, or that has expired, can be left out; `targets/releases` cannot, because it decides what names are.
+ * @throws BullaError trust-invalid, trust-rollback, content-invalid; trust-expired of `targets/releases`
+ */
+export function assertImportable({ roles }: NotaryRepository): void {
+  for (const { name, problem, isUnlisted } of roles.values()) {
+    if (problem === undefined) continue;
+    const isAttack = isUnlisted === true || isBullaError(problem, 'trust-rollback', 'content-invalid');
+    if (isAttack || name === RELEASES_ROLE) throw problem;
+  }
+}
+
 /** What docker takes for a name; why it takes nothing, in words; undefined where it is not released. */
 function released(
   repository: NotaryRepository,

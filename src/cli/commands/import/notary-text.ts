@@ -213,7 +213,10 @@ export function comparisonResult(
   throw new BullaError(
     different > 0 ? 'digest-mismatch' : 'name-not-signed',
     `${place} and ${verified.gun} differ: ${different} names have another digest, ${missing} are missing`,
-    { hint: 'take over what changed on the old server: --update', details: json },
+    {
+      hint: `take over what changed on the old server: --update; what came into the registry after the import: bulla sign --name-only ${place}:TAG@DIGEST`,
+      details: json,
+    },
   );
 }
 

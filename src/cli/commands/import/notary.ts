@@ -2,7 +2,12 @@ import { importCollection, originIn, type ReadySigner } from '../../../actions/i
 import { collectionNames, compareNames } from '../../../actions/import-notary/compare.ts';
 import { assembleEvidence } from '../../../actions/import-notary/evidence.ts';
 import { lookUpNames, nothingThere } from '../../../actions/import-notary/look-up.ts';
-import { type ImportPlan, type NotCarried, planImport } from '../../../actions/import-notary/plan.ts';
+import {
+  assertImportable,
+  type ImportPlan,
+  type NotCarried,
+  planImport,
+} from '../../../actions/import-notary/plan.ts';
 import { applyUpdate, findUpdate } from '../../../actions/import-notary/update.ts';
 import { noTrustData } from '../../../actions/verify-notary.ts';
 import { generatePrivateKey } from '../../../crypto/private-key.ts';
@@ -70,6 +75,7 @@ async function verify(context: Context, text: string, flags: ImportFlags): Promi
     badDelegation: 'report',
   });
   if (repository === undefined) throw noTrustData(gun, source.place);
+  assertImportable(repository);
   for (const warning of repository.warnings) context.output.warn(warning);
   const asOf = repository.expired.length > 0 ? repository.expires : undefined;
   if (asOf !== undefined)
