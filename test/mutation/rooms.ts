@@ -34,8 +34,8 @@ const SLOW = /simulation|crowd|scale|race|properties|own-formats/;
 const ORDER: readonly RegExp[] = [
   /refusals|signable|object|vectors|pin|versions/,
   /./,
-  /bins|model|names|merge/,
-  /publish|resign|restore|create/,
+  /bins|model|names|merge|collection-edit|\bfold|looking|renewal|signer-record/,
+  /log-attacks|folded-attacks|publish|resign|restore|create/,
 ];
 
 /** Of `trust/`, what reads: where something that lies in a registry, or was handed over, is refused. */

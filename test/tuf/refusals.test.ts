@@ -127,6 +127,8 @@ describe('files in memory', () => {
     ['gone', undefined, one, other, false],
     ['there, where nothing was', one, undefined, other, false],
     ['gone already, as it is to be', undefined, one, undefined, true],
+    ['as expected, to be gone', one, one, undefined, true],
+    ['something else, to be gone', other, one, undefined, false],
   ])('are changed only from what was expected: %s', async (_, present, expected, bytes, isDone) => {
     const change = { role: 'root', expected, bytes };
     expect(isPossible(change, present)).toBe(isDone);

@@ -8,7 +8,7 @@ import { RepositoryEdit } from '../../../src/tuf/edit/edit.ts';
 import { assertExtraMembers } from '../../../src/tuf/edit/extra-members.ts';
 import { assertKeyChoice } from '../../../src/tuf/edit/key-list.ts';
 import { extraMembers } from '../../../src/tuf/edit/known-members.ts';
-import { collisionFreeVersions, formatVersion } from '../../../src/tuf/edit/policy.ts';
+import { collisionFreeVersions, defaultLifetime, formatVersion } from '../../../src/tuf/edit/policy.ts';
 import { type RepositoryFiles, writeRepositoryFiles } from '../../../src/tuf/edit/repository.ts';
 import { TargetsContent } from '../../../src/tuf/edit/targets-content.ts';
 import { TufKey } from '../../../src/tuf/keys.ts';
@@ -61,6 +61,18 @@ describe('versions', () => {
     const edit = new RepositoryEdit(base, { now: NOW, policy: { versions: () => version } });
     edit.targets('names').setTarget('v2', targetOf('two'));
     expect(() => edit.settle()).toThrow(code('usage', { role: 'names' }));
+  });
+});
+
+describe('a lifetime', () => {
+  it.each([
+    ['timestamp', 14],
+    ['snapshot', 14],
+    ['root', 365],
+    ['targets', 365],
+    ['names', 365],
+  ])('of %s is %i days, where nothing else is said', (role, days) => {
+    expect(defaultLifetime(role)).toBe(days * 86_400_000);
   });
 });
 
@@ -218,6 +230,36 @@ describe('an edit', () => {
     expect(edit.look('unheard-of').paths).toEqual([]);
     expect(edit.targets('unheard-of').paths).toEqual([]);
   });
+
+  it('adopts nothing over its own change', async () => {
+    const base = await simpleRepository();
+    const next = new RepositoryEdit(base, { now: NOW });
+    next.root().setKeys('timestamp', anyOf(1, poolKey(6)));
+    next.targets('names').setTarget('v2', targetOf('two'));
+    const made = await next.settle().publish([...simpleSigners(), ...signersOf(poolKey(6))]);
+    const files: readonly [string, Uint8Array][] = [
+      ['root', made.roots[1]?.bytes as Uint8Array],
+      ['names', made.roles.get('names')?.bytes as Uint8Array],
+    ];
+    for (const [role, bytes] of files) {
+      const edit = new RepositoryEdit(base, { now: NOW });
+      edit.adopt(role, bytes);
+      const changing = new RepositoryEdit(base, { now: NOW });
+      if (role === 'root') changing.root();
+      else changing.targets(role);
+      expect(() => changing.adopt(role, bytes)).toThrow(code('usage', { role }));
+    }
+  });
+
+  it.each(['1.root', '27.root'])(
+    'delegates to no role whose file would be called like a root: %s',
+    async (name) => {
+      const targets = new RepositoryEdit(await simpleRepository(), { now: NOW }).targets('targets');
+      const delegation = { ...anyOf(1, poolKey(PUBLISHER)), paths: ['*'] };
+      expect(() => targets.delegate({ ...delegation, name })).toThrow(code('usage'));
+      expect(() => targets.delegate({ ...delegation, name: `x${name}` })).not.toThrow();
+    },
+  );
 
   it('adopts only what is newer', async () => {
     const base = await simpleRepository();
