@@ -164,7 +164,7 @@ describe('an update never goes back', () => {
 
 describe('odd names', () => {
   it('are listed, cut to a length that can be read, and not carried', async () => {
-    const { importIt, repository, serve, one, run, name } = await ground();
+    const { importIt, repository, serve, one, two, run, name } = await ground();
     const odd = [
       '_trust',
       '_trust.evil',
@@ -181,6 +181,7 @@ describe('odd names', () => {
     repository.targets.targets = Object.fromEntries<JsonObject>([
       ...[...odd, ...fine].map((tag) => [tag, signedOf(one)] as const),
       ['only512', sha512],
+      ['huge', { ...signedOf(two), length: 5_000_000 }],
     ]);
     serve({ version: 2 });
     const result = await importIt('-o', 'json');
@@ -190,8 +191,108 @@ describe('odd names', () => {
     };
     expect(names.map(({ tag }) => tag).sort()).toEqual([...fine, 'v2'].sort());
     const listed = notCarried.map(({ what }) => what);
-    for (const tag of [...odd.slice(0, -1), 'only512']) expect(listed).toContain(tag);
+    for (const tag of [...odd.slice(0, -1), 'only512', 'huge']) expect(listed).toContain(tag);
     expect(Math.max(...listed.map(({ length }) => length))).toBeLessThan(300);
     expect(await run(['verify', `${name}:constructor`])).toMatchObject({ code: 0 });
+  });
+});
+
+describe('a registry that cannot be asked', () => {
+  it.each([
+    [401, 'unauthorized'],
+    [403, 'forbidden'],
+    [429, 'registry-throttled'],
+    [500, 'registry-error'],
+    [503, 'registry-error'],
+  ])('because it answers %i does not count as one without the image', async (status, code) => {
+    const { importIt, registry, tags, two } = await ground();
+    registry.fault({ path: new RegExp(`manifests/${two.descriptor.digest}`), times: 99, action: { status } });
+    const result = await importIt('-o', 'json');
+    expect(result.json()).toMatchObject({ ok: false, code });
+    expect(await tags()).toEqual(['v1', 'v2']);
+  });
+
+  it('because it cuts connections does not count as one without the image', async () => {
+    const { importIt, registry, tags, two } = await ground();
+    registry.fault({
+      path: new RegExp(`manifests/${two.descriptor.digest}`),
+      times: 99,
+      action: { reset: true },
+    });
+    expect((await importIt('-o', 'json')).json()).toMatchObject({ ok: false, code: 'registry-unreachable' });
+    expect(await tags()).toEqual(['v1', 'v2']);
+  });
+
+  it('for another image than was signed gives none', async () => {
+    const { importIt, registry, tags, two } = await ground();
+    registry.fault({
+      path: new RegExp(`manifests/${two.descriptor.digest}`),
+      times: 99,
+      action: { corrupt: true },
+    });
+    expect((await importIt('-o', 'json')).json()).toMatchObject({ ok: false });
+    expect(await tags()).toEqual(['v1', 'v2']);
+  });
+
+  it('to move a tag gets no collection', async () => {
+    const { importIt, registry, tags } = await ground();
+    registry.behaviour.immutableTags = /^_trust/;
+    expect((await importIt('-o', 'json')).json()).toMatchObject({ ok: false, code: 'conflict' });
+    expect(await tags()).not.toContain('_trust');
+  });
+});
+
+describe('the directory of --keys', () => {
+  it('with another key under an id is refused before anything gets into the key store', async () => {
+    const place = await ground({ keys: false });
+    const [root] = place.repository.root;
+    const other = { ...(await forgeKey()), keystoreId: root!.keystoreId };
+    expect((await withKeys(place, [[other, 'root']])).json()).toMatchObject({ code: 'key-invalid' });
+    expect((await place.run(['key', 'ls', '-o', 'json'])).json()).toMatchObject({ keys: [] });
+    expect(await place.tags()).toEqual(['v1', 'v2']);
+  });
+
+  it('that is not there is told', async () => {
+    const { importIt, tags } = await ground({ keys: false });
+    expect((await importIt('--keys', 'nowhere', '-o', 'json')).json()).toMatchObject({ code: 'not-found' });
+    expect(await tags()).toEqual(['v1', 'v2']);
+  });
+
+  it('with a passphrase that does not fit is told, and the passphrase is not', async () => {
+    const place = await ground({ keys: false });
+    await writeDockerKeys(join(place.home, 'docker'), place.name, [[place.repository.root[0]!, 'root']]);
+    const wrong = 'not the one that opens it';
+    const argv = ['import', 'notary', place.name, '--server', place.notary.url, ...place.rootKey];
+    const result = await place.run([...argv, '--keys', 'docker', '--trace', '-o', 'json'], {
+      DOCKER_CONTENT_TRUST_ROOT_PASSPHRASE: wrong,
+    });
+    expect(result.json()).toMatchObject({ ok: false });
+    for (const secret of [wrong, PASSPHRASE]) expect(result.stdout + result.stderr).not.toContain(secret);
+    expect(await place.tags()).toEqual(['v1', 'v2']);
+  });
+});
+
+describe('a place that is elsewhere', () => {
+  it('gets the collection with --at, and the GUN may have another name', async () => {
+    const { run, notary, name, repository, rootKey, two, registry, serve } = await ground();
+    const gun = 'docker.io/team/old';
+    repository.root = [await forgeKey('P-256', { cn: gun, of: repository.root[0]! })];
+    serve({ version: 2 });
+    notary.repositories.set(gun, notary.repositories.get(name)!);
+    const at = `${registry.host}/team/trust`;
+    const flags = ['--gun', gun, '--server', notary.url, '--root-key-id', repository.root[0]!.keystoreId];
+    expect(rootKey).not.toContain(repository.root[0]!.keystoreId);
+    const result = await run(['import', 'notary', name, ...flags, '--at', at, '-o', 'json']);
+    expect(result, result.stderr).toMatchObject({ code: 0 });
+    expect(await run(['verify', `${name}:v2`, '--at', at])).toMatchObject({
+      stdout: `${name}@${two.descriptor.digest}\n`,
+    });
+    expect(await run(['import', 'notary', name, ...flags, '--at', at, '--check'])).toMatchObject({ code: 0 });
+  });
+
+  it.each(['oci:layout', 'oci-archive:image.tar'])('cannot be %s', async (place) => {
+    const { run, notary, name } = await ground();
+    const argv = ['import', 'notary', place, '--gun', name, '--server', notary.url, '--tofu', '-o', 'json'];
+    expect((await run(argv)).json()).toMatchObject({ code: 'usage' });
   });
 });

@@ -1,5 +1,6 @@
 import { BullaError, isBullaError, messageOf } from '../../errors.ts';
 import type { Digest } from '../../oci/digest.ts';
+import { MAX_MANIFEST_BYTES } from '../../oci/manifest.ts';
 import type { Tag } from '../../oci/reference.ts';
 import type { ManifestFetcher } from '../../oci/target.ts';
 import type { NamedContent } from '../../trust/log.ts';
@@ -29,7 +30,8 @@ export async function lookUpNames(
   names: ReadonlyMap<Tag, Pick<PlannedName, 'digest' | 'length'>>,
   { concurrency, signal }: LookUpOptions,
 ): Promise<LookedUpNames> {
-  const digests = [...new Set([...names.values()].map(({ digest }) => digest))];
+  const readable = [...names.values()].filter(({ length }) => length <= MAX_MANIFEST_BYTES);
+  const digests = [...new Set(readable.map(({ digest }) => digest))];
   const found = new Map<Digest, NamedContent | string>();
   await mapConcurrently(digests, concurrency, async (digest) => {
     found.set(digest, await lookUp(images, digest, signal));
@@ -43,7 +45,12 @@ export async function lookUpNames(
         ? `${digest} has ${content.length} bytes, and ${length} were signed`
         : content;
     if (typeof why === 'object') contents.set(tag, why);
-    else notCarried.push({ kind: 'name', what: tag, why: why ?? 'it was not looked up' });
+    else
+      notCarried.push({
+        kind: 'name',
+        what: tag,
+        why: why ?? `${length} bytes are more than is read of a manifest`,
+      });
   }
   return { contents, notCarried };
 }
@@ -53,10 +60,15 @@ async function lookUp(
   digest: Digest,
   signal: AbortSignal | undefined,
 ): Promise<NamedContent | string> {
+  // What is not the content of this digest is a failure of the registry, and says nothing about the image.
+  const content = await images.fetchManifest(digest, { signal }).catch((error: unknown) => {
+    if (isBullaError(error, 'not-found')) return undefined;
+    throw error;
+  });
+  if (content === undefined) return `${digest} is not in the registry`;
   try {
-    return namedContentOf(await images.fetchManifest(digest, { signal }));
+    return namedContentOf(content);
   } catch (error) {
-    if (isBullaError(error, 'not-found')) return `${digest} is not in the registry`;
     if (isBullaError(error, 'content-invalid')) return messageOf(error);
     throw error;
   }

@@ -7,6 +7,7 @@ import { utf8 } from '../../../encoding/bytes.ts';
 import { BullaError } from '../../../errors.ts';
 import { isKeyName } from '../../../keystore/names.ts';
 import { findKey } from '../../../keystore/resolve.ts';
+import type { TufKey } from '../../../tuf/keys.ts';
 import type { Context } from '../../context.ts';
 import { DockerPassphrases } from '../../docker-trust/passphrases.ts';
 import type { KeyFlags } from '../../key-flags.ts';
@@ -55,11 +56,7 @@ export async function loadDockerKeys(
       const path = files.get(notaryId);
       if (path === undefined) continue;
       const one =
-        loaded.get(notaryId) ?? (await loadKey(context, path, notaryId, called, passphrases, flags));
-      if (one.keyid !== key.keyid)
-        throw new BullaError('key-invalid', `${path} holds another key than its name says`, {
-          hint: 'restore it from a backup, or leave it out of the directory',
-        });
+        loaded.get(notaryId) ?? (await loadKey(context, { path, notaryId, key, called }, passphrases, flags));
       loaded.set(notaryId, one);
       found.push(one);
     }
@@ -101,11 +98,18 @@ async function privateKeys(directory: string): Promise<ReadonlyMap<string, strin
   });
 }
 
+/** A file of docker's directory, and the key that must be in it. */
+interface DockerKeyFile {
+  readonly path: string;
+  readonly notaryId: string;
+  readonly key: TufKey;
+  /** Name that it gets in the key store, if that is free. */
+  readonly called: string;
+}
+
 async function loadKey(
   context: Context,
-  path: string,
-  notaryId: string,
-  called: string,
+  { path, notaryId, key: expected, called }: DockerKeyFile,
   passphrases: DockerPassphrases,
   flags: KeyFlags,
 ): Promise<LoadedKey> {
@@ -127,6 +131,12 @@ async function loadKey(
     withVariables,
   );
   const publicKey = publicKeyOf(key);
+  if (publicKey.fingerprint !== expected.fingerprint) {
+    opened.fill(0);
+    throw new BullaError('key-invalid', `${path} holds another key than its name says`, {
+      hint: 'restore it from a backup, or leave it out of the directory',
+    });
+  }
   const present = (await keystore.list()).find(
     (stored) => 'publicKey' in stored && stored.publicKey.fingerprint === publicKey.fingerprint,
   );
