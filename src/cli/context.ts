@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { isAbsolute, join } from 'node:path';
 import type { Command } from 'commander';
-import { BullaError } from '../errors.ts';
+import { BullaError, isBullaError } from '../errors.ts';
 import { EarlyConnection, namesProxy } from '../http/early-connection.ts';
 import type { LayoutStore } from '../layout/store.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -186,7 +186,7 @@ export class Context {
    * @throws BullaError usage, and those of openTarget
    */
   async openImage(text: string, options: OpenOptions = {}): Promise<Image> {
-    const reference = parseReference(text);
+    const reference = await this.namedInLayout(parseReference(text), options);
     const { tag, digest } = reference;
     if (digest !== undefined)
       return { reference, source: await this.openTarget(reference, options), version: digest };
@@ -202,8 +202,33 @@ export class Context {
     return { reference: { ...reference, digest: only.digest }, source: layout, version: only.digest };
   }
 
+  /**
+   * A layout's reference whose name has colons and slashes of its own, `oci:DIR:gcr.io/team/app:v1`, is read as a
+   * path at first. Where nothing is at that path, it is the shortest part before a colon that is there, and what
+   * follows is the name of an entry; from then on, its digest. A tag that several entries share is told apart so, too.
+   */
+  private async namedInLayout(reference: Reference, options: OpenOptions): Promise<Reference> {
+    if (reference.kind === 'registry' || options.create === true) return reference;
+    const { path, tag, digest } = reference;
+    const { lstat } = await import('node:fs/promises');
+    const exists = (text: string): Promise<boolean> =>
+      lstat(this.path(text)).then(
+        () => true,
+        () => false,
+      );
+    if (await exists(path)) return reference;
+    for (let colon = path.indexOf(':'); colon > 0; colon = path.indexOf(':', colon + 1)) {
+      const place = path.slice(0, colon);
+      if (!(await exists(place))) continue;
+      const name = `${path.slice(colon + 1)}${tag === undefined ? '' : `:${tag}`}`;
+      const layout = await this.openLayout({ kind: reference.kind, path: place }, options);
+      return { kind: reference.kind, path: place, digest: await findNamed(layout, name, digest) };
+    }
+    return reference;
+  }
+
   /** An archive has one writer, and what it has written is there when it is closed: a run opens each but once. */
-  private async openLayout(reference: LayoutReference, options: OpenOptions): Promise<LayoutStore> {
+  async openLayout(reference: LayoutReference, options: OpenOptions): Promise<LayoutStore> {
     const path = this.path(reference.path);
     const known = reference.kind === 'archive' ? this.archives.get(path) : undefined;
     if (known !== undefined) return known;
@@ -283,4 +308,23 @@ function asking(io: Io, deadline: Deadline): Io {
   return Object.create(io, {
     asking: { value: (isAsked: boolean) => (isAsked ? deadline.hold() : deadline.resume()) },
   }) as Io;
+}
+
+/** The entry of a name with a digest in it, or of that digest with that name. */
+async function findNamed(layout: LayoutStore, name: string, digest: Digest | undefined): Promise<Digest> {
+  if (digest === undefined) return await layout.findNamed(name);
+  const found = await layout.findNamed(`${name}@${digest}`).catch((error: unknown) => {
+    if (isBullaError(error, 'not-found')) return undefined;
+    throw error;
+  });
+  if (found !== undefined) return found;
+  const named = await layout.findNamed(name);
+  if (named === digest) return digest;
+  throw new BullaError(
+    'digest-mismatch',
+    `${layout.name}: ${JSON.stringify(name)} is ${named}, and ${digest} was given`,
+    {
+      hint: 'leave the name out to take the manifest of that digest',
+    },
+  );
 }

@@ -10,12 +10,9 @@ import { MEDIA_TYPES } from '../oci/media-types.ts';
 import { isTag } from '../oci/reference.ts';
 import { describeIssues, listOf } from '../oci/shape.ts';
 import { type Place, placeInMemory, readPlace, streamPlace } from './byte-source.ts';
-import { type LayoutIndex, REF_NAME } from './index-file.ts';
+import { IMAGE_NAME, type LayoutIndex, REF_NAME } from './index-file.ts';
 import { damaged } from './tar-format.ts';
 import { placeOf, type TarIndex } from './tar-index.ts';
-
-/** Annotation under which containerd and docker look for the whole name of an entry of index.json. */
-export const IMAGE_NAME = 'io.containerd.image.name';
 
 /** Names (`repository:tag`) of images in docker's manifest.json, by the path of their config. */
 export type RepoTags = ReadonlyMap<string, readonly string[]>;
@@ -71,9 +68,11 @@ export async function dockerSaveContent(
 }
 
 function entriesOf(item: DockerItem, manifest: Descriptor): readonly Descriptor[] {
-  const named = item.repoTags.flatMap((name) => {
+  const named = item.repoTags.map((name) => {
     const tag = name.slice(name.lastIndexOf(':') + 1);
-    return isTag(tag) ? [{ ...manifest, annotations: { [REF_NAME]: tag, [IMAGE_NAME]: name } }] : [];
+    // What follows the last colon may be a port.
+    const isNamed = isTag(tag) && tag !== name;
+    return { ...manifest, annotations: { ...(isNamed && { [REF_NAME]: tag }), [IMAGE_NAME]: name } };
   });
   return named.length > 0 ? named : [manifest];
 }

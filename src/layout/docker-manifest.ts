@@ -7,8 +7,8 @@ import { isManifestType, MEDIA_TYPES } from '../oci/media-types.ts';
 import { matchesPlatform } from '../oci/platform.ts';
 import { isBesideTag, isTag } from '../oci/reference.ts';
 import type { Source } from '../oci/target.ts';
-import { IMAGE_NAME, type RepoTags } from './docker-archive.ts';
-import { type LayoutIndex, nameOfEntry } from './index-file.ts';
+import type { RepoTags } from './docker-archive.ts';
+import { IMAGE_NAME, type LayoutIndex, nameOfEntry } from './index-file.ts';
 
 /** What {@link buildDockerManifest} needs to know beside the layout. */
 export interface DockerManifestOptions {

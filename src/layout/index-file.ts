@@ -56,6 +56,9 @@ export function encodeLayoutIndex(index: LayoutIndex): Uint8Array {
   return utf8(`${JSON.stringify(fields)}\n`);
 }
 
+/** Annotation under which containerd and docker look for the whole name of an entry of index.json. */
+export const IMAGE_NAME = 'io.containerd.image.name';
+
 /** The name of an entry, a tag or not. */
 export function nameOfEntry(entry: Descriptor): string | undefined {
   return entry.annotations?.[REF_NAME];
@@ -86,6 +89,39 @@ export function findTag(index: LayoutIndex, tag: string, where: string): Descrip
     );
   }
   return first;
+}
+
+/**
+ * What a person may call an entry: its name, be it a tag or not, and the whole name that containerd, docker and
+ * `docker save` give it.
+ */
+function namesOf(entry: Descriptor): readonly string[] {
+  return [nameOfEntry(entry), entry.annotations?.[IMAGE_NAME]].filter(
+    (name) => name !== undefined && name !== '',
+  ) as string[];
+}
+
+/**
+ * Digests of the entries of a name, in the spellings that people type: as it is, or with the tag that docker
+ * leaves out.
+ */
+export function digestsNamed(index: LayoutIndex, name: string): ReadonlySet<Digest> {
+  const named = (wanted: string): ReadonlySet<Digest> =>
+    new Set(index.entries.filter((entry) => namesOf(entry).includes(wanted)).map(({ digest }) => digest));
+  const exact = named(name);
+  return exact.size > 0 || /[:@][^/]*$/.test(name) ? exact : named(`${name}:latest`);
+}
+
+/** Names by which exactly one thing is found, the shortest for each entry; its digest where it has none. */
+export function callableNames(
+  index: LayoutIndex,
+): readonly { readonly name: string; readonly digest: Digest }[] {
+  const called = new Map<string, Digest>();
+  for (const entry of index.entries) {
+    const name = namesOf(entry).find((one) => digestsNamed(index, one).size === 1) ?? entry.digest;
+    called.set(name, entry.digest);
+  }
+  return [...called].map(([name, digest]) => ({ name, digest }));
 }
 
 /** What `cosign save` calls an entry of index.json; it gives none a name. */

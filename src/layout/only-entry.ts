@@ -1,7 +1,7 @@
 import { BullaError } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { isBesideTag } from '../oci/reference.ts';
-import { isSavedBeside, type LayoutIndex, nameOfEntry } from './index-file.ts';
+import { callableNames, isSavedBeside, type LayoutIndex, nameOfEntry } from './index-file.ts';
 import type { ReferrerScan } from './referrer-scan.ts';
 
 /**
@@ -17,7 +17,10 @@ export async function onlyEntry(index: LayoutIndex, scan: ReferrerScan, where: s
     throw new BullaError('not-found', `${where} holds no image`, { hint: 'check the path' });
   }
   if (candidates.some((entry) => entry.digest !== first.digest)) {
-    const names = candidates.slice(0, 10).map((entry) => nameOfEntry(entry) ?? entry.digest);
+    const digests = new Set(candidates.map(({ digest }) => digest));
+    const names = callableNames(index)
+      .flatMap(({ name, digest }) => (digests.has(digest) ? [name] : []))
+      .slice(0, 10);
     throw new BullaError('usage', `${where} holds ${candidates.length} images, and none was named`, {
       hint: `say which one: ${names.join(', ')}${candidates.length > names.length ? ', …' : ''}`,
     });

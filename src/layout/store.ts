@@ -25,8 +25,11 @@ import type {
 import { withFallbackIndex } from './fallback-index.ts';
 import type { IndexChange, LayoutFiles } from './files.ts';
 import {
+  callableNames,
+  digestsNamed,
   findSaved,
   findTag,
+  isSavedBeside,
   type LayoutIndex,
   tagsIn,
   withEntry,
@@ -265,6 +268,35 @@ export class LayoutStore implements Target {
     return await this.resolve(digest, options);
   }
 
+  /**
+   * The manifest of a name that need not be a tag: `gcr.io/team/app:v1`, as podman, skopeo, containerd and docker
+   * write it.
+   * @throws BullaError not-found; content-invalid where it names several
+   */
+  async findNamed(name: string): Promise<Digest> {
+    const index = await this.files.index();
+    const [digest, ...others] = digestsNamed(index, name);
+    if (digest !== undefined && others.length === 0) return digest;
+    if (digest === undefined) throw this.missing(name);
+    throw new BullaError(
+      'content-invalid',
+      `${this.name}: ${JSON.stringify(name)} names ${others.length + 1} different manifests`,
+      { hint: `say which one: ${[digest, ...others].slice(0, 10).join(', ')}` },
+    );
+  }
+
+  /** What the entries of index.json are called, signatures and the like left out: names, or digests where none has one. */
+  async entryNames(): Promise<readonly { readonly name: string; readonly digest: Digest }[]> {
+    const index = await this.files.index();
+    const named = callableNames(index).filter(({ name }) => !isDigest(name));
+    if (named.length > 0) return named;
+    const alone = new Set<Digest>();
+    for (const entry of index.entries) {
+      if (!isSavedBeside(entry) && (await this.scan.standsAlone(entry))) alone.add(entry.digest);
+    }
+    return [...alone].map((digest) => ({ name: digest, digest }));
+  }
+
   /** Ends it and keeps what was written; of an archive, the file appears now. */
   async close(): Promise<void> {
     await this.files.close();
@@ -282,7 +314,7 @@ export class LayoutStore implements Target {
     });
   }
 
-  private missing(reference: Tag | Digest): BullaError {
+  private missing(reference: string): BullaError {
     return new BullaError('not-found', `${this.name} has no ${reference}`, {
       hint: 'check the name; what is there is listed by "bulla ls"',
     });

@@ -1,7 +1,15 @@
 import type { Command } from 'commander';
 import { mapConcurrently } from '../../actions/concurrency.ts';
 import { BullaError, isBullaError } from '../../errors.ts';
-import { formatRepository, parseReference, type Reference, type Tag } from '../../oci/reference.ts';
+import { printable } from '../../http/redact.ts';
+import type { Digest } from '../../oci/digest.ts';
+import {
+  formatRepository,
+  type LayoutReference,
+  parseReference,
+  type Reference,
+  type Tag,
+} from '../../oci/reference.ts';
 import type { Source } from '../../oci/target.ts';
 import { addCollectionOptions, type CollectionFlags } from '../collections.ts';
 import type { Cli, Context } from '../context.ts';
@@ -63,31 +71,50 @@ async function listCollection(context: Context, reference: Reference, flags: LsF
 
 async function printTags(context: Context, reference: Reference, flags: LsFlags): Promise<void> {
   const source = await context.openSource(reference);
-  const tags = await readTags(context, source);
+  const names =
+    reference.kind === 'registry'
+      ? (await readTags(context, source)).map((tag) => ({ name: tag, version: tag }))
+      : await entriesOf(context, reference);
   const repository = formatRepository(reference);
-  if (tags.length === 0) {
+  if (names.length === 0) {
     // Registries answer alike for a repository without tags and for one that was never pushed to.
-    throw new BullaError('not-found', `${repository} has no tags, or is not there`, {
-      hint: 'check the name; what was pushed by digest only has no tag',
-    });
+    throw reference.kind === 'registry'
+      ? new BullaError('not-found', `${repository} has no tags, or is not there`, {
+          hint: 'check the name; what was pushed by digest only has no tag',
+        })
+      : new BullaError('not-found', `${repository} holds no image`, { hint: 'check the path' });
   }
-  const shown = flags.all === true ? tags : tags.filter((tag) => !isMachineTag(tag));
+  const shown = flags.all === true ? names : names.filter(({ name }) => !isMachineTag(name));
   if (flags.long !== true) {
-    context.output.result(shown, { repository, tags: shown.map((tag) => ({ tag })) });
+    context.output.result(
+      shown.map(({ name }) => printable(name, 512)),
+      { repository, tags: shown.map(({ name }) => ({ tag: name })) },
+    );
     return;
   }
-  const described = await mapConcurrently(shown, context.settings.concurrency, async (tag) => ({
-    tag,
-    ...(await source.resolve(tag, { signal: context.signal })),
+  const described = await mapConcurrently(shown, context.settings.concurrency, async ({ name, version }) => ({
+    tag: name,
+    ...(await source.resolve(version, { signal: context.signal })),
   }));
-  const width = Math.max(0, ...shown.map((tag) => tag.length));
+  const width = Math.max(0, ...shown.map(({ name }) => printable(name, 512).length));
   context.output.result(
     described.map(
       ({ tag, digest, mediaType, size }) =>
-        `${tag.padEnd(width)}  ${digest}  ${sizeText(size).padStart(10)}  ${mediaType}`,
+        `${printable(tag, 512).padEnd(width)}  ${digest}  ${sizeText(size).padStart(10)}  ${mediaType}`,
     ),
     { repository, tags: described },
   );
+}
+
+/** What the entries of a layout are called, which need not be tags: podman and docker write whole names. */
+async function entriesOf(
+  context: Context,
+  reference: LayoutReference,
+): Promise<readonly { readonly name: string; readonly version: Digest }[]> {
+  const layout = await context.openLayout(reference, {});
+  return (await layout.entryNames())
+    .map(({ name, digest }) => ({ name, version: digest }))
+    .sort((a, b) => byBytes(a.name, b.name));
 }
 
 async function readTags(context: Context, source: Source): Promise<readonly Tag[]> {
@@ -95,7 +122,7 @@ async function readTags(context: Context, source: Source): Promise<readonly Tag[
 }
 
 /** Tags that no person gave: the fallback index and cosign's (`sha256-…`), and ours (`_trust…`). */
-function isMachineTag(tag: Tag): boolean {
+function isMachineTag(tag: string): boolean {
   return /^sha(?:256|512)-[0-9a-f]{64,}/.test(tag) || tag === '_trust' || tag.startsWith('_trust.');
 }
 

@@ -75,7 +75,9 @@ export function register(program: Command, cli: Cli): void {
 /** A bare path is what it is on the disk: a directory is a layout, a file an archive. @throws BullaError not-found */
 async function localSource(context: Context, text: string): Promise<string> {
   if (/^oci(?:-archive)?:/.test(text)) return text;
-  for (const path of [text, text.replace(/:[^:/]*$/, '')]) {
+  // The shortest part before a colon last: what follows may be a whole name, with a host and its port.
+  const colons = [...text.matchAll(/:/g)].map(({ index }) => index).reverse();
+  for (const path of [text, ...colons.map((at) => text.slice(0, at))]) {
     const found = await stat(context.path(path)).catch(() => undefined);
     if (found !== undefined) return `${found.isDirectory() ? 'oci' : 'oci-archive'}:${text}`;
   }
