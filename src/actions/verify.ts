@@ -1,4 +1,4 @@
-import { BullaError } from '../errors.ts';
+import { BullaError, throwIfAborted } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { type IndexManifest, type ManifestContent, parseCarried } from '../oci/manifest.ts';
@@ -57,8 +57,11 @@ export async function verifyImage(
   const { content, listed } = await fetchImage(source, reference, options);
   const manifest = parseCarried(content);
   const decision = await decideOn(source, content.descriptor, options.name, options, listed);
-  if (options.platform === undefined && options.eachPlatform !== true)
+  if (options.platform === undefined && options.eachPlatform !== true) {
+    if (!decision.accepted && decision.error.code === 'unsigned' && manifest.kind === 'index')
+      throw await pointToPlatforms(source, manifest, decision.error, options);
     return accepted(content.descriptor, 'image', decision);
+  }
   if (manifest.kind !== 'index') return accepted(content.descriptor, 'image', decision);
   return options.platform === undefined
     ? verifyEachPlatform(source, content.descriptor, manifest, decision, options)
@@ -181,6 +184,38 @@ async function verifyEachPlatform(
     refusals.push(...own.refusals);
   }
   return { image, signed: 'platforms', evidence, refusals };
+}
+
+/** How many platforms are looked at for the sake of a hint. */
+const MAX_HINTED = 8;
+
+/**
+ * What to say of an index without a signature: tools that build each platform on its own sign only those. Then the
+ * hint names them, and the flag. The outcome stays what it is, whatever is found or cannot be asked.
+ */
+async function pointToPlatforms(
+  source: Source,
+  index: IndexManifest,
+  error: BullaError,
+  options: VerifyOptions,
+): Promise<BullaError> {
+  const entries = runnableEntries(index)
+    .filter(({ platform }) => platform !== undefined)
+    .slice(0, MAX_HINTED);
+  const looked = await Promise.allSettled(
+    entries.map(async (entry) => {
+      const { accepted } = await decideOn(source, entry, options.name, options);
+      return accepted && entry.platform !== undefined ? formatPlatform(entry.platform) : undefined;
+    }),
+  );
+  throwIfAborted(options.signal);
+  const signed = looked.flatMap((each) => (each.status === 'fulfilled' ? (each.value ?? []) : []));
+  const [first] = signed;
+  if (first === undefined) return error;
+  return new BullaError(error.code, error.message, {
+    hint: `the index is not signed, and images in it are: ${signed.join(', ')}; verify one with --platform ${first}, or all with --each-platform`,
+    details: { ...error.details, signedPlatforms: signed },
+  });
 }
 
 /** Decides on an entry of an index; what is said against it also says what was found on the index. */

@@ -207,7 +207,7 @@ export class Context {
    * path at first. Where nothing is at that path, it is the shortest part before a colon that is there, and what
    * follows is the name of an entry; from then on, its digest. A tag that several entries share is told apart so, too.
    */
-  private async namedInLayout(reference: Reference, options: OpenOptions): Promise<Reference> {
+  async namedInLayout(reference: Reference, options: OpenOptions = {}): Promise<Reference> {
     if (reference.kind === 'registry' || options.create === true) return reference;
     const { path, tag, digest } = reference;
     const { lstat } = await import('node:fs/promises');

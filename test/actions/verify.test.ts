@@ -5,6 +5,7 @@ import { listSignatures, removeSignatures } from '../../src/actions/signatures.t
 import { verifyImage } from '../../src/actions/verify.ts';
 import { parseIdentity } from '../../src/crypto/identity.ts';
 import { createSigner } from '../../src/crypto/signer.ts';
+import type { Digest } from '../../src/oci/digest.ts';
 import { buildIndex, type ManifestContent } from '../../src/oci/manifest.ts';
 import { MemoryStore } from '../../src/oci/memory.ts';
 import { parsePlatform } from '../../src/oci/platform.ts';
@@ -114,5 +115,31 @@ describe('sign, then verify', () => {
     await expect(verify({ keys }, { platform: parsePlatform('linux/amd64') })).rejects.toMatchObject({
       code: 'unsigned',
     });
+  });
+
+  it('says where only platforms are signed, and stays unsigned', async () => {
+    const { images } = await pushIndex(store, 'multi', 'v1');
+    const keys = [bare.publicKey];
+    const { signatures } = await sign({ recursive: true });
+    const [amd64, arm64, own] = signatures.map(({ signature }) => signature);
+    await store.deleteManifest(own as Digest);
+    const failed = () => verify({ keys }).catch((error) => error);
+    expect(await failed()).toMatchObject({
+      code: 'unsigned',
+      hint: expect.stringMatching(/linux\/amd64, linux\/arm64.*--platform linux\/amd64.*--each-platform/),
+      details: { signedPlatforms: ['linux/amd64', 'linux/arm64'] },
+    });
+    expect((await verify({ keys: [ed25519.publicKey] }).catch((error) => error)).details).not.toHaveProperty(
+      'signedPlatforms',
+    );
+    await store.deleteManifest(amd64 as Digest);
+    expect((await failed()).details).toMatchObject({ signedPlatforms: ['linux/arm64'] });
+    const listReferrers = store.listReferrers.bind(store);
+    store.listReferrers = (subject, options) =>
+      subject === images[1]?.descriptor.digest
+        ? Promise.reject(new Error('cut'))
+        : listReferrers(subject, options);
+    await store.deleteManifest(arm64 as Digest);
+    expect(await failed()).toMatchObject({ code: 'unsigned', hint: expect.stringContaining('bulla sign') });
   });
 });

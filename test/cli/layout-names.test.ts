@@ -93,9 +93,9 @@ describe('names of a layout and of an archive that are no tags', () => {
     ],
     [
       'a tag that docker leaves out',
-      [['a', { [REF]: 'app:latest' }]],
-      ['app:latest'],
-      { app: 'a', 'app:latest': 'a' },
+      [['a', { [REF]: 'team/app:latest' }]],
+      ['team/app:latest'],
+      { 'team/app': 'a', 'team/app:latest': 'a' },
     ],
     [
       'a name with a digest in it',
