@@ -49,7 +49,11 @@ export interface RepositoryProbes {
     options?: CallOptions,
   ): Promise<'mounted' | 'upload' | 'refused'>;
   /** One DELETE. @returns undefined where it was done or nothing is there; else why not */
-  remove(what: 'manifest' | 'blob', reference: Tag | Digest): Promise<BullaError | undefined>;
+  remove(
+    what: 'manifest' | 'blob',
+    reference: Tag | Digest,
+    options?: CallOptions,
+  ): Promise<BullaError | undefined>;
 }
 
 export interface ApiFacts {

@@ -171,12 +171,16 @@ export class RepositoryProbe implements RepositoryProbes {
     return 'upload';
   }
 
-  async remove(what: 'manifest' | 'blob', reference: Tag | Digest): Promise<BullaError | undefined> {
+  async remove(
+    what: 'manifest' | 'blob',
+    reference: Tag | Digest,
+    options: CallOptions = {},
+  ): Promise<BullaError | undefined> {
     const path = what === 'blob' ? blobPath(this.room.repository, reference as Digest) : undefined;
     const to = path ?? manifestPath(this.room.repository, reference);
     const call = { method: 'DELETE', to, access: this.room.scopes.remove() } as const;
     try {
-      const response = await this.ask(call, {});
+      const response = await this.ask(call, options);
       if (response.status === 404 || response.status < 300) {
         await response.body.discard();
         return undefined;

@@ -536,6 +536,20 @@ describe('with --write', () => {
     expect(registry.repository('team/app').manifests.size).toBe(0);
   });
 
+  it('gives up cleaning where the registry no longer answers, and names what is left', async () => {
+    const registry = await registryFor();
+    const ended = new AbortController();
+    registry.fault({
+      method: 'DELETE',
+      times: 1_000,
+      action: { answer: () => setImmediate(() => ended.abort()) },
+    });
+    const write = { ...WRITE, cleanUpEnds: () => ended.signal };
+    const { report, finding } = await check(registry, { repository: 'team/app', write });
+    expect(finding('delete-manifests').state).toBe('around');
+    expect(report.left).toContain(`${registry.host}/team/app:bulla-check-${WRITE.id}`);
+  });
+
   it('never removes a blob that others may use', async () => {
     const { registry } = await checked({}, [], { write: WRITE });
     const removed = registry.requests(/blobs\/sha256/).filter((line) => line.startsWith('DELETE'));

@@ -57,13 +57,15 @@ describe('docs/registries.md', () => {
     const tested = rowsOf(known).filter(([, state]) => state === 'tested ');
     const api = (name: string): boolean | undefined =>
       tested.find(([registry]) => registry?.includes(name))?.[2]?.startsWith('API');
-    expect({
-      'docker-registry': api('docker-registry'),
-      registry3: api('distribution 3'),
-      olareg: api('olareg'),
-      embedded: api("bulla's own"),
-    }).toEqual(HAS_REFERRERS_API);
-    expect(tested).toHaveLength(Object.keys(HAS_REFERRERS_API).length);
+    const rows = new Map([
+      ['docker-registry', 'docker-registry'],
+      ['registry3', 'distribution 3'],
+      ['olareg', 'olareg'],
+      ['embedded', "bulla's own"],
+    ]);
+    for (const [kind, row] of rows)
+      expect(api(row), kind).toBe(new Map(Object.entries(HAS_REFERRERS_API)).get(kind));
+    expect(tested.length).toBeLessThanOrEqual(Object.keys(HAS_REFERRERS_API).length);
   });
 
   it('is found from the README', async () => {

@@ -12,14 +12,12 @@ import {
 } from './registries.ts';
 
 /** What each of them was seen to do (docs/registries.md). */
-const SEEN: Readonly<
-  Record<RegistryKind, { readonly etag: boolean; readonly deleteTags: boolean; readonly conditions: boolean }>
-> = {
+const SEEN = {
   'docker-registry': { etag: true, deleteTags: false, conditions: false },
   registry3: { etag: true, deleteTags: true, conditions: false },
   olareg: { etag: false, deleteTags: true, conditions: false },
   embedded: { etag: true, deleteTags: true, conditions: true },
-};
+} as const satisfies Partial<Record<RegistryKind, object>>;
 
 interface Report {
   readonly ok: boolean;
@@ -53,7 +51,7 @@ async function tags(host: string, repository: string): Promise<readonly string[]
   return json.tags ?? [];
 }
 
-describe.each<RegistryKind>(['docker-registry', 'registry3', 'olareg', 'embedded'])('%s', (kind) => {
+describe.each<keyof typeof SEEN>(['docker-registry', 'registry3', 'olareg', 'embedded'])('%s', (kind) => {
   describe.runIf(kind === 'embedded' || havePeers(kind))('as bulla check sees it', () => {
     let registry: Registry;
     beforeAll(async () => {

@@ -22,15 +22,15 @@ import {
   judgeManifest,
   judgeReferrers,
 } from './reading.ts';
-import { Trial } from './writing.ts';
+import { Trial, type TrialLimits } from './writing.ts';
 
 export interface CheckOptions extends CallOptions {
   /** Left out: the first of those that the registry lists; with `write`, `bulla-check`. */
   readonly repository?: string | undefined;
   /** The image that is looked at; left out, one of those that are listed. */
   readonly version?: Tag | Digest | undefined;
-  /** Try pushing, moving and removing as well. `id`: for the names of what is temporary, 16 hex digits. */
-  readonly write?: { readonly id: string } | undefined;
+  /** Try pushing, moving and removing as well. */
+  readonly write?: TrialLimits | undefined;
   readonly now: Date;
 }
 
@@ -115,7 +115,7 @@ async function lookInside(probes: RegistryProbes, options: CheckOptions): Promis
   if (write === undefined) return { findings: seen, repository: chosen?.repository, left: [] };
   const place = chosen ?? probes.repository(TEMPORARY);
   const elsewhere = chosen === undefined ? `${TEMPORARY}-mount` : undefined;
-  const tried = await new Trial(probes, place, { id: write.id, elsewhere, signal }).run();
+  const tried = await new Trial(probes, place, { ...write, elsewhere, signal }).run();
   // What was tried on objects of our own tells more than what was there to be looked at.
   const telling = tried.findings.filter(
     ({ check, state }) => state !== 'unknown' || !seen.some((one) => one.check === check),

@@ -13,6 +13,7 @@ import { MEDIA_TYPES } from '../../oci/media-types.ts';
 import type { PutFacts, RegistryProbes, RepositoryProbes } from '../../oci/probes.ts';
 import { fallbackTag, type Tag } from '../../oci/reference.ts';
 import { referrerDescriptor } from '../../oci/referrers.ts';
+import type { CallOptions } from '../../oci/target.ts';
 import { SIGNATURE_TYPES } from '../../signatures/formats.ts';
 import { candidateTag, TRUST_TYPES } from '../../trust/vocabulary.ts';
 import { type Ability, type Finding, failing, failureOf, words } from './finding.ts';
@@ -23,9 +24,14 @@ const LOOKS_MS = [0, 250, 500, 1000, 2000] as const;
 const WRITING: readonly Ability[] = ['signing', 'collections'];
 const SIGNED: readonly Ability[] = ['signing'];
 
-export interface TrialOptions {
+export interface TrialLimits {
   /** 16 hex digits, for tags and content of our own. */
   readonly id: string;
+  /** Ends the clean-up, which goes on after an interruption. Left out, nothing does but its requests. */
+  readonly cleanUpEnds?: (() => AbortSignal) | undefined;
+}
+
+export interface TrialOptions extends TrialLimits {
   /** Another repository to mount into; left out, it is tried within the one. */
   readonly elsewhere: string | undefined;
   readonly signal: AbortSignal | undefined;
@@ -44,6 +50,8 @@ export class Trial {
   private readonly indexes = new Set<Digest>();
   private readonly layer: { readonly descriptor: Descriptor; readonly bytes: Uint8Array };
   private mounted: RepositoryProbes | undefined;
+  /** Once the clean-up has begun: an interruption does not end it. */
+  private cleaning: CallOptions | undefined;
 
   constructor(probes: RegistryProbes, place: RepositoryProbes, options: TrialOptions) {
     this.probes = probes;
@@ -327,23 +335,25 @@ export class Trial {
   private async cleanUp(): Promise<readonly string[]> {
     if (this.manifests.size === 0) return [];
     const { place } = this;
+    const options = { signal: this.options.cleanUpEnds?.() };
+    this.cleaning = options;
     for (const tag of this.tags) if (tag.startsWith('sha256-')) await this.noteIndex(tag);
     const indexes = [...this.indexes].reverse();
     const refusedTags: BullaError[] = [];
     for (const tag of this.tags) {
-      const refusal = await place.remove('manifest', tag);
+      const refusal = await place.remove('manifest', tag, options);
       if (refusal !== undefined) refusedTags.push(refusal);
     }
     this.noteRemoval('delete-tags', refusedTags[0], await this.remaining([...this.tags]));
     const refused: BullaError[] = [];
     for (const digest of [...indexes, ...[...this.manifests.keys()].reverse()]) {
-      const refusal = await place.remove('manifest', digest);
+      const refusal = await place.remove('manifest', digest, options);
       if (refusal !== undefined) refused.push(refusal);
     }
     const left = await this.remaining([...indexes, ...this.manifests.keys()]);
     this.noteRemoval('delete-manifests', refused[0], left);
-    if (left.length === 0) await place.remove('blob', this.layer.descriptor.digest);
-    if (this.mounted !== undefined) await this.mounted.remove('blob', this.layer.descriptor.digest);
+    if (left.length === 0) await place.remove('blob', this.layer.descriptor.digest, options);
+    if (this.mounted !== undefined) await this.mounted.remove('blob', this.layer.descriptor.digest, options);
     return [...(await this.remaining([...this.tags])), ...left];
   }
 
@@ -387,7 +397,7 @@ export class Trial {
 
   private async tryDigestAt(reference: Tag | Digest): Promise<Digest | 'unknown' | undefined> {
     try {
-      return await this.place.digestAt(reference);
+      return await this.place.digestAt(reference, this.cleaning ?? { signal: this.options.signal });
     } catch (error) {
       if (isBullaError(error)) return 'unknown';
       throw error;

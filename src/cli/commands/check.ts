@@ -5,6 +5,9 @@ import { canonicalHost } from '../../oci/host.ts';
 import { parseReference, type RegistryReference } from '../../oci/reference.ts';
 import type { Cli, Context } from '../context.ts';
 
+/** How long it may take to remove what was pushed, also where the registry has stopped answering. */
+const CLEAN_UP_MS = 60_000;
+
 export function register(program: Command, cli: Cli): void {
   program
     .command('check')
@@ -32,7 +35,9 @@ async function printCheck(context: Context, text: string, isWriting: boolean): P
   const report = await checkRegistry(await connections.probes(registry), {
     repository,
     version,
-    write: isWriting ? { id: randomBytes(8).toString('hex') } : undefined,
+    write: isWriting
+      ? { id: randomBytes(8).toString('hex'), cleanUpEnds: () => AbortSignal.timeout(CLEAN_UP_MS) }
+      : undefined,
     now: context.io.now(),
     signal: context.signal,
   });
