@@ -34,7 +34,7 @@ describe('a signed part', () => {
     ['targets', notary(object({ gun: 'docker.io/x', evidence: HASH }))],
     ['targets', notary(object({ gun: 'x', evidence: HASH, asOf: '2030-01-01T00:00:00Z' }))],
     ['names', { ...place('names'), log: FILE, names: 0 }],
-    ['ci', { ...place('ci'), log: FILE, names: 3 }],
+    ['ci', { ...place('ci'), log: FILE, names: 0 }],
     ['-0a', place('-0a')],
     ['snapshot', { ...place('snapshot'), folded: FILE }],
     ['timestamp', { ...place('timestamp'), created: '2030-01-01T00:00:00Z' }],
@@ -100,6 +100,28 @@ describe('a signed part', () => {
     expect(() => assertSignable(role, signed)).toThrow(
       code('trust-invalid', { role, reason: 'unknown-member', member: ['bulla', member] }),
     );
+  });
+
+  it.each<[string, JsonValue, number, boolean, boolean]>([
+    ['as many as there are', 2, 2, false, true],
+    ['none', 0, 0, false, true],
+    ['one too many', 3, 2, false, false],
+    ['one too few', 1, 2, false, false],
+    ['any number in bins', 7, 0, true, true],
+    ['fewer than none in bins', -1, 0, true, false],
+    ['half a name in bins', 0.5, 0, true, false],
+    ['a number in words', '2', 2, false, false],
+  ])('counts names: %s', (_, names, present, isBinned, isTaken) => {
+    const targets = object(
+      Object.fromEntries(Array.from({ length: present }, (_, at) => [`v${at}`, object({})])),
+    );
+    const succinct = object({ keyids: [], threshold: 1, bit_length: 1, name_prefix: '' });
+    const delegations = isBinned
+      ? { delegations: object({ keys: object({}), succinct_roles: succinct }) }
+      : {};
+    const binding = object({ ...place('names'), names });
+    const unknown = unknownMembers('names', content('names', { bulla: binding, targets, ...delegations }));
+    expect(unknown.map(({ path }) => path.join('.'))).toEqual(isTaken ? [] : ['bulla.names']);
   });
 
   it.each<[string, JsonValue, string | undefined]>([
