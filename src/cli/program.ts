@@ -1,5 +1,5 @@
 import { writeSync } from 'node:fs';
-import { EXIT_CODES } from '../errors.ts';
+import { BullaError, EXIT_CODES } from '../errors.ts';
 import type { EarlyConnection } from '../http/early-connection.ts';
 import { isPlugin, pluginCall } from './docker-trust/plugin.ts';
 import { homeDirectory } from './places.ts';
@@ -10,6 +10,8 @@ const UNSETTLED = 13;
 
 /** How long a command may clean up that was asked to end. */
 const CLEAN_UP_MS = 3_000;
+/** How long a process may be there that has done so: what it still holds open, nobody waits for. */
+const LINGER_MS = 100;
 
 /**
  * Ends the process whatever it does: `process.exit` waits for threads, and one may wait for a disk that is gone.
@@ -28,6 +30,7 @@ export async function main(begun?: EarlyConnection): Promise<void> {
   const { argv, env } = commandLineOf(process);
   const ending = new AbortController();
   let asked = false;
+  let reads = false;
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     if (name === 'SIGHUP' && argv[0] === 'serve') continue;
     process.on(name, () => {
@@ -37,6 +40,7 @@ export async function main(begun?: EarlyConnection): Promise<void> {
       // A service answers those first who are being served.
       if (argv[0] !== 'serve') setTimeout(endNow, CLEAN_UP_MS).unref();
       ending.abort(new DOMException(`ended by ${name}`, 'AbortError'));
+      if (reads) endInput();
     });
   }
   for (const stream of [process.stdout, process.stderr]) {
@@ -53,6 +57,7 @@ export async function main(begun?: EarlyConnection): Promise<void> {
   process.exitCode = await run(argv, {
     // Opened by whoever reads it: most commands don't.
     get stdin() {
+      reads = true;
       return process.stdin;
     },
     stdout: process.stdout,
@@ -65,6 +70,19 @@ export async function main(begun?: EarlyConnection): Promise<void> {
     program: process.argv[1],
     now: () => new Date(),
   });
+  if (asked && argv[0] !== 'serve') setTimeout(endNow, LINGER_MS).unref();
+}
+
+/** Whoever reads a pipe waits for its end, which may never come. A terminal is told by the signal itself. */
+function endInput(): void {
+  const { stdin } = process;
+  if (stdin.isTTY) return;
+  stdin.on('error', () => undefined);
+  stdin.destroy(
+    new BullaError('interrupted', 'ended before standard input was read', {
+      hint: 'nothing was changed; run the command again',
+    }),
+  );
 }
 
 /** What was asked for: by itself, or by docker, which calls a plug-in. */

@@ -175,7 +175,9 @@ export class Keystore {
       name = (await readText(path)).trim();
     } catch (error) {
       if (isBullaError(error, 'not-found')) return undefined;
-      throw error;
+      if (!isBullaError(error, 'content-invalid')) throw error;
+      // Not text, or too long.
+      name = '';
     }
     if (isKeyName(name)) return name;
     throw new BullaError('config-invalid', `${path} does not hold the name of a key`, {

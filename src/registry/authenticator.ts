@@ -99,7 +99,8 @@ export class Authenticator {
       this.widened.set(key, scopesOf(challenge));
       if (used !== undefined && this.tokens.get(key)?.value === used) this.tokens.delete(key);
     }
-    if (demand.scheme === 'basic' && used !== undefined) await this.freshCredentials(access.repository);
+    if (demand.scheme === 'basic' && used !== undefined)
+      await orInterrupted(this.freshCredentials(access.repository), signal);
     const authorization = await this.authorize(demand, access, signal);
     return authorization === used ? undefined : authorization;
   }

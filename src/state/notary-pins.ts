@@ -1,3 +1,4 @@
+import { lstatSync } from 'node:fs';
 import { dirname } from 'node:path';
 import * as z from 'zod/mini';
 import { makeDirectory, readFileBounded, writeFileAtomic } from '../disk/atomic.ts';
@@ -46,8 +47,10 @@ export class NotaryPinFile {
     try {
       return readNotaryPins(await readFileBounded(this.path, MAX_FILE_BYTES), this.path);
     } catch (error) {
-      if (isBullaError(error, 'not-found')) return new Map();
-      throw error;
+      if (isBullaError(error, 'content-invalid')) throw unreadable(this.path, messageOf(error), error);
+      if (!isBullaError(error, 'not-found')) throw error;
+      if (lstatSync(this.path, { throwIfNoEntry: false }) === undefined) return new Map();
+      throw unreadable(this.path, 'it is a link to nothing', error);
     }
   }
 

@@ -56,6 +56,7 @@ export class PinFile {
     try {
       return readPins(await readFileBounded(this.path, MAX_FILE_BYTES), this.path);
     } catch (error) {
+      if (isBullaError(error, 'content-invalid')) throw unreadable(this.path, messageOf(error), error);
       if (!isBullaError(error, 'not-found')) throw error;
       if (lstatSync(this.path, { throwIfNoEntry: false }) === undefined) return new Map();
       throw unreadable(this.path, 'it is a link to nothing', error);

@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import * as z from 'zod/mini';
 import { discard, isErrno, makeDirectory, storageError, writeFileAtomic } from '../disk/atomic.ts';
 import { withLock } from '../disk/lock.ts';
-import { readSmallFile } from '../disk/small-file.ts';
 import { base64, fromBase64 } from '../encoding/bytes.ts';
 import { canonicalRfc8785 } from '../encoding/canonical.ts';
 import { parseJson } from '../encoding/json.ts';
@@ -16,9 +15,13 @@ import type { CollectionId } from '../trust/binding.ts';
 import { encodeRecord, MAX_RECORD_BYTES, parseRecord } from '../trust/signer-record.ts';
 import { NO_RECORD, type PendingObject, type SignerRecord, type SignerState } from '../trust/signer-state.ts';
 import { kindOfTag } from '../trust/vocabulary.ts';
+import { readOwnFile } from './own-file.ts';
 
 /** Only the owner may write: whoever can, decides which heads this signer believes. */
 const OWNER_ONLY = 0o700;
+const REMOVE_PENDING = 'remove that file: what it announced has to be published again';
+const REMOVE_RECORD =
+  'restore that file from a backup, or remove it: what it announced has to be published again';
 const MAX_PENDING_BYTES = 128 * 1024 * 1024;
 
 const part = z.strictObject({ mediaType: z.string(), data: z.string() });
@@ -48,7 +51,7 @@ export class SignerStateDirectory implements SignerState {
 
   async load(id: CollectionId): Promise<SignerRecord | undefined> {
     const path = this.recordFile(id);
-    const bytes = readSmallFile(path, MAX_RECORD_BYTES);
+    const bytes = readOwnFile(path, MAX_RECORD_BYTES, REMOVE_RECORD);
     return bytes && parseRecord(bytes, id, path);
   }
 
@@ -68,7 +71,7 @@ export class SignerStateDirectory implements SignerState {
       const tag = /^(.+)\.json$/.exec(name)?.[1];
       if (tag === undefined || !isPendingTag(tag)) continue;
       const path = join(directory, name);
-      const bytes = readSmallFile(path, MAX_PENDING_BYTES);
+      const bytes = readOwnFile(path, MAX_PENDING_BYTES, REMOVE_PENDING);
       // Another process may have forgotten it meanwhile.
       if (bytes !== undefined) objects.push(readPending(bytes, path));
     }
@@ -145,6 +148,6 @@ function readPending(bytes: Uint8Array, path: string): PendingObject {
 function damaged(path: string, why: string, cause?: unknown): BullaError {
   return new BullaError('storage-error', `${path} cannot be read: ${why}`, {
     ...(cause !== undefined && { cause }),
-    hint: 'remove that file: what it announced has to be published again',
+    hint: REMOVE_PENDING,
   });
 }

@@ -20,6 +20,7 @@ import { type CollectionId, parseCollectionId } from '../trust/binding.ts';
 import { type CollectionMemory, type KnownHead, otherCollection, type TrustMemory } from '../trust/memory.ts';
 import type { StateChange } from '../tuf/ports.ts';
 import { mayHaveOldSpellings, ONE_SPELLING, placeFileName } from './head-peek.ts';
+import { readOwnFile } from './own-file.ts';
 import { canonicalPlace } from './place.ts';
 import { TrustedDirectory } from './trusted-directory.ts';
 
@@ -96,7 +97,7 @@ export class TrustDirectory implements TrustMemory {
 
   private read(key: string): CollectionId | undefined {
     const path = this.placeFile(key);
-    const bytes = readSmallFile(path, MAX_PLACE_BYTES);
+    const bytes = readOwnFile(path, MAX_PLACE_BYTES, 'remove it, and pin the repository anew: bulla pin');
     return bytes && readPlace(bytes, path, key);
   }
 
@@ -197,10 +198,9 @@ class DirectoryCollection implements CollectionMemory {
 
   async loadHead(at: string): Promise<KnownHead | undefined> {
     const place = canonicalPlace(at);
-    const bytes = readSmallFile(this.headFile(place), MAX_HEADER_BYTES + MAX_MANIFEST_BYTES);
-    if (bytes === undefined) return undefined;
     try {
-      return readHead(bytes, place);
+      const bytes = readSmallFile(this.headFile(place), MAX_HEADER_BYTES + MAX_MANIFEST_BYTES);
+      return bytes && readHead(bytes, place);
     } catch (error) {
       // A power cut may leave anything, and without it the head is only fetched again.
       if (isBullaError(error, 'content-invalid')) return undefined;

@@ -1,4 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { runInNewContext } from 'node:vm';
 import { expect, it } from 'vitest';
 
 const source = new URL('../../src/', import.meta.url);
@@ -17,11 +19,15 @@ async function limits(): Promise<readonly Limit[]> {
   );
 }
 
-/** What a constant of the code is: a number, or a product of numbers. */
+/** What a constant of the code is: an expression of numbers and of constants of the same file. */
 function constantIn(text: string, name: string): number | undefined {
-  const [, product] =
-    new RegExp(`^(?:export )?const ${name}(?:: number)? = ([\\d_ *]+);$`, 'm').exec(text) ?? [];
-  return product?.split('*').reduce((all, factor) => all * Number(factor.replaceAll('_', '').trim()), 1);
+  const [, expression] =
+    new RegExp(`^(?:export )?const ${name}(?:: number)? = ([\\w *+/()-]+);$`, 'm').exec(text) ??
+    new RegExp(`^  ${name}: ([\\d_]+),$`, 'm').exec(text) ??
+    [];
+  const plain = expression?.replaceAll(/[A-Z]\w+/g, (other) => `(${constantIn(text, other)})`);
+  if (plain === undefined || !/^[\d_ *+/()-]+$/.test(plain)) return undefined;
+  return runInNewContext(plain) as number;
 }
 
 it('says of each limit what it is in the code', async () => {
@@ -37,11 +43,22 @@ it('says of each limit what it is in the code', async () => {
   expect(found).toEqual(values);
 });
 
-it('names every limit of what comes from the network', async () => {
+/** Where content, metadata and answers of others are read. */
+const ROOMS = ['http', 'registry', 'trust', 'tuf', 'notary', 'layout', 'signatures'];
+
+async function filesIn(room: string): Promise<readonly string[]> {
+  const directory = new URL(`${room}/`, source).pathname;
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
+    .map((entry) => join(entry.parentPath, entry.name).slice(directory.length));
+}
+
+it('names every limit of what comes from others', async () => {
   const named = new Set((await limits()).map(({ file, name }) => `${file} ${name}`));
   const missing: string[] = [];
-  for (const room of ['http', 'registry']) {
-    for (const entry of await readdir(new URL(`${room}/`, source))) {
+  for (const room of ROOMS) {
+    for (const entry of await filesIn(room)) {
       const text = await readFile(new URL(`${room}/${entry}`, source), 'utf8');
       for (const [, name = ''] of text.matchAll(
         /^(?:export )?const (MAX_\w+|\w+_TIMEOUT_MS)(?:: number)? = /gm,
@@ -50,5 +67,8 @@ it('names every limit of what comes from the network', async () => {
       }
     }
   }
+  const { DEFAULT_LIMITS } = await import('../../src/tuf/limits.ts');
+  for (const name of Object.keys(DEFAULT_LIMITS))
+    if (!named.has(`tuf/limits.ts ${name}`)) missing.push(`tuf/limits.ts ${name}`);
   expect(missing).toEqual([]);
 });
