@@ -5,6 +5,11 @@ import { encode as encodeCbor } from 'cborg';
 import { openEvidence } from '../../../src/actions/import-notary/evidence.ts';
 import { parseConfigFile } from '../../../src/cli/config-schema.ts';
 import { parseCertificate, parseCertificates } from '../../../src/crypto/certificate.ts';
+import {
+  checkSignatureAlgorithm,
+  checkSigningChain,
+  checkValidAt,
+} from '../../../src/crypto/certificate-profile.ts';
 import { readDer } from '../../../src/crypto/der.ts';
 import { parseIdentity } from '../../../src/crypto/identity.ts';
 import { parseName } from '../../../src/crypto/name.ts';
@@ -17,7 +22,8 @@ import { fromBase64, fromBase64url, fromHex, utf8 } from '../../../src/encoding/
 import { canonicalOlpc, canonicalRfc8785 } from '../../../src/encoding/canonical.ts';
 import { parseJson, parseJsonObject } from '../../../src/encoding/json.ts';
 import { parseDuration, parseTime } from '../../../src/encoding/time.ts';
-import { isBullaError } from '../../../src/errors.ts';
+import { isBullaError, shown } from '../../../src/errors.ts';
+import { quoted, redactHeader, redactUrl } from '../../../src/http/redact.ts';
 import { parseRetryAfter } from '../../../src/http/retry.ts';
 import { placeInMemory } from '../../../src/layout/byte-source.ts';
 import { parseDockerManifest } from '../../../src/layout/docker-archive.ts';
@@ -29,9 +35,11 @@ import { parseNotaryKey } from '../../../src/notary/keys.ts';
 import { readRoot } from '../../../src/notary/root-chain.ts';
 import { describe as describeBytes } from '../../../src/oci/descriptor.ts';
 import { parseDigest } from '../../../src/oci/digest.ts';
+import { canonicalHost, splitHost } from '../../../src/oci/host.ts';
 import { parseManifest } from '../../../src/oci/manifest.ts';
 import { MEDIA_TYPES } from '../../../src/oci/media-types.ts';
 import { MemoryStore } from '../../../src/oci/memory.ts';
+import { placeNamed } from '../../../src/oci/place.ts';
 import { parsePlatform } from '../../../src/oci/platform.ts';
 import { parseReference, type Tag } from '../../../src/oci/reference.ts';
 import { parseReferrersIndex } from '../../../src/oci/referrers.ts';
@@ -371,6 +379,67 @@ export const PARSERS: readonly FuzzedParser[] = [
         parseWarning(header),
         parseRetryAfter(header, 0),
       ];
+    },
+  },
+  {
+    name: 'shown-text',
+    seeds: words(
+      'call https://me:secret@proxy.example/x?sig=secret&n=1#token=secret said \u001b[2J no',
+      'Bearer eyJhbGciOiJFUzI1NiJ9.e30.c2lnbmF0dXJl, password=secret1',
+      '</v2/_catalog?last=a&token=x>; rel="next"; title="y", <//u:p@h/z>; rel=prev',
+      'Bearer realm="//u:secret@h/t?key=secret",service="s"',
+    ),
+    parse: (bytes) => {
+      const text = latin1(bytes);
+      const headers = ['location', 'link', 'www-authenticate', 'warning', 'x-other', 'authorization'];
+      const all = [
+        shown(text, 200),
+        quoted(text, 200, ['secret']),
+        redactUrl(text),
+        ...headers.map((name) => redactHeader(name, text, ['secret'])),
+      ];
+      const harmful = all.find((one) => /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(one) || one.length > 9_000);
+      if (harmful !== undefined) throw new Error(`shows ${JSON.stringify(harmful)}`);
+      if (all[1]?.includes('secret') === true) throw new Error(`tells a secret: ${all[1]}`);
+      return all;
+    },
+  },
+  {
+    name: 'place',
+    seeds: words(
+      'LocalHost:0443/a/b',
+      '[::ffff:127.0.0.1]:80/a',
+      'index.docker.io/library/x',
+      'xn--bcher-kva.example:5000/x/*',
+      '0x7f.1/a',
+    ),
+    parse: (bytes) => {
+      const text = latin1(bytes);
+      const host = canonicalHost(text);
+      const place = placeNamed(text);
+      if (host !== undefined && canonicalHost(host) !== host) throw new Error(`${host} has two spellings`);
+      if (placeNamed(place) !== place) throw new Error(`${place} is two places`);
+      return [host, place, host === undefined ? undefined : splitHost(host)];
+    },
+  },
+  {
+    name: 'certificate-profile',
+    seeds: ders,
+    parse: (bytes) => {
+      const certificate = parseCertificate(bytes, where);
+      const time = new Date(Date.UTC(2026, 0));
+      for (const check of [
+        () => checkSigningChain([certificate]),
+        () => checkSigningChain([certificate, certificate]),
+        () => checkValidAt([certificate], time),
+        () => checkSignatureAlgorithm(certificate),
+      ])
+        try {
+          check();
+        } catch (error) {
+          if (!isBullaError(error) || error.code === 'internal') throw error;
+        }
+      return certificate;
     },
   },
   {
