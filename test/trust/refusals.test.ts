@@ -13,6 +13,7 @@ import {
   parseCollectionId,
   rootBindingOf,
 } from '../../src/trust/binding.ts';
+import { certificatesOf } from '../../src/trust/certified-root.ts';
 import { parseChangeFile } from '../../src/trust/change-file.ts';
 import { isWholeId } from '../../src/trust/change-id.ts';
 import { foldedDescriptorOf, parseFolded } from '../../src/trust/folded.ts';
@@ -91,6 +92,28 @@ describe('a binding', () => {
     expect(() => check(root)).not.toThrow();
     expect(rootBindingOf(root)).toEqual({ collection: 'a.example/x', id: ID });
     expect(bindingOf(root)['collection']).toBe('a.example/x');
+  });
+
+  it.each(['', OTHER.toUpperCase(), OTHER.slice(1), `${OTHER}0`])(
+    'of a later root is to a hash, not to %j',
+    (root) => {
+      const later = bound('root', object({ collection: 'a.example/x', root }), { version: 2 });
+      expect(() => rootBindingOf(later)).toThrow(code('trust-invalid', { role: 'root', reason: 'binding' }));
+    },
+  );
+
+  it.each<[string, JsonValue]>([
+    ['text', 'AAAA'],
+    ['an object', object({ der: 'AAAA' })],
+    ['no base64', ['!']],
+    ['a number', [7]],
+    ['no base64 after what is some', ['AAAA', '!']],
+    ['no certificate', ['AAAA']],
+  ])('gives no certificates of a key with %s', (_, chain) => {
+    const root = bound('root', object({ certificates: object({ k: chain }) }));
+    expect(() => certificatesOf(root, 'k')).toThrow(expect.objectContaining({ code: 'certificate-invalid' }));
+    expect(certificatesOf(root, 'other')).toEqual([]);
+    expect(certificatesOf(bound('root', object({ certificates: [chain] })), 'k')).toEqual([]);
   });
 
   it('of a first root is its own hash, whatever it says of another', () => {

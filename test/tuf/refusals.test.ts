@@ -6,7 +6,7 @@ import { ContentCheck } from '../../src/tuf/file-meta.ts';
 import { isBin } from '../../src/tuf/hash-bins.ts';
 import { TufKey, tufKeyOf } from '../../src/tuf/keys.ts';
 import { isPossible, MemoryFetcher, MemoryStateStore, same } from '../../src/tuf/memory.ts';
-import { composeMetadataFile } from '../../src/tuf/metadata-file.ts';
+import { composeMetadataFile, parseMetadataFile } from '../../src/tuf/metadata-file.ts';
 import { patternsOverlap } from '../../src/tuf/path-overlap.ts';
 import { parseSnapshot } from '../../src/tuf/snapshot.ts';
 import { parseTargets } from '../../src/tuf/targets.ts';
@@ -83,6 +83,25 @@ describe('what is signed about a file', () => {
   ])('ends reading once more has come than was signed: %i of 3 bytes', (bytes, isTooLong) => {
     expect(new ContentCheck({ length: 3 }).update(new Uint8Array(bytes)).isTooLong).toBe(isTooLong);
     expect(new ContentCheck({}).update(new Uint8Array(bytes)).isTooLong).toBe(false);
+  });
+});
+
+describe('a metadata file', () => {
+  const signedBy = (count: number) => {
+    const signatures = Array.from({ length: count }, (_, at) => ({ keyid: `${at}`, sig: '' }));
+    return composeMetadataFile('targets', content('targets', { targets: object({}) }), signatures).bytes;
+  };
+
+  it('carries at most 1,024 signatures', () => {
+    expect(parseMetadataFile(signedBy(1024), 'targets', 1e6).signatures).toHaveLength(1024);
+    expect(() => parseMetadataFile(signedBy(1025), 'targets', 1e6)).toThrow(code('content-invalid'));
+  });
+
+  it('is as large as may be, and no larger', () => {
+    const bytes = signedBy(1);
+    expect(parseMetadataFile(bytes, 'targets', bytes.byteLength).bytes).toBe(bytes);
+    const tooSmall = bytes.byteLength - 1;
+    expect(() => parseMetadataFile(bytes, 'targets', tooSmall)).toThrow(code('content-invalid'));
   });
 });
 
