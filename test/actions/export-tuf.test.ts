@@ -137,10 +137,14 @@ describe('exportTuf', () => {
     const { digest, size } = image.descriptor;
     await changeHead(
       store,
-      (edit) => {
+      async (edit) => {
         const target = { length: size, hashes: { sha256: digest.slice(7) } };
-        for (const name of ['../../../evil', '/evil', 'a/../../evil', '..'])
-          edit.edit.targets(NAMES_ROLE).putEntry(name, target);
+        // Somebody who may sign names tells how many there are, as everybody does, and changes what they are.
+        const evil = ['../../../evil', '/evil', 'a/../../evil', '..'];
+        const names = evil.map((_, at) => `v${at}`);
+        await edit.apply(NAMES_ROLE, [setting(names, NOW)]);
+        for (const name of names) edit.edit.targets(NAMES_ROLE).removeTarget(name);
+        for (const name of evil) edit.edit.targets(NAMES_ROLE).putEntry(name, target);
       },
       NOW,
     );
