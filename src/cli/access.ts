@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { BullaError } from '../errors.ts';
 import { isLoopbackHost } from '../http/address.ts';
 import { canonicalHost, splitHost } from '../oci/host.ts';
@@ -32,6 +32,7 @@ export function addSideOptions(command: Command): Command {
   ] as const) {
     for (const name of SWITCHES)
       command.option(`--${side}-${kebab(name)}`, `--${kebab(name)}, for the ${whose} alone`);
+    command.addOption(new Option(`--no-${side}-plain-http`).hideHelp());
     for (const name of VALUES) {
       command.option(`--${side}-${kebab(name)} <value>`, `--${kebab(name)}, for the ${whose} alone`);
     }
@@ -71,7 +72,14 @@ export function accessFor(
     return typeof given === 'string' ? given : (entry ?? settings[name]);
   };
   const registry = entryFor(settings, host);
-  const isPlain = find('plainHttp') === true || (registry?.plainHttp ?? (settings.plainHttp || undefined));
+  const ofSide = find('plainHttp');
+  // A flag that asks for TLS comes before all else; one that asks for none is not for what is set to speak it.
+  const isPlain =
+    typeof ofSide === 'boolean'
+      ? ofSide
+      : flags['plainHttp'] === false
+        ? false
+        : (registry?.plainHttp ?? settings.plainHttp);
   const asksForTls = TLS_FILES.some((name) => (find(name) ?? flags[name]) !== undefined);
   return {
     plainHttp: isPlain ?? (asksForTls || namesTls(registry) ? false : undefined),
@@ -120,8 +128,8 @@ function entryFor({ registries, plainHttp }: Settings, registry: string): Regist
   if (exact !== undefined || registries.size === 0) return exact;
   const { name, port } = splitHost(host);
   const isPlain = (entry: RegistrySettings): boolean =>
-    isPlainEntry(entry) ?? (plainHttp || isLoopbackHost(name));
-  const other = port === undefined ? `${name}:${plainHttp || isLoopbackHost(name) ? 80 : 443}` : name;
+    isPlainEntry(entry) ?? plainHttp ?? isLoopbackHost(name);
+  const other = port === undefined ? `${name}:${(plainHttp ?? isLoopbackHost(name)) ? 80 : 443}` : name;
   const entry = registries.get(other);
   const wanted = port ?? splitHost(other).port;
   return entry !== undefined && wanted === (isPlain(entry) ? 80 : 443) ? entry : undefined;

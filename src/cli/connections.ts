@@ -17,6 +17,7 @@ import {
   storedCredentials,
 } from '../registry/stored-credentials.ts';
 import { type Access, accessFor, elsewhereFor, type Side } from './access.ts';
+import { type KeptTls, readCertsD } from './certs-d.ts';
 import { DialectFile } from './dialect-file.ts';
 import type { Io } from './io.ts';
 import type { Output } from './output.ts';
@@ -48,6 +49,7 @@ export class Connections {
   private readonly dialects: DialectFile;
   /** Servers whose certificates are not checked, of which was warned. */
   private readonly unchecked = new Set<string>();
+  private readonly keptTls = new Map<string, KeptTls>();
   private secret: Promise<string> | undefined;
 
   constructor(options: ConnectionsOptions) {
@@ -63,6 +65,7 @@ export class Connections {
         hint: 'leave --offline out, or name an image in a layout (oci:DIR) or an archive (oci-archive:FILE)',
       });
     }
+    await this.keep(registry);
     const access = this.access(registry, side);
     // With a name and password on the command line, they are for this registry and for no other.
     const key = JSON.stringify([access, access.username === undefined ? '' : registry]);
@@ -132,6 +135,7 @@ export class Connections {
   /** How a registry is reached, but for who we are to it. */
   async reach(registry: string, side?: Side): Promise<Omit<RegistryClientOptions, 'credentials'>> {
     const { io, output, settings } = this.options;
+    await this.keep(registry);
     const access = this.access(registry, side);
     // Files that cannot be read are told of before anything is sent.
     await this.tls(access, registry);
@@ -152,10 +156,23 @@ export class Connections {
     };
   }
 
-  /** What holds for a registry. */
+  /** What holds for a registry. Certificates that docker or podman keep for it ask for TLS, as our own settings do. */
   access(registry: string, side?: Side): Access {
     const { settings, flags } = this.options;
-    return accessFor(settings, registry, flags, side);
+    const access = accessFor(settings, registry, flags, side);
+    if (access.plainHttp !== undefined || Object.keys(this.keptTls.get(registry) ?? {}).length === 0)
+      return access;
+    return { ...access, plainHttp: false };
+  }
+
+  /** What docker and podman keep for a registry in their `certs.d`, read once. */
+  private async keep(host: string): Promise<KeptTls> {
+    const { io, output } = this.options;
+    const known = this.keptTls.get(host);
+    if (known !== undefined) return known;
+    const kept = await readCertsD(host, io, (line) => output.verbose(line));
+    this.keptTls.set(host, kept);
+    return kept;
   }
 
   /** Where credentials are looked for, and where login writes them. */
@@ -178,7 +195,15 @@ export class Connections {
   /** TLS settings belong to a server: those of the registry that sent us there are not its. */
   private async tlsFor(url: URL, side: Side | undefined, isOwn: boolean): Promise<TlsOptions> {
     const host = canonicalHost(url.host) ?? url.host;
-    if (isOwn) return await this.tls(this.access(host, side), host);
+    if (isOwn) {
+      const { ca, cert, key } = await this.keep(host);
+      const given = await this.tls(this.access(host, side), host);
+      return {
+        ...given,
+        ca: given.ca ?? ca,
+        ...(given.cert === undefined && cert !== undefined && { cert, key }),
+      };
+    }
     const { caFile, insecure } = elsewhereFor(this.options.settings, url);
     const none = { certFile: undefined, keyFile: undefined };
     return await this.tls({ caFile, insecure, ...none }, host);

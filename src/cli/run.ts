@@ -9,9 +9,10 @@ import { VERSION } from './version.ts';
 /**
  * Runs one command line and says its exit status. Nothing it does escapes as an exception, and
  * nothing is printed but through `io`.
- * @param argv without the interpreter and the script
+ * @param written without the interpreter and the script
  */
-export async function run(argv: readonly string[], io: Io): Promise<number> {
+export async function run(written: readonly string[], io: Io): Promise<number> {
+  const argv = withSwitches(written);
   const cli = new Cli(io);
   let program: Command | undefined;
   try {
@@ -28,6 +29,16 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     output.failure(failure, trace);
     return failure.exitCode;
   }
+}
+
+/** `--plain-http=false`, which many tools take: commander has no switch with a value. Nothing after `--` is a flag. */
+function withSwitches(argv: readonly string[]): readonly string[] {
+  const end = argv.indexOf('--');
+  return argv.map((word, at) => {
+    const [, side = '', value] = /^--(from-|to-)?plain-http=(true|false|1|0)$/.exec(word) ?? [];
+    if (value === undefined || (end >= 0 && at > end)) return word;
+    return value === 'true' || value === '1' ? `--${side}plain-http` : `--no-${side}plain-http`;
+  });
 }
 
 /**

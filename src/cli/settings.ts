@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { BullaError } from '../errors.ts';
 import { SEARCH_TIMEOUT_MS } from '../http/deadline.ts';
 import { type ConfigFile, readConfigFile } from './config-file.ts';
@@ -7,7 +7,8 @@ import { configFile, directories } from './places.ts';
 
 /** Flags that every command has, after environment and configuration file were asked too. */
 export interface Settings {
-  readonly plainHttp: boolean;
+  /** False where a person says so, undefined where nothing is said: then it is implied for this machine. */
+  readonly plainHttp: boolean | undefined;
   readonly insecure: boolean;
   readonly caFile: string | undefined;
   readonly certFile: string | undefined;
@@ -35,7 +36,11 @@ export interface Settings {
 /** Adds the flags of {@link Settings} to the program. */
 export function addGlobalOptions(program: Command): void {
   program
-    .option('--plain-http', 'speak HTTP to the registry (implied for localhost)')
+    .option(
+      '--plain-http',
+      'speak HTTP to the registry (implied for localhost; --plain-http=false for TLS there)',
+    )
+    .addOption(new Option('--no-plain-http').hideHelp())
     .option('--insecure', 'do not check the certificate of the registry')
     .option('--ca-file <file>', 'certificates of the authorities that registries are checked against')
     .option('--cert-file <file>', 'client certificate for the registry')
@@ -70,7 +75,7 @@ export async function readSettings(command: Command, io: Io): Promise<Settings> 
   const flag = (name: string, otherwise = false): boolean => toBoolean(name, find(name), otherwise);
   const text = (name: string): string | undefined => toText(find(name));
   return {
-    plainHttp: flag('plainHttp'),
+    plainHttp: find('plainHttp') === undefined ? undefined : flag('plainHttp'),
     insecure: flag('insecure'),
     caFile: text('caFile'),
     certFile: text('certFile'),

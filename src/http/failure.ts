@@ -29,6 +29,31 @@ const TLS: Kind = {
   hint: "the server's certificate is not trusted here: give its CA with --ca-file (or --insecure, to try things out)",
   transient: false,
 };
+const EXPIRED: Kind = {
+  code: 'registry-unreachable',
+  hint: "the server's certificate is out of date: have it renewed, and check the clock of this machine",
+  transient: false,
+};
+const OTHER_NAME: Kind = {
+  code: 'registry-unreachable',
+  hint: 'the certificate is for other names than the one given: use one of those in the message, or have the certificate issued for this one',
+  transient: false,
+};
+const WANTS_CERTIFICATE: Kind = {
+  code: 'registry-unreachable',
+  hint: 'the server wants a client certificate: give --cert-file and --key-file, or put client.cert and client.key into certs.d',
+  transient: false,
+};
+const REFUSED_CERTIFICATE: Kind = {
+  code: 'registry-unreachable',
+  hint: 'the server does not take the client certificate: give another with --cert-file and --key-file, or ask its operator which authority must issue it',
+  transient: false,
+};
+const SPEAKS_TLS: Kind = {
+  code: 'registry-unreachable',
+  hint: 'the server speaks TLS there: leave out --plain-http; for a server on this machine, give --plain-http=false',
+  transient: false,
+};
 const NOT_TLS: Kind = {
   code: 'registry-unreachable',
   hint: 'the server does not speak TLS there: use --plain-http if it is meant to be so',
@@ -62,6 +87,18 @@ const KINDS: ReadonlyMap<string, Kind> = new Map([
   ['EPROTO', NOT_TLS],
   ['ERR_SSL_WRONG_VERSION_NUMBER', NOT_TLS],
   ['ERR_SSL_PACKET_LENGTH_TOO_LONG', NOT_TLS],
+  ['CERT_HAS_EXPIRED', EXPIRED],
+  ['CERT_NOT_YET_VALID', EXPIRED],
+  ['ERR_TLS_CERT_ALTNAME_INVALID', OTHER_NAME],
+  // Alerts of TLS 1.3 and, in some servers' TLS 1.2, of a handshake that lacks the client's certificate.
+  ['ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', WANTS_CERTIFICATE],
+  ['ERR_SSL_TLSV1_ALERT_UNKNOWN_CA', REFUSED_CERTIFICATE],
+  ['ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE', REFUSED_CERTIFICATE],
+  ['ERR_SSL_SSLV3_ALERT_CERTIFICATE_UNKNOWN', REFUSED_CERTIFICATE],
+  ['ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED', REFUSED_CERTIFICATE],
+  ['ERR_SSL_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE', REFUSED_CERTIFICATE],
+  // What a parser of HTTP says of a TLS alert.
+  ['HPE_INVALID_CONSTANT', SPEAKS_TLS],
 ]);
 
 const TLS_CODE = /CERT|UNABLE_TO|SELF_SIGNED|^ERR_TLS|^ERR_SSL/;
@@ -84,7 +121,11 @@ export function networkError(error: unknown, where: string, isOwn = true): Bulla
   const kind = KINDS.get(code) ?? (TLS_CODE.test(code) ? tls : { ...CUT, hint: 'try again' });
   return new BullaError(kind.code, `${where}: ${describeFailure(error, code)}`, {
     cause: error,
-    hint: kind.hint,
+    // Many servers end a connection on which something else than TLS comes, and say nothing.
+    hint:
+      kind === CUT && / http:\/\//.test(where)
+        ? `${kind.hint}; if the server speaks TLS, leave out --plain-http (for this machine: --plain-http=false)`
+        : kind.hint,
     details: { transient: kind.transient, ...(code !== '' && { errno: code }) },
   });
 }

@@ -1,3 +1,4 @@
+import { BlockList, isIP } from 'node:net';
 import { BullaError } from '../errors.ts';
 import { bareHost, isLoopbackHost } from './address.ts';
 
@@ -54,10 +55,24 @@ export function proxyFor(url: URL, settings: ProxySettings): URL | undefined {
   return bypassed ? undefined : proxy;
 }
 
+/** An address in a network of NO_PROXY, as Go reads it: `10.0.0.0/8`, `2001:db8::/32`. Names are not looked up. */
+function isInNetwork(entry: string, host: string): boolean {
+  const [, network = '', bits = ''] = /^\[?([0-9a-f:.]+)\]?\/(\d{1,3})$/i.exec(entry) ?? [];
+  const family = isIP(network);
+  const at = isIP(host);
+  if (family === 0 || at === 0 || Number(bits) > (family === 4 ? 32 : 128)) return false;
+  const list = new BlockList();
+  list.addSubnet(network, Number(bits), family === 4 ? 'ipv4' : 'ipv6');
+  return list.check(host, at === 4 ? 'ipv4' : 'ipv6');
+}
+
 function matches(entry: string, host: string, port: string): boolean {
   if (entry === '*') return true;
+  if (entry.includes('/')) return isInNetwork(entry, host);
   const [, name, wantedPort] = /^(\[[^\]]*\]|[^:]*|.*:.*:.*?)(?::(\d+))?$/.exec(entry.toLowerCase()) ?? [];
   if (name === undefined || (wantedPort !== undefined && wantedPort !== port)) return false;
   const domain = name.replace(/^\[|\]$/g, '').replace(/^\*?\./, '');
+  // One address has many spellings, and each is it.
+  if (isIP(domain) !== 0) return isInNetwork(`${domain}/${isIP(domain) === 4 ? 32 : 128}`, host);
   return domain !== '' && (host === domain || host.endsWith(`.${domain}`));
 }

@@ -33,6 +33,29 @@ describe('proxyFor', () => {
     expect(proxyFor(new URL(url), settings)?.host).toBe(host);
   });
 
+  it.each<[string, string, boolean]>([
+    ['10.0.0.0/8', 'https://10.200.3.4/', true],
+    ['10.0.0.0/8', 'https://11.0.0.1/', false],
+    ['10.1.2.3/8', 'https://10.200.3.4/', true],
+    ['192.0.2.0/25', 'https://192.0.2.127:5000/', true],
+    ['192.0.2.0/25', 'https://192.0.2.128:5000/', false],
+    ['0.0.0.0/0', 'https://198.51.100.1/', true],
+    ['2001:db8::/32', 'https://[2001:db8:1::1]/', true],
+    ['2001:db8::/32', 'https://[2001:db9::1]/', false],
+    ['[2001:db8::]/32', 'https://[2001:db8::1]/', true],
+    ['2001:db8:0:0:0:0:0:1', 'https://[2001:db8::1]/', true],
+    ['10.0.0.0/33', 'https://10.0.0.1/', false],
+    ['10.0.0.0/x', 'https://10.0.0.1/', false],
+    ['10.0.0.0/8', 'https://r.example.com/', false],
+    ['10.0.0.0/8', 'https://10.example.com/', false],
+  ])('reads networks: %s for %s: %s', (entry, url, bypassed) => {
+    const settings = proxyFromEnvironment({
+      HTTPS_PROXY: 'http://p.example.com',
+      NO_PROXY: `x.example,${entry}`,
+    });
+    expect(proxyFor(new URL(url), settings) === undefined).toBe(bypassed);
+  });
+
   it('knows *, and no proxy at all', () => {
     const none = proxyFromEnvironment({ HTTPS_PROXY: 'http://p.example.com', NO_PROXY: '*' });
     expect(proxyFor(new URL('https://r.example.com/'), none)).toBeUndefined();
