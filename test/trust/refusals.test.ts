@@ -3,6 +3,7 @@ import { utf8 } from '../../src/encoding/bytes.ts';
 import type { JsonObject, JsonValue } from '../../src/encoding/json.ts';
 import { BullaError } from '../../src/errors.ts';
 import { digestOf } from '../../src/oci/digest.ts';
+import { MemoryStore } from '../../src/oci/memory.ts';
 import type { Tag } from '../../src/oci/reference.ts';
 import {
   bindingCheck,
@@ -14,9 +15,9 @@ import {
   rootBindingOf,
 } from '../../src/trust/binding.ts';
 import { certificatesOf } from '../../src/trust/certified-root.ts';
-import { parseChangeFile } from '../../src/trust/change-file.ts';
+import { encodeChangeFile, parseChangeFile } from '../../src/trust/change-file.ts';
 import { isWholeId } from '../../src/trust/change-id.ts';
-import { foldedDescriptorOf, parseFolded } from '../../src/trust/folded.ts';
+import { foldedDescriptorOf, parseFolded, readFolded } from '../../src/trust/folded.ts';
 import {
   encodeLog,
   isSameEntry,
@@ -27,6 +28,7 @@ import {
 } from '../../src/trust/log.ts';
 import { ProcessMemory } from '../../src/trust/memory.ts';
 import { namesIn } from '../../src/trust/names.ts';
+import type { ObjectSource } from '../../src/trust/object.ts';
 import {
   checkCollectionName,
   checkPin,
@@ -38,8 +40,6 @@ import {
   type Pin,
   type PinnedTrust,
 } from '../../src/trust/pin.ts';
-import { ScratchMemory } from '../../src/trust/scratch-memory.ts';
-import { isTransient } from '../../src/trust/siblings.ts';
 import { isOwnTag, kindOfTag, objectOfTag } from '../../src/trust/vocabulary.ts';
 import { composeMetadataFile, type MetadataFile } from '../../src/tuf/metadata-file.ts';
 import { parseTargets } from '../../src/tuf/targets.ts';
@@ -389,6 +389,26 @@ describe('a list of what was folded', () => {
   });
 });
 
+describe('a list that a head names', () => {
+  const snapshot = bound('snapshot', object({ folded: object({ length: 3, sha256: OTHER }) }));
+  const failing = (error: unknown): ObjectSource =>
+    Object.assign(new MemoryStore(), { fetchBlob: () => Promise.reject(error) });
+
+  it.each(['not-found', 'content-invalid'] as const)('only saves work: %s', async (name) => {
+    const source = failing(new BullaError(name, 'no', { hint: 'none' }));
+    expect(await readFolded(source, snapshot, {})).toEqual(new Map());
+  });
+
+  it.each(['unauthorized', 'registry-error', 'timeout', 'interrupted'] as const)(
+    'is not said to be empty after %s',
+    async (name) => {
+      const error = new BullaError(name, 'no', { hint: 'none' });
+      await expect(readFolded(failing(error), snapshot, {})).rejects.toBe(error);
+      expect(await readFolded(failing(error), file('snapshot', {}), {})).toEqual(new Map());
+    },
+  );
+});
+
 describe('a change on paper', () => {
   const change = (more: object = {}) => ({
     ...{
@@ -416,6 +436,22 @@ describe('a change on paper', () => {
     expect(() => parse(json)).toThrow(expect.objectContaining({ code: 'content-invalid' }));
   });
 
+  it('is not written where it could not be read again', () => {
+    const made = parse(change());
+    const odd = expect.objectContaining({ code: 'content-invalid' });
+    for (const text of ['a\ud800', '\udc00'])
+      for (const more of [
+        { place: text },
+        { collection: text },
+        { summary: [text] },
+        { files: new Map([[text, utf8('')]]) },
+      ])
+        expect(() => encodeChangeFile({ ...made, ...more })).toThrow(odd);
+    const large = { ...made, files: new Map([['targets', new Uint8Array(49 * 1024 * 1024)]]) };
+    expect(() => encodeChangeFile(large)).toThrow(expect.objectContaining({ code: 'usage' }));
+    expect(parseChangeFile(encodeChangeFile(made), 'change.json')).toEqual(made);
+  });
+
   it('is read, with one name in different lists', () => {
     const read = parse(change({ base: [part], files: [part], logs: [part] }));
     expect([read.base, read.files, read.logs].map((files) => [...files.keys()])).toEqual([
@@ -424,48 +460,6 @@ describe('a change on paper', () => {
       ['targets'],
     ]);
     expect(read.files.get('targets')).toEqual(new Uint8Array(3));
-  });
-});
-
-describe('what is looked at and not to be remembered', () => {
-  it('is kept to itself, over what was known before', async () => {
-    const behind = new ProcessMemory();
-    await behind.note('a.example/x', ID);
-    await (await behind.open(ID)).keep('root', utf8('old'));
-    const scratch = new ScratchMemory(behind);
-    expect(scratch.isLasting).toBe(false);
-    expect(await scratch.seen('a.example/x')).toBe(ID);
-    expect(await scratch.seen('a.example/y')).toBeUndefined();
-    await scratch.note('a.example/y', OTHER as CollectionId);
-    expect(await scratch.seen('a.example/y')).toBe(OTHER);
-    expect(await behind.seen('a.example/y')).toBeUndefined();
-    const state = await scratch.open(ID);
-    expect(await state.load('root')).toEqual(utf8('old'));
-    expect(await state.replace([{ role: 'root', expected: utf8('old'), bytes: utf8('new') }])).toBe(true);
-    await state.replace([{ role: 'timestamp', expected: undefined, bytes: undefined }]);
-    await state.keep('names', utf8('names'));
-    expect(await state.load('root')).toEqual(utf8('new'));
-    expect(await state.load('names')).toEqual(utf8('names'));
-    expect(await state.loadHead('a.example/x')).toBeUndefined();
-    const kept = await behind.open(ID);
-    expect(await kept.load('root')).toEqual(utf8('old'));
-    expect(await kept.load('names')).toBeUndefined();
-  });
-});
-
-describe('a failure', () => {
-  it.each([
-    ['registry-unreachable', true],
-    ['registry-throttled', true],
-    ['registry-error', true],
-    ['timeout', true],
-    ['not-found', false],
-    ['content-invalid', false],
-    ['unauthorized', false],
-    ['trust-invalid', false],
-  ] as const)('%s passes or not: %s', (name, passes) => {
-    expect(isTransient(new BullaError(name, 'no', { hint: 'none' }))).toBe(passes);
-    expect(isTransient(Object.assign(new Error('no'), { code: name }))).toBe(false);
   });
 });
 

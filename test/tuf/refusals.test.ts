@@ -8,6 +8,8 @@ import { TufKey, tufKeyOf } from '../../src/tuf/keys.ts';
 import { isPossible, MemoryFetcher, MemoryStateStore, same } from '../../src/tuf/memory.ts';
 import { composeMetadataFile, parseMetadataFile } from '../../src/tuf/metadata-file.ts';
 import { patternsOverlap } from '../../src/tuf/path-overlap.ts';
+import { parseRoot } from '../../src/tuf/root.ts';
+import { keysWereRemoved } from '../../src/tuf/rotation.ts';
 import { parseSnapshot } from '../../src/tuf/snapshot.ts';
 import { parseTargets } from '../../src/tuf/targets.ts';
 import { countSignatures, isSignedByAny } from '../../src/tuf/threshold.ts';
@@ -298,6 +300,25 @@ describe('the workflow out of order', () => {
 
   it('needs a time', () => {
     expect(() => new TrustedMetadata(repository.rootBytes(), new Date(Number.NaN))).toThrow(code('usage'));
+  });
+});
+
+describe('keys of a role', () => {
+  const rootOf = (...indexes: number[]) => {
+    const repository = new RepositorySimulator();
+    repository.setKeys('timestamp', indexes.map(poolKey));
+    return parseRoot(parseMetadataFile(repository.sign('root'), 'root', 1e6));
+  };
+
+  it.each([
+    [[5], [5], false],
+    [[5], [5, 6], false],
+    [[5, 6], [6, 5], false],
+    [[5, 6], [5], true],
+    [[5, 6], [5, 7], true],
+    [[5, 6], [7, 8], true],
+  ])('%j were removed or not in %j', (before, after, wereRemoved) => {
+    expect(keysWereRemoved(rootOf(...before), rootOf(...after), 'timestamp')).toBe(wereRemoved);
   });
 });
 
