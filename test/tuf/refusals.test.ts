@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { utf8 } from '../../src/encoding/bytes.ts';
 import type { JsonObject, JsonValue } from '../../src/encoding/json.ts';
+import { refresh } from '../../src/tuf/client.ts';
 import { isTrustedWith } from '../../src/tuf/delegations.ts';
 import { ContentCheck } from '../../src/tuf/file-meta.ts';
 import { isBin } from '../../src/tuf/hash-bins.ts';
@@ -97,6 +98,17 @@ describe('a metadata file', () => {
   it('carries at most 1,024 signatures', () => {
     expect(parseMetadataFile(signedBy(1024), 'targets', 1e6).signatures).toHaveLength(1024);
     expect(() => parseMetadataFile(signedBy(1025), 'targets', 1e6)).toThrow(code('content-invalid'));
+  });
+
+  it.each<[string, JsonValue]>([
+    ['a number', 7],
+    ['text', 'sig'],
+    ['a list', []],
+    ['null', null],
+  ])('has no signature that is %s', (_, entry) => {
+    const signed = content('targets', { targets: object({}) });
+    const bytes = utf8(JSON.stringify({ signed, signatures: [entry] }));
+    expect(() => parseMetadataFile(bytes, 'targets', 1e6)).toThrow(code('content-invalid'));
   });
 
   it('is as large as may be, and no larger', () => {
@@ -201,6 +213,15 @@ describe('a key of metadata', () => {
     expect(key.hasCorrectId).toBe(false);
   });
 
+  it('on another curve may be called alike, and is written by the common name', () => {
+    const { key } = makeKey('ES384');
+    expect(key.json['keytype']).toBe('ecdsa');
+    for (const keytype of ['ecdsa', 'ecdsa-sha2-nistp384'])
+      expect(keyOf(keytype, 'ecdsa-sha2-nistp384', key.json['keyval'] as JsonObject).fingerprint).toBe(
+        key.fingerprint,
+      );
+  });
+
   it('is hex for Ed25519 and PEM for all others', () => {
     const material = (key: TufKey) => (key.json['keyval'] as JsonObject)['public'];
     expect(material(ed25519.key)).toMatch(/^[0-9a-f]{64}$/);
@@ -256,6 +277,25 @@ describe('signatures of a role', () => {
     const only = { keyids: ['alias'], threshold: 1 };
     expect(countSignatures(file, both, only).isMet).toBe(true);
     expect(countSignatures(file, both, only, { strictKeyIds: true }).isMet).toBe(false);
+  });
+});
+
+describe('a refresh without a root', () => {
+  const repository = new RepositorySimulator();
+
+  it('believes nobody', async () => {
+    await expect(refresh(repository, new MemoryStateStore(), NOW)).rejects.toThrow(
+      expect.objectContaining({ code: 'trust-unpinned' }),
+    );
+  });
+
+  it.each(['timestamp', 'snapshot'])('says that it was taken away from beside a %s', async (role) => {
+    const store = new MemoryStateStore();
+    await store.keep(role, repository.fileOf(role) as Uint8Array);
+    await expect(refresh(repository, store, NOW)).rejects.toMatchObject({
+      code: 'storage-error',
+      details: { role: 'root', reason: 'damaged-state' },
+    });
   });
 });
 

@@ -10,10 +10,12 @@ import { assertKeyChoice } from '../../../src/tuf/edit/key-list.ts';
 import { extraMembers } from '../../../src/tuf/edit/known-members.ts';
 import { collisionFreeVersions, defaultLifetime, formatVersion } from '../../../src/tuf/edit/policy.ts';
 import { type RepositoryFiles, writeRepositoryFiles } from '../../../src/tuf/edit/repository.ts';
+import { PendingFile } from '../../../src/tuf/edit/signing.ts';
 import { TargetsContent } from '../../../src/tuf/edit/targets-content.ts';
 import { TufKey } from '../../../src/tuf/keys.ts';
 import { MemoryFetcher, MemoryStateStore } from '../../../src/tuf/memory.ts';
 import { composeMetadataFile } from '../../../src/tuf/metadata-file.ts';
+import { malleated } from '../../support/trust/malleate.ts';
 import {
   anyOf,
   freshClient,
@@ -26,7 +28,7 @@ import {
   simpleSigners,
   targetOf,
 } from '../../support/tuf/editing.ts';
-import { poolKey } from '../../support/tuf/keys.ts';
+import { poolKey, signatureOf } from '../../support/tuf/keys.ts';
 import { content, object } from '../../support/tuf/repository.ts';
 
 const code = (name: string, details: object = {}) =>
@@ -268,6 +270,41 @@ describe('an edit', () => {
     expect(adopting).toThrow(code('trust-rollback', { role: 'names', from: 1, to: 1 }));
     const root = () => new RepositoryEdit(base, { now: NOW }).adopt('root', rootBytes(base));
     expect(root).toThrow(code('trust-invalid', { role: 'root', expected: 2, found: 1 }));
+  });
+});
+
+describe('signatures that are pooled', () => {
+  const signed = content('targets', { targets: object({}) });
+  const key = poolKey(PUBLISHER);
+  const demand = {
+    delegator: 'root',
+    keys: new Map([[key.key.keyid, key.key]]),
+    role: { keyids: [key.key.keyid], threshold: 1 },
+  };
+  const pending = () => new PendingFile('targets', signed, [demand]);
+  const one = composeMetadataFile('targets', signed, [signatureOf(signed, key)]).bytes;
+  const other = malleated(one, 'targets');
+
+  it('are the same in whatever order two spellings of one come', () => {
+    const pooled = [[one], [other], [one, other], [other, one]].map((files) => {
+      const file = pending();
+      for (const bytes of files) expect(file.addFile(bytes)).toBe(1);
+      return file.file.signatures[0]?.sig;
+    });
+    expect(pooled[0]).not.toBe(pooled[1]);
+    const [least] = [pooled[0], pooled[1]].sort();
+    expect(pooled.slice(2)).toEqual([least, least]);
+  });
+
+  it('are of this content, and of keys that are listed', () => {
+    const another = content('targets', { targets: object({}), version: 2 });
+    const moved = composeMetadataFile('targets', signed, [signatureOf(another, key)]).bytes;
+    const mismatch = expect.objectContaining({ code: 'signature-mismatch' });
+    expect(() => pending().addFile(moved)).toThrow(mismatch);
+    const changed = composeMetadataFile('targets', another, [signatureOf(another, key)]).bytes;
+    expect(() => pending().addFile(changed)).toThrow(mismatch);
+    const stranger = composeMetadataFile('targets', signed, [signatureOf(signed, poolKey(9))]).bytes;
+    expect(pending().addFile(stranger)).toBe(0);
   });
 });
 
