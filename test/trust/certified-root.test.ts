@@ -2,10 +2,14 @@ import { describe, expect, it } from 'vitest';
 import { algorithm } from '../../src/crypto/algorithm.ts';
 import type { Certificate } from '../../src/crypto/certificate.ts';
 import { createSigner } from '../../src/crypto/signer.ts';
+import { base64 } from '../../src/encoding/bytes.ts';
+import type { JsonObject } from '../../src/encoding/json.ts';
 import { MemoryStore } from '../../src/oci/memory.ts';
 import { anchorFor } from '../../src/trust/bootstrap.ts';
+import { certificatesOf } from '../../src/trust/certified-root.ts';
 import { type Collection, readCollection } from '../../src/trust/collection.ts';
 import { createCollection } from '../../src/trust/create.ts';
+import { composeMetadataFile, type MetadataFile } from '../../src/tuf/metadata-file.ts';
 import { type Certified, type CertifyOptions, certify } from '../support/certificates.ts';
 import { reading } from '../support/trust/changing.ts';
 import { PLACE, policy, pushHead } from '../support/trust/collection.ts';
@@ -66,6 +70,26 @@ function readBy(store: MemoryStore, ca: Certified, now: Date = NOW): Promise<Col
     ...anchorFor({ repository: PLACE, isNamed: options.isNamed, now, pin, isUnattended: false }),
   });
 }
+
+describe('certificates in a root', () => {
+  it('are all there, or none counts', async () => {
+    const der = base64((await authority()).certificate.der);
+    const rootWith = (chain: readonly unknown[]): MetadataFile => {
+      const signed = { _type: 'root', bulla: { certificates: { k: chain } } } as unknown as JsonObject;
+      return composeMetadataFile('root', signed, []);
+    };
+    expect(certificatesOf(rootWith([der]), 'k')).toHaveLength(1);
+    expect(certificatesOf(rootWith([der, der]), 'k')).toHaveLength(2);
+    for (const odd of ['!', 7, null, [der]])
+      for (const chain of [
+        [der, odd],
+        [odd, der],
+      ])
+        expect(() => certificatesOf(rootWith(chain), 'k')).toThrow(
+          expect.objectContaining({ code: 'certificate-invalid' }),
+        );
+  });
+});
 
 describe('a root key that a pinned authority certifies', () => {
   it.each<[string, CertifyOptions & { subject?: string }]>([
