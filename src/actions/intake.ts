@@ -38,7 +38,7 @@ export interface IntakePreview {
   readonly structure: readonly string[];
   /** What to allow, so that exactly this is taken in. */
   readonly ids: ReadonlySet<string>;
-  /** Not taken in, because whoever signed it loses trust. */
+  /** Not taken in, because its signer loses trust. */
   readonly left: readonly IntakeEntry[];
 }
 

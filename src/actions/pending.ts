@@ -36,7 +36,7 @@ import { decodeRoleName, metadataFileName } from '../tuf/role-name.ts';
 
 /** Something that waits beside a head. */
 export interface Waiting {
-  /** {@link changeIdOf}: 64 hex digits, the same whoever has signed it. */
+  /** {@link changeIdOf}: 64 hex digits, the same for every set of signatures. */
   readonly id: string;
   readonly roles: readonly string[];
   readonly tags: readonly Tag[];
@@ -188,7 +188,7 @@ async function removeReplaced(
   }
 }
 
-/** Copies of one change of names, whoever signed them. */
+/** Copies of one change of names, by any signer. */
 interface Group {
   readonly id: string;
   readonly offer: SiblingRole | PartialRole;

@@ -17,7 +17,7 @@ const SMALL_PRIMES: readonly number[] = primesBelow(752);
 const SMALL_PRODUCT: bigint = SMALL_PRIMES.reduce((product, prime) => product * BigInt(prime), 1n);
 
 /**
- * Why a public key must not be trusted, whoever owns it: with it, signatures could be made without its
+ * Why a public key must not be trusted, regardless of its owner: with it, signatures could be made without its
  * private key, or one key could be written in several ways. Undefined for a sound key. Whether a point is
  * on its NIST curve is checked by OpenSSL when it reads it.
  */

@@ -74,7 +74,7 @@ async function headManifest(
   const size = response.headers.contentLength;
   const mediaType = servedType(response);
   const digest = isDigest(reference) ? reference : servedDigest(response);
-  // No manifest is empty: whoever says 0 counted the bytes of a body that HEAD does not have.
+  // No manifest is empty: a server that says 0 counted the bytes of a body that HEAD does not have.
   if (size === undefined || size === 0 || mediaType === undefined || digest === undefined) return 'little';
   if (!isManifestType(mediaType)) return 'little';
   if (isDigest(reference)) checkServedDigest(room, response, reference);

@@ -46,7 +46,7 @@ export async function* listPages(
   while (path !== undefined && !visited.has(path)) {
     visited.add(path);
     const what = `${session.where({ method: 'GET', to: path })}: the list`;
-    // The time that whoever takes the names needs is not the registry's.
+    // The time that the consumer of the names needs is not the registry's.
     const began = performance.now();
     const answer = await askPage(session, call, { path, what, leftMs });
     leftMs = Math.max(1, leftMs - (performance.now() - began));

@@ -8,7 +8,7 @@ import { tagsPath } from './urls.ts';
 const SHORT_PAGE_SIZE = 50;
 
 /**
- * Tags of a repository, from as many pages as there are. What is no tag by the specification is left out.
+ * Tags of a repository, from as many pages as there are. What is not a tag by the specification is left out.
  *
  * Distribution-spec lets `last` be a tag that exists only, and promises no order to rely on. So where a
  * registry refuses `last`, answers nothing to it, or answers what is not in byte order after it, the whole

@@ -10,7 +10,7 @@ export interface Refusal {
   readonly message: string;
 }
 
-/** Names that mean this machine to every resolver, whoever owns a domain (RFC 6761 §6.3). */
+/** Names that mean this machine to every resolver, regardless of domains (RFC 6761 §6.3). */
 const LOOPBACK = /^(?:.+\.)?localhost$/;
 const HOST = /^(?:\[([0-9a-f:.]+)\]|([a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?\.?))(?::([0-9]{1,5}))?$/;
 

@@ -40,7 +40,7 @@ export interface SiblingPlan {
 export interface LeftChange {
   readonly role: string;
   readonly entry: LogEntry;
-  /** `key`: whoever signed it loses trust; `unseen`: nobody was shown it before. */
+  /** `key`: its signer loses trust; `unseen`: nobody was shown it before. */
   readonly reason: 'key' | 'unseen';
 }
 

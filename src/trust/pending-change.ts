@@ -99,7 +99,7 @@ export class PendingChange {
     return [...this.change.files.keys()];
   }
 
-  /** Id of the whole change, the same whoever has signed it. */
+  /** Id of the whole change, the same for every set of signatures. */
   get digest(): string {
     return changeIdOf({
       collection: this.change.id,

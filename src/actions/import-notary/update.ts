@@ -85,7 +85,7 @@ function releasesGone(before: ImportPlan, after: ImportPlan, copy: WorkingCopy):
 }
 
 /**
- * What was imported is remembered by the evidence, whoever runs the update: an old state would take names back.
+ * What was imported is remembered by the evidence, on every machine: an old state would take names back.
  * @throws BullaError trust-rollback
  */
 function assertNotOlder(before: NotaryRepository, after: NotaryRepository): void {

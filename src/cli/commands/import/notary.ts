@@ -354,7 +354,7 @@ async function readySigners(
   return ready;
 }
 
-/** Certificates of old root keys that stay root keys, so that whoever pinned their authority goes on. */
+/** Certificates of old root keys that stay root keys, so that readers who pinned their authority go on. */
 function certificatesOf(
   { root }: NotaryRepository,
   plan: ImportPlan,
