@@ -139,7 +139,7 @@ export async function ok(file: string, args: readonly string[], options: RunOpti
 
 /** The environment of this process without what would steer the programs under test. */
 export function cleanEnvironment(): NodeJS.ProcessEnv {
-  const steering = /^(BULLA_|COSIGN_|NOTATION_|DOCKER_|REGISTRY_|ORAS_|(https?|all|no)_proxy$)/i;
+  const steering = /^(CI$|BULLA_|COSIGN_|NOTATION_|DOCKER_|REGISTRY_|ORAS_|(https?|all|no)_proxy$)/i;
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !steering.test(name)));
 }
 
