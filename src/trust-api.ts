@@ -11,8 +11,8 @@ export { BullaError, type ErrorCode, isBullaError } from './errors.ts';
 export { BlobDirectory } from './state/blob-directory.ts';
 export { PinFile, readPins } from './state/pins.ts';
 export { TrustDirectory } from './state/trust-directory.ts';
-export { type CollectionId, collectionIdOf, parseCollectionId } from './trust/binding.ts';
-export { anchorFor, type TrustStart } from './trust/bootstrap.ts';
+export { type CollectionId, collectionIdOf, parseCollectionId } from './trust/format/binding.ts';
+export { anchorFor, type TrustStart } from './trust/read/bootstrap.ts';
 export {
   type Anchor,
   type Anchored,
@@ -21,14 +21,14 @@ export {
   freshnessOf,
   type ReadOptions,
   readCollection,
-} from './trust/collection.ts';
+} from './trust/read/collection.ts';
 export {
   type BlobCache,
   type CollectionMemory,
   type KnownHead,
   ProcessMemory,
   type TrustMemory,
-} from './trust/memory.ts';
-export { findName, type NameQuestion, type SignedName } from './trust/names.ts';
-export { checkPin, collectionUnder, findPin, type Pin, type PinnedTrust } from './trust/pin.ts';
-export type { RootFiles } from './trust/root-chain.ts';
+} from './trust/read/memory.ts';
+export { findName, type NameQuestion, type SignedName } from './trust/read/names.ts';
+export { checkPin, collectionUnder, findPin, type Pin, type PinnedTrust } from './trust/read/pin.ts';
+export type { RootFiles } from './trust/read/root-chain.ts';

@@ -2,7 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { cp, mkdir, open, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { cacheName, compileProgram, PROGRAM } from '../src/cli/compiled.ts';
+import { cacheName, compileProgram, PROGRAM } from '../src/cli/start/compiled.ts';
 import { temporaryDirectory } from './support/cli.ts';
 
 const root = new URL('..', import.meta.url).pathname;
@@ -83,7 +83,7 @@ describe('the package', () => {
     expect(help).toContain('Usage: bulla verify [options] <reference>');
   });
 
-  // It is read byte by byte (src/cli/compiled.ts). The bundler escapes what strings have, not what regular expressions do.
+  // It is read byte by byte (src/cli/start/compiled.ts). The bundler escapes what strings have, not what regular expressions do.
   it('is compiled to ASCII', async () => {
     const program = await readFile(join(root, 'dist', PROGRAM));
     expect(program.findIndex((byte) => byte > 127)).toBe(-1);

@@ -1,8 +1,8 @@
 import { equalBytes } from '../encoding/bytes.ts';
 import { BullaError, isBullaError } from '../errors.ts';
 import type { CallOptions, ManifestFetcher } from '../oci/target.ts';
-import { type ListedName, listNames, readBins } from '../trust/listing.ts';
-import type { WorkingCopy } from '../trust/working-copy.ts';
+import type { WorkingCopy } from '../trust/read/working-copy.ts';
+import { type ListedName, listNames, readBins } from '../trust/report/listing.ts';
 import { versionOf } from '../tuf/edit/repository.ts';
 import { DEFAULT_LIMITS } from '../tuf/limits.ts';
 import { type MetadataFile, parseMetadataFile } from '../tuf/metadata-file.ts';

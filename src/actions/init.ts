@@ -1,19 +1,19 @@
 import { BullaError, isBullaError } from '../errors.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Tag } from '../oci/reference.ts';
-import { pushObject } from '../trust/announce.ts';
-import { assembleStage } from '../trust/assemble.ts';
 import {
   beginCollection,
   type CollectionFiles,
   completeCollection,
   type NewCollection,
-} from '../trust/create.ts';
-import { createAt } from '../trust/create-at.ts';
-import type { TrustTarget } from '../trust/ports.ts';
-import { probeTags, shortcomings } from '../trust/probe.ts';
-import type { PublishOptions } from '../trust/publish-options.ts';
-import { HEAD_TAG, stageTag } from '../trust/vocabulary.ts';
+} from '../trust/change/create.ts';
+import { assembleStage } from '../trust/format/assemble.ts';
+import type { TrustTarget } from '../trust/format/ports.ts';
+import { pushObject } from '../trust/format/push.ts';
+import { HEAD_TAG, stageTag } from '../trust/format/vocabulary.ts';
+import { createAt } from '../trust/publish/create-at.ts';
+import { probeTags, shortcomings } from '../trust/publish/probe.ts';
+import type { PublishOptions } from '../trust/publish/publish-options.ts';
 import { writeRepositoryFiles } from '../tuf/edit/repository.ts';
 
 /** What {@link initCollection} is told. */

@@ -1,11 +1,11 @@
 import { BullaError } from '../errors.ts';
-import { isBinName } from '../trust/bin-name.ts';
-import type { ChangeFile } from '../trust/change-file.ts';
-import { CollectionEdit } from '../trust/collection-edit.ts';
-import { PendingChange } from '../trust/pending-change.ts';
-import type { StructureChange } from '../trust/structure.ts';
-import { NAMES_ROLE } from '../trust/vocabulary.ts';
-import type { WorkingCopy } from '../trust/working-copy.ts';
+import type { ChangeFile } from '../trust/approve/change-file.ts';
+import { PendingChange } from '../trust/approve/pending-change.ts';
+import { CollectionEdit } from '../trust/change/collection-edit.ts';
+import type { StructureChange } from '../trust/change/role-changes.ts';
+import { isBinName } from '../trust/format/bin-name.ts';
+import { NAMES_ROLE } from '../trust/format/vocabulary.ts';
+import type { WorkingCopy } from '../trust/read/working-copy.ts';
 import { Keyring } from '../tuf/edit/demands.ts';
 import type { VersionPolicy } from '../tuf/edit/policy.ts';
 import { withFiles, writeRepositoryFiles } from '../tuf/edit/repository.ts';

@@ -2,25 +2,30 @@ import { equalBytes } from '../encoding/bytes.ts';
 import { BullaError, isBullaError } from '../errors.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { CallOptions } from '../oci/target.ts';
-import { AdoptionReader } from '../trust/adoption.ts';
-import { pushObject } from '../trust/announce.ts';
-import { assembleStage } from '../trust/assemble.ts';
-import { isBinName } from '../trust/bin-name.ts';
-import { changeIdOf, TYPED_DIGITS } from '../trust/change-id.ts';
-import { linesOf, tellChange } from '../trust/describe-change.ts';
-import { isBuiltUpon, namesOf } from '../trust/fold.ts';
-import type { LogEntry } from '../trust/log.ts';
-import { fetchFile, type TrustObject } from '../trust/object.ts';
-import type { PendingChange } from '../trust/pending-change.ts';
-import type { Chance, TrustTarget } from '../trust/ports.ts';
-import { removeObject } from '../trust/removal.ts';
-import { findRoleFile } from '../trust/role-files.ts';
-import type { PartialRole, SiblingRole } from '../trust/sibling-files.ts';
-import { isTransient, type RefusedSibling, type Sibling, SiblingReader } from '../trust/siblings.ts';
-import { assertSignable, assertSignableFile } from '../trust/signable.ts';
-import { readStagedChanges, stageChange } from '../trust/staged-structure.ts';
-import { stageTag } from '../trust/vocabulary.ts';
-import type { WorkingCopy } from '../trust/working-copy.ts';
+import { changeIdOf, TYPED_DIGITS } from '../trust/approve/change-id.ts';
+import type { PendingChange } from '../trust/approve/pending-change.ts';
+import { readStagedChanges, stageChange } from '../trust/approve/stage-change.ts';
+import { AdoptionReader } from '../trust/candidates/adoption.ts';
+import type { PartialRole, SiblingRole } from '../trust/candidates/sibling-files.ts';
+import {
+  isTransient,
+  type RefusedSibling,
+  type Sibling,
+  SiblingReader,
+} from '../trust/candidates/siblings.ts';
+import { linesOf, tellChange } from '../trust/change/describe-change.ts';
+import { isBuiltUpon, namesOf } from '../trust/change/fold.ts';
+import { assembleStage } from '../trust/format/assemble.ts';
+import { isBinName } from '../trust/format/bin-name.ts';
+import type { LogEntry } from '../trust/format/log.ts';
+import { fetchFile, type TrustObject } from '../trust/format/object.ts';
+import type { Chance, TrustTarget } from '../trust/format/ports.ts';
+import { pushObject } from '../trust/format/push.ts';
+import { findRoleFile } from '../trust/format/role-files.ts';
+import { assertSignable, assertSignableFile } from '../trust/format/signable.ts';
+import { stageTag } from '../trust/format/vocabulary.ts';
+import { removeObject } from '../trust/publish/removal.ts';
+import type { WorkingCopy } from '../trust/read/working-copy.ts';
 import { delegationOf } from '../tuf/delegations.ts';
 import { formatVersion } from '../tuf/edit/policy.ts';
 import { versionOf } from '../tuf/edit/repository.ts';

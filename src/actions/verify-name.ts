@@ -7,9 +7,9 @@ import type { CallOptions, Source } from '../oci/target.ts';
 import type { AcceptedEvidence } from '../policy/decision.ts';
 import type { Requirements } from '../policy/requirements.ts';
 import type { Refusal } from '../signatures/evidence.ts';
-import { type Collection, type ReadOptions, readCollection } from '../trust/collection.ts';
-import { findName, type NameQuestion, type SignedName } from '../trust/names.ts';
-import type { ObjectSource } from '../trust/object.ts';
+import type { ObjectSource } from '../trust/format/object.ts';
+import { type Collection, type ReadOptions, readCollection } from '../trust/read/collection.ts';
+import { findName, type NameQuestion, type SignedName } from '../trust/read/names.ts';
 
 /** What to do where the registry's tag is not what was signed: nothing of it is run in any case. */
 export type DriftRule = 'warn' | 'reject' | 'ignore';

@@ -2,12 +2,12 @@ import { fetchEarly } from '../actions/early.ts';
 import { BullaError } from '../errors.ts';
 import { parseReference, type Reference, type Tag } from '../oci/reference.ts';
 import { mayHaveOldSpellings, peekHead } from '../state/head-peek.ts';
-import type { ReadOptions } from '../trust/collection.ts';
-import type { ObjectSource } from '../trust/object.ts';
-import { HEAD_TAG } from '../trust/vocabulary.ts';
+import type { ObjectSource } from '../trust/format/object.ts';
+import { HEAD_TAG } from '../trust/format/vocabulary.ts';
+import type { ReadOptions } from '../trust/read/collection.ts';
 import { mayHavePins, memoryPath, openCollection, repositoryOf } from './collections.ts';
-import type { Context, Image } from './context.ts';
-import { asksForName, type NameFlags } from './name-flags.ts';
+import { asksForName, type NameFlags } from './flags/name-flags.ts';
+import type { Context, Image } from './shell/context.ts';
 
 /** The collection that a name is to be looked up in. */
 export interface BegunName {

@@ -2,12 +2,12 @@ import type { Command } from 'commander';
 import type { IntakeEntry } from '../actions/intake.ts';
 import { BullaError, isBullaError } from '../errors.ts';
 import { formatRepository, parseReference, type Reference } from '../oci/reference.ts';
-import type { ChangeFile } from '../trust/change-file.ts';
-import type { Collection } from '../trust/collection.ts';
-import type { PendingChange } from '../trust/pending-change.ts';
-import type { PublishOptions } from '../trust/publish-options.ts';
-import type { StructureChange } from '../trust/structure.ts';
-import type { WorkingCopy } from '../trust/working-copy.ts';
+import type { ChangeFile } from '../trust/approve/change-file.ts';
+import type { PendingChange } from '../trust/approve/pending-change.ts';
+import type { StructureChange } from '../trust/change/role-changes.ts';
+import type { PublishOptions } from '../trust/publish/publish-options.ts';
+import type { Collection } from '../trust/read/collection.ts';
+import type { WorkingCopy } from '../trust/read/working-copy.ts';
 import type { VersionPolicy } from '../tuf/edit/policy.ts';
 import type { MissingSignatures, TufSigner } from '../tuf/edit/signing.ts';
 import {
@@ -16,10 +16,10 @@ import {
   type OpenedCollection,
   openCollection,
 } from './collections.ts';
-import type { Context } from './context.ts';
-import { addPassphraseOptions, type KeyFlags } from './key-flags.ts';
-import { pieces } from './output.ts';
+import { addPassphraseOptions, type KeyFlags } from './flags/key-flags.ts';
 import { type PublishFlags, publishOptionsOf } from './publishing.ts';
+import type { Context } from './shell/context.ts';
+import { pieces } from './shell/output.ts';
 import { collect } from './trust.ts';
 import { TrustKeys } from './trust-keys.ts';
 
@@ -112,8 +112,8 @@ export function repositoryIn(text: string): Reference {
 /** The collection, also where it has expired: renewing it may be what is to be done. @throws BullaError not-found where there is none */
 export async function openCopy(context: Context, opened: OpenedCollection): Promise<WorkingCopy> {
   const [{ lookAtCollection }, { WorkingCopy: Copy }] = await Promise.all([
-    import('../trust/looking.ts'),
-    import('../trust/working-copy.ts'),
+    import('../trust/read/read-for-display.ts'),
+    import('../trust/read/working-copy.ts'),
   ]);
   const looked = await lookAtCollection(opened.target, opened.read);
   if (looked === undefined)
@@ -151,7 +151,7 @@ async function importAndPublish(
   keys: TrustKeys,
   flags: ChangeFlags,
 ): Promise<void> {
-  const { gatherChange, importChange, isPublished } = await import('../trust/carried-change.ts');
+  const { gatherChange, importChange, isPublished } = await import('../trust/approve/import-change.ts');
   const copies = await Promise.all((flags.importSigned ?? []).map((path) => readChange(context, path)));
   const pending = gatherChange(copies, context.io.now());
   if (isPublished(pending, copy)) {
@@ -173,7 +173,7 @@ async function publish(
 ): Promise<void> {
   const [{ demandsOf, exportChange }, { publishEdit }] = await Promise.all([
     import('../actions/offline.ts'),
-    import('../trust/publish.ts'),
+    import('../trust/publish/publish.ts'),
   ]);
   const options = await madeNow(context);
   const demands = await demandsOf(copy, change, options);
@@ -240,7 +240,7 @@ async function agreeOnIntake(
 
 async function agrees(context: Context, { yes }: ChangeFlags): Promise<boolean> {
   if (yes === true) return true;
-  const { openTerminal, promptLine } = await import('./prompt.ts');
+  const { openTerminal, promptLine } = await import('./shell/prompt.ts');
   const terminal = openTerminal(context.io);
   if (terminal === undefined) return false;
   try {
@@ -274,7 +274,7 @@ async function changesBetween(
   after: WorkingCopy,
   roles: readonly string[],
 ): Promise<readonly string[]> {
-  const { describeChange } = await import('../trust/describe-change.ts');
+  const { describeChange } = await import('../trust/change/describe-change.ts');
   return roles.flatMap((role) => {
     const [old, next] = [before, after].map(({ files }) =>
       role === 'root' ? files.roots.at(-1) : files.roles.get(role),
@@ -284,7 +284,7 @@ async function changesBetween(
 }
 
 async function copyOf(context: Context, collection: Collection): Promise<WorkingCopy> {
-  const { WorkingCopy: Copy } = await import('../trust/working-copy.ts');
+  const { WorkingCopy: Copy } = await import('../trust/read/working-copy.ts');
   return await Copy.open(collection, { signal: context.signal });
 }
 
@@ -335,7 +335,7 @@ async function stage(
       },
     );
   const [{ stageChange }, { publishWaiting }] = await Promise.all([
-    import('../trust/staged-structure.ts'),
+    import('../trust/approve/stage-change.ts'),
     import('./taking-over.ts'),
   ]);
   const tag = await stageChange(opened.target, change, { signal: context.signal });
@@ -362,7 +362,7 @@ function lacking(place: string, id: string, tag: string, missing: readonly Missi
 async function madeNow(context: Context): Promise<{ readonly now: Date; readonly versions: VersionPolicy }> {
   const [{ randomInt }, { trustVersions }] = await Promise.all([
     import('node:crypto'),
-    import('../trust/versions.ts'),
+    import('../trust/format/versions.ts'),
   ]);
   return { now: context.io.now(), versions: trustVersions((range) => randomInt(range)) };
 }
@@ -371,7 +371,7 @@ async function madeNow(context: Context): Promise<{ readonly now: Date; readonly
 export async function readChange(context: Context, path: string): Promise<ChangeFile> {
   const [{ readFileBounded }, { MAX_CHANGE_BYTES, parseChangeFile }] = await Promise.all([
     import('../disk/atomic.ts'),
-    import('../trust/change-file.ts'),
+    import('../trust/approve/change-file.ts'),
   ]);
   return parseChangeFile(await readFileBounded(context.path(path), MAX_CHANGE_BYTES, { pipes: true }), path);
 }
@@ -385,7 +385,7 @@ export async function writeChange(
 ): Promise<void> {
   const [{ writeFileAtomic }, { encodeChangeFile }] = await Promise.all([
     import('../disk/atomic.ts'),
-    import('../trust/change-file.ts'),
+    import('../trust/approve/change-file.ts'),
   ]);
   await writeFileAtomic(context.path(path), encodeChangeFile(pending.toFile()), { exclusive: !replace });
 }

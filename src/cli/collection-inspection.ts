@@ -3,14 +3,14 @@ import { formatTime } from '../encoding/time.ts';
 import { isBullaError } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { digestOf } from '../oci/digest.ts';
-import { logDescriptorOf } from '../trust/log.ts';
-import { overviewOf, type RoleOverview } from '../trust/overview.ts';
+import { logDescriptorOf } from '../trust/format/log.ts';
+import { overviewOf, type RoleOverview } from '../trust/report/overview.ts';
 import { formatVersion } from '../tuf/edit/policy.ts';
 import { metadataFileName } from '../tuf/role-name.ts';
-import { collectionJson, expiryPiece, plainName, roleJson } from './collection-text.ts';
 import type { Shown } from './look.ts';
-import type { Line } from './style.ts';
-import { sizeText } from './tree-text.ts';
+import { collectionJson, expiryPiece, plainName, roleJson } from './render/collection-text.ts';
+import type { Line } from './render/style.ts';
+import { sizeText } from './render/tree-text.ts';
 
 /** All that a collection consists of, but for the names, for people and for `-o json` (spec/output.md). */
 export function inspectCollection(

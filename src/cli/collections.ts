@@ -11,10 +11,10 @@ import type { BlobDirectory } from '../state/blob-directory.ts';
 import type { PinFile } from '../state/pins.ts';
 import { canonicalPlace } from '../state/place.ts';
 import type { TrustDirectory } from '../state/trust-directory.ts';
-import type { ReadOptions } from '../trust/collection.ts';
-import type { Pin, PinnedTrust } from '../trust/pin.ts';
-import type { Side } from './access.ts';
-import type { Context } from './context.ts';
+import type { ReadOptions } from '../trust/read/collection.ts';
+import type { Pin, PinnedTrust } from '../trust/read/pin.ts';
+import type { Side } from './shell/access.ts';
+import type { Context } from './shell/context.ts';
 import { collect } from './trust.ts';
 
 /** Flags that say where a collection lies, and whom to believe about it. */
@@ -78,7 +78,7 @@ export async function openCollection(
   options: OpenCollectionOptions = {},
 ): Promise<OpenedCollection> {
   const repository = repositoryOf(context, reference);
-  const { isPinnedBy } = await import('../trust/pin.ts');
+  const { isPinnedBy } = await import('../trust/read/pin.ts');
   const { pin, name, isFlag, at } = await trustOf(context, repository, flags);
   const lies = bare(at === undefined ? reference : parseReference(at));
   const place = repositoryOf(context, lies);
@@ -98,7 +98,7 @@ export async function openCollection(
     isPinned: isPinnedBy(pin),
     // Loaded when a head has come, or not at all: where it was seen before, nobody is asked.
     anchor: async (roots) => {
-      const { anchorFor } = await import('../trust/bootstrap.ts');
+      const { anchorFor } = await import('../trust/read/bootstrap.ts');
       const isUnattended = isFlag && isCi(context);
       if (isUnattended && pin?.trust.kind === 'tofu')
         onWarning('--tofu does not count in CI, where nobody sees whom it would believe');
@@ -198,7 +198,7 @@ interface FoundTrust {
 
 /** The pin that holds, and the name that the collection must carry. */
 async function trustOf(context: Context, repository: string, flags: CollectionFlags): Promise<FoundTrust> {
-  const { checkCollectionName, checkKeyIds, collectionUnder, findPin } = await import('../trust/pin.ts');
+  const { checkCollectionName, checkKeyIds, collectionUnder, findPin } = await import('../trust/read/pin.ts');
   const named =
     flags.collection === undefined ? undefined : placeNamed(checkCollectionName(flags.collection));
   const trust = await trustFromFlags(context, flags);

@@ -9,9 +9,9 @@ import {
   TRUST_TAG_PREFIX,
 } from '../oci/reference.ts';
 import type { CallOptions, Source, Target } from '../oci/target.ts';
-import type { Context, Image } from './context.ts';
-import type { Output } from './output.ts';
-import { shellWord } from './shell-word.ts';
+import { shellWord } from './render/shell-word.ts';
+import type { Context, Image } from './shell/context.ts';
+import type { Output } from './shell/output.ts';
 
 export interface BringOptions {
   readonly concurrency: number;

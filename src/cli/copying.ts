@@ -5,8 +5,6 @@ import { BullaError } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, isDigest } from '../oci/digest.ts';
 import { formatReference, formatRepository, type Reference, type Tag } from '../oci/reference.ts';
-import type { Side } from './access.ts';
-import type { Context, Image } from './context.ts';
 import {
   bringAlone,
   bringCollection,
@@ -15,8 +13,10 @@ import {
   meansCollection,
   tellCollection,
 } from './copying-collection.ts';
-import { Progress } from './progress.ts';
-import { sizeText } from './tree-text.ts';
+import { sizeText } from './render/tree-text.ts';
+import type { Side } from './shell/access.ts';
+import type { Context, Image } from './shell/context.ts';
+import { Progress } from './shell/progress.ts';
 
 /** Draws what a copy tells, until `stop`. */
 interface CopyDisplay {

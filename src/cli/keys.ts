@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import type { KeySigner, KeySources, PassphraseSource } from '../keystore/resolve.ts';
 import { Keystore } from '../keystore/store.ts';
-import type { Context } from './context.ts';
-import type { KeyFlags } from './key-flags.ts';
-import { type PassphraseOptions, passphraseSource } from './passphrase.ts';
+import type { KeyFlags } from './flags/key-flags.ts';
+import type { Context } from './shell/context.ts';
+import { type PassphraseOptions, passphraseSource } from './shell/passphrase.ts';
 
 /** The person's key store: `keys` in the configuration directory. */
 export function keystoreOf(context: Context): Keystore {

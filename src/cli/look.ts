@@ -1,10 +1,10 @@
 import { BullaError } from '../errors.ts';
 import type { Reference } from '../oci/reference.ts';
-import type { LookedAt } from '../trust/looking.ts';
-import { HEAD_TAG } from '../trust/vocabulary.ts';
-import type { WorkingCopy } from '../trust/working-copy.ts';
+import { HEAD_TAG } from '../trust/format/vocabulary.ts';
+import type { LookedAt } from '../trust/read/read-for-display.ts';
+import type { WorkingCopy } from '../trust/read/working-copy.ts';
 import { type CollectionFlags, type OpenedCollection, openCollection } from './collections.ts';
-import type { Context } from './context.ts';
+import type { Context } from './shell/context.ts';
 
 /** A collection that a command shows. */
 export interface Shown {
@@ -26,8 +26,8 @@ export async function showCollection(
   flags: CollectionFlags,
 ): Promise<Shown | undefined> {
   const [{ lookAtCollection }, { WorkingCopy }] = await Promise.all([
-    import('../trust/looking.ts'),
-    import('../trust/working-copy.ts'),
+    import('../trust/read/read-for-display.ts'),
+    import('../trust/read/working-copy.ts'),
   ]);
   const opened = await openCollection(context, reference, flags);
   const looked = await lookAtCollection(opened.target, opened.read);
@@ -74,8 +74,8 @@ export async function demandCollection(
   flags: CollectionFlags,
 ): Promise<WorkingCopy> {
   const [{ readCollection }, { WorkingCopy }] = await Promise.all([
-    import('../trust/collection.ts'),
-    import('../trust/working-copy.ts'),
+    import('../trust/read/collection.ts'),
+    import('../trust/read/working-copy.ts'),
   ]);
   const { target, read, place } = await openCollection(context, reference, flags);
   const collection = await readCollection(target, read);

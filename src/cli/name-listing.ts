@@ -3,11 +3,11 @@ import { isBullaError } from '../errors.ts';
 import type { Digest } from '../oci/digest.ts';
 import { isTag, type Tag } from '../oci/reference.ts';
 import type { Source } from '../oci/target.ts';
-import { type ListedName, listNames } from '../trust/listing.ts';
-import { plainName } from './collection-text.ts';
-import type { Context } from './context.ts';
+import { type ListedName, listNames } from '../trust/report/listing.ts';
 import type { Shown } from './look.ts';
-import type { Line } from './style.ts';
+import { plainName } from './render/collection-text.ts';
+import type { Line } from './render/style.ts';
+import type { Context } from './shell/context.ts';
 
 export interface ListingOptions {
   /** The repository of the images, for `-o json`. */

@@ -4,14 +4,14 @@ import { bareDescriptor, type Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { formatRepository, type Reference } from '../oci/reference.ts';
 import type { Target } from '../oci/target.ts';
-import type { Collection } from '../trust/collection.ts';
-import type { NameChange, Published } from '../trust/publish.ts';
+import type { NameChange, Published } from '../trust/publish/publish.ts';
+import type { Collection } from '../trust/read/collection.ts';
 import { type TufSigner, tufSigner } from '../tuf/edit/signing.ts';
-import type { Side } from './access.ts';
 import type { OpenedCollection } from './collections.ts';
-import type { Context } from './context.ts';
-import type { NamingFlags } from './naming-flags.ts';
+import type { NamingFlags } from './flags/naming-flags.ts';
 import { publishOptionsOf } from './publishing.ts';
+import type { Side } from './shell/access.ts';
+import type { Context } from './shell/context.ts';
 
 /** A collection whose names are about to be changed, and the keys for it. */
 export interface Naming {
@@ -37,9 +37,9 @@ export async function openNaming(
 ): Promise<Naming | undefined> {
   const [{ openCollection }, { readCollection }, { WorkingCopy }, { NAMES_ROLE }] = await Promise.all([
     import('./collections.ts'),
-    import('../trust/collection.ts'),
-    import('../trust/working-copy.ts'),
-    import('../trust/vocabulary.ts'),
+    import('../trust/read/collection.ts'),
+    import('../trust/read/working-copy.ts'),
+    import('../trust/format/vocabulary.ts'),
   ]);
   const opened = await openCollection(context, reference, flags, { write: true, side });
   const collection = await readCollection(opened.target, opened.read);
@@ -63,7 +63,7 @@ function withUnlocked(signers: readonly TufSigner[], unlocked: Signer | undefine
 async function signersFor(
   context: Context,
   flags: NamingFlags,
-  copy: import('../trust/working-copy.ts').WorkingCopy,
+  copy: import('../trust/read/working-copy.ts').WorkingCopy,
   role: string,
 ): Promise<readonly TufSigner[]> {
   const [{ TrustKeys }, { Keyring }] = await Promise.all([
@@ -96,7 +96,7 @@ export async function publishNaming(
   changes: readonly NameChange[],
   flags: NamingFlags,
 ): Promise<Published> {
-  const { publishNames } = await import('../trust/publish.ts');
+  const { publishNames } = await import('../trust/publish/publish.ts');
   const options = await publishOptionsOf(context, signers, flags);
   const published = await publishNames(opened.target, opened.read, changes, options);
   for (const { entry, reason, names } of published.conflicts)
@@ -143,7 +143,7 @@ export async function writeProofs(
   images: ReadonlyMap<Descriptor, readonly string[]>,
 ): Promise<readonly Digest[]> {
   const [{ buildProof }, { streamOf }] = await Promise.all([
-    import('../trust/proof.ts'),
+    import('../trust/transfer/proof.ts'),
     import('../oci/content.ts'),
   ]);
   const { signal, output } = context;

@@ -11,8 +11,8 @@ import {
 import { rootKeysOf } from '../notary/root-chain.ts';
 import type { NotarySource } from '../notary/source.ts';
 import { formatRepository } from '../oci/reference.ts';
-import type { Context } from './context.ts';
 import { gunOf, type NotaryFlags, notaryTrust, openNotarySource, parseGun } from './notary.ts';
+import type { Context } from './shell/context.ts';
 
 /** A repository that is shown; `untrusted` says why nothing of it may be relied on. */
 interface ShownNotary {

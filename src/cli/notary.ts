@@ -11,7 +11,7 @@ import { parseReference, type Reference, type RegistryReference } from '../oci/r
 import type { NotaryMemoryFile } from '../state/notary-memory.ts';
 import type { NotaryPinFile } from '../state/notary-pins.ts';
 import { isCi } from './collections.ts';
-import type { Context } from './context.ts';
+import type { Context } from './shell/context.ts';
 
 /** Flags that say whose root of a Notary repository is trusted. */
 export interface NotaryFlags {

@@ -4,10 +4,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseDuration } from '../encoding/time.ts';
 import { BullaError, throwIfAborted } from '../errors.ts';
 import { type Digest, isDigest } from '../oci/digest.ts';
-import type { Chance, Clock } from '../trust/ports.ts';
-import type { PublishOptions } from '../trust/publish-options.ts';
+import type { Chance, Clock } from '../trust/format/ports.ts';
+import type { PublishOptions } from '../trust/publish/publish-options.ts';
 import type { TufSigner } from '../tuf/edit/signing.ts';
-import type { Context } from './context.ts';
+import type { Context } from './shell/context.ts';
 
 /** Flags of every command that publishes. */
 export interface PublishFlags {

@@ -1,7 +1,7 @@
 import { BullaError } from '../errors.ts';
 import { formatReference, formatRepository, parseReference, type Reference } from '../oci/reference.ts';
-import type { Context } from './context.ts';
-import type { KeyFlags } from './key-flags.ts';
+import type { KeyFlags } from './flags/key-flags.ts';
+import type { Context } from './shell/context.ts';
 
 /** Most references of one command. */
 const MAX_REFERENCES = 1_000_000;

@@ -16,13 +16,13 @@ import type { ResignerConfig } from '../servers/resigner/config.ts';
 import { SYSTEM_CHANCE, SYSTEM_CLOCK } from '../servers/resigner/system.ts';
 import type { ResignCore, ServedTarget } from '../servers/resigner/worker.ts';
 import { TrustDirectory } from '../state/trust-directory.ts';
-import { ProcessMemory, type TrustMemory } from '../trust/memory.ts';
-import { ProcessSignerState, type SignerState } from '../trust/signer-state.ts';
+import { ProcessSignerState, type SignerState } from '../trust/publish/signer-state.ts';
+import { ProcessMemory, type TrustMemory } from '../trust/read/memory.ts';
 import { type TufSigner, tufSigner } from '../tuf/edit/signing.ts';
-import { Connections } from './connections.ts';
-import type { Context } from './context.ts';
-import type { KeyFlags } from './key-flags.ts';
+import type { KeyFlags } from './flags/key-flags.ts';
 import { keySources, keystoreOf } from './keys.ts';
+import { Connections } from './shell/connections.ts';
+import type { Context } from './shell/context.ts';
 
 /** Others are served meanwhile, so that nobody's trouble is waited for. */
 const SERVICE_RETRY: Partial<RetryPolicy> = { tries: 3, retryAfterCapMs: 1_000, totalMs: 15_000 };

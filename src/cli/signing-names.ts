@@ -4,11 +4,11 @@ import type { Digest } from '../oci/digest.ts';
 import type { ManifestContent } from '../oci/manifest.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { Target } from '../oci/target.ts';
-import type { NamedContent } from '../trust/log.ts';
-import { namedContentOf } from '../trust/named-content.ts';
-import type { Context } from './context.ts';
+import type { NamedContent } from '../trust/format/log.ts';
+import { namedContentOf } from '../trust/format/named-content.ts';
+import type { NamingFlags } from './flags/naming-flags.ts';
 import { type Naming, publishedJson, publishNaming, versionText, writeProofs } from './naming.ts';
-import type { NamingFlags } from './naming-flags.ts';
+import type { Context } from './shell/context.ts';
 
 /** An image that a reference stood for at the moment of signing. */
 export interface Subject {

@@ -4,11 +4,11 @@ import type { Certificate } from '../crypto/certificate.ts';
 import { parseDuration, parseTime } from '../encoding/time.ts';
 import { BullaError } from '../errors.ts';
 import { KIND_NAMES } from '../policy/summary.ts';
-import type { Context } from './context.ts';
-import { addKeyOptions, type KeyFlags } from './key-flags.ts';
+import { addKeyOptions, type KeyFlags } from './flags/key-flags.ts';
 import { signerOf } from './keys.ts';
+import type { Context } from './shell/context.ts';
+import { VERSION } from './shell/version.ts';
 import { collect, parsePairs } from './trust.ts';
-import { VERSION } from './version.ts';
 
 const FORMATS = ['jws', 'cose', 'bundle'] as const;
 type Format = (typeof FORMATS)[number];

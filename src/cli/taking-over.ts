@@ -1,15 +1,15 @@
 import type { Waiting } from '../actions/pending.ts';
 import { BullaError } from '../errors.ts';
 import type { Digest } from '../oci/digest.ts';
-import { isPublished } from '../trust/carried-change.ts';
-import { idsIn } from '../trust/pending.ts';
-import { readBase } from '../trust/publish-base.ts';
-import { resignCollection } from '../trust/resign.ts';
-import type { WorkingCopy } from '../trust/working-copy.ts';
+import { isPublished } from '../trust/approve/import-change.ts';
+import { readBase } from '../trust/publish/publish-base.ts';
+import { idsIn } from '../trust/publish/reannounce.ts';
+import { resignCollection } from '../trust/publish/resign.ts';
+import type { WorkingCopy } from '../trust/read/working-copy.ts';
 import { Keyring } from '../tuf/edit/demands.ts';
 import type { OpenedCollection } from './collections.ts';
-import type { Context } from './context.ts';
 import { type PublishFlags, publishOptionsOf } from './publishing.ts';
+import type { Context } from './shell/context.ts';
 import { type TrustKeyFlags, TrustKeys } from './trust-keys.ts';
 
 /** How often the head is looked at while somebody else is to move it, in milliseconds. */

@@ -13,9 +13,9 @@ import { readPublicFile } from '../keystore/read.ts';
 import { type FoundKey, findKey, type KeySources, unlockKey } from '../keystore/resolve.ts';
 import { type SignatureDemand, type TufSigner, tufSigner } from '../tuf/edit/signing.ts';
 import { type TufKey, tufKeyOf } from '../tuf/keys.ts';
-import type { Context } from './context.ts';
-import { addPassphraseOptions, type KeyFlags } from './key-flags.ts';
+import { addPassphraseOptions, type KeyFlags } from './flags/key-flags.ts';
 import { keySources, keystoreOf } from './keys.ts';
+import type { Context } from './shell/context.ts';
 import { collect } from './trust.ts';
 
 /** Flags of commands that sign metadata of a collection. */

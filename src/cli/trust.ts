@@ -3,7 +3,7 @@ import type { Certificate } from '../crypto/certificate.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
 import { BullaError, isBullaError } from '../errors.ts';
 import type { Requirements } from '../policy/requirements.ts';
-import type { Context } from './context.ts';
+import type { Context } from './shell/context.ts';
 
 /** Flags that say whose signatures to believe; for `verify`, and for `pull`, which verifies first. */
 export interface TrustFlags {

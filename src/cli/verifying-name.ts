@@ -7,13 +7,13 @@ import { parsePlatform } from '../oci/platform.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { Source } from '../oci/target.ts';
 import type { Requirements } from '../policy/requirements.ts';
-import { freshnessOf } from '../trust/collection.ts';
+import { freshnessOf } from '../trust/read/collection.ts';
 import type { BegunName } from './begun-name.ts';
-import { plainName } from './collection-text.ts';
-import type { Context } from './context.ts';
-import type { NameFlags } from './name-flags.ts';
-import type { PlatformFlags } from './platform-flags.ts';
-import { relativeTime } from './relative-time.ts';
+import type { NameFlags } from './flags/name-flags.ts';
+import type { PlatformFlags } from './flags/platform-flags.ts';
+import { plainName } from './render/collection-text.ts';
+import { relativeTime } from './render/relative-time.ts';
+import type { Context } from './shell/context.ts';
 
 /** A name that a command line names. */
 export interface NamedTag {

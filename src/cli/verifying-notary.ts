@@ -4,10 +4,10 @@ import { BullaError } from '../errors.ts';
 import { rootKeysOf } from '../notary/root-chain.ts';
 import { parsePlatform } from '../oci/platform.ts';
 import { formatRepository, parseReference } from '../oci/reference.ts';
-import type { Context } from './context.ts';
-import type { NameFlags } from './name-flags.ts';
+import type { NameFlags } from './flags/name-flags.ts';
+import type { PlatformFlags } from './flags/platform-flags.ts';
 import { gunOf, notaryRepository, notaryTrust, openNotarySource } from './notary.ts';
-import type { PlatformFlags } from './platform-flags.ts';
+import type { Context } from './shell/context.ts';
 import type { TrustFlags } from './trust.ts';
 import { driftJson, tellDrift } from './verifying-name.ts';
 

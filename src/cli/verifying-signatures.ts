@@ -4,8 +4,8 @@ import { parsePlatform } from '../oci/platform.ts';
 import { formatRepository } from '../oci/reference.ts';
 import type { Requirements } from '../policy/requirements.ts';
 import { describeEvidence, summarizeEvidence, summarizeRefusal } from '../policy/summary.ts';
-import type { Context, Image } from './context.ts';
-import type { PlatformFlags } from './platform-flags.ts';
+import type { PlatformFlags } from './flags/platform-flags.ts';
+import type { Context, Image } from './shell/context.ts';
 
 /**
  * Verifies the image that a command line names, and tells people who signed it.

@@ -2,9 +2,9 @@ import type { VerifiedName } from '../actions/verify-name.ts';
 import { isBullaError } from '../errors.ts';
 import { formatRepository } from '../oci/reference.ts';
 import type { BegunName } from './begun-name.ts';
-import type { Context, Image } from './context.ts';
-import type { NameFlags } from './name-flags.ts';
-import type { PlatformFlags } from './platform-flags.ts';
+import type { NameFlags } from './flags/name-flags.ts';
+import type { PlatformFlags } from './flags/platform-flags.ts';
+import type { Context, Image } from './shell/context.ts';
 import { asksForSignatures, requirementsOf, type TrustFlags } from './trust.ts';
 
 /** An image that may be run: by its signed name, by its detached signatures, or by both. */
@@ -58,7 +58,7 @@ async function withName(verified: VerifiedName): Promise<VerifiedReference> {
 async function refusal(error: unknown, begun: BegunName | undefined): Promise<never> {
   if (begun === undefined || !isBullaError(error, 'trust-unpinned')) throw error;
   const [{ readCollection }, { source, read }] = await Promise.all([
-    import('../trust/collection.ts'),
+    import('../trust/read/collection.ts'),
     begun.open(),
   ]);
   await readCollection(source, read).catch((unpinned: unknown) => {

@@ -4,7 +4,7 @@ import { makeDirectory, sweepTemporaries } from '../disk/atomic.ts';
 import { readSmallFile, writeSmallFile } from '../disk/small-file.ts';
 import { isBullaError } from '../errors.ts';
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts';
-import type { BlobCache } from '../trust/memory.ts';
+import type { BlobCache } from '../trust/read/memory.ts';
 
 const MAX_BYTES = 8 * 1024 * 1024;
 

@@ -8,7 +8,7 @@ import { parseJsonObject } from '../encoding/json.ts';
 import { BullaError, isBullaError, messageOf } from '../errors.ts';
 import { placeNamed } from '../oci/place.ts';
 import { describeIssues, listOf } from '../oci/shape.ts';
-import { checkPin, type Pin, type PinnedTrust } from '../trust/pin.ts';
+import { checkPin, type Pin, type PinnedTrust } from '../trust/read/pin.ts';
 
 const MAX_FILE_BYTES = 16 * 1024 * 1024;
 

@@ -11,10 +11,15 @@ import { BullaError, isBullaError } from '../errors.ts';
 import { describe } from '../oci/descriptor.ts';
 import type { Tag } from '../oci/reference.ts';
 import { describeIssues, listOf } from '../oci/shape.ts';
-import type { CollectionId } from '../trust/binding.ts';
-import { encodeRecord, MAX_RECORD_BYTES, parseRecord } from '../trust/signer-record.ts';
-import { NO_RECORD, type PendingObject, type SignerRecord, type SignerState } from '../trust/signer-state.ts';
-import { kindOfTag } from '../trust/vocabulary.ts';
+import type { CollectionId } from '../trust/format/binding.ts';
+import { kindOfTag } from '../trust/format/vocabulary.ts';
+import { encodeRecord, MAX_RECORD_BYTES, parseRecord } from '../trust/publish/signer-record.ts';
+import {
+  NO_RECORD,
+  type PendingObject,
+  type SignerRecord,
+  type SignerState,
+} from '../trust/publish/signer-state.ts';
 import { readOwnFile } from './own-file.ts';
 
 /** Only the owner may write: whoever can, decides which heads this signer believes. */

@@ -16,8 +16,13 @@ import { formatTime, parseTime } from '../encoding/time.ts';
 import { BullaError, isBullaError } from '../errors.ts';
 import { describe } from '../oci/descriptor.ts';
 import { MAX_MANIFEST_BYTES } from '../oci/manifest.ts';
-import { type CollectionId, parseCollectionId } from '../trust/binding.ts';
-import { type CollectionMemory, type KnownHead, otherCollection, type TrustMemory } from '../trust/memory.ts';
+import { type CollectionId, parseCollectionId } from '../trust/format/binding.ts';
+import {
+  type CollectionMemory,
+  type KnownHead,
+  otherCollection,
+  type TrustMemory,
+} from '../trust/read/memory.ts';
 import type { StateChange } from '../tuf/ports.ts';
 import { mayHaveOldSpellings, ONE_SPELLING, placeFileName } from './head-peek.ts';
 import { readOwnFile } from './own-file.ts';

@@ -1,6 +1,6 @@
 import { isBullaError } from '../errors.ts';
-import { bindingCheck, type CollectionId } from '../trust/binding.ts';
-import { CHAIN_LIMITS } from '../trust/root-chain.ts';
+import { bindingCheck, type CollectionId } from '../trust/format/binding.ts';
+import { CHAIN_LIMITS } from '../trust/read/root-chain.ts';
 import type { TrustedStateStore } from '../tuf/ports.ts';
 import { TrustedMetadata } from '../tuf/trusted-metadata.ts';
 

@@ -3,7 +3,7 @@ import { copyCollection } from '../../src/actions/copy-collection.ts';
 import { type Descriptor, describe as describeBytes } from '../../src/oci/descriptor.ts';
 import { MemoryStore } from '../../src/oci/memory.ts';
 import type { Target } from '../../src/oci/target.ts';
-import { HEAD_TAG, NAMES_ROLE, TRUST_TYPES } from '../../src/trust/vocabulary.ts';
+import { HEAD_TAG, NAMES_ROLE, TRUST_TYPES } from '../../src/trust/format/vocabulary.ts';
 import { changeHead, contentOf, readAny, setting, unsetting } from '../support/trust/changing.ts';
 import { newCollection, PLACE, pushHead } from '../support/trust/collection.ts';
 import { anyOf, daysLater, NOW } from '../support/tuf/editing.ts';

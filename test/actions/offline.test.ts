@@ -1,11 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { exportChange } from '../../src/actions/offline.ts';
 import { MemoryStore } from '../../src/oci/memory.ts';
-import { gatherChange, importChange, isPublished } from '../../src/trust/carried-change.ts';
-import { type ChangeFile, encodeChangeFile, parseChangeFile } from '../../src/trust/change-file.ts';
-import { CollectionEdit } from '../../src/trust/collection-edit.ts';
-import { ProcessMemory } from '../../src/trust/memory.ts';
-import { PendingChange } from '../../src/trust/pending-change.ts';
+import { type ChangeFile, encodeChangeFile, parseChangeFile } from '../../src/trust/approve/change-file.ts';
+import { gatherChange, importChange, isPublished } from '../../src/trust/approve/import-change.ts';
+import { PendingChange } from '../../src/trust/approve/pending-change.ts';
+import { CollectionEdit } from '../../src/trust/change/collection-edit.ts';
 import {
   addSigner,
   ONLINE_ROLE,
@@ -13,10 +12,11 @@ import {
   removeSigner,
   renew,
   type StructureChange,
-} from '../../src/trust/structure.ts';
-import { trustVersions } from '../../src/trust/versions.ts';
-import { HEAD_TAG, NAMES_ROLE } from '../../src/trust/vocabulary.ts';
-import { WorkingCopy } from '../../src/trust/working-copy.ts';
+} from '../../src/trust/change/role-changes.ts';
+import { trustVersions } from '../../src/trust/format/versions.ts';
+import { HEAD_TAG, NAMES_ROLE } from '../../src/trust/format/vocabulary.ts';
+import { ProcessMemory } from '../../src/trust/read/memory.ts';
+import { WorkingCopy } from '../../src/trust/read/working-copy.ts';
 import { composeMetadataFile, parseMetadataFile } from '../../src/tuf/metadata-file.ts';
 import { changeHead, readAny, setting } from '../support/trust/changing.ts';
 import { newCollection, pushAssembly, pushHead } from '../support/trust/collection.ts';

@@ -2,11 +2,17 @@ import { describe, expect, it } from 'vitest';
 import { BullaError } from '../../src/errors.ts';
 import { type ManifestContent, parseManifest } from '../../src/oci/manifest.ts';
 import { MemoryStore } from '../../src/oci/memory.ts';
-import type { TrustTarget } from '../../src/trust/ports.ts';
-import { publishEdit } from '../../src/trust/publish.ts';
-import { addSigner, ONLINE_ROLE, rekey, renew, type StructureChange } from '../../src/trust/structure.ts';
-import { FILE_NAME } from '../../src/trust/vocabulary.ts';
-import { WorkingCopy } from '../../src/trust/working-copy.ts';
+import {
+  addSigner,
+  ONLINE_ROLE,
+  rekey,
+  renew,
+  type StructureChange,
+} from '../../src/trust/change/role-changes.ts';
+import type { TrustTarget } from '../../src/trust/format/ports.ts';
+import { FILE_NAME } from '../../src/trust/format/vocabulary.ts';
+import { publishEdit } from '../../src/trust/publish/publish.ts';
+import { WorkingCopy } from '../../src/trust/read/working-copy.ts';
 import { readAny } from '../support/trust/changing.ts';
 import { newCollection, pushHead } from '../support/trust/collection.ts';
 import { FakeClock, publisher } from '../support/trust/publishing.ts';

@@ -23,7 +23,7 @@ import { assertThreshold } from '../../src/tuf/threshold.ts';
  * A process of its own for each client that is measured: refresh and one target, with nothing in the
  * trusted state but root (cold), and again with all of it (warm). Prints milliseconds as JSON.
  * Arguments: client, directory or URL of the metadata, root.json, target, runs, files that a cold client
- * asks for. The command sets the same (src/cli/main.ts).
+ * asks for. The command sets the same (src/cli/start/main.ts).
  */
 if (process.versions.v8.startsWith('11.')) setFlagsFromString('--wasm-tiering-budget=200000000');
 const [client, place = '', rootFile = '', target = '', runs = '5', asked = ''] = process.argv.slice(2);

@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import type { ManifestContent } from '../../src/oci/manifest.ts';
 import { parseReference, type RegistryReference } from '../../src/oci/reference.ts';
 import { openRepository } from '../../src/registry/client.ts';
-import { HEAD_TAG } from '../../src/trust/vocabulary.ts';
+import { HEAD_TAG } from '../../src/trust/format/vocabulary.ts';
 import { pushImage } from '../support/content.ts';
 import { registryFor, repositoryOf } from '../support/registry/open.ts';
 import type { FaultyRegistry } from '../support/registry/server.ts';

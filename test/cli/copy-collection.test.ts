@@ -3,7 +3,7 @@ import { parseReference, type RegistryReference } from '../../src/oci/reference.
 import type { Target } from '../../src/oci/target.ts';
 import { openRepository } from '../../src/registry/client.ts';
 import { serveRegistry } from '../../src/servers/registry/server.ts';
-import { HEAD_TAG, NAMES_ROLE } from '../../src/trust/vocabulary.ts';
+import { HEAD_TAG, NAMES_ROLE } from '../../src/trust/format/vocabulary.ts';
 import { bulla, temporaryDirectory } from '../support/cli.ts';
 import { pushImage, tagOf } from '../support/content.ts';
 import { changeHead, setting } from '../support/trust/changing.ts';

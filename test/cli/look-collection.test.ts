@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { NAMES_ROLE } from '../../src/trust/vocabulary.ts';
+import { NAMES_ROLE } from '../../src/trust/format/vocabulary.ts';
 import { pushImage, tagOf } from '../support/content.ts';
 import { changeHead, contentOf, readAny, setting, unsetting } from '../support/trust/changing.ts';
 import { type Served, served, servedCollection } from '../support/trust/served.ts';

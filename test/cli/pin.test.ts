@@ -6,7 +6,7 @@ import type { Target } from '../../src/oci/target.ts';
 import { openRepository } from '../../src/registry/client.ts';
 import { serveRegistry } from '../../src/servers/registry/server.ts';
 import { TrustDirectory } from '../../src/state/trust-directory.ts';
-import type { CollectionFiles } from '../../src/trust/create.ts';
+import type { CollectionFiles } from '../../src/trust/change/create.ts';
 import { bulla, type CliResult, temporaryDirectory } from '../support/cli.ts';
 import { newCollection, pushHead } from '../support/trust/collection.ts';
 import { NOW, ROOT } from '../support/tuf/editing.ts';

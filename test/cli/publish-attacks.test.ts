@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { base64 } from '../../src/encoding/bytes.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import type { ManifestContent } from '../../src/oci/manifest.ts';
-import { emptyLog, encodeLog } from '../../src/trust/log.ts';
+import { emptyLog, encodeLog } from '../../src/trust/format/log.ts';
 import { pushImage } from '../support/content.ts';
 import { resigned } from '../support/trust/heads.ts';
 import { type Served, servedCollection } from '../support/trust/served.ts';

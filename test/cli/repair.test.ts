@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { utf8 } from '../../src/encoding/bytes.ts';
 import type { ManifestContent } from '../../src/oci/manifest.ts';
-import { encodeLog, type LogEntry, logBinding } from '../../src/trust/log.ts';
+import { encodeLog, type LogEntry, logBinding } from '../../src/trust/format/log.ts';
 import { pushImage } from '../support/content.ts';
 import { changeWith } from '../support/trust/heads.ts';
 import { type Served, servedCollection } from '../support/trust/served.ts';

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { announceHead } from '../../src/trust/announcement.ts';
-import { assembleStage } from '../../src/trust/assemble.ts';
-import { CollectionEdit } from '../../src/trust/collection-edit.ts';
-import type { LogEntry } from '../../src/trust/log.ts';
-import { candidateTag, NAMES_ROLE, stageTag } from '../../src/trust/vocabulary.ts';
-import { WorkingCopy } from '../../src/trust/working-copy.ts';
+import { CollectionEdit } from '../../src/trust/change/collection-edit.ts';
+import { assembleStage } from '../../src/trust/format/assemble.ts';
+import { announceHead } from '../../src/trust/format/candidate.ts';
+import type { LogEntry } from '../../src/trust/format/log.ts';
+import { candidateTag, NAMES_ROLE, stageTag } from '../../src/trust/format/vocabulary.ts';
+import { WorkingCopy } from '../../src/trust/read/working-copy.ts';
 import { versionOf } from '../../src/tuf/edit/repository.ts';
 import { metadataFileName } from '../../src/tuf/role-name.ts';
 import { pushImage, tagOf } from '../support/content.ts';

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { ManifestContent } from '../../src/oci/manifest.ts';
 import type { Tag } from '../../src/oci/reference.ts';
-import { Intake, identityOfEntry } from '../../src/trust/fold-plan.ts';
-import type { LogEntry } from '../../src/trust/log.ts';
+import { Intake, identityOfEntry } from '../../src/trust/candidates/fold-plan.ts';
+import type { LogEntry } from '../../src/trust/format/log.ts';
 import { pushImage } from '../support/content.ts';
 import { changeWith } from '../support/trust/heads.ts';
 import { type Served, servedCollection } from '../support/trust/served.ts';

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { ManifestContent } from '../../src/oci/manifest.ts';
-import { assembleStage } from '../../src/trust/assemble.ts';
-import { CollectionEdit } from '../../src/trust/collection-edit.ts';
-import type { LogEntry } from '../../src/trust/log.ts';
-import { trustVersions } from '../../src/trust/versions.ts';
-import { stageTag } from '../../src/trust/vocabulary.ts';
-import { WorkingCopy } from '../../src/trust/working-copy.ts';
+import { CollectionEdit } from '../../src/trust/change/collection-edit.ts';
+import { assembleStage } from '../../src/trust/format/assemble.ts';
+import type { LogEntry } from '../../src/trust/format/log.ts';
+import { trustVersions } from '../../src/trust/format/versions.ts';
+import { stageTag } from '../../src/trust/format/vocabulary.ts';
+import { WorkingCopy } from '../../src/trust/read/working-copy.ts';
 import { versionOf } from '../../src/tuf/edit/repository.ts';
 import { metadataFileName } from '../../src/tuf/role-name.ts';
 import { pushImage, tagOf } from '../support/content.ts';

@@ -2,7 +2,7 @@ import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { Cli, type Context } from '../../src/cli/context.ts';
+import { Cli, type Context } from '../../src/cli/shell/context.ts';
 import { addTrustKeyOptions, TrustKeys } from '../../src/cli/trust-keys.ts';
 import { generatePrivateKey, privateKeyPem } from '../../src/crypto/private-key.ts';
 import { publicKeyOf, publicKeyPem } from '../../src/crypto/public-key.ts';

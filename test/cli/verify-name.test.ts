@@ -6,7 +6,7 @@ import { algorithm } from '../../src/crypto/algorithm.ts';
 import { createSigner } from '../../src/crypto/signer.ts';
 import { describe as describeBytes } from '../../src/oci/descriptor.ts';
 import type { ManifestContent } from '../../src/oci/manifest.ts';
-import { HEAD_TAG, NAMES_ROLE } from '../../src/trust/vocabulary.ts';
+import { HEAD_TAG, NAMES_ROLE } from '../../src/trust/format/vocabulary.ts';
 import { pushImage, pushIndex, tagOf } from '../support/content.ts';
 import { type FaultyRegistry, startRegistry } from '../support/registry/server.ts';
 import { changeHead, setting } from '../support/trust/changing.ts';

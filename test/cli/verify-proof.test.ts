@@ -4,7 +4,7 @@ import { DirectoryFiles } from '../../src/layout/directory.ts';
 import { LayoutStore } from '../../src/layout/store.ts';
 import type { ManifestContent } from '../../src/oci/manifest.ts';
 import type { Target } from '../../src/oci/target.ts';
-import { HEAD_TAG } from '../../src/trust/vocabulary.ts';
+import { HEAD_TAG } from '../../src/trust/format/vocabulary.ts';
 import { type CliOptions, type CliResult, bulla as run, temporaryDirectory } from '../support/cli.ts';
 import { pushImage, tagOf } from '../support/content.ts';
 import { storePlainKeys } from '../support/plain-keys.ts';

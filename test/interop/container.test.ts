@@ -2,7 +2,7 @@ import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { readCollection } from '../../src/trust/collection.ts';
+import { readCollection } from '../../src/trust/read/collection.ts';
 import { startServer } from '../support/process.ts';
 import { collectionIn } from '../support/resign/service.ts';
 import { reading } from '../support/trust/publishing.ts';

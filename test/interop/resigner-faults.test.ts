@@ -11,7 +11,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { HEAD_TAG } from '../../src/trust/vocabulary.ts';
+import { HEAD_TAG } from '../../src/trust/format/vocabulary.ts';
 import { bulla, havePeers, peer } from './peers.ts';
 import { alarms, DAY, daysLeft, type Ground, ground, publish, read, serve } from './resigner-ground.ts';
 

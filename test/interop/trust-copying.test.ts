@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Digest } from '../../src/oci/digest.ts';
 import { hexOf } from '../../src/oci/digest.ts';
-import { TRUST_TYPES } from '../../src/trust/vocabulary.ts';
+import { TRUST_TYPES } from '../../src/trust/format/vocabulary.ts';
 import { Ground } from './crowd/ground.ts';
 import { havePeers, ok, peer } from './peers.ts';
 import { type Registry, type RegistryKind, startRegistry } from './registries.ts';

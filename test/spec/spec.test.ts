@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { parseConfigFile } from '../../src/cli/config-schema.ts';
+import { parseConfigFile } from '../../src/cli/shell/config-schema.ts';
 import { EXIT_CODES } from '../../src/errors.ts';
 import { parseReference } from '../../src/oci/reference.ts';
 

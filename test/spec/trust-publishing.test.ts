@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { LOG_KEPT_BYTES, LOG_KEPT_MS } from '../../src/trust/log.ts';
-import { MAX_ROUNDS, PARENT_MS, WAIT_MS } from '../../src/trust/publish-run.ts';
-import { YOUNG_MS } from '../../src/trust/rivals.ts';
-import { MAX_FOREIGN } from '../../src/trust/siblings.ts';
-import { encodeRecord, parseRecord } from '../../src/trust/signer-record.ts';
-import { trustVersions } from '../../src/trust/versions.ts';
+import { YOUNG_MS } from '../../src/trust/candidates/competing-candidates.ts';
+import { MAX_FOREIGN } from '../../src/trust/candidates/siblings.ts';
+import { LOG_KEPT_BYTES, LOG_KEPT_MS } from '../../src/trust/format/log.ts';
+import { trustVersions } from '../../src/trust/format/versions.ts';
+import { MAX_ROUNDS, PARENT_MS, WAIT_MS } from '../../src/trust/publish/publish-run.ts';
+import { encodeRecord, parseRecord } from '../../src/trust/publish/signer-record.ts';
 import { formatVersion } from '../../src/tuf/edit/policy.ts';
 
 const page = await readFile(new URL('../../spec/trust-publishing.md', import.meta.url), 'utf8');

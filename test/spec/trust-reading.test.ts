@@ -9,8 +9,8 @@ import { placeOf } from '../../src/oci/place.ts';
 import { parseReference, type RegistryReference } from '../../src/oci/reference.ts';
 import { readPins } from '../../src/state/pins.ts';
 import { TrustDirectory } from '../../src/state/trust-directory.ts';
-import { certifiedBinding, parseCollectionId, rootBinding } from '../../src/trust/binding.ts';
-import { checkPin, collectionUnder, findPin } from '../../src/trust/pin.ts';
+import { certifiedBinding, parseCollectionId, rootBinding } from '../../src/trust/format/binding.ts';
+import { checkPin, collectionUnder, findPin } from '../../src/trust/read/pin.ts';
 import { certify } from '../support/certificates.ts';
 import { temporaryDirectory } from '../support/cli.ts';
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { utf8 } from '../../src/encoding/bytes.ts';
 import { PinFile, readPins } from '../../src/state/pins.ts';
-import type { Pin } from '../../src/trust/pin.ts';
+import type { Pin } from '../../src/trust/read/pin.ts';
 import { temporaryDirectory } from '../support/cli.ts';
 
 const ID = 'a'.repeat(64);

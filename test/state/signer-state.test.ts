@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Tag } from '../../src/oci/reference.ts';
 import { SignerStateDirectory } from '../../src/state/signer-state.ts';
-import { announceHead } from '../../src/trust/announcement.ts';
-import { assembleHead } from '../../src/trust/assemble.ts';
-import { withUsed } from '../../src/trust/signer-state.ts';
+import { assembleHead } from '../../src/trust/format/assemble.ts';
+import { announceHead } from '../../src/trust/format/candidate.ts';
+import { withUsed } from '../../src/trust/publish/signer-state.ts';
 import { newCollection } from '../support/trust/collection.ts';
 import { NOW } from '../support/tuf/editing.ts';
 

@@ -6,8 +6,8 @@ import { processMark } from '../../src/disk/identity.ts';
 import { utf8 } from '../../src/encoding/bytes.ts';
 import { describe as describeBytes } from '../../src/oci/descriptor.ts';
 import { TrustDirectory } from '../../src/state/trust-directory.ts';
-import { parseCollectionId } from '../../src/trust/binding.ts';
-import type { KnownHead } from '../../src/trust/memory.ts';
+import { parseCollectionId } from '../../src/trust/format/binding.ts';
+import type { KnownHead } from '../../src/trust/read/memory.ts';
 import { temporaryDirectory } from '../support/cli.ts';
 
 const [ONE, TWO] = ['1', '2'].map((digit) => parseCollectionId(digit.repeat(64))) as [

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, delimiter, join } from 'node:path';
 import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
-import { cacheName, PROGRAM } from '../../src/cli/compiled.ts';
+import { cacheName, PROGRAM } from '../../src/cli/start/compiled.ts';
 import { makeCodeCache } from './code-cache.ts';
 
 /**
@@ -75,9 +75,9 @@ const COMMAND: BuildOptions = {
   plugins: [oneLanguage, onlyDispatchers, noPrograms],
   logLevel: 'warning',
 };
-const entry: BuildOptions = { entryPoints: ['src/cli/main.ts'], outfile: 'dist/bulla.js' };
+const entry: BuildOptions = { entryPoints: ['src/cli/start/main.ts'], outfile: 'dist/bulla.js' };
 await build({ ...COMMAND, ...entry, banner: { js: '#!/usr/bin/env node' } });
-const program: BuildOptions = { entryPoints: ['src/cli/program.ts'], outfile: join('dist', PROGRAM) };
+const program: BuildOptions = { entryPoints: ['src/cli/start/program.ts'], outfile: join('dist', PROGRAM) };
 const { metafile } = await build({ ...COMMAND, ...program, metafile: true });
 chmodSync('dist/bulla.js', 0o755);
 writeFileSync('dist/package.json', '{ "type": "commonjs" }\n');

@@ -1,12 +1,12 @@
 import { writeFileSync } from 'node:fs';
 import * as z from 'zod/mini';
-import { configSchema } from '../../src/cli/config-schema.ts';
+import { configSchema } from '../../src/cli/shell/config-schema.ts';
 import { descriptorSchema } from '../../src/oci/descriptor.ts';
 import { imageManifestSchema, indexManifestSchema } from '../../src/oci/manifest.ts';
 import { SHAPE } from '../../src/oci/shape.ts';
 import { resignerSchema } from '../../src/servers/resigner/config-schema.ts';
 import { pinsSchema } from '../../src/state/pins.ts';
-import { changeFileSchema } from '../../src/trust/change-file.ts';
+import { changeFileSchema } from '../../src/trust/approve/change-file.ts';
 
 const DRAFT = 'https://json-schema.org/draft/2020-12/schema';
 

@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { cacheName, compileProgram, PROGRAM, packCache, runProgram } from '../../src/cli/compiled.ts';
+import { cacheName, compileProgram, PROGRAM, packCache, runProgram } from '../../src/cli/start/compiled.ts';
 
 /**
  * Runs commands with the program in DIRECTORY and stores what V8 has compiled for them beside it: functions

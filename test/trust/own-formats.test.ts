@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { DialectFile } from '../../src/cli/dialect-file.ts';
+import { DialectFile } from '../../src/cli/shell/dialect-file.ts';
 import { encodeOwn } from '../../src/encoding/canonical.ts';
 import { parseJson } from '../../src/encoding/json.ts';
 import { isBullaError } from '../../src/errors.ts';
@@ -9,12 +9,18 @@ import { describe as describeBytes } from '../../src/oci/descriptor.ts';
 import type { Tag } from '../../src/oci/reference.ts';
 import { PinFile } from '../../src/state/pins.ts';
 import { SignerStateDirectory } from '../../src/state/signer-state.ts';
-import type { CollectionId } from '../../src/trust/binding.ts';
-import { encodeChangeFile, parseChangeFile } from '../../src/trust/change-file.ts';
-import { encodeFolded, parseFolded } from '../../src/trust/folded.ts';
-import { type ChangeLog, encodeLog, type LogEntry, leavesSpace, parseLog } from '../../src/trust/log.ts';
-import { isPlainText, problemWithEntry } from '../../src/trust/plain-text.ts';
-import { encodeRecord, parseRecord } from '../../src/trust/signer-record.ts';
+import { encodeChangeFile, parseChangeFile } from '../../src/trust/approve/change-file.ts';
+import type { CollectionId } from '../../src/trust/format/binding.ts';
+import { encodeFolded, parseFolded } from '../../src/trust/format/folded.ts';
+import {
+  type ChangeLog,
+  encodeLog,
+  type LogEntry,
+  leavesSpace,
+  parseLog,
+} from '../../src/trust/format/log.ts';
+import { isPlainText, problemWithEntry } from '../../src/trust/format/plain-text.ts';
+import { encodeRecord, parseRecord } from '../../src/trust/publish/signer-record.ts';
 import { composeMetadataFile, parseMetadataFile } from '../../src/tuf/metadata-file.ts';
 import { temporaryDirectory } from '../support/cli.ts';
 import { NOW } from '../support/tuf/editing.ts';

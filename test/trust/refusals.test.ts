@@ -5,6 +5,8 @@ import { BullaError } from '../../src/errors.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import { MemoryStore } from '../../src/oci/memory.ts';
 import type { Tag } from '../../src/oci/reference.ts';
+import { encodeChangeFile, parseChangeFile } from '../../src/trust/approve/change-file.ts';
+import { isWholeId } from '../../src/trust/approve/change-id.ts';
 import {
   bindingCheck,
   bindingOf,
@@ -13,11 +15,8 @@ import {
   createdIn,
   parseCollectionId,
   rootBindingOf,
-} from '../../src/trust/binding.ts';
-import { certificatesOf } from '../../src/trust/certified-root.ts';
-import { encodeChangeFile, parseChangeFile } from '../../src/trust/change-file.ts';
-import { isWholeId } from '../../src/trust/change-id.ts';
-import { foldedDescriptorOf, parseFolded, readFolded } from '../../src/trust/folded.ts';
+} from '../../src/trust/format/binding.ts';
+import { foldedDescriptorOf, parseFolded, readFolded } from '../../src/trust/format/folded.ts';
 import {
   encodeLog,
   isSameEntry,
@@ -25,10 +24,12 @@ import {
   leavesSpace,
   logDescriptorOf,
   parseLog,
-} from '../../src/trust/log.ts';
-import { ProcessMemory } from '../../src/trust/memory.ts';
-import { namesIn } from '../../src/trust/names.ts';
-import type { ObjectSource } from '../../src/trust/object.ts';
+} from '../../src/trust/format/log.ts';
+import type { ObjectSource } from '../../src/trust/format/object.ts';
+import { isOwnTag, kindOfTag, objectOfTag } from '../../src/trust/format/vocabulary.ts';
+import { certificatesOf } from '../../src/trust/read/certified-root.ts';
+import { ProcessMemory } from '../../src/trust/read/memory.ts';
+import { namesIn } from '../../src/trust/read/names.ts';
 import {
   checkCollectionName,
   checkPin,
@@ -39,8 +40,7 @@ import {
   isPinnedBy,
   type Pin,
   type PinnedTrust,
-} from '../../src/trust/pin.ts';
-import { isOwnTag, kindOfTag, objectOfTag } from '../../src/trust/vocabulary.ts';
+} from '../../src/trust/read/pin.ts';
 import { composeMetadataFile, type MetadataFile } from '../../src/tuf/metadata-file.ts';
 import { parseTargets } from '../../src/tuf/targets.ts';
 import { NOW } from '../support/tuf/editing.ts';

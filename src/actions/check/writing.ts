@@ -15,7 +15,7 @@ import { fallbackTag, type Tag } from '../../oci/reference.ts';
 import { referrerDescriptor } from '../../oci/referrers.ts';
 import type { CallOptions } from '../../oci/target.ts';
 import { SIGNATURE_TYPES } from '../../signatures/formats.ts';
-import { candidateTag, TRUST_TYPES } from '../../trust/vocabulary.ts';
+import { candidateTag, TRUST_TYPES } from '../../trust/format/vocabulary.ts';
 import { type Ability, type Finding, failing, failureOf, words } from './finding.ts';
 import { judgeListing, judgeManifest, judgeReferrers } from './reading.ts';
 

@@ -1,7 +1,7 @@
 import { isJsonObject, type JsonObject, type JsonValue } from '../../encoding/json.ts';
-import { BINDING } from '../../trust/binding.ts';
-import type { CollectionEdit } from '../../trust/collection-edit.ts';
-import type { WorkingCopy } from '../../trust/working-copy.ts';
+import type { CollectionEdit } from '../../trust/change/collection-edit.ts';
+import { BINDING } from '../../trust/format/binding.ts';
+import type { WorkingCopy } from '../../trust/read/working-copy.ts';
 
 /** Member of `bulla` in targets that remembers what `docker-trust` made (spec/docker-trust.md, "In targets"). */
 const MEMBER = 'docker';

@@ -1,6 +1,6 @@
-import type { ReadOptions } from '../../trust/collection.ts';
-import type { Chance, Clock, TrustTarget } from '../../trust/ports.ts';
-import type { PublishOptions } from '../../trust/publish-options.ts';
+import type { Chance, Clock, TrustTarget } from '../../trust/format/ports.ts';
+import type { PublishOptions } from '../../trust/publish/publish-options.ts';
+import type { ReadOptions } from '../../trust/read/collection.ts';
 import type { SignatureDemand, TufSigner } from '../../tuf/edit/signing.ts';
 
 /** Keys of the person who runs a command. */

@@ -1,10 +1,10 @@
 import { BullaError, isBullaError } from '../../errors.ts';
-import { readCollection } from '../../trust/collection.ts';
-import { type Published, publishEdit, publishNames } from '../../trust/publish.ts';
-import { presentKeys, rekey, removeSigner, type StructureChange } from '../../trust/structure.ts';
-import { trustVersions } from '../../trust/versions.ts';
-import { NAMES_ROLE } from '../../trust/vocabulary.ts';
-import { WorkingCopy } from '../../trust/working-copy.ts';
+import { presentKeys, rekey, removeSigner, type StructureChange } from '../../trust/change/role-changes.ts';
+import { trustVersions } from '../../trust/format/versions.ts';
+import { NAMES_ROLE } from '../../trust/format/vocabulary.ts';
+import { type Published, publishEdit, publishNames } from '../../trust/publish/publish.ts';
+import { readCollection } from '../../trust/read/collection.ts';
+import { WorkingCopy } from '../../trust/read/working-copy.ts';
 import { Keyring } from '../../tuf/edit/demands.ts';
 import type { TufSigner } from '../../tuf/edit/signing.ts';
 import type { TufKey } from '../../tuf/keys.ts';

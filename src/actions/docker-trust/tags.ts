@@ -1,10 +1,10 @@
 import { BullaError } from '../../errors.ts';
 import type { ManifestContent } from '../../oci/manifest.ts';
 import type { Tag } from '../../oci/reference.ts';
-import { namedContentOf } from '../../trust/named-content.ts';
-import { type Published, publishNames } from '../../trust/publish.ts';
-import { NAMES_ROLE } from '../../trust/vocabulary.ts';
-import type { WorkingCopy } from '../../trust/working-copy.ts';
+import { namedContentOf } from '../../trust/format/named-content.ts';
+import { NAMES_ROLE } from '../../trust/format/vocabulary.ts';
+import { type Published, publishNames } from '../../trust/publish/publish.ts';
+import type { WorkingCopy } from '../../trust/read/working-copy.ts';
 import { delegationOf, isTrustedWith } from '../../tuf/delegations.ts';
 import { Keyring } from '../../tuf/edit/demands.ts';
 import type { SignatureDemand, TufSigner } from '../../tuf/edit/signing.ts';

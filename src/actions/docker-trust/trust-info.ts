@@ -2,11 +2,11 @@ import { isBullaError } from '../../errors.ts';
 import { hexOf } from '../../oci/digest.ts';
 import type { Tag } from '../../oci/reference.ts';
 import type { CallOptions } from '../../oci/target.ts';
-import { listNames } from '../../trust/listing.ts';
-import { findName } from '../../trust/names.ts';
-import { presentKeys } from '../../trust/structure.ts';
-import { NAMES_ROLE } from '../../trust/vocabulary.ts';
-import type { WorkingCopy } from '../../trust/working-copy.ts';
+import { presentKeys } from '../../trust/change/role-changes.ts';
+import { NAMES_ROLE } from '../../trust/format/vocabulary.ts';
+import { findName } from '../../trust/read/names.ts';
+import type { WorkingCopy } from '../../trust/read/working-copy.ts';
+import { listNames } from '../../trust/report/listing.ts';
 import { dockerKeysIn } from './docker-keys.ts';
 import { compareBytes, compareNatural } from './natural-order.ts';
 

@@ -1,9 +1,9 @@
 import type { Digest } from '../../oci/digest.ts';
 import type { Tag } from '../../oci/reference.ts';
 import type { CallOptions } from '../../oci/target.ts';
-import { listNames } from '../../trust/listing.ts';
-import { NAMES_ROLE } from '../../trust/vocabulary.ts';
-import type { WorkingCopy } from '../../trust/working-copy.ts';
+import { NAMES_ROLE } from '../../trust/format/vocabulary.ts';
+import type { WorkingCopy } from '../../trust/read/working-copy.ts';
+import { listNames } from '../../trust/report/listing.ts';
 
 /** A name in the old repository and in the collection. */
 export interface ComparedName {

@@ -9,11 +9,11 @@ import type { Digest } from '../../oci/digest.ts';
 import { buildArtifact, parseManifest } from '../../oci/manifest.ts';
 import type { Tag } from '../../oci/reference.ts';
 import type { CallOptions } from '../../oci/target.ts';
-import { pushObject } from '../../trust/announce.ts';
-import type { Assembly } from '../../trust/assemble.ts';
-import type { ObjectSource } from '../../trust/object.ts';
-import type { TrustTarget } from '../../trust/ports.ts';
-import { FILE_TITLE } from '../../trust/vocabulary.ts';
+import type { Assembly } from '../../trust/format/assemble.ts';
+import type { ObjectSource } from '../../trust/format/object.ts';
+import type { TrustTarget } from '../../trust/format/ports.ts';
+import { pushObject } from '../../trust/format/push.ts';
+import { FILE_TITLE } from '../../trust/format/vocabulary.ts';
 
 /** Where the evidence of the last import lies, so that nothing removes it. */
 export const EVIDENCE_TAG: Tag = '_trust.notary' as Tag;

@@ -3,8 +3,8 @@ import type { Digest } from '../../oci/digest.ts';
 import { MAX_MANIFEST_BYTES } from '../../oci/manifest.ts';
 import type { Tag } from '../../oci/reference.ts';
 import type { ManifestFetcher } from '../../oci/target.ts';
-import type { NamedContent } from '../../trust/log.ts';
-import { namedContentOf } from '../../trust/named-content.ts';
+import type { NamedContent } from '../../trust/format/log.ts';
+import { namedContentOf } from '../../trust/format/named-content.ts';
 import { mapConcurrently } from '../concurrency.ts';
 import type { NotCarried, PlannedName } from './plan.ts';
 

@@ -1,8 +1,8 @@
-import type { ReadOptions } from '../../trust/collection.ts';
-import { lifetimesOf } from '../../trust/lifetimes.ts';
-import type { TrustTarget } from '../../trust/ports.ts';
-import type { PublishOptions } from '../../trust/publish-options.ts';
-import { dueAt, type Resigned, resignCollection } from '../../trust/resign.ts';
+import { lifetimesOf } from '../../trust/format/lifetimes.ts';
+import type { TrustTarget } from '../../trust/format/ports.ts';
+import type { PublishOptions } from '../../trust/publish/publish-options.ts';
+import { dueAt, type Resigned, resignCollection } from '../../trust/publish/resign.ts';
+import type { ReadOptions } from '../../trust/read/collection.ts';
 import type { Freshness, Work } from './report.ts';
 
 export interface CoreOptions extends PublishOptions {

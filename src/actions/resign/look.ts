@@ -3,7 +3,7 @@ import { isBullaError } from '../../errors.ts';
 import { type Digest, digestOf } from '../../oci/digest.ts';
 import type { Tag } from '../../oci/reference.ts';
 import type { CallOptions, ManifestFetcher, TagLister } from '../../oci/target.ts';
-import { HEAD_TAG, kindOfTag, LIST_AFTER, LIST_UNTIL } from '../../trust/vocabulary.ts';
+import { HEAD_TAG, kindOfTag, LIST_AFTER, LIST_UNTIL } from '../../trust/format/vocabulary.ts';
 
 /** Announced and staged work, as tags: names if they are few, else a hash of them. */
 export type TagMarks = ReadonlySet<string>;

@@ -1,5 +1,5 @@
 import type { Digest } from '../../oci/digest.ts';
-import type { Clock } from '../../trust/ports.ts';
+import type { Clock } from '../../trust/format/ports.ts';
 import { failureOf, overBudget } from './failure.ts';
 import type { Look, Seen, TagMarks } from './look.ts';
 import type { StepResult } from './queue.ts';

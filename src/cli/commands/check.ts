@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { BullaError } from '../../errors.ts';
 import { canonicalHost } from '../../oci/host.ts';
 import { parseReference, type RegistryReference } from '../../oci/reference.ts';
-import type { Cli, Context } from '../context.ts';
+import type { Cli, Context } from '../shell/context.ts';
 
 /** How long it may take to remove what was pushed, also where the registry has stopped answering. */
 const CLEAN_UP_MS = 60_000;
@@ -30,7 +30,7 @@ async function printCheck(context: Context, text: string, isWriting: boolean): P
   const connections = await context.connections();
   const [{ checkRegistry, failureOfReport }, { checkJson, checkLines }] = await Promise.all([
     import('../../actions/check/check.ts'),
-    import('../check-text.ts'),
+    import('../render/check-text.ts'),
   ]);
   const report = await checkRegistry(await connections.probes(registry), {
     repository,

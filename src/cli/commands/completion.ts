@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { BullaError } from '../../errors.ts';
-import { completionScript, SHELLS } from '../completion.ts';
-import type { Cli } from '../context.ts';
+import { completionScript, SHELLS } from '../shell/completion.ts';
+import type { Cli } from '../shell/context.ts';
 
 export function register(program: Command, cli: Cli): void {
   program

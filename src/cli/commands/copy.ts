@@ -1,11 +1,11 @@
 import type { Command } from 'commander';
 import { parsePlatform } from '../../oci/platform.ts';
 import { parseReference } from '../../oci/reference.ts';
-import { addSideOptions } from '../access.ts';
-import type { Cli } from '../context.ts';
 import { copyNamed } from '../copying.ts';
-import { addKeyOptions } from '../key-flags.ts';
-import { addNamingOptions, type NamingFlags } from '../naming-flags.ts';
+import { addKeyOptions } from '../flags/key-flags.ts';
+import { addNamingOptions, type NamingFlags } from '../flags/naming-flags.ts';
+import { addSideOptions } from '../shell/access.ts';
+import type { Cli } from '../shell/context.ts';
 
 export interface CopyCommandFlags extends NamingFlags {
   readonly as?: true;

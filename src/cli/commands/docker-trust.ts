@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { addCollectionOptions } from '../collections.ts';
-import type { Cli, Context } from '../context.ts';
-import { addPassphraseOptions } from '../key-flags.ts';
+import { addPassphraseOptions } from '../flags/key-flags.ts';
+import type { Cli, Context } from '../shell/context.ts';
 import { collect } from '../trust.ts';
 import type { InspectFlags, RevokeFlags, SignFlags } from './docker-trust/images.ts';
 import type { GenerateFlags, LoadFlags } from './docker-trust/keys.ts';

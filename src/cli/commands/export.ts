@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { formatRepository, parseReference } from '../../oci/reference.ts';
 import { addCollectionOptions, type CollectionFlags } from '../collections.ts';
-import type { Cli, Context } from '../context.ts';
+import type { Cli, Context } from '../shell/context.ts';
 
 /** Flags of `bulla export notary-dump`. */
 export interface DumpFlags {

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { addPlaceOptions } from '../collections.ts';
-import type { Cli } from '../context.ts';
-import { addPassphraseOptions } from '../key-flags.ts';
+import { addPassphraseOptions } from '../flags/key-flags.ts';
+import type { Cli } from '../shell/context.ts';
 import { collect } from '../trust.ts';
 import type { ImportFlags } from './import/notary.ts';
 

@@ -3,10 +3,10 @@ import { type Inspection, inspectManifest } from '../../actions/inspect.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { formatPlatform } from '../../oci/platform.ts';
 import { formatRepository, parseReference, type Reference } from '../../oci/reference.ts';
-import { FILE_TITLE, HEAD_TAG } from '../../trust/vocabulary.ts';
+import { FILE_TITLE, HEAD_TAG } from '../../trust/format/vocabulary.ts';
 import { addCollectionOptions, type CollectionFlags } from '../collections.ts';
-import type { Cli, Context } from '../context.ts';
-import { sizeText } from '../tree-text.ts';
+import { sizeText } from '../render/tree-text.ts';
+import type { Cli, Context } from '../shell/context.ts';
 
 interface InspectFlags extends CollectionFlags {
   readonly notary?: string;

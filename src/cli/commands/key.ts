@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import type { Cli, Context } from '../context.ts';
-import { addKeyOptions, addPassphraseOptions, type KeyFlags } from '../key-flags.ts';
+import { addKeyOptions, addPassphraseOptions, type KeyFlags } from '../flags/key-flags.ts';
+import type { Cli, Context } from '../shell/context.ts';
 import { collect } from '../trust.ts';
 
 const KEY = 'NAME of the key store, PATH of a file, env://VARIABLE; without it the default key';

@@ -1,9 +1,9 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { formatTime } from '../../encoding/time.ts';
 import { parseReference } from '../../oci/reference.ts';
-import type { WorkingCopy } from '../../trust/working-copy.ts';
+import type { WorkingCopy } from '../../trust/read/working-copy.ts';
 import { addCollectionOptions, type CollectionFlags } from '../collections.ts';
-import type { Cli, Context } from '../context.ts';
+import type { Cli, Context } from '../shell/context.ts';
 
 interface LogFlags extends CollectionFlags {
   readonly role?: string;
@@ -32,8 +32,8 @@ export function register(program: Command, cli: Cli): void {
 async function printLog(context: Context, text: string, flags: LogFlags): Promise<void> {
   const [{ demandShown, keyNames }, { historyOf }, { historyJson, historyLines }] = await Promise.all([
     import('../look.ts'),
-    import('../../trust/history.ts'),
-    import('../history-text.ts'),
+    import('../../trust/report/history.ts'),
+    import('../render/history-text.ts'),
   ]);
   const shown = await demandShown(context, parseReference(text), flags);
   const history = await historyOf(shown.copy);

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { BullaError } from '../../errors.ts';
 import { canonicalHost } from '../../oci/host.ts';
-import type { Cli, Context } from '../context.ts';
+import type { Cli, Context } from '../shell/context.ts';
 
 export function register(program: Command, cli: Cli): void {
   program
@@ -55,7 +55,7 @@ async function ask(
   context: Context,
   registry: string,
 ): Promise<{ readonly username: string; readonly password: string }> {
-  const { openTerminal, promptLine, promptSecret } = await import('../prompt.ts');
+  const { openTerminal, promptLine, promptSecret } = await import('../shell/prompt.ts');
   const given = (await context.connections()).access(registry).username;
   const terminal = openTerminal(context.io);
   if (terminal === undefined) {

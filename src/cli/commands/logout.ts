@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { Cli } from '../context.ts';
+import type { Cli } from '../shell/context.ts';
 import { checkHost } from './login.ts';
 
 export function register(program: Command, cli: Cli): void {

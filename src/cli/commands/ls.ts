@@ -12,8 +12,8 @@ import {
 } from '../../oci/reference.ts';
 import type { Source } from '../../oci/target.ts';
 import { addCollectionOptions, type CollectionFlags } from '../collections.ts';
-import type { Cli, Context } from '../context.ts';
-import { sizeText } from '../tree-text.ts';
+import { sizeText } from '../render/tree-text.ts';
+import type { Cli, Context } from '../shell/context.ts';
 
 interface LsFlags extends CollectionFlags {
   readonly all?: true;

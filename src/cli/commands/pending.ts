@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { addCollectionOptions, type CollectionFlags } from '../collections.ts';
-import type { Cli } from '../context.ts';
+import type { Cli } from '../shell/context.ts';
 
 export function register(program: Command, cli: Cli): void {
   addCollectionOptions(program.command('pending'))

@@ -2,16 +2,16 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { BullaError } from '../../errors.ts';
 import { isSamePlace, placeNamed } from '../../oci/place.ts';
 import { formatRepository, parseReference, type Reference } from '../../oci/reference.ts';
-import { bindingCheck, rootBindingOf } from '../../trust/binding.ts';
-import { anchorFor } from '../../trust/bootstrap.ts';
-import { readCollection } from '../../trust/collection.ts';
-import { ProcessMemory } from '../../trust/memory.ts';
-import { checkCollectionName, checkPin, type Pin, type PinnedTrust } from '../../trust/pin.ts';
+import { bindingCheck, rootBindingOf } from '../../trust/format/binding.ts';
+import { anchorFor } from '../../trust/read/bootstrap.ts';
+import { readCollection } from '../../trust/read/collection.ts';
+import { ProcessMemory } from '../../trust/read/memory.ts';
+import { checkCollectionName, checkPin, type Pin, type PinnedTrust } from '../../trust/read/pin.ts';
 import { TrustedMetadata } from '../../tuf/trusted-metadata.ts';
 import { openCollection, pinFile, repositoryOf, trustFromFlags, trustMemory } from '../collections.ts';
-import type { Cli, Context } from '../context.ts';
 import { noCollection } from '../look.ts';
 import type { NotaryFlags } from '../notary.ts';
+import type { Cli, Context } from '../shell/context.ts';
 import { collect } from '../trust.ts';
 
 interface PinFlags {

@@ -3,10 +3,10 @@ import { BullaError, isBullaError } from '../../errors.ts';
 import { parsePlatform } from '../../oci/platform.ts';
 import { formatReference, parseReference, type Reference } from '../../oci/reference.ts';
 import { beginName } from '../begun-name.ts';
-import type { Cli, Context, Image } from '../context.ts';
 import { copyNamed } from '../copying.ts';
-import { addNameOptions, asksForName, type NameFlags } from '../name-flags.ts';
-import { addPlatformOptions, type PlatformFlags } from '../platform-flags.ts';
+import { addNameOptions, asksForName, type NameFlags } from '../flags/name-flags.ts';
+import { addPlatformOptions, type PlatformFlags } from '../flags/platform-flags.ts';
+import type { Cli, Context, Image } from '../shell/context.ts';
 import { addTrustOptions, type TrustFlags } from '../trust.ts';
 import { type VerifiedReference, verifyReference } from '../verifying.ts';
 

@@ -4,10 +4,10 @@ import { type SignResult, signManifest } from '../../actions/sign.ts';
 import { BullaError } from '../../errors.ts';
 import { parsePlatform } from '../../oci/platform.ts';
 import { formatReference, parseReference } from '../../oci/reference.ts';
-import type { Cli, Context } from '../context.ts';
 import { copyNamed, tagAt } from '../copying.ts';
+import { addNamingOptions, type NamingFlags } from '../flags/naming-flags.ts';
 import { openNaming } from '../naming.ts';
-import { addNamingOptions, type NamingFlags } from '../naming-flags.ts';
+import type { Cli, Context } from '../shell/context.ts';
 import { addSignOptions, describeSigned, type SignFlags, signedJson, signOptionsOf } from '../signing.ts';
 
 interface PushFlags extends SignFlags, Omit<NamingFlags, 'key' | keyof SignFlags> {

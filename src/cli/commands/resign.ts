@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { addCollectionOptions } from '../collections.ts';
-import type { Cli } from '../context.ts';
+import type { Cli } from '../shell/context.ts';
 import { addTrustKeyOptions } from '../trust-keys.ts';
 import type { ResignFlags } from './resign/pass.ts';
 

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
-import type { Cli } from '../context.ts';
-import { addKeyOptions } from '../key-flags.ts';
-import { addNamingOptions } from '../naming-flags.ts';
+import { addKeyOptions } from '../flags/key-flags.ts';
+import { addNamingOptions } from '../flags/naming-flags.ts';
+import type { Cli } from '../shell/context.ts';
 import type { RevokeFlags } from './revoke/run.ts';
 
 export function register(program: Command, cli: Cli): void {

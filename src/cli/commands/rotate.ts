@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { addChangeOptions } from '../changing.ts';
-import type { Cli } from '../context.ts';
+import type { Cli } from '../shell/context.ts';
 import { collect } from '../trust.ts';
 import type { RotateFlags } from './rotate/change.ts';
 

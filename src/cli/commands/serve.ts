@@ -5,8 +5,8 @@ import { decodeUtf8 } from '../../encoding/bytes.ts';
 import { parseDuration } from '../../encoding/time.ts';
 import { BullaError, messageOf } from '../../errors.ts';
 import type { NotificationEndpoint, RegistryServerOptions } from '../../registry-server.ts';
-import type { Cli, Context } from '../context.ts';
-import { addKeyOptions } from '../key-flags.ts';
+import { addKeyOptions } from '../flags/key-flags.ts';
+import type { Cli, Context } from '../shell/context.ts';
 import { ended } from './serve/ended.ts';
 
 interface RegistryFlags {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import type { Cli } from '../context.ts';
-import { addNamingOptions } from '../naming-flags.ts';
+import { addNamingOptions } from '../flags/naming-flags.ts';
+import type { Cli } from '../shell/context.ts';
 import { addSignOptions } from '../signing.ts';
 import type { SignCommandFlags } from './sign/run.ts';
 

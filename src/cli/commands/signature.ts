@@ -6,7 +6,7 @@ import { formatRepository } from '../../oci/reference.ts';
 import { KIND_NAMES } from '../../policy/summary.ts';
 import { RELEASE_PURPOSE } from '../../signatures/formats.ts';
 import { hintText } from '../../signatures/sigstore-bundle.ts';
-import type { Cli, Image } from '../context.ts';
+import type { Cli, Image } from '../shell/context.ts';
 
 interface RemoveFlags {
   readonly all?: true;

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { addChangeOptions } from '../changing.ts';
 import { addCollectionOptions, type CollectionFlags } from '../collections.ts';
-import type { Cli } from '../context.ts';
+import type { Cli } from '../shell/context.ts';
 import { collect } from '../trust.ts';
 import type { SignerFlags } from './signer/change.ts';
 

@@ -3,10 +3,10 @@ import type { Command } from 'commander';
 import { parseDuration } from '../../encoding/time.ts';
 import { BullaError, EXIT_CODES, isBullaError } from '../../errors.ts';
 import { parseReference } from '../../oci/reference.ts';
-import type { Beside, StatusFinding } from '../../trust/status.ts';
+import type { Beside, StatusFinding } from '../../trust/report/status.ts';
 import { addCollectionOptions, type CollectionFlags } from '../collections.ts';
-import type { Cli, Context } from '../context.ts';
 import type { Shown } from '../look.ts';
+import type { Cli, Context } from '../shell/context.ts';
 
 interface StatusFlags extends CollectionFlags {
   readonly check?: true;
@@ -45,8 +45,8 @@ export function register(program: Command, cli: Cli): void {
 async function printStatus(context: Context, text: string, flags: StatusFlags): Promise<number> {
   const [{ demandShown }, { statusOf }, { statusJson, statusLines }] = await Promise.all([
     import('../look.ts'),
-    import('../../trust/status.ts'),
-    import('../status-text.ts'),
+    import('../../trust/report/status.ts'),
+    import('../render/status-text.ts'),
   ]);
   const warnBefore = durationOf(flags.warnBefore);
   const shown = await demandShown(context, parseReference(text), flags);
@@ -71,8 +71,8 @@ async function printStatus(context: Context, text: string, flags: StatusFlags): 
 /** What lies beside the head; undefined where the registry does not let us list it. */
 async function besideHead(context: Context, { opened, copy }: Shown, now: Date): Promise<Beside | undefined> {
   const [{ SiblingReader }, { readStagedChanges }] = await Promise.all([
-    import('../../trust/siblings.ts'),
-    import('../../trust/staged-structure.ts'),
+    import('../../trust/candidates/siblings.ts'),
+    import('../../trust/approve/stage-change.ts'),
   ]);
   const { target } = opened;
   const { signal } = context;

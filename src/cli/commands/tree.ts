@@ -3,8 +3,8 @@ import { readTree } from '../../actions/tree.ts';
 import { BullaError } from '../../errors.ts';
 import { formatRepository, parseReference, type Reference } from '../../oci/reference.ts';
 import { addCollectionOptions, type CollectionFlags } from '../collections.ts';
-import type { Cli, Context } from '../context.ts';
-import { treeJson, treeLines } from '../tree-text.ts';
+import { treeJson, treeLines } from '../render/tree-text.ts';
+import type { Cli, Context } from '../shell/context.ts';
 
 interface TreeFlags extends CollectionFlags {
   readonly names?: number;
@@ -45,8 +45,8 @@ async function drawCollection(context: Context, reference: Reference, flags: Tre
   const [{ showCollection, keyNames }, { overviewOf }, { collectionJson, collectionLines }] =
     await Promise.all([
       import('../look.ts'),
-      import('../../trust/overview.ts'),
-      import('../collection-text.ts'),
+      import('../../trust/report/overview.ts'),
+      import('../render/collection-text.ts'),
     ]);
   const shown = await showCollection(context, reference, flags);
   if (shown === undefined) throw noCollection(reference);

@@ -15,7 +15,7 @@ import { DEFAULT_LIMITS } from '../../tuf/limits.ts';
 import type { MetadataFetcher, TargetFetcher } from '../../tuf/ports.ts';
 import { assertRelativePath } from '../../tuf/role-name.ts';
 import { TrustedMetadata } from '../../tuf/trusted-metadata.ts';
-import type { Cli, Context } from '../context.ts';
+import type { Cli, Context } from '../shell/context.ts';
 
 interface TufOptions {
   readonly state?: string;

@@ -1,11 +1,11 @@
 import type { Command } from 'commander';
 import { fetchEarly } from '../../actions/early.ts';
 import { BullaError } from '../../errors.ts';
-import type { Cli, Context, Image } from '../context.ts';
-import { addNameOptions, type NameFlags } from '../name-flags.ts';
-import { addPlatformOptions, type PlatformFlags } from '../platform-flags.ts';
+import { addNameOptions, type NameFlags } from '../flags/name-flags.ts';
+import { addPlatformOptions, type PlatformFlags } from '../flags/platform-flags.ts';
+import type { Cli, Context, Image } from '../shell/context.ts';
+import { turn } from '../shell/turn.ts';
 import { addTrustOptions, collect, type TrustFlags } from '../trust.ts';
-import { turn } from '../turn.ts';
 
 export function register(program: Command, cli: Cli): void {
   addNameOptions(addPlatformOptions(addTrustOptions(program.command('verify'))))

@@ -1,6 +1,6 @@
 import { BullaError, throwIfAborted } from '../../errors.ts';
-import type { Context } from '../context.ts';
-import type { Io } from '../io.ts';
+import type { Context } from '../shell/context.ts';
+import type { Io } from '../shell/io.ts';
 import { question } from './format.ts';
 
 /** Longest answer that is read, in characters. */

@@ -1,8 +1,8 @@
 import { BullaError } from '../../errors.ts';
 import { formatRepository, type Reference } from '../../oci/reference.ts';
-import type { WorkingCopy } from '../../trust/working-copy.ts';
+import type { WorkingCopy } from '../../trust/read/working-copy.ts';
 import { makeCollection } from '../commands/init/make.ts';
-import type { Context } from '../context.ts';
+import type { Context } from '../shell/context.ts';
 import { DockerPassphrases } from './passphrases.ts';
 import { type DockerTrustFlags, type OpenedTrust, openTrust } from './place.ts';
 

@@ -1,5 +1,5 @@
 import { BullaError } from '../../errors.ts';
-import { NAMES_ROLE } from '../../trust/vocabulary.ts';
+import { NAMES_ROLE } from '../../trust/format/vocabulary.ts';
 import { isTopLevelRole } from '../../tuf/role-name.ts';
 
 /** Names that docker takes for keys and signers; they become names of files here, so they are not longer. */

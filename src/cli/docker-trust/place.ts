@@ -1,12 +1,12 @@
 import type { TrustPlace } from '../../actions/docker-trust/place.ts';
 import { parseReference, type Reference } from '../../oci/reference.ts';
-import { lookAtCollection } from '../../trust/looking.ts';
-import { presentKeys } from '../../trust/structure.ts';
-import { WorkingCopy } from '../../trust/working-copy.ts';
+import { presentKeys } from '../../trust/change/role-changes.ts';
+import { lookAtCollection } from '../../trust/read/read-for-display.ts';
+import { WorkingCopy } from '../../trust/read/working-copy.ts';
 import { type CollectionFlags, openCollection } from '../collections.ts';
-import type { Context } from '../context.ts';
-import type { KeyFlags } from '../key-flags.ts';
+import type { KeyFlags } from '../flags/key-flags.ts';
 import { CHANCE, clockOf, type PublishFlags, publishOptionsOf } from '../publishing.ts';
+import type { Context } from '../shell/context.ts';
 import { TrustKeys } from '../trust-keys.ts';
 import { DockerPassphrases } from './passphrases.ts';
 

@@ -5,7 +5,7 @@ import { decodeUtf8 } from '../../encoding/bytes.ts';
 import { BullaError, isBullaError, messageOf } from '../../errors.ts';
 import { readPublicFile } from '../../keystore/read.ts';
 import type { TufKey } from '../../tuf/keys.ts';
-import type { Context } from '../context.ts';
+import type { Context } from '../shell/context.ts';
 import { tufKey } from '../trust-keys.ts';
 
 /**

@@ -1,7 +1,7 @@
 import { isInShard, type Shard } from '../../actions/resign/shard.ts';
 import { BullaError, isBullaError } from '../../errors.ts';
 import { placeNamed } from '../../oci/place.ts';
-import { findPin, isPrefix, type Pin } from '../../trust/pin.ts';
+import { findPin, isPrefix, type Pin } from '../../trust/read/pin.ts';
 
 /** Most collections that one process takes on. */
 export const MAX_COLLECTIONS: number = 100_000;

@@ -6,7 +6,7 @@ import { decodeUtf8 } from '../../encoding/bytes.ts';
 import { parseDuration } from '../../encoding/time.ts';
 import { BullaError, isBullaError } from '../../errors.ts';
 import { placeNamed } from '../../oci/place.ts';
-import { checkPin, type Pin, type PinnedTrust } from '../../trust/pin.ts';
+import { checkPin, type Pin, type PinnedTrust } from '../../trust/read/pin.ts';
 import { type CollectionsEntry, parseResignerDocument, type ResignerDocument } from './config-schema.ts';
 
 /** Where the re-signer keeps what pushers must not be able to write. */

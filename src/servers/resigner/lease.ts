@@ -1,6 +1,6 @@
 import type { JsonObject } from '../../encoding/json.ts';
 import { isBullaError, messageOf } from '../../errors.ts';
-import type { Clock } from '../../trust/ports.ts';
+import type { Clock } from '../../trust/format/ports.ts';
 import { type KubernetesClient, objectIn } from './kubernetes.ts';
 
 export interface LeaseOptions {

@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { isJsonObject, type JsonValue, parseJsonObject } from '../../encoding/json.ts';
 import { isRepositoryName, isTag } from '../../oci/reference.ts';
-import { kindOfTag } from '../../trust/vocabulary.ts';
+import { kindOfTag } from '../../trust/format/vocabulary.ts';
 
 /** Largest batch of notifications that is read, in bytes; distribution sends one event at a time. */
 export const MAX_NOTIFICATION_BYTES: number = 1024 * 1024;

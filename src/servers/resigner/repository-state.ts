@@ -4,9 +4,9 @@ import { describe, EMPTY_BYTES, EMPTY_DESCRIPTOR } from '../../oci/descriptor.ts
 import { buildArtifact, parseManifest } from '../../oci/manifest.ts';
 import type { Tag } from '../../oci/reference.ts';
 import type { BlobFetcher, BlobPusher, ManifestFetcher, ManifestPusher } from '../../oci/target.ts';
-import type { CollectionId } from '../../trust/binding.ts';
-import { encodeRecord, MAX_RECORD_BYTES, parseRecord } from '../../trust/signer-record.ts';
-import { NO_RECORD, ProcessSignerState, type SignerRecord } from '../../trust/signer-state.ts';
+import type { CollectionId } from '../../trust/format/binding.ts';
+import { encodeRecord, MAX_RECORD_BYTES, parseRecord } from '../../trust/publish/signer-record.ts';
+import { NO_RECORD, ProcessSignerState, type SignerRecord } from '../../trust/publish/signer-state.ts';
 
 /** What the records are kept in. */
 export type RecordStore = ManifestFetcher & ManifestPusher & BlobFetcher & BlobPusher;

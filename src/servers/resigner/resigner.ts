@@ -10,7 +10,7 @@ import { ResignQueue, type StepResult, type Ticket } from '../../actions/resign/
 import type { Shard } from '../../actions/resign/shard.ts';
 import { Steps } from '../../actions/resign/step.ts';
 import type { RegistryReference } from '../../oci/reference.ts';
-import type { Clock } from '../../trust/ports.ts';
+import type { Clock } from '../../trust/format/ports.ts';
 import type { LogSink } from '../log.ts';
 import {
   exactPlaces,

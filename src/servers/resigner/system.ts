@@ -1,6 +1,6 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { REAL_TIMING } from '../../http/retry.ts';
-import type { Chance, Clock } from '../../trust/ports.ts';
+import type { Chance, Clock } from '../../trust/format/ports.ts';
 
 /** The clock of this machine. */
 export const SYSTEM_CLOCK: Clock = {

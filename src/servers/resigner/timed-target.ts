@@ -1,4 +1,4 @@
-import type { TrustTarget } from '../../trust/ports.ts';
+import type { TrustTarget } from '../../trust/format/ports.ts';
 import type { Durations } from '../metrics.ts';
 
 /** What is asked of registries, as the metrics name it. */

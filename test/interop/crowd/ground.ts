@@ -8,9 +8,9 @@ import { EMPTY_BYTES, EMPTY_DESCRIPTOR } from '../../../src/oci/descriptor.ts';
 import { buildArtifact } from '../../../src/oci/manifest.ts';
 import { parseReference, type RegistryReference, type Tag } from '../../../src/oci/reference.ts';
 import { openRepository } from '../../../src/registry/client.ts';
-import { listNames } from '../../../src/trust/listing.ts';
-import { HEAD_TAG } from '../../../src/trust/vocabulary.ts';
-import { WorkingCopy } from '../../../src/trust/working-copy.ts';
+import { HEAD_TAG } from '../../../src/trust/format/vocabulary.ts';
+import { WorkingCopy } from '../../../src/trust/read/working-copy.ts';
+import { listNames } from '../../../src/trust/report/listing.ts';
 import { readAny } from '../../support/trust/changing.ts';
 import { bulla, cleanEnvironment, type Outcome, type RunOptions } from '../peers.ts';
 

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { BullaError } from '../../../src/errors.ts';
 import type { ManifestContent } from '../../../src/oci/manifest.ts';
-import { readCollection } from '../../../src/trust/collection.ts';
-import { ProcessMemory } from '../../../src/trust/memory.ts';
-import { publishNames } from '../../../src/trust/publish.ts';
-import { ProcessSignerState } from '../../../src/trust/signer-state.ts';
-import { HEAD_TAG } from '../../../src/trust/vocabulary.ts';
+import { HEAD_TAG } from '../../../src/trust/format/vocabulary.ts';
+import { publishNames } from '../../../src/trust/publish/publish.ts';
+import { ProcessSignerState } from '../../../src/trust/publish/signer-state.ts';
+import { readCollection } from '../../../src/trust/read/collection.ts';
+import { ProcessMemory } from '../../../src/trust/read/memory.ts';
 import { RealWorld, rootPin, type WatchedStore } from '../../support/resign/real-world.ts';
 import { contentOf, naming, reading } from '../../support/trust/publishing.ts';
 import { ONLINE, PUBLISHER, signersOf } from '../../support/tuf/editing.ts';

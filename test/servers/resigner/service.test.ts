@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Tag } from '../../../src/oci/reference.ts';
 import type { Target } from '../../../src/oci/target.ts';
-import { type Collection, readCollection } from '../../../src/trust/collection.ts';
-import { publishNames } from '../../../src/trust/publish.ts';
-import { HEAD_TAG } from '../../../src/trust/vocabulary.ts';
+import { HEAD_TAG } from '../../../src/trust/format/vocabulary.ts';
+import { publishNames } from '../../../src/trust/publish/publish.ts';
+import { type Collection, readCollection } from '../../../src/trust/read/collection.ts';
 import { bulla } from '../../support/cli.ts';
 import { registryFor } from '../../support/registry/open.ts';
 import {

@@ -6,8 +6,8 @@ import { digestOf } from '../../../src/oci/digest.ts';
 import { MemoryStore } from '../../../src/oci/memory.ts';
 import { ConfigMapState } from '../../../src/servers/resigner/config-map-state.ts';
 import { RepositoryState } from '../../../src/servers/resigner/repository-state.ts';
-import { parseCollectionId } from '../../../src/trust/binding.ts';
-import { type SignerRecord, type SignerState, withUsed } from '../../../src/trust/signer-state.ts';
+import { parseCollectionId } from '../../../src/trust/format/binding.ts';
+import { type SignerRecord, type SignerState, withUsed } from '../../../src/trust/publish/signer-state.ts';
 import { codeOf } from '../../support/registry/open.ts';
 import { FakeCluster } from '../../support/resign/kubernetes.ts';
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { encode as encodeCbor } from 'cborg';
 import { openEvidence } from '../../../src/actions/import-notary/evidence.ts';
-import { parseConfigFile } from '../../../src/cli/config-schema.ts';
+import { parseConfigFile } from '../../../src/cli/shell/config-schema.ts';
 import { parseCertificate, parseCertificates } from '../../../src/crypto/certificate.ts';
 import {
   checkSignatureAlgorithm,
@@ -55,20 +55,25 @@ import { readNotationJws } from '../../../src/signatures/notation-jws.ts';
 import { readBundle } from '../../../src/signatures/sigstore-bundle.ts';
 import { readStatement } from '../../../src/signatures/statement.ts';
 import { readPins } from '../../../src/state/pins.ts';
-import { namesIn } from '../../../src/trust/bin-size.ts';
-import { type CollectionId, rootBindingOf } from '../../../src/trust/binding.ts';
-import { certificatesOf } from '../../../src/trust/certified-root.ts';
-import { encodeChangeFile, parseChangeFile } from '../../../src/trust/change-file.ts';
-import { describeChange } from '../../../src/trust/describe-change.ts';
-import { planFold } from '../../../src/trust/fold.ts';
-import { encodeFolded, foldedDescriptorOf, MAX_FOLDED, parseFolded } from '../../../src/trust/folded.ts';
-import { encodeLog, logDescriptorOf, parseLog } from '../../../src/trust/log.ts';
-import { openTrustObject } from '../../../src/trust/object.ts';
-import { PendingChange } from '../../../src/trust/pending-change.ts';
-import { rootsOf } from '../../../src/trust/root-chain.ts';
-import { assertSignableFile } from '../../../src/trust/signable.ts';
-import { encodeRecord, parseRecord } from '../../../src/trust/signer-record.ts';
-import { kindOfTag, objectOfTag, TRUST_TYPES, tagOfObject } from '../../../src/trust/vocabulary.ts';
+import { encodeChangeFile, parseChangeFile } from '../../../src/trust/approve/change-file.ts';
+import { PendingChange } from '../../../src/trust/approve/pending-change.ts';
+import { describeChange } from '../../../src/trust/change/describe-change.ts';
+import { planFold } from '../../../src/trust/change/fold.ts';
+import { namesIn } from '../../../src/trust/format/bin-size.ts';
+import { type CollectionId, rootBindingOf } from '../../../src/trust/format/binding.ts';
+import {
+  encodeFolded,
+  foldedDescriptorOf,
+  MAX_FOLDED,
+  parseFolded,
+} from '../../../src/trust/format/folded.ts';
+import { encodeLog, logDescriptorOf, parseLog } from '../../../src/trust/format/log.ts';
+import { openTrustObject } from '../../../src/trust/format/object.ts';
+import { assertSignableFile } from '../../../src/trust/format/signable.ts';
+import { kindOfTag, objectOfTag, TRUST_TYPES, tagOfObject } from '../../../src/trust/format/vocabulary.ts';
+import { encodeRecord, parseRecord } from '../../../src/trust/publish/signer-record.ts';
+import { certificatesOf } from '../../../src/trust/read/certified-root.ts';
+import { rootsOf } from '../../../src/trust/read/root-chain.ts';
 import { readRepositoryFiles } from '../../../src/tuf/edit/repository.ts';
 import { TufKey } from '../../../src/tuf/keys.ts';
 import { mergeTargets } from '../../../src/tuf/merge.ts';

@@ -1,5 +1,5 @@
 import { interruption } from '../../../src/http/failure.ts';
-import type { Clock } from '../../../src/trust/ports.ts';
+import type { Clock } from '../../../src/trust/format/ports.ts';
 
 interface Timer {
   readonly at: number;

@@ -9,9 +9,9 @@ import { type Digest, digestOf } from '../../../src/oci/digest.ts';
 import type { RegistryReference, Tag } from '../../../src/oci/reference.ts';
 import { Resigner, type ResignerOptions } from '../../../src/servers/resigner/resigner.ts';
 import type { ServedTarget } from '../../../src/servers/resigner/worker.ts';
-import { ProcessMemory } from '../../../src/trust/memory.ts';
-import type { Pin } from '../../../src/trust/pin.ts';
-import { ProcessSignerState } from '../../../src/trust/signer-state.ts';
+import { ProcessSignerState } from '../../../src/trust/publish/signer-state.ts';
+import { ProcessMemory } from '../../../src/trust/read/memory.ts';
+import type { Pin } from '../../../src/trust/read/pin.ts';
 import { VirtualTime } from './virtual-time.ts';
 
 const DAY = 86_400_000;

@@ -1,18 +1,18 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { Target } from '../../../src/oci/target.ts';
-import { collectionIdOf } from '../../../src/trust/binding.ts';
+import { CollectionEdit } from '../../../src/trust/change/collection-edit.ts';
+import { collectionIdOf } from '../../../src/trust/format/binding.ts';
+import type { LogEntry } from '../../../src/trust/format/log.ts';
+import { trustVersions } from '../../../src/trust/format/versions.ts';
+import { HEAD_TAG } from '../../../src/trust/format/vocabulary.ts';
 import {
   type Anchor,
   type Collection,
   type ReadOptions,
   readCollection,
-} from '../../../src/trust/collection.ts';
-import { CollectionEdit } from '../../../src/trust/collection-edit.ts';
-import type { LogEntry } from '../../../src/trust/log.ts';
-import { ProcessMemory } from '../../../src/trust/memory.ts';
-import { trustVersions } from '../../../src/trust/versions.ts';
-import { HEAD_TAG } from '../../../src/trust/vocabulary.ts';
-import { WorkingCopy } from '../../../src/trust/working-copy.ts';
+} from '../../../src/trust/read/collection.ts';
+import { ProcessMemory } from '../../../src/trust/read/memory.ts';
+import { WorkingCopy } from '../../../src/trust/read/working-copy.ts';
 import { NOW, ONLINE, PUBLISHER, ROOT, signersOf } from '../tuf/editing.ts';
 import { poolKey } from '../tuf/keys.ts';
 import { PLACE, pushAssembly } from './collection.ts';

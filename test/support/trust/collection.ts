@@ -1,10 +1,10 @@
 import { streamOf } from '../../../src/oci/content.ts';
 import type { Tag } from '../../../src/oci/reference.ts';
 import type { Target } from '../../../src/oci/target.ts';
-import { type Assembly, assembleHead } from '../../../src/trust/assemble.ts';
-import { type CollectionFiles, createCollection } from '../../../src/trust/create.ts';
-import { trustVersions } from '../../../src/trust/versions.ts';
-import { HEAD_TAG } from '../../../src/trust/vocabulary.ts';
+import { type CollectionFiles, createCollection } from '../../../src/trust/change/create.ts';
+import { type Assembly, assembleHead } from '../../../src/trust/format/assemble.ts';
+import { trustVersions } from '../../../src/trust/format/versions.ts';
+import { HEAD_TAG } from '../../../src/trust/format/vocabulary.ts';
 import type { EditPolicy } from '../../../src/tuf/edit/policy.ts';
 import { anyOf, NOW, ONLINE, PUBLISHER, ROOT, signersOf } from '../tuf/editing.ts';
 import { poolKey } from '../tuf/keys.ts';

@@ -11,11 +11,11 @@ import {
 import { buildArtifact, type ManifestContent } from '../../../src/oci/manifest.ts';
 import type { Tag } from '../../../src/oci/reference.ts';
 import type { Target } from '../../../src/oci/target.ts';
-import { CollectionEdit } from '../../../src/trust/collection-edit.ts';
-import { fetchFile, openTrustObject } from '../../../src/trust/object.ts';
-import { trustVersions } from '../../../src/trust/versions.ts';
-import { FILE_NAME, HEAD_TAG, TRUST_LAYERS, TRUST_TYPES } from '../../../src/trust/vocabulary.ts';
-import { WorkingCopy } from '../../../src/trust/working-copy.ts';
+import { CollectionEdit } from '../../../src/trust/change/collection-edit.ts';
+import { fetchFile, openTrustObject } from '../../../src/trust/format/object.ts';
+import { trustVersions } from '../../../src/trust/format/versions.ts';
+import { FILE_NAME, HEAD_TAG, TRUST_LAYERS, TRUST_TYPES } from '../../../src/trust/format/vocabulary.ts';
+import { WorkingCopy } from '../../../src/trust/read/working-copy.ts';
 import type { VersionPolicy } from '../../../src/tuf/edit/policy.ts';
 import { NOW, ONLINE, PUBLISHER, ROOT, signersOf } from '../tuf/editing.ts';
 import { poolKey, signatureOf, type TestKey } from '../tuf/keys.ts';

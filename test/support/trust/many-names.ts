@@ -1,6 +1,6 @@
 import type { Target } from '../../../src/oci/target.ts';
-import type { LogEntry } from '../../../src/trust/log.ts';
-import { NAMES_ROLE } from '../../../src/trust/vocabulary.ts';
+import type { LogEntry } from '../../../src/trust/format/log.ts';
+import { NAMES_ROLE } from '../../../src/trust/format/vocabulary.ts';
 import { NOW } from '../tuf/editing.ts';
 import { changeHead, contentOf } from './changing.ts';
 import { newCollection, pushHead } from './collection.ts';

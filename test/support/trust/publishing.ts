@@ -1,21 +1,21 @@
 import { createHash } from 'node:crypto';
 import { throwIfAborted } from '../../../src/errors.ts';
 import type { MemoryStore } from '../../../src/oci/memory.ts';
-import { collectionIdOf } from '../../../src/trust/binding.ts';
+import { collectionIdOf } from '../../../src/trust/format/binding.ts';
+import type { LogEntry, NamedContent } from '../../../src/trust/format/log.ts';
+import type { Chance, Clock, TrustTarget } from '../../../src/trust/format/ports.ts';
+import { NAMES_ROLE } from '../../../src/trust/format/vocabulary.ts';
+import type { NameChange } from '../../../src/trust/publish/own-changes.ts';
+import type { PublishOptions } from '../../../src/trust/publish/publish-options.ts';
+import { ProcessSignerState } from '../../../src/trust/publish/signer-state.ts';
 import {
   type Anchor,
   type Collection,
   type ReadOptions,
   readCollection,
-} from '../../../src/trust/collection.ts';
-import type { LogEntry, NamedContent } from '../../../src/trust/log.ts';
-import { ProcessMemory } from '../../../src/trust/memory.ts';
-import type { NameChange } from '../../../src/trust/own-changes.ts';
-import type { Chance, Clock, TrustTarget } from '../../../src/trust/ports.ts';
-import type { PublishOptions } from '../../../src/trust/publish-options.ts';
-import { ProcessSignerState } from '../../../src/trust/signer-state.ts';
-import { NAMES_ROLE } from '../../../src/trust/vocabulary.ts';
-import { WorkingCopy } from '../../../src/trust/working-copy.ts';
+} from '../../../src/trust/read/collection.ts';
+import { ProcessMemory } from '../../../src/trust/read/memory.ts';
+import { WorkingCopy } from '../../../src/trust/read/working-copy.ts';
 import { NOW, ONLINE, PUBLISHER, signersOf } from '../tuf/editing.ts';
 import { poolKey } from '../tuf/keys.ts';
 import { PLACE } from './collection.ts';

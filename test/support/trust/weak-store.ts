@@ -4,7 +4,7 @@ import type { ManifestContent } from '../../../src/oci/manifest.ts';
 import { MemoryStore } from '../../../src/oci/memory.ts';
 import type { Tag } from '../../../src/oci/reference.ts';
 import type { PushManifestOptions } from '../../../src/oci/target.ts';
-import { HEAD_TAG, kindOfTag } from '../../../src/trust/vocabulary.ts';
+import { HEAD_TAG, kindOfTag } from '../../../src/trust/format/vocabulary.ts';
 
 /** A store that takes the last write, as registries do, and fails as it is told. */
 export class WeakStore extends MemoryStore {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { PublishOptions } from '../../../src/trust/publish-options.ts';
-import { trustVersions } from '../../../src/trust/versions.ts';
+import { trustVersions } from '../../../src/trust/format/versions.ts';
+import type { PublishOptions } from '../../../src/trust/publish/publish-options.ts';
 import { consecutiveVersions } from '../../../src/tuf/edit/policy.ts';
 import { naivePublisher } from '../../support/trust/simulation/naive.ts';
 import type { PublishingCode } from '../../support/trust/simulation/publishing-code.ts';

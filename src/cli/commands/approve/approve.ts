@@ -1,12 +1,12 @@
 import { BullaError, isBullaError } from '../../../errors.ts';
-import { isWholeId } from '../../../trust/change-id.ts';
-import { PendingChange } from '../../../trust/pending-change.ts';
+import { isWholeId } from '../../../trust/approve/change-id.ts';
+import { PendingChange } from '../../../trust/approve/pending-change.ts';
 import type { SignatureDemand, TufSigner } from '../../../tuf/edit/signing.ts';
 import { readChange, report, sayMissing, writeChange } from '../../changing.ts';
 import { type CollectionFlags, trustMemory } from '../../collections.ts';
-import type { Context } from '../../context.ts';
-import { openTerminal, promptLine } from '../../prompt.ts';
 import type { PublishFlags } from '../../publishing.ts';
+import type { Context } from '../../shell/context.ts';
+import { openTerminal, promptLine } from '../../shell/prompt.ts';
 import { type TrustKeyFlags, TrustKeys } from '../../trust-keys.ts';
 
 export interface ApproveFlags extends CollectionFlags, PublishFlags, TrustKeyFlags {

@@ -2,12 +2,12 @@ import { randomInt } from 'node:crypto';
 import { findPending, listPending, type PendingList, type Waiting } from '../../../actions/pending.ts';
 import { formatTime } from '../../../encoding/time.ts';
 import { BullaError } from '../../../errors.ts';
-import { isWholeId } from '../../../trust/change-id.ts';
-import type { WorkingCopy } from '../../../trust/working-copy.ts';
+import { isWholeId } from '../../../trust/approve/change-id.ts';
+import type { WorkingCopy } from '../../../trust/read/working-copy.ts';
 import { openCopy, repositoryIn } from '../../changing.ts';
 import { type CollectionFlags, type OpenedCollection, openCollection } from '../../collections.ts';
-import type { Context } from '../../context.ts';
-import { pieces } from '../../output.ts';
+import type { Context } from '../../shell/context.ts';
+import { pieces } from '../../shell/output.ts';
 import { publishWaiting } from '../../taking-over.ts';
 import { type ApproveFlags, confirm, signersOf, tellWhole } from './approve.ts';
 

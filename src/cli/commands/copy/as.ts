@@ -3,12 +3,12 @@ import { BullaError } from '../../../errors.ts';
 import type { Digest } from '../../../oci/digest.ts';
 import { parsePlatform } from '../../../oci/platform.ts';
 import { formatReference, formatRepository, type Reference } from '../../../oci/reference.ts';
-import { readCollection } from '../../../trust/collection.ts';
-import { findName } from '../../../trust/names.ts';
+import { readCollection } from '../../../trust/read/collection.ts';
+import { findName } from '../../../trust/read/names.ts';
 import { openCollection } from '../../collections.ts';
-import type { Context, Image } from '../../context.ts';
 import { copyNamed, tagAt } from '../../copying.ts';
 import { noCollection, openNaming } from '../../naming.ts';
+import type { Context, Image } from '../../shell/context.ts';
 import { signNames } from '../../signing-names.ts';
 import type { CopyCommandFlags } from '../copy.ts';
 

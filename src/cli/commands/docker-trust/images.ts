@@ -3,9 +3,8 @@ import { type TrustInfo, trustInfoOf } from '../../../actions/docker-trust/trust
 import { fetchToSign } from '../../../actions/sign.ts';
 import { BullaError, isBullaError } from '../../../errors.ts';
 import { formatRepository, parseReference, type Reference, type Tag } from '../../../oci/reference.ts';
-import { isReservedTag, NAMES_ROLE } from '../../../trust/vocabulary.ts';
+import { isReservedTag, NAMES_ROLE } from '../../../trust/format/vocabulary.ts';
 import type { CollectionFlags } from '../../collections.ts';
-import type { Context } from '../../context.ts';
 import { confirmOrThrow } from '../../docker-trust/confirm.ts';
 import { dockerJson, inspectJson, inspectPretty } from '../../docker-trust/format.ts';
 import { makeTrust } from '../../docker-trust/make.ts';
@@ -13,6 +12,7 @@ import { type DockerTrustFlags, openTrust } from '../../docker-trust/place.ts';
 import { wrapped } from '../../docker-trust/public-keys.ts';
 import { showCollection } from '../../look.ts';
 import { versionText } from '../../naming.ts';
+import type { Context } from '../../shell/context.ts';
 import { noTrustData } from './signers.ts';
 
 export interface SignFlags extends DockerTrustFlags {

@@ -6,13 +6,13 @@ import { isErrno, storageError, writeFileAtomic } from '../../../disk/atomic.ts'
 import { utf8 } from '../../../encoding/bytes.ts';
 import { BullaError, isBullaError } from '../../../errors.ts';
 import { type FoundKey, findKey } from '../../../keystore/resolve.ts';
-import type { Context } from '../../context.ts';
 import { checkDockerKeyName } from '../../docker-trust/names.ts';
 import { DockerPassphrases } from '../../docker-trust/passphrases.ts';
 import { wrapped } from '../../docker-trust/public-keys.ts';
-import type { KeyFlags } from '../../key-flags.ts';
+import type { KeyFlags } from '../../flags/key-flags.ts';
 import { keySources, keystoreOf, passphraseOptions } from '../../keys.ts';
-import { newPassphrase } from '../../passphrase.ts';
+import type { Context } from '../../shell/context.ts';
+import { newPassphrase } from '../../shell/passphrase.ts';
 import { warnIfEmpty } from '../key/make.ts';
 import { openToStore } from '../key/move.ts';
 

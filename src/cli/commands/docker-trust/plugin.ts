@@ -2,8 +2,8 @@ import { lstat, mkdir, readlink, realpath, rename, symlink, unlink } from 'node:
 import { join } from 'node:path';
 import { isErrno, storageError } from '../../../disk/atomic.ts';
 import { BullaError } from '../../../errors.ts';
-import type { Context } from '../../context.ts';
 import { PLUGIN } from '../../docker-trust/plugin.ts';
+import type { Context } from '../../shell/context.ts';
 
 export interface InstallFlags {
   readonly dir?: string;

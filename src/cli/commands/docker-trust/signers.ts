@@ -5,13 +5,13 @@ import { BullaError, isBullaError } from '../../../errors.ts';
 import { formatRepository, type Reference } from '../../../oci/reference.ts';
 import { tufSigner } from '../../../tuf/edit/signing.ts';
 import type { TufKey } from '../../../tuf/keys.ts';
-import type { Context } from '../../context.ts';
 import { confirmOrThrow } from '../../docker-trust/confirm.ts';
 import { makeTrust } from '../../docker-trust/make.ts';
 import { checkSignerName } from '../../docker-trust/names.ts';
 import { type DockerTrustFlags, openTrust, repositoryOfText } from '../../docker-trust/place.ts';
 import { readSignerKeys } from '../../docker-trust/public-keys.ts';
-import { shellWord } from '../../shell-word.ts';
+import { shellWord } from '../../render/shell-word.ts';
+import type { Context } from '../../shell/context.ts';
 
 export interface AddFlags extends DockerTrustFlags {
   readonly key?: readonly string[];

@@ -6,10 +6,10 @@ import { withLock } from '../../../disk/lock.ts';
 import { BullaError } from '../../../errors.ts';
 import { NotaryDumpDirectory } from '../../../notary-client/dump-directory.ts';
 import type { NotaryServer } from '../../../notary-client/server.ts';
-import type { Context } from '../../context.ts';
 import { gunOf, openNotaryServer, parseGun, serverFor } from '../../notary.ts';
-import { failureJson } from '../../output.ts';
 import { readList } from '../../reference-list.ts';
+import type { Context } from '../../shell/context.ts';
+import { failureJson } from '../../shell/output.ts';
 import type { DumpFlags } from '../export.ts';
 
 /** Repositories that are worked on at the same time: requests are bounded by --concurrency anyway. */

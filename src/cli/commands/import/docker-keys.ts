@@ -8,11 +8,11 @@ import { BullaError } from '../../../errors.ts';
 import { isKeyName } from '../../../keystore/names.ts';
 import { findKey } from '../../../keystore/resolve.ts';
 import type { TufKey } from '../../../tuf/keys.ts';
-import type { Context } from '../../context.ts';
 import { DockerPassphrases } from '../../docker-trust/passphrases.ts';
-import type { KeyFlags } from '../../key-flags.ts';
+import type { KeyFlags } from '../../flags/key-flags.ts';
 import { keySources, keystoreOf, passphraseOptions } from '../../keys.ts';
-import { givenPassphrase, otherVariable } from '../../passphrase.ts';
+import type { Context } from '../../shell/context.ts';
+import { givenPassphrase, otherVariable } from '../../shell/passphrase.ts';
 import { tufKey } from '../../trust-keys.ts';
 import { openToStore } from '../key/move.ts';
 

@@ -8,9 +8,9 @@ import { BullaError } from '../../../errors.ts';
 import type { NotaryRepository } from '../../../notary/repository.ts';
 import type { Digest } from '../../../oci/digest.ts';
 import type { RegistryReference, Tag } from '../../../oci/reference.ts';
-import type { NamedContent } from '../../../trust/log.ts';
+import type { NamedContent } from '../../../trust/format/log.ts';
 import type { KeyChoice } from '../../../tuf/edit/key-list.ts';
-import type { Output } from '../../output.ts';
+import type { Output } from '../../shell/output.ts';
 import type { LoadedKeys } from './docker-keys.ts';
 
 /** A Notary repository that was verified, and what becomes of it. */

@@ -1,10 +1,10 @@
-import { collectionIdOf } from '../../../trust/binding.ts';
-import { readCollection } from '../../../trust/collection.ts';
-import { completeStaged } from '../../../trust/staged-creation.ts';
+import { collectionIdOf } from '../../../trust/format/binding.ts';
+import { completeStaged } from '../../../trust/publish/staged-creation.ts';
+import { readCollection } from '../../../trust/read/collection.ts';
 import { repositoryIn } from '../../changing.ts';
 import { type CollectionFlags, openCollection } from '../../collections.ts';
-import type { Context } from '../../context.ts';
 import { publishOptionsOf } from '../../publishing.ts';
+import type { Context } from '../../shell/context.ts';
 import { TrustKeys } from '../../trust-keys.ts';
 import type { InitFlags } from './make.ts';
 

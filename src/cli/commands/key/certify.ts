@@ -6,10 +6,10 @@ import { formatPem } from '../../../crypto/pem.ts';
 import { BullaError } from '../../../errors.ts';
 import { isKeyName } from '../../../keystore/names.ts';
 import { type KeySigner, readCertificateFile } from '../../../keystore/resolve.ts';
-import type { Context } from '../../context.ts';
-import type { KeyFlags } from '../../key-flags.ts';
+import type { KeyFlags } from '../../flags/key-flags.ts';
 import { keystoreOf, signerOf } from '../../keys.ts';
-import { shellWord } from '../../shell-word.ts';
+import { shellWord } from '../../render/shell-word.ts';
+import type { Context } from '../../shell/context.ts';
 import { describeCertificates, nameOrDefault } from './look.ts';
 import { type OutFlags, writePem } from './write.ts';
 

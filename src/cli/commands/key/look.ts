@@ -14,8 +14,8 @@ import { BullaError } from '../../../errors.ts';
 import { isKeyName } from '../../../keystore/names.ts';
 import { readPublicFile } from '../../../keystore/read.ts';
 import type { BrokenKey, Keystore, StoredKey } from '../../../keystore/store.ts';
-import type { Context } from '../../context.ts';
 import { keystoreOf } from '../../keys.ts';
+import type { Context } from '../../shell/context.ts';
 import { isTufKey, tufKey } from '../../trust-keys.ts';
 
 /** What is printed of one thing. */

@@ -6,10 +6,10 @@ import { utf8 } from '../../../encoding/bytes.ts';
 import { BullaError } from '../../../errors.ts';
 import { checkKeyName } from '../../../keystore/names.ts';
 import { unlockKey } from '../../../keystore/resolve.ts';
-import type { Context } from '../../context.ts';
-import type { KeyFlags } from '../../key-flags.ts';
+import type { KeyFlags } from '../../flags/key-flags.ts';
 import { keySources, keystoreOf, passphraseOptions } from '../../keys.ts';
-import { newPassphrase } from '../../passphrase.ts';
+import type { Context } from '../../shell/context.ts';
+import { newPassphrase } from '../../shell/passphrase.ts';
 import { describeKey, nameOrDefault } from './look.ts';
 
 export interface GenerateFlags extends KeyFlags {

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { writeFileAtomic } from '../../../disk/atomic.ts';
 import { utf8 } from '../../../encoding/bytes.ts';
-import type { Context } from '../../context.ts';
+import type { Context } from '../../shell/context.ts';
 
 export interface OutFlags {
   readonly out?: string;

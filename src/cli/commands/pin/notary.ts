@@ -4,7 +4,6 @@ import type { NotaryPin } from '../../../notary/pin.ts';
 import { verifyNotaryRepository } from '../../../notary/repository.ts';
 import { rootKeysOf } from '../../../notary/root-chain.ts';
 import { checkGun } from '../../../notary-client/gun.ts';
-import type { Context } from '../../context.ts';
 import {
   gunOf,
   type NotaryFlags,
@@ -15,6 +14,7 @@ import {
   parseGun,
 } from '../../notary.ts';
 import { rootKeyJson, showNotary } from '../../notary-inspection.ts';
+import type { Context } from '../../shell/context.ts';
 
 type Flags = NotaryFlags & { readonly notary: string };
 

@@ -3,13 +3,13 @@ import { listMarks, lookAt } from '../../../actions/resign/look.ts';
 import type { StepPorts } from '../../../actions/resign/step.ts';
 import { DEFAULT_TIMING } from '../../../actions/resign/timing.ts';
 import { parseReference } from '../../../oci/reference.ts';
-import { readBase } from '../../../trust/publish-base.ts';
-import type { PublishOptions } from '../../../trust/publish-options.ts';
+import { readBase } from '../../../trust/publish/publish-base.ts';
+import type { PublishOptions } from '../../../trust/publish/publish-options.ts';
 import { Keyring } from '../../../tuf/edit/demands.ts';
 import type { TufSigner } from '../../../tuf/edit/signing.ts';
 import { type OpenedCollection, openCollection } from '../../collections.ts';
-import type { Context } from '../../context.ts';
 import { clockOf, publishOptionsOf } from '../../publishing.ts';
+import type { Context } from '../../shell/context.ts';
 import { TrustKeys } from '../../trust-keys.ts';
 import type { ResignFlags } from './pass.ts';
 

@@ -6,10 +6,10 @@ import { parseShard, type Shard } from '../../../actions/resign/shard.ts';
 import { type StepPorts, Steps } from '../../../actions/resign/step.ts';
 import { DEFAULT_TIMING } from '../../../actions/resign/timing.ts';
 import { BullaError, EXIT_CODES } from '../../../errors.ts';
-import type { Pin } from '../../../trust/pin.ts';
+import type { Pin } from '../../../trust/read/pin.ts';
 import type { CollectionFlags } from '../../collections.ts';
-import type { Context } from '../../context.ts';
 import { servedHeadOf } from '../../publishing.ts';
+import type { Context } from '../../shell/context.ts';
 import type { TrustKeyFlags } from '../../trust-keys.ts';
 
 export interface ResignFlags extends CollectionFlags, TrustKeyFlags {

@@ -1,6 +1,6 @@
 import { BullaError } from '../../../errors.ts';
 import { formatRepository, type Tag } from '../../../oci/reference.ts';
-import type { Context } from '../../context.ts';
+import type { NamingFlags } from '../../flags/naming-flags.ts';
 import {
   type Naming,
   noCollection,
@@ -9,9 +9,9 @@ import {
   publishNaming,
   versionText,
 } from '../../naming.ts';
-import type { NamingFlags } from '../../naming-flags.ts';
 import { type NamedReference, readReferences } from '../../reference-list.ts';
-import { shellWord } from '../../shell-word.ts';
+import { shellWord } from '../../render/shell-word.ts';
+import type { Context } from '../../shell/context.ts';
 
 export interface RevokeFlags extends NamingFlags {
   readonly from?: string;

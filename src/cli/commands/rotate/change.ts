@@ -1,9 +1,15 @@
 import { BullaError } from '../../../errors.ts';
-import type { CollectionEdit } from '../../../trust/collection-edit.ts';
-import { dropUnknown, rekey, renewFor, repairLog, type StructureChange } from '../../../trust/structure.ts';
-import type { WorkingCopy } from '../../../trust/working-copy.ts';
+import type { CollectionEdit } from '../../../trust/change/collection-edit.ts';
+import {
+  dropUnknown,
+  rekey,
+  renewFor,
+  repairLog,
+  type StructureChange,
+} from '../../../trust/change/role-changes.ts';
+import type { WorkingCopy } from '../../../trust/read/working-copy.ts';
 import { type ChangeFlags, changeCollection } from '../../changing.ts';
-import type { Context } from '../../context.ts';
+import type { Context } from '../../shell/context.ts';
 import type { TrustKeys } from '../../trust-keys.ts';
 import { countOf, durationOf } from '../signer/change.ts';
 

@@ -11,13 +11,13 @@ import { Resigner } from '../../../servers/resigner/resigner.ts';
 import { SYSTEM_CHANCE, SYSTEM_CLOCK } from '../../../servers/resigner/system.ts';
 import { SignerStateDirectory } from '../../../state/signer-state.ts';
 import { TrustDirectory } from '../../../state/trust-directory.ts';
-import { checkPin, type Pin } from '../../../trust/pin.ts';
-import { kindOfTag } from '../../../trust/vocabulary.ts';
+import { kindOfTag } from '../../../trust/format/vocabulary.ts';
+import { checkPin, type Pin } from '../../../trust/read/pin.ts';
 import { type TufSigner, tufSigner } from '../../../tuf/edit/signing.ts';
 import { pinFile } from '../../collections.ts';
-import type { Closer, Context } from '../../context.ts';
 import { keySources } from '../../keys.ts';
 import { coreOf } from '../../resigner.ts';
+import type { Closer, Context } from '../../shell/context.ts';
 
 export interface HostedFlags {
   readonly dir: string;

@@ -5,9 +5,9 @@ import { parseShard } from '../../../actions/resign/shard.ts';
 import { BullaError } from '../../../errors.ts';
 import { readResignerConfig } from '../../../servers/resigner/config.ts';
 import { addressOf, serveResigner as start } from '../../../servers/resigner/serve.ts';
-import type { Context } from '../../context.ts';
-import type { KeyFlags } from '../../key-flags.ts';
+import type { KeyFlags } from '../../flags/key-flags.ts';
 import { coreOf, wireResigner } from '../../resigner.ts';
+import type { Context } from '../../shell/context.ts';
 import { ended } from './ended.ts';
 
 interface ResignerFlags extends KeyFlags {

@@ -4,11 +4,11 @@ import { BullaError } from '../../../errors.ts';
 import { type Digest, isDigest } from '../../../oci/digest.ts';
 import { formatRepository, type Tag } from '../../../oci/reference.ts';
 import type { Target } from '../../../oci/target.ts';
-import { isReservedTag } from '../../../trust/vocabulary.ts';
-import type { Context } from '../../context.ts';
+import { isReservedTag } from '../../../trust/format/vocabulary.ts';
+import type { NamingFlags } from '../../flags/naming-flags.ts';
 import { type Naming, noCollection, openNaming } from '../../naming.ts';
-import type { NamingFlags } from '../../naming-flags.ts';
 import { type NamedReference, readReferences } from '../../reference-list.ts';
+import type { Context } from '../../shell/context.ts';
 import { describeSigned, type SignFlags, signedJson, signOptionsOf } from '../../signing.ts';
 import { namesOf, type Subject, signNames } from '../../signing-names.ts';
 

@@ -1,8 +1,8 @@
 import { parseDuration } from '../../../encoding/time.ts';
 import { BullaError } from '../../../errors.ts';
-import { addSigner, removeSigner } from '../../../trust/structure.ts';
+import { addSigner, removeSigner } from '../../../trust/change/role-changes.ts';
 import { type ChangeFlags, changeCollection } from '../../changing.ts';
-import type { Context } from '../../context.ts';
+import type { Context } from '../../shell/context.ts';
 
 export interface SignerFlags extends ChangeFlags {
   readonly key?: readonly string[];

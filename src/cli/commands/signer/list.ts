@@ -1,10 +1,10 @@
 import { dockerKeysIn } from '../../../actions/docker-trust/docker-keys.ts';
 import { formatTime } from '../../../encoding/time.ts';
-import { overviewOf } from '../../../trust/overview.ts';
+import { overviewOf } from '../../../trust/report/overview.ts';
 import { repositoryIn } from '../../changing.ts';
 import type { CollectionFlags } from '../../collections.ts';
-import type { Context } from '../../context.ts';
 import { demandShown } from '../../look.ts';
+import type { Context } from '../../shell/context.ts';
 import { TrustKeys } from '../../trust-keys.ts';
 
 /** `bulla signer ls` */

@@ -9,7 +9,7 @@ import {
   HEAD_TAG,
   kindOfTag,
   TRUST_LAYERS,
-} from '../../../../src/trust/vocabulary.ts';
+} from '../../../../src/trust/format/vocabulary.ts';
 import type { Dice } from './dice.ts';
 import type { Pusher } from './registry.ts';
 import type { World } from './world.ts';

@@ -1,7 +1,7 @@
 import type { Digest } from '../../../../src/oci/digest.ts';
 import type { ManifestContent } from '../../../../src/oci/manifest.ts';
 import type { Tag } from '../../../../src/oci/reference.ts';
-import { HEAD_TAG, kindOfTag, TRUST_LAYERS } from '../../../../src/trust/vocabulary.ts';
+import { HEAD_TAG, kindOfTag, TRUST_LAYERS } from '../../../../src/trust/format/vocabulary.ts';
 import type { Dice } from './dice.ts';
 import type { Pusher } from './registry.ts';
 import type { World } from './world.ts';

@@ -5,7 +5,7 @@ import type { Digest } from '../../../../src/oci/digest.ts';
 import type { ManifestContent } from '../../../../src/oci/manifest.ts';
 import type { Tag } from '../../../../src/oci/reference.ts';
 import type { BlobOutcome, ListTagsOptions, PushManifestOptions } from '../../../../src/oci/target.ts';
-import type { TrustTarget } from '../../../../src/trust/ports.ts';
+import type { TrustTarget } from '../../../../src/trust/format/ports.ts';
 import { PLACE } from '../collection.ts';
 import type { SimulatedProcess } from './process.ts';
 import type { SimulatedRegistry } from './registry.ts';

@@ -1,13 +1,13 @@
 import { MemoryStore } from '../../../../src/oci/memory.ts';
-import { type Assembly, assembleHead } from '../../../../src/trust/assemble.ts';
-import { collectionIdOf } from '../../../../src/trust/binding.ts';
-import { type Anchor, type ReadOptions, readCollection } from '../../../../src/trust/collection.ts';
-import { CollectionEdit } from '../../../../src/trust/collection-edit.ts';
-import { createCollection } from '../../../../src/trust/create.ts';
-import { ProcessMemory } from '../../../../src/trust/memory.ts';
-import { trustVersions } from '../../../../src/trust/versions.ts';
-import { HEAD_TAG } from '../../../../src/trust/vocabulary.ts';
-import { WorkingCopy } from '../../../../src/trust/working-copy.ts';
+import { CollectionEdit } from '../../../../src/trust/change/collection-edit.ts';
+import { createCollection } from '../../../../src/trust/change/create.ts';
+import { type Assembly, assembleHead } from '../../../../src/trust/format/assemble.ts';
+import { collectionIdOf } from '../../../../src/trust/format/binding.ts';
+import { trustVersions } from '../../../../src/trust/format/versions.ts';
+import { HEAD_TAG } from '../../../../src/trust/format/vocabulary.ts';
+import { type Anchor, type ReadOptions, readCollection } from '../../../../src/trust/read/collection.ts';
+import { ProcessMemory } from '../../../../src/trust/read/memory.ts';
+import { WorkingCopy } from '../../../../src/trust/read/working-copy.ts';
 import { PLACE, pushAssembly } from '../collection.ts';
 import { KEYS, type SimulatedKey, signerOf } from './keys.ts';
 

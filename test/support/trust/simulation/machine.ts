@@ -1,5 +1,5 @@
-import { ProcessMemory } from '../../../../src/trust/memory.ts';
-import { ProcessSignerState, type SignerState } from '../../../../src/trust/signer-state.ts';
+import { ProcessSignerState, type SignerState } from '../../../../src/trust/publish/signer-state.ts';
+import { ProcessMemory } from '../../../../src/trust/read/memory.ts';
 import type { SimulatedProcess } from './process.ts';
 
 /** What a person's machine keeps between two runs. */

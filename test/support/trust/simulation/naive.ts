@@ -1,11 +1,11 @@
 import type { Digest } from '../../../../src/oci/digest.ts';
-import { type ReadOptions, readCollection } from '../../../../src/trust/collection.ts';
-import { CollectionEdit } from '../../../../src/trust/collection-edit.ts';
-import type { LogEntry } from '../../../../src/trust/log.ts';
-import type { TrustTarget } from '../../../../src/trust/ports.ts';
-import type { PublishOptions } from '../../../../src/trust/publish-options.ts';
-import { HEAD_TAG } from '../../../../src/trust/vocabulary.ts';
-import { WorkingCopy } from '../../../../src/trust/working-copy.ts';
+import { CollectionEdit } from '../../../../src/trust/change/collection-edit.ts';
+import type { LogEntry } from '../../../../src/trust/format/log.ts';
+import type { TrustTarget } from '../../../../src/trust/format/ports.ts';
+import { HEAD_TAG } from '../../../../src/trust/format/vocabulary.ts';
+import type { PublishOptions } from '../../../../src/trust/publish/publish-options.ts';
+import { type ReadOptions, readCollection } from '../../../../src/trust/read/collection.ts';
+import { WorkingCopy } from '../../../../src/trust/read/working-copy.ts';
 import type { VersionPolicy } from '../../../../src/tuf/edit/policy.ts';
 import { pushAssembly } from '../collection.ts';
 import type { PublishingCode } from './publishing-code.ts';

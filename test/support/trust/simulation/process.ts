@@ -1,5 +1,5 @@
 import { BullaError } from '../../../../src/errors.ts';
-import type { Chance, Clock } from '../../../../src/trust/ports.ts';
+import type { Chance, Clock } from '../../../../src/trust/format/ports.ts';
 import type { Dice } from './dice.ts';
 import type { Scheduler } from './scheduler.ts';
 

@@ -1,8 +1,8 @@
-import type { ReadOptions } from '../../../../src/trust/collection.ts';
-import type { TrustTarget } from '../../../../src/trust/ports.ts';
-import { type NameChange, publishNames } from '../../../../src/trust/publish.ts';
-import type { Published, PublishOptions } from '../../../../src/trust/publish-options.ts';
-import { resignCollection } from '../../../../src/trust/resign.ts';
+import type { TrustTarget } from '../../../../src/trust/format/ports.ts';
+import { type NameChange, publishNames } from '../../../../src/trust/publish/publish.ts';
+import type { Published, PublishOptions } from '../../../../src/trust/publish/publish-options.ts';
+import { resignCollection } from '../../../../src/trust/publish/resign.ts';
+import type { ReadOptions } from '../../../../src/trust/read/collection.ts';
 
 /** What is simulated. */
 export interface PublishingCode {

@@ -1,7 +1,7 @@
 import { type Digest, digestOf } from '../../../../src/oci/digest.ts';
-import { type Collection, readCollection } from '../../../../src/trust/collection.ts';
-import { ProcessMemory } from '../../../../src/trust/memory.ts';
-import { WorkingCopy } from '../../../../src/trust/working-copy.ts';
+import { type Collection, readCollection } from '../../../../src/trust/read/collection.ts';
+import { ProcessMemory } from '../../../../src/trust/read/memory.ts';
+import { WorkingCopy } from '../../../../src/trust/read/working-copy.ts';
 import { Connection } from './connection.ts';
 import { readOptions } from './foundation.ts';
 import { describe } from './publisher.ts';

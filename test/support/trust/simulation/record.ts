@@ -1,7 +1,7 @@
 import type { Digest } from '../../../../src/oci/digest.ts';
 import type { ManifestContent } from '../../../../src/oci/manifest.ts';
 import type { Tag } from '../../../../src/oci/reference.ts';
-import { FILE_NAME, HEAD_TAG } from '../../../../src/trust/vocabulary.ts';
+import { FILE_NAME, HEAD_TAG } from '../../../../src/trust/format/vocabulary.ts';
 import type { Pusher, RegistryObserver } from './registry.ts';
 import {
   applyAll,

@@ -4,7 +4,7 @@ import { type Digest, isDigest } from '../../../../src/oci/digest.ts';
 import { childrenOf, type ManifestContent, parseManifest } from '../../../../src/oci/manifest.ts';
 import { isManifestType } from '../../../../src/oci/media-types.ts';
 import type { Tag } from '../../../../src/oci/reference.ts';
-import { HEAD_TAG } from '../../../../src/trust/vocabulary.ts';
+import { HEAD_TAG } from '../../../../src/trust/format/vocabulary.ts';
 import type { Dice } from './dice.ts';
 import type { Scheduler } from './scheduler.ts';
 

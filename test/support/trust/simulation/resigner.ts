@@ -1,5 +1,5 @@
 import { isBullaError } from '../../../../src/errors.ts';
-import type { FoldConflict } from '../../../../src/trust/fold.ts';
+import type { FoldConflict } from '../../../../src/trust/change/fold.ts';
 import { Connection } from './connection.ts';
 import { readOptions } from './foundation.ts';
 import { KEYS, type SimulatedKey, signerOf } from './keys.ts';

@@ -1,4 +1,4 @@
-import type { NamedContent } from '../../../../src/trust/log.ts';
+import type { NamedContent } from '../../../../src/trust/format/log.ts';
 import { Dice } from './dice.ts';
 import { contentOf } from './keys.ts';
 import { type Faults, NO_FAULTS } from './process.ts';

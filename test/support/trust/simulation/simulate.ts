@@ -1,4 +1,4 @@
-import type { FoldConflict } from '../../../../src/trust/fold.ts';
+import type { FoldConflict } from '../../../../src/trust/change/fold.ts';
 import { attack, deleteSiblings } from './attacker.ts';
 import { borrow } from './borrower.ts';
 import { KEYS, verifyOnce } from './keys.ts';

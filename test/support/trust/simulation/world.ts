@@ -1,7 +1,7 @@
 import type { Digest } from '../../../../src/oci/digest.ts';
 import type { Tag } from '../../../../src/oci/reference.ts';
-import { RACE_MS } from '../../../../src/trust/collection.ts';
-import { HEAD_TAG, kindOfTag } from '../../../../src/trust/vocabulary.ts';
+import { HEAD_TAG, kindOfTag } from '../../../../src/trust/format/vocabulary.ts';
+import { RACE_MS } from '../../../../src/trust/read/collection.ts';
 import { Dice } from './dice.ts';
 import { foundation, START } from './foundation.ts';
 import type { Machine } from './machine.ts';

@@ -1,0 +1,22 @@
+import type { Command } from 'commander';
+import type { PassphraseOptions } from '../shell/passphrase.ts';
+
+/** Flags of every command that opens a private key. */
+export interface KeyFlags extends PassphraseOptions {
+  readonly key?: string;
+  readonly anyKeyMode?: boolean;
+}
+
+/** Adds `--key` and the flags that go with it. */
+export function addKeyOptions(command: Command): Command {
+  return addPassphraseOptions(
+    command.option('-k, --key <key>', 'NAME of the key store, PATH of a file, or env://VARIABLE'),
+  );
+}
+
+/** Adds the flags for opening a key that is named otherwise. */
+export function addPassphraseOptions(command: Command): Command {
+  return command
+    .option('--passphrase-fd <n>', 'read the passphrase from this file descriptor')
+    .option('--any-key-mode', 'read private keys and passphrase files that others can read, too');
+}

@@ -1,0 +1,18 @@
+import type { Command } from 'commander';
+import { addCollectionOptions, type CollectionFlags } from '../collections.ts';
+import type { PublishFlags } from '../publishing.ts';
+import type { KeyFlags } from './key-flags.ts';
+
+/** Flags of every command that changes names of a collection. */
+export interface NamingFlags extends CollectionFlags, PublishFlags, Omit<KeyFlags, 'key'> {
+  readonly key?: string | readonly string[];
+  readonly signer?: string;
+}
+
+/** Adds the flags of {@link NamingFlags}, but for those of keys. */
+export function addNamingOptions(command: Command): Command {
+  return addCollectionOptions(command)
+    .option('--signer <role>', 'sign the name for this role of the collection (default: names)')
+    .option('--wait <duration>', 'how long to wait for a staged change to be taken up (default: 60s)')
+    .option('--trust-served-head <digest>', 'build upon this head though it has expired');
+}

@@ -1,0 +1,78 @@
+import type { TreeNode } from '../../actions/tree.ts';
+import { formatPlatform } from '../../oci/platform.ts';
+
+/** `1.5 KiB`: sizes for people. */
+export function sizeText(bytes: number): string {
+  if (bytes < 1024) return `${bytes} B`;
+  const units = ['KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
+  let value = bytes / 1024;
+  let unit = 0;
+  while (value >= 1023.95 && unit < units.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${value.toFixed(1)} ${units[unit]}`;
+}
+
+interface Branch {
+  readonly label: string;
+  readonly branches: readonly Branch[];
+}
+
+/** Lines of a tree as `oras discover` draws it, the platforms of an index included. */
+export function treeLines(label: string, node: TreeNode): string[] {
+  return [label, ...draw(branchesOf(node), '')];
+}
+
+function branchesOf(node: TreeNode): Branch[] {
+  const platforms = node.platforms.map((child) => ({ label: nodeLabel(child), branches: branchesOf(child) }));
+  const byType = new Map<string, TreeNode[]>();
+  for (const referrer of node.referrers) {
+    const type = artifactTypeOf(referrer);
+    byType.set(type, [...(byType.get(type) ?? []), referrer]);
+  }
+  const referrers = [...byType].map(([type, nodes]) => ({
+    label: type,
+    branches: nodes.map((child) => ({ label: nodeLabel(child), branches: branchesOf(child) })),
+  }));
+  const cosign = node.cosign.map(({ tag, descriptor }) => ({
+    label: `${tag}  ${descriptor.digest}`,
+    branches: [],
+  }));
+  return [...platforms, ...referrers, ...cosign];
+}
+
+/** What a manifest is listed as among referrers. */
+export function artifactTypeOf(node: TreeNode): string {
+  const { manifest, descriptor } = node;
+  return manifest?.artifactType ?? descriptor.artifactType ?? manifest?.configType ?? descriptor.mediaType;
+}
+
+function nodeLabel(node: TreeNode): string {
+  const platform =
+    node.descriptor.platform === undefined ? '' : `${formatPlatform(node.descriptor.platform)}  `;
+  return platform + node.descriptor.digest + (node.manifest === undefined ? '  (not here)' : '');
+}
+
+function draw(branches: readonly Branch[], indent: string): string[] {
+  return branches.flatMap((branch, at) => {
+    const last = at === branches.length - 1;
+    return [
+      `${indent}${last ? '└── ' : '├── '}${branch.label}`,
+      ...draw(branch.branches, indent + (last ? '    ' : '│   ')),
+    ];
+  });
+}
+
+/** The tree for `-o json` (spec/output.md). */
+export function treeJson(node: TreeNode): Record<string, unknown> {
+  return {
+    ...node.descriptor,
+    ...(node.manifest === undefined ? { missing: true } : {}),
+    ...(node.platforms.length > 0 && { manifests: node.platforms.map(treeJson) }),
+    referrers: node.referrers.map((child) => ({ ...treeJson(child), artifactType: artifactTypeOf(child) })),
+    ...(node.cosign.length > 0 && {
+      cosign: node.cosign.map(({ tag, descriptor }) => ({ tag, ...descriptor })),
+    }),
+  };
+}

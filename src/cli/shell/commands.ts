@@ -1,0 +1,47 @@
+import type { Command } from 'commander';
+import type { Cli } from './context.ts';
+
+/** A file of `commands/`: adds its command to the program. */
+export interface CommandModule {
+  register(program: Command, cli: Cli): void;
+}
+
+/** A command that can be asked for, without having been loaded. */
+export interface CommandEntry {
+  readonly name: string;
+  readonly alias?: string;
+  load(): Promise<CommandModule>;
+}
+
+/** Every command, in the order of `bulla --help`. Only the one that is asked for is loaded. */
+export const COMMANDS: readonly CommandEntry[] = [
+  { name: 'init', load: () => import('../commands/init.ts') },
+  { name: 'sign', load: () => import('../commands/sign.ts') },
+  { name: 'verify', load: () => import('../commands/verify.ts') },
+  { name: 'revoke', load: () => import('../commands/revoke.ts') },
+  { name: 'copy', alias: 'cp', load: () => import('../commands/copy.ts') },
+  { name: 'push', load: () => import('../commands/push.ts') },
+  { name: 'pull', load: () => import('../commands/pull.ts') },
+  { name: 'ls', load: () => import('../commands/ls.ts') },
+  { name: 'tree', load: () => import('../commands/tree.ts') },
+  { name: 'inspect', load: () => import('../commands/inspect.ts') },
+  { name: 'status', load: () => import('../commands/status.ts') },
+  { name: 'log', load: () => import('../commands/log.ts') },
+  { name: 'import', load: () => import('../commands/import.ts') },
+  { name: 'export', load: () => import('../commands/export.ts') },
+  { name: 'signer', load: () => import('../commands/signer.ts') },
+  { name: 'rotate', load: () => import('../commands/rotate.ts') },
+  { name: 'pending', load: () => import('../commands/pending.ts') },
+  { name: 'approve', load: () => import('../commands/approve.ts') },
+  { name: 'signature', load: () => import('../commands/signature.ts') },
+  { name: 'key', load: () => import('../commands/key.ts') },
+  { name: 'pin', load: () => import('../commands/pin.ts') },
+  { name: 'tuf', load: () => import('../commands/tuf.ts') },
+  { name: 'check', load: () => import('../commands/check.ts') },
+  { name: 'login', load: () => import('../commands/login.ts') },
+  { name: 'logout', load: () => import('../commands/logout.ts') },
+  { name: 'docker-trust', load: () => import('../commands/docker-trust.ts') },
+  { name: 'resign', load: () => import('../commands/resign.ts') },
+  { name: 'serve', load: () => import('../commands/serve.ts') },
+  { name: 'completion', load: () => import('../commands/completion.ts') },
+];

@@ -1,0 +1,165 @@
+import { type BullaError, isBullaError, MAX_SHOWN, shown } from '../../errors.ts';
+import { type Line, paint, wantsColour } from '../render/style.ts';
+import type { Io } from './io.ts';
+
+export interface OutputOptions {
+  readonly json: boolean;
+  readonly quiet: boolean;
+  readonly verbose: boolean;
+}
+
+/**
+ * The only way in which commands print. Results go to stdout, in text or in JSON; all that is said
+ * about them goes to stderr, so that `$(bulla verify …)` holds the answer and nothing else.
+ */
+export class Output {
+  readonly options: OutputOptions;
+  private readonly io: Io;
+  private readonly warned = new Set<string>();
+
+  constructor(io: Io, options: OutputOptions) {
+    this.io = io;
+    this.options = options;
+  }
+
+  /** The result: `text` line by line, or `json` with `"ok": true` first. */
+  result(text: string | readonly string[], json: Readonly<Record<string, unknown>>): void {
+    if (this.options.json)
+      this.io.stdout.write(`${jsonText(Object.assign({ ok: true }, json, { ok: true }))}\n`);
+    else
+      for (const line of typeof text === 'string' ? [text] : text) this.io.stdout.write(`${lineOf(line)}\n`);
+  }
+
+  /** As {@link result}, for lines that are coloured on a terminal. */
+  drawing(lines: readonly Line[], json: Readonly<Record<string, unknown>>): void {
+    if (this.options.json) this.result([], json);
+    else this.lines(lines);
+  }
+
+  /** A part of a result in text that is too long to be held in memory. */
+  lines(lines: Iterable<Line>): void {
+    const colour = wantsColour(this.io.stdout, this.io.env);
+    for (const line of lines) this.io.stdout.write(`${paint(line, colour, lineOf)}\n`);
+  }
+
+  /** Text in the format of another tool, as it is, line breaks included; not in JSON. */
+  text(text: string): void {
+    if (!this.options.json) this.io.stdout.write(text.split('\n').map(printable).join('\n'));
+  }
+
+  /** A failure of a part of what was asked for; the command goes on, and fails at its end. */
+  partFailed(error: BullaError): void {
+    this.io.stderr.write(`${paragraph(error.message)} [${error.code}]\n\n`);
+  }
+
+  /** What was done, for people; not with `-q`, nor in JSON. */
+  info(line: string): void {
+    if (!this.options.quiet && !this.options.json) this.io.stderr.write(`${shown(line)}\n`);
+  }
+
+  /**
+   * What somebody is about to sign, or to agree to: all of it, in pieces where it is long, and also with `-q` and in
+   * JSON, because what was not shown was not agreed to.
+   */
+  told(lines: Iterable<string>): void {
+    for (const line of lines) for (const piece of pieces(line)) this.io.stderr.write(`${printable(piece)}\n`);
+  }
+
+  /** Detail that is asked for with `-v`. */
+  verbose(line: string): void {
+    if (this.options.verbose) this.io.stderr.write(`${shown(line)}\n`);
+  }
+
+  /** What people must know although the command goes on; each only once, also with `-q`. */
+  warn(line: string): void {
+    if (this.warned.has(line)) return;
+    this.warned.add(line);
+    this.io.stderr.write(`warning: ${shown(line)}\n`);
+  }
+
+  /** What `--trace` shows. */
+  trace(line: string): void {
+    this.io.stderr.write(`${shown(line)}\n`);
+  }
+
+  /** The end of a command that failed: code, message, hint; in JSON on stdout. */
+  failure(error: BullaError, trace: boolean): void {
+    if (this.options.json) {
+      this.io.stdout.write(`${jsonText(failureJson(error))}\n`);
+    } else {
+      this.io.stderr.write(`error: ${paragraph(error.message)} [${error.code}]\n`);
+      if (error.hint !== undefined) this.io.stderr.write(`hint: ${paragraph(error.hint)}\n`);
+    }
+    if (trace) for (const line of causes(error)) this.io.stderr.write(`trace: ${paragraph(line)}\n`);
+  }
+}
+
+/** Longest piece of a line that is shown whole, in characters. */
+const MAX_PIECE = 500;
+
+/** A line that must be shown whole, in pieces that are never cut; all but the first begin with `…`. */
+export function pieces(line: string): readonly string[] {
+  if (line.length <= MAX_PIECE) return [line];
+  const indent = /^ */.exec(line)?.[0] ?? '';
+  const count = Math.ceil(line.length / MAX_PIECE);
+  return Array.from({ length: count }, (_, at) => {
+    const piece = line.slice(at * MAX_PIECE, (at + 1) * MAX_PIECE);
+    return at === 0 ? piece : `${indent}…${piece}`;
+  });
+}
+
+/** `{"ok":false,…}` as spec/outcomes.md has it. */
+export function failureJson(error: BullaError): Record<string, unknown> {
+  return {
+    ok: false,
+    code: error.code,
+    message: error.message,
+    ...(error.hint !== undefined && { hint: error.hint }),
+    ...(Object.keys(error.details).length > 0 && { details: error.details }),
+  };
+}
+
+/** Longest line of a result in text; in JSON it stands whole. */
+const MAX_RESULT_LINE = 16_000;
+
+/** A line of a result: what is longer than anybody reads is cut. */
+function lineOf(text: string): string {
+  const rest = text.length - MAX_RESULT_LINE;
+  return printable(
+    rest > 0 ? `${text.slice(0, MAX_RESULT_LINE)}…(${rest} more characters: see -o json)` : text,
+  );
+}
+
+const UNPRINTABLE = /(?!\t)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+
+/**
+ * One line, whatever is in it: text from outside must neither move the cursor, nor clear the screen, nor
+ * turn the line around, nor look like a second line of ours. What would do so is shown, not sent.
+ */
+export function printable(text: string): string {
+  return text.replace(UNPRINTABLE, escaped);
+}
+
+/** Text of several lines, of which all but the first are set in. */
+function paragraph(text: string): string {
+  return text.split('\n').map(printable).join('\n  ');
+}
+
+/** JSON means the same with such characters escaped; JSON.stringify leaves most of them as they are. */
+function jsonText(value: unknown): string {
+  return JSON.stringify(value, undefined, 2).replace(/(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, escaped);
+}
+
+function escaped(character: string): string {
+  const units = Array.from({ length: character.length }, (_, at) => character.charCodeAt(at));
+  return units.map((unit) => `\\u${unit.toString(16).padStart(4, '0')}`).join('');
+}
+
+function* causes(error: unknown): Generator<string> {
+  const seen = new Set<unknown>();
+  for (let at = error; at instanceof Error && !seen.has(at); at = at.cause) {
+    seen.add(at);
+    const text = shown(at.stack ?? at.message, 4 * MAX_SHOWN, true);
+    yield isBullaError(at) ? `${at.code}: ${text}` : text;
+  }
+}

@@ -1,0 +1,214 @@
+import { createReadStream, fstatSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { resolve } from 'node:path';
+import { addAbortSignal, type Readable } from 'node:stream';
+import { PIPE_IDLE_MS } from '../../disk/pipe.ts';
+import { equalBytes, utf8 } from '../../encoding/bytes.ts';
+import { BullaError, throwIfAborted } from '../../errors.ts';
+import { readSecretFile } from '../../keystore/read.ts';
+import type { PassphraseSource } from '../../keystore/resolve.ts';
+import type { Io } from './io.ts';
+import { openTerminal, promptSecret } from './prompt.ts';
+
+/** Longest passphrase that is read from a file or descriptor, in bytes. */
+const MAX_BYTES = 4096;
+
+/** Where a command's passphrases come from, besides the environment. */
+export interface PassphraseOptions {
+  /** `--passphrase-fd` */
+  readonly passphraseFd?: string | undefined;
+  /** `--new-passphrase-fd`, where a key gets another passphrase. */
+  readonly newPassphraseFd?: string | undefined;
+  /** Read files that others may read, too. */
+  readonly anyMode?: boolean | undefined;
+  /** Standard input is spoken for: it holds the password of the registry. */
+  readonly passwordStdin?: boolean | undefined;
+  /** Variables of another tool that may hold the passphrase of a key, the first one that is set counts. */
+  readonly variables?: ((key: string) => readonly string[]) | undefined;
+}
+
+/** The names under which one passphrase is looked for. */
+interface Places {
+  readonly fd: string | undefined;
+  readonly flag: string;
+  readonly variable: string;
+}
+
+/**
+ * Passphrases of keys that are there, in the order of spec/keys.md: `--passphrase-fd`, BULLA_PASSPHRASE,
+ * BULLA_PASSPHRASE_FILE, for a sigstore key COSIGN_PASSWORD, the terminal. A variable that is set but
+ * empty is the empty passphrase.
+ */
+export function passphraseSource(io: Io, options: PassphraseOptions): PassphraseSource {
+  const given = once(() => find(io, currentPlaces(options), options));
+  return async ({ key, format }) => {
+    const secret = await given();
+    if (secret !== undefined) return Uint8Array.from(secret);
+    const other = otherVariable(io, options, key);
+    if (other !== undefined) return utf8(other);
+    const cosign = io.env['COSIGN_PASSWORD'];
+    if (format === 'sigstore' && cosign !== undefined) return utf8(cosign);
+    return ask(io, `Passphrase for ${key}: `, key, placesText(options, key));
+  };
+}
+
+/**
+ * The passphrase for a key that is being made, from the same places; on a terminal asked for twice, and
+ * then not an empty one.
+ * @param another the key has one already, and this is the one it gets instead: BULLA_NEW_PASSPHRASE and so on
+ * @throws BullaError usage, interrupted
+ */
+export async function newPassphrase(
+  io: Io,
+  options: PassphraseOptions,
+  key: string,
+  another = false,
+): Promise<Uint8Array> {
+  const places = another
+    ? { fd: options.newPassphraseFd, flag: '--new-passphrase-fd', variable: 'BULLA_NEW_PASSPHRASE' }
+    : currentPlaces(options);
+  const secret = await find(io, places, options);
+  if (secret !== undefined) return secret;
+  const other = another ? undefined : otherVariable(io, options, key);
+  if (other !== undefined) return utf8(other);
+  const cosign = io.env['COSIGN_PASSWORD'];
+  if (!another && cosign !== undefined) return utf8(cosign);
+  const named = another ? places.variable : placesText(options, key);
+  const first = await ask(io, `New passphrase for ${key}: `, key, named);
+  if (first.byteLength === 0) {
+    throw new BullaError('usage', 'a key is not made with an empty passphrase by accident', {
+      hint: `type one, or set ${places.variable} to nothing if you want the key unprotected`,
+    });
+  }
+  const second = await ask(io, 'The same again: ', key, named);
+  if (!equalBytes(first, second)) {
+    throw new BullaError('usage', 'the two passphrases are not the same', {
+      hint: 'nothing was changed; run the command again',
+    });
+  }
+  second.fill(0);
+  return first;
+}
+
+/** The passphrase that is given for all keys, by descriptor, variable or file; undefined where none is. */
+export function givenPassphrase(io: Io, options: PassphraseOptions): Promise<Uint8Array | undefined> {
+  return find(io, currentPlaces(options), options);
+}
+
+/** What a variable of another tool says; an empty one says nothing there. */
+export function otherVariable(io: Io, { variables }: PassphraseOptions, key: string): string | undefined {
+  return variables?.(key)
+    .map((name) => io.env[name])
+    .find((value) => value !== undefined && value !== '');
+}
+
+/** Which variables could have held it. */
+function placesText({ variables }: PassphraseOptions, key: string): string {
+  return ['BULLA_PASSPHRASE', ...(variables?.(key).slice(0, 1) ?? [])].join(' or ');
+}
+
+function currentPlaces(options: PassphraseOptions): Places {
+  return { fd: options.passphraseFd, flag: '--passphrase-fd', variable: 'BULLA_PASSPHRASE' };
+}
+
+async function find(io: Io, places: Places, options: PassphraseOptions): Promise<Uint8Array | undefined> {
+  if (places.fd !== undefined)
+    return withoutNewline(await readDescriptor(io, places.fd, places.flag, options));
+  const value = io.env[places.variable];
+  if (value !== undefined) return utf8(value);
+  const path = io.env[`${places.variable}_FILE`];
+  if (path === undefined || path === '') return undefined;
+  const bytes = await readSecretFile(resolve(io.cwd, path), { anyMode: options.anyMode === true });
+  return withoutNewline(bounded(bytes, path));
+}
+
+async function ask(io: Io, question: string, key: string, variable: string): Promise<Uint8Array> {
+  const terminal = openTerminal(io);
+  if (terminal === undefined) {
+    throw new BullaError(
+      'usage',
+      `the passphrase for ${key} is not given, and there is no terminal to ask at`,
+      {
+        hint: `set ${variable}, or a file in ${variable.split(' ')[0]}_FILE, or give --passphrase-fd N`,
+      },
+    );
+  }
+  try {
+    return await promptSecret(question, terminal);
+  } finally {
+    terminal.close();
+  }
+}
+
+async function readDescriptor(
+  io: Io,
+  text: string,
+  flag: string,
+  options: PassphraseOptions,
+): Promise<Uint8Array> {
+  const fd = /^\d{1,4}$/.test(text) ? Number(text) : Number.NaN;
+  if (Number.isNaN(fd) || fd === 1 || fd === 2) {
+    throw new BullaError('usage', `${flag} is ${JSON.stringify(text)}, not the number of an open file`, {
+      hint: `open it in the shell: ${flag} 3 3< file`,
+    });
+  }
+  if (fd === 0 && options.passwordStdin === true) {
+    throw new BullaError('usage', `${flag} 0 and --password-stdin both want standard input`, {
+      hint: `give the passphrase another way: ${flag} 3 3< file`,
+    });
+  }
+  const stream = fd === 0 ? io.stdin : streamOf(fd, io.signal);
+  const chunks: Buffer[] = [];
+  let length = 0;
+  try {
+    for await (const chunk of stream) {
+      chunks.push(Buffer.from(chunk as Buffer | string));
+      length += chunk.length;
+      if (length > MAX_BYTES) break;
+    }
+  } catch (cause) {
+    throwIfAborted(io.signal);
+    throw new BullaError('usage', `${flag} ${fd} cannot be read`, {
+      cause,
+      hint: `open it in the shell: ${flag} ${fd} ${fd}< file`,
+    });
+  }
+  return bounded(new Uint8Array(Buffer.concat(chunks)), `${flag} ${fd}`);
+}
+
+/** A read of a pipe that blocks would hold a thread, which nothing can end: the event loop waits for it instead. */
+function streamOf(fd: number, signal: AbortSignal): Readable {
+  let isPipe = false;
+  try {
+    const stats = fstatSync(fd);
+    isPipe = stats.isFIFO() || stats.isSocket();
+  } catch {
+    // The stream says what is wrong with it.
+  }
+  const stream = isPipe ? new Socket({ fd, readable: true, writable: false }) : createReadStream('', { fd });
+  addAbortSignal(AbortSignal.any([signal, AbortSignal.timeout(PIPE_IDLE_MS)]), stream);
+  return stream;
+}
+
+function bounded(bytes: Uint8Array, where: string): Uint8Array {
+  if (bytes.byteLength <= MAX_BYTES) return bytes;
+  throw new BullaError('usage', `${where} has more than the ${MAX_BYTES} bytes that a passphrase may have`, {
+    hint: 'check that it is the right file',
+  });
+}
+
+/** The newline that editors and `echo` put at the end is not part of the passphrase. */
+function withoutNewline(bytes: Uint8Array): Uint8Array {
+  let end = bytes.byteLength;
+  if (bytes[end - 1] === 0x0a) end--;
+  if (bytes[end - 1] === 0x0d) end--;
+  return bytes.slice(0, end);
+}
+
+function once<T>(read: () => Promise<T>): () => Promise<T> {
+  let value: Promise<T> | undefined;
+  return () => {
+    value ??= read();
+    return value;
+  };
+}

@@ -1,0 +1,97 @@
+import { isBullaError } from '../../errors.ts';
+import { publishedVersion, versionOf } from '../../tuf/edit/repository.ts';
+import type { FoldedList } from '../format/folded.ts';
+import type { ChangeLog } from '../format/log.ts';
+import { HIGHEST_FOLLOWED } from '../format/versions.ts';
+import { isOwnTag } from '../format/vocabulary.ts';
+import type { WorkingCopy } from '../read/working-copy.ts';
+import type { FoundSiblings, Sibling } from './siblings.ts';
+
+/** A head that is being made. */
+export interface HeadInTheMaking {
+  /** What it is made from. */
+  readonly copy: WorkingCopy;
+  /** Roles whose files are signed anew, with versions above all that siblings have. */
+  readonly signed: ReadonlySet<string>;
+  /** The log of a role as the new head will have it. */
+  log(role: string): Promise<ChangeLog>;
+}
+
+/** When an object was made, by what is signed in it: a candidate's timestamp, the newest change of a stage. */
+export function madeAt({ kind, timestamp, roles, partial }: Sibling): Date | undefined {
+  if (kind === 'candidate') return timestamp?.created;
+  const times = [...roles.values(), ...partial.values()].flatMap(({ log }) =>
+    log.entries.map(({ at }) => at),
+  );
+  return times.length === 0 ? undefined : new Date(Math.max(...times.map((at) => at.getTime())));
+}
+
+/**
+ * Whether logs hold every change of a sibling, and it has no root or delegations that the head lacks: those
+ * that never came into a head are for people to look at.
+ */
+export async function isHeld(
+  copy: WorkingCopy,
+  { roles, partial, object }: Sibling,
+  logOf: (role: string) => Promise<ChangeLog> = (role) => copy.log(role),
+): Promise<boolean> {
+  for (const { role, log } of [...roles.values(), ...partial.values()]) {
+    const present = await readable(logOf(role));
+    if (present === undefined) return false;
+    const held = new Set(present.entries.map(({ id }) => id));
+    if (log.entries.some(({ id }) => !held.has(id))) return false;
+  }
+  return ![...object.files.keys()].some((name) => {
+    const match = /^([1-9][0-9]{0,15})\.(root|targets)\.json$/.exec(name);
+    return match !== null && Number(match[1]) > publishedVersion(copy.files, match[2] as string);
+  });
+}
+
+/** Undefined where the head's log cannot be read: then nothing is known to be held. */
+async function readable(reading: Promise<ChangeLog>): Promise<ChangeLog | undefined> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (isBullaError(error, 'content-invalid', 'trust-invalid', 'not-found')) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * What need not be read again beside a new head (spec/trust-publishing.md, "What was folded"): what its base
+ * says already, as far as it is still listed, and siblings that bring nothing more.
+ */
+export async function listFolded(
+  made: HeadInTheMaking,
+  found: FoundSiblings,
+  now: Date,
+): Promise<FoldedList> {
+  const list = new Map(found.folded);
+  for (const sibling of found.siblings) {
+    // A stage without changes of names does not say when it was made.
+    const at = madeAt(sibling) ?? (sibling.kind === 'stage' ? now : undefined);
+    // A tag that was borrowed may lead to something else tomorrow, which nobody would read then.
+    if (!isOwnTag(sibling.tag, sibling.digest)) continue;
+    if (at !== undefined && (await bringsNothing(made, sibling))) list.set(sibling.tag, at);
+  }
+  return list;
+}
+
+/** Also nothing that must be known for other reasons than changes: higher versions, another root of one version. */
+async function bringsNothing(made: HeadInTheMaking, sibling: Sibling): Promise<boolean> {
+  const { isWhole, timestamp, roles, object } = sibling;
+  const { files, collection } = made.copy;
+  if (!isWhole || (timestamp?.version ?? 0) > HIGHEST_FOLLOWED) return false;
+  for (const [role, { file }] of roles)
+    if (versionOf(file) > publishedVersion(files, role) && !made.signed.has(role)) return false;
+  for (const [name, { digest }] of object.files) {
+    const present = collection.object.files.get(name)?.digest;
+    if (/^[1-9][0-9]*\.root\.json$/.test(name) && digest !== present) return false;
+    if (isPublishedTargets(name, files) && digest !== present) return false;
+  }
+  return await isHeld(made.copy, sibling, (role) => made.log(role));
+}
+
+function isPublishedTargets(name: string, files: WorkingCopy['files']): boolean {
+  return name === `${publishedVersion(files, 'targets')}.targets.json`;
+}

@@ -1,0 +1,100 @@
+import { BullaError, isBullaError } from '../../errors.ts';
+import type { Digest } from '../../oci/digest.ts';
+import { isTransient } from '../candidates/siblings.ts';
+import type { CollectionFiles } from '../change/create.ts';
+import { assembleHead } from '../format/assemble.ts';
+import type { TrustTarget } from '../format/ports.ts';
+import { pushObject } from '../format/push.ts';
+import { HEAD_TAG } from '../format/vocabulary.ts';
+import { versionsOf } from './make-head.ts';
+import { probeTags, shortcomings, type TagAbilities } from './probe.ts';
+import type { PublishOptions } from './publish-options.ts';
+import { withUsed } from './signer-state.ts';
+
+/** Between two looks for a head that was just written: some caches keep "not found" for seconds. */
+const SETTLE_MS = [250, 500, 1_000, 2_000, 4_000] as const;
+
+/** A collection's first head. */
+export interface CreatedAt {
+  readonly head: Digest;
+  readonly abilities: TagAbilities;
+  /** What cannot be had at that place, as sentences. */
+  readonly shortcomings: readonly string[];
+}
+
+/**
+ * Publishes the first head of a collection (spec/trust-publishing.md, "Creating"). Whether tags can be
+ * moved there at all is tried first.
+ * @throws BullaError conflict where there is a head, or tags cannot be moved (details.reason
+ *   `immutable-tag`); what the target throws
+ */
+export async function createAt(
+  target: TrustTarget,
+  { id, files, logs }: CollectionFiles,
+  options: Pick<PublishOptions, 'clock' | 'chance' | 'state' | 'signal'>,
+): Promise<CreatedAt> {
+  const { state, signal } = options;
+  const present = await headAt(target, signal);
+  if (present !== undefined) throw taken(target, present);
+  const abilities = await probeTags(target, options, { signal });
+  const assembly = assembleHead({ files, logs });
+  const head = assembly.top.descriptor.digest;
+  await state.update(id, (record) => withUsed(record, versionsOf(files)));
+  await pushObject(target, assembly, undefined, new Set(), { signal });
+  try {
+    await target.pushManifest(assembly.top, { tag: HEAD_TAG, expected: null, once: true, signal });
+  } catch (error) {
+    if (!isTransient(error) && !isBullaError(error, 'conflict')) throw error;
+    if ((await headAfterWrite(target, options)) === head)
+      return { head, abilities, shortcomings: shortcomings(abilities) };
+    throw error;
+  }
+  const found = await headAfterWrite(target, options);
+  if (found === undefined) throw unseen(target, head);
+  if (found !== head) throw taken(target, found);
+  return { head, abilities, shortcomings: shortcomings(abilities) };
+}
+
+/**
+ * What stands at the head once it was written. A cache or a replica may still say that nothing does; it is asked
+ * again until it knows better.
+ */
+async function headAfterWrite(
+  target: TrustTarget,
+  { clock, signal }: Pick<PublishOptions, 'clock' | 'signal'>,
+): Promise<Digest | undefined> {
+  for (const ms of SETTLE_MS) {
+    const found = await headAt(target, signal);
+    if (found !== undefined) return found;
+    await clock.sleep(ms, signal);
+  }
+  return await headAt(target, signal);
+}
+
+async function headAt(target: TrustTarget, signal: AbortSignal | undefined): Promise<Digest | undefined> {
+  try {
+    return (await target.fetchManifest(HEAD_TAG, { signal })).descriptor.digest;
+  } catch (error) {
+    if (isBullaError(error, 'not-found')) return undefined;
+    throw error;
+  }
+}
+
+function unseen(target: TrustTarget, head: Digest): BullaError {
+  return new BullaError(
+    'registry-error',
+    `${target.name} took the head of the collection, ${head}, and does not show it at ${HEAD_TAG}`,
+    { hint: 'a cache or a lagging replica may stand before the registry: look with bulla status in a while' },
+  );
+}
+
+function taken(target: TrustTarget, digest: Digest | undefined): BullaError {
+  return new BullaError(
+    'conflict',
+    `${target.name} has a trust collection already: ${HEAD_TAG} is ${digest}`,
+    {
+      hint: 'look at it with bulla tree; to begin anew, remove the tag first and say so to everybody who pinned it',
+      details: { digest },
+    },
+  );
+}

@@ -1,0 +1,84 @@
+import { isBullaError, messageOf } from '../../errors.ts';
+import type { Digest } from '../../oci/digest.ts';
+import { type ManifestContent, parseManifest } from '../../oci/manifest.ts';
+import type { Tag } from '../../oci/reference.ts';
+import type { CallOptions } from '../../oci/target.ts';
+import type { TrustTarget } from '../format/ports.ts';
+import { CANDIDATE_MARK, isOwnTag, TRUST_TYPES } from '../format/vocabulary.ts';
+import type { Base } from './publish-base.ts';
+import type { PublishOptions } from './publish-options.ts';
+
+/** What removing an object came to. */
+export type Removal =
+  | { readonly outcome: 'removed' | 'gone' | 'kept' }
+  /** Nothing can be removed by this account, or in this registry. */
+  | { readonly outcome: 'refused'; readonly why: string };
+
+/**
+ * Removes a candidate or stage: by its tag, and where a registry cannot do that, by its digest. What lies
+ * at the tag is looked at right before, because anybody may have moved it: the head is never removed, and
+ * nothing that is no candidate or stage. Nor is anything but what was judged, or what belongs to the tag: a
+ * registry that removes by digest takes all tags along that lead there, and a copy of what is still needed
+ * may lie here.
+ * @param head digest of the present head
+ * @param judged digest of what was looked at; where nothing was, the tag must be the object's own
+ * @throws BullaError what the target throws about reading
+ */
+export async function removeObject(
+  target: TrustTarget,
+  tag: Tag,
+  head: Digest | null,
+  { judged, ...options }: CallOptions & { readonly judged?: Digest | undefined } = {},
+): Promise<Removal> {
+  let content: ManifestContent;
+  try {
+    content = await target.fetchManifest(tag, options);
+  } catch (error) {
+    if (isBullaError(error, 'not-found')) return { outcome: 'gone' };
+    throw error;
+  }
+  const { digest } = content.descriptor;
+  const isMeant = judged === undefined ? isOwnTag(tag, digest) : digest === judged;
+  if (digest === head || !isMeant || !isRemovable(content)) return { outcome: 'kept' };
+  try {
+    await target.deleteTag(tag, options);
+    return { outcome: 'removed' };
+  } catch (error) {
+    if (isBullaError(error, 'not-found')) return { outcome: 'gone' };
+    if (!isRefusal(error)) throw error;
+  }
+  try {
+    await target.deleteManifest(digest, options);
+    return { outcome: 'removed' };
+  } catch (error) {
+    if (isBullaError(error, 'not-found')) return { outcome: 'gone' };
+    if (!isRefusal(error)) throw error;
+    return { outcome: 'refused', why: messageOf(error) };
+  }
+}
+
+/**
+ * Takes back what was announced or staged, where it turned out that it can't be published: else everybody
+ * would be told of a conflict that its maker knows of. What can't be removed stays.
+ */
+export async function withdraw(
+  target: TrustTarget,
+  tags: readonly Tag[],
+  { collection, parent }: Base,
+  { state, signal }: Pick<PublishOptions, 'state' | 'signal'>,
+): Promise<void> {
+  for (const tag of tags) {
+    await state.drop(collection.id, tag);
+    await removeObject(target, tag, parent, { signal });
+  }
+}
+
+/** By what it is, not by its tag: heads lack the mark that candidates have. */
+function isRemovable(content: ManifestContent): boolean {
+  const manifest = parseManifest(content);
+  return manifest.annotations?.[CANDIDATE_MARK] !== undefined || manifest.artifactType === TRUST_TYPES.stage;
+}
+
+function isRefusal(error: unknown): boolean {
+  return isBullaError(error, 'registry-error', 'forbidden', 'unauthorized', 'conflict');
+}

@@ -1,0 +1,85 @@
+import { isBullaError, throwIfAborted } from '../../errors.ts';
+import type { Tag } from '../../oci/reference.ts';
+import { isTransient, listSiblings, MAX_FOREIGN } from '../candidates/siblings.ts';
+import { headOf } from '../format/candidate.ts';
+import type { TrustTarget } from '../format/ports.ts';
+import { kindOfTag } from '../format/vocabulary.ts';
+import { type Collection, type ReadOptions, readCollection } from '../read/collection.ts';
+import { HeadSource } from '../read/head-source.ts';
+import { ScratchMemory } from '../read/scratch-memory.ts';
+import { WorkingCopy } from '../read/working-copy.ts';
+import type { PublishOptions } from './publish-options.ts';
+import { assertNotBelow } from './signer-state.ts';
+
+/**
+ * The newest candidate that is intact: the whole client workflow goes through it, from what is remembered
+ * and not below what this signer has served, and every bin is there. Whoever may push can put parts of
+ * different heads together, and what is put back must not be that.
+ * @throws BullaError what the target throws
+ */
+export async function findAnnounced(
+  target: TrustTarget,
+  read: ReadOptions,
+  options: PublishOptions,
+): Promise<Collection | undefined> {
+  const { chance, signal } = options;
+  const { tags } = await listSiblings(target, { signal }, null);
+  const candidates = tags.filter((tag) => kindOfTag(tag) === 'candidate');
+  const found: Collection[] = [];
+  for (let tried = 0; tried < MAX_FOREIGN && candidates.length > 0; tried++) {
+    throwIfAborted(signal);
+    const [tag] = candidates.splice(Math.floor(chance.fraction() * candidates.length), 1) as [Tag];
+    const collection = await verifyCandidate(target, tag, read, options);
+    if (collection !== undefined) found.push(collection);
+  }
+  found.sort((a, b) => versionOf(b) - versionOf(a));
+  for (const collection of found) if (await isIntact(collection)) return collection;
+  return undefined;
+}
+
+async function verifyCandidate(
+  target: TrustTarget,
+  tag: Tag,
+  read: ReadOptions,
+  { state }: PublishOptions,
+): Promise<Collection | undefined> {
+  try {
+    const head = headOf(await target.fetchManifest(tag, read));
+    const memory = new ScratchMemory(read.memory);
+    // What is kept here says nothing about what is there.
+    const afresh = { ...read, memory, cache: undefined };
+    const collection = head && (await readCollection(new HeadSource(target, head), afresh));
+    if (collection === undefined) return undefined;
+    const record = await state.load(collection.id);
+    if (record?.served === undefined && (await read.memory.seen(read.place)) === undefined) return undefined;
+    assertNotBelow(record, collection);
+    return collection;
+  } catch (error) {
+    if (isTransient(error) || !isAboutContent(error)) throw error;
+    return undefined;
+  }
+}
+
+async function isIntact(collection: Collection): Promise<boolean> {
+  try {
+    const copy = await WorkingCopy.open(collection);
+    await copy.loadBins();
+    for (const { name } of copy.delegations.roles) await copy.log(name);
+    return true;
+  } catch (error) {
+    if (!isAboutContent(error)) throw error;
+    return false;
+  }
+}
+
+function versionOf({ client }: Collection): number {
+  return client.trusted.timestamp.content.version;
+}
+
+function isAboutContent(error: unknown): boolean {
+  return isBullaError(
+    error,
+    ...(['trust-invalid', 'trust-expired', 'trust-rollback', 'trust-unpinned'] as const),
+    ...(['content-invalid', 'not-found', 'key-invalid'] as const),
+  );
+}

@@ -1,0 +1,201 @@
+import { BullaError, isBullaError, throwIfAborted } from '../../errors.ts';
+import type { Tag } from '../../oci/reference.ts';
+import { versionOf, withFiles } from '../../tuf/edit/repository.ts';
+import type { MissingSignatures } from '../../tuf/edit/signing.ts';
+import { same } from '../../tuf/memory.ts';
+import { metadataFileName } from '../../tuf/role-name.ts';
+import { planSiblings, type SiblingPlan } from '../candidates/fold-plan.ts';
+import { type FoundSiblings, SiblingReader } from '../candidates/siblings.ts';
+import { Abilities } from '../candidates/signing-power.ts';
+import { isBuiltUpon } from '../change/fold.ts';
+import { type Assembly, assembleStage } from '../format/assemble.ts';
+import { type ChangeLog, parseLog } from '../format/log.ts';
+import type { TrustTarget } from '../format/ports.ts';
+import { pushObject } from '../format/push.ts';
+import { stageTag } from '../format/vocabulary.ts';
+import { keepParts } from '../read/cached-source.ts';
+import type { ReadOptions } from '../read/collection.ts';
+import type { WorkingCopy } from '../read/working-copy.ts';
+import { beginEdit, versionsOf, type Work } from './make-head.ts';
+import { type Base, hasMoved, readBase } from './publish-base.ts';
+import type { PublishOptions } from './publish-options.ts';
+import type { RunResult } from './publish-run.ts';
+import { announceAgain } from './reannounce.ts';
+import { removeObject, withdraw } from './removal.ts';
+import { withUsed } from './signer-state.ts';
+
+/** How long a staged change is waited for, where nothing else is said, in milliseconds. */
+const WAIT_MS = 60_000;
+const FIRST_LOOK_MS = 500;
+const LAST_LOOK_MS = 4_000;
+/** Stages may be removed by others: after so long everything is looked at again, in milliseconds. */
+const RELOOK_MS = 15_000;
+
+interface Staged {
+  readonly tag: Tag;
+  readonly logs: ReadonlyMap<string, ChangeLog>;
+  /** The state that it was made for. */
+  readonly copy: WorkingCopy;
+}
+
+/**
+ * Publishes without all keys (spec/trust-publishing.md, "Staging"): puts what can be signed beside the
+ * head, waits for whoever has the other keys to take it over, and makes it anew whenever the head has
+ * moved on without it.
+ */
+export class StageRun {
+  private readonly target: TrustTarget;
+  private readonly read: ReadOptions;
+  private readonly options: PublishOptions;
+  private readonly work: Work;
+  private readonly reader: SiblingReader;
+  private readonly tags: Tag[] = [];
+  private staged: Staged | undefined;
+
+  constructor(target: TrustTarget, read: ReadOptions, work: Work, options: PublishOptions) {
+    this.target = target;
+    this.read = read;
+    this.options = options;
+    this.work = work;
+    this.reader = new SiblingReader(target, options.chance, { signal: options.signal }, read.cache);
+  }
+
+  /** @throws BullaError staged (details.ids, tag) at the deadline; conflict; what reading and signing throw */
+  async run(first: Base): Promise<RunResult> {
+    const { clock, wait = WAIT_MS, signal, onProgress } = this.options;
+    const deadline = clock.now().getTime() + wait;
+    let base = first;
+    for (let rounds = 1; ; rounds++) {
+      throwIfAborted(signal);
+      if (rounds > 1) base = await readBase(this.target, this.read, this.options);
+      const found = await this.look(base);
+      const abilities = new Abilities(base.copy, this.options.signers);
+      const plan = await planSiblings(
+        this.target,
+        base.copy,
+        found.siblings,
+        abilities,
+        base.readAt,
+        this.work.ids,
+      );
+      if (await this.work.isDone(base)) return await this.finish(base, found, plan, rounds);
+      if (!(await this.stands(base))) {
+        await this.stage(base, found, plan);
+        onProgress?.(`staged at ${this.staged?.tag}; waiting for whoever has the other keys`);
+      }
+      if (!(await this.waitForHead(base, deadline))) throw this.unfinished(base, wait);
+    }
+  }
+
+  /** Whether what was staged can still replace what the head has. */
+  private async stands({ copy }: Base): Promise<boolean> {
+    if (this.staged === undefined) return false;
+    if (this.work.isStructural === true) return isSameState(copy, this.staged.copy);
+    for (const [role, log] of this.staged.logs) if (!isBuiltUpon(log, await copy.log(role))) return false;
+    return true;
+  }
+
+  private async stage(base: Base, found: FoundSiblings, plan: SiblingPlan): Promise<void> {
+    const { state, clock, signers, signal } = this.options;
+    const { id, object } = base.copy.collection;
+    const edit = await beginEdit(base, found.siblings, this.options);
+    // A change of keys is taken over only if it leaves the names as they are.
+    if (this.work.isStructural !== true)
+      for (const [role, entries] of plan.folds) await edit.apply(role, entries);
+    await this.work.apply(edit, base).catch(async (error: unknown) => {
+      if (isBullaError(error, 'conflict'))
+        await withdraw(this.target, this.tags.slice(-1), base, this.options);
+      throw error;
+    });
+    const settled = edit.settle();
+    const missing = await settled.settled.sign(signers);
+    if (this.work.isStructural === true && missing.length > 0) throw unsigned(missing);
+    const files = settled.settled.pending().map(({ file }) => file);
+    this.work.noteMade?.(withFiles(base.copy.files, files), base);
+    const assembly: Assembly = assembleStage({
+      files: new Map(files.map((file) => [metadataFileName(file.role, versionOf(file)), file.bytes])),
+      logs: settled.logs,
+    });
+    const tag = stageTag(assembly.top.descriptor.digest);
+    this.reader.own.set(tag, assembly.top);
+    const made = new Map(files.map((file) => [file.role, file]));
+    await state.update(id, (present) => withUsed(present, versionsOf({ roots: [], roles: made })));
+    await state.keep(id, { tag, ids: this.work.ids, madeAt: clock.now(), assembly });
+    await pushObject(this.target, assembly, tag, new Set(), { signal });
+    if (this.read.cache !== undefined) await keepParts(this.read.cache, assembly);
+    const logs = new Map([...settled.logs].map(([role, bytes]) => [role, parseLog(bytes, role)]));
+    const before = this.staged;
+    this.staged = { tag, logs, copy: base.copy };
+    this.tags.push(tag);
+    if (before === undefined) return;
+    await state.drop(id, before.tag);
+    await removeObject(this.target, before.tag, object.content.descriptor.digest, { signal });
+  }
+
+  /** @returns false where the deadline has come */
+  private async waitForHead(base: Base, deadline: number): Promise<boolean> {
+    const { clock, chance, signal } = this.options;
+    const relook = clock.now().getTime() + RELOOK_MS;
+    for (let pause = FIRST_LOOK_MS; ; pause = Math.min(pause * 2, LAST_LOOK_MS)) {
+      const left = deadline - clock.now().getTime();
+      if (left <= 0) return false;
+      await clock.sleep(Math.min(left, pause * (0.5 + chance.fraction() / 2)), signal);
+      const moved = await hasMoved(this.target, base, { signal });
+      if (moved || clock.now().getTime() >= relook) return true;
+    }
+  }
+
+  private async look(base: Base): Promise<FoundSiblings> {
+    const now = this.options.clock.now();
+    const found = await this.reader.read(base.copy, now);
+    const again = await announceAgain(this.target, base, found, this.options);
+    for (const { tag, assembly } of again) this.reader.own.set(tag, assembly.top);
+    return found;
+  }
+
+  private async finish(
+    base: Base,
+    found: FoundSiblings,
+    plan: SiblingPlan,
+    rounds: number,
+  ): Promise<RunResult> {
+    if (this.staged !== undefined) await this.options.state.drop(base.copy.collection.id, this.staged.tag);
+    return { base, found, plan, rounds, folded: [], announced: this.tags.slice(-1), isRestructured: false };
+  }
+
+  private unfinished({ copy }: Base, wait: number): BullaError {
+    const tag = this.staged?.tag;
+    return new BullaError(
+      'staged',
+      `the change is staged at ${copy.collection.place}:${tag}, and nobody took it over within ${Math.round(wait / 1000)} s`,
+      {
+        hint: 'it stays there: a re-signer, or the next publisher with all keys, takes it over; see bulla pending and bulla status',
+        details: { ids: this.work.ids, tag },
+      },
+    );
+  }
+}
+
+/** Whether the roles of two states say the same, however their files are spelled. */
+function isSameState(a: WorkingCopy, b: WorkingCopy): boolean {
+  const filesOf = ({ files, delegations }: WorkingCopy): readonly (Uint8Array | undefined)[] => [
+    files.roots.at(-1)?.message,
+    ...['targets', ...delegations.roles.map(({ name }) => name)].map(
+      (role) => files.roles.get(role)?.message,
+    ),
+  ];
+  const [these, those] = [filesOf(a), filesOf(b)];
+  return these.length === those.length && these.every((bytes, at) => same(bytes, those[at]));
+}
+
+function unsigned(missing: readonly MissingSignatures[]): BullaError {
+  const [first] = missing as [MissingSignatures];
+  return new BullaError(
+    'threshold-not-met',
+    `metadata of ${JSON.stringify(first.role)} has ${first.valid.length} of the ${first.threshold} signatures that ${first.delegator} demands`,
+    {
+      hint: 'a change of keys is staged once all who must have signed it: export it, have it signed, and import it',
+      details: { missing },
+    },
+  );
+}

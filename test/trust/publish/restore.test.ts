@@ -1,0 +1,122 @@
+import { describe, expect, it } from 'vitest';
+import { BullaError } from '../../../src/errors.ts';
+import { HEAD_TAG } from '../../../src/trust/format/vocabulary.ts';
+import { publishNames } from '../../../src/trust/publish/publish.ts';
+import { resignCollection } from '../../../src/trust/publish/resign.ts';
+import { newCollection, pushHead } from '../../support/trust/collection.ts';
+import { contentOf, hashesOf, naming, publisher, reading } from '../../support/trust/publishing.ts';
+import { WeakStore } from '../../support/trust/weak-store.ts';
+import { ONLINE, signersOf } from '../../support/tuf/editing.ts';
+import { poolKey } from '../../support/tuf/keys.ts';
+
+const signers = signersOf(poolKey(ONLINE));
+const one = { v1: contentOf('one').sha256 };
+
+/** A place with one name, whose publisher and re-signer have seen the head. */
+async function place(names: Readonly<Record<string, string>> = { v1: 'one' }) {
+  const store = new WeakStore();
+  await pushHead(store, await newCollection());
+  const first = await store.fetchManifest(HEAD_TAG);
+  const known = publisher(1);
+  await publishNames(store, known.read, naming(names), { ...known.options, cleanUp: false });
+  const service = publisher(2, { signers });
+  await resignCollection(store, service.read, service.options);
+  return { store, first, known, service };
+}
+
+describe('a head that is gone', () => {
+  it('is put back by a publisher who remembers it', async () => {
+    const { store, known } = await place();
+    for (const tag of await store.siblings()) await store.deleteTag(tag);
+    await store.deleteTag(HEAD_TAG);
+    await publishNames(store, known.read, naming({ v2: 'two' }), known.options);
+    expect(await hashesOf(store, ['v1', 'v2'])).toEqual({ ...one, v2: contentOf('two').sha256 });
+  });
+
+  it('is put back by a re-signer that has nothing but its state, from what was announced', async () => {
+    const { store, service } = await place();
+    const before = await store.digestOf(HEAD_TAG);
+    await store.deleteTag(HEAD_TAG);
+    const restarted = publisher(3, { signers, state: service.options.state });
+    const resigned = await resignCollection(store, reading({ isPinned: true }), restarted.options);
+    expect(resigned.outcome).toBe('healed');
+    expect(await store.digestOf(HEAD_TAG)).toBe(before);
+  });
+
+  it('stays gone for whoever knows nothing of it', async () => {
+    const { store } = await place();
+    await store.deleteTag(HEAD_TAG);
+    const stranger = publisher(4);
+    await expect(
+      publishNames(store, stranger.read, naming({ v2: 'two' }), stranger.options),
+    ).rejects.toMatchObject({ code: 'not-found' });
+    await expect(
+      publishNames(store, reading({ isPinned: true }), naming({ v2: 'two' }), stranger.options),
+    ).rejects.toMatchObject({ code: 'trust-invalid', details: { reason: 'missing-head' } });
+    expect(await store.digestOf(HEAD_TAG)).toBeNull();
+  });
+});
+
+describe('an old head', () => {
+  it('that was built upon by somebody who knew no better is taken over before it is replaced', async () => {
+    const { store, first, known } = await place();
+    await publishNames(store, known.read, naming({ v2: 'two' }), known.options);
+    const remove = async () => {
+      for (const tag of await store.siblings()) await store.deleteTag(tag);
+    };
+    await remove();
+    await store.replay(first, HEAD_TAG);
+    const stranger = publisher(5);
+    await publishNames(store, reading(), naming({ v3: 'three' }), stranger.options);
+    await remove();
+    const { folded } = await publishNames(store, known.read, naming({ v4: 'four' }), known.options);
+    expect(folded.map(({ set }) => [...(set?.keys() ?? [])])).toEqual([['v3']]);
+    expect(await hashesOf(store, ['v1', 'v2', 'v3', 'v4'])).toEqual({
+      ...one,
+      v2: contentOf('two').sha256,
+      v3: contentOf('three').sha256,
+      v4: contentOf('four').sha256,
+    });
+  });
+
+  it('is replaced by what was announced, by a re-signer that has nothing but its state', async () => {
+    const { store, first, service } = await place();
+    await store.replay(first, HEAD_TAG);
+    const restarted = publisher(3, { signers, state: service.options.state });
+    const resigned = await resignCollection(store, restarted.read, restarted.options);
+    expect(resigned.outcome).toBe('healed');
+    expect(await hashesOf(store, ['v1'])).toEqual(one);
+  });
+
+  it('is refused where nothing newer is found, and not made young again', async () => {
+    const { store, first, service } = await place();
+    for (const tag of await store.siblings()) await store.deleteTag(tag);
+    await store.replay(first, HEAD_TAG);
+    const restarted = publisher(3, { signers, state: service.options.state });
+    await expect(
+      resignCollection(store, restarted.read, { ...restarted.options, force: true }),
+    ).rejects.toMatchObject({ code: 'trust-rollback', details: { reason: 'signer-state' } });
+    expect(await store.digestOf(HEAD_TAG)).toBe(first.descriptor.digest);
+  });
+
+  it('is not replaced by a candidate that lacks a bin', async () => {
+    const many = Object.fromEntries(Array.from({ length: 1100 }, (_, index) => [`v1.${index}`, 'x']));
+    const { store, first, service } = await place(many);
+    const fetch = store.fetchBlob.bind(store);
+    let isCut = true;
+    store.fetchBlob = async (descriptor, maxBytes, how) => {
+      const bytes = await fetch(descriptor, maxBytes, how);
+      if (isCut && Buffer.from(bytes).includes('"role":"-0'))
+        throw new BullaError('not-found', 'cut', { hint: 'none' });
+      return bytes;
+    };
+    await store.replay(first, HEAD_TAG);
+    const restarted = publisher(3, { signers, state: service.options.state });
+    await expect(resignCollection(store, restarted.read, restarted.options)).rejects.toMatchObject({
+      code: 'trust-rollback',
+    });
+    isCut = false;
+    const again = publisher(4, { signers, state: service.options.state });
+    expect((await resignCollection(store, again.read, again.options)).outcome).toBe('healed');
+  });
+});

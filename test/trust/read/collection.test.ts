@@ -1,0 +1,61 @@
+import { describe, expect, it } from 'vitest';
+import { MemoryStore } from '../../../src/oci/memory.ts';
+import { collectionIdOf } from '../../../src/trust/format/binding.ts';
+import { type Anchor, type ReadOptions, readCollection } from '../../../src/trust/read/collection.ts';
+import { ProcessMemory } from '../../../src/trust/read/memory.ts';
+import { newCollection, PLACE, pushHead } from '../../support/trust/collection.ts';
+import { NOW } from '../../support/tuf/editing.ts';
+
+/** Believes the first root that is there. */
+const anyFirstRoot: Anchor = async (roots) => {
+  const initialRoot = await roots.load(1);
+  return { id: collectionIdOf(initialRoot), initialRoot };
+};
+
+function reading(change: Partial<ReadOptions> = {}): ReadOptions {
+  return {
+    place: PLACE,
+    now: NOW,
+    memory: new ProcessMemory(),
+    anchor: anyFirstRoot,
+    isPinned: false,
+    isNamed: (name) => name === PLACE,
+    ...change,
+  };
+}
+
+describe('readCollection', () => {
+  it('brings all of a small collection with one request', async () => {
+    const store = new MemoryStore();
+    const made = await newCollection();
+    await pushHead(store, made);
+    store.fetchBlob = () => Promise.reject(new Error('a blob was asked for'));
+    const collection = await readCollection(store, reading());
+    expect(collection).toMatchObject({ place: PLACE, id: made.id, name: PLACE });
+    await expect(collection?.client.findTarget('v1')).rejects.toMatchObject({ code: 'name-not-signed' });
+  });
+
+  it('finds none where none was ever seen', async () => {
+    expect(await readCollection(new MemoryStore(), reading())).toBeUndefined();
+  });
+
+  it('takes a head that is gone for a failure where one was seen', async () => {
+    const store = new MemoryStore();
+    const options = reading();
+    await pushHead(store, await newCollection());
+    await readCollection(store, options);
+    await expect(readCollection(new MemoryStore(), options)).rejects.toMatchObject({
+      code: 'trust-invalid',
+      details: { reason: 'missing-head' },
+    });
+  });
+
+  it('refuses the head of another repository', async () => {
+    const store = new MemoryStore();
+    await pushHead(store, await newCollection('registry.example.com/team/other'));
+    await expect(readCollection(store, reading())).rejects.toMatchObject({
+      code: 'trust-invalid',
+      details: { reason: 'binding', collection: 'registry.example.com/team/other' },
+    });
+  });
+});
