@@ -5,8 +5,8 @@
  * import { copy, openRepository, parseReference, requirements, verifyImage } from 'bulla';
  * ```
  */
-export { type CopyCount, type CopyOptions, type CopyResult, copy } from './actions/copy.ts';
-export type { CopyEvent, OnCopyEvent } from './actions/copy-progress.ts';
+export { type CopyCount, type CopyOptions, type CopyResult, copy } from './actions/copy/copy.ts';
+export type { CopyEvent, OnCopyEvent } from './actions/copy/progress.ts';
 export { type ImageConfig, type Inspection, inspectManifest } from './actions/inspect.ts';
 export { type SignedImage, type SignOptions, type SignResult, signImage } from './actions/sign.ts';
 export { listSignatures, removeSignatures } from './actions/signatures.ts';

@@ -14,7 +14,7 @@ import { type NotaryRepository, verifyNotaryRepository } from '../notary/reposit
 import { isDelegationName } from '../notary/role-name.ts';
 import { MAX_ROOT_BYTES, readRoot, rootKeysOf } from '../notary/root-chain.ts';
 import type { NotaryFileName, NotarySource } from '../notary/source.ts';
-import { mapConcurrently } from './concurrency.ts';
+import { mapConcurrently } from './copy/concurrency.ts';
 
 /** A file as a server gave it. */
 export interface DumpedFile {

@@ -7,7 +7,7 @@ import { versionOf } from '../tuf/edit/repository.ts';
 import { DEFAULT_LIMITS } from '../tuf/limits.ts';
 import { type MetadataFile, parseMetadataFile } from '../tuf/metadata-file.ts';
 import { metadataFileName, targetFilePath } from '../tuf/role-name.ts';
-import { mapConcurrently } from './concurrency.ts';
+import { mapConcurrently } from './copy/concurrency.ts';
 
 /** Where a TUF repository is written; each file appears whole. */
 export interface TufWriter {

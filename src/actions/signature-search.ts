@@ -10,7 +10,7 @@ import type { SignatureFindings } from '../policy/decision.ts';
 import { guessArtifact } from '../signatures/artifact.ts';
 import { examineEnvelope, type Finding, refusalOf } from '../signatures/evidence.ts';
 import { SIGNATURE_ANNOTATIONS } from '../signatures/formats.ts';
-import { type MeteredSource, meteredSource } from './metered-source.ts';
+import { type MeteredSource, meteredSource } from './copy/metered-source.ts';
 import { type OpenedSignature, openLegacySignatures, openSignature } from './signature-reading.ts';
 
 /** Most signatures of one list that are looked at for one image; notation's default. */

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { IntakeEntry } from '../actions/intake.ts';
+import type { IntakeEntry } from '../actions/change/intake.ts';
 import { BullaError, isBullaError } from '../errors.ts';
 import { formatRepository, parseReference, type Reference } from '../oci/reference.ts';
 import type { ChangeFile } from '../trust/approve/change-file.ts';
@@ -17,7 +17,7 @@ import {
   openCollection,
 } from './collections.ts';
 import { addPassphraseOptions, type KeyFlags } from './flags/key-flags.ts';
-import { type PublishFlags, publishOptionsOf } from './publishing.ts';
+import { type PublishFlags, publishOptionsOf } from './flags/publish-flags.ts';
 import type { Context } from './shell/context.ts';
 import { pieces } from './shell/output.ts';
 import { collect } from './trust.ts';
@@ -133,7 +133,7 @@ async function exportTo(
   flags: ChangeFlags,
   path: string,
 ): Promise<void> {
-  const { demandsOf, exportChange } = await import('../actions/offline.ts');
+  const { demandsOf, exportChange } = await import('../actions/change/offline.ts');
   const options = await madeNow(context);
   // Keys that nobody named stay closed: what is exported is to be signed elsewhere.
   const named = [...(flags.signWith ?? [])].length > 0;
@@ -172,7 +172,7 @@ async function publish(
   isCarried = true,
 ): Promise<void> {
   const [{ demandsOf, exportChange }, { publishEdit }] = await Promise.all([
-    import('../actions/offline.ts'),
+    import('../actions/change/offline.ts'),
     import('../trust/publish/publish.ts'),
   ]);
   const options = await madeNow(context);
@@ -220,7 +220,7 @@ async function agreeOnIntake(
   { chance, clock, signers }: PublishOptions,
   flags: ChangeFlags,
 ): Promise<AgreedIntake> {
-  const { previewIntake } = await import('../actions/intake.ts');
+  const { previewIntake } = await import('../actions/change/intake.ts');
   const options = { now: clock.now(), signers, chance, signal: context.signal };
   const { entries, structure, ids, left } = await previewIntake(target, copy, change, options);
   for (const entry of left)
@@ -305,7 +305,7 @@ async function isOnline(
   signers: readonly TufSigner[],
   options: { readonly now: Date; readonly versions: VersionPolicy },
 ): Promise<boolean> {
-  const { onlineDemands } = await import('../actions/offline.ts');
+  const { onlineDemands } = await import('../actions/change/offline.ts');
   const held = new Set(signers.map(({ key }) => key.keyid));
   return (await onlineDemands(copy, change, options)).every(
     ({ role }) => role.keyids.filter((keyid) => held.has(keyid)).length >= role.threshold,

@@ -1,5 +1,5 @@
-import type { CopiedCollection } from '../actions/copy-collection.ts';
-import type { OnCopyEvent } from '../actions/copy-progress.ts';
+import type { CopiedCollection } from '../actions/copy/collection.ts';
+import type { OnCopyEvent } from '../actions/copy/progress.ts';
 import { BullaError, isBullaError } from '../errors.ts';
 import {
   formatReference,
@@ -40,7 +40,7 @@ export async function bringCollection(
   destination: Target,
   options: BringOptions,
 ): Promise<CopiedCollection> {
-  const { copyCollection } = await import('../actions/copy-collection.ts');
+  const { copyCollection } = await import('../actions/copy/collection.ts');
   return await copyCollection({ ...options, source, destination, signal });
 }
 

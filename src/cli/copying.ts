@@ -1,6 +1,6 @@
-import { type CopyOptions, type CopyResult, copy } from '../actions/copy.ts';
-import type { CopiedCollection } from '../actions/copy-collection.ts';
-import type { CopyEvent, OnCopyEvent } from '../actions/copy-progress.ts';
+import type { CopiedCollection } from '../actions/copy/collection.ts';
+import { type CopyOptions, type CopyResult, copy } from '../actions/copy/copy.ts';
+import type { CopyEvent, OnCopyEvent } from '../actions/copy/progress.ts';
 import { BullaError } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, isDigest } from '../oci/digest.ts';

@@ -1,4 +1,4 @@
-import { mapConcurrently } from '../actions/concurrency.ts';
+import { mapConcurrently } from '../actions/copy/concurrency.ts';
 import { isBullaError } from '../errors.ts';
 import type { Digest } from '../oci/digest.ts';
 import { isTag, type Tag } from '../oci/reference.ts';

@@ -9,7 +9,7 @@ import type { Collection } from '../trust/read/collection.ts';
 import { type TufSigner, tufSigner } from '../tuf/edit/signing.ts';
 import type { OpenedCollection } from './collections.ts';
 import type { NamingFlags } from './flags/naming-flags.ts';
-import { publishOptionsOf } from './publishing.ts';
+import { publishOptionsOf } from './flags/publish-flags.ts';
 import type { Side } from './shell/access.ts';
 import type { Context } from './shell/context.ts';
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { resignOnce } from '../actions/resign/core.ts';
+import { resignOnce } from '../actions/renew/core.ts';
 import { HttpPool } from '../http/pool.ts';
 import { proxyFromEnvironment } from '../http/proxy.ts';
 import type { RetryPolicy } from '../http/retry.ts';

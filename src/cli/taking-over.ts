@@ -1,4 +1,4 @@
-import type { Waiting } from '../actions/pending.ts';
+import type { Waiting } from '../actions/change/pending.ts';
 import { BullaError } from '../errors.ts';
 import type { Digest } from '../oci/digest.ts';
 import { isPublished } from '../trust/approve/import-change.ts';
@@ -8,7 +8,7 @@ import { resignCollection } from '../trust/publish/resign.ts';
 import type { WorkingCopy } from '../trust/read/working-copy.ts';
 import { Keyring } from '../tuf/edit/demands.ts';
 import type { OpenedCollection } from './collections.ts';
-import { type PublishFlags, publishOptionsOf } from './publishing.ts';
+import { type PublishFlags, publishOptionsOf } from './flags/publish-flags.ts';
 import type { Context } from './shell/context.ts';
 import { type TrustKeyFlags, TrustKeys } from './trust-keys.ts';
 

@@ -2,7 +2,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
-import { AlarmBook, type AlarmKind } from '../../src/actions/resign/alarms.ts';
+import { AlarmBook, type AlarmKind } from '../../src/actions/renew/alarms.ts';
 import { readResignerConfig } from '../../src/servers/resigner/config.ts';
 import { parseResignerDocument } from '../../src/servers/resigner/config-schema.ts';
 import { Statistics } from '../../src/servers/resigner/statistics.ts';

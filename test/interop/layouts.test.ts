@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type CopyOptions, type CopyResult, copy } from '../../src/actions/copy.ts';
+import { type CopyOptions, type CopyResult, copy } from '../../src/actions/copy/copy.ts';
 import { openLayout } from '../../src/layout/open.ts';
 import type { LayoutStore } from '../../src/layout/store.ts';
 import type { Descriptor } from '../../src/oci/descriptor.ts';

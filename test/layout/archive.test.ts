@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { extract, type Header, pack } from 'tar-stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { copy } from '../../src/actions/copy.ts';
+import { copy } from '../../src/actions/copy/copy.ts';
 import { openLayout } from '../../src/layout/open.ts';
 import type { LayoutStore } from '../../src/layout/store.ts';
 import { streamOf } from '../../src/oci/content.ts';

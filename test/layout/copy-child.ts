@@ -1,5 +1,5 @@
 /** Copies v1 from one layout or archive to another: `FROM TO`, each `layout:PATH` or `archive:PATH`. */
-import { copy } from '../../src/actions/copy.ts';
+import { copy } from '../../src/actions/copy/copy.ts';
 import { openLayout } from '../../src/layout/open.ts';
 import type { LayoutStore } from '../../src/layout/store.ts';
 import { tagOf } from '../support/content.ts';

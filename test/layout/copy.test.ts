@@ -1,7 +1,7 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { copy } from '../../src/actions/copy.ts';
+import { copy } from '../../src/actions/copy/copy.ts';
 import { openLayout } from '../../src/layout/open.ts';
 import { hexOf } from '../../src/oci/digest.ts';
 import type { LayoutReference } from '../../src/oci/reference.ts';

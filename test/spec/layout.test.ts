@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { copy } from '../../src/actions/copy.ts';
+import { copy } from '../../src/actions/copy/copy.ts';
 import { openLayout } from '../../src/layout/open.ts';
 import { pushReferrer, tagOf } from '../support/content.ts';
 import { temporaryDirectory } from '../support/processes.ts';

@@ -1,7 +1,7 @@
 import { createPrivateKey } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { exportChange } from '../../src/actions/offline.ts';
+import { exportChange } from '../../src/actions/change/offline.ts';
 import { createSigner } from '../../src/crypto/signer.ts';
 import { parseTime } from '../../src/encoding/time.ts';
 import { MemoryStore } from '../../src/oci/memory.ts';

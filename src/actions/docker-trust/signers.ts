@@ -9,7 +9,7 @@ import { Keyring } from '../../tuf/edit/demands.ts';
 import type { TufSigner } from '../../tuf/edit/signing.ts';
 import type { TufKey } from '../../tuf/keys.ts';
 import { countSignatures } from '../../tuf/threshold.ts';
-import { demandsOf } from '../offline.ts';
+import { demandsOf } from '../change/offline.ts';
 import { dockerKeysIn, writeDockerKeys } from './docker-keys.ts';
 import type { TrustPlace } from './place.ts';
 import { allTags, signerRoles } from './trust-info.ts';

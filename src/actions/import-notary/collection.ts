@@ -22,9 +22,9 @@ import { type Collection, type ReadOptions, readCollection } from '../../trust/r
 import { ProcessMemory } from '../../trust/read/memory.ts';
 import { WorkingCopy } from '../../trust/read/working-copy.ts';
 import type { TufSigner } from '../../tuf/edit/signing.ts';
-import { copyCollection } from '../copy-collection.ts';
+import { initCollection } from '../change/init.ts';
+import { copyCollection } from '../copy/collection.ts';
 import { dockerKeysIn, writeDockerKeys } from '../docker-trust/docker-keys.ts';
-import { initCollection } from '../init.ts';
 import { type NotaryOrigin, pushEvidence } from './evidence.ts';
 import type { ImportPlan, PlannedSigner } from './plan.ts';
 

@@ -5,7 +5,7 @@ import type { Tag } from '../../oci/reference.ts';
 import type { ManifestFetcher } from '../../oci/target.ts';
 import type { NamedContent } from '../../trust/format/log.ts';
 import { namedContentOf } from '../../trust/format/named-content.ts';
-import { mapConcurrently } from '../concurrency.ts';
+import { mapConcurrently } from '../copy/concurrency.ts';
 import type { NotCarried, PlannedName } from './plan.ts';
 
 /** What is signed about each name, and what is not in the registry. */

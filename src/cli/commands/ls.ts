@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { mapConcurrently } from '../../actions/concurrency.ts';
+import { mapConcurrently } from '../../actions/copy/concurrency.ts';
 import { BullaError, isBullaError } from '../../errors.ts';
 import { printable } from '../../http/redact.ts';
 import type { Digest } from '../../oci/digest.ts';

@@ -5,7 +5,7 @@ import { lookAtCollection } from '../../trust/read/read-for-display.ts';
 import { WorkingCopy } from '../../trust/read/working-copy.ts';
 import { type CollectionFlags, openCollection } from '../collections.ts';
 import type { KeyFlags } from '../flags/key-flags.ts';
-import { CHANCE, clockOf, type PublishFlags, publishOptionsOf } from '../publishing.ts';
+import { CHANCE, clockOf, type PublishFlags, publishOptionsOf } from '../flags/publish-flags.ts';
 import type { Context } from '../shell/context.ts';
 import { TrustKeys } from '../trust-keys.ts';
 import { DockerPassphrases } from './passphrases.ts';

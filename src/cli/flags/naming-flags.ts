@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { addCollectionOptions, type CollectionFlags } from '../collections.ts';
-import type { PublishFlags } from '../publishing.ts';
 import type { KeyFlags } from './key-flags.ts';
+import type { PublishFlags } from './publish-flags.ts';
 
 /** Flags of every command that changes names of a collection. */
 export interface NamingFlags extends CollectionFlags, PublishFlags, Omit<KeyFlags, 'key'> {

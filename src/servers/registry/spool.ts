@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { type FileHandle, open, rm } from 'node:fs/promises';
-import { Limiter } from '../../actions/concurrency.ts';
+import { Limiter } from '../../actions/copy/concurrency.ts';
 import { readFileBounded, storageError } from '../../disk/atomic.ts';
 import { bodyOf } from './bodies.ts';
 import type { Exchange } from './exchange.ts';

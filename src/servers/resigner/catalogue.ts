@@ -1,4 +1,4 @@
-import { isInShard, type Shard } from '../../actions/resign/shard.ts';
+import { isInShard, type Shard } from '../../actions/renew/shard.ts';
 import { BullaError, isBullaError } from '../../errors.ts';
 import { placeNamed } from '../../oci/place.ts';
 import { findPin, isPrefix, type Pin } from '../../trust/read/pin.ts';

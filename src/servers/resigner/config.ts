@@ -1,6 +1,6 @@
 import { isAbsolute, join } from 'node:path';
-import { type AlarmPolicy, DEFAULT_ALARMS } from '../../actions/resign/alarms.ts';
-import { DEFAULT_TIMING, type ResignTiming } from '../../actions/resign/timing.ts';
+import { type AlarmPolicy, DEFAULT_ALARMS } from '../../actions/renew/alarms.ts';
+import { DEFAULT_TIMING, type ResignTiming } from '../../actions/renew/timing.ts';
 import { readFileBounded } from '../../disk/atomic.ts';
 import { decodeUtf8 } from '../../encoding/bytes.ts';
 import { parseDuration } from '../../encoding/time.ts';

@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
-import type { ResignQueue, StepResult, Ticket } from '../../actions/resign/queue.ts';
-import type { Steps } from '../../actions/resign/step.ts';
+import type { ResignQueue, StepResult, Ticket } from '../../actions/renew/queue.ts';
+import type { Steps } from '../../actions/renew/step.ts';
 
 export interface LoopPorts {
   /** Milliseconds of a clock that never goes back. */

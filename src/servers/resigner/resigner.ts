@@ -4,11 +4,11 @@ import {
   type AlarmEvent,
   alarmOfFailure,
   alarmsOf,
-} from '../../actions/resign/alarms.ts';
-import { failureOf } from '../../actions/resign/failure.ts';
-import { ResignQueue, type StepResult, type Ticket } from '../../actions/resign/queue.ts';
-import type { Shard } from '../../actions/resign/shard.ts';
-import { Steps } from '../../actions/resign/step.ts';
+} from '../../actions/renew/alarms.ts';
+import { failureOf } from '../../actions/renew/failure.ts';
+import { ResignQueue, type StepResult, type Ticket } from '../../actions/renew/queue.ts';
+import type { Shard } from '../../actions/renew/shard.ts';
+import { Steps } from '../../actions/renew/step.ts';
 import type { RegistryReference } from '../../oci/reference.ts';
 import type { Clock } from '../../trust/format/ports.ts';
 import type { LogSink } from '../log.ts';

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { isIP } from 'node:net';
 import { hostname } from 'node:os';
-import { type Alarm, alarmOfFailure } from '../../actions/resign/alarms.ts';
-import { failureOf } from '../../actions/resign/failure.ts';
-import type { Shard } from '../../actions/resign/shard.ts';
+import { type Alarm, alarmOfFailure } from '../../actions/renew/alarms.ts';
+import { failureOf } from '../../actions/renew/failure.ts';
+import type { Shard } from '../../actions/renew/shard.ts';
 import { BullaError } from '../../errors.ts';
 import type { HttpPool } from '../../http/pool.ts';
 import type { RegistryReference } from '../../oci/reference.ts';

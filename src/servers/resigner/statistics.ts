@@ -1,6 +1,6 @@
-import type { AlarmBook } from '../../actions/resign/alarms.ts';
-import type { Outcome } from '../../actions/resign/report.ts';
-import type { Steps } from '../../actions/resign/step.ts';
+import type { AlarmBook } from '../../actions/renew/alarms.ts';
+import type { Outcome } from '../../actions/renew/report.ts';
+import type { Steps } from '../../actions/renew/step.ts';
 import type { ErrorCode } from '../../errors.ts';
 import { Durations, type Gauge, Metrics, type Sample } from '../metrics.ts';
 

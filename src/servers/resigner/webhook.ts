@@ -1,4 +1,4 @@
-import type { AlarmEvent } from '../../actions/resign/alarms.ts';
+import type { AlarmEvent } from '../../actions/renew/alarms.ts';
 import { utf8 } from '../../encoding/bytes.ts';
 import { messageOf } from '../../errors.ts';
 import type { HttpPool } from '../../http/pool.ts';

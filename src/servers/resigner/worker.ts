@@ -1,6 +1,6 @@
-import { listMarks, lookAt } from '../../actions/resign/look.ts';
-import type { Freshness } from '../../actions/resign/report.ts';
-import type { StepPorts } from '../../actions/resign/step.ts';
+import { listMarks, lookAt } from '../../actions/renew/look.ts';
+import type { Freshness } from '../../actions/renew/report.ts';
+import type { StepPorts } from '../../actions/renew/step.ts';
 import { BullaError, isBullaError } from '../../errors.ts';
 import { isSamePlace } from '../../oci/place.ts';
 import { parseReference, type RegistryReference } from '../../oci/reference.ts';

@@ -2,7 +2,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { mapConcurrently } from '../../../src/actions/concurrency.ts';
+import { mapConcurrently } from '../../../src/actions/copy/concurrency.ts';
 import { streamOf } from '../../../src/oci/content.ts';
 import { EMPTY_BYTES, EMPTY_DESCRIPTOR } from '../../../src/oci/descriptor.ts';
 import { buildArtifact } from '../../../src/oci/manifest.ts';

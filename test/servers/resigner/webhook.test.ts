@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { AlarmEvent } from '../../../src/actions/resign/alarms.ts';
+import type { AlarmEvent } from '../../../src/actions/renew/alarms.ts';
 import { HttpPool } from '../../../src/http/pool.ts';
 import { Webhook } from '../../../src/servers/resigner/webhook.ts';
 import { listen } from '../../support/listen.ts';

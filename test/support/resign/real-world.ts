@@ -1,7 +1,7 @@
 import { onTestFinished } from 'vitest';
-import { type AlarmEvent, DEFAULT_ALARMS } from '../../../src/actions/resign/alarms.ts';
-import { resignOnce } from '../../../src/actions/resign/core.ts';
-import { DEFAULT_TIMING, type ResignTiming } from '../../../src/actions/resign/timing.ts';
+import { type AlarmEvent, DEFAULT_ALARMS } from '../../../src/actions/renew/alarms.ts';
+import { resignOnce } from '../../../src/actions/renew/core.ts';
+import { DEFAULT_TIMING, type ResignTiming } from '../../../src/actions/renew/timing.ts';
 import type { BullaError } from '../../../src/errors.ts';
 import type { Digest } from '../../../src/oci/digest.ts';
 import type { ManifestContent } from '../../../src/oci/manifest.ts';

@@ -1,8 +1,8 @@
 import { onTestFinished } from 'vitest';
-import type { AlarmEvent } from '../../../src/actions/resign/alarms.ts';
-import { DEFAULT_ALARMS } from '../../../src/actions/resign/alarms.ts';
-import type { Freshness } from '../../../src/actions/resign/report.ts';
-import { DEFAULT_TIMING } from '../../../src/actions/resign/timing.ts';
+import type { AlarmEvent } from '../../../src/actions/renew/alarms.ts';
+import { DEFAULT_ALARMS } from '../../../src/actions/renew/alarms.ts';
+import type { Freshness } from '../../../src/actions/renew/report.ts';
+import { DEFAULT_TIMING } from '../../../src/actions/renew/timing.ts';
 import { utf8 } from '../../../src/encoding/bytes.ts';
 import { BullaError } from '../../../src/errors.ts';
 import { type Digest, digestOf } from '../../../src/oci/digest.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { findPending, type PendingList } from '../../../src/actions/pending.ts';
+import { findPending, type PendingList } from '../../../src/actions/change/pending.ts';
 import { utf8 } from '../../../src/encoding/bytes.ts';
 import { isBullaError } from '../../../src/errors.ts';
 import { type ChangeContent, changeIdOf, isWholeId } from '../../../src/trust/approve/change-id.ts';

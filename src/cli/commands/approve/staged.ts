@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto';
-import { findPending, listPending, type PendingList, type Waiting } from '../../../actions/pending.ts';
+import { findPending, listPending, type PendingList, type Waiting } from '../../../actions/change/pending.ts';
 import { formatTime } from '../../../encoding/time.ts';
 import { BullaError } from '../../../errors.ts';
 import { isWholeId } from '../../../trust/approve/change-id.ts';

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { Limiter } from '../../../actions/concurrency.ts';
+import { Limiter } from '../../../actions/copy/concurrency.ts';
 import { type DumpedRepository, dumpRepository } from '../../../actions/dump-notary.ts';
 import { makeDirectory } from '../../../disk/atomic.ts';
 import { withLock } from '../../../disk/lock.ts';

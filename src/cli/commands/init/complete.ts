@@ -3,7 +3,7 @@ import { completeStaged } from '../../../trust/publish/staged-creation.ts';
 import { readCollection } from '../../../trust/read/collection.ts';
 import { repositoryIn } from '../../changing.ts';
 import { type CollectionFlags, openCollection } from '../../collections.ts';
-import { publishOptionsOf } from '../../publishing.ts';
+import { publishOptionsOf } from '../../flags/publish-flags.ts';
 import type { Context } from '../../shell/context.ts';
 import { TrustKeys } from '../../trust-keys.ts';
 import type { InitFlags } from './make.ts';

@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto';
-import { initCollection, type MadeCollection } from '../../../actions/init.ts';
+import { initCollection, type MadeCollection } from '../../../actions/change/init.ts';
 import { generatePrivateKey } from '../../../crypto/private-key.ts';
 import { formatTime, parseDuration } from '../../../encoding/time.ts';
 import { BullaError, EXIT_CODES } from '../../../errors.ts';
@@ -15,8 +15,8 @@ import type { TufKey } from '../../../tuf/keys.ts';
 import { parseSigned } from '../../../tuf/signed.ts';
 import { openCollection } from '../../collections.ts';
 import type { KeyFlags } from '../../flags/key-flags.ts';
+import { publishOptionsOf } from '../../flags/publish-flags.ts';
 import { keystoreOf, passphraseOptions } from '../../keys.ts';
-import { publishOptionsOf } from '../../publishing.ts';
 import type { Context } from '../../shell/context.ts';
 import { newPassphrase, otherVariable } from '../../shell/passphrase.ts';
 import { TrustKeys } from '../../trust-keys.ts';

@@ -1,14 +1,14 @@
 import type { Command } from 'commander';
-import { type AlarmPolicy, DEFAULT_ALARMS } from '../../../actions/resign/alarms.ts';
-import { failureOf, worstOf } from '../../../actions/resign/failure.ts';
-import { type PassReport, type PassResult, resignAll } from '../../../actions/resign/pass.ts';
-import { parseShard, type Shard } from '../../../actions/resign/shard.ts';
-import { type StepPorts, Steps } from '../../../actions/resign/step.ts';
-import { DEFAULT_TIMING } from '../../../actions/resign/timing.ts';
+import { type AlarmPolicy, DEFAULT_ALARMS } from '../../../actions/renew/alarms.ts';
+import { failureOf, worstOf } from '../../../actions/renew/failure.ts';
+import { type PassReport, type PassResult, resignAll } from '../../../actions/renew/pass.ts';
+import { parseShard, type Shard } from '../../../actions/renew/shard.ts';
+import { type StepPorts, Steps } from '../../../actions/renew/step.ts';
+import { DEFAULT_TIMING } from '../../../actions/renew/timing.ts';
 import { BullaError, EXIT_CODES } from '../../../errors.ts';
 import type { Pin } from '../../../trust/read/pin.ts';
 import type { CollectionFlags } from '../../collections.ts';
-import { servedHeadOf } from '../../publishing.ts';
+import { servedHeadOf } from '../../flags/publish-flags.ts';
 import type { Context } from '../../shell/context.ts';
 import type { TrustKeyFlags } from '../../trust-keys.ts';
 

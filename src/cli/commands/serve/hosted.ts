@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { DEFAULT_ALARMS } from '../../../actions/resign/alarms.ts';
-import { DEFAULT_TIMING } from '../../../actions/resign/timing.ts';
+import { DEFAULT_ALARMS } from '../../../actions/renew/alarms.ts';
+import { DEFAULT_TIMING } from '../../../actions/renew/timing.ts';
 import { resolveSigner } from '../../../keystore/resolve.ts';
 import { RegistryClient } from '../../../registry/client.ts';
 import { fixedCredentials } from '../../../registry/credentials.ts';

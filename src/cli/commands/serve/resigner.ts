@@ -1,7 +1,7 @@
 import process from 'node:process';
 import { setFlagsFromString } from 'node:v8';
 import type { Command } from 'commander';
-import { parseShard } from '../../../actions/resign/shard.ts';
+import { parseShard } from '../../../actions/renew/shard.ts';
 import { BullaError } from '../../../errors.ts';
 import { readResignerConfig } from '../../../servers/resigner/config.ts';
 import { addressOf, serveResigner as start } from '../../../servers/resigner/serve.ts';

@@ -106,7 +106,7 @@ async function fetchAll(
   target: Target,
   only: Tag | Digest,
 ): Promise<readonly Subject[]> {
-  const { mapConcurrently } = await import('../../../actions/concurrency.ts');
+  const { mapConcurrently } = await import('../../../actions/copy/concurrency.ts');
   const { signal, settings } = context;
   return await mapConcurrently(references, settings.concurrency, async ({ text, reference }) => {
     const { tag } = reference;

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Limiter } from '../../../actions/concurrency.ts';
+import { Limiter } from '../../../actions/copy/concurrency.ts';
 import { makeDirectory, writeFileAtomic } from '../../../disk/atomic.ts';
 import type { Lock } from '../../../disk/lock.ts';
 import { utf8 } from '../../../encoding/bytes.ts';

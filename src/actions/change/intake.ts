@@ -1,29 +1,29 @@
-import { BullaError } from '../errors.ts';
-import type { Tag } from '../oci/reference.ts';
-import type { CallOptions } from '../oci/target.ts';
-import { trustAfterStaged } from '../trust/approve/staged-trust.ts';
+import { BullaError } from '../../errors.ts';
+import type { Tag } from '../../oci/reference.ts';
+import type { CallOptions } from '../../oci/target.ts';
+import { trustAfterStaged } from '../../trust/approve/staged-trust.ts';
 import {
   Intake,
   identityOf,
   identityOfEntry,
   type LeftChange,
   planSiblings,
-} from '../trust/candidates/fold-plan.ts';
-import { type Sibling, SiblingReader } from '../trust/candidates/siblings.ts';
-import { Abilities } from '../trust/candidates/signing-power.ts';
-import { describeChange } from '../trust/change/describe-change.ts';
-import { literal } from '../trust/change/describe-values.ts';
-import { namesOf } from '../trust/change/fold.ts';
-import type { LogEntry } from '../trust/format/log.ts';
-import type { Chance, TrustTarget } from '../trust/format/ports.ts';
-import { NAMES_ROLE } from '../trust/format/vocabulary.ts';
-import { type StructuralChange, trustAfterChange } from '../trust/publish/edit-work.ts';
-import type { WorkingCopy } from '../trust/read/working-copy.ts';
-import { delegationOf } from '../tuf/delegations.ts';
-import type { TufSigner } from '../tuf/edit/signing.ts';
-import { DEFAULT_LIMITS } from '../tuf/limits.ts';
-import { parseMetadataFile } from '../tuf/metadata-file.ts';
-import { countSignatures } from '../tuf/threshold.ts';
+} from '../../trust/candidates/fold-plan.ts';
+import { type Sibling, SiblingReader } from '../../trust/candidates/siblings.ts';
+import { Abilities } from '../../trust/candidates/signing-power.ts';
+import { describeChange } from '../../trust/change/describe-change.ts';
+import { literal } from '../../trust/change/describe-values.ts';
+import { namesOf } from '../../trust/change/fold.ts';
+import type { LogEntry } from '../../trust/format/log.ts';
+import type { Chance, TrustTarget } from '../../trust/format/ports.ts';
+import { NAMES_ROLE } from '../../trust/format/vocabulary.ts';
+import { type StructuralChange, trustAfterChange } from '../../trust/publish/edit-work.ts';
+import type { WorkingCopy } from '../../trust/read/working-copy.ts';
+import { delegationOf } from '../../tuf/delegations.ts';
+import type { TufSigner } from '../../tuf/edit/signing.ts';
+import { DEFAULT_LIMITS } from '../../tuf/limits.ts';
+import { parseMetadataFile } from '../../tuf/metadata-file.ts';
+import { countSignatures } from '../../tuf/threshold.ts';
 
 /** One change of names that others have announced or staged. */
 export interface IntakeEntry {

@@ -1,43 +1,43 @@
-import { equalBytes } from '../encoding/bytes.ts';
-import { BullaError, isBullaError } from '../errors.ts';
-import type { Tag } from '../oci/reference.ts';
-import type { CallOptions } from '../oci/target.ts';
-import { changeIdOf, TYPED_DIGITS } from '../trust/approve/change-id.ts';
-import type { PendingChange } from '../trust/approve/pending-change.ts';
-import { readStagedChanges, stageChange } from '../trust/approve/stage-change.ts';
-import { AdoptionReader } from '../trust/candidates/adoption.ts';
-import type { PartialRole, SiblingRole } from '../trust/candidates/sibling-files.ts';
+import { equalBytes } from '../../encoding/bytes.ts';
+import { BullaError, isBullaError } from '../../errors.ts';
+import type { Tag } from '../../oci/reference.ts';
+import type { CallOptions } from '../../oci/target.ts';
+import { changeIdOf, TYPED_DIGITS } from '../../trust/approve/change-id.ts';
+import type { PendingChange } from '../../trust/approve/pending-change.ts';
+import { readStagedChanges, stageChange } from '../../trust/approve/stage-change.ts';
+import { AdoptionReader } from '../../trust/candidates/adoption.ts';
+import type { PartialRole, SiblingRole } from '../../trust/candidates/sibling-files.ts';
 import {
   isTransient,
   type RefusedSibling,
   type Sibling,
   SiblingReader,
-} from '../trust/candidates/siblings.ts';
-import { linesOf, tellChange } from '../trust/change/describe-change.ts';
-import { isBuiltUpon, namesOf } from '../trust/change/fold.ts';
-import { assembleStage } from '../trust/format/assemble.ts';
-import { isBinName } from '../trust/format/bin-name.ts';
-import type { LogEntry } from '../trust/format/log.ts';
-import { fetchFile, type TrustObject } from '../trust/format/object.ts';
-import type { Chance, TrustTarget } from '../trust/format/ports.ts';
-import { pushObject } from '../trust/format/push.ts';
-import { findRoleFile } from '../trust/format/role-files.ts';
-import { assertSignable, assertSignableFile } from '../trust/format/signable.ts';
-import { stageTag } from '../trust/format/vocabulary.ts';
-import { removeObject } from '../trust/publish/removal.ts';
-import type { WorkingCopy } from '../trust/read/working-copy.ts';
-import { delegationOf } from '../tuf/delegations.ts';
-import { formatVersion } from '../tuf/edit/policy.ts';
-import { versionOf } from '../tuf/edit/repository.ts';
+} from '../../trust/candidates/siblings.ts';
+import { linesOf, tellChange } from '../../trust/change/describe-change.ts';
+import { isBuiltUpon, namesOf } from '../../trust/change/fold.ts';
+import { assembleStage } from '../../trust/format/assemble.ts';
+import { isBinName } from '../../trust/format/bin-name.ts';
+import type { LogEntry } from '../../trust/format/log.ts';
+import { fetchFile, type TrustObject } from '../../trust/format/object.ts';
+import type { Chance, TrustTarget } from '../../trust/format/ports.ts';
+import { pushObject } from '../../trust/format/push.ts';
+import { findRoleFile } from '../../trust/format/role-files.ts';
+import { assertSignable, assertSignableFile } from '../../trust/format/signable.ts';
+import { stageTag } from '../../trust/format/vocabulary.ts';
+import { removeObject } from '../../trust/publish/removal.ts';
+import type { WorkingCopy } from '../../trust/read/working-copy.ts';
+import { delegationOf } from '../../tuf/delegations.ts';
+import { formatVersion } from '../../tuf/edit/policy.ts';
+import { versionOf } from '../../tuf/edit/repository.ts';
 import {
   type MissingSignatures,
   PendingFile,
   type SignatureDemand,
   type TufSigner,
-} from '../tuf/edit/signing.ts';
-import { DEFAULT_LIMITS } from '../tuf/limits.ts';
-import { type MetadataFile, parseMetadataFile } from '../tuf/metadata-file.ts';
-import { decodeRoleName, metadataFileName } from '../tuf/role-name.ts';
+} from '../../tuf/edit/signing.ts';
+import { DEFAULT_LIMITS } from '../../tuf/limits.ts';
+import { type MetadataFile, parseMetadataFile } from '../../tuf/metadata-file.ts';
+import { decodeRoleName, metadataFileName } from '../../tuf/role-name.ts';
 
 /** Something that waits beside a head. */
 export interface Waiting {

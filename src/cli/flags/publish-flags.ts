@@ -1,13 +1,13 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseDuration } from '../encoding/time.ts';
-import { BullaError, throwIfAborted } from '../errors.ts';
-import { type Digest, isDigest } from '../oci/digest.ts';
-import type { Chance, Clock } from '../trust/format/ports.ts';
-import type { PublishOptions } from '../trust/publish/publish-options.ts';
-import type { TufSigner } from '../tuf/edit/signing.ts';
-import type { Context } from './shell/context.ts';
+import { parseDuration } from '../../encoding/time.ts';
+import { BullaError, throwIfAborted } from '../../errors.ts';
+import { type Digest, isDigest } from '../../oci/digest.ts';
+import type { Chance, Clock } from '../../trust/format/ports.ts';
+import type { PublishOptions } from '../../trust/publish/publish-options.ts';
+import type { TufSigner } from '../../tuf/edit/signing.ts';
+import type { Context } from '../shell/context.ts';
 
 /** Flags of every command that publishes. */
 export interface PublishFlags {
@@ -28,7 +28,7 @@ export async function publishOptionsOf(
   signers: readonly TufSigner[],
   flags: PublishFlags,
 ): Promise<PublishOptions> {
-  const { SignerStateDirectory } = await import('../state/signer-state.ts');
+  const { SignerStateDirectory } = await import('../../state/signer-state.ts');
   const { output, signal, directories } = context;
   const wait = waitOf(flags.wait);
   context.allow(wait);

@@ -1,27 +1,32 @@
 import { describe, expect, it } from 'vitest';
-import { exportChange } from '../../src/actions/offline.ts';
-import { listPending, type Waiting } from '../../src/actions/pending.ts';
-import { MemoryStore } from '../../src/oci/memory.ts';
-import { PendingChange } from '../../src/trust/approve/pending-change.ts';
-import { stageChange } from '../../src/trust/approve/stage-change.ts';
-import { SiblingReader } from '../../src/trust/candidates/siblings.ts';
-import { CollectionEdit } from '../../src/trust/change/collection-edit.ts';
-import { addSigner, rekey, removeSigner, type StructureChange } from '../../src/trust/change/role-changes.ts';
-import { assembleStage } from '../../src/trust/format/assemble.ts';
-import { trustVersions } from '../../src/trust/format/versions.ts';
-import { HEAD_TAG, NAMES_ROLE, stageTag } from '../../src/trust/format/vocabulary.ts';
-import { publishNames } from '../../src/trust/publish/publish.ts';
-import { resignCollection } from '../../src/trust/publish/resign.ts';
-import { WorkingCopy } from '../../src/trust/read/working-copy.ts';
-import { versionOf } from '../../src/tuf/edit/repository.ts';
-import { composeMetadataFile, type MetadataFile } from '../../src/tuf/metadata-file.ts';
-import { metadataFileName } from '../../src/tuf/role-name.ts';
-import { changeHead, readAny } from '../support/trust/changing.ts';
-import { newCollection, pushAssembly, pushHead } from '../support/trust/collection.ts';
-import { malleated } from '../support/trust/malleate.ts';
-import { FakeClock, naming, publisher } from '../support/trust/publishing.ts';
-import { anyOf, NOW, ONLINE, PUBLISHER, ROOT, signersOf } from '../support/tuf/editing.ts';
-import { poolKey } from '../support/tuf/keys.ts';
+import { exportChange } from '../../../src/actions/change/offline.ts';
+import { listPending, type Waiting } from '../../../src/actions/change/pending.ts';
+import { MemoryStore } from '../../../src/oci/memory.ts';
+import { PendingChange } from '../../../src/trust/approve/pending-change.ts';
+import { stageChange } from '../../../src/trust/approve/stage-change.ts';
+import { SiblingReader } from '../../../src/trust/candidates/siblings.ts';
+import { CollectionEdit } from '../../../src/trust/change/collection-edit.ts';
+import {
+  addSigner,
+  rekey,
+  removeSigner,
+  type StructureChange,
+} from '../../../src/trust/change/role-changes.ts';
+import { assembleStage } from '../../../src/trust/format/assemble.ts';
+import { trustVersions } from '../../../src/trust/format/versions.ts';
+import { HEAD_TAG, NAMES_ROLE, stageTag } from '../../../src/trust/format/vocabulary.ts';
+import { publishNames } from '../../../src/trust/publish/publish.ts';
+import { resignCollection } from '../../../src/trust/publish/resign.ts';
+import { WorkingCopy } from '../../../src/trust/read/working-copy.ts';
+import { versionOf } from '../../../src/tuf/edit/repository.ts';
+import { composeMetadataFile, type MetadataFile } from '../../../src/tuf/metadata-file.ts';
+import { metadataFileName } from '../../../src/tuf/role-name.ts';
+import { changeHead, readAny } from '../../support/trust/changing.ts';
+import { newCollection, pushAssembly, pushHead } from '../../support/trust/collection.ts';
+import { malleated } from '../../support/trust/malleate.ts';
+import { FakeClock, naming, publisher } from '../../support/trust/publishing.ts';
+import { anyOf, NOW, ONLINE, PUBLISHER, ROOT, signersOf } from '../../support/tuf/editing.ts';
+import { poolKey } from '../../support/tuf/keys.ts';
 
 const ALICE = 3;
 const MALLORY = 4;

@@ -1,5 +1,5 @@
 import { type ErrorCode, throwIfAborted } from '../../errors.ts';
-import { mapConcurrently } from '../concurrency.ts';
+import { mapConcurrently } from '../copy/concurrency.ts';
 import { type Alarm, type AlarmPolicy, alarmOfFailure, alarmsOf } from './alarms.ts';
 import { worstOf } from './failure.ts';
 import type { Outcome } from './report.ts';

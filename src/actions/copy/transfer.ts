@@ -1,12 +1,12 @@
-import { BullaError, isBullaError } from '../errors.ts';
-import { observedStream, streamOf } from '../oci/content.ts';
-import { type Descriptor, inlineContent } from '../oci/descriptor.ts';
-import type { Digest } from '../oci/digest.ts';
-import type { Tag } from '../oci/reference.ts';
-import type { Source, Target } from '../oci/target.ts';
-import type { CopyNode } from './copy-graph.ts';
-import type { OnCopyEvent } from './copy-progress.ts';
-import type { Pool } from './pool.ts';
+import { BullaError, isBullaError } from '../../errors.ts';
+import { observedStream, streamOf } from '../../oci/content.ts';
+import { type Descriptor, inlineContent } from '../../oci/descriptor.ts';
+import type { Digest } from '../../oci/digest.ts';
+import type { Tag } from '../../oci/reference.ts';
+import type { Source, Target } from '../../oci/target.ts';
+import type { Pool } from './concurrency.ts';
+import type { CopyNode } from './graph.ts';
+import type { OnCopyEvent } from './progress.ts';
 
 /** What of a target a copy writes through; a dry run gives one that only looks. */
 export type CopyDestination = Pick<

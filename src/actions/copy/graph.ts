@@ -1,12 +1,12 @@
-import { BullaError, isBullaError } from '../errors.ts';
-import type { Descriptor } from '../oci/descriptor.ts';
-import type { Digest } from '../oci/digest.ts';
-import { childrenOf, type Manifest, type ManifestContent, parseCarried } from '../oci/manifest.ts';
-import { isForeignLayerType, isManifestType } from '../oci/media-types.ts';
-import { cosignTags, type Tag } from '../oci/reference.ts';
-import type { Source } from '../oci/target.ts';
-import type { OnCopyEvent } from './copy-progress.ts';
-import type { Pool } from './pool.ts';
+import { BullaError, isBullaError } from '../../errors.ts';
+import type { Descriptor } from '../../oci/descriptor.ts';
+import type { Digest } from '../../oci/digest.ts';
+import { childrenOf, type Manifest, type ManifestContent, parseCarried } from '../../oci/manifest.ts';
+import { isForeignLayerType, isManifestType } from '../../oci/media-types.ts';
+import { cosignTags, type Tag } from '../../oci/reference.ts';
+import type { Source } from '../../oci/target.ts';
+import type { Pool } from './concurrency.ts';
+import type { OnCopyEvent } from './progress.ts';
 
 /** Most manifests of one copy, how deep they may hang on each other, and their bytes in all. */
 export const MAX_MANIFESTS = 20_000;

@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { copyCollection } from '../../src/actions/copy-collection.ts';
-import { type Descriptor, describe as describeBytes } from '../../src/oci/descriptor.ts';
-import { MemoryStore } from '../../src/oci/memory.ts';
-import type { Target } from '../../src/oci/target.ts';
-import { HEAD_TAG, NAMES_ROLE, TRUST_TYPES } from '../../src/trust/format/vocabulary.ts';
-import { changeHead, contentOf, readAny, setting, unsetting } from '../support/trust/changing.ts';
-import { newCollection, PLACE, pushHead } from '../support/trust/collection.ts';
-import { anyOf, daysLater, NOW } from '../support/tuf/editing.ts';
-import { poolKey } from '../support/tuf/keys.ts';
+import { copyCollection } from '../../../src/actions/copy/collection.ts';
+import { type Descriptor, describe as describeBytes } from '../../../src/oci/descriptor.ts';
+import { MemoryStore } from '../../../src/oci/memory.ts';
+import type { Target } from '../../../src/oci/target.ts';
+import { HEAD_TAG, NAMES_ROLE, TRUST_TYPES } from '../../../src/trust/format/vocabulary.ts';
+import { changeHead, contentOf, readAny, setting, unsetting } from '../../support/trust/changing.ts';
+import { newCollection, PLACE, pushHead } from '../../support/trust/collection.ts';
+import { anyOf, daysLater, NOW } from '../../support/tuf/editing.ts';
+import { poolKey } from '../../support/tuf/keys.ts';
 
 /** A repository with a collection in it, made with one key a role. */
 async function collected(name: string = PLACE): Promise<MemoryStore> {

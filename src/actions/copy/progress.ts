@@ -1,5 +1,5 @@
-import type { Descriptor } from '../oci/descriptor.ts';
-import type { BlobOutcome } from '../oci/target.ts';
+import type { Descriptor } from '../../oci/descriptor.ts';
+import type { BlobOutcome } from '../../oci/target.ts';
 
 /**
  * What happens during a copy, for whoever shows it. Content is identified by its descriptor's digest;

@@ -1,8 +1,8 @@
-import type { Descriptor } from '../oci/descriptor.ts';
-import type { Digest } from '../oci/digest.ts';
-import { parseCarried } from '../oci/manifest.ts';
-import type { Target } from '../oci/target.ts';
-import type { CopyDestination } from './copy-transfer.ts';
+import type { Descriptor } from '../../oci/descriptor.ts';
+import type { Digest } from '../../oci/digest.ts';
+import { parseCarried } from '../../oci/manifest.ts';
+import type { Target } from '../../oci/target.ts';
+import type { CopyDestination } from './transfer.ts';
 
 /** A destination that answers as the real one and takes everything without storing it. */
 export function dryDestination(target: Target): CopyDestination {

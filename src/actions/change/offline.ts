@@ -1,16 +1,16 @@
-import { BullaError } from '../errors.ts';
-import type { ChangeFile } from '../trust/approve/change-file.ts';
-import { PendingChange } from '../trust/approve/pending-change.ts';
-import { CollectionEdit } from '../trust/change/collection-edit.ts';
-import type { StructureChange } from '../trust/change/role-changes.ts';
-import { isBinName } from '../trust/format/bin-name.ts';
-import { NAMES_ROLE } from '../trust/format/vocabulary.ts';
-import type { WorkingCopy } from '../trust/read/working-copy.ts';
-import { Keyring } from '../tuf/edit/demands.ts';
-import type { VersionPolicy } from '../tuf/edit/policy.ts';
-import { withFiles, writeRepositoryFiles } from '../tuf/edit/repository.ts';
-import type { SignatureDemand, TufSigner } from '../tuf/edit/signing.ts';
-import type { MetadataFile } from '../tuf/metadata-file.ts';
+import { BullaError } from '../../errors.ts';
+import type { ChangeFile } from '../../trust/approve/change-file.ts';
+import { PendingChange } from '../../trust/approve/pending-change.ts';
+import { CollectionEdit } from '../../trust/change/collection-edit.ts';
+import type { StructureChange } from '../../trust/change/role-changes.ts';
+import { isBinName } from '../../trust/format/bin-name.ts';
+import { NAMES_ROLE } from '../../trust/format/vocabulary.ts';
+import type { WorkingCopy } from '../../trust/read/working-copy.ts';
+import { Keyring } from '../../tuf/edit/demands.ts';
+import type { VersionPolicy } from '../../tuf/edit/policy.ts';
+import { withFiles, writeRepositoryFiles } from '../../tuf/edit/repository.ts';
+import type { SignatureDemand, TufSigner } from '../../tuf/edit/signing.ts';
+import type { MetadataFile } from '../../tuf/metadata-file.ts';
 
 export interface ExportOptions {
   readonly now: Date;

@@ -1,5 +1,38 @@
 import { setMaxListeners } from 'node:events';
-import { throwIfAborted } from '../errors.ts';
+import { throwIfAborted } from '../../errors.ts';
+
+/** A semaphore: at most so many pieces of work run at once, the others wait in line. */
+export class Limiter {
+  private free: number;
+  private readonly waiting: (() => void)[] = [];
+
+  constructor(places: number) {
+    this.free = places;
+  }
+
+  /** Runs `work` when a place is free. */
+  async run<T>(work: () => Promise<T>): Promise<T> {
+    if (this.free > 0) this.free--;
+    else await new Promise<void>((resolve) => this.waiting.push(resolve));
+    try {
+      return await work();
+    } finally {
+      const next = this.waiting.shift();
+      if (next === undefined) this.free++;
+      else next();
+    }
+  }
+}
+
+/** Results of `work` for each item in the items' order, at most `places` at the same time. */
+export async function mapConcurrently<T, R>(
+  items: readonly T[],
+  places: number,
+  work: (item: T) => Promise<R>,
+): Promise<R[]> {
+  const limiter = new Limiter(places);
+  return Promise.all(items.map((item) => limiter.run(() => work(item))));
+}
 
 /**
  * Work that belongs together: at most so many pieces at once, and all of it ends when one fails or the
@@ -7,14 +40,13 @@ import { throwIfAborted } from '../errors.ts';
  */
 export class Pool {
   private readonly controller = new AbortController();
-  private readonly waiting: (() => void)[] = [];
-  private free: number;
+  private readonly limiter: Limiter;
   private failure: { readonly error: unknown } | undefined;
 
   constructor(concurrency: number) {
     // Every request under way listens to it: more than Node expects, and no leak.
     setMaxListeners(0, this.controller.signal);
-    this.free = Math.max(1, concurrency);
+    this.limiter = new Limiter(Math.max(1, concurrency));
   }
 
   /** For whatever a piece calls. */
@@ -32,16 +64,10 @@ export class Pool {
    * @throws what the piece throws; BullaError interrupted once the pool was stopped
    */
   async run<T>(piece: () => Promise<T>): Promise<T> {
-    if (this.free > 0) this.free--;
-    else await new Promise<void>((resolve) => this.waiting.push(resolve));
-    try {
+    return await this.limiter.run(async () => {
       throwIfAborted(this.signal);
       return await piece();
-    } finally {
-      const next = this.waiting.shift();
-      if (next === undefined) this.free++;
-      else next();
-    }
+    });
   }
 
   /**

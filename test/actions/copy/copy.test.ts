@@ -1,23 +1,31 @@
 import { describe, expect, it } from 'vitest';
-import { type CopyOptions, type CopyResult, copy } from '../../src/actions/copy.ts';
-import type { CopyEvent } from '../../src/actions/copy-progress.ts';
-import { base64, utf8 } from '../../src/encoding/bytes.ts';
-import { BullaError } from '../../src/errors.ts';
+import { type CopyOptions, type CopyResult, copy } from '../../../src/actions/copy/copy.ts';
+import type { CopyEvent } from '../../../src/actions/copy/progress.ts';
+import { base64, utf8 } from '../../../src/encoding/bytes.ts';
+import { BullaError } from '../../../src/errors.ts';
 import {
   type Descriptor,
   describe as describeBytes,
   EMPTY_BYTES,
   EMPTY_DESCRIPTOR,
-} from '../../src/oci/descriptor.ts';
-import type { Digest } from '../../src/oci/digest.ts';
-import { buildArtifact, buildIndex, type ManifestContent } from '../../src/oci/manifest.ts';
-import { MEDIA_TYPES } from '../../src/oci/media-types.ts';
-import { MemoryStore } from '../../src/oci/memory.ts';
-import { parsePlatform } from '../../src/oci/platform.ts';
-import { cosignTags } from '../../src/oci/reference.ts';
-import type { Target } from '../../src/oci/target.ts';
-import { blobOf, imageOf, pushBytes, pushImage, pushIndex, pushReferrer, tagOf } from '../support/content.ts';
-import { recording } from '../support/recording-target.ts';
+} from '../../../src/oci/descriptor.ts';
+import type { Digest } from '../../../src/oci/digest.ts';
+import { buildArtifact, buildIndex, type ManifestContent } from '../../../src/oci/manifest.ts';
+import { MEDIA_TYPES } from '../../../src/oci/media-types.ts';
+import { MemoryStore } from '../../../src/oci/memory.ts';
+import { parsePlatform } from '../../../src/oci/platform.ts';
+import { cosignTags } from '../../../src/oci/reference.ts';
+import type { Target } from '../../../src/oci/target.ts';
+import {
+  blobOf,
+  imageOf,
+  pushBytes,
+  pushImage,
+  pushIndex,
+  pushReferrer,
+  tagOf,
+} from '../../support/content.ts';
+import { recording } from '../../support/recording-target.ts';
 
 const V1 = tagOf('v1');
 

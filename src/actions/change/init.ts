@@ -1,20 +1,20 @@
-import { BullaError, isBullaError } from '../errors.ts';
-import type { Digest } from '../oci/digest.ts';
-import type { Tag } from '../oci/reference.ts';
+import { BullaError, isBullaError } from '../../errors.ts';
+import type { Digest } from '../../oci/digest.ts';
+import type { Tag } from '../../oci/reference.ts';
 import {
   beginCollection,
   type CollectionFiles,
   completeCollection,
   type NewCollection,
-} from '../trust/change/create.ts';
-import { assembleStage } from '../trust/format/assemble.ts';
-import type { TrustTarget } from '../trust/format/ports.ts';
-import { pushObject } from '../trust/format/push.ts';
-import { HEAD_TAG, stageTag } from '../trust/format/vocabulary.ts';
-import { createAt } from '../trust/publish/create-at.ts';
-import { probeTags, shortcomings } from '../trust/publish/probe.ts';
-import type { PublishOptions } from '../trust/publish/publish-options.ts';
-import { writeRepositoryFiles } from '../tuf/edit/repository.ts';
+} from '../../trust/change/create.ts';
+import { assembleStage } from '../../trust/format/assemble.ts';
+import type { TrustTarget } from '../../trust/format/ports.ts';
+import { pushObject } from '../../trust/format/push.ts';
+import { HEAD_TAG, stageTag } from '../../trust/format/vocabulary.ts';
+import { createAt } from '../../trust/publish/create-at.ts';
+import { probeTags, shortcomings } from '../../trust/publish/probe.ts';
+import type { PublishOptions } from '../../trust/publish/publish-options.ts';
+import { writeRepositoryFiles } from '../../tuf/edit/repository.ts';
 
 /** What {@link initCollection} is told. */
 export interface InitOptions

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { type CopyResult, copy } from '../../src/actions/copy.ts';
-import type { Target } from '../../src/oci/target.ts';
-import { openRepository } from '../../src/registry/client.ts';
-import { pushImage, pushIndex, pushReferrer, tagOf } from '../support/content.ts';
-import { startRegistry } from '../support/registry/server.ts';
+import { type CopyResult, copy } from '../../../src/actions/copy/copy.ts';
+import type { Target } from '../../../src/oci/target.ts';
+import { openRepository } from '../../../src/registry/client.ts';
+import { pushImage, pushIndex, pushReferrer, tagOf } from '../../support/content.ts';
+import { startRegistry } from '../../support/registry/server.ts';
 
 const V1 = tagOf('v1');
 

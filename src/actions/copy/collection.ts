@@ -1,9 +1,9 @@
-import { isBullaError, messageOf } from '../errors.ts';
-import type { Digest } from '../oci/digest.ts';
-import type { CallOptions, Source, Target } from '../oci/target.ts';
-import { HEAD_TAG } from '../trust/format/vocabulary.ts';
-import type { Collection } from '../trust/read/collection.ts';
-import { type HeadRelation, readCarriedHead, relateHeads } from '../trust/transfer/compare-heads.ts';
+import { isBullaError, messageOf } from '../../errors.ts';
+import type { Digest } from '../../oci/digest.ts';
+import type { CallOptions, Source, Target } from '../../oci/target.ts';
+import { HEAD_TAG } from '../../trust/format/vocabulary.ts';
+import type { Collection } from '../../trust/read/collection.ts';
+import { type HeadRelation, readCarriedHead, relateHeads } from '../../trust/transfer/compare-heads.ts';
 import { type CopyOptions, copy } from './copy.ts';
 
 export interface CopyCollectionOptions

@@ -1,16 +1,21 @@
-import { parseJsonObject } from '../encoding/json.ts';
-import { BullaError, isBullaError, throwIfAborted } from '../errors.ts';
-import { bareDescriptor, type Descriptor } from '../oci/descriptor.ts';
-import type { Digest } from '../oci/digest.ts';
-import { MAX_MANIFEST_BYTES, type ManifestContent, parseCarried } from '../oci/manifest.ts';
-import { formatPlatform, matchesPlatform, type PlatformSelector, selectPlatform } from '../oci/platform.ts';
-import type { Tag } from '../oci/reference.ts';
-import type { Source, Target } from '../oci/target.ts';
-import { dryDestination } from './copy-dry.ts';
-import { type CopyGraph, type CopyNode, discover } from './copy-graph.ts';
-import type { CopyEvent, OnCopyEvent } from './copy-progress.ts';
-import { type CopyDestination, Transfer } from './copy-transfer.ts';
-import { Pool } from './pool.ts';
+import { parseJsonObject } from '../../encoding/json.ts';
+import { BullaError, isBullaError, throwIfAborted } from '../../errors.ts';
+import { bareDescriptor, type Descriptor } from '../../oci/descriptor.ts';
+import type { Digest } from '../../oci/digest.ts';
+import { MAX_MANIFEST_BYTES, type ManifestContent, parseCarried } from '../../oci/manifest.ts';
+import {
+  formatPlatform,
+  matchesPlatform,
+  type PlatformSelector,
+  selectPlatform,
+} from '../../oci/platform.ts';
+import type { Tag } from '../../oci/reference.ts';
+import type { Source, Target } from '../../oci/target.ts';
+import { Pool } from './concurrency.ts';
+import { dryDestination } from './dry-run.ts';
+import { type CopyGraph, type CopyNode, discover } from './graph.ts';
+import type { CopyEvent, OnCopyEvent } from './progress.ts';
+import { type CopyDestination, Transfer } from './transfer.ts';
 
 export interface CopyOptions {
   readonly source: Source;

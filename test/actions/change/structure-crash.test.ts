@@ -1,23 +1,23 @@
 import { describe, expect, it } from 'vitest';
-import { BullaError } from '../../src/errors.ts';
-import { type ManifestContent, parseManifest } from '../../src/oci/manifest.ts';
-import { MemoryStore } from '../../src/oci/memory.ts';
+import { BullaError } from '../../../src/errors.ts';
+import { type ManifestContent, parseManifest } from '../../../src/oci/manifest.ts';
+import { MemoryStore } from '../../../src/oci/memory.ts';
 import {
   addSigner,
   ONLINE_ROLE,
   rekey,
   renew,
   type StructureChange,
-} from '../../src/trust/change/role-changes.ts';
-import type { TrustTarget } from '../../src/trust/format/ports.ts';
-import { FILE_NAME } from '../../src/trust/format/vocabulary.ts';
-import { publishEdit } from '../../src/trust/publish/publish.ts';
-import { WorkingCopy } from '../../src/trust/read/working-copy.ts';
-import { readAny } from '../support/trust/changing.ts';
-import { newCollection, pushHead } from '../support/trust/collection.ts';
-import { FakeClock, publisher } from '../support/trust/publishing.ts';
-import { anyOf, daysLater, ONLINE, PUBLISHER, ROOT, signersOf } from '../support/tuf/editing.ts';
-import { poolKey } from '../support/tuf/keys.ts';
+} from '../../../src/trust/change/role-changes.ts';
+import type { TrustTarget } from '../../../src/trust/format/ports.ts';
+import { FILE_NAME } from '../../../src/trust/format/vocabulary.ts';
+import { publishEdit } from '../../../src/trust/publish/publish.ts';
+import { WorkingCopy } from '../../../src/trust/read/working-copy.ts';
+import { readAny } from '../../support/trust/changing.ts';
+import { newCollection, pushHead } from '../../support/trust/collection.ts';
+import { FakeClock, publisher } from '../../support/trust/publishing.ts';
+import { anyOf, daysLater, ONLINE, PUBLISHER, ROOT, signersOf } from '../../support/tuf/editing.ts';
+import { poolKey } from '../../support/tuf/keys.ts';
 
 const ALICE = 3;
 const SECOND = 4;

@@ -1,4 +1,4 @@
-import type { Source } from '../oci/target.ts';
+import type { Source } from '../../oci/target.ts';
 
 /** A source, and how many bytes of manifests and whole blobs came from it so far. */
 export interface MeteredSource {

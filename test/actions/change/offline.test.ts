@@ -1,10 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { exportChange } from '../../src/actions/offline.ts';
-import { MemoryStore } from '../../src/oci/memory.ts';
-import { type ChangeFile, encodeChangeFile, parseChangeFile } from '../../src/trust/approve/change-file.ts';
-import { gatherChange, importChange, isPublished } from '../../src/trust/approve/import-change.ts';
-import { PendingChange } from '../../src/trust/approve/pending-change.ts';
-import { CollectionEdit } from '../../src/trust/change/collection-edit.ts';
+import { exportChange } from '../../../src/actions/change/offline.ts';
+import { MemoryStore } from '../../../src/oci/memory.ts';
+import {
+  type ChangeFile,
+  encodeChangeFile,
+  parseChangeFile,
+} from '../../../src/trust/approve/change-file.ts';
+import { gatherChange, importChange, isPublished } from '../../../src/trust/approve/import-change.ts';
+import { PendingChange } from '../../../src/trust/approve/pending-change.ts';
+import { CollectionEdit } from '../../../src/trust/change/collection-edit.ts';
 import {
   addSigner,
   ONLINE_ROLE,
@@ -12,17 +16,17 @@ import {
   removeSigner,
   renew,
   type StructureChange,
-} from '../../src/trust/change/role-changes.ts';
-import { trustVersions } from '../../src/trust/format/versions.ts';
-import { HEAD_TAG, NAMES_ROLE } from '../../src/trust/format/vocabulary.ts';
-import { ProcessMemory } from '../../src/trust/read/memory.ts';
-import { WorkingCopy } from '../../src/trust/read/working-copy.ts';
-import { composeMetadataFile, parseMetadataFile } from '../../src/tuf/metadata-file.ts';
-import { changeHead, readAny, setting } from '../support/trust/changing.ts';
-import { newCollection, pushAssembly, pushHead } from '../support/trust/collection.ts';
-import { malleated } from '../support/trust/malleate.ts';
-import { anyOf, daysLater, NOW, ONLINE, PUBLISHER, ROOT, signersOf } from '../support/tuf/editing.ts';
-import { poolKey } from '../support/tuf/keys.ts';
+} from '../../../src/trust/change/role-changes.ts';
+import { trustVersions } from '../../../src/trust/format/versions.ts';
+import { HEAD_TAG, NAMES_ROLE } from '../../../src/trust/format/vocabulary.ts';
+import { ProcessMemory } from '../../../src/trust/read/memory.ts';
+import { WorkingCopy } from '../../../src/trust/read/working-copy.ts';
+import { composeMetadataFile, parseMetadataFile } from '../../../src/tuf/metadata-file.ts';
+import { changeHead, readAny, setting } from '../../support/trust/changing.ts';
+import { newCollection, pushAssembly, pushHead } from '../../support/trust/collection.ts';
+import { malleated } from '../../support/trust/malleate.ts';
+import { anyOf, daysLater, NOW, ONLINE, PUBLISHER, ROOT, signersOf } from '../../support/tuf/editing.ts';
+import { poolKey } from '../../support/tuf/keys.ts';
 
 const versions = trustVersions((range) => Math.floor(Math.random() * range));
 const ALICE = 3;

@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { copy } from '../../src/actions/copy.ts';
-import { utf8 } from '../../src/encoding/bytes.ts';
-import { type Descriptor, describe as describeBytes } from '../../src/oci/descriptor.ts';
-import { type ManifestContent, parseCarried, parseManifest } from '../../src/oci/manifest.ts';
-import { MEDIA_TYPES } from '../../src/oci/media-types.ts';
-import { startTestRegistry } from '../servers/registry/client.ts';
-import { tagOf } from '../support/content.ts';
-import { codeOf, registryFor, repositoryOf } from '../support/registry/open.ts';
-import type { FaultyRegistry } from '../support/registry/server.ts';
+import { copy } from '../../../src/actions/copy/copy.ts';
+import { utf8 } from '../../../src/encoding/bytes.ts';
+import { type Descriptor, describe as describeBytes } from '../../../src/oci/descriptor.ts';
+import { type ManifestContent, parseCarried, parseManifest } from '../../../src/oci/manifest.ts';
+import { MEDIA_TYPES } from '../../../src/oci/media-types.ts';
+import { startTestRegistry } from '../../servers/registry/client.ts';
+import { tagOf } from '../../support/content.ts';
+import { codeOf, registryFor, repositoryOf } from '../../support/registry/open.ts';
+import type { FaultyRegistry } from '../../support/registry/server.ts';
 
 const EMPTY = describeBytes(MEDIA_TYPES.empty, utf8('{}'));
 const LAYER = describeBytes('application/vnd.oci.image.layer.v1.tar', utf8('x'));

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { copy } from '../../src/actions/copy.ts';
-import { BullaError } from '../../src/errors.ts';
-import { MemoryStore } from '../../src/oci/memory.ts';
-import { pushImage, pushReferrer, tagOf } from '../support/content.ts';
+import { copy } from '../../../src/actions/copy/copy.ts';
+import { BullaError } from '../../../src/errors.ts';
+import { MemoryStore } from '../../../src/oci/memory.ts';
+import { pushImage, pushReferrer, tagOf } from '../../support/content.ts';
 
 const V1 = tagOf('v1');
 
