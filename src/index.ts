@@ -8,7 +8,7 @@
 export { type CopyCount, type CopyOptions, type CopyResult, copy } from './actions/copy/copy.ts';
 export type { CopyEvent, OnCopyEvent } from './actions/copy/progress.ts';
 export { type ImageConfig, type Inspection, inspectManifest } from './actions/inspect.ts';
-export { type SignedImage, type SignOptions, type SignResult, signImage } from './actions/sign.ts';
+export { type SignedImage, type SignOptions, type SignResult, signImage } from './actions/sign/signature.ts';
 export { listSignatures, removeSignatures } from './actions/signatures.ts';
 export { readTree, type TreeManifest, type TreeNode, type TreeOptions } from './actions/tree.ts';
 export { type ImageName, type VerifiedImage, type VerifyOptions, verifyImage } from './actions/verify.ts';
@@ -17,7 +17,7 @@ export { type Certificate, parseCertificates } from './crypto/certificate.ts';
 export { parseIdentity, type TrustedIdentity } from './crypto/identity.ts';
 export { type PublicKey, parsePublicKeyPem, publicKeyPem } from './crypto/public-key.ts';
 export { createSigner, type Signer } from './crypto/signer.ts';
-export { type FoundKey, type KeySigner, type KeySources, resolveSigner } from './keystore/resolve.ts';
+export { type FoundKey, type KeySigner, type KeySources, resolveSigner } from './keystore/key-file.ts';
 export { Keystore } from './keystore/store.ts';
 export * from './oci-api.ts';
 export { type Requirements, requirements } from './policy/requirements.ts';

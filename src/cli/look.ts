@@ -100,7 +100,7 @@ export async function isCollection(context: Context, reference: Reference): Prom
 
 /** What the key store calls its keys, by the fingerprint of their material. Keys that can't be read are left out. */
 export async function keyNames(context: Context): Promise<ReadonlyMap<string, string>> {
-  const { keystoreOf } = await import('./keys.ts');
+  const { keystoreOf } = await import('./flags/keys.ts');
   const keys = await keystoreOf(context).list();
   return new Map(keys.flatMap((key) => ('problem' in key ? [] : [[key.publicKey.fingerprint, key.name]])));
 }

@@ -4,7 +4,7 @@ import { resignOnce } from '../actions/renew/core.ts';
 import { HttpPool } from '../http/pool.ts';
 import { proxyFromEnvironment } from '../http/proxy.ts';
 import type { RetryPolicy } from '../http/retry.ts';
-import { resolveSigner } from '../keystore/resolve.ts';
+import { resolveSigner } from '../keystore/key-file.ts';
 import type { Digest } from '../oci/digest.ts';
 import {
   formatRepository,
@@ -20,7 +20,7 @@ import { ProcessSignerState, type SignerState } from '../trust/publish/signer-st
 import { ProcessMemory, type TrustMemory } from '../trust/read/memory.ts';
 import { type TufSigner, tufSigner } from '../tuf/edit/signing.ts';
 import type { KeyFlags } from './flags/key-flags.ts';
-import { keySources, keystoreOf } from './keys.ts';
+import { keySources, keystoreOf } from './flags/keys.ts';
 import { Connections } from './shell/connections.ts';
 import type { Context } from './shell/context.ts';
 

@@ -8,13 +8,13 @@ import { type PublicKey, publicKeyOf, readPublicKeys } from '../crypto/public-ke
 import { createSigner } from '../crypto/signer.ts';
 import { utf8 } from '../encoding/bytes.ts';
 import { BullaError, isBullaError } from '../errors.ts';
+import { type FoundKey, findKey, type KeySources, unlockKey } from '../keystore/key-file.ts';
 import { isKeyName } from '../keystore/names.ts';
 import { readPublicFile } from '../keystore/read.ts';
-import { type FoundKey, findKey, type KeySources, unlockKey } from '../keystore/resolve.ts';
 import { type SignatureDemand, type TufSigner, tufSigner } from '../tuf/edit/signing.ts';
 import { type TufKey, tufKeyOf } from '../tuf/keys.ts';
 import { addPassphraseOptions, type KeyFlags } from './flags/key-flags.ts';
-import { keySources, keystoreOf } from './keys.ts';
+import { keySources, keystoreOf } from './flags/keys.ts';
 import type { Context } from './shell/context.ts';
 import { collect } from './trust.ts';
 

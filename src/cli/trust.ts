@@ -110,7 +110,7 @@ async function defaultKeys(context: Context): Promise<readonly string[]> {
 }
 
 async function keystore(context: Context): Promise<import('../keystore/store.ts').Keystore> {
-  const { keystoreOf } = await import('./keys.ts');
+  const { keystoreOf } = await import('./flags/keys.ts');
   return keystoreOf(context);
 }
 
@@ -142,6 +142,6 @@ async function publicKeys(context: Context, spec: string): Promise<readonly Publ
 }
 
 async function certificates(context: Context, path: string): Promise<readonly Certificate[]> {
-  const { readCertificateFile } = await import('../keystore/resolve.ts');
+  const { readCertificateFile } = await import('../keystore/key-file.ts');
   return await readCertificateFile(context.path(path));
 }

@@ -1,6 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { signImage } from '../../src/actions/sign.ts';
+import { signImage } from '../../src/actions/sign/signature.ts';
 import { MAX_EXAMINED } from '../../src/actions/signature-search.ts';
 import { type ImageName, verifyImage } from '../../src/actions/verify.ts';
 import { ecdsaToDer } from '../../src/crypto/signature.ts';

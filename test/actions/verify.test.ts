@@ -1,6 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { type SignOptions, signImage } from '../../src/actions/sign.ts';
+import { type SignOptions, signImage } from '../../src/actions/sign/signature.ts';
 import { listSignatures, removeSignatures } from '../../src/actions/signatures.ts';
 import { verifyImage } from '../../src/actions/verify.ts';
 import { parseIdentity } from '../../src/crypto/identity.ts';

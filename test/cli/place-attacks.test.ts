@@ -4,7 +4,7 @@ import { createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import { signImage } from '../../src/actions/sign.ts';
+import { signImage } from '../../src/actions/sign/signature.ts';
 import { algorithm } from '../../src/crypto/algorithm.ts';
 import { publicKeyOf, publicKeyPem } from '../../src/crypto/public-key.ts';
 import { createSigner } from '../../src/crypto/signer.ts';

@@ -1,7 +1,7 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { signImage } from '../../src/actions/sign.ts';
+import { signImage } from '../../src/actions/sign/signature.ts';
 import { algorithm } from '../../src/crypto/algorithm.ts';
 import { createSigner } from '../../src/crypto/signer.ts';
 import { describe as describeBytes } from '../../src/oci/descriptor.ts';

@@ -6,7 +6,7 @@ import { generatePrivateKey, privateKeyPem } from '../../src/crypto/private-key.
 import { publicKeyOf, publicKeyPem } from '../../src/crypto/public-key.ts';
 import { verifySignature } from '../../src/crypto/signature.ts';
 import { utf8 } from '../../src/encoding/bytes.ts';
-import { type KeySources, type PassphraseRequest, resolveSigner } from '../../src/keystore/resolve.ts';
+import { type KeySources, type PassphraseRequest, resolveSigner } from '../../src/keystore/key-file.ts';
 import { Keystore } from '../../src/keystore/store.ts';
 
 const vectors = new URL('../../testdata/keys/', import.meta.url).pathname;

@@ -1,6 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { signImage } from '../../src/actions/sign.ts';
+import { signImage } from '../../src/actions/sign/signature.ts';
 import { MAX_SEARCH_BYTES } from '../../src/actions/signature-search.ts';
 import { listSignatures, MAX_LISTED_BYTES, removeSignatures } from '../../src/actions/signatures.ts';
 import { readTree } from '../../src/actions/tree.ts';

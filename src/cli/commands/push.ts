@@ -1,14 +1,20 @@
 import { stat } from 'node:fs/promises';
 import type { Command } from 'commander';
-import { type SignResult, signManifest } from '../../actions/sign.ts';
+import { type SignResult, signManifest } from '../../actions/sign/signature.ts';
 import { BullaError } from '../../errors.ts';
 import { parsePlatform } from '../../oci/platform.ts';
 import { formatReference, parseReference } from '../../oci/reference.ts';
 import { copyNamed, tagAt } from '../copying.ts';
 import { addNamingOptions, type NamingFlags } from '../flags/naming-flags.ts';
+import {
+  addSignOptions,
+  describeSigned,
+  type SignFlags,
+  signedJson,
+  signOptionsOf,
+} from '../flags/sign-flags.ts';
 import { openNaming } from '../naming.ts';
 import type { Cli, Context } from '../shell/context.ts';
-import { addSignOptions, describeSigned, type SignFlags, signedJson, signOptionsOf } from '../signing.ts';
 
 interface PushFlags extends SignFlags, Omit<NamingFlags, 'key' | keyof SignFlags> {
   readonly sign?: true;

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { addNamingOptions } from '../flags/naming-flags.ts';
+import { addSignOptions } from '../flags/sign-flags.ts';
 import type { Cli } from '../shell/context.ts';
-import { addSignOptions } from '../signing.ts';
 import type { SignCommandFlags } from './sign/run.ts';
 
 export function register(program: Command, cli: Cli): void {

@@ -5,8 +5,8 @@ import { addAbortSignal, type Readable } from 'node:stream';
 import { PIPE_IDLE_MS } from '../../disk/pipe.ts';
 import { equalBytes, utf8 } from '../../encoding/bytes.ts';
 import { BullaError, throwIfAborted } from '../../errors.ts';
+import type { PassphraseSource } from '../../keystore/key-file.ts';
 import { readSecretFile } from '../../keystore/read.ts';
-import type { PassphraseSource } from '../../keystore/resolve.ts';
 import type { Io } from './io.ts';
 import { openTerminal, promptSecret } from './prompt.ts';
 

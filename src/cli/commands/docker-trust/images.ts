@@ -1,6 +1,6 @@
 import { revokeTags, signTag } from '../../../actions/docker-trust/tags.ts';
 import { type TrustInfo, trustInfoOf } from '../../../actions/docker-trust/trust-info.ts';
-import { fetchToSign } from '../../../actions/sign.ts';
+import { fetchToSign } from '../../../actions/sign/signature.ts';
 import { BullaError, isBullaError } from '../../../errors.ts';
 import { formatRepository, parseReference, type Reference, type Tag } from '../../../oci/reference.ts';
 import { isReservedTag, NAMES_ROLE } from '../../../trust/format/vocabulary.ts';

@@ -4,10 +4,10 @@ import { createCertificate, createCertificateRequest } from '../../../crypto/cer
 import { checkSigningChain, checkValidAt } from '../../../crypto/certificate-profile.ts';
 import { formatPem } from '../../../crypto/pem.ts';
 import { BullaError } from '../../../errors.ts';
+import { type KeySigner, readCertificateFile } from '../../../keystore/key-file.ts';
 import { isKeyName } from '../../../keystore/names.ts';
-import { type KeySigner, readCertificateFile } from '../../../keystore/resolve.ts';
 import type { KeyFlags } from '../../flags/key-flags.ts';
-import { keystoreOf, signerOf } from '../../keys.ts';
+import { keystoreOf, signerOf } from '../../flags/keys.ts';
 import { shellWord } from '../../render/shell-word.ts';
 import type { Context } from '../../shell/context.ts';
 import { describeCertificates, nameOrDefault } from './look.ts';

@@ -14,7 +14,7 @@ import { BullaError } from '../../../errors.ts';
 import { isKeyName } from '../../../keystore/names.ts';
 import { readPublicFile } from '../../../keystore/read.ts';
 import type { BrokenKey, Keystore, StoredKey } from '../../../keystore/store.ts';
-import { keystoreOf } from '../../keys.ts';
+import { keystoreOf } from '../../flags/keys.ts';
 import type { Context } from '../../shell/context.ts';
 import { isTufKey, tufKey } from '../../trust-keys.ts';
 

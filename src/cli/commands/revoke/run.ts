@@ -1,6 +1,7 @@
 import { BullaError } from '../../../errors.ts';
 import { formatRepository, type Tag } from '../../../oci/reference.ts';
 import type { NamingFlags } from '../../flags/naming-flags.ts';
+import { type NamedReference, readReferences } from '../../flags/reference-list.ts';
 import {
   type Naming,
   noCollection,
@@ -9,7 +10,6 @@ import {
   publishNaming,
   versionText,
 } from '../../naming.ts';
-import { type NamedReference, readReferences } from '../../reference-list.ts';
 import { shellWord } from '../../render/shell-word.ts';
 import type { Context } from '../../shell/context.ts';
 

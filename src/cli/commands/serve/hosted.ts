@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { DEFAULT_ALARMS } from '../../../actions/renew/alarms.ts';
 import { DEFAULT_TIMING } from '../../../actions/renew/timing.ts';
-import { resolveSigner } from '../../../keystore/resolve.ts';
+import { resolveSigner } from '../../../keystore/key-file.ts';
 import { RegistryClient } from '../../../registry/client.ts';
 import { fixedCredentials } from '../../../registry/credentials.ts';
 import type { RegistryServerOptions } from '../../../registry-server.ts';
@@ -15,7 +15,7 @@ import { kindOfTag } from '../../../trust/format/vocabulary.ts';
 import { checkPin, type Pin } from '../../../trust/read/pin.ts';
 import { type TufSigner, tufSigner } from '../../../tuf/edit/signing.ts';
 import { pinFile } from '../../collections.ts';
-import { keySources } from '../../keys.ts';
+import { keySources } from '../../flags/keys.ts';
 import { coreOf } from '../../resigner.ts';
 import type { Closer, Context } from '../../shell/context.ts';
 

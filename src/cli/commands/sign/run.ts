@@ -1,4 +1,9 @@
-import { fetchToSign, type SignedImage, type SignOptions, signManifest } from '../../../actions/sign.ts';
+import {
+  fetchToSign,
+  type SignedImage,
+  type SignOptions,
+  signManifest,
+} from '../../../actions/sign/signature.ts';
 import type { Signer } from '../../../crypto/signer.ts';
 import { BullaError } from '../../../errors.ts';
 import { type Digest, isDigest } from '../../../oci/digest.ts';
@@ -6,10 +11,10 @@ import { formatRepository, type Tag } from '../../../oci/reference.ts';
 import type { Target } from '../../../oci/target.ts';
 import { isReservedTag } from '../../../trust/format/vocabulary.ts';
 import type { NamingFlags } from '../../flags/naming-flags.ts';
+import { type NamedReference, readReferences } from '../../flags/reference-list.ts';
+import { describeSigned, type SignFlags, signedJson, signOptionsOf } from '../../flags/sign-flags.ts';
 import { type Naming, noCollection, openNaming } from '../../naming.ts';
-import { type NamedReference, readReferences } from '../../reference-list.ts';
 import type { Context } from '../../shell/context.ts';
-import { describeSigned, type SignFlags, signedJson, signOptionsOf } from '../../signing.ts';
 import { namesOf, type Subject, signNames } from '../../signing-names.ts';
 
 export interface SignCommandFlags extends SignFlags, Omit<NamingFlags, 'key' | keyof SignFlags> {

@@ -1,22 +1,26 @@
-import type { Certificate } from '../crypto/certificate.ts';
-import { checkSigningChain, checkValidAt } from '../crypto/certificate-profile.ts';
-import { checkChainOrder } from '../crypto/chain.ts';
-import type { Signer } from '../crypto/signer.ts';
-import { formatTime } from '../encoding/time.ts';
-import { BullaError } from '../errors.ts';
-import { streamOf } from '../oci/content.ts';
-import type { Descriptor } from '../oci/descriptor.ts';
-import type { Digest } from '../oci/digest.ts';
-import { type ManifestContent, parseCarried } from '../oci/manifest.ts';
-import { formatPlatform, platformEntries } from '../oci/platform.ts';
-import type { CallOptions, ManifestFetcher, Target } from '../oci/target.ts';
-import { type ArtifactKind, buildSignatureArtifact, type SignatureArtifact } from '../signatures/artifact.ts';
-import { RELEASE_PURPOSE, RESERVED_ANNOTATION_PREFIX } from '../signatures/formats.ts';
-import { buildNotationCose } from '../signatures/notation-cose.ts';
-import { buildNotationJws } from '../signatures/notation-jws.ts';
-import { notationAlgorithms } from '../signatures/notation-payload.ts';
-import { buildBundle } from '../signatures/sigstore-bundle.ts';
-import { fetchByTag, type ImageName } from './verify.ts';
+import type { Certificate } from '../../crypto/certificate.ts';
+import { checkSigningChain, checkValidAt } from '../../crypto/certificate-profile.ts';
+import { checkChainOrder } from '../../crypto/chain.ts';
+import type { Signer } from '../../crypto/signer.ts';
+import { formatTime } from '../../encoding/time.ts';
+import { BullaError } from '../../errors.ts';
+import { streamOf } from '../../oci/content.ts';
+import type { Descriptor } from '../../oci/descriptor.ts';
+import type { Digest } from '../../oci/digest.ts';
+import { type ManifestContent, parseCarried } from '../../oci/manifest.ts';
+import { formatPlatform, platformEntries } from '../../oci/platform.ts';
+import type { CallOptions, ManifestFetcher, Target } from '../../oci/target.ts';
+import {
+  type ArtifactKind,
+  buildSignatureArtifact,
+  type SignatureArtifact,
+} from '../../signatures/artifact.ts';
+import { RELEASE_PURPOSE, RESERVED_ANNOTATION_PREFIX } from '../../signatures/formats.ts';
+import { buildNotationCose } from '../../signatures/notation-cose.ts';
+import { buildNotationJws } from '../../signatures/notation-jws.ts';
+import { notationAlgorithms } from '../../signatures/notation-payload.ts';
+import { buildBundle } from '../../signatures/sigstore-bundle.ts';
+import { fetchByTag, type ImageName } from '../verify.ts';
 
 export interface SignOptions extends CallOptions {
   /** The reference as the user wrote it, for messages. */

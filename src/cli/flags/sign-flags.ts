@@ -1,14 +1,14 @@
 import type { Command } from 'commander';
-import type { SignedImage, SignOptions } from '../actions/sign.ts';
-import type { Certificate } from '../crypto/certificate.ts';
-import { parseDuration, parseTime } from '../encoding/time.ts';
-import { BullaError } from '../errors.ts';
-import { KIND_NAMES } from '../policy/summary.ts';
-import { addKeyOptions, type KeyFlags } from './flags/key-flags.ts';
+import type { SignedImage, SignOptions } from '../../actions/sign/signature.ts';
+import type { Certificate } from '../../crypto/certificate.ts';
+import { parseDuration, parseTime } from '../../encoding/time.ts';
+import { BullaError } from '../../errors.ts';
+import { KIND_NAMES } from '../../policy/summary.ts';
+import type { Context } from '../shell/context.ts';
+import { VERSION } from '../shell/version.ts';
+import { collect, parsePairs } from '../trust.ts';
+import { addKeyOptions, type KeyFlags } from './key-flags.ts';
 import { signerOf } from './keys.ts';
-import type { Context } from './shell/context.ts';
-import { VERSION } from './shell/version.ts';
-import { collect, parsePairs } from './trust.ts';
 
 const FORMATS = ['jws', 'cose', 'bundle'] as const;
 type Format = (typeof FORMATS)[number];
@@ -107,6 +107,6 @@ async function chainOf(
   }
   if (format === 'bundle') return [];
   if (path === undefined) return stored;
-  const { readCertificateFile } = await import('../keystore/resolve.ts');
+  const { readCertificateFile } = await import('../../keystore/key-file.ts');
   return await readCertificateFile(context.path(path));
 }

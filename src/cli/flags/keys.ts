@@ -1,9 +1,9 @@
 import { join } from 'node:path';
-import type { KeySigner, KeySources, PassphraseSource } from '../keystore/resolve.ts';
-import { Keystore } from '../keystore/store.ts';
-import type { KeyFlags } from './flags/key-flags.ts';
-import type { Context } from './shell/context.ts';
-import { type PassphraseOptions, passphraseSource } from './shell/passphrase.ts';
+import type { KeySigner, KeySources, PassphraseSource } from '../../keystore/key-file.ts';
+import { Keystore } from '../../keystore/store.ts';
+import type { Context } from '../shell/context.ts';
+import { type PassphraseOptions, passphraseSource } from '../shell/passphrase.ts';
+import type { KeyFlags } from './key-flags.ts';
 
 /** The person's key store: `keys` in the configuration directory. */
 export function keystoreOf(context: Context): Keystore {
@@ -66,7 +66,7 @@ function remembering(source: PassphraseSource): PassphraseSource {
  * @throws BullaError as {@link resolveSigner} of keystore/
  */
 export async function signerOf(context: Context, flags: KeyFlags): Promise<KeySigner> {
-  const { resolveSigner } = await import('../keystore/resolve.ts');
+  const { resolveSigner } = await import('../../keystore/key-file.ts');
   return resolveSigner(flags.key ?? context.settings.defaultKey, keySources(context, flags));
 }
 

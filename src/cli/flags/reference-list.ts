@@ -1,7 +1,7 @@
-import { BullaError } from '../errors.ts';
-import { formatReference, formatRepository, parseReference, type Reference } from '../oci/reference.ts';
-import type { KeyFlags } from './flags/key-flags.ts';
-import type { Context } from './shell/context.ts';
+import { BullaError } from '../../errors.ts';
+import { formatReference, formatRepository, parseReference, type Reference } from '../../oci/reference.ts';
+import type { Context } from '../shell/context.ts';
+import type { KeyFlags } from './key-flags.ts';
 
 /** Most references of one command. */
 const MAX_REFERENCES = 1_000_000;
@@ -63,8 +63,8 @@ export async function readList(
   flags: Pick<KeyFlags, 'passphraseFd'> = {},
 ): Promise<readonly string[]> {
   const [{ readFileBounded }, { decodeUtf8 }] = await Promise.all([
-    import('../disk/atomic.ts'),
-    import('../encoding/bytes.ts'),
+    import('../../disk/atomic.ts'),
+    import('../../encoding/bytes.ts'),
   ]);
   const where = from === '-' ? 'standard input' : from;
   const bytes =
