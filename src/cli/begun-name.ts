@@ -1,11 +1,11 @@
-import { fetchEarly } from '../actions/early.ts';
+import { fetchEarly } from '../actions/verify/prefetch.ts';
 import { BullaError } from '../errors.ts';
 import { parseReference, type Reference, type Tag } from '../oci/reference.ts';
 import { mayHaveOldSpellings, peekHead } from '../state/head-peek.ts';
 import type { ObjectSource } from '../trust/format/object.ts';
 import { HEAD_TAG } from '../trust/format/vocabulary.ts';
 import type { ReadOptions } from '../trust/read/collection.ts';
-import { mayHavePins, memoryPath, openCollection, repositoryOf } from './collections.ts';
+import { mayHavePins, memoryPath, openCollection, repositoryOf } from './flags/collection-flags.ts';
 import { asksForName, type NameFlags } from './flags/name-flags.ts';
 import type { Context, Image } from './shell/context.ts';
 

@@ -15,12 +15,12 @@ import {
   type CollectionFlags,
   type OpenedCollection,
   openCollection,
-} from './collections.ts';
+} from './flags/collection-flags.ts';
 import { addPassphraseOptions, type KeyFlags } from './flags/key-flags.ts';
 import { type PublishFlags, publishOptionsOf } from './flags/publish-flags.ts';
+import { collect } from './flags/signature-flags.ts';
 import type { Context } from './shell/context.ts';
 import { pieces } from './shell/output.ts';
-import { collect } from './trust.ts';
 import { TrustKeys } from './trust-keys.ts';
 
 /** Flags of every command that changes roles or keys. */

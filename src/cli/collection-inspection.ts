@@ -7,7 +7,7 @@ import { logDescriptorOf } from '../trust/format/log.ts';
 import { overviewOf, type RoleOverview } from '../trust/report/overview.ts';
 import { formatVersion } from '../tuf/edit/policy.ts';
 import { metadataFileName } from '../tuf/role-name.ts';
-import type { Shown } from './look.ts';
+import type { Shown } from './flags/shown-collection.ts';
 import { collectionJson, expiryPiece, plainName, roleJson } from './render/collection-text.ts';
 import type { Line } from './render/style.ts';
 import { sizeText } from './render/tree-text.ts';

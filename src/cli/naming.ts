@@ -7,7 +7,7 @@ import type { Target } from '../oci/target.ts';
 import type { NameChange, Published } from '../trust/publish/publish.ts';
 import type { Collection } from '../trust/read/collection.ts';
 import { type TufSigner, tufSigner } from '../tuf/edit/signing.ts';
-import type { OpenedCollection } from './collections.ts';
+import type { OpenedCollection } from './flags/collection-flags.ts';
 import type { NamingFlags } from './flags/naming-flags.ts';
 import { publishOptionsOf } from './flags/publish-flags.ts';
 import type { Side } from './shell/access.ts';
@@ -36,7 +36,7 @@ export async function openNaming(
   side?: Side,
 ): Promise<Naming | undefined> {
   const [{ openCollection }, { readCollection }, { WorkingCopy }, { NAMES_ROLE }] = await Promise.all([
-    import('./collections.ts'),
+    import('./flags/collection-flags.ts'),
     import('../trust/read/collection.ts'),
     import('../trust/read/working-copy.ts'),
     import('../trust/format/vocabulary.ts'),

@@ -1,4 +1,4 @@
-import { noTrustData } from '../actions/verify-notary.ts';
+import { noTrustData } from '../actions/verify/notary.ts';
 import { publicKeyPem } from '../crypto/public-key.ts';
 import { formatTime } from '../encoding/time.ts';
 import { type BullaError, isBullaError } from '../errors.ts';
@@ -11,7 +11,7 @@ import {
 import { rootKeysOf } from '../notary/root-chain.ts';
 import type { NotarySource } from '../notary/source.ts';
 import { formatRepository } from '../oci/reference.ts';
-import { gunOf, type NotaryFlags, notaryTrust, openNotarySource, parseGun } from './notary.ts';
+import { gunOf, type NotaryFlags, notaryTrust, openNotarySource, parseGun } from './flags/notary-flags.ts';
 import type { Context } from './shell/context.ts';
 
 /** A repository that is shown; `untrusted` says why nothing of it may be relied on. */

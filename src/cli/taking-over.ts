@@ -7,7 +7,7 @@ import { idsIn } from '../trust/publish/reannounce.ts';
 import { resignCollection } from '../trust/publish/resign.ts';
 import type { WorkingCopy } from '../trust/read/working-copy.ts';
 import { Keyring } from '../tuf/edit/demands.ts';
-import type { OpenedCollection } from './collections.ts';
+import type { OpenedCollection } from './flags/collection-flags.ts';
 import { type PublishFlags, publishOptionsOf } from './flags/publish-flags.ts';
 import type { Context } from './shell/context.ts';
 import { type TrustKeyFlags, TrustKeys } from './trust-keys.ts';

@@ -15,8 +15,8 @@ import { type SignatureDemand, type TufSigner, tufSigner } from '../tuf/edit/sig
 import { type TufKey, tufKeyOf } from '../tuf/keys.ts';
 import { addPassphraseOptions, type KeyFlags } from './flags/key-flags.ts';
 import { keySources, keystoreOf } from './flags/keys.ts';
+import { collect } from './flags/signature-flags.ts';
 import type { Context } from './shell/context.ts';
-import { collect } from './trust.ts';
 
 /** Flags of commands that sign metadata of a collection. */
 export interface TrustKeyFlags extends Omit<KeyFlags, 'key'> {

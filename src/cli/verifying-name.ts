@@ -1,4 +1,4 @@
-import { type Drift, type VerifiedName, verifyName } from '../actions/verify-name.ts';
+import { type Drift, type VerifiedName, verifyName } from '../actions/verify/name.ts';
 import { formatTime } from '../encoding/time.ts';
 import { BullaError } from '../errors.ts';
 import type { Digest } from '../oci/digest.ts';

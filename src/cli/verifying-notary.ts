@@ -1,14 +1,14 @@
-import { type VerifiedNotaryName, verifyNotaryName } from '../actions/verify-notary.ts';
+import { type VerifiedNotaryName, verifyNotaryName } from '../actions/verify/notary.ts';
 import { formatTime } from '../encoding/time.ts';
 import { BullaError } from '../errors.ts';
 import { rootKeysOf } from '../notary/root-chain.ts';
 import { parsePlatform } from '../oci/platform.ts';
 import { formatRepository, parseReference } from '../oci/reference.ts';
 import type { NameFlags } from './flags/name-flags.ts';
+import { gunOf, notaryRepository, notaryTrust, openNotarySource } from './flags/notary-flags.ts';
 import type { PlatformFlags } from './flags/platform-flags.ts';
-import { gunOf, notaryRepository, notaryTrust, openNotarySource } from './notary.ts';
+import type { TrustFlags } from './flags/signature-flags.ts';
 import type { Context } from './shell/context.ts';
-import type { TrustFlags } from './trust.ts';
 import { driftJson, tellDrift } from './verifying-name.ts';
 
 type Flags = TrustFlags & PlatformFlags & NameFlags & { readonly notary: string };

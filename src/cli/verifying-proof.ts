@@ -1,5 +1,5 @@
-import { verifyImage } from '../actions/verify.ts';
-import type { VerifiedName } from '../actions/verify-name.ts';
+import { verifyImage } from '../actions/verify/image.ts';
+import type { VerifiedName } from '../actions/verify/name.ts';
 import { BullaError, isBullaError } from '../errors.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Tag } from '../oci/reference.ts';
@@ -8,10 +8,10 @@ import { HEAD_TAG, TRUST_TYPES } from '../trust/format/vocabulary.ts';
 import { type Collection, createdOf, type ReadOptions } from '../trust/read/collection.ts';
 import { findName, type NameQuestion, type SignedName } from '../trust/read/names.ts';
 import { namesProven, openProof } from '../trust/transfer/proof.ts';
-import { openCollection } from './collections.ts';
+import { openCollection } from './flags/collection-flags.ts';
 import type { NameFlags } from './flags/name-flags.ts';
+import { asksForSignatures, requirementsOf, type TrustFlags } from './flags/signature-flags.ts';
 import type { Context, Image } from './shell/context.ts';
-import { asksForSignatures, requirementsOf, type TrustFlags } from './trust.ts';
 import { tellName } from './verifying-name.ts';
 
 /** Most proofs of one image that are looked at. */

@@ -1,4 +1,4 @@
-import { type VerifiedImage, verifyImage } from '../actions/verify.ts';
+import { type VerifiedImage, verifyImage } from '../actions/verify/image.ts';
 import { isDigest } from '../oci/digest.ts';
 import { parsePlatform } from '../oci/platform.ts';
 import { formatRepository } from '../oci/reference.ts';

@@ -1,11 +1,11 @@
-import type { VerifiedName } from '../actions/verify-name.ts';
+import type { VerifiedName } from '../actions/verify/name.ts';
 import { isBullaError } from '../errors.ts';
 import { formatRepository } from '../oci/reference.ts';
 import type { BegunName } from './begun-name.ts';
 import type { NameFlags } from './flags/name-flags.ts';
 import type { PlatformFlags } from './flags/platform-flags.ts';
+import { asksForSignatures, requirementsOf, type TrustFlags } from './flags/signature-flags.ts';
 import type { Context, Image } from './shell/context.ts';
-import { asksForSignatures, requirementsOf, type TrustFlags } from './trust.ts';
 
 /** An image that may be run: by its signed name, by its detached signatures, or by both. */
 export interface VerifiedReference extends Pick<VerifiedName, 'image' | 'signed' | 'evidence' | 'refusals'> {

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { gc } from '../../src/registry-server.ts';
+import { gc } from '../../src/api/registry-server.ts';
 import { bulla, temporaryDirectory } from '../support/cli.ts';
 
 /** Runs the server until it is told to end, which is when `use` is done with it. */

@@ -52,7 +52,7 @@ function isMutated(room: string, path: string): boolean {
   return room !== 'trust' || READERS.has(path.slice('src/trust/'.length, -'.ts'.length));
 }
 
-const ATTACKS = ['test/signatures/stock.test.ts', 'test/actions/verify-attacks.test.ts'];
+const ATTACKS = ['test/signatures/stock.test.ts', 'test/actions/verify/attacks.test.ts'];
 const TRUSTING = ['docker-keys', 'copy-collection', 'export-tuf', 'offline', 'pending'].map(
   (name) => `test/actions/${name}.test.ts`,
 );

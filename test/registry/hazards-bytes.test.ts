@@ -1,10 +1,10 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { listSignatures, MAX_LISTED_BYTES, removeSignatures } from '../../src/actions/inspect/signatures.ts';
+import { readTree } from '../../src/actions/inspect/tree.ts';
 import { signImage } from '../../src/actions/sign/signature.ts';
-import { MAX_SEARCH_BYTES } from '../../src/actions/signature-search.ts';
-import { listSignatures, MAX_LISTED_BYTES, removeSignatures } from '../../src/actions/signatures.ts';
-import { readTree } from '../../src/actions/tree.ts';
-import { verifyImage } from '../../src/actions/verify.ts';
+import { verifyImage } from '../../src/actions/verify/image.ts';
+import { MAX_SEARCH_BYTES } from '../../src/actions/verify/signature-search.ts';
 import { createSigner } from '../../src/crypto/signer.ts';
 import type { BullaError } from '../../src/errors.ts';
 import { type Digest, isDigest } from '../../src/oci/digest.ts';

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hashSync } from 'bcryptjs';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { RegistryServerOptions } from '../../src/registry-server.ts';
+import type { RegistryServerOptions } from '../../src/api/registry-server.ts';
 import { Guard } from '../../src/servers/guard.ts';
 import { createListener, formatAddress } from '../../src/servers/listener.ts';
 import { endpointHandler } from '../../src/servers/resigner/endpoints.ts';

@@ -20,7 +20,7 @@ import { buildNotationCose } from '../../signatures/notation-cose.ts';
 import { buildNotationJws } from '../../signatures/notation-jws.ts';
 import { notationAlgorithms } from '../../signatures/notation-payload.ts';
 import { buildBundle } from '../../signatures/sigstore-bundle.ts';
-import { fetchByTag, type ImageName } from '../verify.ts';
+import { fetchByTag, type ImageName } from '../verify/image.ts';
 
 export interface SignOptions extends CallOptions {
   /** The reference as the user wrote it, for messages. */

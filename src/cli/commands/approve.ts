@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { addCollectionOptions } from '../collections.ts';
+import { addCollectionOptions } from '../flags/collection-flags.ts';
 import type { Cli } from '../shell/context.ts';
 import { addTrustKeyOptions } from '../trust-keys.ts';
 import type { ApproveFlags } from './approve/approve.ts';

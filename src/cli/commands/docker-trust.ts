@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
-import { addCollectionOptions } from '../collections.ts';
+import { addCollectionOptions } from '../flags/collection-flags.ts';
 import { addPassphraseOptions } from '../flags/key-flags.ts';
+import { collect } from '../flags/signature-flags.ts';
 import type { Cli, Context } from '../shell/context.ts';
-import { collect } from '../trust.ts';
 import type { InspectFlags, RevokeFlags, SignFlags } from './docker-trust/images.ts';
 import type { GenerateFlags, LoadFlags } from './docker-trust/keys.ts';
 import type { InstallFlags } from './docker-trust/plugin.ts';

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { formatRepository, parseReference } from '../../oci/reference.ts';
-import { addCollectionOptions, type CollectionFlags } from '../collections.ts';
+import { addCollectionOptions, type CollectionFlags } from '../flags/collection-flags.ts';
 import type { Cli, Context } from '../shell/context.ts';
 
 /** Flags of `bulla export notary-dump`. */
@@ -58,7 +58,7 @@ async function exportTufTo(
   const [{ exportTuf }, { DirectoryWriter }, { demandCollection }] = await Promise.all([
     import('../../actions/export-tuf.ts'),
     import('../../mirror/directory-writer.ts'),
-    import('../look.ts'),
+    import('../flags/shown-collection.ts'),
   ]);
   const reference = parseReference(text);
   const copy = await demandCollection(context, reference, flags);

@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
-import { addPlaceOptions } from '../collections.ts';
+import { addPlaceOptions } from '../flags/collection-flags.ts';
 import { addPassphraseOptions } from '../flags/key-flags.ts';
+import { collect } from '../flags/signature-flags.ts';
 import type { Cli } from '../shell/context.ts';
-import { collect } from '../trust.ts';
 import type { ImportFlags } from './import/notary.ts';
 
 const SPEC = 'NAME of the key store, PATH, or env://VARIABLE; repeatable';

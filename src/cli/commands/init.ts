@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
-import { addCollectionOptions, type CollectionFlags } from '../collections.ts';
+import { addCollectionOptions, type CollectionFlags } from '../flags/collection-flags.ts';
 import { addPassphraseOptions } from '../flags/key-flags.ts';
+import { collect } from '../flags/signature-flags.ts';
 import type { Cli } from '../shell/context.ts';
-import { collect } from '../trust.ts';
 import type { InitFlags } from './init/make.ts';
 
 const SPEC = 'NAME of the key store, PATH, or env://VARIABLE; repeatable';

@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
-import { type Inspection, inspectManifest } from '../../actions/inspect.ts';
+import { type Inspection, inspectManifest } from '../../actions/inspect/manifest.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { formatPlatform } from '../../oci/platform.ts';
 import { formatRepository, parseReference, type Reference } from '../../oci/reference.ts';
 import { FILE_TITLE, HEAD_TAG } from '../../trust/format/vocabulary.ts';
-import { addCollectionOptions, type CollectionFlags } from '../collections.ts';
+import { addCollectionOptions, type CollectionFlags } from '../flags/collection-flags.ts';
 import { sizeText } from '../render/tree-text.ts';
 import type { Cli, Context } from '../shell/context.ts';
 
@@ -30,7 +30,7 @@ export function register(program: Command, cli: Cli): void {
         return await inspectNotary(context, text, { ...flags, notary: flags.notary });
       }
       const reference = await context.namedInLayout(parseReference(text));
-      const { isCollection } = await import('../look.ts');
+      const { isCollection } = await import('../flags/shown-collection.ts');
       if (reference.tag === HEAD_TAG || (await isCollection(context, reference)))
         await printCollection(context, reference, flags);
       else await printImage(context, text);
@@ -50,7 +50,7 @@ async function printCollection(
   flags: CollectionFlags,
 ): Promise<void> {
   const [{ demandShown, keyNames }, { inspectCollection }] = await Promise.all([
-    import('../look.ts'),
+    import('../flags/shown-collection.ts'),
     import('../collection-inspection.ts'),
   ]);
   const shown = await demandShown(context, reference, flags);

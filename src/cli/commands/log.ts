@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { formatTime } from '../../encoding/time.ts';
 import { parseReference } from '../../oci/reference.ts';
 import type { WorkingCopy } from '../../trust/read/working-copy.ts';
-import { addCollectionOptions, type CollectionFlags } from '../collections.ts';
+import { addCollectionOptions, type CollectionFlags } from '../flags/collection-flags.ts';
 import type { Cli, Context } from '../shell/context.ts';
 
 interface LogFlags extends CollectionFlags {
@@ -31,7 +31,7 @@ export function register(program: Command, cli: Cli): void {
 
 async function printLog(context: Context, text: string, flags: LogFlags): Promise<void> {
   const [{ demandShown, keyNames }, { historyOf }, { historyJson, historyLines }] = await Promise.all([
-    import('../look.ts'),
+    import('../flags/shown-collection.ts'),
     import('../../trust/report/history.ts'),
     import('../render/history-text.ts'),
   ]);

@@ -11,7 +11,7 @@ import {
   type Tag,
 } from '../../oci/reference.ts';
 import type { Source } from '../../oci/target.ts';
-import { addCollectionOptions, type CollectionFlags } from '../collections.ts';
+import { addCollectionOptions, type CollectionFlags } from '../flags/collection-flags.ts';
 import { sizeText } from '../render/tree-text.ts';
 import type { Cli, Context } from '../shell/context.ts';
 
@@ -44,7 +44,7 @@ export function register(program: Command, cli: Cli): void {
 }
 
 async function listCollection(context: Context, reference: Reference, flags: LsFlags): Promise<boolean> {
-  const { isExpected, showCollection } = await import('../look.ts');
+  const { isExpected, showCollection } = await import('../flags/shown-collection.ts');
   const shown = await showCollection(context, reference, flags).catch(async (error: unknown) => {
     // Anybody who may push can put anything at the tag; that is no reason to keep the tags from people.
     if (!isBullaError(error, 'trust-invalid', 'content-invalid')) throw error;

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { addCollectionOptions, type CollectionFlags } from '../collections.ts';
+import { addCollectionOptions, type CollectionFlags } from '../flags/collection-flags.ts';
 import type { Cli } from '../shell/context.ts';
 
 export function register(program: Command, cli: Cli): void {

@@ -8,11 +8,17 @@ import { readCollection } from '../../trust/read/collection.ts';
 import { ProcessMemory } from '../../trust/read/memory.ts';
 import { checkCollectionName, checkPin, type Pin, type PinnedTrust } from '../../trust/read/pin.ts';
 import { TrustedMetadata } from '../../tuf/trusted-metadata.ts';
-import { openCollection, pinFile, repositoryOf, trustFromFlags, trustMemory } from '../collections.ts';
-import { noCollection } from '../look.ts';
-import type { NotaryFlags } from '../notary.ts';
+import {
+  openCollection,
+  pinFile,
+  repositoryOf,
+  trustFromFlags,
+  trustMemory,
+} from '../flags/collection-flags.ts';
+import type { NotaryFlags } from '../flags/notary-flags.ts';
+import { noCollection } from '../flags/shown-collection.ts';
+import { collect } from '../flags/signature-flags.ts';
 import type { Cli, Context } from '../shell/context.ts';
-import { collect } from '../trust.ts';
 
 interface PinFlags {
   readonly root?: string;

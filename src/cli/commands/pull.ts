@@ -6,8 +6,8 @@ import { beginName } from '../begun-name.ts';
 import { copyNamed } from '../copying.ts';
 import { addNameOptions, asksForName, type NameFlags } from '../flags/name-flags.ts';
 import { addPlatformOptions, type PlatformFlags } from '../flags/platform-flags.ts';
+import { addTrustOptions, type TrustFlags } from '../flags/signature-flags.ts';
 import type { Cli, Context, Image } from '../shell/context.ts';
-import { addTrustOptions, type TrustFlags } from '../trust.ts';
 import { type VerifiedReference, verifyReference } from '../verifying.ts';
 
 interface PullFlags extends TrustFlags, PlatformFlags, NameFlags {

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { addChangeOptions } from '../changing.ts';
+import { collect } from '../flags/signature-flags.ts';
 import type { Cli } from '../shell/context.ts';
-import { collect } from '../trust.ts';
 import type { RotateFlags } from './rotate/change.ts';
 
 export function register(program: Command, cli: Cli): void {

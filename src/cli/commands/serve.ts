@@ -1,10 +1,10 @@
 import process from 'node:process';
 import { type Command, InvalidArgumentError } from 'commander';
+import type { NotificationEndpoint, RegistryServerOptions } from '../../api/registry-server.ts';
 import { readFileBounded } from '../../disk/atomic.ts';
 import { decodeUtf8 } from '../../encoding/bytes.ts';
 import { parseDuration } from '../../encoding/time.ts';
 import { BullaError, messageOf } from '../../errors.ts';
-import type { NotificationEndpoint, RegistryServerOptions } from '../../registry-server.ts';
 import { addKeyOptions } from '../flags/key-flags.ts';
 import type { Cli, Context } from '../shell/context.ts';
 import { ended } from './serve/ended.ts';
@@ -158,7 +158,7 @@ async function serveRegistry(context: Context, flags: RegistryFlags): Promise<vo
       if (flags.accessLog || entry['level'] !== 'info') io.stderr.write(`${JSON.stringify(entry)}\n`);
     },
   };
-  const { serveRegistry: start } = await import('../../registry-server.ts');
+  const { serveRegistry: start } = await import('../../api/registry-server.ts');
   const hosted =
     flags.resignKey === undefined
       ? undefined
@@ -256,7 +256,7 @@ async function readText(path: string): Promise<string> {
 }
 
 async function collectGarbage(context: Context, flags: GcFlags): Promise<void> {
-  const { gc } = await import('../../registry-server.ts');
+  const { gc } = await import('../../api/registry-server.ts');
   const report = await gc(directoryOf(flags), {
     ...(flags.grace !== undefined && { graceMs: flags.grace }),
     ...(flags.keepUntagged !== undefined && { keepUntagged: flags.keepUntagged }),

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { type ListedSignature, listSignatures, removeSignatures } from '../../actions/signatures.ts';
+import { type ListedSignature, listSignatures, removeSignatures } from '../../actions/inspect/signatures.ts';
 import { BullaError } from '../../errors.ts';
 import { type Digest, isDigest } from '../../oci/digest.ts';
 import { formatRepository } from '../../oci/reference.ts';

@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import { addChangeOptions } from '../changing.ts';
-import { addCollectionOptions, type CollectionFlags } from '../collections.ts';
+import { addCollectionOptions, type CollectionFlags } from '../flags/collection-flags.ts';
+import { collect } from '../flags/signature-flags.ts';
 import type { Cli } from '../shell/context.ts';
-import { collect } from '../trust.ts';
 import type { SignerFlags } from './signer/change.ts';
 
 export function register(program: Command, cli: Cli): void {

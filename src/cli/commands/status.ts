@@ -4,8 +4,8 @@ import { parseDuration } from '../../encoding/time.ts';
 import { BullaError, EXIT_CODES, isBullaError } from '../../errors.ts';
 import { parseReference } from '../../oci/reference.ts';
 import type { Beside, StatusFinding } from '../../trust/report/status.ts';
-import { addCollectionOptions, type CollectionFlags } from '../collections.ts';
-import type { Shown } from '../look.ts';
+import { addCollectionOptions, type CollectionFlags } from '../flags/collection-flags.ts';
+import type { Shown } from '../flags/shown-collection.ts';
 import type { Cli, Context } from '../shell/context.ts';
 
 interface StatusFlags extends CollectionFlags {
@@ -44,7 +44,7 @@ export function register(program: Command, cli: Cli): void {
 /** @returns the status of the command */
 async function printStatus(context: Context, text: string, flags: StatusFlags): Promise<number> {
   const [{ demandShown }, { statusOf }, { statusJson, statusLines }] = await Promise.all([
-    import('../look.ts'),
+    import('../flags/shown-collection.ts'),
     import('../../trust/report/status.ts'),
     import('../render/status-text.ts'),
   ]);

@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
-import { readTree } from '../../actions/tree.ts';
+import { readTree } from '../../actions/inspect/tree.ts';
 import { BullaError } from '../../errors.ts';
 import { formatRepository, parseReference, type Reference } from '../../oci/reference.ts';
-import { addCollectionOptions, type CollectionFlags } from '../collections.ts';
+import { addCollectionOptions, type CollectionFlags } from '../flags/collection-flags.ts';
 import { treeJson, treeLines } from '../render/tree-text.ts';
 import type { Cli, Context } from '../shell/context.ts';
 
@@ -25,7 +25,7 @@ export function register(program: Command, cli: Cli): void {
     .action(async (text: string, flags: TreeFlags, command: Command) => {
       const context = await cli.open(command);
       const reference = parseReference(text);
-      const { isCollection } = await import('../look.ts');
+      const { isCollection } = await import('../flags/shown-collection.ts');
       if (await isCollection(context, reference)) await drawCollection(context, reference, flags);
       else await drawImage(context, text);
     });
@@ -44,7 +44,7 @@ async function drawImage(context: Context, text: string): Promise<void> {
 async function drawCollection(context: Context, reference: Reference, flags: TreeFlags): Promise<void> {
   const [{ showCollection, keyNames }, { overviewOf }, { collectionJson, collectionLines }] =
     await Promise.all([
-      import('../look.ts'),
+      import('../flags/shown-collection.ts'),
       import('../../trust/report/overview.ts'),
       import('../render/collection-text.ts'),
     ]);

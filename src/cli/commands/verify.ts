@@ -1,11 +1,11 @@
 import type { Command } from 'commander';
-import { fetchEarly } from '../../actions/early.ts';
+import { fetchEarly } from '../../actions/verify/prefetch.ts';
 import { BullaError } from '../../errors.ts';
 import { addNameOptions, type NameFlags } from '../flags/name-flags.ts';
 import { addPlatformOptions, type PlatformFlags } from '../flags/platform-flags.ts';
+import { addTrustOptions, collect, type TrustFlags } from '../flags/signature-flags.ts';
 import type { Cli, Context, Image } from '../shell/context.ts';
-import { turn } from '../shell/turn.ts';
-import { addTrustOptions, collect, type TrustFlags } from '../trust.ts';
+import { yieldToEventLoop } from '../shell/yield.ts';
 
 export function register(program: Command, cli: Cli): void {
   addNameOptions(addPlatformOptions(addTrustOptions(program.command('verify'))))
@@ -31,10 +31,10 @@ export function register(program: Command, cli: Cli): void {
       const signal = untilFailure(context);
       // While answers are on their way, the code that judges them is loaded: a third of the time is saved.
       const image = early(opened, flags, signal);
-      await turn();
+      await yieldToEventLoop();
       const { beginName } = await import('../begun-name.ts');
       const begun = await beginName(context, image, flags, signal);
-      await turn();
+      await yieldToEventLoop();
       const { printVerified } = await import('../verifying.ts');
       await printVerified(context, text, image, flags, begun);
     });

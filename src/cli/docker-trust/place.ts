@@ -3,7 +3,7 @@ import { parseReference, type Reference } from '../../oci/reference.ts';
 import { presentKeys } from '../../trust/change/role-changes.ts';
 import { lookAtCollection } from '../../trust/read/read-for-display.ts';
 import { WorkingCopy } from '../../trust/read/working-copy.ts';
-import { type CollectionFlags, openCollection } from '../collections.ts';
+import { type CollectionFlags, openCollection } from '../flags/collection-flags.ts';
 import type { KeyFlags } from '../flags/key-flags.ts';
 import { CHANCE, clockOf, type PublishFlags, publishOptionsOf } from '../flags/publish-flags.ts';
 import type { Context } from '../shell/context.ts';

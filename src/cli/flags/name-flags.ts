@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import { addCollectionOptions, type CollectionFlags } from '../collections.ts';
-import { collect } from '../trust.ts';
+import { addCollectionOptions, type CollectionFlags } from './collection-flags.ts';
+import { collect } from './signature-flags.ts';
 
 /** Flags that say whose word about a name counts; for `verify`, and for `pull`, which verifies first. */
 export interface NameFlags extends CollectionFlags {

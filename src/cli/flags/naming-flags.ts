@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { addCollectionOptions, type CollectionFlags } from '../collections.ts';
+import { addCollectionOptions, type CollectionFlags } from './collection-flags.ts';
 import type { KeyFlags } from './key-flags.ts';
 import type { PublishFlags } from './publish-flags.ts';
 

@@ -6,9 +6,9 @@ import { BullaError } from '../../errors.ts';
 import { KIND_NAMES } from '../../policy/summary.ts';
 import type { Context } from '../shell/context.ts';
 import { VERSION } from '../shell/version.ts';
-import { collect, parsePairs } from '../trust.ts';
 import { addKeyOptions, type KeyFlags } from './key-flags.ts';
 import { signerOf } from './keys.ts';
+import { collect, parsePairs } from './signature-flags.ts';
 
 const FORMATS = ['jws', 'cose', 'bundle'] as const;
 type Format = (typeof FORMATS)[number];

@@ -1,4 +1,4 @@
-import type { TreeNode } from '../../actions/tree.ts';
+import type { TreeNode } from '../../actions/inspect/tree.ts';
 import { formatPlatform } from '../../oci/platform.ts';
 
 /** `1.5 KiB`: sizes for people. */

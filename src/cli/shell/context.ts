@@ -21,8 +21,8 @@ import type { Io } from './io.ts';
 import { Output } from './output.ts';
 import { type Directories, directories } from './places.ts';
 import { readSettings, type Settings } from './settings.ts';
-import { turn } from './turn.ts';
 import { unsafePlaces } from './unsafe-places.ts';
+import { yieldToEventLoop } from './yield.ts';
 
 /** How a command ended: after a failure, what was begun is taken back where it can be. */
 export type Ended = 'well' | 'badly';
@@ -294,7 +294,7 @@ export class Context {
   }
 
   private async connect(): Promise<Connections> {
-    await turn();
+    await yieldToEventLoop();
     const { Connections } = await import('./connections.ts');
     const { io, settings, directories, output, flags } = this;
     const connections = new Connections({ io, settings, directories, output, flags, early: this.early });

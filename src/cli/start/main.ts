@@ -1,7 +1,7 @@
 import type { EarlyConnection } from '../../http/early-connection.ts';
 import { isPlugin, metadataFor } from '../docker-trust/plugin.ts';
-import { turn } from '../shell/turn.ts';
 import { VERSION } from '../shell/version.ts';
+import { yieldToEventLoop } from '../shell/yield.ts';
 import { compileProgram, runProgram } from './compiled.ts';
 
 // Start-up counts: the version is told before anything else is loaded, and so is what docker asks of a plug-in
@@ -26,6 +26,6 @@ async function start(): Promise<void> {
 async function beginConnection(): Promise<EarlyConnection | undefined> {
   const { headStartOf } = await import('./head-start.ts');
   const begun = headStartOf(process);
-  if (begun !== undefined) await turn();
+  if (begun !== undefined) await yieldToEventLoop();
   return begun;
 }

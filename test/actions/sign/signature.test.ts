@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { listSignatures, removeSignatures } from '../../../src/actions/inspect/signatures.ts';
 import { type SignOptions, signImage } from '../../../src/actions/sign/signature.ts';
-import { listSignatures, removeSignatures } from '../../../src/actions/signatures.ts';
 import { createSigner } from '../../../src/crypto/signer.ts';
 import { BullaError } from '../../../src/errors.ts';
 import { buildIndex } from '../../../src/oci/manifest.ts';

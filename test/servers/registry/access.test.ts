@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hashSync } from 'bcryptjs';
 import { describe, expect, it } from 'vitest';
-import { serveRegistry } from '../../../src/registry-server.ts';
+import { serveRegistry } from '../../../src/api/registry-server.ts';
 import { artifact, type Client, startTestRegistry, temporaryDirectory } from './client.ts';
 
 const PASSWORD = 'correct horse battery staple';

@@ -9,7 +9,7 @@ import {
   type RegistryServer,
   type RegistryServerOptions,
   serveRegistry,
-} from '../../../src/registry-server.ts';
+} from '../../../src/api/registry-server.ts';
 
 export const OCI_MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
 export const OCI_INDEX = 'application/vnd.oci.image.index.v1+json';

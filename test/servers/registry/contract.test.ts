@@ -1,8 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { serveRegistry } from '../../../src/api/registry-server.ts';
 import { openRepository } from '../../../src/registry/client.ts';
-import { serveRegistry } from '../../../src/registry-server.ts';
 import { describeTarget } from '../../support/target-contract.ts';
 
 describeTarget('the embedded registry', async () => {

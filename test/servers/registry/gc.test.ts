@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { gc } from '../../../src/registry-server.ts';
+import { gc } from '../../../src/api/registry-server.ts';
 import {
   artifact,
   type Client,

@@ -1,7 +1,7 @@
 import { cp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { gc } from '../../../src/registry-server.ts';
+import { gc } from '../../../src/api/registry-server.ts';
 import { encodeRecord } from '../../../src/servers/registry/store/journal.ts';
 import {
   artifact,

@@ -1,4 +1,4 @@
-import { serveRegistry } from '../../../src/registry-server.ts';
+import { serveRegistry } from '../../../src/api/registry-server.ts';
 
 /** Serves a directory until it is killed, or asked to end. */
 const [dir = ''] = process.argv.slice(2);

@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import { get } from 'node:https';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { type LogEntry, type RegistryServer, serveRegistry } from '../../../src/registry-server.ts';
+import { type LogEntry, type RegistryServer, serveRegistry } from '../../../src/api/registry-server.ts';
 import { listen } from '../../support/listen.ts';
 import { selfSignedCertificate } from '../../support/self-signed.ts';
 import { descriptorOf, digestOf, startTestRegistry, temporaryDirectory } from './client.ts';

@@ -1,10 +1,10 @@
 import { appendFile, cp, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { serveRegistry } from '../../../src/api/registry-server.ts';
 import { DirectoryFiles } from '../../../src/layout/directory.ts';
 import { LayoutStore } from '../../../src/layout/store.ts';
 import type { Digest } from '../../../src/oci/digest.ts';
-import { serveRegistry } from '../../../src/registry-server.ts';
 import type { ManifestEntry } from '../../../src/servers/registry/store/repository.ts';
 import { Store } from '../../../src/servers/registry/store/store.ts';
 import {

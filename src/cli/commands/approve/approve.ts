@@ -3,7 +3,7 @@ import { isWholeId } from '../../../trust/approve/change-id.ts';
 import { PendingChange } from '../../../trust/approve/pending-change.ts';
 import type { SignatureDemand, TufSigner } from '../../../tuf/edit/signing.ts';
 import { readChange, report, sayMissing, writeChange } from '../../changing.ts';
-import { type CollectionFlags, trustMemory } from '../../collections.ts';
+import { type CollectionFlags, trustMemory } from '../../flags/collection-flags.ts';
 import type { PublishFlags } from '../../flags/publish-flags.ts';
 import type { Context } from '../../shell/context.ts';
 import { openTerminal, promptLine } from '../../shell/prompt.ts';

@@ -5,7 +5,7 @@ import { BullaError } from '../../../errors.ts';
 import { isWholeId } from '../../../trust/approve/change-id.ts';
 import type { WorkingCopy } from '../../../trust/read/working-copy.ts';
 import { openCopy, repositoryIn } from '../../changing.ts';
-import { type CollectionFlags, type OpenedCollection, openCollection } from '../../collections.ts';
+import { type CollectionFlags, type OpenedCollection, openCollection } from '../../flags/collection-flags.ts';
 import type { Context } from '../../shell/context.ts';
 import { pieces } from '../../shell/output.ts';
 import { publishWaiting } from '../../taking-over.ts';

@@ -9,7 +9,7 @@ import {
   planImport,
 } from '../../../actions/import-notary/plan.ts';
 import { applyUpdate, findUpdate } from '../../../actions/import-notary/update.ts';
-import { noTrustData } from '../../../actions/verify-notary.ts';
+import { noTrustData } from '../../../actions/verify/notary.ts';
 import { generatePrivateKey } from '../../../crypto/private-key.ts';
 import { createSigner } from '../../../crypto/signer.ts';
 import { BullaError } from '../../../errors.ts';
@@ -22,11 +22,17 @@ import { type LookedAt, lookAtCollection } from '../../../trust/read/read-for-di
 import { WorkingCopy } from '../../../trust/read/working-copy.ts';
 import { Keyring } from '../../../tuf/edit/demands.ts';
 import { type TufSigner, tufSigner } from '../../../tuf/edit/signing.ts';
-import { type OpenedCollection, openCollection } from '../../collections.ts';
 import { DockerPassphrases } from '../../docker-trust/passphrases.ts';
+import { type OpenedCollection, openCollection } from '../../flags/collection-flags.ts';
 import type { KeyFlags } from '../../flags/key-flags.ts';
+import {
+  gunOf,
+  type NotaryFlags,
+  notaryTrust,
+  openNotarySource,
+  parseGun,
+} from '../../flags/notary-flags.ts';
 import { publishOptionsOf } from '../../flags/publish-flags.ts';
-import { gunOf, type NotaryFlags, notaryTrust, openNotarySource, parseGun } from '../../notary.ts';
 import type { Context } from '../../shell/context.ts';
 import { TrustKeys } from '../../trust-keys.ts';
 import { prepareCollection } from '../init/make.ts';

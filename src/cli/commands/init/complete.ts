@@ -2,7 +2,7 @@ import { collectionIdOf } from '../../../trust/format/binding.ts';
 import { completeStaged } from '../../../trust/publish/staged-creation.ts';
 import { readCollection } from '../../../trust/read/collection.ts';
 import { repositoryIn } from '../../changing.ts';
-import { type CollectionFlags, openCollection } from '../../collections.ts';
+import { type CollectionFlags, openCollection } from '../../flags/collection-flags.ts';
 import { publishOptionsOf } from '../../flags/publish-flags.ts';
 import type { Context } from '../../shell/context.ts';
 import { TrustKeys } from '../../trust-keys.ts';

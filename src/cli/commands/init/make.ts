@@ -13,7 +13,7 @@ import { assertKeyChoice, type KeyChoice } from '../../../tuf/edit/key-list.ts';
 import type { TufSigner } from '../../../tuf/edit/signing.ts';
 import type { TufKey } from '../../../tuf/keys.ts';
 import { parseSigned } from '../../../tuf/signed.ts';
-import { openCollection } from '../../collections.ts';
+import { openCollection } from '../../flags/collection-flags.ts';
 import type { KeyFlags } from '../../flags/key-flags.ts';
 import { keystoreOf, passphraseOptions } from '../../flags/keys.ts';
 import { publishOptionsOf } from '../../flags/publish-flags.ts';

@@ -1,4 +1,4 @@
-import { noTrustData } from '../../../actions/verify-notary.ts';
+import { noTrustData } from '../../../actions/verify/notary.ts';
 import { BullaError, isBullaError } from '../../../errors.ts';
 import type { NotaryPin } from '../../../notary/pin.ts';
 import { verifyNotaryRepository } from '../../../notary/repository.ts';
@@ -12,7 +12,7 @@ import {
   notaryPins,
   openNotarySource,
   parseGun,
-} from '../../notary.ts';
+} from '../../flags/notary-flags.ts';
 import { rootKeyJson, showNotary } from '../../notary-inspection.ts';
 import type { Context } from '../../shell/context.ts';
 

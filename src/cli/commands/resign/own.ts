@@ -7,7 +7,7 @@ import { readBase } from '../../../trust/publish/publish-base.ts';
 import type { PublishOptions } from '../../../trust/publish/publish-options.ts';
 import { Keyring } from '../../../tuf/edit/demands.ts';
 import type { TufSigner } from '../../../tuf/edit/signing.ts';
-import { type OpenedCollection, openCollection } from '../../collections.ts';
+import { type OpenedCollection, openCollection } from '../../flags/collection-flags.ts';
 import { clockOf, publishOptionsOf } from '../../flags/publish-flags.ts';
 import type { Context } from '../../shell/context.ts';
 import { TrustKeys } from '../../trust-keys.ts';

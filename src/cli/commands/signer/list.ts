@@ -2,8 +2,8 @@ import { dockerKeysIn } from '../../../actions/docker-trust/docker-keys.ts';
 import { formatTime } from '../../../encoding/time.ts';
 import { overviewOf } from '../../../trust/report/overview.ts';
 import { repositoryIn } from '../../changing.ts';
-import type { CollectionFlags } from '../../collections.ts';
-import { demandShown } from '../../look.ts';
+import type { CollectionFlags } from '../../flags/collection-flags.ts';
+import { demandShown } from '../../flags/shown-collection.ts';
 import type { Context } from '../../shell/context.ts';
 import { TrustKeys } from '../../trust-keys.ts';
 

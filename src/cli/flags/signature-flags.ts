@@ -1,9 +1,9 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import type { Certificate } from '../crypto/certificate.ts';
-import type { PublicKey } from '../crypto/public-key.ts';
-import { BullaError, isBullaError } from '../errors.ts';
-import type { Requirements } from '../policy/requirements.ts';
-import type { Context } from './shell/context.ts';
+import type { Certificate } from '../../crypto/certificate.ts';
+import type { PublicKey } from '../../crypto/public-key.ts';
+import { BullaError, isBullaError } from '../../errors.ts';
+import type { Requirements } from '../../policy/requirements.ts';
+import type { Context } from '../shell/context.ts';
 
 /** Flags that say whose signatures to believe; for `verify`, and for `pull`, which verifies first. */
 export interface TrustFlags {
@@ -57,8 +57,8 @@ function wholeNumber(text: string): number {
  */
 export async function requirementsOf(context: Context, flags: TrustFlags): Promise<Requirements> {
   const [{ requirements }, { parseIdentity }] = await Promise.all([
-    import('../policy/requirements.ts'),
-    import('../crypto/identity.ts'),
+    import('../../policy/requirements.ts'),
+    import('../../crypto/identity.ts'),
   ]);
   const { key = [], ca = [] } = flags;
   const specs = key.length === 0 && ca.length === 0 ? await defaultKeys(context) : key;
@@ -79,7 +79,7 @@ export async function requirementsOf(context: Context, flags: TrustFlags): Promi
 async function warnOfAnyIdentity({ output }: Context, { roots, identities }: Requirements): Promise<void> {
   const authorities = identities.length > 0 ? [] : roots.filter(({ isCa }) => isCa);
   if (authorities.length === 0) return;
-  const { subjectOf } = await import('../crypto/certificate.ts');
+  const { subjectOf } = await import('../../crypto/certificate.ts');
   output.warn(
     `no signer is named: a signature by any certificate for code signing that ${authorities.map(subjectOf).join(' or ')} issues is accepted; name who may sign with --certificate-identity, or accept all with --certificate-identity '*'`,
   );
@@ -109,8 +109,8 @@ async function defaultKeys(context: Context): Promise<readonly string[]> {
   return name === undefined ? [] : [name];
 }
 
-async function keystore(context: Context): Promise<import('../keystore/store.ts').Keystore> {
-  const { keystoreOf } = await import('./flags/keys.ts');
+async function keystore(context: Context): Promise<import('../../keystore/store.ts').Keystore> {
+  const { keystoreOf } = await import('./keys.ts');
   return keystoreOf(context);
 }
 
@@ -124,8 +124,8 @@ async function publicKeys(context: Context, spec: string): Promise<readonly Publ
     });
   }
   const [{ readPublicFile }, { readPublicKeys }] = await Promise.all([
-    import('../keystore/read.ts'),
-    import('../crypto/public-key.ts'),
+    import('../../keystore/read.ts'),
+    import('../../crypto/public-key.ts'),
   ]);
   const bytes = await readPublicFile(context.path(spec)).catch(async (cause: unknown) => {
     if (!isBullaError(cause, 'not-found') || spec.includes('/')) throw cause;
@@ -142,6 +142,6 @@ async function publicKeys(context: Context, spec: string): Promise<readonly Publ
 }
 
 async function certificates(context: Context, path: string): Promise<readonly Certificate[]> {
-  const { readCertificateFile } = await import('../keystore/key-file.ts');
+  const { readCertificateFile } = await import('../../keystore/key-file.ts');
   return await readCertificateFile(context.path(path));
 }

@@ -1,19 +1,19 @@
-import { BullaError, throwIfAborted } from '../errors.ts';
-import type { Descriptor } from '../oci/descriptor.ts';
-import type { Digest } from '../oci/digest.ts';
-import { type IndexManifest, type ManifestContent, parseCarried } from '../oci/manifest.ts';
+import { BullaError, throwIfAborted } from '../../errors.ts';
+import type { Descriptor } from '../../oci/descriptor.ts';
+import type { Digest } from '../../oci/digest.ts';
+import { type IndexManifest, type ManifestContent, parseCarried } from '../../oci/manifest.ts';
 import {
   formatPlatform,
   type PlatformSelector,
   platformEntries,
   runnableEntries,
   selectPlatform,
-} from '../oci/platform.ts';
-import type { Tag } from '../oci/reference.ts';
-import type { CallOptions, ManifestFetcher, Source } from '../oci/target.ts';
-import { type AcceptedEvidence, type Decision, decider } from '../policy/decision.ts';
-import type { Requirements } from '../policy/requirements.ts';
-import type { Refusal } from '../signatures/evidence.ts';
+} from '../../oci/platform.ts';
+import type { Tag } from '../../oci/reference.ts';
+import type { CallOptions, ManifestFetcher, Source } from '../../oci/target.ts';
+import { type AcceptedEvidence, type Decision, decider } from '../../policy/decision.ts';
+import type { Requirements } from '../../policy/requirements.ts';
+import type { Refusal } from '../../signatures/evidence.ts';
 import { isCandidate, type ListedReferrers, searchSignatures } from './signature-search.ts';
 
 /** An image as somebody names it: by tag, by digest, or by both, which must agree then. */

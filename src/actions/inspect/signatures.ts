@@ -1,16 +1,16 @@
-import { subjectOf } from '../crypto/certificate.ts';
-import { formatTime } from '../encoding/time.ts';
-import { BullaError, type ErrorCode, isBullaError } from '../errors.ts';
-import type { Descriptor } from '../oci/descriptor.ts';
-import type { Digest } from '../oci/digest.ts';
-import { parseManifest } from '../oci/manifest.ts';
-import type { CallOptions, Source, Target } from '../oci/target.ts';
-import type { Claims, SignatureKind } from '../signatures/envelope.ts';
-import { mapConcurrently } from './copy/concurrency.ts';
-import { meteredSource } from './copy/metered-source.ts';
-import { type OpenedSignature, openLegacySignatures, openSignature } from './signature-reading.ts';
-import { fetchLegacyManifest, isCandidate } from './signature-search.ts';
-import { fetchByTag, type ImageName } from './verify.ts';
+import { subjectOf } from '../../crypto/certificate.ts';
+import { formatTime } from '../../encoding/time.ts';
+import { BullaError, type ErrorCode, isBullaError } from '../../errors.ts';
+import type { Descriptor } from '../../oci/descriptor.ts';
+import type { Digest } from '../../oci/digest.ts';
+import { parseManifest } from '../../oci/manifest.ts';
+import type { CallOptions, Source, Target } from '../../oci/target.ts';
+import type { Claims, SignatureKind } from '../../signatures/envelope.ts';
+import { mapConcurrently } from '../copy/concurrency.ts';
+import { meteredSource } from '../copy/metered-source.ts';
+import { fetchByTag, type ImageName } from '../verify/image.ts';
+import { type OpenedSignature, openLegacySignatures, openSignature } from '../verify/signature-reading.ts';
+import { fetchLegacyManifest, isCandidate } from '../verify/signature-search.ts';
 
 /** Most signatures that are listed with what they say. */
 export const MAX_LISTED = 1000;

@@ -1,17 +1,17 @@
 import { join } from 'node:path';
-import { BullaError } from '../errors.ts';
-import { isLoopbackHost } from '../http/address.ts';
-import type { TlsFor, TlsOptions } from '../http/connector.ts';
-import type { NotaryPin } from '../notary/pin.ts';
-import type { NotaryVerifyOptions } from '../notary/repository.ts';
-import type { NotarySource } from '../notary/source.ts';
-import { checkGun, defaultNotaryServer, notaryServer } from '../notary-client/gun.ts';
-import type { NotaryServer } from '../notary-client/server.ts';
-import { parseReference, type Reference, type RegistryReference } from '../oci/reference.ts';
-import type { NotaryMemoryFile } from '../state/notary-memory.ts';
-import type { NotaryPinFile } from '../state/notary-pins.ts';
-import { isCi } from './collections.ts';
-import type { Context } from './shell/context.ts';
+import { BullaError } from '../../errors.ts';
+import { isLoopbackHost } from '../../http/address.ts';
+import type { TlsFor, TlsOptions } from '../../http/connector.ts';
+import type { NotaryPin } from '../../notary/pin.ts';
+import type { NotaryVerifyOptions } from '../../notary/repository.ts';
+import type { NotarySource } from '../../notary/source.ts';
+import { checkGun, defaultNotaryServer, notaryServer } from '../../notary-client/gun.ts';
+import type { NotaryServer } from '../../notary-client/server.ts';
+import { parseReference, type Reference, type RegistryReference } from '../../oci/reference.ts';
+import type { NotaryMemoryFile } from '../../state/notary-memory.ts';
+import type { NotaryPinFile } from '../../state/notary-pins.ts';
+import type { Context } from '../shell/context.ts';
+import { isCi } from './collection-flags.ts';
 
 /** Flags that say whose root of a Notary repository is trusted. */
 export interface NotaryFlags {
@@ -76,10 +76,10 @@ export async function openNotaryServer(context: Context, url: URL): Promise<Nota
       hint: 'leave --offline out, or give a directory: --notary DIR',
     });
   const [{ NotaryServer }, { HttpPool }, { storedCredentials }, { fixedCredentials }] = await Promise.all([
-    import('../notary-client/server.ts'),
-    import('../http/pool.ts'),
-    import('../registry/stored-credentials.ts'),
-    import('../registry/credentials.ts'),
+    import('../../notary-client/server.ts'),
+    import('../../http/pool.ts'),
+    import('../../registry/stored-credentials.ts'),
+    import('../../registry/credentials.ts'),
   ]);
   const connections = await context.connections();
   const { http, isPlain } = await connections.reach(url.host);
@@ -107,7 +107,7 @@ async function dockerTls(
   server: URL,
   settings: TlsOptions | TlsFor | undefined,
 ): Promise<TlsFor> {
-  const { readDockerTls } = await import('../notary-client/docker-tls.ts');
+  const { readDockerTls } = await import('../../notary-client/docker-tls.ts');
   const kept = await readDockerTls(
     join(io.env['DOCKER_CONFIG'] || join(io.home, '.docker'), 'tls', server.host),
   );
@@ -127,7 +127,7 @@ export async function openNotarySource(
   given: string,
 ): Promise<NotarySource> {
   if (isDirectory(given)) {
-    const { findNotaryDirectory } = await import('../notary-client/directory.ts');
+    const { findNotaryDirectory } = await import('../../notary-client/directory.ts');
     return findNotaryDirectory(context.path(given), gun);
   }
   return (await openNotaryServer(context, serverFor(context, registryIn(gun) ?? registry, given))).repository(
@@ -164,9 +164,9 @@ export async function notaryPinOf(context: Context, flags: NotaryFlags): Promise
       },
     );
   const [{ readFileBounded }, { decodeUtf8 }, { checkNotaryPin }] = await Promise.all([
-    import('../disk/atomic.ts'),
-    import('../encoding/bytes.ts'),
-    import('../state/notary-pins.ts'),
+    import('../../disk/atomic.ts'),
+    import('../../encoding/bytes.ts'),
+    import('../../state/notary-pins.ts'),
   ]);
   const text = async (path: string): Promise<string> =>
     decodeUtf8(await readFileBounded(context.path(path), MAX_PEM_BYTES), path);
@@ -195,7 +195,7 @@ export async function notaryTrust(
 
 /** Pins of Notary repositories of this person. */
 export async function notaryPins({ directories }: Context): Promise<NotaryPinFile> {
-  const { NotaryPinFile } = await import('../state/notary-pins.ts');
+  const { NotaryPinFile } = await import('../../state/notary-pins.ts');
   return new NotaryPinFile(join(directories.config, 'notary-pins.json'));
 }
 
@@ -204,6 +204,6 @@ export async function notaryMemory(
   { directories }: Context,
   { place }: NotarySource,
 ): Promise<NotaryMemoryFile> {
-  const { NotaryMemoryFile } = await import('../state/notary-memory.ts');
+  const { NotaryMemoryFile } = await import('../../state/notary-memory.ts');
   return new NotaryMemoryFile(join(directories.state, 'notary'), place);
 }

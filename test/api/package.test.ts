@@ -2,10 +2,10 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { cp, mkdir, open, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { cacheName, compileProgram, PROGRAM } from '../src/cli/start/compiled.ts';
-import { temporaryDirectory } from './support/cli.ts';
+import { cacheName, compileProgram, PROGRAM } from '../../src/cli/start/compiled.ts';
+import { temporaryDirectory } from '../support/cli.ts';
 
-const root = new URL('..', import.meta.url).pathname;
+const root = new URL('../..', import.meta.url).pathname;
 
 /** A program of somebody who has installed the package. */
 async function asUser(source: string): Promise<string> {
@@ -59,7 +59,7 @@ describe('the package', () => {
     });
     const [packed] = JSON.parse(printed) as { files: { path: string; mode: number }[] }[];
     const modes = new Map(packed?.files.map(({ path, mode }) => [path, mode]));
-    const needed = ['bulla.js', PROGRAM, cacheName(), 'package.json', 'lib/package.json', 'lib/index.js'];
+    const needed = ['bulla.js', PROGRAM, cacheName(), 'package.json', 'lib/package.json', 'lib/api/index.js'];
     expect([...modes.keys()]).toEqual(expect.arrayContaining(needed.map((name) => `dist/${name}`)));
     expect(modes.get('dist/bulla.js')).toBe(0o755);
   });

@@ -1,15 +1,20 @@
-import { BullaError, isBullaError } from '../errors.ts';
-import type { Digest } from '../oci/digest.ts';
-import { type ManifestContent, parseCarried } from '../oci/manifest.ts';
-import { formatPlatform, type PlatformSelector, platformEntries, selectPlatform } from '../oci/platform.ts';
-import type { Tag } from '../oci/reference.ts';
-import type { CallOptions, Source } from '../oci/target.ts';
-import type { AcceptedEvidence } from '../policy/decision.ts';
-import type { Requirements } from '../policy/requirements.ts';
-import type { Refusal } from '../signatures/evidence.ts';
-import type { ObjectSource } from '../trust/format/object.ts';
-import { type Collection, type ReadOptions, readCollection } from '../trust/read/collection.ts';
-import { findName, type NameQuestion, type SignedName } from '../trust/read/names.ts';
+import { BullaError, isBullaError } from '../../errors.ts';
+import type { Digest } from '../../oci/digest.ts';
+import { type ManifestContent, parseCarried } from '../../oci/manifest.ts';
+import {
+  formatPlatform,
+  type PlatformSelector,
+  platformEntries,
+  selectPlatform,
+} from '../../oci/platform.ts';
+import type { Tag } from '../../oci/reference.ts';
+import type { CallOptions, Source } from '../../oci/target.ts';
+import type { AcceptedEvidence } from '../../policy/decision.ts';
+import type { Requirements } from '../../policy/requirements.ts';
+import type { Refusal } from '../../signatures/evidence.ts';
+import type { ObjectSource } from '../../trust/format/object.ts';
+import { type Collection, type ReadOptions, readCollection } from '../../trust/read/collection.ts';
+import { findName, type NameQuestion, type SignedName } from '../../trust/read/names.ts';
 
 /** What to do where the registry's tag is not what was signed: nothing of it is run in any case. */
 export type DriftRule = 'warn' | 'reject' | 'ignore';
@@ -182,7 +187,7 @@ async function signaturesOn(
   const { digest } = named;
   if (required !== undefined) {
     // Most of what is loaded by it is not needed for a name alone.
-    const { verifyImage } = await import('./verify.ts');
+    const { verifyImage } = await import('./image.ts');
     return await whatIsThere(named, options, () =>
       verifyImage(source, { digest }, { name, required, platform, eachPlatform, signal }),
     );

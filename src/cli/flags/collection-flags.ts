@@ -1,21 +1,21 @@
 import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { decodeUtf8 } from '../encoding/bytes.ts';
-import { parseDuration } from '../encoding/time.ts';
-import { BullaError } from '../errors.ts';
-import { isSamePlace, placeNamed, placeOf } from '../oci/place.ts';
-import { formatRepository, parseReference, type Reference } from '../oci/reference.ts';
-import type { Target } from '../oci/target.ts';
-import type { BlobDirectory } from '../state/blob-directory.ts';
-import type { PinFile } from '../state/pins.ts';
-import { canonicalPlace } from '../state/place.ts';
-import type { TrustDirectory } from '../state/trust-directory.ts';
-import type { ReadOptions } from '../trust/read/collection.ts';
-import type { Pin, PinnedTrust } from '../trust/read/pin.ts';
-import type { Side } from './shell/access.ts';
-import type { Context } from './shell/context.ts';
-import { collect } from './trust.ts';
+import { decodeUtf8 } from '../../encoding/bytes.ts';
+import { parseDuration } from '../../encoding/time.ts';
+import { BullaError } from '../../errors.ts';
+import { isSamePlace, placeNamed, placeOf } from '../../oci/place.ts';
+import { formatRepository, parseReference, type Reference } from '../../oci/reference.ts';
+import type { Target } from '../../oci/target.ts';
+import type { BlobDirectory } from '../../state/blob-directory.ts';
+import type { PinFile } from '../../state/pins.ts';
+import { canonicalPlace } from '../../state/place.ts';
+import type { TrustDirectory } from '../../state/trust-directory.ts';
+import type { ReadOptions } from '../../trust/read/collection.ts';
+import type { Pin, PinnedTrust } from '../../trust/read/pin.ts';
+import type { Side } from '../shell/access.ts';
+import type { Context } from '../shell/context.ts';
+import { collect } from './signature-flags.ts';
 
 /** Flags that say where a collection lies, and whom to believe about it. */
 export interface CollectionFlags {
@@ -78,7 +78,7 @@ export async function openCollection(
   options: OpenCollectionOptions = {},
 ): Promise<OpenedCollection> {
   const repository = repositoryOf(context, reference);
-  const { isPinnedBy } = await import('../trust/read/pin.ts');
+  const { isPinnedBy } = await import('../../trust/read/pin.ts');
   const { pin, name, isFlag, at } = await trustOf(context, repository, flags);
   const lies = bare(at === undefined ? reference : parseReference(at));
   const place = repositoryOf(context, lies);
@@ -98,7 +98,7 @@ export async function openCollection(
     isPinned: isPinnedBy(pin),
     // Loaded when a head has come, or not at all: where it was seen before, nobody is asked.
     anchor: async (roots) => {
-      const { anchorFor } = await import('../trust/read/bootstrap.ts');
+      const { anchorFor } = await import('../../trust/read/bootstrap.ts');
       const isUnattended = isFlag && isCi(context);
       if (isUnattended && pin?.trust.kind === 'tofu')
         onWarning('--tofu does not count in CI, where nobody sees whom it would believe');
@@ -110,12 +110,12 @@ export async function openCollection(
 
 /** What this person remembers of collections. */
 export async function trustMemory(context: Context): Promise<TrustDirectory> {
-  const { TrustDirectory } = await import('../state/trust-directory.ts');
+  const { TrustDirectory } = await import('../../state/trust-directory.ts');
   return new TrustDirectory(memoryPath(context));
 }
 
 async function blobCache(context: Context): Promise<BlobDirectory> {
-  const { BlobDirectory } = await import('../state/blob-directory.ts');
+  const { BlobDirectory } = await import('../../state/blob-directory.ts');
   return new BlobDirectory(join(context.directories.cache, 'trust'));
 }
 
@@ -138,7 +138,7 @@ const PINS = 'pins.json';
 
 /** The pins of this person. */
 export async function pinFile(context: Context): Promise<PinFile> {
-  const { PinFile } = await import('../state/pins.ts');
+  const { PinFile } = await import('../../state/pins.ts');
   return new PinFile(join(context.directories.config, PINS));
 }
 
@@ -165,14 +165,14 @@ export async function trustFromFlags(
     throw new BullaError('usage', 'a root file, root key ids, an authority and --tofu exclude each other', {
       hint: 'give one of them',
     });
-  const { readFileBounded } = await import('../disk/atomic.ts');
+  const { readFileBounded } = await import('../../disk/atomic.ts');
   if (root !== undefined)
     return {
       kind: 'root',
       bytes: await readFileBounded(context.path(root), MAX_ROOT_BYTES, { pipes: true }),
     };
   if (rootCa !== undefined) {
-    const { parseCertificates } = await import('../crypto/certificate.ts');
+    const { parseCertificates } = await import('../../crypto/certificate.ts');
     const pem = decodeUtf8(
       await readFileBounded(context.path(rootCa), MAX_PEM_BYTES, { pipes: true }),
       rootCa,
@@ -198,7 +198,9 @@ interface FoundTrust {
 
 /** The pin that holds, and the name that the collection must carry. */
 async function trustOf(context: Context, repository: string, flags: CollectionFlags): Promise<FoundTrust> {
-  const { checkCollectionName, checkKeyIds, collectionUnder, findPin } = await import('../trust/read/pin.ts');
+  const { checkCollectionName, checkKeyIds, collectionUnder, findPin } = await import(
+    '../../trust/read/pin.ts'
+  );
   const named =
     flags.collection === undefined ? undefined : placeNamed(checkCollectionName(flags.collection));
   const trust = await trustFromFlags(context, flags);

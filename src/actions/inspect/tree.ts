@@ -1,12 +1,12 @@
-import { BullaError, isBullaError } from '../errors.ts';
-import type { Descriptor } from '../oci/descriptor.ts';
-import type { Digest } from '../oci/digest.ts';
-import { type Manifest, type ManifestContent, parseManifest } from '../oci/manifest.ts';
-import { isManifestType } from '../oci/media-types.ts';
-import { cosignTags, type Tag } from '../oci/reference.ts';
-import { slimReferrer } from '../oci/referrers.ts';
-import type { CallOptions, Source } from '../oci/target.ts';
-import { Limiter } from './copy/concurrency.ts';
+import { BullaError, isBullaError } from '../../errors.ts';
+import type { Descriptor } from '../../oci/descriptor.ts';
+import type { Digest } from '../../oci/digest.ts';
+import { type Manifest, type ManifestContent, parseManifest } from '../../oci/manifest.ts';
+import { isManifestType } from '../../oci/media-types.ts';
+import { cosignTags, type Tag } from '../../oci/reference.ts';
+import { slimReferrer } from '../../oci/referrers.ts';
+import type { CallOptions, Source } from '../../oci/target.ts';
+import { Limiter } from '../copy/concurrency.ts';
 
 /** What is drawn of a manifest; a parsed one takes many times its bytes, and thousands of them are in a tree. */
 export interface TreeManifest {

@@ -1,10 +1,10 @@
-import { BullaError } from '../errors.ts';
-import type { Reference } from '../oci/reference.ts';
-import { HEAD_TAG } from '../trust/format/vocabulary.ts';
-import type { LookedAt } from '../trust/read/read-for-display.ts';
-import type { WorkingCopy } from '../trust/read/working-copy.ts';
-import { type CollectionFlags, type OpenedCollection, openCollection } from './collections.ts';
-import type { Context } from './shell/context.ts';
+import { BullaError } from '../../errors.ts';
+import type { Reference } from '../../oci/reference.ts';
+import { HEAD_TAG } from '../../trust/format/vocabulary.ts';
+import type { LookedAt } from '../../trust/read/read-for-display.ts';
+import type { WorkingCopy } from '../../trust/read/working-copy.ts';
+import type { Context } from '../shell/context.ts';
+import { type CollectionFlags, type OpenedCollection, openCollection } from './collection-flags.ts';
 
 /** A collection that a command shows. */
 export interface Shown {
@@ -26,8 +26,8 @@ export async function showCollection(
   flags: CollectionFlags,
 ): Promise<Shown | undefined> {
   const [{ lookAtCollection }, { WorkingCopy }] = await Promise.all([
-    import('../trust/read/read-for-display.ts'),
-    import('../trust/read/working-copy.ts'),
+    import('../../trust/read/read-for-display.ts'),
+    import('../../trust/read/working-copy.ts'),
   ]);
   const opened = await openCollection(context, reference, flags);
   const looked = await lookAtCollection(opened.target, opened.read);
@@ -74,8 +74,8 @@ export async function demandCollection(
   flags: CollectionFlags,
 ): Promise<WorkingCopy> {
   const [{ readCollection }, { WorkingCopy }] = await Promise.all([
-    import('../trust/read/collection.ts'),
-    import('../trust/read/working-copy.ts'),
+    import('../../trust/read/collection.ts'),
+    import('../../trust/read/working-copy.ts'),
   ]);
   const { target, read, place } = await openCollection(context, reference, flags);
   const collection = await readCollection(target, read);
@@ -100,7 +100,7 @@ export async function isCollection(context: Context, reference: Reference): Prom
 
 /** What the key store calls its keys, by the fingerprint of their material. Keys that can't be read are left out. */
 export async function keyNames(context: Context): Promise<ReadonlyMap<string, string>> {
-  const { keystoreOf } = await import('./flags/keys.ts');
+  const { keystoreOf } = await import('./keys.ts');
   const keys = await keystoreOf(context).list();
   return new Map(keys.flatMap((key) => ('problem' in key ? [] : [[key.publicKey.fingerprint, key.name]])));
 }

@@ -1,13 +1,13 @@
-import { BullaError, isBullaError } from '../errors.ts';
-import { type Descriptor, inlineContent } from '../oci/descriptor.ts';
-import type { Digest } from '../oci/digest.ts';
-import { type ManifestContent, parseManifest } from '../oci/manifest.ts';
-import type { CallOptions, Source } from '../oci/target.ts';
-import { type LocatedEnvelope, locateCosignLayers, locateEnvelope } from '../signatures/artifact.ts';
-import { readLegacySignature } from '../signatures/cosign-legacy.ts';
-import type { Envelope } from '../signatures/envelope.ts';
-import { malformed } from '../signatures/errors.ts';
-import { MAX_ENVELOPE_BYTES, MAX_LEGACY_SIGNATURES, SIGNATURE_TYPES } from '../signatures/formats.ts';
+import { BullaError, isBullaError } from '../../errors.ts';
+import { type Descriptor, inlineContent } from '../../oci/descriptor.ts';
+import type { Digest } from '../../oci/digest.ts';
+import { type ManifestContent, parseManifest } from '../../oci/manifest.ts';
+import type { CallOptions, Source } from '../../oci/target.ts';
+import { type LocatedEnvelope, locateCosignLayers, locateEnvelope } from '../../signatures/artifact.ts';
+import { readLegacySignature } from '../../signatures/cosign-legacy.ts';
+import type { Envelope } from '../../signatures/envelope.ts';
+import { malformed } from '../../signatures/errors.ts';
+import { MAX_ENVELOPE_BYTES, MAX_LEGACY_SIGNATURES, SIGNATURE_TYPES } from '../../signatures/formats.ts';
 
 /** Payload of a `.sig` layer: a few hundred bytes, and the annotations that were signed. */
 const MAX_LEGACY_PAYLOAD_BYTES = 256 * 1024;

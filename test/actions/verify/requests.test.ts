@@ -1,27 +1,35 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { signImage } from '../../src/actions/sign/signature.ts';
-import { MAX_EXAMINED } from '../../src/actions/signature-search.ts';
-import { type ImageName, verifyImage } from '../../src/actions/verify.ts';
-import { ecdsaToDer } from '../../src/crypto/signature.ts';
-import { createSigner } from '../../src/crypto/signer.ts';
-import { base64, utf8 } from '../../src/encoding/bytes.ts';
-import { type Descriptor, describe as describeBytes } from '../../src/oci/descriptor.ts';
-import { type ManifestContent, parseManifest } from '../../src/oci/manifest.ts';
-import { MemoryStore } from '../../src/oci/memory.ts';
-import { parsePlatform } from '../../src/oci/platform.ts';
-import { fallbackTag } from '../../src/oci/reference.ts';
-import { buildReferrersIndex, referrerDescriptor } from '../../src/oci/referrers.ts';
-import type { Source } from '../../src/oci/target.ts';
-import { requirements } from '../../src/policy/requirements.ts';
-import { openRepository } from '../../src/registry/client.ts';
-import type { Dialect } from '../../src/registry/dialect.ts';
-import { SIGNATURE_ANNOTATIONS, SIGNATURE_TYPES } from '../../src/signatures/formats.ts';
-import { blobOf, imageOf, pushBytes, pushImage, pushIndex, pushReferrer, tagOf } from '../support/content.ts';
-import { attach, forgeBundle, statement } from '../support/forge.ts';
-import { issueChain } from '../support/issue.ts';
-import { recording } from '../support/recording-target.ts';
-import { type FaultyRegistry, startRegistry } from '../support/registry/server.ts';
+import { signImage } from '../../../src/actions/sign/signature.ts';
+import { type ImageName, verifyImage } from '../../../src/actions/verify/image.ts';
+import { MAX_EXAMINED } from '../../../src/actions/verify/signature-search.ts';
+import { ecdsaToDer } from '../../../src/crypto/signature.ts';
+import { createSigner } from '../../../src/crypto/signer.ts';
+import { base64, utf8 } from '../../../src/encoding/bytes.ts';
+import { type Descriptor, describe as describeBytes } from '../../../src/oci/descriptor.ts';
+import { type ManifestContent, parseManifest } from '../../../src/oci/manifest.ts';
+import { MemoryStore } from '../../../src/oci/memory.ts';
+import { parsePlatform } from '../../../src/oci/platform.ts';
+import { fallbackTag } from '../../../src/oci/reference.ts';
+import { buildReferrersIndex, referrerDescriptor } from '../../../src/oci/referrers.ts';
+import type { Source } from '../../../src/oci/target.ts';
+import { requirements } from '../../../src/policy/requirements.ts';
+import { openRepository } from '../../../src/registry/client.ts';
+import type { Dialect } from '../../../src/registry/dialect.ts';
+import { SIGNATURE_ANNOTATIONS, SIGNATURE_TYPES } from '../../../src/signatures/formats.ts';
+import {
+  blobOf,
+  imageOf,
+  pushBytes,
+  pushImage,
+  pushIndex,
+  pushReferrer,
+  tagOf,
+} from '../../support/content.ts';
+import { attach, forgeBundle, statement } from '../../support/forge.ts';
+import { issueChain } from '../../support/issue.ts';
+import { recording } from '../../support/recording-target.ts';
+import { type FaultyRegistry, startRegistry } from '../../support/registry/server.ts';
 
 const now = new Date('2026-12-01T00:00:00Z');
 const key = createSigner(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey);

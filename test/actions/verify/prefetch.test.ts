@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { fetchEarly } from '../../src/actions/early.ts';
-import { MemoryStore } from '../../src/oci/memory.ts';
-import { pushImage, tagOf } from '../support/content.ts';
+import { fetchEarly } from '../../../src/actions/verify/prefetch.ts';
+import { MemoryStore } from '../../../src/oci/memory.ts';
+import { pushImage, tagOf } from '../../support/content.ts';
 
 describe('a manifest that is asked for early', () => {
   it('is asked for once, and again only for whoever asks again', async () => {

@@ -1,16 +1,16 @@
-import type { Certificate } from '../crypto/certificate.ts';
-import type { PublicKey } from '../crypto/public-key.ts';
-import { type BullaError, isBullaError, throwIfAborted } from '../errors.ts';
-import type { Descriptor } from '../oci/descriptor.ts';
-import type { Digest } from '../oci/digest.ts';
-import type { ManifestContent } from '../oci/manifest.ts';
-import { cosignTags } from '../oci/reference.ts';
-import type { CallOptions, Source } from '../oci/target.ts';
-import type { SignatureFindings } from '../policy/decision.ts';
-import { guessArtifact } from '../signatures/artifact.ts';
-import { examineEnvelope, type Finding, refusalOf } from '../signatures/evidence.ts';
-import { SIGNATURE_ANNOTATIONS } from '../signatures/formats.ts';
-import { type MeteredSource, meteredSource } from './copy/metered-source.ts';
+import type { Certificate } from '../../crypto/certificate.ts';
+import type { PublicKey } from '../../crypto/public-key.ts';
+import { type BullaError, isBullaError, throwIfAborted } from '../../errors.ts';
+import type { Descriptor } from '../../oci/descriptor.ts';
+import type { Digest } from '../../oci/digest.ts';
+import type { ManifestContent } from '../../oci/manifest.ts';
+import { cosignTags } from '../../oci/reference.ts';
+import type { CallOptions, Source } from '../../oci/target.ts';
+import type { SignatureFindings } from '../../policy/decision.ts';
+import { guessArtifact } from '../../signatures/artifact.ts';
+import { examineEnvelope, type Finding, refusalOf } from '../../signatures/evidence.ts';
+import { SIGNATURE_ANNOTATIONS } from '../../signatures/formats.ts';
+import { type MeteredSource, meteredSource } from '../copy/metered-source.ts';
 import { type OpenedSignature, openLegacySignatures, openSignature } from './signature-reading.ts';
 
 /** Most signatures of one list that are looked at for one image; notation's default. */

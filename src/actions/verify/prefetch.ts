@@ -1,7 +1,7 @@
-import type { Digest } from '../oci/digest.ts';
-import type { ManifestContent } from '../oci/manifest.ts';
-import type { Tag } from '../oci/reference.ts';
-import type { CallOptions, ManifestFetcher } from '../oci/target.ts';
+import type { Digest } from '../../oci/digest.ts';
+import type { ManifestContent } from '../../oci/manifest.ts';
+import type { Tag } from '../../oci/reference.ts';
+import type { CallOptions, ManifestFetcher } from '../../oci/target.ts';
 
 /**
  * Asks for a manifest now, for whoever will ask the source that is returned for it: while the answer is on

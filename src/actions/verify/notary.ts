@@ -1,16 +1,16 @@
-import { BullaError } from '../errors.ts';
-import { type FoundNotaryName, findNotaryName } from '../notary/names.ts';
+import { BullaError } from '../../errors.ts';
+import { type FoundNotaryName, findNotaryName } from '../../notary/names.ts';
 import {
   type NotaryRepository,
   type NotaryVerifyOptions,
   verifyNotaryRepository,
-} from '../notary/repository.ts';
-import { lineageOf, RELEASES_ROLE, roleOfSigner } from '../notary/role-name.ts';
-import type { NotarySource } from '../notary/source.ts';
-import { type Digest, isDigest } from '../oci/digest.ts';
-import type { PlatformSelector } from '../oci/platform.ts';
-import type { Tag } from '../oci/reference.ts';
-import type { CallOptions, Source } from '../oci/target.ts';
+} from '../../notary/repository.ts';
+import { lineageOf, RELEASES_ROLE, roleOfSigner } from '../../notary/role-name.ts';
+import type { NotarySource } from '../../notary/source.ts';
+import { type Digest, isDigest } from '../../oci/digest.ts';
+import type { PlatformSelector } from '../../oci/platform.ts';
+import type { Tag } from '../../oci/reference.ts';
+import type { CallOptions, Source } from '../../oci/target.ts';
 import {
   type Drift,
   type DriftRule,
@@ -20,7 +20,7 @@ import {
   namedImage,
   otherDigest,
   type VerifiedName,
-} from './verify-name.ts';
+} from './name.ts';
 
 export interface VerifyNotaryOptions extends CallOptions {
   /** The reference as the user wrote it, for messages. */

@@ -1,12 +1,12 @@
 import * as z from 'zod/mini';
-import { parseJsonObject } from '../encoding/json.ts';
-import type { Annotations, Descriptor, Platform } from '../oci/descriptor.ts';
-import type { Digest } from '../oci/digest.ts';
-import { type Manifest, parseManifest } from '../oci/manifest.ts';
-import { MEDIA_TYPES } from '../oci/media-types.ts';
-import type { Tag } from '../oci/reference.ts';
-import { listOf, textsByName } from '../oci/shape.ts';
-import type { CallOptions, Source } from '../oci/target.ts';
+import { parseJsonObject } from '../../encoding/json.ts';
+import type { Annotations, Descriptor, Platform } from '../../oci/descriptor.ts';
+import type { Digest } from '../../oci/digest.ts';
+import { type Manifest, parseManifest } from '../../oci/manifest.ts';
+import { MEDIA_TYPES } from '../../oci/media-types.ts';
+import type { Tag } from '../../oci/reference.ts';
+import { listOf, textsByName } from '../../oci/shape.ts';
+import type { CallOptions, Source } from '../../oci/target.ts';
 
 /** What one manifest says of itself. */
 export interface Inspection {

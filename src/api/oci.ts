@@ -1,7 +1,7 @@
 /** Values and ports of the OCI specifications, and the places that content can be in: `bulla/oci`. */
-export { BullaError, type ErrorCode, EXIT_CODES, isBullaError } from './errors.ts';
-export { type OpenLayoutOptions, openLayout } from './layout/open.ts';
-export { streamOf, verifiedStream } from './oci/content.ts';
+export { BullaError, type ErrorCode, EXIT_CODES, isBullaError } from '../errors.ts';
+export { type OpenLayoutOptions, openLayout } from '../layout/open.ts';
+export { streamOf, verifiedStream } from '../oci/content.ts';
 export {
   type Annotations,
   checkContent,
@@ -11,8 +11,8 @@ export {
   EMPTY_DESCRIPTOR,
   inlineContent,
   type Platform,
-} from './oci/descriptor.ts';
-export { type Digest, type DigestAlgorithm, digestOf, isDigest, parseDigest } from './oci/digest.ts';
+} from '../oci/descriptor.ts';
+export { type Digest, type DigestAlgorithm, digestOf, isDigest, parseDigest } from '../oci/digest.ts';
 export {
   type ArtifactParts,
   buildArtifact,
@@ -25,10 +25,10 @@ export {
   type ManifestContent,
   mediaTypeOfManifest,
   parseManifest,
-} from './oci/manifest.ts';
-export { isIndexType, isManifestType, MANIFEST_TYPES, MEDIA_TYPES } from './oci/media-types.ts';
-export { MemoryStore } from './oci/memory.ts';
-export { formatPlatform, type PlatformSelector, parsePlatform } from './oci/platform.ts';
+} from '../oci/manifest.ts';
+export { isIndexType, isManifestType, MANIFEST_TYPES, MEDIA_TYPES } from '../oci/media-types.ts';
+export { MemoryStore } from '../oci/memory.ts';
+export { formatPlatform, type PlatformSelector, parsePlatform } from '../oci/platform.ts';
 export {
   cosignTags,
   fallbackTag,
@@ -42,7 +42,7 @@ export {
   type RegistryReference,
   type Tag,
   withDigest,
-} from './oci/reference.ts';
+} from '../oci/reference.ts';
 export type {
   BlobFetcher,
   BlobOutcome,
@@ -59,12 +59,12 @@ export type {
   Source,
   TagLister,
   Target,
-} from './oci/target.ts';
+} from '../oci/target.ts';
 export {
   openRepository,
   RegistryClient,
   type RegistryClientOptions,
   type RepositoryOptions,
-} from './registry/client.ts';
-export { type Credentials, type CredentialsProvider, fixedCredentials } from './registry/credentials.ts';
-export { type CredentialFilesOptions, storedCredentials } from './registry/stored-credentials.ts';
+} from '../registry/client.ts';
+export { type Credentials, type CredentialsProvider, fixedCredentials } from '../registry/credentials.ts';
+export { type CredentialFilesOptions, storedCredentials } from '../registry/stored-credentials.ts';
