@@ -35,6 +35,7 @@ export {
   type LifetimePolicy,
   type VersionPolicy,
 } from '../tuf/edit/policy.ts';
+export type { PreparedEdit } from '../tuf/edit/prepared-edit.ts';
 export {
   EMPTY_REPOSITORY,
   type RepositoryFiles,
@@ -42,7 +43,6 @@ export {
   writeRepositoryFiles,
 } from '../tuf/edit/repository.ts';
 export type { RootContent } from '../tuf/edit/root-content.ts';
-export type { SettledEdit } from '../tuf/edit/settled-edit.ts';
 export {
   type MissingSignatures,
   PendingFile,

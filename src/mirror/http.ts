@@ -5,11 +5,9 @@ import type { HttpPool } from '../http/pool.ts';
 import { redactUrl } from '../http/redact.ts';
 import { DEFAULT_RETRY, REAL_TIMING, type RetryPolicy, sendWithRetries, type Timing } from '../http/retry.ts';
 import type { MetadataFetcher, TargetFetcher } from '../tuf/ports.ts';
-import { assertRelativePath } from '../tuf/role-name.ts';
+import { assertRelativePath, isRootFileName } from '../tuf/role-name.ts';
 
 const MAX_REDIRECTS = 5;
-/** A version of root that may be there or not; which others there are is known before. */
-const ROOT_VERSION = /^\d+\.root\.json$/;
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
 export interface HttpMirrorOptions {
@@ -39,7 +37,8 @@ export class HttpMirror implements MetadataFetcher, TargetFetcher {
   /** @throws BullaError content-invalid (too large); registry-unreachable, timeout, registry-error, … */
   async fetchMetadata(fileName: string, maxBytes: number): Promise<Uint8Array | undefined> {
     const url = below(this.options.metadataUrl, fileName);
-    const response = await this.get(url, ROOT_VERSION.test(fileName) ? [404, 403] : [404]);
+    // Only the next root may be missing: all other files are listed before they are asked for.
+    const response = await this.get(url, isRootFileName(fileName) ? [404, 403] : [404]);
     return await response?.body.read(maxBytes, redactUrl(url));
   }
 

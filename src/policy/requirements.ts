@@ -1,18 +1,9 @@
-import type { Certificate } from '../crypto/certificate.ts';
-import type { TrustedIdentity } from '../crypto/identity.ts';
-import type { PublicKey } from '../crypto/public-key.ts';
 import { BullaError } from '../errors.ts';
 import { RELEASE_PURPOSE } from '../signatures/formats.ts';
-import { mostSigners } from './signers.ts';
+import { mostSigners, type TrustedSigners } from './signers.ts';
 
 /** What detached signatures must be for an image to be accepted: flags today, a rule of a policy file as well. */
-export interface Requirements {
-  /** Public keys that are trusted. A signature by any of them counts. */
-  readonly keys: readonly PublicKey[];
-  /** Certificates that are trusted: of authorities, or of signers themselves. */
-  readonly roots: readonly Certificate[];
-  /** Who is trusted among those whom {@link roots} certify; nobody named means everybody. */
-  readonly identities: readonly TrustedIdentity[];
+export interface Requirements extends TrustedSigners {
   /** How many different signers must have signed (spec/signatures.md, "Who is one signer"). */
   readonly threshold: number;
   /** Predicate types, one of which a signature must have. */
@@ -46,7 +37,7 @@ export function requirements(parts: Partial<Requirements> & Pick<Requirements, '
 }
 
 /** A threshold that some signers can meet. */
-function checkThreshold(trust: Pick<Requirements, 'keys' | 'roots' | 'identities'>, threshold: number): void {
+function checkThreshold(trust: TrustedSigners, threshold: number): void {
   if (!Number.isSafeInteger(threshold) || threshold < 1) {
     throw new BullaError('usage', `a threshold of ${threshold} is not a number of signatures`, {
       hint: 'the threshold is 1 or more',

@@ -1,16 +1,24 @@
 import type { Certificate } from '../crypto/certificate.ts';
 import { matchesIdentity, mayMatchIdentity, type TrustedIdentity } from '../crypto/identity.ts';
 import { foldValue, sameName } from '../crypto/name.ts';
+import type { PublicKey } from '../crypto/public-key.ts';
 import type { Evidence } from '../signatures/evidence.ts';
-import type { Requirements } from './requirements.ts';
 
-type Trust = Pick<Requirements, 'keys' | 'roots' | 'identities'>;
+/** Whose signatures are trusted. */
+export interface TrustedSigners {
+  /** Public keys that are trusted. A signature by any of them counts. */
+  readonly keys: readonly PublicKey[];
+  /** Certificates that are trusted: of authorities, or of signers themselves. */
+  readonly roots: readonly Certificate[];
+  /** Which of the signers that {@link roots} certify are trusted; an empty list trusts them all. */
+  readonly identities: readonly TrustedIdentity[];
+}
 
 /**
  * What a signature is accepted for, in words of the requirements: null for a trusted key, the identity
  * that its certificate matches, `*` where a trusted authority alone is enough.
  */
-export function identityOf({ key, certificates }: Evidence, trust: Trust): string | null {
+export function identityOf({ key, certificates }: Evidence, trust: TrustedSigners): string | null {
   const [leaf] = certificates;
   if (leaf === undefined || isTrustedKey(key.fingerprint, trust)) return null;
   return trust.identities.find((identity) => matchesIdentity(identity, leaf))?.text ?? '*';
@@ -20,12 +28,12 @@ export function identityOf({ key, certificates }: Evidence, trust: Trust): strin
  * How many different signers have signed (spec/signatures.md, "Who is one signer"). Evidence that shares
  * any of what it counts as is of one signer, and so is what is connected by a third.
  */
-export function countSigners(evidence: readonly Evidence[], trust: Trust): number {
+export function countSigners(evidence: readonly Evidence[], trust: TrustedSigners): number {
   return groups(evidence.map((each) => countedAs(each, trust))).length;
 }
 
 /** Most signers that requirements can count: more can never be demanded. */
-export function mostSigners(trust: Trust): number {
+export function mostSigners(trust: TrustedSigners): number {
   const keys = new Set(trust.keys.map((key) => key.fingerprint)).size;
   if (trust.roots.length === 0) return keys;
   const { identities, roots } = trust;
@@ -41,7 +49,7 @@ export function mostSigners(trust: Trust): number {
 }
 
 /** Everything that a signature counts as. */
-function countedAs({ key, certificates }: Evidence, trust: Trust): readonly string[] {
+function countedAs({ key, certificates }: Evidence, trust: TrustedSigners): readonly string[] {
   const own = `key ${key.fingerprint}`;
   const [leaf] = certificates;
   if (leaf === undefined || isTrustedKey(key.fingerprint, trust)) return [own];
@@ -71,7 +79,7 @@ function includes(narrow: TrustedIdentity, wide: TrustedIdentity): boolean {
   });
 }
 
-function isTrustedKey(fingerprint: string, { keys }: Trust): boolean {
+function isTrustedKey(fingerprint: string, { keys }: TrustedSigners): boolean {
   return keys.some((key) => key.fingerprint === fingerprint);
 }
 

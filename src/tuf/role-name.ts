@@ -54,6 +54,20 @@ export function metadataFileName(role: string, version?: number): string {
   return version === undefined ? name : `${version}.${name}`;
 }
 
+/**
+ * Role and version of a metadata file by its name on a repository, `N.role.json`; the inverse of
+ * {@link metadataFileName} with a version. What the file holds is not known from its name.
+ * @returns undefined for every other name
+ */
+export function parseFileName(
+  fileName: string,
+): { readonly role: string; readonly version: number } | undefined {
+  const [, number, encoded = ''] = /^([1-9][0-9]{0,15})\.([^/]+)\.json$/.exec(fileName) ?? [];
+  const role = decodeRoleName(encoded);
+  const version = Number(number);
+  return role === undefined || !Number.isSafeInteger(version) ? undefined : { role, version };
+}
+
 /** Key under which a role stands in `meta` of snapshot and timestamp: not encoded. */
 export function metaPath(role: string): string {
   return `${role}.json`;

@@ -27,9 +27,9 @@ async function announce(
 ): Promise<string> {
   const edit = new CollectionEdit(copy, { now: NOW, policy });
   await edit.apply(NAMES_ROLE, entries);
-  const settled = edit.settle();
-  const files = await settled.settled.publish(signersOf(poolKey(ROOT), poolKey(PUBLISHER), poolKey(ONLINE)));
-  const assembly = announceHead(await settled.assemble(files), undefined);
+  const prepared = edit.prepare();
+  const files = await prepared.edit.publish(signersOf(poolKey(ROOT), poolKey(PUBLISHER), poolKey(ONLINE)));
+  const assembly = announceHead(await prepared.assemble(files), undefined);
   const tag = candidateTag(assembly.top.descriptor.digest);
   await pushAssembly(target, assembly, tag);
   return tag;
@@ -45,12 +45,12 @@ async function stage(
 ): Promise<string> {
   const edit = new CollectionEdit(copy, { now: NOW, policy });
   await edit.apply(role, [entry]);
-  const settled = edit.settle();
-  await settled.settled.sign(signersOf(...keys.map(poolKey)));
-  const { file } = settled.settled.pendingFile(role);
+  const prepared = edit.prepare();
+  await prepared.edit.sign(signersOf(...keys.map(poolKey)));
+  const { file } = prepared.edit.pendingFile(role);
   const assembly = assembleStage({
     files: new Map([[metadataFileName(role, versionOf(file)), file.bytes]]),
-    logs: new Map([[role, settled.logs.get(role) as Uint8Array]]),
+    logs: new Map([[role, prepared.logs.get(role) as Uint8Array]]),
   });
   const tag = stageTag(assembly.top.descriptor.digest);
   await pushAssembly(target, assembly, tag);

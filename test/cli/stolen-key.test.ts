@@ -59,10 +59,10 @@ async function stageRoles({ target }: Lab, key: number, make: (edit: CollectionE
   const copy = await WorkingCopy.open(await readAny(target));
   const edit = new CollectionEdit(copy, { now: NOW, policy: { versions: trustVersions(() => 9) } });
   make(edit);
-  const { settled, logs } = edit.settle();
-  await settled.sign(signersOf(poolKey(key), poolKey(STOLEN)));
+  const { edit: prepared, logs } = edit.prepare();
+  await prepared.sign(signersOf(poolKey(key), poolKey(STOLEN)));
   const files = new Map(
-    settled.pending().map(({ file }) => [metadataFileName(file.role, versionOf(file)), file.bytes] as const),
+    prepared.pending().map(({ file }) => [metadataFileName(file.role, versionOf(file)), file.bytes] as const),
   );
   const stage = assembleStage({ files, logs });
   await pushAssembly(target, stage, stageTag(stage.top.descriptor.digest));

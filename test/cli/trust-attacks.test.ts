@@ -492,10 +492,10 @@ async function stageBy(lab: Lab, key: number, role: string, tag: string): Promis
   const versions = trustVersions(() => 7);
   const edit = new CollectionEdit(copy, { now: NOW, policy: { versions } });
   await edit.apply(role, [lab.naming(tag)]);
-  const { settled, logs } = edit.settle();
-  await settled.sign(signersOf(poolKey(key)));
+  const { edit: prepared, logs } = edit.prepare();
+  await prepared.sign(signersOf(poolKey(key)));
   const files = new Map(
-    settled.pending().map(({ file }) => [metadataFileName(file.role, versionOf(file)), file.bytes] as const),
+    prepared.pending().map(({ file }) => [metadataFileName(file.role, versionOf(file)), file.bytes] as const),
   );
   const stage = assembleStage({ files, logs });
   await pushAssembly(lab.target, stage, stageTag(stage.top.descriptor.digest));
@@ -647,7 +647,7 @@ describe('somebody who may push', () => {
     const run = await owner(lab);
     const copy = await WorkingCopy.open(await readAny(lab.target));
     const edit = new CollectionEdit(copy, { now: NOW, policy: { versions: () => 2 ** 52 } });
-    const made = await edit.settle().settled.publish(signersOf(poolKey(ONLINE)));
+    const made = await edit.prepare().edit.publish(signersOf(poolKey(ONLINE)));
     const huge = made.timestamp!;
     const bytes = resigned(huge.bytes, () => undefined, poolKey(STRANGER));
     const parts = { ...(await allOf(lab)), files: { ...made, timestamp: { ...huge, bytes } } };

@@ -53,7 +53,7 @@ async function edited(
 ): Promise<RepositoryFiles> {
   const edit = new RepositoryEdit(base, { now: NOW });
   change(edit);
-  return edit.settle().publish(SIGNERS);
+  return edit.prepare().publish(SIGNERS);
 }
 
 function begin(consistentSnapshot = true, hashesInSnapshot = false): Promise<RepositoryFiles> {
@@ -67,7 +67,7 @@ function begin(consistentSnapshot = true, hashesInSnapshot = false): Promise<Rep
   edit.targets('targets').delegate({ ...anyOf(1, KEY.names), name: 'names', paths: ['*'] });
   for (const name of NAMES) edit.targets('names').setTarget(name, targetOf(contentOf(name)));
   edit.extend('names', { bulla: { role: 'names' } });
-  return edit.settle().publish(SIGNERS);
+  return edit.prepare().publish(SIGNERS);
 }
 
 const bins = (bitLength: number) => ({ bitLength, namePrefix: 'names-bin' });
@@ -213,7 +213,7 @@ describe.runIf(havePeers('python'))('a repository that python-tuf writes', () =>
     edit.targets('a/b rôle').setDelegationKeys('nested', anyOf(1, KEY.names));
     edit.root().setKeys('root', anyOf(2, KEY.root, KEY.other));
     edit.root().setKeys('snapshot', anyOf(1, KEY.rsa));
-    const next = await edit.settle().publish([...signers.values(), ...SIGNERS]);
+    const next = await edit.prepare().publish([...signers.values(), ...SIGNERS]);
     expect(next.roots[2]?.signed['x-owner']).toEqual(next.roots[0]?.signed['x-owner']);
     const client = await read(writeRepositoryFiles(next));
     expect(client.trusted.root.content.version).toBe(3);

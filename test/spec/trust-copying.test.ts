@@ -50,9 +50,9 @@ it('spec/trust-copying.md shows the proof of an image', async () => {
   });
   const set = new Map([['v1', { length: descriptor.size, sha256: hexOf(descriptor.digest) }]]);
   await edit.apply(NAMES_ROLE, [{ id: '0123456789abcdef0123456789abcdef', at: NOW, set }]);
-  const settled = edit.settle();
-  const files = await settled.settled.publish([signer]);
-  await pushAssembly(store, await settled.assemble(files), HEAD_TAG);
+  const prepared = edit.prepare();
+  const files = await prepared.edit.publish([signer]);
+  await pushAssembly(store, await prepared.assemble(files), HEAD_TAG);
   const proof = await buildProof(await readAny(store, { now: NOW }), descriptor, ['v1']);
   const shown = JSON.stringify(JSON.parse(new TextDecoder().decode(proof?.top.bytes)), undefined, 2);
   expect(/```json proof\n([\s\S]*?)\n```/.exec(page)?.[1]).toBe(shown);

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { onTestFinished } from 'vitest';
-import { run } from '../../src/cli/shell/run.ts';
+import { run } from '../../src/cli/start/run.ts';
 
 /** What a command line did. */
 export interface CliResult {

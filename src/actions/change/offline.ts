@@ -32,9 +32,9 @@ export async function exportChange(
 ): Promise<PendingChange> {
   const edit = new CollectionEdit(copy, { now, policy: { versions } });
   await change(edit, copy);
-  const { settled, logs } = edit.settle();
-  await settled.sign(signers);
-  const made = settled.pending().filter(({ role }) => !isBinName(role));
+  const { edit: prepared, logs } = edit.prepare();
+  await prepared.sign(signers);
+  const made = prepared.pending().filter(({ role }) => !isBinName(role));
   const carried = made.filter(({ role }) => role !== NAMES_ROLE || copy.bins === undefined);
   if (carried.length === 0)
     throw new BullaError('usage', 'nothing of this change has to be signed elsewhere', {
@@ -93,7 +93,7 @@ async function filesOf(
   const edit = new CollectionEdit(copy, { now, policy: { versions } });
   await change(edit, copy);
   return edit
-    .settle()
-    .settled.pending()
+    .prepare()
+    .edit.pending()
     .map(({ file }) => file);
 }

@@ -37,7 +37,7 @@ import {
 } from '../../tuf/edit/signing.ts';
 import { DEFAULT_LIMITS } from '../../tuf/limits.ts';
 import { type MetadataFile, parseMetadataFile } from '../../tuf/metadata-file.ts';
-import { decodeRoleName, metadataFileName } from '../../tuf/role-name.ts';
+import { metadataFileName, parseFileName } from '../../tuf/role-name.ts';
 
 /** Something that waits beside a head. */
 export interface Waiting {
@@ -342,7 +342,7 @@ async function binsOf(
 function binsIn(object: TrustObject): readonly string[] {
   const names = [...object.files.keys()].sort();
   return names.flatMap((name) => {
-    const role = decodeRoleName(/^[1-9][0-9]{0,15}\.([^/]+)\.json$/.exec(name)?.[1] ?? '');
+    const role = parseFileName(name)?.role;
     return role !== undefined && isBinName(role) ? [role] : [];
   });
 }

@@ -1,6 +1,7 @@
 import { BullaError } from '../../errors.ts';
 import { formatRepository, type Reference } from '../../oci/reference.ts';
 import type { WorkingCopy } from '../../trust/read/working-copy.ts';
+// biome-ignore lint/style/noRestrictedImports: moves into actions/change/ (listed in test/support/import-table.ts)
 import { makeCollection } from '../commands/init/make.ts';
 import type { Context } from '../shell/context.ts';
 import { DockerPassphrases } from './passphrases.ts';

@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import { BullaError } from '../../errors.ts';
 import { isLoopbackHost } from '../../http/address.ts';
 import { canonicalHost, splitHost } from '../../oci/host.ts';
-import type { RegistrySettings } from './config-file.ts';
+import { isPlainEntry, namesTls, type RegistrySettings, TLS_FILES } from './registry-settings.ts';
 import type { Settings } from './settings.ts';
 
 /** Side of a command that has two registries: its flags may be given for one of them alone. */
@@ -107,18 +107,6 @@ export function elsewhereFor(
     insecure: entry?.insecure ?? false,
     isPlain: entry?.plainHttp === true,
   };
-}
-
-/** Plain HTTP as an entry says it; undefined where this machine is to be told from others. */
-export function isPlainEntry(entry: RegistrySettings): boolean | undefined {
-  return entry.plainHttp ?? (namesTls(entry) ? false : undefined);
-}
-
-const TLS_FILES = ['caFile', 'certFile', 'keyFile'] as const;
-
-/** Whether an entry has what only TLS needs. */
-function namesTls(entry: RegistrySettings | undefined): boolean {
-  return TLS_FILES.some((name) => entry?.[name] !== undefined);
 }
 
 /** The entry of a registry: that of its host and port, or the one that leaves out or writes its scheme's port. */

@@ -4,8 +4,12 @@ import { issuesText } from '../../encoding/zod-issues.ts';
 import { BullaError, messageOf } from '../../errors.ts';
 import { canonicalHost } from '../../oci/host.ts';
 import { endpointOf } from '../../registry/endpoint.ts';
-import { isPlainEntry } from './access.ts';
-import type { ConfigDocument, ConfigFile, RegistrySettings } from './config-file.ts';
+import {
+  type ConfigDocument,
+  type ConfigFile,
+  isPlainEntry,
+  type RegistrySettings,
+} from './registry-settings.ts';
 
 const registrySchema: z.ZodMiniType<RegistrySettings> = z.strictObject({
   plainHttp: z.optional(z.boolean()),

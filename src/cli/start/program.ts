@@ -3,7 +3,7 @@ import { BullaError, EXIT_CODES } from '../../errors.ts';
 import type { EarlyConnection } from '../../http/early-connection.ts';
 import { isPlugin, pluginCall } from '../docker-trust/plugin.ts';
 import { homeDirectory } from '../shell/places.ts';
-import { run } from '../shell/run.ts';
+import { run } from './run.ts';
 
 /** Node's own status for that. */
 const UNSETTLED = 13;

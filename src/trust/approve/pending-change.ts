@@ -48,8 +48,8 @@ export class PendingChange {
     this.name = name;
     const edit = new RepositoryEdit(base, { now, policy: { check: assertSignable } });
     for (const [role, bytes] of change.files) edit.adopt(role, bytes);
-    const settled = edit.settle();
-    this.files = [...change.files.keys()].map((role) => settled.pendingFile(role));
+    const prepared = edit.prepare();
+    this.files = [...change.files.keys()].map((role) => prepared.pendingFile(role));
     const before = new Keyring(base);
     const after = new Keyring(
       withFiles(

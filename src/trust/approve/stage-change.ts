@@ -3,16 +3,17 @@ import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Tag } from '../../oci/reference.ts';
 import type { CallOptions } from '../../oci/target.ts';
 import { Keyring } from '../../tuf/edit/demands.ts';
-import { publishedVersion, versionOf, withFiles, writeRepositoryFiles } from '../../tuf/edit/repository.ts';
+import { versionOf, withFiles, writeRepositoryFiles } from '../../tuf/edit/repository.ts';
 import { DEFAULT_LIMITS } from '../../tuf/limits.ts';
 import { parseMetadataFile } from '../../tuf/metadata-file.ts';
-import { decodeRoleName, metadataFileName } from '../../tuf/role-name.ts';
+import { metadataFileName } from '../../tuf/role-name.ts';
 import { countSignatures } from '../../tuf/threshold.ts';
 import { assembleStage } from '../format/assemble.ts';
 import { MAX_LOG_BYTES } from '../format/log.ts';
 import { fetchFile, type TrustObject } from '../format/object.ts';
 import type { TrustTarget } from '../format/ports.ts';
 import { pushObject } from '../format/push.ts';
+import { roleFilesIn } from '../format/role-files.ts';
 import { stageTag } from '../format/vocabulary.ts';
 import type { WorkingCopy } from '../read/working-copy.ts';
 import { type ChangeFile, MAX_CHANGE_BYTES } from './change-file.ts';
@@ -22,7 +23,6 @@ import { PendingChange } from './pending-change.ts';
 const MAX_FILES = 1000;
 /** Most bytes of such changes that are read in one look where nobody who may has signed them. */
 const MAX_UNSIGNED_BYTES = 32 * 1024 * 1024;
-const FILE_NAME = /^([1-9][0-9]{0,15})\.([^/]+)\.json$/;
 
 /** A change of roles or keys that waits beside the head. */
 export interface StagedChange {
@@ -112,14 +112,6 @@ async function readStagedChange(
   }
 }
 
-/** Whether it holds a root or targets that the head has not. */
-export function isStructural(object: TrustObject, { files }: WorkingCopy): boolean {
-  return [...object.files.keys()].some((name) => {
-    const [, version, role] = FILE_NAME.exec(name) ?? [];
-    return (role === 'root' || role === 'targets') && Number(version) > publishedVersion(files, role);
-  });
-}
-
 async function changeIn(
   target: TrustTarget,
   copy: WorkingCopy,
@@ -133,10 +125,7 @@ async function changeIn(
       hint: `no honest change of roles has more than ${MAX_FILES}`,
     });
   const parts = new Map<string, Descriptor>();
-  for (const [name, descriptor] of object.files) {
-    const role = decodeRoleName(FILE_NAME.exec(name)?.[2] ?? '');
-    if (role !== undefined) parts.set(role, descriptor);
-  }
+  for (const { role, descriptor } of roleFilesIn(object)) parts.set(role, descriptor);
   const files = new Map<string, Uint8Array>();
   const fetch = async (role: string, descriptor: Descriptor): Promise<void> => {
     files.set(role, await fetchFile(target, descriptor, DEFAULT_LIMITS.targetsBytes, options));

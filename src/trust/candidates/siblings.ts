@@ -3,10 +3,10 @@ import type { Digest } from '../../oci/digest.ts';
 import { type ManifestContent, parseManifest } from '../../oci/manifest.ts';
 import type { Tag } from '../../oci/reference.ts';
 import { type CallOptions, MAX_TAGS } from '../../oci/target.ts';
-import { isStructural } from '../approve/stage-change.ts';
 import type { FoldedList } from '../format/folded.ts';
 import { type ObjectSource, openTrustObject, type TrustObject } from '../format/object.ts';
 import type { Chance, TrustTarget } from '../format/ports.ts';
+import { hasNewerTrust } from '../format/role-files.ts';
 import { kindOfTag, LIST_AFTER, LIST_UNTIL, TRUST_TYPES } from '../format/vocabulary.ts';
 import { CachedSource } from '../read/cached-source.ts';
 import type { BlobCache } from '../read/memory.ts';
@@ -201,7 +201,8 @@ export class SiblingReader {
     const kind = kindOfTag(tag) as 'candidate' | 'stage';
     const isKind = kind === 'stage' ? object.kind === 'stage' : object.kind === 'head' && object.isCandidate;
     if (!isKind) throw notOfKind(tag, kind);
-    if (kind === 'stage' && isStructural(object, this.copy as WorkingCopy)) this.roleChanges.set(tag, object);
+    if (kind === 'stage' && hasNewerTrust(object, (this.copy as WorkingCopy).files))
+      this.roleChanges.set(tag, object);
     const verified = await (this.files as SiblingFiles).verify(object);
     return { tag, kind, digest: content.descriptor.digest, object, ...verified };
   }

@@ -1,7 +1,9 @@
 import { isBullaError } from '../../errors.ts';
 import { publishedVersion, versionOf } from '../../tuf/edit/repository.ts';
+import { metadataFileName } from '../../tuf/role-name.ts';
 import type { FoldedList } from '../format/folded.ts';
 import type { ChangeLog } from '../format/log.ts';
+import { hasNewerTrust, roleFilesIn } from '../format/role-files.ts';
 import { HIGHEST_FOLLOWED } from '../format/versions.ts';
 import { isOwnTag } from '../format/vocabulary.ts';
 import type { WorkingCopy } from '../read/working-copy.ts';
@@ -41,10 +43,7 @@ export async function isHeld(
     const held = new Set(present.entries.map(({ id }) => id));
     if (log.entries.some(({ id }) => !held.has(id))) return false;
   }
-  return ![...object.files.keys()].some((name) => {
-    const match = /^([1-9][0-9]{0,15})\.(root|targets)\.json$/.exec(name);
-    return match !== null && Number(match[1]) > publishedVersion(copy.files, match[2] as string);
-  });
+  return !hasNewerTrust(object, copy.files);
 }
 
 /** Undefined where the head's log cannot be read: then nothing is known to be held. */
@@ -84,14 +83,10 @@ async function bringsNothing(made: HeadInTheMaking, sibling: Sibling): Promise<b
   if (!isWhole || (timestamp?.version ?? 0) > HIGHEST_FOLLOWED) return false;
   for (const [role, { file }] of roles)
     if (versionOf(file) > publishedVersion(files, role) && !made.signed.has(role)) return false;
-  for (const [name, { digest }] of object.files) {
-    const present = collection.object.files.get(name)?.digest;
-    if (/^[1-9][0-9]*\.root\.json$/.test(name) && digest !== present) return false;
-    if (isPublishedTargets(name, files) && digest !== present) return false;
+  for (const { role, version, descriptor } of roleFilesIn(object)) {
+    const isTold = role === 'root' || (role === 'targets' && version === publishedVersion(files, 'targets'));
+    const present = collection.object.files.get(metadataFileName(role, version))?.digest;
+    if (isTold && descriptor.digest !== present) return false;
   }
   return await isHeld(made.copy, sibling, (role) => made.log(role));
-}
-
-function isPublishedTargets(name: string, files: WorkingCopy['files']): boolean {
-  return name === `${publishedVersion(files, 'targets')}.targets.json`;
 }

@@ -7,9 +7,9 @@ import { removeTargetFrom, setTargetIn, spreadOverBins } from '../../tuf/edit/bi
 import { RepositoryEdit } from '../../tuf/edit/edit.ts';
 import type { KeyChoice } from '../../tuf/edit/key-list.ts';
 import type { EditPolicy } from '../../tuf/edit/policy.ts';
+import type { PreparedEdit } from '../../tuf/edit/prepared-edit.ts';
 import { publishedVersion, type RepositoryFiles } from '../../tuf/edit/repository.ts';
 import type { RootContent } from '../../tuf/edit/root-content.ts';
-import type { SettledEdit } from '../../tuf/edit/settled-edit.ts';
 import type { NewDelegation, NewTarget } from '../../tuf/edit/targets-content.ts';
 import { binNames } from '../../tuf/hash-bins.ts';
 import { copyJson, type MetadataFile } from '../../tuf/metadata-file.ts';
@@ -227,10 +227,10 @@ export class CollectionEdit {
   }
 
   /** Fixes what the new files say; snapshot and timestamp are made anew in any case. @throws BullaError usage, content-invalid */
-  settle(): SettledCollectionEdit {
+  prepare(): PreparedCollectionEdit {
     this.noteBase();
     bindOnline(this.edit, this.copy.collection.id, this.now, this.folded);
-    return new SettledCollectionEdit(this.copy, this.edit.settle(), this.logs);
+    return new PreparedCollectionEdit(this.copy, this.edit.prepare(), this.logs);
   }
 
   /** Says of a new file of a role where it belongs. */
@@ -288,14 +288,14 @@ export class CollectionEdit {
 }
 
 /** A change whose files are fixed, on its way to signatures and to the registry. */
-export class SettledCollectionEdit {
+export class PreparedCollectionEdit {
   readonly copy: WorkingCopy;
-  readonly settled: SettledEdit;
+  readonly edit: PreparedEdit;
   private readonly newLogs: ReadonlyMap<string, Uint8Array>;
 
-  constructor(copy: WorkingCopy, settled: SettledEdit, newLogs: ReadonlyMap<string, Uint8Array>) {
+  constructor(copy: WorkingCopy, prepared: PreparedEdit, newLogs: ReadonlyMap<string, Uint8Array>) {
     this.copy = copy;
-    this.settled = settled;
+    this.edit = prepared;
     this.newLogs = newLogs;
   }
 
@@ -306,7 +306,7 @@ export class SettledCollectionEdit {
 
   /**
    * Puts the published files together as a head.
-   * @param files what {@link SettledEdit.publish} returned
+   * @param files what {@link PreparedEdit.publish} returned
    * @throws BullaError what the source throws
    */
   async assemble(files: RepositoryFiles): Promise<Assembly> {

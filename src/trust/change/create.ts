@@ -85,17 +85,17 @@ export async function beginCollection(
   const { json } = first.root();
   json[BINDING] = lifetimesBinding(top, rootBinding(name));
   json[BINDING] = certifiedBinding(json, certificates);
-  const base = await first.settle().publish(signers);
+  const base = await first.prepare().publish(signers);
   const id = collectionIdOf((base.roots[0] as (typeof base.roots)[number]).bytes);
   const edit = new RepositoryEdit(base, options);
   edit.targets('targets').delegate({ ...names, name: NAMES_ROLE, paths: ['*'] });
   edit.extend('targets', { [BINDING]: lifetimesBinding(delegated, roleBinding(id, 'targets')) });
   const log = encodeLog(emptyLog(now));
   edit.extend(NAMES_ROLE, { [BINDING]: roleBinding(id, NAMES_ROLE, logBinding(log)) });
-  const settled = edit.settle();
-  const missing = await settled.sign(signers);
+  const prepared = edit.prepare();
+  const missing = await prepared.sign(signers);
   if (missing.length > 0) throw unsigned(missing.map(({ role }) => role));
-  const made = settled.pending().map((file) => file.seal());
+  const made = prepared.pending().map((file) => file.seal());
   return { id, files: withFiles(base, made), logs: new Map([[NAMES_ROLE, log]]) };
 }
 
@@ -115,7 +115,7 @@ export async function completeCollection(
   );
   for (const [role, { bytes }] of files.roles) edit.adopt(role, bytes);
   bindOnline(edit, id, now);
-  return { id, files: await edit.settle().publish(signers), logs };
+  return { id, files: await edit.prepare().publish(signers), logs };
 }
 
 /**

@@ -24,7 +24,7 @@ export async function trustAfterChange(
 ): Promise<TrustAfter> {
   const edit = new CollectionEdit(copy, { now, policy: { versions: trustVersions(() => 0) } });
   await change(edit, copy);
-  const made = edit.settle().settled.pending();
+  const made = edit.prepare().edit.pending();
   return new TrustAfter(
     copy.files,
     made.map(({ file }) => file),

@@ -110,10 +110,10 @@ async function finishHead(
 ): Promise<MadeHead> {
   const making = { copy: base.copy, signed, log: (role: string) => edit.log(role) };
   const folded = edit.noteFolded(await listFolded(making, found, options.clock.now()));
-  const settled = edit.settle();
-  const files = await settled.settled.publish(options.signers);
+  const prepared = edit.prepare();
+  const files = await prepared.edit.publish(options.signers);
   const timestamp = files.timestamp?.message ?? new Uint8Array();
-  const head = await settled.assemble(files);
+  const head = await prepared.assemble(files);
   return {
     candidate: announceHead(head, folded),
     head,

@@ -107,14 +107,14 @@ export class StageRun {
         await withdraw(this.target, this.tags.slice(-1), base, this.options);
       throw error;
     });
-    const settled = edit.settle();
-    const missing = await settled.settled.sign(signers);
+    const prepared = edit.prepare();
+    const missing = await prepared.edit.sign(signers);
     if (this.work.isStructural === true && missing.length > 0) throw unsigned(missing);
-    const files = settled.settled.pending().map(({ file }) => file);
+    const files = prepared.edit.pending().map(({ file }) => file);
     this.work.noteMade?.(withFiles(base.copy.files, files), base);
     const assembly: Assembly = assembleStage({
       files: new Map(files.map((file) => [metadataFileName(file.role, versionOf(file)), file.bytes])),
-      logs: settled.logs,
+      logs: prepared.logs,
     });
     const tag = stageTag(assembly.top.descriptor.digest);
     this.reader.own.set(tag, assembly.top);
@@ -123,7 +123,7 @@ export class StageRun {
     await state.keep(id, { tag, ids: this.work.ids, madeAt: clock.now(), assembly });
     await pushObject(this.target, assembly, tag, new Set(), { signal });
     if (this.read.cache !== undefined) await keepParts(this.read.cache, assembly);
-    const logs = new Map([...settled.logs].map(([role, bytes]) => [role, parseLog(bytes, role)]));
+    const logs = new Map([...prepared.logs].map(([role, bytes]) => [role, parseLog(bytes, role)]));
     const before = this.staged;
     this.staged = { tag, logs, copy: base.copy };
     this.tags.push(tag);

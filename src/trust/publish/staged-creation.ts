@@ -2,12 +2,14 @@ import { BullaError, isBullaError } from '../../errors.ts';
 import type { Tag } from '../../oci/reference.ts';
 import { type RepositoryFiles, readRepositoryFiles } from '../../tuf/edit/repository.ts';
 import { DEFAULT_LIMITS } from '../../tuf/limits.ts';
+import { metadataFileName } from '../../tuf/role-name.ts';
 import { listSiblings } from '../candidates/siblings.ts';
 import { type CollectionFiles, completeCollection } from '../change/create.ts';
 import { bindingCheck } from '../format/binding.ts';
 import { logDescriptorOf, MAX_LOG_BYTES } from '../format/log.ts';
 import { fetchFile, openTrustObject, type TrustObject } from '../format/object.ts';
 import type { TrustTarget } from '../format/ports.ts';
+import { roleFilesIn } from '../format/role-files.ts';
 import { assertSignableFile } from '../format/signable.ts';
 import { trustVersions } from '../format/versions.ts';
 import { NAMES_ROLE } from '../format/vocabulary.ts';
@@ -18,7 +20,6 @@ import type { PublishOptions } from './publish-options.ts';
 
 /** Most stages that are looked at. */
 const MAX_STAGES = 256;
-const FILES = /^(?:1\.root|[1-9][0-9]{0,15}\.(?:targets|names))\.json$/;
 
 /**
  * Makes the first head of a collection that was begun without its online key, where a pin says which
@@ -82,8 +83,11 @@ async function readFiles(
   read: ReadOptions,
 ): Promise<RepositoryFiles> {
   const files = new Map<string, Uint8Array>();
-  for (const [name, descriptor] of object.files)
-    if (FILES.test(name))
-      files.set(name, await fetchFile(target, descriptor, DEFAULT_LIMITS.targetsBytes, read));
+  for (const { role, version, descriptor } of roleFilesIn(object)) {
+    const isOfBeginning = role === 'root' ? version === 1 : role === 'targets' || role === NAMES_ROLE;
+    if (!isOfBeginning) continue;
+    const bytes = await fetchFile(target, descriptor, DEFAULT_LIMITS.targetsBytes, read);
+    files.set(metadataFileName(role, version), bytes);
+  }
   return readRepositoryFiles(files);
 }

@@ -3,7 +3,7 @@ import type { Descriptor } from '../../oci/descriptor.ts';
 import type { CallOptions } from '../../oci/target.ts';
 import { isBin } from '../../tuf/hash-bins.ts';
 import type { MetadataFetcher } from '../../tuf/ports.ts';
-import { decodeRoleName } from '../../tuf/role-name.ts';
+import { parseFileName } from '../../tuf/role-name.ts';
 import { fetchFile, type ObjectSource, openShard, placeOfBin, type TrustObject } from '../format/object.ts';
 import { BIN_PREFIX } from '../format/vocabulary.ts';
 
@@ -33,7 +33,7 @@ export class ObjectFetcher implements MetadataFetcher {
   /** Descriptor of a bin in a shard: its version is told by the file alone. */
   private async binOf(fileName: string): Promise<Descriptor | undefined> {
     const { bins } = this.object;
-    const role = decodeRoleName(/^[1-9][0-9]{0,15}\.([^/]+)\.json$/.exec(fileName)?.[1] ?? '');
+    const role = parseFileName(fileName)?.role;
     if (bins === undefined || role === undefined) return undefined;
     if (!isBin({ bitLength: bins.bits, namePrefix: BIN_PREFIX }, role)) return undefined;
     const { shard, at } = placeOfBin(bins.bits, Number.parseInt(role.slice(BIN_PREFIX.length + 1), 16));

@@ -7,6 +7,7 @@ import type { Root } from '../../tuf/root.ts';
 import { type Trusted, TrustedMetadata } from '../../tuf/trusted-metadata.ts';
 import { type BindingCheck, type CollectionId, collectionIdOf, rootBindingOf } from '../format/binding.ts';
 import { fetchFile, type ObjectSource, type TrustObject } from '../format/object.ts';
+import { roleFilesIn } from '../format/role-files.ts';
 
 /** Most roots that a collection may have. */
 const MAX_ROOTS = 1024;
@@ -100,10 +101,8 @@ export function assertReaches({ file, content: { version } }: Trusted<Root>, roo
  */
 export function rootsOf(source: ObjectSource, object: TrustObject, options: CallOptions): RootFiles {
   const listed = new Map<number, Descriptor>();
-  for (const [name, descriptor] of object.files) {
-    const version = /^([1-9][0-9]{0,8})\.root\.json$/.exec(name)?.[1];
-    if (version !== undefined) listed.set(Number(version), descriptor);
-  }
+  for (const { role, version, descriptor } of roleFilesIn(object))
+    if (role === 'root') listed.set(version, descriptor);
   const versions = [...listed.keys()].sort((a, b) => a - b);
   const first = listed.get(1);
   if (first === undefined || versions.length !== versions.at(-1))

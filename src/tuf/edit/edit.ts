@@ -10,6 +10,7 @@ import { Keyring, notInHand, rolesToSignAgain } from './demands.ts';
 import { assertExtraMembers } from './extra-members.ts';
 import { jsonObject, type KeyChoice } from './key-list.ts';
 import { DEFAULT_POLICY, type EditPolicy } from './policy.ts';
+import { PreparedEdit } from './prepared-edit.ts';
 import {
   assertReadable,
   publishedVersion,
@@ -18,7 +19,6 @@ import {
   withFiles,
 } from './repository.ts';
 import { RootContent } from './root-content.ts';
-import { SettledEdit } from './settled-edit.ts';
 import type { SignatureDemand } from './signing.ts';
 import { TargetsContent } from './targets-content.ts';
 
@@ -42,7 +42,7 @@ export interface EditOptions {
 
 /**
  * Changes of a repository that belong together: each file that they touch gets one new version. First
- * come the changes; {@link settle} fixes versions and expiry, and then it can be signed and published.
+ * come the changes; {@link prepare} fixes versions and expiry, and then it can be signed and published.
  */
 export class RepositoryEdit {
   readonly base: RepositoryFiles;
@@ -54,7 +54,7 @@ export class RepositoryEdit {
   private readonly extensions = new Map<string, JsonObject>();
   private readonly versions = new Map<string, number>();
   private readonly restarted: Set<string>;
-  private isSettled = false;
+  private isPrepared = false;
 
   /** @param base verified by the caller: whatever is wrong in it would be signed anew */
   constructor(base: RepositoryFiles, options: EditOptions) {
@@ -174,7 +174,7 @@ export class RepositoryEdit {
    * those whose keys have changed. Nothing can be changed in this edit afterwards.
    * @throws BullaError usage, content-invalid
    */
-  settle(): SettledEdit {
+  prepare(): PreparedEdit {
     this.assertOpen('targets');
     const changed = [...(this.rootContent === undefined ? [] : ['root']), ...this.contents.keys()];
     const after = this.keyring();
@@ -184,8 +184,8 @@ export class RepositoryEdit {
       if (what === 'begin') this.replaceTargets(role);
       else this.renew(role);
     }
-    this.isSettled = true;
-    return new SettledEdit(this, this.keyring());
+    this.isPrepared = true;
+    return new PreparedEdit(this, this.keyring());
   }
 
   /** Signed parts of the new files of root and the roles that name targets; of adopted files, the files. */
@@ -262,7 +262,7 @@ export class RepositoryEdit {
   }
 
   private assertOpen(role: string): void {
-    if (this.isSettled) throw refused(role, 'this edit is settled; begin a new one');
+    if (this.isPrepared) throw refused(role, 'this edit is prepared; begin a new one');
   }
 }
 

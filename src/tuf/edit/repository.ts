@@ -4,7 +4,14 @@ import { Fields } from '../fields.ts';
 import type { FileMeta } from '../file-meta.ts';
 import { DEFAULT_LIMITS } from '../limits.ts';
 import { type MetadataFile, parseMetadataFile } from '../metadata-file.ts';
-import { decodeRoleName, isRootFileName, isTopLevelRole, metadataFileName, metaPath } from '../role-name.ts';
+import {
+  decodeRoleName,
+  isRootFileName,
+  isTopLevelRole,
+  metadataFileName,
+  metaPath,
+  parseFileName,
+} from '../role-name.ts';
 import { parseRoot, type Root } from '../root.ts';
 import { parseSnapshot, parseTimestamp } from '../snapshot.ts';
 import { parseTargets } from '../targets.ts';
@@ -37,7 +44,8 @@ export function readRepositoryFiles(files: ReadonlyMap<string, Uint8Array>): Rep
   const isVersioned = last === undefined || parseRoot(last).consistentSnapshot;
   const newest = new Map<string, { readonly version: number; readonly bytes: Uint8Array }>();
   for (const [fileName, bytes] of files) {
-    const name = parseFileName(fileName, isVersioned && fileName !== metadataFileName('timestamp'));
+    const isNumbered = isVersioned && fileName !== metadataFileName('timestamp');
+    const name = isNumbered ? parseFileName(fileName) : parsePlainFileName(fileName);
     if (name === undefined || name.role === 'root' || isRootFileName(fileName)) continue;
     if (name.version >= (newest.get(name.role)?.version ?? 0)) newest.set(name.role, { ...name, bytes });
   }
@@ -133,19 +141,18 @@ function isMeta(role: string): boolean {
   return role !== 'targets' && isTopLevelRole(role);
 }
 
-function parseFileName(
+/** `role.json`, as where no version stands in front of names. */
+function parsePlainFileName(
   fileName: string,
-  isVersioned: boolean,
 ): { readonly role: string; readonly version: number } | undefined {
-  const match = (isVersioned ? /^([1-9][0-9]{0,15})\.([^/]+)\.json$/ : /^()([^/]+)\.json$/).exec(fileName);
-  const role = match?.[2] === undefined ? undefined : decodeRoleName(match[2]);
-  return role === undefined ? undefined : { role, version: Number(match?.[1] ?? 0) };
+  const role = decodeRoleName(/^([^/]+)\.json$/.exec(fileName)?.[1] ?? '');
+  return role === undefined ? undefined : { role, version: 0 };
 }
 
 function readRoots(files: ReadonlyMap<string, Uint8Array>): readonly MetadataFile[] {
   const roots: { readonly version: number; readonly bytes: Uint8Array }[] = [];
   for (const [fileName, bytes] of files) {
-    const name = parseFileName(fileName, true);
+    const name = parseFileName(fileName);
     if (name?.role === 'root') roots.push({ version: name.version, bytes });
   }
   return orderRoots(roots);

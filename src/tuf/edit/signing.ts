@@ -60,7 +60,7 @@ export interface MissingSignatures {
 }
 
 /**
- * A file on its way to enough signatures. Its content is settled; signatures of several people come in
+ * A file on its way to enough signatures. Its content is fixed; signatures of several people come in
  * from anywhere, in any order, and only those count that verify over exactly this content.
  */
 export class PendingFile {

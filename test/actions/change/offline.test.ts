@@ -152,8 +152,8 @@ describe('changes of keys', () => {
     const copy = await copyOf(store);
     const tops = new Map(['snapshot', 'timestamp'].map((role) => [role, 2 ** 52]));
     const theft = new CollectionEdit(copy, { now: NOW, policy: { versions: far }, tops });
-    const pushed = theft.settle();
-    const files = await pushed.settled.publish(signersOf(poolKey(ONLINE)));
+    const pushed = theft.prepare();
+    const files = await pushed.edit.publish(signersOf(poolKey(ONLINE)));
     await pushAssembly(store, await pushed.assemble(files), HEAD_TAG);
     expect((await readAny(store, { memory })).client.trusted.timestamp.content.version).toBeGreaterThan(
       2 ** 52,

@@ -58,8 +58,8 @@ async function halfSigned(): Promise<MemoryStore> {
   const copy = await copyOf(store);
   const edit = new CollectionEdit(copy, { now: NOW, policy: { versions } });
   await rekey(NAMES_ROLE, { add: [poolKey(ALICE).key], drop: [], keep: true, threshold: 2 })(edit, copy);
-  const settled = edit.settle();
-  await pushAssembly(store, await settled.assemble(await settled.settled.publish(two)), HEAD_TAG);
+  const prepared = edit.prepare();
+  await pushAssembly(store, await prepared.assemble(await prepared.edit.publish(two)), HEAD_TAG);
   const { read, options } = publisher(1, { signers: signersOf(poolKey(PUBLISHER)), wait: 0 });
   await expect(publishNames(store, read, naming({ v1: 'one' }), options)).rejects.toMatchObject({
     code: 'staged',

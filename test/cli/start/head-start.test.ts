@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { Cli } from '../../../src/cli/shell/context.ts';
-import { buildProgram } from '../../../src/cli/shell/run.ts';
 import { headStart } from '../../../src/cli/start/head-start.ts';
+import { buildProgram } from '../../../src/cli/start/run.ts';
 import { temporaryDirectory } from '../../support/cli.ts';
 import { emptyRegistry } from '../../support/empty-registry.ts';
 

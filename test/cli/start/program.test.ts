@@ -1,9 +1,9 @@
 import { cachedDataVersionTag } from 'node:v8';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { run } from '../../../src/cli/shell/run.ts';
 import { main } from '../../../src/cli/start/program.ts';
+import { run } from '../../../src/cli/start/run.ts';
 
-vi.mock('../../../src/cli/shell/run.ts', () => ({ run: vi.fn() }));
+vi.mock('../../../src/cli/start/run.ts', () => ({ run: vi.fn() }));
 
 interface WebAssemblyPart {
   Module: new (bytes: Uint8Array) => object;

@@ -56,8 +56,8 @@ export async function publishUnchecked(
   const edit = new CollectionEdit(copy, { now, policy: { versions } });
   Object.assign(edit.edit.policy, { check: undefined });
   await make(edit);
-  const settled = edit.settle();
-  await pushAssembly(target, await settled.assemble(await settled.settled.publish(signers)), HEAD_TAG);
+  const prepared = edit.prepare();
+  await pushAssembly(target, await prepared.assemble(await prepared.edit.publish(signers)), HEAD_TAG);
 }
 
 /** The log of a role that begins. */

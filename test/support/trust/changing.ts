@@ -53,9 +53,9 @@ export async function changeHead(
   const versions = trustVersions((range) => Math.floor(Math.random() * range));
   const edit = new CollectionEdit(copy, { now, policy: { versions } });
   await make(edit);
-  const settled = edit.settle();
-  const files = await settled.settled.publish(signersOf(poolKey(ROOT), poolKey(PUBLISHER), poolKey(ONLINE)));
-  await pushAssembly(store, await settled.assemble(files), HEAD_TAG);
+  const prepared = edit.prepare();
+  const files = await prepared.edit.publish(signersOf(poolKey(ROOT), poolKey(PUBLISHER), poolKey(ONLINE)));
+  await pushAssembly(store, await prepared.assemble(files), HEAD_TAG);
 }
 
 /** What is signed about some text. */

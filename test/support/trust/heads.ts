@@ -94,9 +94,9 @@ export async function changeWith(
   const copy = await WorkingCopy.open(await readAny(store, { now }));
   const edit = new CollectionEdit(copy, { now, policy: { versions } });
   await make(edit);
-  const settled = edit.settle();
+  const prepared = edit.prepare();
   const signers = signersOf(poolKey(ROOT), poolKey(PUBLISHER), poolKey(ONLINE), ...keys);
-  await pushAssembly(store, await settled.assemble(await settled.settled.publish(signers)), HEAD_TAG);
+  await pushAssembly(store, await prepared.assemble(await prepared.edit.publish(signers)), HEAD_TAG);
 }
 
 /** A file with other content, signed anew by some keys, whoever they are. */

@@ -84,10 +84,10 @@ export async function stageAs(
   // With a tool of their own, which signs anything.
   Object.assign(edit.edit.policy, { check: undefined });
   await edit.apply(role, entries);
-  const { settled, logs } = edit.settle();
-  await settled.sign(signersOf(...keys.map(poolKey)));
+  const { edit: prepared, logs } = edit.prepare();
+  await prepared.sign(signersOf(...keys.map(poolKey)));
   const files = new Map(
-    settled.pending().map(({ file }) => [metadataFileName(file.role, versionOf(file)), file.bytes] as const),
+    prepared.pending().map(({ file }) => [metadataFileName(file.role, versionOf(file)), file.bytes] as const),
   );
   const { top, blobs, children } = assembleStage({ files, logs });
   const tag = stageTag(top.descriptor.digest);

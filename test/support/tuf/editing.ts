@@ -65,7 +65,7 @@ export async function simpleRepository(
   edit.createRoot({ root, targets: root, snapshot: online, timestamp: online }, consistentSnapshot);
   edit.targets('targets').delegate({ ...anyOf(1, poolKey(PUBLISHER)), name: 'names', paths: ['*'] });
   for (const [name, text] of Object.entries(names)) edit.targets('names').setTarget(name, targetOf(text));
-  return edit.settle().publish(simpleSigners());
+  return edit.prepare().publish(simpleSigners());
 }
 
 /** A client that knows nothing but the oldest root. */

@@ -34,9 +34,9 @@ async function change(store: Target, make: (edit: CollectionEdit) => Promise<voi
   const copy = await WorkingCopy.open(await read(store));
   const edit = new CollectionEdit(copy, { now: NOW, policy });
   await make(edit);
-  const settled = edit.settle();
-  const files = await settled.settled.publish(signers);
-  await pushAssembly(store, await settled.assemble(files), HEAD_TAG);
+  const prepared = edit.prepare();
+  const files = await prepared.edit.publish(signers);
+  await pushAssembly(store, await prepared.assemble(files), HEAD_TAG);
 }
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');

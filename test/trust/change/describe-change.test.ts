@@ -44,9 +44,9 @@ async function nextFiles(): Promise<readonly (readonly [MetadataFile | undefined
   edit.setLifetime('timestamp', 3_600_000);
   edit.addSigner({ ...anyOf(1, poolKey(11)), name: 'bob', paths: ['b-*'] });
   edit.setLifetime('bob', 7_200_000);
-  const { settled } = edit.settle();
+  const { edit: prepared } = edit.prepare();
   const before = (role: string) => (role === 'root' ? copy.files.roots.at(-1) : copy.files.roles.get(role));
-  const made = settled.pending().map(({ file }) => [before(file.role), file] as const);
+  const made = prepared.pending().map(({ file }) => [before(file.role), file] as const);
   // Bins are delegated by a role that has nothing but them.
   const [, names] = made.find(([, { role }]) => role === 'names')!;
   const spread = copyJson(names.signed);

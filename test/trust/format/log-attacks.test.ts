@@ -45,12 +45,12 @@ async function stageOf(store: WeakStore, entries: readonly LogEntry[]): Promise<
   const copy = await WorkingCopy.open(await freshRead(store));
   const edit = new CollectionEdit(copy, { now: NOW, policy: { versions: trustVersions(() => 7) } });
   await edit.apply('names', entries);
-  const settled = edit.settle();
-  await settled.settled.sign(signersOf(poolKey(PUBLISHER)));
-  const files = settled.settled.pending().map(({ file }) => file);
+  const prepared = edit.prepare();
+  await prepared.edit.sign(signersOf(poolKey(PUBLISHER)));
+  const files = prepared.edit.pending().map(({ file }) => file);
   const stage = assembleStage({
     files: new Map(files.map((file) => [metadataFileName(file.role, versionOf(file)), file.bytes])),
-    logs: settled.logs,
+    logs: prepared.logs,
   });
   const tag = stageTag(stage.top.descriptor.digest);
   await pushAssembly(store, stage, tag);

@@ -66,12 +66,12 @@ async function stageBy(
     policy: { versions: versions ?? trustVersions((range) => chance.below(range)) },
   });
   await edit.apply(role, entries);
-  const settled = edit.settle();
-  await settled.settled.sign(signers);
-  const files = settled.settled.pending().map(({ file }) => file);
+  const prepared = edit.prepare();
+  await prepared.edit.sign(signers);
+  const files = prepared.edit.pending().map(({ file }) => file);
   const stage = assembleStage({
     files: new Map(files.map((file) => [metadataFileName(file.role, versionOf(file)), file.bytes])),
-    logs: settled.logs,
+    logs: prepared.logs,
   });
   await pushAssembly(store, stage, stageTag(stage.top.descriptor.digest));
   return stage;
@@ -492,9 +492,9 @@ async function huge(store: WeakStore, signers: readonly TufSigner[], version: nu
   const collection = await freshRead(store);
   const copy = await WorkingCopy.open(collection);
   const edit = new CollectionEdit(copy, { now: NOW, policy: { versions: () => version } });
-  const settled = edit.settle();
+  const prepared = edit.prepare();
   // Signed by the online key, so that it can be made, and then by others.
-  const made = await settled.settled.publish([...signers, ...online]);
+  const made = await prepared.edit.publish([...signers, ...online]);
   const isThief = signers.some(({ key }) => key.fingerprint === poolKey(ONLINE).key.fingerprint);
   const files = isThief ? made : { ...made, timestamp: spoiled(made.timestamp as never) };
   const logs = new Map([['names', encodeLog(emptyLog(NOW))]]);

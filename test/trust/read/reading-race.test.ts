@@ -34,8 +34,8 @@ async function headAbove(base: Collection, name: string, parts: readonly number[
   const edit = new CollectionEdit(await WorkingCopy.open(base), { now: NOW, policy: { versions } });
   const id = Buffer.from(name).toString('hex').padStart(32, '0');
   await edit.apply(NAMES_ROLE, [{ id, at: NOW, set: new Map([[name, contentOf(name)]]) }]);
-  const settled = edit.settle();
-  return await settled.assemble(await settled.settled.publish(signers));
+  const prepared = edit.prepare();
+  return await prepared.assemble(await prepared.edit.publish(signers));
 }
 
 describe('a reader of two heads that race', () => {

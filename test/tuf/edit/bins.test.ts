@@ -32,7 +32,7 @@ const layout = (bitLength: number) => ({ bitLength, namePrefix: 'names-bin' });
 async function change(base: RepositoryFiles, make: (edit: RepositoryEdit) => void): Promise<RepositoryFiles> {
   const edit = new RepositoryEdit(base, { now: NOW });
   make(edit);
-  return edit.settle().publish(simpleSigners());
+  return edit.prepare().publish(simpleSigners());
 }
 
 async function assertNames(repository: RepositoryFiles, expected: Record<string, string>): Promise<void> {
@@ -65,7 +65,7 @@ describe.each([
     expect(removeTargetFrom(edit, 'names', 'nobody')).toBe(false);
     expect(removeTargetFrom(edit, 'names', 'v0')).toBe(true);
     const touched = new Set([holder, holderOf(edit, 'names', 'v0')]);
-    const next = await edit.settle().publish(simpleSigners());
+    const next = await edit.prepare().publish(simpleSigners());
     const { v0: _, ...others } = names;
     await assertNames(next, { ...others, new: 'new' });
     expect(await digestOf(next, 'v0')).toBeUndefined();
@@ -119,8 +119,8 @@ describe.each([
     const base = await split(2);
     const edit = new RepositoryEdit(base, { now: NOW });
     spread(edit, 'names', layout(2), anyOf(1, poolKey(9)));
-    const settled = edit.settle();
-    await expect(settled.publish(simpleSigners())).rejects.toThrow(code('threshold-not-met'));
+    const prepared = edit.prepare();
+    await expect(prepared.publish(simpleSigners())).rejects.toThrow(code('threshold-not-met'));
   });
 });
 

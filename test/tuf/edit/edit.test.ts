@@ -65,7 +65,7 @@ describe('a repository that is edited', () => {
       expect([...again.roles.keys()].sort()).toEqual(['names', 'targets']);
       const edit = new RepositoryEdit(again, { now: NOW });
       edit.root().setKeys('timestamp', anyOf(1, poolKey(ROOT)));
-      const next = await edit.settle().publish(simpleSigners());
+      const next = await edit.prepare().publish(simpleSigners());
       expect(versions(next, 'root', 'timestamp', 'snapshot', 'targets', 'names')).toEqual([2, 2, 1, 1, 1]);
       expect(readRepositoryFiles(writeRepositoryFiles(next)).roots).toHaveLength(2);
     }
@@ -76,7 +76,7 @@ describe('a repository that is edited', () => {
     const edit = new RepositoryEdit(base, { now: NOW });
     edit.targets('names').setTarget('v2', targetOf('two'));
     edit.targets('names').removeTarget('v1');
-    const next = await edit.settle().publish(simpleSigners());
+    const next = await edit.prepare().publish(simpleSigners());
     expect(versions(next, 'root', 'targets', 'names', 'snapshot', 'timestamp')).toEqual([1, 1, 2, 2, 2]);
     expect(next.roles.get('targets')).toBe(base.roles.get('targets'));
     expect([await digestOf(next, 'v1'), await digestOf(next, 'v2')]).toEqual([undefined, sha256('two')]);
@@ -86,7 +86,7 @@ describe('a repository that is edited', () => {
     const base = await simpleRepository();
     const edit = new RepositoryEdit(base, { now: daysLater(10) });
     edit.renew('timestamp');
-    const next = await edit.settle().publish(signersOf(poolKey(ONLINE)));
+    const next = await edit.prepare().publish(signersOf(poolKey(ONLINE)));
     expect(versions(next, 'names', 'snapshot', 'timestamp')).toEqual([1, 1, 2]);
     expect(next.snapshot).toBe(base.snapshot);
     expect(next.timestamp?.signed['expires']).toBe('2030-01-25T00:00:00Z');
@@ -100,11 +100,11 @@ describe('a repository that is edited', () => {
       .targets('names')
       .putEntry('v9', json(`{"length":1,"hashes":{"sha256":"${'a'.repeat(64)}"},"y":{}}`));
     first.extend('snapshot', { bulla: json('{"shards":[]}') });
-    const base = await first.settle().publish(simpleSigners());
+    const base = await first.prepare().publish(simpleSigners());
     const edit = new RepositoryEdit(base, { now: NOW });
     edit.renew('root');
     edit.targets('names').setTarget('v2', targetOf('two'));
-    const next = await edit.settle().publish(simpleSigners());
+    const next = await edit.prepare().publish(simpleSigners());
     expect(next.roots.at(-1)?.signed['bulla']).toEqual(
       json('{"collection":"registry.example.com/team/app"}'),
     );
@@ -117,10 +117,10 @@ describe('a repository that is edited', () => {
   it('keeps listing every role that ever was', async () => {
     const first = new RepositoryEdit(await simpleRepository(), { now: NOW });
     first.targets('targets').delegate({ ...anyOf(1, poolKey(5)), name: 'alice', paths: ['a-*'] });
-    const base = await first.settle().publish([...simpleSigners(), ...signersOf(poolKey(5))]);
+    const base = await first.prepare().publish([...simpleSigners(), ...signersOf(poolKey(5))]);
     const edit = new RepositoryEdit(base, { now: NOW });
     edit.targets('targets').removeDelegation('alice');
-    const next = await edit.settle().publish(simpleSigners());
+    const next = await edit.prepare().publish(simpleSigners());
     expect([...listedRoles(next).keys()].sort()).toEqual(['alice.json', 'names.json', 'targets.json']);
     const { keys } = delegationsIn(next.roles.get('targets')!)!;
     expect([...keys.keys()]).toEqual([poolKey(PUBLISHER).key.keyid]);
@@ -141,7 +141,7 @@ describe('a repository that is edited', () => {
       edit.targets('names').delegate({ ...anyOf(1, poolKey(PUBLISHER)), name, paths: [`${name}x`] });
       edit.targets(name).setTarget(`${name}x`, targetOf(`${name}x`));
     }
-    const next = await edit.settle().publish(simpleSigners());
+    const next = await edit.prepare().publish(simpleSigners());
     for (const name of names) expect(await digestOf(next, `${name}x`)).toBe(sha256(`${name}x`));
     for (const name of names) expect(await digestOf(next, name)).toBe(sha256(name));
   });
@@ -156,7 +156,7 @@ describe('a repository that is edited', () => {
       tops: new Map([['names', 5 * 2 ** 26]]),
     });
     edit.renew('names');
-    const next = await edit.settle().publish(simpleSigners());
+    const next = await edit.prepare().publish(simpleSigners());
     expect(versions(next, 'names', 'snapshot')).toEqual([6 * 2 ** 26 + 0x3f2a1, 2 * 2 ** 26 + 0x3f2a1]);
   });
 });
@@ -197,7 +197,7 @@ describe('keys that change', () => {
       const base = await simpleRepository();
       const edit = new RepositoryEdit(base, { now: NOW });
       change(edit);
-      const next = await edit.settle().publish([...simpleSigners(), ...signersOf(...keys.map(poolKey))]);
+      const next = await edit.prepare().publish([...simpleSigners(), ...signersOf(...keys.map(poolKey))]);
       const roles = ['root', 'targets', 'names', 'snapshot', 'timestamp'];
       expect(roles.filter((role) => publishedVersion(next, role) === 2)).toEqual(made);
       expect(await digestOf(next, 'v1')).toBe(sha256('one'));
@@ -210,11 +210,11 @@ describe('keys that change', () => {
       const base = await simpleRepository();
       const edit = new RepositoryEdit(base, { now: NOW });
       change(edit);
-      await expect(edit.settle().publish(simpleSigners())).rejects.toThrow(code('threshold-not-met'));
+      await expect(edit.prepare().publish(simpleSigners())).rejects.toThrow(code('threshold-not-met'));
       if (role !== 'root') return;
-      const settled = new RepositoryEdit(base, { now: NOW });
-      change(settled);
-      const missing = await settled.settle().sign(signersOf(...keys.map(poolKey)));
+      const prepared = new RepositoryEdit(base, { now: NOW });
+      change(prepared);
+      const missing = await prepared.prepare().sign(signersOf(...keys.map(poolKey)));
       expect(missing).toEqual([
         { role: 'root', delegator: 'root 1', threshold: 1, valid: [], open: [poolKey(ROOT).key.keyid] },
       ]);
@@ -225,7 +225,7 @@ describe('keys that change', () => {
     const base = await simpleRepository();
     const edit = new RepositoryEdit(base, { now: NOW });
     edit.targets('targets').setDelegationKeys('names', anyOf(1, poolKey(PUBLISHER), poolKey(20)));
-    const next = await edit.settle().publish(simpleSigners());
+    const next = await edit.prepare().publish(simpleSigners());
     expect(next.roles.get('names')).toBe(base.roles.get('names'));
   });
 
@@ -233,18 +233,18 @@ describe('keys that change', () => {
     const base = await simpleRepository();
     const theft = new RepositoryEdit(base, { now: NOW, policy: { versions: () => Number.MAX_SAFE_INTEGER } });
     theft.renew('snapshot');
-    const stolen = await theft.settle().publish(simpleSigners());
+    const stolen = await theft.prepare().publish(simpleSigners());
     const stuck = new RepositoryEdit(stolen, { now: NOW });
     stuck.renew('names');
-    await expect(stuck.settle().publish(simpleSigners())).rejects.toThrow(code('usage'));
+    await expect(stuck.prepare().publish(simpleSigners())).rejects.toThrow(code('usage'));
     const restart = new Set(['snapshot', 'timestamp']);
     const cure = new RepositoryEdit(stolen, { now: NOW, restart });
     for (const role of ['snapshot', 'timestamp'] as const) cure.root().setKeys(role, anyOf(1, poolKey(21)));
-    const next = await cure.settle().publish([...simpleSigners(), ...signersOf(poolKey(21))]);
+    const next = await cure.prepare().publish([...simpleSigners(), ...signersOf(poolKey(21))]);
     expect(versions(next, 'snapshot', 'timestamp')).toEqual([1, 1]);
     const denied = new RepositoryEdit(stolen, { now: NOW, restart });
     denied.renew('snapshot');
-    await expect(denied.settle().publish(simpleSigners())).rejects.toThrow(code('trust-rollback'));
+    await expect(denied.prepare().publish(simpleSigners())).rejects.toThrow(code('trust-rollback'));
   });
 
   it('of a role that was revoked and comes back do not bring its old names back', async () => {
@@ -253,11 +253,11 @@ describe('keys that change', () => {
     first.targets('targets').delegate(alice);
     first.targets('alice').setTarget('a-1', targetOf('bad'));
     const signers = [...simpleSigners(), ...signersOf(poolKey(5))];
-    const second = new RepositoryEdit(await first.settle().publish(signers), { now: NOW });
+    const second = new RepositoryEdit(await first.prepare().publish(signers), { now: NOW });
     second.targets('targets').removeDelegation('alice');
-    const third = new RepositoryEdit(await second.settle().publish(signers), { now: NOW });
+    const third = new RepositoryEdit(await second.prepare().publish(signers), { now: NOW });
     third.targets('targets').delegate(alice);
-    const next = await third.settle().publish(signers);
+    const next = await third.prepare().publish(signers);
     expect([publishedVersion(next, 'alice'), await digestOf(next, 'a-1')]).toEqual([2, undefined]);
   });
 });
@@ -324,12 +324,12 @@ describe('edits that are refused', () => {
       (edit) => spreadOverBins(edit, 'names', { bitLength: 17, namePrefix: 'b' }, anyOf(1, poolKey(5))),
       'usage',
     ],
-    ['a role that nobody delegates to', (edit) => edit.targets('stranger') && edit.settle(), 'usage'],
+    ['a role that nobody delegates to', (edit) => edit.targets('stranger') && edit.prepare(), 'usage'],
     [
       'a target without a hash',
       (edit) => {
         edit.targets('names').setTarget('x', { length: 1, hashes: {} });
-        edit.settle();
+        edit.prepare();
       },
       'content-invalid',
     ],
@@ -337,14 +337,14 @@ describe('edits that are refused', () => {
       'a target with a hash in capitals',
       (edit) => {
         edit.targets('names').setTarget('x', { length: 1, hashes: { sha256: 'A'.repeat(64) } });
-        edit.settle();
+        edit.prepare();
       },
       'content-invalid',
     ],
     [
-      'a change after it is settled',
+      'a change after it is prepared',
       (edit) => {
-        edit.settle();
+        edit.prepare();
         edit.targets('names').setTarget('x', targetOf('x'));
         edit.renew('names');
       },
@@ -382,7 +382,7 @@ describe('edits that are refused', () => {
     const edit = new RepositoryEdit({ ...base, roles }, { now: NOW });
     expect(() => edit.targets('names')).toThrow(code('usage'));
     edit.targets('targets').setDelegationKeys('names', anyOf(1, poolKey(5)));
-    expect(() => edit.settle()).toThrow(code('usage'));
+    expect(() => edit.prepare()).toThrow(code('usage'));
   });
 
   it('but other roles can be changed without it', async () => {
@@ -391,7 +391,7 @@ describe('edits that are refused', () => {
     roles.delete('names');
     const edit = new RepositoryEdit({ ...base, roles }, { now: NOW });
     edit.targets('targets').setTarget('x', targetOf('x'));
-    const next = await edit.settle().publish(simpleSigners());
+    const next = await edit.prepare().publish(simpleSigners());
     expect(listedRoles(next).get('names.json')?.version).toBe(1);
   });
 
@@ -399,13 +399,13 @@ describe('edits that are refused', () => {
     const base = await simpleRepository();
     const edit = new RepositoryEdit(base, { now: daysLater(366) });
     edit.targets('names').setTarget('v2', targetOf('two'));
-    await expect(edit.settle().publish(simpleSigners())).rejects.toThrow(code('trust-expired'));
+    await expect(edit.prepare().publish(simpleSigners())).rejects.toThrow(code('trust-expired'));
   });
 
   it('a result that clients would refuse: files larger than their limit', async () => {
     const edit = new RepositoryEdit(await simpleRepository(), { now: NOW });
     edit.extend('names', { padding: 'x'.repeat(5_000_000) });
-    await expect(edit.settle().publish(simpleSigners())).rejects.toThrow(code('content-invalid'));
+    await expect(edit.prepare().publish(simpleSigners())).rejects.toThrow(code('content-invalid'));
   });
 
   it('a base whose files clients would refuse', async () => {
@@ -414,7 +414,7 @@ describe('edits that are refused', () => {
     const mixed = { ...base, roles: new Map([...base.roles, ['targets', other.roles.get('names')!]]) };
     const edit = new RepositoryEdit(mixed, { now: NOW });
     edit.renew('timestamp');
-    await expect(edit.settle().publish(simpleSigners())).rejects.toThrow(code('trust-invalid'));
+    await expect(edit.prepare().publish(simpleSigners())).rejects.toThrow(code('trust-invalid'));
   });
 });
 
@@ -424,11 +424,11 @@ describe('a root file alone', () => {
     const first = new RepositoryEdit(EMPTY_REPOSITORY, { now: NOW });
     first.createRoot({ root, targets: root, snapshot: root, timestamp: root });
     const signers = signersOf(poolKey(ROOT));
-    const base = await first.settle().publish(signers);
+    const base = await first.prepare().publish(signers);
     expect([...writeRepositoryFiles(base).keys()]).toEqual(['1.root.json']);
     const edit = new RepositoryEdit(base, { now: NOW });
     edit.extend('targets', { bulla: json('{"role":"targets"}') });
-    const client = await freshClient(await edit.settle().publish(signers));
+    const client = await freshClient(await edit.prepare().publish(signers));
     expect(client.trusted.snapshot.content.meta.size).toBe(1);
   });
 
@@ -436,7 +436,7 @@ describe('a root file alone', () => {
     const root = anyOf(1, poolKey(ROOT));
     const edit = new RepositoryEdit(EMPTY_REPOSITORY, { now: NOW, policy: { lifetime: () => 0 } });
     edit.createRoot({ root, targets: root, snapshot: root, timestamp: root });
-    await expect(edit.settle().publish(signersOf(poolKey(ROOT)))).rejects.toThrow(code('trust-expired'));
+    await expect(edit.prepare().publish(signersOf(poolKey(ROOT)))).rejects.toThrow(code('trust-expired'));
   });
 
   it.each(['ES256', 'ES384', 'Ed25519', 'PS256', 'RS256'] as const)('can have keys for %s', async (id) => {
@@ -445,6 +445,6 @@ describe('a root file alone', () => {
     const edit = new RepositoryEdit(EMPTY_REPOSITORY, { now: NOW });
     edit.createRoot({ root, targets: root, snapshot: root, timestamp: root });
     setTargetIn(edit, 'targets', 'v1', targetOf('one'));
-    expect(await digestOf(await edit.settle().publish(signersOf(key)), 'v1')).toBe(sha256('one'));
+    expect(await digestOf(await edit.prepare().publish(signersOf(key)), 'v1')).toBe(sha256('one'));
   });
 });

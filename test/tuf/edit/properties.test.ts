@@ -80,7 +80,7 @@ describe('whatever is edited', () => {
     const base = await simpleRepository({});
     const first = new RepositoryEdit(base, { now: NOW });
     first.targets('targets').setDelegationPaths('names', { paths: ['*', '*/*'] });
-    const start = await first.settle().publish(signers);
+    const start = await first.prepare().publish(signers);
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.array(step, { minLength: 1, maxLength: 3 }), { minLength: 1, maxLength: 4 }),
@@ -92,7 +92,7 @@ describe('whatever is edited', () => {
             const now = daysLater(day);
             const edit = new RepositoryEdit(repository, { now });
             for (const { apply } of steps) apply(edit, expected);
-            repository = await edit.settle().publish(signers);
+            repository = await edit.prepare().publish(signers);
             stores.push(new MemoryStateStore());
             for (const store of stores) {
               const fetcher = new MemoryFetcher(writeRepositoryFiles(repository));
@@ -118,7 +118,7 @@ describe('a repository of which one byte is changed', () => {
     const rotation = new RepositoryEdit(base, { now: NOW });
     rotation.root().setKeys('root', anyOf(1, poolKey(3)));
     const repository = await rotation
-      .settle()
+      .prepare()
       .publish(signersOf(...[ROOT, PUBLISHER, ONLINE, 3].map(poolKey)));
     const files = writeRepositoryFiles(repository);
     const client = await freshClient(repository);

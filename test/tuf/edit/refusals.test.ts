@@ -62,7 +62,7 @@ describe('versions', () => {
     const base = await simpleRepository();
     const edit = new RepositoryEdit(base, { now: NOW, policy: { versions: () => version } });
     edit.targets('names').setTarget('v2', targetOf('two'));
-    expect(() => edit.settle()).toThrow(code('usage', { role: 'names' }));
+    expect(() => edit.prepare()).toThrow(code('usage', { role: 'names' }));
   });
 });
 
@@ -216,10 +216,10 @@ describe('an edit', () => {
     ['a renewal of names', (edit) => edit.renew('names')],
     ['an extension', (edit) => edit.extend('snapshot', { x: 1 })],
     ['an adoption', (edit, base) => edit.adopt('root', rootBytes(base))],
-  ])('that is settled takes no change: %s', async (_, change) => {
+  ])('that is prepared takes no change: %s', async (_, change) => {
     const base = await simpleRepository();
     const edit = new RepositoryEdit(base, { now: NOW });
-    edit.settle();
+    edit.prepare();
     expect(() => change(edit, base)).toThrow(code('usage'));
   });
 
@@ -238,7 +238,7 @@ describe('an edit', () => {
     const next = new RepositoryEdit(base, { now: NOW });
     next.root().setKeys('timestamp', anyOf(1, poolKey(6)));
     next.targets('names').setTarget('v2', targetOf('two'));
-    const made = await next.settle().publish([...simpleSigners(), ...signersOf(poolKey(6))]);
+    const made = await next.prepare().publish([...simpleSigners(), ...signersOf(poolKey(6))]);
     const files: readonly [string, Uint8Array][] = [
       ['root', made.roots[1]?.bytes as Uint8Array],
       ['names', made.roles.get('names')?.bytes as Uint8Array],
@@ -334,13 +334,13 @@ describe('what is published', () => {
     const rotation = new RepositoryEdit(base, { now: NOW });
     rotation.root().setKeys('timestamp', anyOf(1, poolKey(6)));
     const signers = [...simpleSigners(), ...signersOf(poolKey(6))];
-    const rotated = await rotation.settle().publish(signers);
+    const rotated = await rotation.prepare().publish(signers);
     const renewal = new RepositoryEdit(rotated, { now: NOW });
     renewal.renew('timestamp');
-    const renewed = await renewal.settle().publish(signers);
+    const renewed = await renewal.prepare().publish(signers);
     const edit = new RepositoryEdit(renewed, { now: NOW, restart: new Set(['timestamp']) });
     edit.renew('timestamp');
-    await expect(edit.settle().publish(signers)).rejects.toThrow(
+    await expect(edit.prepare().publish(signers)).rejects.toThrow(
       code('trust-rollback', { role: 'timestamp', to: 1 }),
     );
     expect((await freshClient(renewed)).trusted.timestamp.content.version).toBe(3);
@@ -350,7 +350,7 @@ describe('what is published', () => {
     const edit = new RepositoryEdit(await simpleRepository(), { now: NOW });
     edit.targets('names').setTarget('v2', targetOf('two'));
     const online = signersOf(poolKey(ROOT), poolKey(ONLINE));
-    await expect(edit.settle().publish(online)).rejects.toThrow(code('threshold-not-met'));
+    await expect(edit.prepare().publish(online)).rejects.toThrow(code('threshold-not-met'));
   });
 });
 

@@ -198,31 +198,31 @@ describe('several people', () => {
     const edit = new RepositoryEdit(await simpleRepository(), { now: NOW });
     edit.root().setKeys('root', anyOf(2, ...people));
     edit.root().setKeys('targets', anyOf(2, ...people));
-    return edit.settle().publish([...simpleSigners(), ...signersOf(...people)]);
+    return edit.prepare().publish([...simpleSigners(), ...signersOf(...people)]);
   }
 
   it('sign a rotation by turns, each with what the one before sent', async () => {
     const base = await rootOfThree();
     const edit = new RepositoryEdit(base, { now: NOW });
     edit.root().setKeys('root', anyOf(2, people[0]!, people[1]!, poolKey(33)));
-    const settled = edit.settle();
-    await expect(settled.publish(simpleSigners())).rejects.toThrow(code('threshold-not-met'));
-    const sent = settled.pendingFile('root').file.bytes;
+    const prepared = edit.prepare();
+    await expect(prepared.publish(simpleSigners())).rejects.toThrow(code('threshold-not-met'));
+    const sent = prepared.pendingFile('root').file.bytes;
     const back = await Promise.all(
       [people[2]!, people[0]!, poolKey(33)].map(async (person) => {
         const theirs = new RepositoryEdit(base, { now: NOW });
         theirs.adopt('root', sent);
-        const file = theirs.settle();
+        const file = theirs.prepare();
         await file.sign(signersOf(person));
         return file.pendingFile('root').file.bytes;
       }),
     );
-    settled.pendingFile('root').addFile(back[0]!);
-    settled.pendingFile('root').addFile(back[1]!);
+    prepared.pendingFile('root').addFile(back[0]!);
+    prepared.pendingFile('root').addFile(back[1]!);
     // Two of the old keys, but only one of the new.
-    expect(settled.missing().map(({ delegator }) => delegator)).toEqual(['root 3']);
-    settled.pendingFile('root').addFile(back[2]!);
-    const next = await settled.publish(simpleSigners());
+    expect(prepared.missing().map(({ delegator }) => delegator)).toEqual(['root 3']);
+    prepared.pendingFile('root').addFile(back[2]!);
+    const next = await prepared.publish(simpleSigners());
     expect(next.roots).toHaveLength(3);
     expect(parseMetadataFile(next.roots[2]!.bytes, 'root', 10_000).signatures).toHaveLength(3);
   });
@@ -231,12 +231,12 @@ describe('several people', () => {
     const base = await rootOfThree();
     const change = new RepositoryEdit(base, { now: NOW });
     change.targets('targets').setTarget('v2', targetOf('two'));
-    const staged = change.settle();
+    const staged = change.prepare();
     await staged.sign(signersOf(people[0]!));
     const publish = async (bytes: Uint8Array) => {
       const edit = new RepositoryEdit(base, { now: NOW });
       edit.adopt('targets', bytes);
-      return edit.settle().publish(signersOf(poolKey(ONLINE)));
+      return edit.prepare().publish(signersOf(poolKey(ONLINE)));
     };
     const half = staged.pendingFile('targets').file.bytes;
     await expect(publish(half)).rejects.toThrow(code('threshold-not-met'));
@@ -249,29 +249,29 @@ describe('several people', () => {
     const base = await simpleRepository();
     const change = new RepositoryEdit(base, { now: NOW });
     change.targets('names').setTarget('v2', targetOf('two'));
-    const staged = change.settle();
+    const staged = change.prepare();
     await staged.sign(signersOf(poolKey(PUBLISHER)));
     const edit = new RepositoryEdit(base, { now: NOW });
     edit.adopt('targets', staged.pendingFile('names').file.bytes);
     const signers = signersOf(poolKey(ROOT), poolKey(ONLINE));
-    await expect(edit.settle().publish(signers)).rejects.toThrow(code('threshold-not-met'));
+    await expect(edit.prepare().publish(signers)).rejects.toThrow(code('threshold-not-met'));
   });
 
   it('may give snapshot and timestamp thresholds too', async () => {
     const first = new RepositoryEdit(await simpleRepository(), { now: NOW });
     for (const role of ['snapshot', 'timestamp'] as const) first.root().setKeys(role, anyOf(2, ...people));
-    const base = await first.settle().publish([...simpleSigners(), ...signersOf(...people)]);
+    const base = await first.prepare().publish([...simpleSigners(), ...signersOf(...people)]);
     const edit = new RepositoryEdit(base, { now: NOW });
     edit.renew('names');
-    const settled = edit.settle();
+    const prepared = edit.prepare();
     const one = [...simpleSigners(), ...signersOf(people[0]!)];
-    await expect(settled.publish(one)).rejects.toThrow(code('threshold-not-met'));
-    expect(settled.missing().map(({ role }) => role)).toEqual(['snapshot']);
-    await expect(settled.publish([signersOf(people[1]!)[0]!])).rejects.toThrow(code('threshold-not-met'));
-    expect(settled.missing().map(({ role }) => role)).toEqual(['timestamp']);
-    const next = await settled.publish(signersOf(people[2]!));
+    await expect(prepared.publish(one)).rejects.toThrow(code('threshold-not-met'));
+    expect(prepared.missing().map(({ role }) => role)).toEqual(['snapshot']);
+    await expect(prepared.publish([signersOf(people[1]!)[0]!])).rejects.toThrow(code('threshold-not-met'));
+    expect(prepared.missing().map(({ role }) => role)).toEqual(['timestamp']);
+    const next = await prepared.publish(signersOf(people[2]!));
     expect(next.timestamp?.signatures).toHaveLength(2);
     const late = await signContent(next.snapshot!.signed, people[2]!);
-    expect(() => settled.pendingFile('snapshot').add(late)).toThrow(code('usage'));
+    expect(() => prepared.pendingFile('snapshot').add(late)).toThrow(code('usage'));
   });
 });

@@ -44,9 +44,9 @@ async function makeFoundation(): Promise<Foundation> {
   const copy = await WorkingCopy.open(collection);
   const edit = new CollectionEdit(copy, { now: START, policy });
   edit.addSigner({ name: 'ci', ...choice(KEYS.ci), paths: ['*'] });
-  const settled = edit.settle();
-  const files = await settled.settled.publish(signers);
-  const { head, blobs } = { head: await settled.assemble(files), blobs: assembleHead(made).blobs };
+  const prepared = edit.prepare();
+  const files = await prepared.edit.publish(signers);
+  const { head, blobs } = { head: await prepared.assemble(files), blobs: assembleHead(made).blobs };
   return { head: { ...head, blobs: [...blobs, ...head.blobs] }, signedTexts };
 }
 

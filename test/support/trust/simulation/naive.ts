@@ -42,8 +42,8 @@ export function naivePublisher({ versions, forgets = false }: Naivety): Publishi
     if (forgets) await edit.apply(role, [], at);
     await edit.apply(role, [...entries, ...again.map(({ entry }) => entry)]);
     forgotten.push(...entries.map((entry) => ({ role, entry })));
-    const settled = edit.settle();
-    const assembly = await settled.assemble(await settled.settled.publish(options.signers));
+    const prepared = edit.prepare();
+    const assembly = await prepared.assemble(await prepared.edit.publish(options.signers));
     await pushAssembly(target, assembly, HEAD_TAG);
     return assembly.top.descriptor.digest;
   };

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { Cli } from './context.ts';
+import type { Cli } from '../shell/context.ts';
 
 /** A file of `commands/`: adds its command to the program. */
 export interface CommandModule {

@@ -5,22 +5,39 @@ import type { MetadataFile } from '../metadata-file.ts';
 import { metaPath } from '../role-name.ts';
 import { checkRepository } from './check.ts';
 import type { Keyring } from './demands.ts';
-import type { RepositoryEdit } from './edit.ts';
 import { assertExtraMembers } from './extra-members.ts';
 import { jsonObject } from './key-list.ts';
+import type { EditPolicy } from './policy.ts';
 import { assertReadable, type RepositoryFiles, versionOf, withFiles } from './repository.ts';
-import { type MissingSignatures, PendingFile, type TufSigner } from './signing.ts';
+import { type MissingSignatures, PendingFile, type SignatureDemand, type TufSigner } from './signing.ts';
+
+/** What a prepared edit takes from the edit that it was made of. */
+export interface EditContents {
+  readonly base: RepositoryFiles;
+  readonly options: { readonly now: Date };
+  readonly policy: EditPolicy;
+  /** Signed parts of the new files of root and the roles that name targets; of adopted files, the files. */
+  drafts(): Iterable<MetadataFile | { readonly role: string; readonly signed: JsonObject }>;
+  /** The signatures that the previous root demands on the next one (TUF 1.0.34 §5.3.4). */
+  previousRootDemand(): readonly SignatureDemand[];
+  /** Signatures that would let the next root also follow other roots of the present version. */
+  forkDemands(): readonly SignatureDemand[];
+  /** Whether snapshot or timestamp were asked for, even if no other file needs a new one. */
+  isAskedFor(role: 'snapshot' | 'timestamp'): boolean;
+  /** The signed part of a new file: its content with the members that every file has. */
+  signedPart(role: string, content: JsonObject, more?: JsonObject): JsonObject;
+}
 
 /** An edit whose contents are fixed, on its way to the signatures that it needs. */
-export class SettledEdit {
-  private readonly edit: RepositoryEdit;
+export class PreparedEdit {
+  private readonly edit: EditContents;
   private readonly keyring: Keyring;
   private readonly files = new Map<string, PendingFile>();
   private readonly adopted = new Set<string>();
   private readonly extensions = new Map<string, JsonObject>();
 
-  /** Made by {@link RepositoryEdit.settle}. @throws BullaError usage, content-invalid */
-  constructor(edit: RepositoryEdit, keyring: Keyring) {
+  /** Made by `RepositoryEdit.prepare`. @throws BullaError usage, content-invalid */
+  constructor(edit: EditContents, keyring: Keyring) {
     this.edit = edit;
     this.keyring = keyring;
     for (const draft of edit.drafts()) this.add(draft);
@@ -50,8 +67,8 @@ export class SettledEdit {
   }
 
   /**
-   * Signs whatever the signers may, adopted files included: who calls this approves of what they say.
-   * @returns what is still missing
+   * Signs every file that the signers may sign, adopted files included: calling this approves their content.
+   * @returns the signatures that are still missing
    */
   async sign(signers: readonly TufSigner[]): Promise<readonly MissingSignatures[]> {
     for (const file of this.pending()) await file.sign(signers);
@@ -74,9 +91,9 @@ export class SettledEdit {
   }
 
   /**
-   * Signs what the signers may, but adopted files, which nobody here has made; makes snapshot and timestamp where they are due, and goes through the
-   * client workflow with the result. Where signatures are missing, get them into {@link pending} and
-   * call it again.
+   * Signs every file that the signers may sign, except adopted files; makes snapshot and timestamp where
+   * they are due, and checks the result with the client workflow. Where signatures are missing, add them to
+   * the files of {@link pending} and call it again.
    * @throws BullaError threshold-not-met (details.missing); what clients would say about the result
    */
   async publish(signers: readonly TufSigner[]): Promise<RepositoryFiles> {
@@ -170,7 +187,7 @@ export class SettledEdit {
       'threshold-not-met',
       `metadata of ${JSON.stringify(first.role)} has ${first.valid.length} of the ${first.threshold} signatures that ${first.delegator} demands${missing.length === 1 ? '' : `, and ${missing.length - 1} more of the kind`}`,
       {
-        hint: 'have the unsigned files signed by those who hold the keys, and bring their signatures back',
+        hint: 'have the owners of the missing keys sign the files, and add their signatures',
         details: { missing },
       },
     );
@@ -205,7 +222,7 @@ function knownMeta(entry: JsonObject): JsonObject {
 }
 
 function undelegated(role: string): BullaError {
-  return new BullaError('usage', `nobody delegates to ${JSON.stringify(role)}`, {
+  return new BullaError('usage', `no role delegates to ${JSON.stringify(role)}`, {
     hint: 'make the delegation in the same edit, or leave the role alone',
     details: { role },
   });

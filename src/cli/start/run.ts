@@ -1,10 +1,10 @@
 import { Command, CommanderError } from 'commander';
 import { BullaError, messageOf } from '../../errors.ts';
+import { Cli } from '../shell/context.ts';
+import type { Io } from '../shell/io.ts';
+import { addGlobalOptions } from '../shell/settings.ts';
+import { VERSION } from '../shell/version.ts';
 import { COMMANDS } from './commands.ts';
-import { Cli } from './context.ts';
-import type { Io } from './io.ts';
-import { addGlobalOptions } from './settings.ts';
-import { VERSION } from './version.ts';
 
 /**
  * Runs one command line and says its exit status. Nothing it does escapes as an exception, and
