@@ -1,8 +1,9 @@
 import { constants, createHash, type KeyObject, sign as nodeSign } from 'node:crypto';
-import { p256, p384, p521 } from '@noble/curves/nist.js';
 import { BullaError } from '../errors.ts';
 import { type Algorithm, defaultAlgorithm } from './algorithm.ts';
+import { type EcdsaCurve, signDigest } from './ecdsa.ts';
 import { type PublicKey, publicKeyOf } from './public-key.ts';
+import { verifySignature } from './signature.ts';
 
 /**
  * Something that signs: a key in a file, an agent, an HSM, a KMS. What it returns is the algorithm's
@@ -16,8 +17,6 @@ export interface Signer {
   /** Signs the message itself, not a hash of it. */
   sign(message: Uint8Array): Promise<Uint8Array>;
 }
-
-const CURVES = { 'P-256': p256, 'P-384': p384, 'P-521': p521 } as const;
 
 /**
  * Signer of a private key in memory. ECDSA is deterministic (RFC 6979): no nonce to get wrong, and
@@ -41,11 +40,16 @@ export function createSigner(privateKey: KeyObject, chosen?: Algorithm): Signer 
     keyId: publicKey.fingerprint,
     publicKey,
     algorithm,
-    sign: async (message) => signWith(privateKey, algorithm, message),
+    sign: async (message) => signWith(privateKey, publicKey, algorithm, message),
   };
 }
 
-function signWith(privateKey: KeyObject, algorithm: Algorithm, message: Uint8Array): Uint8Array {
+function signWith(
+  privateKey: KeyObject,
+  publicKey: PublicKey,
+  algorithm: Algorithm,
+  message: Uint8Array,
+): Uint8Array {
   const { keyType, hash } = algorithm;
   if (keyType === 'RSA') {
     const padding =
@@ -55,20 +59,22 @@ function signWith(privateKey: KeyObject, algorithm: Algorithm, message: Uint8Arr
     return new Uint8Array(nodeSign(hash, message, { key: privateKey, ...padding }));
   }
   if (keyType === 'Ed25519') return new Uint8Array(nodeSign(null, message, privateKey));
-  return signDeterministically(privateKey, algorithm, message);
-}
-
-function signDeterministically(privateKey: KeyObject, algorithm: Algorithm, message: Uint8Array): Uint8Array {
-  const curve = CURVES[algorithm.keyType as keyof typeof CURVES];
-  const { d } = privateKey.export({ format: 'jwk' });
-  const secret = new Uint8Array(Buffer.from(d ?? '', 'base64url'));
+  const secret = scalarOf(privateKey);
   try {
-    // The curve's own hash is the one that also draws the nonce. P-384 and P-521 with SHA-256 hash first; their
-    // nonce is then drawn with the curve's hash, which RFC 6979 does not foresee and which is as deterministic.
-    const prehash = !algorithm.id.endsWith('-SHA256');
-    const input = prehash ? message : new Uint8Array(createHash('sha256').update(message).digest());
-    return curve.sign(input, secret, { prehash, lowS: false, format: 'compact' });
+    const digest = createHash(hash as string)
+      .update(message)
+      .digest();
+    const signature = signDigest(keyType as EcdsaCurve, secret, digest);
+    // The same nonce signs the same message again: one wrong signature beside a right one would reveal the key.
+    if (verifySignature(publicKey, algorithm, message, signature, 'raw')) return signature;
   } finally {
     secret.fill(0);
   }
+  throw new BullaError('internal', 'a signature does not verify with the key that made it', {
+    hint: 'check the memory of this machine, and report this as a bug',
+  });
+}
+
+function scalarOf(privateKey: KeyObject): Uint8Array {
+  return new Uint8Array(Buffer.from(privateKey.export({ format: 'jwk' }).d ?? '', 'base64url'));
 }
