@@ -4,7 +4,7 @@ import { mostSigners, type TrustedSigners } from './signers.ts';
 
 /** What detached signatures must be for an image to be accepted: flags today, a rule of a policy file as well. */
 export interface Requirements extends TrustedSigners {
-  /** How many different signers must have signed (spec/signatures.md, "Who is one signer"). */
+  /** How many different signers must have signed (spec/signatures.md, "Counting signers"). */
   readonly threshold: number;
   /** Predicate types, one of which a signature must have. */
   readonly purposes: readonly string[];

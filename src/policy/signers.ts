@@ -25,7 +25,7 @@ export function identityOf({ key, certificates }: Evidence, trust: TrustedSigner
 }
 
 /**
- * How many different signers have signed (spec/signatures.md, "Who is one signer"). Evidence that shares
+ * How many different signers have signed (spec/signatures.md, "Counting signers"). Evidence that shares
  * any of what it counts as is of one signer, and so is what is connected by a third.
  */
 export function countSigners(evidence: readonly Evidence[], trust: TrustedSigners): number {
