@@ -1,7 +1,6 @@
 /** Reading trust collections as a library: `bulla/trust`. */
+export type { Drift, DriftRule, RunnableImage } from '../actions/verify/drift.ts';
 export {
-  type Drift,
-  type DriftRule,
   type NameTrust,
   type VerifiedName,
   type VerifyNameOptions,

@@ -18,7 +18,7 @@ import {
 } from './flags/collection-flags.ts';
 import { addPassphraseOptions, type KeyFlags } from './flags/key-flags.ts';
 import { type PublishFlags, publishOptionsOf } from './flags/publish-flags.ts';
-import { collect } from './flags/signature-flags.ts';
+import { collect } from './flags/values.ts';
 import type { Context } from './shell/context.ts';
 import { pieces } from './shell/output.ts';
 import { TrustKeys } from './trust-keys.ts';

@@ -8,8 +8,8 @@ import { overviewOf, type RoleOverview } from '../trust/report/overview.ts';
 import { formatVersion } from '../tuf/edit/policy.ts';
 import { metadataFileName } from '../tuf/role-name.ts';
 import type { Shown } from './flags/shown-collection.ts';
-import { collectionJson, expiryPiece, plainName, roleJson } from './render/collection-text.ts';
-import type { Line } from './render/style.ts';
+import { collectionJson, expiryPiece, roleJson } from './render/collection-text.ts';
+import { type Line, plainName } from './render/style.ts';
 import { sizeText } from './render/tree-text.ts';
 
 /** All that a collection consists of, but for the names, for people and for `-o json` (spec/output.md). */

@@ -5,8 +5,7 @@ import { isTag, type Tag } from '../oci/reference.ts';
 import type { Source } from '../oci/target.ts';
 import { type ListedName, listNames } from '../trust/report/listing.ts';
 import type { Shown } from './flags/shown-collection.ts';
-import { plainName } from './render/collection-text.ts';
-import type { Line } from './render/style.ts';
+import { type Line, plainName } from './render/style.ts';
 import type { Context } from './shell/context.ts';
 
 export interface ListingOptions {

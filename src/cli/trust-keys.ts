@@ -15,7 +15,7 @@ import { type SignatureDemand, type TufSigner, tufSigner } from '../tuf/edit/sig
 import { type TufKey, tufKeyOf } from '../tuf/keys.ts';
 import { addPassphraseOptions, type KeyFlags } from './flags/key-flags.ts';
 import { keySources, keystoreOf } from './flags/keys.ts';
-import { collect } from './flags/signature-flags.ts';
+import { collect } from './flags/values.ts';
 import type { Context } from './shell/context.ts';
 
 /** Flags of commands that sign metadata of a collection. */

@@ -1,3 +1,4 @@
+import { decorated } from '../../oci/decorated.ts';
 import type { Source } from '../../oci/target.ts';
 
 /** A source, and how many bytes of manifests and whole blobs came from it so far. */
@@ -20,10 +21,7 @@ export function meteredSource(source: Source): MeteredSource {
     return blob;
   };
   return {
-    source: Object.create(source, {
-      fetchManifest: { value: fetchManifest },
-      fetchBlob: { value: fetchBlob },
-    }) as Source,
+    source: decorated(source, { fetchManifest, fetchBlob }),
     get bytes() {
       return bytes;
     },

@@ -1,12 +1,8 @@
-import { BullaError, isBullaError } from '../../errors.ts';
+import { decorated } from '../../oci/decorated.ts';
 import type { Digest } from '../../oci/digest.ts';
-import { type ManifestContent, parseCarried } from '../../oci/manifest.ts';
-import {
-  formatPlatform,
-  type PlatformSelector,
-  platformEntries,
-  selectPlatform,
-} from '../../oci/platform.ts';
+import { fetchIfThere } from '../../oci/if-there.ts';
+import type { ManifestContent } from '../../oci/manifest.ts';
+import type { PlatformSelector } from '../../oci/platform.ts';
 import type { Tag } from '../../oci/reference.ts';
 import type { CallOptions, Source } from '../../oci/target.ts';
 import type { AcceptedEvidence } from '../../policy/decision.ts';
@@ -15,9 +11,16 @@ import type { Refusal } from '../../signatures/evidence.ts';
 import type { ObjectSource } from '../../trust/format/object.ts';
 import { type Collection, type ReadOptions, readCollection } from '../../trust/read/collection.ts';
 import { findName, type NameQuestion, type SignedName } from '../../trust/read/names.ts';
-
-/** What to do where the registry's tag is not what was signed: nothing of it is run in any case. */
-export type DriftRule = 'warn' | 'reject' | 'ignore';
+import {
+  type Drift,
+  type DriftRule,
+  driftFrom,
+  isThereToRun,
+  namedImage,
+  otherDigest,
+  type RunnableImage,
+  whatIsThere,
+} from './drift.ts';
 
 /** Where and how the collection is read. */
 export interface NameTrust {
@@ -39,24 +42,12 @@ export interface VerifyNameOptions extends CallOptions {
   readonly eachPlatform?: boolean | undefined;
 }
 
-/** Where the registry's tag points, if not to what was signed. */
-export type Drift =
-  | { readonly kind: 'moved'; readonly points: Digest }
-  | { readonly kind: 'missing' }
-  /** It could not be asked. */
-  | { readonly kind: 'unknown'; readonly error: BullaError };
-
 /** A name whose digest is signed, with the detached signatures that were demanded. */
 export interface VerifiedName {
   readonly collection: Collection;
   readonly named: SignedName;
-  /** What may be run: what was signed, or its platform's image. */
-  readonly image: {
-    readonly digest: Digest;
-    readonly size: number;
-    /** Undefined where neither the collection nor a manifest that was read says it. */
-    readonly mediaType?: string | undefined;
-  };
+  /** What may be run. */
+  readonly image: RunnableImage;
   /** What the detached signatures are on; `name` where none were demanded. */
   readonly signed: 'name' | 'image' | 'index' | 'platforms';
   readonly evidence: readonly AcceptedEvidence[];
@@ -80,8 +71,8 @@ export async function verifyName(
   options: VerifyNameOptions,
 ): Promise<VerifiedName | undefined> {
   const { signal, tag, digest, drift: rule } = options;
-  const served = rule === 'ignore' ? undefined : fetchServed(source, tag, { signal });
-  // Whoever waits for it is told; where the name is not signed, nobody needs to know.
+  const served = rule === 'ignore' ? undefined : fetchIfThere(source, tag, { signal });
+  // Where the name is not signed, a failure here is of no interest.
   served?.catch(() => undefined);
   const collection = await readCollection(trust.source, { ...trust.read, signal });
   if (collection === undefined) return undefined;
@@ -93,88 +84,6 @@ export async function verifyName(
   const found = await signaturesOn(from, named, content, options);
   const isThere = await isThereToRun(from, { named, content, found, drift: drift?.drift }, options);
   return { collection, named, ...found, isThere, ...(drift?.drift !== undefined && { drift: drift.drift }) };
-}
-
-/** The manifest at the registry's tag; undefined where there is no such tag. */
-export async function fetchServed(
-  source: Source,
-  tag: Tag,
-  options: CallOptions,
-): Promise<ManifestContent | undefined> {
-  try {
-    return await source.fetchManifest(tag, options);
-  } catch (error) {
-    if (isBullaError(error, 'not-found')) return undefined;
-    throw error;
-  }
-}
-
-/** What was signed of a tag. */
-export type SignedTag = Pick<SignedName, 'tag' | 'digest' | 'length' | 'mediaType'>;
-
-/**
- * Compares what was signed with what the registry serves. With `isLengthFree` the digest alone counts.
- * @returns the manifest that was signed, if the registry serves it at the tag; else how it differs
- * @throws BullaError digest-mismatch with `reject`, trust-invalid where the length is another
- */
-export async function driftFrom(
-  served: Promise<ManifestContent | undefined>,
-  named: SignedTag,
-  rule: DriftRule,
-  options: Pick<VerifyNameOptions, 'name'> & { readonly isLengthFree?: boolean },
-): Promise<{ readonly content?: ManifestContent; readonly drift?: Drift }> {
-  let content: ManifestContent | undefined;
-  try {
-    content = await served;
-  } catch (error) {
-    // The name is signed all the same; only where drift is refused must it be known.
-    if (rule === 'reject' || !isBullaError(error) || isBullaError(error, 'interrupted', 'timeout'))
-      throw error;
-    return { drift: { kind: 'unknown', error } };
-  }
-  if (content?.descriptor.digest === named.digest) {
-    const isRight = content.bytes.byteLength === named.length || options.isLengthFree === true;
-    if (!isRight) throw otherLength(options, named, content);
-    return { content };
-  }
-  const drift: Drift =
-    content === undefined ? { kind: 'missing' } : { kind: 'moved', points: content.descriptor.digest };
-  if (rule === 'reject') throw drifted(options, named, drift);
-  return { drift };
-}
-
-/**
- * Asks for what is to be run, where nothing that was fetched has shown that it is there.
- * @throws BullaError image-missing
- */
-export async function isThereToRun(
-  source: Source,
-  known: {
-    readonly named: SignedTag;
-    readonly content: ManifestContent | undefined;
-    readonly found: Pick<VerifiedName, 'image' | 'signed'>;
-    readonly drift: Drift | undefined;
-  },
-  options: Pick<VerifyNameOptions, 'name' | 'platform' | 'drift' | 'signal'>,
-): Promise<true | undefined> {
-  const { named, content, found, drift } = known;
-  const { digest } = found.image;
-  // Manifests that signatures were looked for on were fetched.
-  if (found.signed !== 'name' || content?.descriptor.digest === digest) return true;
-  if (options.drift === 'ignore' && digest === named.digest && options.platform === undefined)
-    return undefined;
-  const isUnknown = drift?.kind === 'unknown';
-  // A registry that did not answer would keep us waiting a second time.
-  if (isUnknown && isBullaError(drift.error, 'registry-unreachable', 'registry-throttled', 'registry-error'))
-    return undefined;
-  try {
-    await source.resolve(digest, { signal: options.signal });
-    return true;
-  } catch (error) {
-    if (isBullaError(error, 'not-found')) throw missing(options, named, digest, error);
-    if (!isUnknown || !isBullaError(error) || isBullaError(error, 'interrupted', 'timeout')) throw error;
-    return undefined;
-  }
 }
 
 async function signaturesOn(
@@ -196,103 +105,9 @@ async function signaturesOn(
   return { image, signed: 'name', evidence: [], refusals: [] };
 }
 
-/** The image that a name stands for: what was signed, or the image of a platform that it lists. */
-export async function namedImage(
-  source: Source,
-  named: SignedTag,
-  content: ManifestContent | undefined,
-  { name, platform, signal }: Pick<VerifyNameOptions, 'name' | 'platform' | 'signal'>,
-): Promise<VerifiedName['image']> {
-  const { digest } = named;
-  const mediaType = named.mediaType ?? content?.descriptor.mediaType;
-  const image = { digest, size: named.length, mediaType };
-  if (platform === undefined) return image;
-  // A signed name of an index speaks for all that the index lists.
-  const fetched = await whatIsThere(named, { name, platform }, () =>
-    source.fetchManifest(digest, { signal }),
-  );
-  const manifest = parseCarried(fetched);
-  return manifest.kind === 'index' ? selectPlatform(platform, platformEntries(manifest), name) : image;
-}
-
-/** What is fetched by digest is of what was signed. @throws BullaError image-missing */
-async function whatIsThere<T>(
-  named: SignedTag,
-  options: Pick<VerifyNameOptions, 'name' | 'platform'>,
-  fetch: () => Promise<T>,
-): Promise<T> {
-  try {
-    return await fetch();
-  } catch (error) {
-    if (isBullaError(error, 'not-found')) throw missing(options, named, named.digest, error);
-    throw error;
-  }
-}
-
-function missing(
-  { name, platform }: Pick<VerifyNameOptions, 'name' | 'platform'>,
-  { tag, digest: signed }: SignedTag,
-  digest: Digest,
-  cause: BullaError,
-): BullaError {
-  const what =
-    platform === undefined || digest === signed
-      ? `is signed for ${signed}, and the registry does not have it`
-      : `is signed for ${signed}, and the registry does not have its image for ${formatPlatform(platform)}, ${digest}`;
-  return new BullaError('image-missing', `${name}: ${tag} ${what}: ${cause.message}`, {
-    hint: 'the names were copied before the image, or only a part of it was: copy it from where it was signed: bulla copy ORIGIN:TAG HERE:TAG',
-    cause,
-    details: { expected: signed, missing: digest },
-  });
-}
-
 /** The source, with a manifest that need not be fetched again. */
 function holding(source: Source, content: ManifestContent): Source {
   const fetchManifest: Source['fetchManifest'] = async (reference, options) =>
     reference === content.descriptor.digest ? content : source.fetchManifest(reference, options);
-  return Object.create(source, { fetchManifest: { value: fetchManifest } }) as Source;
-}
-
-/** The error where another digest was given than was signed. */
-export function otherDigest(
-  { name, digest }: Pick<VerifyNameOptions, 'name' | 'digest'>,
-  named: Pick<SignedName, 'tag' | 'digest' | 'signers'>,
-): BullaError {
-  return new BullaError(
-    'digest-mismatch',
-    `${name}: ${named.tag} is signed for ${named.digest}, and ${digest} was given`,
-    {
-      hint: 'the name was signed anew since, or the digest is another image’s: leave the digest out to get what is signed now',
-      details: { expected: digest, found: named.digest, signers: named.signers },
-    },
-  );
-}
-
-function otherLength(
-  { name }: Pick<VerifyNameOptions, 'name'>,
-  named: SignedTag,
-  content: ManifestContent,
-): BullaError {
-  return new BullaError(
-    'trust-invalid',
-    `${name}: ${named.digest} is signed with ${named.length} bytes and has ${content.bytes.byteLength}`,
-    {
-      hint: 'the name was signed with a wrong length: sign it again',
-      details: { reason: 'target', expected: named.length, found: content.bytes.byteLength },
-    },
-  );
-}
-
-function drifted({ name }: Pick<VerifyNameOptions, 'name'>, named: SignedTag, drift: Drift): BullaError {
-  const points = drift.kind === 'moved' ? drift.points : null;
-  return new BullaError(
-    'digest-mismatch',
-    points === null
-      ? `${name}: ${named.tag} is signed for ${named.digest}, and the registry has no such tag`
-      : `${name}: ${named.tag} is signed for ${named.digest}, and the registry's tag points to ${points}`,
-    {
-      hint: 'somebody moved the tag, or signed before pushing it; without --drift reject the signed digest is printed',
-      details: { reason: 'drift', expected: named.digest, found: points },
-    },
-  );
+  return decorated(source, { fetchManifest });
 }

@@ -8,6 +8,7 @@ import {
 import { lineageOf, RELEASES_ROLE, roleOfSigner } from '../../notary/role-name.ts';
 import type { NotarySource } from '../../notary/source.ts';
 import { type Digest, isDigest } from '../../oci/digest.ts';
+import { fetchIfThere } from '../../oci/if-there.ts';
 import type { PlatformSelector } from '../../oci/platform.ts';
 import type { Tag } from '../../oci/reference.ts';
 import type { CallOptions, Source } from '../../oci/target.ts';
@@ -15,12 +16,11 @@ import {
   type Drift,
   type DriftRule,
   driftFrom,
-  fetchServed,
   isThereToRun,
   namedImage,
   otherDigest,
-  type VerifiedName,
-} from './name.ts';
+  type RunnableImage,
+} from './drift.ts';
 
 export interface VerifyNotaryOptions extends CallOptions {
   /** The reference as the user wrote it, for messages. */
@@ -34,11 +34,17 @@ export interface VerifyNotaryOptions extends CallOptions {
   readonly platform?: PlatformSelector | undefined;
 }
 
+/** Where and how a Notary v1 repository is read. */
+export interface NotaryPort {
+  readonly source: NotarySource;
+  readonly trust: NotaryVerifyOptions;
+}
+
 /** A name that is signed in Notary v1. */
 export interface VerifiedNotaryName {
   readonly repository: NotaryRepository;
   readonly named: FoundNotaryName & { readonly digest: Digest };
-  readonly image: VerifiedName['image'];
+  readonly image: RunnableImage;
   readonly drift?: Drift | undefined;
   /** Whether the registry has the image; undefined where it was not asked, or could not be. */
   readonly isThere: true | undefined;
@@ -56,12 +62,12 @@ const OTHERS_BYTES = 512 * 1024;
  */
 export async function verifyNotaryName(
   images: Source | undefined,
-  source: NotarySource,
-  trust: NotaryVerifyOptions,
+  { source, trust }: NotaryPort,
   options: VerifyNotaryOptions,
 ): Promise<VerifiedNotaryName> {
   const { signal, tag, digest, delegations, drift: rule } = options;
-  const served = images === undefined || rule === 'ignore' ? undefined : fetchServed(images, tag, { signal });
+  const served =
+    images === undefined || rule === 'ignore' ? undefined : fetchIfThere(images, tag, { signal });
   // Where the name is not signed, nobody needs to know.
   served?.catch(() => undefined);
   const wanted = neededFor(delegations);

@@ -1,3 +1,4 @@
+import { decorated } from '../../oci/decorated.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { ManifestContent } from '../../oci/manifest.ts';
 import type { Tag } from '../../oci/reference.ts';
@@ -8,7 +9,7 @@ import type { CallOptions, ManifestFetcher } from '../../oci/target.ts';
  * its way, the caller can get ready. Nothing is asked for twice, and a failure is told to whoever asks.
  * @param known asks by `fetchManifestUnless` whether the tag still is that, for whoever will ask so
  */
-export function fetchEarly<S extends ManifestFetcher>(
+export function prefetch<S extends ManifestFetcher>(
   source: S,
   reference: Tag | Digest,
   options: CallOptions,
@@ -29,8 +30,8 @@ export function fetchEarly<S extends ManifestFetcher>(
     (take(asked) as Promise<ManifestContent> | undefined) ?? source.fetchManifest(asked, more);
   const fetchManifestUnless: S['fetchManifestUnless'] = (asked, unless, more) =>
     take(asked, unless) ?? source.fetchManifestUnless(asked, unless, more);
-  return Object.create(source, {
-    fetchManifest: { value: fetchManifest },
-    fetchManifestUnless: { value: fetchManifestUnless },
-  }) as S;
+  return decorated<S, 'fetchManifest' | 'fetchManifestUnless'>(source, {
+    fetchManifest,
+    fetchManifestUnless,
+  });
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { addCollectionOptions } from '../flags/collection-flags.ts';
 import { addPassphraseOptions } from '../flags/key-flags.ts';
-import { collect } from '../flags/signature-flags.ts';
+import { collect } from '../flags/values.ts';
 import type { Cli, Context } from '../shell/context.ts';
 import type { InspectFlags, RevokeFlags, SignFlags } from './docker-trust/images.ts';
 import type { GenerateFlags, LoadFlags } from './docker-trust/keys.ts';

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { addPlaceOptions } from '../flags/collection-flags.ts';
 import { addPassphraseOptions } from '../flags/key-flags.ts';
-import { collect } from '../flags/signature-flags.ts';
+import { collect } from '../flags/values.ts';
 import type { Cli } from '../shell/context.ts';
 import type { ImportFlags } from './import/notary.ts';
 

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { addCollectionOptions, type CollectionFlags } from '../flags/collection-flags.ts';
 import { addPassphraseOptions } from '../flags/key-flags.ts';
-import { collect } from '../flags/signature-flags.ts';
+import { collect } from '../flags/values.ts';
 import type { Cli } from '../shell/context.ts';
 import type { InitFlags } from './init/make.ts';
 

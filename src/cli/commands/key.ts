@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { addKeyOptions, addPassphraseOptions, type KeyFlags } from '../flags/key-flags.ts';
-import { collect } from '../flags/signature-flags.ts';
+import { collect } from '../flags/values.ts';
 import type { Cli, Context } from '../shell/context.ts';
 
 const KEY = 'NAME of the key store, PATH of a file, env://VARIABLE; without it the default key';

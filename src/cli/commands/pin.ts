@@ -8,17 +8,12 @@ import { readCollection } from '../../trust/read/collection.ts';
 import { ProcessMemory } from '../../trust/read/memory.ts';
 import { checkCollectionName, checkPin, type Pin, type PinnedTrust } from '../../trust/read/pin.ts';
 import { TrustedMetadata } from '../../tuf/trusted-metadata.ts';
-import {
-  openCollection,
-  pinFile,
-  repositoryOf,
-  trustFromFlags,
-  trustMemory,
-} from '../flags/collection-flags.ts';
+import { openCollection, trustFromFlags } from '../flags/collection-flags.ts';
 import type { NotaryFlags } from '../flags/notary-flags.ts';
 import { noCollection } from '../flags/shown-collection.ts';
-import { collect } from '../flags/signature-flags.ts';
+import { collect } from '../flags/values.ts';
 import type { Cli, Context } from '../shell/context.ts';
+import { pinFile, repositoryOf, trustMemory } from '../shell/trust-stores.ts';
 
 interface PinFlags {
   readonly root?: string;

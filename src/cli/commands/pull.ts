@@ -1,22 +1,18 @@
 import type { Command } from 'commander';
+import type { Demands, Verified } from '../../actions/verify/verify.ts';
 import { BullaError, isBullaError } from '../../errors.ts';
-import { parsePlatform } from '../../oci/platform.ts';
 import { formatReference, parseReference, type Reference } from '../../oci/reference.ts';
-import { beginName } from '../begun-name.ts';
 import { copyNamed } from '../copying.ts';
-import { addNameOptions, asksForName, type NameFlags } from '../flags/name-flags.ts';
-import { addPlatformOptions, type PlatformFlags } from '../flags/platform-flags.ts';
-import { addTrustOptions, type TrustFlags } from '../flags/signature-flags.ts';
+import { addVerifyOptions, demandsOf, type VerifyFlags, verifyPorts } from '../flags/verify-flags.ts';
 import type { Cli, Context, Image } from '../shell/context.ts';
-import { type VerifiedReference, verifyReference } from '../verifying.ts';
 
-interface PullFlags extends TrustFlags, PlatformFlags, NameFlags {
+interface PullFlags extends VerifyFlags {
   readonly verify: boolean;
   readonly referrers: boolean;
 }
 
 export function register(program: Command, cli: Cli): void {
-  addNameOptions(addPlatformOptions(addTrustOptions(program.command('pull'))))
+  addVerifyOptions(program.command('pull'))
     .summary('verify an image, then bring it into a layout or an archive')
     .description(
       'Verifies the name or the signatures of an image, as verify does, and brings exactly what was verified, with its ' +
@@ -33,44 +29,53 @@ export function register(program: Command, cli: Cli): void {
     .option('--no-referrers', 'only the image, nothing that refers to it')
     .action(async (text: string, to: string | undefined, flags: PullFlags, invoked: Command) => {
       const context = await cli.open(invoked);
-      if (!flags.verify) refuseTrust(flags);
+      const demands = await demandsOf(context, flags);
+      if (!flags.verify) await refuseDemands(demands);
       const given = to === undefined ? undefined : destinationOf(to);
       const image = await context.openImage(text);
       const destination = given ?? parseReference(defaultDestination(image.reference));
       const { referrers } = flags;
+      const { platform } = demands;
       if (!flags.verify) {
         context.output.warn(`${text} was not verified (--no-verify)`);
-        const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
         return await copyNamed(context, image, destination, { referrers, platform });
       }
-      const verified = await verifyToPull(context, text, image, flags);
+      const verified = await verifyToPull(context, text, image, demands, flags);
       await copyNamed(context, { ...image, version: verified.image.digest }, destination, {
         referrers,
         // A name stands for the index, which does not come along with one platform's image.
-        collection: flags.platform === undefined,
+        collection: platform === undefined,
       });
     });
 }
 
-/** Whoever says whom to believe does not want to go without looking. @throws BullaError usage */
-function refuseTrust(flags: PullFlags): void {
-  const { key, ca, certificateIdentity, threshold, purpose, annotation } = flags;
-  const given = [key, ca, certificateIdentity, threshold, purpose, annotation];
-  if (given.every((value) => value === undefined) && !asksForName(flags)) return;
+/** Demands would be ignored without a word. @throws BullaError usage */
+async function refuseDemands(demands: Demands): Promise<void> {
+  const { isNameDemanded } = await import('../../actions/verify/verify.ts');
+  if (demands.signatures !== true && !isNameDemanded(demands)) return;
   throw new BullaError('usage', '--no-verify is given along with what names or signatures must be like', {
     hint: 'leave one of them out: nothing is verified with --no-verify',
   });
 }
 
-/** @throws BullaError as verifyReference; trust-unpinned says how to go on without verification */
+/** @throws BullaError as verify; trust-unpinned says how to go on without verification */
 async function verifyToPull(
   context: Context,
   text: string,
-  image: Image,
-  flags: PullFlags,
-): Promise<VerifiedReference> {
+  { reference, source }: Image,
+  demands: Demands,
+  flags: VerifyFlags,
+): Promise<Verified> {
+  const [{ verify }, { remarksOn }] = await Promise.all([
+    import('../../actions/verify/verify.ts'),
+    import('../render/verified-text.ts'),
+  ]);
   try {
-    return await verifyReference(context, text, image, flags, await beginName(context, image, flags));
+    const ports = await verifyPorts(context, flags, async () => source);
+    const verified = await verify({ text, reference }, demands, ports);
+    for (const [level, line] of remarksOn(verified, text, context.directories.state))
+      context.output[level](line);
+    return verified;
   } catch (cause) {
     if (!isBullaError(cause, 'trust-unpinned')) throw cause;
     throw new BullaError('trust-unpinned', `nothing was pulled: ${cause.message}`, {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { addChangeOptions } from '../changing.ts';
-import { collect } from '../flags/signature-flags.ts';
+import { collect } from '../flags/values.ts';
 import type { Cli } from '../shell/context.ts';
 import type { RotateFlags } from './rotate/change.ts';
 

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { addChangeOptions } from '../changing.ts';
 import { addCollectionOptions, type CollectionFlags } from '../flags/collection-flags.ts';
-import { collect } from '../flags/signature-flags.ts';
+import { collect } from '../flags/values.ts';
 import type { Cli } from '../shell/context.ts';
 import type { SignerFlags } from './signer/change.ts';
 

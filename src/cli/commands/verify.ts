@@ -1,67 +1,81 @@
 import type { Command } from 'commander';
-import { fetchEarly } from '../../actions/verify/prefetch.ts';
-import { BullaError } from '../../errors.ts';
-import { addNameOptions, type NameFlags } from '../flags/name-flags.ts';
-import { addPlatformOptions, type PlatformFlags } from '../flags/platform-flags.ts';
-import { addTrustOptions, collect, type TrustFlags } from '../flags/signature-flags.ts';
-import type { Cli, Context, Image } from '../shell/context.ts';
+import type { Demands, VerifyPorts } from '../../actions/verify/verify.ts';
+import { parseReference, type Reference } from '../../oci/reference.ts';
+import {
+  addNotaryVerifyOptions,
+  addVerifyOptions,
+  checkNotaryFlags,
+  demandsOf,
+  type NotaryVerifyFlags,
+  notaryAuthority,
+  notaryDemandsOf,
+  type VerifyFlags,
+  verifyPorts,
+} from '../flags/verify-flags.ts';
+import type { Cli, Context } from '../shell/context.ts';
 import { yieldToEventLoop } from '../shell/yield.ts';
+import { prefetchHead, prefetchManifest, untilFailure } from './verify/prefetch.ts';
 
 export function register(program: Command, cli: Cli): void {
-  addNameOptions(addPlatformOptions(addTrustOptions(program.command('verify'))))
+  addNotaryVerifyOptions(addVerifyOptions(program.command('verify')))
     .summary('verify the name and the signatures of an image, and print its digest')
     .description(
       'Prints REPOSITORY@DIGEST, and nothing else on standard output, if the image is what was asked for: run that, not the tag.\n' +
-        'Where a trust collection is pinned, was seen, or is asked for (--signer, --root, …), the tag must be signed in it, and the digest is the signed one; with --key or --ca there must be detached signatures as well.\n' +
+        'Where a trust collection is pinned, was seen before, or is asked for (--signer, --root, …), the tag must be signed in it, and the digest is the signed one; with --key or --ca there must be detached signatures as well.\n' +
         'With --notary the tag is looked up as docker does it, in targets/releases and then in targets, from a root that --root-key-id, --root, --root-ca, --notary-root-key or bulla pin --notary trusts.\n' +
-        'Elsewhere detached signatures decide: by --key and --ca, or by the default key of the key store; without such a key nothing does.',
+        'Elsewhere detached signatures decide: by --key and --ca, or by the default key of the key store. Without any of these, verification fails.',
     )
     .argument('<reference>', 'image, by tag or digest')
-    .option('--notary <url>', 'look the tag up in Notary v1: URL of a server, auto, or a directory')
-    .option('--notary-root-key <file>', 'public root key of the Notary repository (PEM)')
-    .option('--delegation <role>', 'with --notary: delegation that must have signed; repeatable', collect)
-    .action(async (text: string, flags: TrustFlags & PlatformFlags & NameFlags, command: Command) => {
+    .action(async (text: string, flags: Flags, command: Command) => {
       const context = await cli.open(command);
-      if (flags.notary !== undefined) {
-        const { printVerifiedByNotary } = await import('../verifying-notary.ts');
-        return await printVerifiedByNotary(context, text, { ...flags, notary: flags.notary });
-      }
-      refuseNotaryFlags(flags);
-      const opened = await context.openImage(text);
-      const signal = untilFailure(context);
-      // While answers are on their way, the code that judges them is loaded: a third of the time is saved.
-      const image = early(opened, flags, signal);
+      checkNotaryFlags(flags);
+      const { notary } = flags;
+      const { reference, demands, ports } = await (notary === undefined
+        ? prepare(context, text, flags)
+        : prepareForNotary(context, text, { ...flags, notary }));
       await yieldToEventLoop();
-      const { beginName } = await import('../begun-name.ts');
-      const begun = await beginName(context, image, flags, signal);
-      await yieldToEventLoop();
-      const { printVerified } = await import('../verifying.ts');
-      await printVerified(context, text, image, flags, begun);
+      const [{ verify }, { remarksOn, runnableName, verifiedJson }] = await Promise.all([
+        import('../../actions/verify/verify.ts'),
+        import('../render/verified-text.ts'),
+      ]);
+      const verified = await verify({ text, reference }, demands, ports);
+      const { output, directories } = context;
+      for (const [level, line] of remarksOn(verified, text, directories.state)) output[level](line);
+      output.result(runnableName(verified), verifiedJson(verified));
     });
 }
 
-function refuseNotaryFlags({ notaryRootKey, delegation }: NameFlags): void {
-  if (notaryRootKey === undefined && delegation === undefined) return;
-  const flag = delegation === undefined ? '--notary-root-key' : '--delegation';
-  throw new BullaError('usage', `${flag} is about a Notary server, and none is named`, {
-    hint: 'add --notary URL, or --notary auto for the server that docker would ask',
-  });
+type Flags = VerifyFlags & NotaryVerifyFlags;
+
+interface Prepared {
+  readonly reference: Reference;
+  readonly demands: Demands;
+  readonly ports: VerifyPorts;
 }
 
-/** The image with its manifest asked for already. */
-function early(image: Image, { drift }: NameFlags, signal: AbortSignal): Image {
-  const { tag } = image.reference;
-  if (tag !== undefined && drift === false) return image;
-  const source = fetchEarly(image.source, tag ?? image.version, { signal });
-  source.expectReferrers?.();
-  return { ...image, source };
+/** While what is asked for first is on its way, the code that judges it is loaded: a third of the time is saved. */
+async function prepare(context: Context, text: string, flags: Flags): Promise<Prepared> {
+  const image = await context.openImage(text);
+  const { reference } = image;
+  const signal = untilFailure(context);
+  const source = prefetchManifest(image, flags.drift !== false, signal);
+  await yieldToEventLoop();
+  const demands = await demandsOf(context, flags);
+  const ports = await verifyPorts(context, flags, async () => source);
+  if (demands.name === false) return { reference, demands, ports };
+  const { isNameDemanded } = await import('../../actions/verify/verify.ts');
+  const place = { at: demands.at, isDemanded: isNameDemanded(demands) };
+  return { reference, demands, ports: await prefetchHead(context, reference, place, ports, signal) };
 }
 
-/** Gives up what was asked for early where the command fails meanwhile. */
-function untilFailure(context: Context): AbortSignal {
-  const giveUp = new AbortController();
-  context.defer(async (ended) => {
-    if (ended === 'badly') giveUp.abort();
-  });
-  return AbortSignal.any([context.signal, giveUp.signal]);
+async function prepareForNotary(
+  context: Context,
+  text: string,
+  flags: Flags & { readonly notary: string },
+): Promise<Prepared> {
+  const { notaryRepository, notaryPort } = await import('../flags/notary-flags.ts');
+  const reference = notaryRepository(parseReference(text));
+  const notary = await notaryPort(context, reference, { ...flags, ...notaryAuthority(flags) });
+  const ports = await verifyPorts(context, flags, () => context.openSource(reference));
+  return { reference, demands: notaryDemandsOf(context, flags), ports: { ...ports, notary } };
 }

@@ -1,23 +1,19 @@
-import { lstatSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Command } from 'commander';
+import type {
+  CollectionDemands,
+  CollectionPorts,
+  OpenedCollection as Opened,
+} from '../../actions/verify/collection.ts';
 import { decodeUtf8 } from '../../encoding/bytes.ts';
-import { parseDuration } from '../../encoding/time.ts';
 import { BullaError } from '../../errors.ts';
-import { isSamePlace, placeNamed, placeOf } from '../../oci/place.ts';
-import { formatRepository, parseReference, type Reference } from '../../oci/reference.ts';
+import { parseReference, type Reference } from '../../oci/reference.ts';
 import type { Target } from '../../oci/target.ts';
-import type { BlobDirectory } from '../../state/blob-directory.ts';
-import type { PinFile } from '../../state/pins.ts';
-import { canonicalPlace } from '../../state/place.ts';
-import type { TrustDirectory } from '../../state/trust-directory.ts';
-import type { ReadOptions } from '../../trust/read/collection.ts';
-import type { Pin, PinnedTrust } from '../../trust/read/pin.ts';
-import type { Side } from '../shell/access.ts';
-import type { Context } from '../shell/context.ts';
-import { collect } from './signature-flags.ts';
+import type { PinnedTrust } from '../../trust/read/pin.ts';
+import type { Context, OpenOptions } from '../shell/context.ts';
+import { blobCache, isCi, mayHavePins, pinFile, repositoryOf, trustMemory } from '../shell/trust-stores.ts';
+import { collect, durationOf } from './values.ts';
 
-/** Flags that say where a collection lies, and whom to believe about it. */
+/** Flags that say where a collection lies, and whose root keys are trusted. */
 export interface CollectionFlags {
   readonly at?: string;
   readonly collection?: string;
@@ -45,30 +41,14 @@ export function addCollectionOptions(command: Command): Command {
     .option('--max-staleness <duration>', 'how long after expiry trust metadata still counts (default: 0s)');
 }
 
-export interface OpenCollectionOptions {
-  /** Whose flags hold, where a command has two sides. */
-  readonly side?: Side | undefined;
-  /** Something is to be written. */
-  readonly write?: boolean | undefined;
-}
+/** Whose flags hold, where a command has two sides, and whether something is to be written. */
+export type OpenCollectionOptions = Pick<OpenOptions, 'side' | 'write'>;
 
-/** Where a collection is read, and under which conditions. Nothing was asked of the place yet. */
-export interface OpenedCollection {
-  /** Key of what is remembered: `HOST/REPOSITORY`, or `oci:/path`. */
-  readonly place: string;
-  /** `HOST/REPOSITORY` of the image, or its layout. */
-  readonly repository: string;
-  /** Name that the collection must carry. */
-  readonly name: string;
-  readonly target: Target;
-  readonly read: ReadOptions;
-  /** What says whom to believe; undefined where nothing does. */
-  readonly pin?: Pin | undefined;
-}
+/** A collection, in a place that can be written to. */
+export type OpenedCollection = Opened<Target>;
 
 /**
- * The one place where commands get at a collection: its target, and with which pin, memory and demands
- * it is to be read by `readCollection`.
+ * How commands get at a collection: its target, and with which pin, memory and demands `readCollection` reads it.
  * @throws BullaError usage, config-invalid, not-found, storage-error; those of openTarget
  */
 export async function openCollection(
@@ -77,84 +57,47 @@ export async function openCollection(
   flags: CollectionFlags,
   options: OpenCollectionOptions = {},
 ): Promise<OpenedCollection> {
-  const repository = repositoryOf(context, reference);
-  const { isPinnedBy } = await import('../../trust/read/pin.ts');
-  const { pin, name, isFlag, at } = await trustOf(context, repository, flags);
-  const lies = bare(at === undefined ? reference : parseReference(at));
-  const place = repositoryOf(context, lies);
-  const now = context.io.now();
-  const isNamed = (collection: string): boolean => isSamePlace(collection, name);
-  const onWarning = (message: string): void => context.output.warn(message);
-  const read: ReadOptions = {
-    place,
-    now,
-    memory: await trustMemory(context),
-    isNamed,
-    isDemanded: pin !== undefined,
-    maxStaleness: stalenessOf(flags),
-    cache: await blobCache(context),
-    signal: context.signal,
-    onWarning,
-    isPinned: isPinnedBy(pin),
-    // Loaded when a head has come, or not at all: where it was seen before, nobody is asked.
-    anchor: async (roots) => {
-      const { anchorFor } = await import('../../trust/read/bootstrap.ts');
-      const isUnattended = isFlag && isCi(context);
-      if (isUnattended && pin?.trust.kind === 'tofu')
-        onWarning('--tofu does not count in CI, where nobody sees whom it would believe');
-      return await anchorFor({ repository, isNamed, now, pin, isUnattended, onWarning }).anchor(roots);
-    },
+  const { openCollection: open } = await import('../../actions/verify/collection.ts');
+  const demands = await collectionDemands(context, flags);
+  return await open(reference, demands, await collectionPorts(context, options));
+}
+
+/** What flags demand of a collection. @throws BullaError usage, not-found, content-invalid, certificate-invalid */
+export async function collectionDemands(
+  context: Context,
+  flags: CollectionFlags,
+): Promise<CollectionDemands> {
+  const { at, collection, maxStaleness } = flags;
+  return {
+    at: at === undefined ? undefined : parseReference(at),
+    collection,
+    trust: await trustFromFlags(context, flags),
+    maxStaleness: durationOf('--max-staleness', maxStaleness, '12h, 30d, 0s'),
   };
-  return { place, repository, name, target: await context.openTarget(lies, options), read, pin };
 }
 
-/** What this person remembers of collections. */
-export async function trustMemory(context: Context): Promise<TrustDirectory> {
-  const { TrustDirectory } = await import('../../state/trust-directory.ts');
-  return new TrustDirectory(memoryPath(context));
-}
-
-async function blobCache(context: Context): Promise<BlobDirectory> {
-  const { BlobDirectory } = await import('../../state/blob-directory.ts');
-  return new BlobDirectory(join(context.directories.cache, 'trust'));
-}
-
-/** Directory of what this person remembers of collections. */
-export function memoryPath({ directories }: Context): string {
-  return join(directories.state, 'trust');
-}
-
-/** Whether there may be pins: most people have none, and what reads them takes its time to load. */
-export function mayHavePins(context: Context): boolean {
-  try {
-    return lstatSync(join(context.directories.config, PINS), { throwIfNoEntry: false }) !== undefined;
-  } catch {
-    // Whoever reads them says what is wrong.
-    return true;
-  }
-}
-
-const PINS = 'pins.json';
-
-/** The pins of this person. */
-export async function pinFile(context: Context): Promise<PinFile> {
-  const { PinFile } = await import('../../state/pins.ts');
-  return new PinFile(join(context.directories.config, PINS));
+/** The stores of this user, and the places that a command can reach. */
+export async function collectionPorts(
+  context: Context,
+  options: OpenCollectionOptions = {},
+): Promise<CollectionPorts<Target>> {
+  const [memory, cache] = await Promise.all([trustMemory(context), blobCache(context)]);
+  return {
+    now: context.io.now(),
+    memory,
+    cache,
+    pins: async () => (mayHavePins(context) ? (await (await pinFile(context)).list()).values() : []),
+    placeOf: (reference) => repositoryOf(context, reference),
+    openSource: (reference) => context.openTarget(reference, options),
+    isUnattended: isCi(context),
+    signal: context.signal,
+    onWarning: (message) => context.output.warn(message),
+  };
 }
 
 /**
- * The one spelling of the place that a reference names (spec/trust-reading.md, "Places"): `HOST/REPOSITORY`, or
- * `oci:` with the whole path. Never to be connected to.
- */
-export function repositoryOf(context: Context, reference: Reference): string {
-  return reference.kind === 'registry'
-    ? placeOf(reference)
-    : canonicalPlace(formatRepository({ ...reference, path: context.path(reference.path) }));
-}
-
-/**
- * Whom the flags say to believe, if they say it.
- * @throws BullaError usage where they say two things; not-found, content-invalid, certificate-invalid
+ * The root of trust that flags give.
+ * @throws BullaError usage where they give several; not-found, content-invalid, certificate-invalid
  */
 export async function trustFromFlags(
   context: Context,
@@ -165,80 +108,18 @@ export async function trustFromFlags(
     throw new BullaError('usage', 'a root file, root key ids, an authority and --tofu exclude each other', {
       hint: 'give one of them',
     });
-  const { readFileBounded } = await import('../../disk/atomic.ts');
-  if (root !== undefined)
-    return {
-      kind: 'root',
-      bytes: await readFileBounded(context.path(root), MAX_ROOT_BYTES, { pipes: true }),
-    };
-  if (rootCa !== undefined) {
-    const { parseCertificates } = await import('../../crypto/certificate.ts');
-    const pem = decodeUtf8(
-      await readFileBounded(context.path(rootCa), MAX_PEM_BYTES, { pipes: true }),
-      rootCa,
-    );
-    parseCertificates(pem, rootCa);
-    return { kind: 'ca', pem };
-  }
   if (rootKeyId !== undefined) return { kind: 'key-ids', keyIds: rootKeyId };
-  return tofu === true ? { kind: 'tofu' } : undefined;
+  if (tofu === true) return { kind: 'tofu' };
+  const path = root ?? rootCa;
+  if (path === undefined) return undefined;
+  const { readFileBounded } = await import('../../disk/atomic.ts');
+  const read = (most: number) => readFileBounded(context.path(path), most, { pipes: true });
+  if (root !== undefined) return { kind: 'root', bytes: await read(MAX_ROOT_BYTES) };
+  const { parseCertificates } = await import('../../crypto/certificate.ts');
+  const pem = decodeUtf8(await read(MAX_PEM_BYTES), path);
+  parseCertificates(pem, path);
+  return { kind: 'ca', pem };
 }
 
 const MAX_ROOT_BYTES = 512_000;
 const MAX_PEM_BYTES = 1024 * 1024;
-
-interface FoundTrust {
-  readonly pin: Pin | undefined;
-  /** Name that the collection must carry. */
-  readonly name: string;
-  /** Whether the pin is from flags, and so was not made with care beforehand. */
-  readonly isFlag: boolean;
-  readonly at?: string | undefined;
-}
-
-/** The pin that holds, and the name that the collection must carry. */
-async function trustOf(context: Context, repository: string, flags: CollectionFlags): Promise<FoundTrust> {
-  const { checkCollectionName, checkKeyIds, collectionUnder, findPin } = await import(
-    '../../trust/read/pin.ts'
-  );
-  const named =
-    flags.collection === undefined ? undefined : placeNamed(checkCollectionName(flags.collection));
-  const trust = await trustFromFlags(context, flags);
-  const pins = mayHavePins(context) ? [...(await (await pinFile(context)).list()).values()] : [];
-  const own = findPin(pins, repository);
-  // Whoever says that this is a copy of NAME believes about it what is believed of NAME.
-  const pin = (named !== undefined && (findPin(pins, named) ?? (await seenUnder(context, named)))) || own;
-  const name = named ?? (own === undefined ? repository : collectionUnder(own, repository));
-  const at = flags.at ?? own?.at;
-  if (trust === undefined) return { pin, name, isFlag: false, at };
-  checkKeyIds(trust);
-  return { pin: { scope: name, trust }, name, isFlag: true, at };
-}
-
-/** The root that was verified at the place of this name, where a copy of it is to be read and nothing is pinned. */
-async function seenUnder(context: Context, name: string): Promise<Pin | undefined> {
-  const memory = await trustMemory(context);
-  const seen = await memory.seen(name);
-  const bytes = seen && (await (await memory.open(seen)).load('root'));
-  return bytes && { scope: name, trust: { kind: 'root', bytes } };
-}
-
-function bare(reference: Reference): Reference {
-  const { tag: _, digest: __, ...rest } = reference;
-  return rest as Reference;
-}
-
-function stalenessOf({ maxStaleness }: CollectionFlags): number {
-  if (maxStaleness === undefined) return 0;
-  const milliseconds = parseDuration(maxStaleness);
-  if (milliseconds !== undefined) return milliseconds;
-  throw new BullaError('usage', `--max-staleness ${JSON.stringify(maxStaleness)} is no duration`, {
-    hint: 'write 12h, 30d, 0s',
-  });
-}
-
-/** Whether nobody is there to compare key ids. */
-export function isCi(context: Context): boolean {
-  const ci = context.io.env['CI'];
-  return ci !== undefined && ci !== '' && ci !== 'false' && ci !== '0';
-}

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { NotaryPort } from '../../actions/verify/notary.ts';
 import { BullaError } from '../../errors.ts';
 import { isLoopbackHost } from '../../http/address.ts';
 import type { TlsFor, TlsOptions } from '../../http/connector.ts';
@@ -11,7 +12,7 @@ import { parseReference, type Reference, type RegistryReference } from '../../oc
 import type { NotaryMemoryFile } from '../../state/notary-memory.ts';
 import type { NotaryPinFile } from '../../state/notary-pins.ts';
 import type { Context } from '../shell/context.ts';
-import { isCi } from './collection-flags.ts';
+import { isCi } from '../shell/trust-stores.ts';
 
 /** Flags that say whose root of a Notary repository is trusted. */
 export interface NotaryFlags {
@@ -177,6 +178,17 @@ export async function notaryPinOf(context: Context, flags: NotaryFlags): Promise
     return checkNotaryPin({ kind: 'public-key', pem: await text(notaryRootKey) });
   if (rootKeyId !== undefined) return checkNotaryPin({ kind: 'key-ids', keyIds: rootKeyId });
   return tofu === true ? { kind: 'tofu' } : undefined;
+}
+
+/** Where the trust data of an image's repository is, and how it is verified. @throws BullaError usage; those of server and pins */
+export async function notaryPort(
+  context: Context,
+  reference: RegistryReference,
+  flags: NotaryFlags & { readonly notary: string },
+): Promise<NotaryPort> {
+  const gun = gunOf(reference, flags.collection);
+  const source = await openNotarySource(context, reference, gun, flags.notary);
+  return { source, trust: await notaryTrust(context, gun, source, flags) };
 }
 
 /** How a repository is to be verified: with the pin of the flags, else the one that is kept, and with memory. */

@@ -8,7 +8,8 @@ import type { Context } from '../shell/context.ts';
 import { VERSION } from '../shell/version.ts';
 import { addKeyOptions, type KeyFlags } from './key-flags.ts';
 import { signerOf } from './keys.ts';
-import { collect, parsePairs } from './signature-flags.ts';
+import { parsePairs } from './signature-flags.ts';
+import { collect } from './values.ts';
 
 const FORMATS = ['jws', 'cose', 'bundle'] as const;
 type Format = (typeof FORMATS)[number];

@@ -1,12 +1,13 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import type { Certificate } from '../../crypto/certificate.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
 import { BullaError, isBullaError } from '../../errors.ts';
 import type { Requirements } from '../../policy/requirements.ts';
 import type { Context } from '../shell/context.ts';
+import { collect, positiveInteger } from './values.ts';
 
 /** Flags that say whose signatures to believe; for `verify`, and for `pull`, which verifies first. */
-export interface TrustFlags {
+export interface SignatureFlags {
   readonly key?: readonly string[];
   readonly ca?: readonly string[];
   readonly certificateIdentity?: readonly string[];
@@ -15,8 +16,8 @@ export interface TrustFlags {
   readonly annotation?: readonly string[];
 }
 
-/** Adds the flags of {@link TrustFlags} to a command. */
-export function addTrustOptions(command: Command): Command {
+/** Adds the flags of {@link SignatureFlags} to a command. */
+export function addSignatureOptions(command: Command): Command {
   return command
     .option(
       '-k, --key <key>',
@@ -29,25 +30,15 @@ export function addTrustOptions(command: Command): Command {
       'who is trusted among those it certifies: "x509.subject: C=DE, O=Acme, CN=release"; repeatable',
       collect,
     )
-    .option('--threshold <n>', 'how many different signers there must be (default: 1)', wholeNumber)
+    .option('--threshold <n>', 'how many different signers there must be (default: 1)', positiveInteger)
     .option('--purpose <uri>', 'predicate type that signatures must have; repeatable', collect)
     .option('-a, --annotation <key=value>', 'annotation that must be signed; repeatable', collect);
 }
 
 /** Whether the command line says anything about detached signatures. */
-export function asksForSignatures(flags: TrustFlags): boolean {
+export function asksForSignatures(flags: SignatureFlags): boolean {
   const { key, ca, certificateIdentity, threshold, purpose, annotation } = flags;
   return [key, ca, certificateIdentity, threshold, purpose, annotation].some((flag) => flag !== undefined);
-}
-
-/** Gathers the values of a flag that may be given more than once. */
-export function collect(value: string, before: readonly string[] = []): readonly string[] {
-  return [...before, value];
-}
-
-function wholeNumber(text: string): number {
-  if (/^[1-9][0-9]{0,3}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError('It must be a number from 1 on.');
 }
 
 /**
@@ -55,7 +46,7 @@ function wholeNumber(text: string): number {
  * trusted, where there is one.
  * @throws BullaError trust-unpinned; usage, not-found, key-invalid, certificate-invalid, storage-error
  */
-export async function requirementsOf(context: Context, flags: TrustFlags): Promise<Requirements> {
+export async function requirementsOf(context: Context, flags: SignatureFlags): Promise<Requirements> {
   const [{ requirements }, { parseIdentity }] = await Promise.all([
     import('../../policy/requirements.ts'),
     import('../../crypto/identity.ts'),

@@ -6,7 +6,7 @@ import type { CollectionOverview, RoleOverview } from '../../trust/report/overvi
 import { formatVersion } from '../../tuf/edit/policy.ts';
 import type { TufKey } from '../../tuf/keys.ts';
 import { relativeTime } from './relative-time.ts';
-import type { Line, Piece, Style } from './style.ts';
+import { type Line, type Piece, plainName, type Style } from './style.ts';
 
 /** How a collection is to be drawn. */
 export interface DrawingOptions {
@@ -134,11 +134,6 @@ function draw(branches: readonly Branch[], indent: string): Line[] {
       ...draw(below, indent + (last ? '    ' : '│   ')),
     ];
   });
-}
-
-/** A name of a role, a pattern or a tag; in quotes where it could be taken for more than one. */
-export function plainName(name: string): string {
-  return /^[\w.*?/:@+-]+$/.test(name) ? name : JSON.stringify(name);
 }
 
 /** A collection for `-o json` (spec/output.md). */

@@ -1,9 +1,8 @@
 import { formatTime } from '../../encoding/time.ts';
 import type { NamedContent } from '../../trust/format/log.ts';
 import type { History, PastChange } from '../../trust/report/history.ts';
-import { plainName } from './collection-text.ts';
 import { relativeTime } from './relative-time.ts';
-import type { Line } from './style.ts';
+import { type Line, plainName } from './style.ts';
 
 /** How a history is to be shown. */
 export interface HistoryOptions {

@@ -2,10 +2,9 @@ import { formatTime } from '../../encoding/time.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { LogEntry } from '../../trust/format/log.ts';
 import type { CollectionStatus, RoleStatus, StatusFinding } from '../../trust/report/status.ts';
-import { plainName } from './collection-text.ts';
 import { relativeTime } from './relative-time.ts';
 import { shellWord } from './shell-word.ts';
-import type { Line, Style } from './style.ts';
+import { type Line, plainName, type Style } from './style.ts';
 
 /** Most names of a change that are shown to people. */
 const NAMES_SHOWN = 5;

@@ -38,3 +38,8 @@ export function wantsColour(
   const refused = env['NO_COLOR'] !== undefined && env['NO_COLOR'] !== '';
   return sink.isTTY === true && !refused && env['TERM'] !== 'dumb';
 }
+
+/** A name of a role, a pattern or a tag; in quotes where it could be taken for more than one. */
+export function plainName(name: string): string {
+  return /^[\w.*?/:@+-]+$/.test(name) ? name : JSON.stringify(name);
+}

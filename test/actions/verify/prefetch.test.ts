@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { fetchEarly } from '../../../src/actions/verify/prefetch.ts';
+import { prefetch } from '../../../src/actions/verify/prefetch.ts';
 import { MemoryStore } from '../../../src/oci/memory.ts';
 import { pushImage, tagOf } from '../../support/content.ts';
 
@@ -13,7 +13,7 @@ describe('a manifest that is asked for early', () => {
       asked.push(reference);
       return original(reference, options);
     };
-    const source = fetchEarly(store, tagOf('v1'), {});
+    const source = prefetch(store, tagOf('v1'), {});
     expect(asked).toEqual(['v1']);
     expect((await source.fetchManifest(tagOf('v1'))).descriptor).toEqual(image.descriptor);
     expect(asked).toEqual(['v1']);
@@ -24,7 +24,7 @@ describe('a manifest that is asked for early', () => {
   });
 
   it('tells its failure to whoever asks', async () => {
-    const source = fetchEarly(new MemoryStore(), tagOf('none'), {});
+    const source = prefetch(new MemoryStore(), tagOf('none'), {});
     await new Promise((resolve) => setTimeout(resolve, 5));
     await expect(source.fetchManifest(tagOf('none'))).rejects.toMatchObject({ code: 'not-found' });
   });

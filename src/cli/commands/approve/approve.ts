@@ -3,10 +3,11 @@ import { isWholeId } from '../../../trust/approve/change-id.ts';
 import { PendingChange } from '../../../trust/approve/pending-change.ts';
 import type { SignatureDemand, TufSigner } from '../../../tuf/edit/signing.ts';
 import { readChange, report, sayMissing, writeChange } from '../../changing.ts';
-import { type CollectionFlags, trustMemory } from '../../flags/collection-flags.ts';
+import type { CollectionFlags } from '../../flags/collection-flags.ts';
 import type { PublishFlags } from '../../flags/publish-flags.ts';
 import type { Context } from '../../shell/context.ts';
 import { openTerminal, promptLine } from '../../shell/prompt.ts';
+import { trustMemory } from '../../shell/trust-stores.ts';
 import { type TrustKeyFlags, TrustKeys } from '../../trust-keys.ts';
 
 export interface ApproveFlags extends CollectionFlags, PublishFlags, TrustKeyFlags {

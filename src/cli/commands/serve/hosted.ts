@@ -14,10 +14,10 @@ import { TrustDirectory } from '../../../state/trust-directory.ts';
 import { kindOfTag } from '../../../trust/format/vocabulary.ts';
 import { checkPin, type Pin } from '../../../trust/read/pin.ts';
 import { type TufSigner, tufSigner } from '../../../tuf/edit/signing.ts';
-import { pinFile } from '../../flags/collection-flags.ts';
 import { keySources } from '../../flags/keys.ts';
 import { coreOf } from '../../resigner.ts';
 import type { Closer, Context } from '../../shell/context.ts';
+import { pinFile } from '../../shell/trust-stores.ts';
 
 export interface HostedFlags {
   readonly dir: string;
