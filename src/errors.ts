@@ -18,6 +18,8 @@ export const EXIT_CODES = {
   timeout: 3,
   unauthorized: 4,
   forbidden: 4,
+  /** A rule of the registry does not allow what was to be written; details.reason names it. */
+  'registry-policy': 4,
   /** The local disk: full, read-only, not permitted, locked by another process. */
   'storage-error': 5,
   unsigned: 10,

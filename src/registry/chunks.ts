@@ -46,6 +46,7 @@ export async function pushChunks(
       body: chunk,
       // ECR answers 201.
       expect: [202, 201],
+      writes: 'blob',
       retry: false,
       signal,
     });
@@ -59,6 +60,7 @@ export async function pushChunks(
     access: room.scopes.write(),
     headers: { 'content-length': '0' },
     expect: [200, 201, 202, 204],
+    writes: 'blob',
     retry: false,
     signal,
   });

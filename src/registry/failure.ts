@@ -70,16 +70,6 @@ function plainText(bytes: Uint8Array, secrets: readonly string[]): string {
   }
 }
 
-const IMMUTABLE = /immutab|already exists|cannot be overwritten|not allowed to overwrite/i;
-
-/** Whether a registry refused to move a tag because its tags never move; each says it in its own way. */
-export function isImmutableTag(failure: RegistryFailure): boolean {
-  return (
-    [400, 403, 405, 409, 412].includes(failure.status) &&
-    (failure.codes.includes('TAG_IMMUTABLE') || IMMUTABLE.test(failure.message))
-  );
-}
-
 /** Whether a registry says that it, or this installation of it, does not do that at all. */
 export function isUnsupported(failure: RegistryFailure): boolean {
   return [405, 501].includes(failure.status) || failure.codes.includes('UNSUPPORTED');
@@ -116,13 +106,18 @@ function naming(status: number): Naming {
   };
 }
 
+/** What the registry itself said, for people. */
+export function wordsOf({ codes, message }: RegistryFailure): string {
+  return [codes.join(', '), message].filter((text) => text !== '').join(': ');
+}
+
 /**
  * The error for an answer.
  * @param where what was asked: `registry.example.com: GET /v2/app/manifests/v1`
  */
 export function failureError(failure: RegistryFailure, where: string): BullaError {
   const { code, hint } = naming(failure.status);
-  const said = [failure.codes.join(', '), failure.message].filter((text) => text !== '').join(': ');
+  const said = wordsOf(failure);
   return new BullaError(code, `${where} was answered ${failure.status}${said === '' ? '' : ` (${said})`}`, {
     hint:
       failure.retryAfterMs === undefined
@@ -131,6 +126,7 @@ export function failureError(failure: RegistryFailure, where: string): BullaErro
     details: {
       status: failure.status,
       ...(failure.codes.length > 0 && { codes: failure.codes }),
+      ...(failure.message !== '' && { said: failure.message }),
       ...(failure.retryAfterMs !== undefined && {
         retryAfterSeconds: Math.ceil(failure.retryAfterMs / 1000),
       }),

@@ -7,9 +7,10 @@ import { MANIFEST_TYPES } from '../oci/media-types.ts';
 import { fallbackTag } from '../oci/reference.ts';
 import { applyReferrersChange, buildReferrersIndex } from '../oci/referrers.ts';
 import type { CallOptions } from '../oci/target.ts';
-import { failureError, isImmutableTag } from './failure.ts';
 import { tooLarge } from './manifests.ts';
 import { type FallbackIndex, readFallback } from './referrers.ts';
+import { reasonOf, refusalError } from './refusal.ts';
+import { lookBehind } from './refused-manifest.ts';
 import type { Room } from './room.ts';
 import { manifestPath } from './urls.ts';
 
@@ -187,19 +188,22 @@ class Rewrite {
         ...(index.digest === undefined ? { 'if-none-match': '*' } : { 'if-match': `"${index.digest}"` }),
       },
       body: content.bytes,
-      expect: [201, 400, 403, 404, 405, 409, 412],
+      expect: 'any',
+      writes: 'manifest',
     } as const;
     const response = await session.call(call);
-    if (response.status === 201) {
+    if (response.status < 300) {
       await response.body.discard();
       this.last = content.descriptor.digest;
       return true;
     }
     const failure = await session.failure(response);
-    if (isImmutableTag(failure)) throw immutable(this.room, tag);
-    if (response.status === 412) return false;
+    if (response.status === 412 && reasonOf(failure, 'manifest') === undefined) return false;
     if (failure.codes.includes('MANIFEST_BLOB_UNKNOWN') && (await this.prune(entries))) return false;
-    throw failureError(failure, session.where(call));
+    const { found, reason } = await lookBehind(this.room, content, tag, failure, {});
+    // Written by an earlier try whose answer was lost, or by others meanwhile: it is read again.
+    if (found !== undefined && found !== (index.digest ?? null)) return false;
+    throw refusalError(failure, session.where(call), 'manifest', { reference: tag, reason });
   }
 
   /** Marks entries whose manifest is gone for removal: one of them makes distribution refuse the whole index. */
@@ -238,12 +242,4 @@ function takenForSubject(room: Room, subject: Digest): BullaError {
       hint: 'this registry can list no referrers: it has neither the referrers API nor a usable fallback tag (GitLab is known for it)',
     },
   );
-}
-
-/** A registry whose tags never move can list one signature for each image, and no second one. */
-export function immutable(room: Room, tag: string): BullaError {
-  return new BullaError('conflict', `${room.name}: the tag ${tag} may not be overwritten there`, {
-    hint: 'except tags that begin with "sha256-" and "_trust" from the immutability of tags in the settings of the registry',
-    details: { reason: 'immutable-tag' },
-  });
 }

@@ -1,4 +1,4 @@
-import { BullaError } from '../errors.ts';
+import { BullaError, isBullaError } from '../errors.ts';
 import type { HttpResponse } from '../http/exchange.ts';
 import { isTransient } from '../http/failure.ts';
 import { isRetriableStatus } from '../http/retry.ts';
@@ -109,6 +109,20 @@ export async function fetchManifest(
     signal,
   });
   return await readManifest(room, reference, response);
+}
+
+/** What a tag or digest names by now, asked in the way that always tells; null where it names nothing. */
+export async function digestByGet(
+  room: Room,
+  reference: Tag | Digest,
+  options: CallOptions = {},
+): Promise<Digest | null> {
+  try {
+    return (await fetchManifest(room, reference, options)).descriptor.digest;
+  } catch (error) {
+    if (isBullaError(error, 'not-found')) return null;
+    throw error;
+  }
 }
 
 /**

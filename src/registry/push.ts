@@ -9,10 +9,11 @@ import type { Tag } from '../oci/reference.ts';
 import { referrerDescriptor } from '../oci/referrers.ts';
 import type { CallOptions, PushManifestOptions } from '../oci/target.ts';
 import { hasBlob } from './blobs.ts';
-import { failureError, isImmutableTag } from './failure.ts';
-import { type FallbackWriter, immutable } from './fallback.ts';
-import { checkServedDigest, fetchManifest, resolve, tooLarge } from './manifests.ts';
+import type { FallbackWriter } from './fallback.ts';
+import { checkServedDigest, digestByGet, resolve, tooLarge } from './manifests.ts';
 import { askReferrersApi } from './referrers.ts';
+import { reasonOf, refusalError } from './refusal.ts';
+import { lookBehind } from './refused-manifest.ts';
 import type { Room } from './room.ts';
 import type { Turns } from './turns.ts';
 import { manifestPath } from './urls.ts';
@@ -96,7 +97,8 @@ async function put(
     access: room.scopes.write(),
     headers: { 'content-type': descriptor.mediaType, ...condition },
     body: bytes,
-    expect: [200, 201, 202, 204, 400, 403, 405, 409, 412, 413],
+    expect: 'any',
+    writes: 'manifest',
     // 429 says that nothing was done.
     retry: options.once === true ? 'throttled' : true,
     signal: options.signal,
@@ -113,7 +115,6 @@ async function put(
     return response;
   }
   const failure = await room.session.failure(response);
-  if (isImmutableTag(failure)) throw immutable(room, reference);
   if (
     tries > 0 &&
     failure.codes.includes('MANIFEST_BLOB_UNKNOWN') &&
@@ -122,12 +123,18 @@ async function put(
     await room.session.timing.sleep(room.session.retry.baseMs, options.signal);
     return await put(room, content, reference, options, condition, tries - 1);
   }
-  if (failure.status === 412) {
+  if (failure.status === 412 && reasonOf(failure, 'manifest') === undefined) {
     throw new BullaError('conflict', `${room.name}:${reference} was changed by somebody else meanwhile`, {
       hint: 'look at what it is now, and run the command again',
     });
   }
-  throw failureError(failure, room.session.where(call));
+  const { found, reason } = await lookBehind(room, content, reference, failure, options);
+  // An earlier try did it, and its answer was lost.
+  if (found === descriptor.digest) return response;
+  const { expected } = options;
+  if (expected !== undefined && found !== undefined && found !== expected)
+    throw notAsExpected(room, reference as Tag, expected, found);
+  throw refusalError(failure, room.session.where(call), 'manifest', { reference, reason });
 }
 
 /**
@@ -157,19 +164,6 @@ async function readBack(
       );
     }
     await timing.sleep(delay, options.signal);
-  }
-}
-
-async function digestByGet(
-  room: Room,
-  reference: Tag | Digest,
-  options: CallOptions,
-): Promise<Digest | null> {
-  try {
-    return (await fetchManifest(room, reference, options)).descriptor.digest;
-  } catch (error) {
-    if (isBullaError(error, 'not-found')) return null;
-    throw error;
   }
 }
 

@@ -22,6 +22,8 @@ import { fetchManifest } from './manifests.ts';
 import { MAX_PAGE_BYTES, PAGE_SIZE, parsePage } from './pages.ts';
 import type { Writers } from './push.ts';
 import { askReferrersApi, readFallback } from './referrers.ts';
+import { refusalError } from './refusal.ts';
+import { lookBehind } from './refused-manifest.ts';
 import type { Room } from './room.ts';
 import type { RegistryCall } from './session.ts';
 import { cancelUpload, pushBlob, tryMount } from './uploads.ts';
@@ -149,8 +151,15 @@ export class RepositoryProbe implements RepositoryProbes {
     const response = await this.ask({ ...call, access: this.room.scopes.write() }, options);
     const { status } = response;
     const subject = response.headers.get('oci-subject');
-    if (status < 200 || status >= 300)
-      return { status, subject, refusal: await this.refusal(call, response) };
+    if (status < 200 || status >= 300) {
+      const failure = await this.room.session.failure(response);
+      const { reason } =
+        options.condition === undefined
+          ? await lookBehind(this.room, { descriptor, bytes }, reference, failure, options)
+          : { reason: undefined };
+      const where = this.room.session.where(call);
+      return { status, subject, refusal: refusalError(failure, where, 'manifest', { reference, reason }) };
+    }
     await response.body.discard();
     return { status, subject, refusal: undefined };
   }

@@ -7,6 +7,7 @@ import { type Access, Authenticator } from './authenticator.ts';
 import type { CredentialsProvider } from './credentials.ts';
 import { failureError, type RegistryFailure, readFailure } from './failure.ts';
 import { allowedAddresses } from './realm.ts';
+import { refusalError, type Written } from './refusal.ts';
 import type { Warnings } from './warnings.ts';
 
 /** A body that can be sent more than once. */
@@ -22,6 +23,8 @@ export interface RegistryCall {
   readonly access: Access;
   readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly body?: ReplayableBody | undefined;
+  /** What the request writes: an answer that refuses it is then searched for the rule that does not allow it. */
+  readonly writes?: Written | undefined;
   /** Statuses that the caller handles; all others become errors. */
   readonly expect: readonly number[] | 'any';
   /**
@@ -56,6 +59,8 @@ export const MAX_TRY_MS: number = 120_000;
 export class RegistrySession {
   readonly registry: string;
   readonly base: URL;
+  /** Largest body, in bytes, that the way to the registry is known to let through; learnt from refusals. */
+  largestBody: number = Number.POSITIVE_INFINITY;
   private readonly options: SessionOptions;
   private readonly authenticator: Authenticator;
 
@@ -115,7 +120,9 @@ export class RegistrySession {
           );
     this.options.warnings.note(this.registry, response.headers.all('warning'), this.authenticator.secrets());
     if (call.expect === 'any' || call.expect.includes(response.status)) return response;
-    throw failureError(await this.failure(response), this.where(call));
+    const failure = await this.failure(response);
+    if (call.writes !== undefined) throw refusalError(failure, this.where(call), call.writes);
+    throw failureError(failure, this.where(call));
   }
 
   /** What an answer says that the caller expected and that is a failure all the same. */

@@ -7,20 +7,19 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import type { BlobOutcome, PushBlobOptions } from '../oci/target.ts';
 import type { Access } from './authenticator.ts';
 import { hasBlob } from './blobs.ts';
-import { checkStored, pushChunks, type Upload } from './chunks.ts';
-import { failureError } from './failure.ts';
+import { type ChunkedUpload, checkStored, pushChunks, type Upload } from './chunks.ts';
 import { checkServedDigest } from './manifests.ts';
 import type { Room } from './room.ts';
 import type { ReplayableBody } from './session.ts';
-import { blobPath, closingLocation, uploadsPath } from './urls.ts';
+import { closingLocation, uploadsPath } from './urls.ts';
 
 /** Source of a blob's bytes, opened anew for each try. */
 export type OpenBlob = () => Promise<AsyncIterable<Uint8Array>>;
 
 /** Repositories that a mount is tried from, before the bytes are sent. */
 const MAX_MOUNTS = 3;
-/** Pieces for a registry (or a proxy before it) that finds a whole blob too large for one request. */
-const SMALLER_CHUNKS = 16 * 1024 * 1024;
+/** Pieces, in bytes, for a registry or a proxy before it that finds a whole blob too large for one request. */
+const PIECES: readonly number[] = [16, 4, 1, 0.25].map((mebibytes) => mebibytes * 1024 * 1024);
 
 /**
  * Stores a blob unless it is there: mounted where that works, else sent. An upload that failed on its
@@ -61,7 +60,9 @@ export async function pushBlob(
 /** 404 on an upload means that the registry lost it; the status may also be one that asks for patience. */
 function isWorthRepeating(error: unknown): error is BullaError {
   if (!isBullaError(error)) return false;
-  const status = error.details['status'];
+  const { status, reason } = error.details;
+  // A rule of the registry stays what it is.
+  if (reason !== undefined) return false;
   return (
     isTransient(error) ||
     (typeof status === 'number' && (isRetriableStatus(status) || status === 404 || status === 416))
@@ -123,7 +124,7 @@ async function beginUpload(room: Room, signal: AbortSignal | undefined): Promise
   const path = uploadsPath(room.repository);
   return uploadOf(
     room,
-    await startUpload(room, { path, access: room.scopes.write(), expect: [202], signal }),
+    await startUpload(room, { path, access: room.scopes.write(), expect: [202], writes: 'upload', signal }),
   );
 }
 
@@ -133,6 +134,7 @@ async function startUpload(
     readonly path: string;
     readonly access: Access;
     readonly expect: readonly number[] | 'any';
+    readonly writes?: 'upload';
     readonly retry?: boolean;
     readonly signal: AbortSignal | undefined;
   },
@@ -148,7 +150,7 @@ async function startUpload(
   return response;
 }
 
-function uploadOf(room: Room, response: HttpResponse): Upload {
+export function uploadOf(room: Room, response: HttpResponse): Upload {
   const least = response.headers.get('oci-chunk-min-length') ?? '';
   return {
     location: room.session.location(response),
@@ -204,34 +206,67 @@ class Source {
   }
 }
 
-async function send(room: Room, source: Source, upload: Upload, options: PushBlobOptions): Promise<void> {
-  const { descriptor } = source;
-  const chunkBytes = room.chunkBytes === undefined ? undefined : Math.max(room.chunkBytes, upload.minChunk);
-  if (chunkBytes !== undefined && descriptor.size > chunkBytes) {
-    await pushChunks(room, descriptor, await source.open(), { upload, chunkBytes, signal: options.signal });
-    return;
+/**
+ * Sends a blob whole, or in pieces where it is too large for one request. nginx takes 1 MiB unless it is told otherwise,
+ * and so do other proxies: pieces get smaller until they pass, and later blobs begin with what passed.
+ */
+async function send(room: Room, source: Source, begun: Upload, options: PushBlobOptions): Promise<void> {
+  const { session } = room;
+  const { size } = source.descriptor;
+  let upload: Upload | undefined = begun;
+  let limit = Math.min(room.chunkBytes ?? Number.POSITIVE_INFINITY, session.largestBody);
+  let refusal = size <= limit ? await sendWhole(room, source, upload, options) : undefined;
+  if (size <= limit && refusal === undefined) return;
+  if (size <= limit) [limit, upload] = [size, undefined];
+  for (const piece of [
+    ...(refusal === undefined ? [limit] : []),
+    ...PIECES.filter((bytes) => bytes < limit),
+  ]) {
+    upload ??= await beginUpload(room, options.signal);
+    const chunkBytes = Math.max(piece, upload.minChunk);
+    if (refusal !== undefined && chunkBytes >= limit) break;
+    refusal = await sendPieces(room, source, { upload, chunkBytes, signal: options.signal });
+    if (refusal === undefined) {
+      if (piece < (room.chunkBytes ?? Number.POSITIVE_INFINITY)) session.largestBody = chunkBytes;
+      return;
+    }
+    [limit, upload] = [chunkBytes, undefined];
   }
-  const response = await putWhole(room, source, upload.location, options);
-  if (response.status === 413 && descriptor.size > SMALLER_CHUNKS) {
+  throw refusal;
+}
+
+/** @returns the refusal of a blob that is too large for one request */
+async function sendWhole(
+  room: Room,
+  source: Source,
+  upload: Upload,
+  options: PushBlobOptions,
+): Promise<BullaError | undefined> {
+  try {
+    const response = await putWhole(room, source, upload.location, options);
     await response.body.discard();
-    const again = await beginUpload(room, options.signal);
-    const smaller = Math.max(SMALLER_CHUNKS, again.minChunk);
-    await pushChunks(room, descriptor, await source.open(), {
-      upload: again,
-      chunkBytes: smaller,
-      signal: options.signal,
-    });
-    return;
+    await checkStored(room, source.descriptor, response, options.signal);
+    return undefined;
+  } catch (error) {
+    if (!isTooLarge(error)) throw error;
+    await cancelUpload(room, upload);
+    return error;
   }
-  if (response.status === 413) {
-    const failure = await room.session.failure(response);
-    throw failureError(
-      failure,
-      room.session.where({ method: 'PUT', to: blobPath(room.repository, descriptor.digest) }),
-    );
+}
+
+async function sendPieces(room: Room, source: Source, how: ChunkedUpload): Promise<BullaError | undefined> {
+  try {
+    await pushChunks(room, source.descriptor, await source.open(), how);
+    return undefined;
+  } catch (error) {
+    if (!isTooLarge(error)) throw error;
+    await cancelUpload(room, how.upload);
+    return error;
   }
-  await response.body.discard();
-  await checkStored(room, descriptor, response, options.signal);
+}
+
+function isTooLarge(error: unknown): error is BullaError {
+  return isBullaError(error) && error.details['reason'] === 'too-large';
 }
 
 /** The whole blob in one PUT, streamed. */
@@ -247,7 +282,8 @@ async function putWhole(
     access: room.scopes.write(),
     headers: { 'content-type': 'application/octet-stream' },
     body: await bodyOf(source),
-    expect: [200, 201, 202, 204, 413],
+    expect: [200, 201, 202, 204],
+    writes: 'blob',
     retry: false,
     signal: options.signal,
   });

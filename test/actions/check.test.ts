@@ -446,7 +446,7 @@ describe('with --write', () => {
       [],
       [['read-after-write', 'bad']],
       { collections: 'no' },
-      'registry-error',
+      'registry-policy',
     ],
     [
       'no right to push',
@@ -476,7 +476,7 @@ describe('with --write', () => {
           [at('PUT', /manifests/, { status, body: '{"errors":[{"code":"MANIFEST_INVALID"}]}' })],
           [['types', 'bad']],
           { verifying: 'yes', signing: 'no', collections: 'no' },
-          'registry-error',
+          'registry-policy',
         ] as const,
     ),
     [
@@ -485,7 +485,7 @@ describe('with --write', () => {
       [at('PUT', /manifests\/sha256:/, { status: 400 }, { times: 1 })],
       [['types', 'bad']],
       { signing: 'yes', collections: 'no' },
-      'registry-error',
+      'registry-policy',
     ],
   ];
 

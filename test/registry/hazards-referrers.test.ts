@@ -487,6 +487,6 @@ describe('hazard 4: immutable tags', () => {
       path: /manifests/,
       action: { status: 400, body: '{"errors":[{"code":"MANIFEST_INVALID"}]}' },
     });
-    expect(await codeOf(pushImage(target, 'three', 'w1'))).toBe('registry-error');
+    expect(await codeOf(pushImage(target, 'three', 'w1'))).toBe('registry-policy');
   });
 });

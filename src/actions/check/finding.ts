@@ -76,6 +76,7 @@ export function failureOf(error: unknown, signal: AbortSignal | undefined): Bull
 
 /** A registry's own words, short. */
 export function words(error: BullaError): string {
-  const { status } = error.details;
-  return typeof status === 'number' ? `answered ${status}` : messageOf(error);
+  const { status, said } = error.details;
+  if (typeof status !== 'number') return messageOf(error);
+  return typeof said === 'string' ? `answered ${status}: ${said}` : `answered ${status}`;
 }

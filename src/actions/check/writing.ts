@@ -194,9 +194,11 @@ export class Trial {
         state: 'bad',
         found: `tags that begin with "_trust" cannot be moved: ${words(trust)}`,
         consequence:
-          'except tags that begin with "_trust" (and "sha256-") from immutability, or keep collections elsewhere: bulla init --at OTHER/REPO',
+          trust.details['reason'] === 'immutable-tag'
+            ? 'except tags that begin with "_trust" (and "sha256-") from immutability, or keep collections elsewhere: bulla init --at OTHER/REPO'
+            : trust.hint,
         facts: { ...facts, ...trust.details },
-        code: 'conflict',
+        code: trust.code,
         breaks: ['collections'],
       });
     } else {
@@ -407,6 +409,8 @@ export class Trial {
 
 /** Whether a refusal is about what was sent, and not about who sent it or when. */
 function isAboutContent(refusal: BullaError): boolean {
+  const { reason } = refusal.details;
+  if (reason !== undefined) return reason === 'type-refused';
   const status = Number(refusal.details['status']);
   return status >= 400 && status < 500 && ![401, 403, 404, 408, 429].includes(status);
 }

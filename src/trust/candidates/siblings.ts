@@ -242,6 +242,7 @@ const ABOUT_US: ReadonlySet<string> = new Set([
   'interrupted',
   'unauthorized',
   'forbidden',
+  'registry-policy',
   'storage-error',
   'internal',
 ]);

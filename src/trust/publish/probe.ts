@@ -1,4 +1,4 @@
-import { BullaError, isBullaError } from '../../errors.ts';
+import { BullaError, isBullaError, messageOf } from '../../errors.ts';
 import { streamOf } from '../../oci/content.ts';
 import { EMPTY_BYTES, EMPTY_DESCRIPTOR } from '../../oci/descriptor.ts';
 import { buildArtifact, type ManifestContent } from '../../oci/manifest.ts';
@@ -72,7 +72,7 @@ async function move(target: TrustTarget, to: ManifestContent, tag: Tag, options:
   try {
     await target.pushManifest(to, { ...options, tag });
   } catch (error) {
-    if (isBullaError(error, 'conflict')) throw immovable(target, error);
+    if (isImmovable(error) || isBullaError(error, 'conflict')) throw immovable(target, error);
     throw error;
   }
   const found = await target.fetchManifest(tag, options);
@@ -117,9 +117,17 @@ async function tries(work: () => Promise<void>): Promise<boolean> {
   }
 }
 
-/** The error where the tags of a collection cannot be moved, with the way out. */
+/** Whether a registry refused to move a tag, or to write it at all, because of its rules for tags. */
+export function isImmovable(error: unknown): boolean {
+  if (!isBullaError(error, 'conflict', 'registry-policy')) return false;
+  return ['immutable-tag', 'tag-refused'].includes(String(error.details['reason']));
+}
+
+/** The error where the tags of a collection cannot be moved, with the way out and the registry's own words. */
 export function immovable(target: TrustTarget, cause?: unknown): BullaError {
-  return new BullaError('conflict', `tags cannot be moved at ${target.name}, and a collection lives at one`, {
+  const why = cause === undefined ? '' : ` (${messageOf(cause)})`;
+  const message = `tags cannot be moved at ${target.name}, and a collection lives at one${why}`;
+  return new BullaError('conflict', message, {
     hint: 'keep the collection in another repository (--at OTHER/REPO), or except tags that begin with "_trust" from immutability',
     details: { reason: 'immutable-tag' },
     ...(cause !== undefined && { cause }),

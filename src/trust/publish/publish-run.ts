@@ -19,7 +19,7 @@ import type { ReadOptions } from '../read/collection.ts';
 import { type BlobCache, ProcessBlobCache } from '../read/memory.ts';
 import { keepDisplaced } from './displaced.ts';
 import { type MadeHead, makeHead, NO_WORK, versionsOf, type Work } from './make-head.ts';
-import { immovable } from './probe.ts';
+import { immovable, isImmovable } from './probe.ts';
 import { type Base, hasMoved, readBase } from './publish-base.ts';
 import type { PublishOptions } from './publish-options.ts';
 import { announceAgain } from './reannounce.ts';
@@ -234,13 +234,15 @@ export class PublishRun {
       await this.target.pushManifest(content, { tag: HEAD_TAG, expected: base.parent, once: true, signal });
       this.failures = [];
     } catch (error) {
-      if (isBullaError(error, 'conflict')) {
-        if (error.details['reason'] === 'immutable-tag') throw immovable(this.target, error);
-        return;
-      }
-      if (!isTransient(error) || this.failures.length >= MAX_FAILURES) throw error;
+      if (isImmovable(error)) throw immovable(this.target, error);
+      const isConflict = isBullaError(error, 'conflict');
+      if (isConflict && (await hasMoved(this.target, base, { signal }))) return;
+      // A conflict over a tag that nobody moves is a rule of the registry.
+      if (!(isConflict || isTransient(error)) || this.failures.length >= MAX_FAILURES) throw error;
       this.failures.push(error as BullaError);
-      onProgress?.(`the answer was lost (${messageOf(error)}); looking whether the head moved`);
+      onProgress?.(
+        `the head was not moved, or the answer was lost (${messageOf(error)}); looking whether the head moved`,
+      );
       await this.pauseAfter(this.failures.length);
     }
   }

@@ -80,5 +80,5 @@ function isRemovable(content: ManifestContent): boolean {
 }
 
 function isRefusal(error: unknown): boolean {
-  return isBullaError(error, 'registry-error', 'forbidden', 'unauthorized', 'conflict');
+  return isBullaError(error, 'registry-error', 'forbidden', 'unauthorized', 'conflict', 'registry-policy');
 }

@@ -55,6 +55,8 @@ export interface RegistryBehaviour {
   deletion?: 'all' | 'manifests' | 'none';
   /** Tags that match can't be overwritten. */
   immutableTags?: RegExp;
+  /** How it says so; as Amazon ECR does if left out. */
+  immutableAnswer?: { readonly status: number; readonly body: string; readonly type?: string };
   /** A manifest whose parts are missing is refused, as distribution does. True if left out. */
   checkParts?: boolean;
   /** Largest page of tags; all at once if left out. */
@@ -71,6 +73,8 @@ export interface RegistryBehaviour {
   mounts?: boolean;
   /** OCI-Chunk-Min-Length. */
   chunkMinLength?: number;
+  /** Any body is answered 413 above this size, by a page, as a proxy does. */
+  maxBody?: number;
   /** PUT of a whole blob is answered 413 above this size. */
   maxWholeBlob?: number;
   /** Ranges of blobs. True if left out. */

@@ -70,6 +70,11 @@ function putManifest(routed: Routed, reference: string): void {
   const isTag = !reference.includes(':');
   const current = isTag ? store.tags.get(reference) : undefined;
   if (isTag && current !== undefined && behaviour.immutableTags?.test(reference) === true) {
+    if (behaviour.immutableAnswer !== undefined) {
+      const { status, body: words, type } = behaviour.immutableAnswer;
+      response.writeHead(status, { 'content-type': type ?? 'application/json' }).end(words);
+      return;
+    }
     fail(
       response,
       400,
@@ -256,7 +261,11 @@ export function upload(routed: Routed, id: string): void {
     return;
   }
   const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
-  if (method === 'DELETE') {
+  if (body.length > (behaviour.maxBody ?? Number.POSITIVE_INFINITY)) {
+    response
+      .writeHead(413, { 'content-type': 'text/html' })
+      .end('<html><h1>413 Request Entity Too Large</h1></html>');
+  } else if (method === 'DELETE') {
     store.uploads.delete(id);
     response.writeHead(204).end();
   } else if (method === 'PATCH') {
