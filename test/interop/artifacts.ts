@@ -60,14 +60,14 @@ export async function attach(subject: string, type: string, signers: Signers): P
 interface Discovered {
   readonly digest: string;
   readonly artifactType?: string;
-  readonly manifests?: readonly Discovered[];
+  readonly referrers?: readonly Discovered[];
 }
 
 /** What stock oras sees refer to a manifest, as `type digest` lines, sorted; referrers of those are not looked for. */
 export async function referrersOf(reference: string): Promise<readonly string[]> {
   const args = ['discover', '--plain-http', '--format', 'json', reference];
-  const { manifests = [] } = JSON.parse(await ok(peer('oras'), args)) as Discovered;
-  return manifests.map(({ artifactType, digest }) => `${artifactType} ${digest}`).sort();
+  const { referrers = [] } = JSON.parse(await ok(peer('oras'), args)) as Discovered;
+  return referrers.map(({ artifactType, digest }) => `${artifactType} ${digest}`).sort();
 }
 
 /**

@@ -185,7 +185,7 @@ describe('the embedded registry', () => {
       }
       const discover = async (repository: string): Promise<unknown[]> => {
         const found = await oras('discover', '--plain-http', '--format', 'json', `${at(repository)}:v1`);
-        return (JSON.parse(found) as { manifests: unknown[] }).manifests;
+        return (JSON.parse(found) as { referrers: unknown[] }).referrers;
       };
       expect(await discover('oras')).toHaveLength(20);
       await Promise.all(
@@ -208,7 +208,7 @@ describe('the embedded registry', () => {
       await expect.poll(tags, { timeout: 10_000 }).toBe('v1\n');
       const find = async (): Promise<unknown[]> => {
         const found = await oras('discover', '--oci-layout', '--format', 'json', `${layoutOf('oras')}:v1`);
-        return (JSON.parse(found) as { manifests: unknown[] }).manifests;
+        return (JSON.parse(found) as { referrers: unknown[] }).referrers;
       };
       await expect.poll(find, { timeout: 10_000 }).toHaveLength(20);
     });

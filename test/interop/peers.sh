@@ -11,7 +11,7 @@
 set -euo pipefail
 
 root=${BULLA_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/bulla-peers}
-go_tuf_source=$(cd "$(dirname "${BASH_SOURCE[0]}")/go-tuf" 2>/dev/null && pwd || true)
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 # command -> Debian package
 declare -A debian=(
@@ -22,20 +22,24 @@ declare -A debian=(
 # command -> module, version, package
 declare -A go_tools=(
   [notation]='github.com/notaryproject/notation v1.3.2 cmd/notation'
-  [oras]='oras.land/oras v1.2.3 cmd/oras'
+  [oras]='oras.land/oras v1.3.3 cmd/oras'
   [olareg]='github.com/olareg/olareg v0.1.2 cmd/olareg'
   [crane]='github.com/google/go-containerregistry v0.22.1 cmd/crane'
   [regctl]='github.com/regclient/regclient v0.11.7 cmd/regctl'
   [registry3]='github.com/distribution/distribution/v3 v3.1.2 cmd/registry'
   [oci-conformance]='github.com/opencontainers/distribution-spec/conformance v0.0.0-20260730175803-fee21197eb94 .'
   [cosign]='github.com/sigstore/cosign/v3 v3.1.3 cmd/cosign'
+  [gofakes3]='github.com/johannesboyne/gofakes3 v1.2.0 cmd/gofakes3'
   [docker]='github.com/docker/cli v29.2.1+incompatible cmd/docker'
   [etcd]='go.etcd.io/etcd/server/v3 v3.6.8 .'
   [kube-apiserver]='k8s.io/kubernetes v1.36.3 cmd/kube-apiserver'
 )
+# command -> folder beside this file with a Go program of ours around a module
+declare -A own=([go-tuf-client]=go-tuf [ocimem]=ocimem)
 python_packages=(tuf==7.0.1 'securesystemslib[crypto]==1.6.0')
 # The slowest first, so that the two lanes end together.
-all=(kube-apiserver cosign registry3 etcd notation oras regctl crane olareg docker oci-conformance go-tuf-client python
+all=(kube-apiserver cosign registry3 etcd notation oras regctl crane olareg docker
+  oci-conformance go-tuf-client gofakes3 ocimem python nginx
   docker-registry skopeo podman notary notary-server notary-signer softhsm2-util pkcs11-tool faketime)
 
 note() { printf 'peers: %s\n' "$*" >&2; }
@@ -44,8 +48,12 @@ note() { printf 'peers: %s\n' "$*" >&2; }
 recipe() {
   case $1 in
     python) echo "${python_packages[*]}" ;;
-    go-tuf-client) cat "$go_tuf_source"/{go.mod,main.go} | sha256sum | cut -d' ' -f1 ;;
-    *) echo "${go_tools[$1]:-}" ;;
+    nginx) echo 'unpacked from the Debian package' ;;
+    *)
+      if [[ -z ${own[$1]:-} ]]; then echo "${go_tools[$1]:-}"; else
+        cat "$here/${own[$1]}"/{go.mod,main.go} | sha256sum | cut -d' ' -f1
+      fi
+      ;;
   esac
 }
 
@@ -90,14 +98,25 @@ build_docker() {
   rm -rf "$work"
 }
 
-build_go_tuf_client() {
-  local work
-  work=$(mktemp -d "$root/tmp/go-tuf.XXXXXX")
-  cp "$go_tuf_source"/* "$work/"
+build_own() {
+  local name=$1 work
+  work=$(mktemp -d "$root/tmp/$name.XXXXXX")
+  cp "$here/${own[$name]}"/* "$work/"
   (cd "$work" && CGO_ENABLED=0 GOWORK=off GOFLAGS='-mod=mod -buildvcs=false -trimpath' \
     go build -ldflags '-s -w' -o "$work/out" .) || return
-  mv "$work/out" "$root/bin/go-tuf-client"
+  mv "$work/out" "$root/bin/$name"
   rm -rf "$work"
+}
+
+# Only the program: installing the package would start a server for everyone on port 80.
+build_nginx() {
+  local work
+  work=$(mktemp -d "$root/tmp/nginx.XXXXXX")
+  cd "$work" || return
+  apt-get download -q nginx || { [[ $(id -u) == 0 ]] && apt-get update -q && apt-get download -q nginx; } || return
+  dpkg-deb -x nginx_*.deb . && ./usr/sbin/nginx -v || return
+  mv usr/sbin/nginx "$root/bin/nginx"
+  cd "$root" && rm -rf "$work"
 }
 
 # A virtual environment cannot be moved, so it is made in place and named by what is in it; the link
@@ -119,8 +138,8 @@ build() {
     case $name in
       python) build_python ;;
       docker) build_docker ;;
-      go-tuf-client) build_go_tuf_client ;;
-      *) build_go_tool "$name" ;;
+      nginx) build_nginx ;;
+      *) if [[ -n ${own[$name]:-} ]]; then build_own "$name"; else build_go_tool "$name"; fi ;;
     esac
   } >"$log" 2>&1 </dev/null; then
     recipe "$name" >"$root/recipes/$name"
@@ -174,7 +193,7 @@ main() {
     present "$name" && continue
     if [[ -n ${debian[$name]:-} ]]; then debs+=("$name"); else builds+=("$name"); fi
   done
-  if ((${#builds[@]} > 0)) && ! command -v go >/dev/null && [[ ${builds[*]} != python ]]; then
+  if ((${#builds[@]} > 0)) && ! command -v go >/dev/null; then
     note "no Go on this machine: everything built from Go will be missing"
   fi
   ((${#debs[@]} == 0)) || install_debian "${debs[@]}"
