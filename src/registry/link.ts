@@ -12,7 +12,8 @@ export function nextLink(values: readonly string[]): string | undefined {
 }
 
 const MAX_LINK = 8192;
-const TARGET = /[\s,]*<([^<>]*)>/y;
+/** Cloudflare's registry writes the address without the brackets. */
+const TARGET = /[\s,]*(?:<([^<>]*)>|([^\s<>",;]+)(?=\s*;))/y;
 const PARAMETER = /\s*;\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",;]+)))?/y;
 
 function parseLinks(value: string): readonly { readonly target: string; readonly rel: string }[] {
@@ -34,7 +35,7 @@ function parseLinks(value: string): readonly { readonly target: string; readonly
         rel = parameter[2]?.replace(/\\(.)/g, '$1') ?? parameter[3] ?? '';
       }
     }
-    links.push({ target: target[1] ?? '', rel });
+    links.push({ target: target[1] ?? target[2] ?? '', rel });
   }
 }
 

@@ -83,7 +83,16 @@ describe('nextLink', () => {
     ['</a>; rel="prev"', undefined],
     ['</a>; title="rel=next"', undefined],
     ['</a>; rel="prev"; rel="next"', undefined],
-    ['/a; rel="next"', undefined],
+    // Without brackets, as Cloudflare's registry writes it: else the list would end there, incomplete.
+    ['/a; rel="next"', '/a'],
+    [
+      'https://r.example/v2/x/tags/list?n=50&last=a%2Cb; rel=next',
+      'https://r.example/v2/x/tags/list?n=50&last=a%2Cb',
+    ],
+    ['/p; rel=prev, /n ; rel=next', '/n'],
+    ['</p>; rel=prev, /n; rel=next', '/n'],
+    ['/a rel=next', undefined],
+    ['/a', undefined],
     ['', undefined],
     ['<<<<', undefined],
   ])('of %s is %s', (header, link) => {
