@@ -11,7 +11,7 @@ import { type CollectionId, parseCollectionId } from '../format/binding.ts';
 export const MAX_CHANGE_BYTES: number = 64 * 1024 * 1024;
 const FORMAT = 'application/vnd.bulla.trust.change.v1+json';
 
-/** A change that is carried to the keys that have to sign it (spec/trust-roles.md, "Changes on paper"). */
+/** A change that is carried to the keys that have to sign it (spec/trust-roles.md, "The file of a change"). */
 export interface ChangeFile {
   /** Name of the collection, for people; what counts is in its roots. */
   readonly collection: string;

@@ -32,7 +32,7 @@ const COUNTED = 10;
 
 /**
  * What a new file of a role changes, for the person who is to sign it, worked out from the files alone
- * (spec/trust-roles.md, "What is told"). It is total over the format: every member that differs is told, so that
+ * (spec/trust-roles.md, "What is shown"). It is total over the format: every member that differs is told, so that
  * beside one present file no two new ones read the same.
  * @param before the role's present file; left out for a role that begins
  * @param id of the collection, where the file's binding to it was checked, so that it need not be told

@@ -22,7 +22,7 @@ export interface SignedName extends NamedDigest {
   readonly signers: readonly string[];
 }
 
-/** Whom to ask about a name (spec/trust-names.md, "Looking a name up"). */
+/** Whom to ask about a name (spec/trust-names.md, "Looking up a name"). */
 export interface NameQuestion {
   /** Each of these roles must name it, with one digest; `names` alone where it is left out. */
   readonly signers?: readonly string[] | undefined;
