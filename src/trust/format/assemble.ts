@@ -79,7 +79,7 @@ export interface ProofParts {
   readonly files: ReadonlyMap<string, Uint8Array>;
 }
 
-/** A proof in its one spelling (spec/trust.md, "Proof"). */
+/** A proof in its one spelling (spec/trust-copying.md, "Proofs"). */
 export function assembleProof({ subject, files }: ProofParts): Assembly {
   return assembleFiles(TRUST_TYPES.proof, files, new Map(), {
     inline: false,

@@ -34,7 +34,7 @@ export interface Anchored {
 }
 
 /**
- * Says whom to believe first: a pin, or whoever is there (spec/trust.md, "Bootstrap").
+ * Says whom to believe first: a pin, or whoever is there (spec/trust-reading.md, "Bootstrap").
  * @throws BullaError trust-unpinned, trust-invalid
  */
 export type Anchor = (roots: RootFiles) => Promise<Anchored>;
