@@ -9,7 +9,7 @@ import type { NotaryKey } from './keys.ts';
 import { countNotarySignatures } from './threshold.ts';
 
 /**
- * What says whose root is trusted (spec/notary.md, "Pins that are kept"): ids of root keys (over the certificate, or of
+ * What says whose root is trusted (spec/notary.md, "Stored pins"): ids of root keys (over the certificate, or of
  * the bare key), a root file, authorities that certify root keys, bare public keys, or the first root that
  * is seen.
  */

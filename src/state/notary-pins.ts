@@ -28,7 +28,7 @@ const pinSchema: z.ZodMiniType<StoredPin> = z.strictObject({
   publicKey: z.optional(z.string()),
 });
 
-/** Schema of `notary-pins.json` (spec/notary.md, "Pins that are kept"). */
+/** Schema of `notary-pins.json` (spec/notary.md, "Stored pins"). */
 export const notaryPinsSchema: z.ZodMiniType<object> = z.strictObject({
   version: z.literal(1),
   pins: listOf(pinSchema),
