@@ -22,7 +22,15 @@ export { type Certificate, parseCertificates } from '../crypto/certificate.ts';
 export { parseIdentity, type TrustedIdentity } from '../crypto/identity.ts';
 export { type PublicKey, parsePublicKeyPem, publicKeyPem } from '../crypto/public-key.ts';
 export { createSigner, type Signer } from '../crypto/signer.ts';
-export { type FoundKey, type KeySigner, type KeySources, resolveSigner } from '../keystore/key-file.ts';
+export type {
+  KeyBackEnd,
+  KeyHandle,
+  KeySources,
+  PassphraseRequest,
+  PassphraseSource,
+  SignMessages,
+} from '../keystore/back-end.ts';
+export { type KeySigner, keyOf, openKey } from '../keystore/key-of.ts';
 export { Keystore } from '../keystore/store.ts';
 export { type Requirements, requirements } from '../policy/requirements.ts';
 export type { Evidence, Refusal } from '../signatures/evidence.ts';

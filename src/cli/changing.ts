@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { IntakeEntry } from '../actions/change/intake.ts';
+import type { KeysAtHand } from '../actions/sign/keys-at-hand.ts';
 import { BullaError, isBullaError } from '../errors.ts';
 import { formatRepository, parseReference, type Reference } from '../oci/reference.ts';
 import type { ChangeFile } from '../trust/approve/change-file.ts';
@@ -18,10 +19,10 @@ import {
 } from './flags/collection-flags.ts';
 import { addPassphraseOptions, type KeyFlags } from './flags/key-flags.ts';
 import { type PublishFlags, publishOptionsOf } from './flags/publish-flags.ts';
+import { keysAtHand } from './flags/trust-keys.ts';
 import { collect } from './flags/values.ts';
 import type { Context } from './shell/context.ts';
 import { pieces } from './shell/output.ts';
-import { TrustKeys } from './trust-keys.ts';
 
 /** Flags of every command that changes roles or keys. */
 export interface ChangeFlags extends CollectionFlags, PublishFlags, Omit<KeyFlags, 'key'> {
@@ -66,7 +67,7 @@ export interface ChangeMaker {
   readonly keys?: readonly string[];
   /** False for what is only made where the registry can be asked. */
   readonly isCarried?: boolean;
-  make(keys: TrustKeys, copy: WorkingCopy): Promise<StructureChange>;
+  make(keys: KeysAtHand, copy: WorkingCopy): Promise<StructureChange>;
 }
 
 /**
@@ -93,7 +94,7 @@ export async function changeCollection(
     });
   const opened = await openCollection(context, reference, flags, { write: exportUnsigned === undefined });
   const copy = await openCopy(context, opened);
-  const keys = new TrustKeys(context, { ...flags, key: [...(flags.signWith ?? []), ...(maker.keys ?? [])] });
+  const keys = keysAtHand(context, { ...flags, key: [...(flags.signWith ?? []), ...(maker.keys ?? [])] });
   if (importSigned.length > 0) return await importAndPublish(context, opened, copy, keys, flags);
   const change = await maker.make(keys, copy);
   if (exportUnsigned !== undefined) return await exportTo(context, copy, change, keys, flags, exportUnsigned);
@@ -129,7 +130,7 @@ async function exportTo(
   context: Context,
   copy: WorkingCopy,
   change: StructureChange,
-  keys: TrustKeys,
+  keys: KeysAtHand,
   flags: ChangeFlags,
   path: string,
 ): Promise<void> {
@@ -148,7 +149,7 @@ async function importAndPublish(
   context: Context,
   opened: OpenedCollection,
   copy: WorkingCopy,
-  keys: TrustKeys,
+  keys: KeysAtHand,
   flags: ChangeFlags,
 ): Promise<void> {
   const { gatherChange, importChange, isPublished } = await import('../trust/approve/import-change.ts');
@@ -166,7 +167,7 @@ async function publish(
   context: Context,
   opened: OpenedCollection,
   copy: WorkingCopy,
-  keys: TrustKeys,
+  keys: KeysAtHand,
   change: StructureChange,
   flags: ChangeFlags,
   isCarried = true,

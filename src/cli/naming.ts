@@ -66,12 +66,12 @@ async function signersFor(
   copy: import('../trust/read/working-copy.ts').WorkingCopy,
   role: string,
 ): Promise<readonly TufSigner[]> {
-  const [{ TrustKeys }, { Keyring }] = await Promise.all([
-    import('./trust-keys.ts'),
+  const [{ keysAtHand }, { Keyring }] = await Promise.all([
+    import('./flags/trust-keys.ts'),
     import('../tuf/edit/demands.ts'),
   ]);
   const { key, ...rest } = flags;
-  const keys = new TrustKeys(context, key === undefined ? rest : { ...rest, key });
+  const keys = keysAtHand(context, key === undefined ? rest : { ...rest, key });
   const keyring = new Keyring(copy.files);
   const own = keyring.demandsOn(role);
   const signers = await keys.signersFor(

@@ -4,7 +4,7 @@ import { resignOnce } from '../actions/renew/core.ts';
 import { HttpPool } from '../http/pool.ts';
 import { proxyFromEnvironment } from '../http/proxy.ts';
 import type { RetryPolicy } from '../http/retry.ts';
-import { resolveSigner } from '../keystore/key-file.ts';
+import { openKey } from '../keystore/key-of.ts';
 import type { Digest } from '../oci/digest.ts';
 import {
   formatRepository,
@@ -103,7 +103,7 @@ async function openSigners(
   const specs = keys.length > 0 ? keys : [flags.key ?? context.settings.defaultKey];
   const { key: _, ...rest } = flags;
   return await Promise.all(
-    specs.map(async (spec) => tufSigner(await resolveSigner(spec, keySources(context, rest)))),
+    specs.map(async (spec) => tufSigner(await openKey(spec, keySources(context, rest)))),
   );
 }
 

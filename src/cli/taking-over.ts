@@ -8,9 +8,10 @@ import { resignCollection } from '../trust/publish/resign.ts';
 import type { WorkingCopy } from '../trust/read/working-copy.ts';
 import { Keyring } from '../tuf/edit/demands.ts';
 import type { OpenedCollection } from './flags/collection-flags.ts';
+import type { TrustKeyFlags } from './flags/key-flags.ts';
 import { type PublishFlags, publishOptionsOf } from './flags/publish-flags.ts';
+import { keysAtHand } from './flags/trust-keys.ts';
 import type { Context } from './shell/context.ts';
-import { type TrustKeyFlags, TrustKeys } from './trust-keys.ts';
 
 /** How often the head is looked at while somebody else is to move it, in milliseconds. */
 const LOOK_MS = 1000;
@@ -28,7 +29,7 @@ export async function publishWaiting(
   waiting: Pick<Waiting, 'id' | 'entries' | 'change' | 'tags'>,
   flags: PublishFlags & TrustKeyFlags,
 ): Promise<Digest> {
-  const keys = new TrustKeys(context, flags);
+  const keys = keysAtHand(context, flags);
   const keyring = new Keyring(copy.files);
   const demands = ['snapshot', 'timestamp'].flatMap((role) => keyring.demandsOn(role));
   const signers = await keys.signersFor(demands);

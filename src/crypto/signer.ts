@@ -1,25 +1,68 @@
 import { constants, createHash, type KeyObject, sign as nodeSign } from 'node:crypto';
 import { BullaError } from '../errors.ts';
 import { type Algorithm, defaultAlgorithm } from './algorithm.ts';
+import type { Certificate } from './certificate.ts';
 import { type EcdsaCurve, signDigest } from './ecdsa.ts';
 import { type PublicKey, publicKeyOf } from './public-key.ts';
 import { verifySignature } from './signature.ts';
 
+/** How a signature is asked for. */
+export interface SigningOptions {
+  /** Ends the waiting for a back end, which may be far away. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** How a key is opened. */
+export interface OpeningOptions extends SigningOptions {
+  /** Ask nobody anything: where a person would have to be asked, opening fails with `usage`, and is done when the key signs. */
+  readonly unattended?: boolean | undefined;
+}
+
 /**
- * Something that signs: a key in a file, an agent, an HSM, a KMS. What it returns is the algorithm's
- * plain form: r‖s for ECDSA (`ecdsaToDer` where a format wants DER), the signature itself elsewhere.
+ * Something that signs: a key in a file, an agent, an HSM, a KMS (decision 0320). Everything in bulla that signs takes
+ * this port: detached signatures, roles of a collection, certificate requests, the re-signer.
+ *
+ * What there is to know of a key is known before it signs: its public key, its algorithm, its certificates. It may
+ * not have been opened by then. Opening may ask for a passphrase or a PIN, or go over the network; `sign` does it on
+ * its own, and `open` early.
+ *
+ * What `sign` returns is the algorithm's plain form: r‖s for ECDSA (`ecdsaToDer` where a format wants DER), the
+ * signature itself elsewhere. It rejects with a `BullaError` and never returns something that does not verify.
+ * Calls may overlap.
  */
 export interface Signer {
   /** Fingerprint of the public key. */
   readonly keyId: string;
   readonly publicKey: PublicKey;
   readonly algorithm: Algorithm;
+  /** From the signing certificate to the root; left out or empty for a bare key. */
+  readonly certificates?: readonly Certificate[];
   /** Signs the message itself, not a hash of it. */
-  sign(message: Uint8Array): Promise<Uint8Array>;
+  sign(message: Uint8Array, options?: SigningOptions): Promise<Uint8Array>;
+  /**
+   * Signs several messages at once, in their order: all of them or none. For back ends that are asked over a
+   * network; {@link signMany} does without where it is missing.
+   */
+  signMany?(messages: readonly Uint8Array[], options?: SigningOptions): Promise<readonly Uint8Array[]>;
+  /** Makes the key ready, so that the first signature does not wait for it. @throws BullaError as `sign` */
+  open?(options?: OpeningOptions): Promise<void>;
+  /** The same key with another algorithm; it is opened once for both. @throws BullaError key-invalid where it cannot */
+  using?(algorithm: Algorithm): Signer;
+}
+
+/** Signatures over several messages, in their order. @throws BullaError what the signer throws */
+export async function signMany(
+  signer: Pick<Signer, 'sign' | 'signMany'>,
+  messages: readonly Uint8Array[],
+  options: SigningOptions = {},
+): Promise<readonly Uint8Array[]> {
+  if (messages.length === 0) return [];
+  if (signer.signMany !== undefined && messages.length > 1) return await signer.signMany(messages, options);
+  return await Promise.all(messages.map((message) => signer.sign(message, options)));
 }
 
 /**
- * Signer of a private key in memory. ECDSA is deterministic (RFC 6979): no nonce to get wrong, and
+ * A signer with a private key in memory. ECDSA is deterministic (RFC 6979): no nonce to get wrong, and
  * the same document signed twice has the same bytes. RSA-PSS is salted and therefore isn't.
  * @param chosen another algorithm than the key's default; it must fit the key
  * @throws BullaError key-invalid
@@ -41,6 +84,7 @@ export function createSigner(privateKey: KeyObject, chosen?: Algorithm): Signer 
     publicKey,
     algorithm,
     sign: async (message) => signWith(privateKey, publicKey, algorithm, message),
+    using: (another) => createSigner(privateKey, another),
   };
 }
 

@@ -1,45 +1,15 @@
+import type { KeyObject } from 'node:crypto';
 import { resolve as resolvePath } from 'node:path';
 import { type Certificate, parseCertificates } from '../crypto/certificate.ts';
-import { checkChainOrder } from '../crypto/chain.ts';
-import { type PrivateKeyFile, type PrivateKeyFormat, parsePrivateKey } from '../crypto/private-key.ts';
-import type { PublicKey } from '../crypto/public-key.ts';
-import { createSigner, type Signer } from '../crypto/signer.ts';
-import { decodeUtf8, utf8 } from '../encoding/bytes.ts';
+import { type PrivateKeyFile, parsePrivateKey } from '../crypto/private-key.ts';
+import { type PublicKey, publicKeyOf } from '../crypto/public-key.ts';
+import { createSigner, type OpeningOptions, signMany } from '../crypto/signer.ts';
+import { decodeUtf8, equalBytes, utf8 } from '../encoding/bytes.ts';
 import { BullaError, isBullaError } from '../errors.ts';
+import type { KeyBackEnd, KeyHandle, KeySources, PassphraseSource, SignMessages } from './back-end.ts';
 import { isKeyName } from './names.ts';
 import { readPublicFile, readSecretFile } from './read.ts';
-import type { Keystore } from './store.ts';
-
-/** A signer out of a key file, with what lay beside the key. */
-export interface KeySigner extends Signer {
-  /** The name or path that it was asked for by. */
-  readonly name: string;
-  /** From the signing certificate to the root; empty for a bare key. */
-  readonly certificates: readonly Certificate[];
-}
-
-/** What a passphrase is wanted for. */
-export interface PassphraseRequest {
-  /** The key, as people know it. */
-  readonly key: string;
-  /** COSIGN_PASSWORD is for `sigstore` alone. */
-  readonly format: PrivateKeyFormat;
-}
-
-/** Gives the passphrase of an encrypted key. @throws BullaError usage where there is none to be had */
-export type PassphraseSource = (request: PassphraseRequest) => Promise<Uint8Array>;
-
-/** Where keys come from. */
-export interface KeySources {
-  readonly keystore: Keystore;
-  readonly passphrase: PassphraseSource;
-  /** Value of an environment variable, for `env://VAR`. */
-  readonly environment: (name: string) => string | undefined;
-  /** Directory that relative paths start from. */
-  readonly cwd: string;
-  /** Take a private key file that others may read, too. */
-  readonly anyMode?: boolean;
-}
+import type { StoredKey } from './store.ts';
 
 /** A private key that was found and not yet opened. */
 export interface FoundKey {
@@ -50,30 +20,44 @@ export interface FoundKey {
   readonly publicKey?: PublicKey;
 }
 
-/**
- * The key that `--key` names: NAME of the store, PATH of a file, `env://VAR`; without one the store's
- * default. A name of the store goes before a file of that name in the current directory; `./NAME`
- * means the file (spec/keys.md).
- * @throws BullaError usage, not-found, key-invalid, certificate-invalid, storage-error
- */
-export async function resolveSigner(spec: string | undefined, sources: KeySources): Promise<KeySigner> {
-  const found = await findKey(spec, sources);
-  return openSigner(found, sources.passphrase);
+/** A key of the store, whose file is read when it is opened. */
+export function storedHandle(
+  { name, publicKey, certificates }: Pick<StoredKey, 'name' | 'publicKey' | 'certificates'>,
+  sources: KeySources,
+): KeyHandle {
+  const open = async ({ unattended }: OpeningOptions): Promise<SignMessages> => {
+    const file = await sources.keystore.privateKey(name, sources);
+    const key = await unlockKey(name, file, sources.passphrase, unattended);
+    assertOwn(name, key, publicKey);
+    return inMemory(key);
+  };
+  return { name, publicKey, certificates, open };
 }
 
-/** Opens a key that was found. @throws BullaError key-invalid */
-export async function openSigner(found: FoundKey, passphrase: PassphraseSource): Promise<KeySigner> {
-  const { name, file, certificates, publicKey } = found;
-  const key = await unlockKey(name, file, passphrase);
+/** Keys whose private half passes through this process: of the key store, in a file, in an environment variable. */
+export const FILES: KeyBackEnd = {
+  async find(uri, sources) {
+    const { name, file, certificates, publicKey } = await findKey(uri, sources);
+    if (publicKey !== undefined) return storedHandle({ name, publicKey, certificates }, sources);
+    // Only the key itself tells which key it is.
+    const key = await unlockKey(name, file, sources.passphrase);
+    return { name, publicKey: publicKeyOf(key), certificates, open: async () => inMemory(key) };
+  },
+};
+
+function inMemory(key: KeyObject): SignMessages {
   const signer = createSigner(key);
-  if (publicKey !== undefined && publicKey.fingerprint !== signer.keyId) {
-    throw new BullaError('key-invalid', `the public key stored beside the key ${name} is not its own`, {
-      hint: 'an import or replacement was cut off: import the key again with --force',
-      details: { expected: publicKey.fingerprint, found: signer.keyId },
-    });
-  }
-  if (certificates.length > 0) checkChainOrder(certificates, signer.publicKey, `the certificates of ${name}`);
-  return { ...signer, name, certificates };
+  return (algorithm, messages) => signMany(signer.using?.(algorithm) ?? signer, messages);
+}
+
+/** @throws BullaError key-invalid */
+function assertOwn(name: string, key: KeyObject, stored: PublicKey): void {
+  const { fingerprint } = publicKeyOf(key);
+  if (fingerprint === stored.fingerprint) return;
+  throw new BullaError('key-invalid', `the public key stored beside the key ${name} is not its own`, {
+    hint: 'an import or replacement was cut off: import the key again with --force',
+    details: { expected: stored.fingerprint, found: fingerprint },
+  });
 }
 
 /** The private key in `file`, with the passphrase asked for where one is needed. @throws BullaError key-invalid */
@@ -81,27 +65,42 @@ export async function unlockKey(
   name: string,
   file: PrivateKeyFile,
   passphrase: PassphraseSource,
-): ReturnType<PrivateKeyFile['unlock']> {
+  unattended = false,
+): Promise<KeyObject> {
   if (!file.encrypted) return file.unlock();
-  const secret = await passphrase({ key: name, format: file.format });
+  let tried: { readonly secret: Uint8Array; readonly key: KeyObject } | undefined;
+  const opens = async (secret: Uint8Array): Promise<boolean> => {
+    try {
+      tried = { secret: Uint8Array.from(secret), key: await file.unlock(secret) };
+      return true;
+    } catch (error) {
+      if (isBullaError(error, 'key-invalid')) return false;
+      throw error;
+    }
+  };
+  const request = { key: name, format: file.format, ...(unattended && { unattended }) };
+  const secret = await passphrase(request, opens);
   try {
-    return await file.unlock(secret);
+    return tried !== undefined && equalBytes(tried.secret, secret) ? tried.key : await file.unlock(secret);
   } finally {
     secret.fill(0);
+    tried?.secret.fill(0);
   }
 }
 
-/** Finds a private key without opening it; as {@link resolveSigner}. */
-export async function findKey(spec: string | undefined, sources: KeySources): Promise<FoundKey> {
-  const { keystore } = sources;
-  const wanted = spec ?? (await keystore.defaultName());
-  if (wanted === undefined || wanted === '') {
-    throw new BullaError('usage', 'no key is given, and there is no default key', {
-      hint: 'give --key NAME|PATH|env://VAR, or make a key: bulla key generate',
+/**
+ * Finds a private key without opening it: NAME of the store, PATH of a file, `env://VAR`.
+ * @throws BullaError as {@link keyOf}
+ */
+export async function findKey(wanted: string, sources: KeySources): Promise<FoundKey> {
+  const { keystore, backEnds = new Map() } = sources;
+  if (isEnvironment(wanted)) return fromEnvironment(wanted, sources);
+  const [, scheme] = /^([A-Za-z][A-Za-z0-9+.-]*):\/\//.exec(wanted) ?? [];
+  if (scheme !== undefined) {
+    throw new BullaError('usage', `keys at ${scheme.toLowerCase()}:// are not supported here`, {
+      hint: `supported are NAME (bulla key ls), PATH of a file, ${['env://VARIABLE', ...backEnds.keys()].join(', ')}`,
     });
   }
-  const [, scheme] = /^([A-Za-z][A-Za-z0-9+.-]*):\/\//.exec(wanted) ?? [];
-  if (scheme !== undefined) return fromUri(wanted, scheme.toLowerCase(), sources);
   if (isKeyName(wanted) && (await keystore.has(wanted))) {
     const file = await keystore.privateKey(wanted, sources);
     const { publicKey, certificates } = await keystore.get(wanted);
@@ -115,12 +114,11 @@ export async function readCertificateFile(path: string): Promise<Certificate[]> 
   return parseCertificates(certificateText(await readPublicFile(path), path), path);
 }
 
-function fromUri(wanted: string, scheme: string, sources: KeySources): FoundKey {
-  if (scheme !== 'env') {
-    throw new BullaError('usage', `keys at ${scheme}:// are not supported`, {
-      hint: 'supported are NAME (bulla key ls), PATH of a file, and env://VARIABLE',
-    });
-  }
+function isEnvironment(text: string): boolean {
+  return /^env:\/\//i.test(text);
+}
+
+function fromEnvironment(wanted: string, sources: KeySources): FoundKey {
   const variable = wanted.slice(wanted.indexOf('://') + 3);
   if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(variable)) {
     throw new BullaError('usage', `${JSON.stringify(variable)} is not the name of an environment variable`, {

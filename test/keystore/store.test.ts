@@ -6,7 +6,8 @@ import { generatePrivateKey, privateKeyPem } from '../../src/crypto/private-key.
 import { publicKeyOf, publicKeyPem } from '../../src/crypto/public-key.ts';
 import { verifySignature } from '../../src/crypto/signature.ts';
 import { utf8 } from '../../src/encoding/bytes.ts';
-import { type KeySources, type PassphraseRequest, resolveSigner } from '../../src/keystore/key-file.ts';
+import type { KeySources, PassphraseRequest } from '../../src/keystore/back-end.ts';
+import { openKey } from '../../src/keystore/key-of.ts';
 import { Keystore } from '../../src/keystore/store.ts';
 
 const vectors = new URL('../../testdata/keys/', import.meta.url).pathname;
@@ -48,7 +49,7 @@ describe('the key store', () => {
   it('keeps a key that can be listed, opened and signed with', async () => {
     await keystore.put('release', key, utf8('correct horse'));
     expect(await keystore.list()).toMatchObject([{ name: 'release', certificates: [], isDefault: true }]);
-    const signer = await resolveSigner('release', sources());
+    const signer = await openKey('release', sources());
     expect(signer).toMatchObject({ name: 'release', keyId: publicKeyOf(key).fingerprint, certificates: [] });
     const signature = await signer.sign(utf8('seal'));
     expect(verifySignature(publicKeyOf(key), signer.algorithm, utf8('seal'), signature, 'raw')).toBe(true);
@@ -76,12 +77,10 @@ describe('the key store', () => {
   it('changes a passphrase', async () => {
     await keystore.put('release', key, utf8('old'));
     await keystore.reseal('release', key, utf8('new'));
-    await expect(resolveSigner('release', sources({ secret: 'old' }))).rejects.toMatchObject({
+    await expect(openKey('release', sources({ secret: 'old' }))).rejects.toMatchObject({
       code: 'key-invalid',
     });
-    expect((await resolveSigner('release', sources({ secret: 'new' }))).keyId).toBe(
-      publicKeyOf(key).fingerprint,
-    );
+    expect((await openKey('release', sources({ secret: 'new' }))).keyId).toBe(publicKeyOf(key).fingerprint);
   });
 
   it('does not seal a key over one that was put there meanwhile', async () => {
@@ -94,11 +93,11 @@ describe('the key store', () => {
   it('has a default: the first key, or the one that was named', async () => {
     await keystore.put('one', key, utf8('correct horse'));
     await keystore.put('two', otherKey, utf8('correct horse'));
-    expect((await resolveSigner(undefined, sources())).name).toBe('one');
+    expect((await openKey(undefined, sources())).name).toBe('one');
     await keystore.setDefault('two');
-    expect((await resolveSigner(undefined, sources())).name).toBe('two');
+    expect((await openKey(undefined, sources())).name).toBe('two');
     await keystore.remove('two');
-    await expect(resolveSigner(undefined, sources())).rejects.toMatchObject({ code: 'usage' });
+    await expect(openKey(undefined, sources())).rejects.toMatchObject({ code: 'usage' });
     await expect(keystore.setDefault('two')).rejects.toMatchObject({ code: 'not-found' });
   });
 
@@ -115,7 +114,7 @@ describe('the key store', () => {
   it('notices a public key that is not the private one’s', async () => {
     await keystore.put('release', key, utf8('correct horse'));
     await writeFile(join(keystore.directory, 'release.pub'), publicKeyPem(publicKeyOf(otherKey)));
-    await expect(resolveSigner('release', sources())).rejects.toMatchObject({
+    await expect(openKey('release', sources())).rejects.toMatchObject({
       code: 'key-invalid',
       message: expect.stringContaining('not its own'),
     });
@@ -156,7 +155,7 @@ describe('the key store', () => {
     const outside = await file('outside.key', await readFile(join(vectors, 'cosign.key'), 'utf8'));
     await rm(join(keystore.directory, 'release.key'));
     await symlink(outside, join(keystore.directory, 'release.key'));
-    await expect(resolveSigner('release', sources())).rejects.toMatchObject({ code: 'storage-error' });
+    await expect(openKey('release', sources())).rejects.toMatchObject({ code: 'storage-error' });
   });
 
   it.each([
@@ -165,7 +164,7 @@ describe('the key store', () => {
   ])('refuses a default file that holds %s', async (_, content) => {
     await keystore.put('release', key, utf8('x'));
     await writeFile(join(keystore.directory, 'default'), content);
-    await expect(resolveSigner(undefined, sources())).rejects.toMatchObject({ code: 'config-invalid' });
+    await expect(openKey(undefined, sources())).rejects.toMatchObject({ code: 'config-invalid' });
   });
 });
 
@@ -175,13 +174,13 @@ describe('which key --key means', () => {
   it('a file, absolute or relative, a cosign.key as it is', async () => {
     const path = await file('cosign.key', await readFile(join(vectors, 'cosign.key'), 'utf8'));
     for (const spec of [path, 'cosign.key', './cosign.key']) {
-      expect((await resolveSigner(spec, sources())).publicKey.type).toBe('P-256');
+      expect((await openKey(spec, sources())).publicKey.type).toBe('P-256');
     }
   });
 
   it('an environment variable', async () => {
     const environment = (name: string): string | undefined => (name === 'SIGNING_KEY' ? pem : undefined);
-    const signer = await resolveSigner('env://SIGNING_KEY', sources({ environment }));
+    const signer = await openKey('env://SIGNING_KEY', sources({ environment }));
     expect(signer).toMatchObject({ name: 'env://SIGNING_KEY', keyId: publicKeyOf(key).fingerprint });
     expect(asked).toEqual([]);
   });
@@ -189,24 +188,24 @@ describe('which key --key means', () => {
   it('a name of the store before a file of that name; ./ means the file', async () => {
     await keystore.put('release', otherKey, utf8('correct horse'));
     await file('release', pem);
-    expect((await resolveSigner('release', sources())).keyId).toBe(publicKeyOf(otherKey).fingerprint);
-    expect((await resolveSigner('./release', sources())).keyId).toBe(publicKeyOf(key).fingerprint);
+    expect((await openKey('release', sources())).keyId).toBe(publicKeyOf(otherKey).fingerprint);
+    expect((await openKey('./release', sources())).keyId).toBe(publicKeyOf(key).fingerprint);
   });
 
   it('a file through a link, as Kubernetes mounts secrets', async () => {
     await symlink(await file('real.pem', pem), join(directory, 'key.pem'));
-    expect((await resolveSigner('key.pem', sources())).keyId).toBe(publicKeyOf(key).fingerprint);
+    expect((await openKey('key.pem', sources())).keyId).toBe(publicKeyOf(key).fingerprint);
   });
 
   it.each([0o644, 0o640, 0o604, 0o660])(
     'refuses mode %o unless forced, and says how to put it right',
     async (mode) => {
       const path = await file('key.pem', pem, mode);
-      await expect(resolveSigner(path, sources())).rejects.toMatchObject({
+      await expect(openKey(path, sources())).rejects.toMatchObject({
         code: 'key-invalid',
         hint: `chmod 600 ${path}`,
       });
-      expect((await resolveSigner(path, sources({ anyMode: true }))).publicKey.type).toBe('P-256');
+      expect((await openKey(path, sources({ anyMode: true }))).publicKey.type).toBe('P-256');
     },
   );
 
@@ -221,18 +220,18 @@ describe('which key --key means', () => {
     ['a path out of the store', '../x', 'not-found'],
     ['a device', '/dev/zero', 'key-invalid'],
   ])('refuses %s', async (_, spec, code) => {
-    await expect(resolveSigner(spec, sources())).rejects.toMatchObject({ code, hint: expect.any(String) });
+    await expect(openKey(spec, sources())).rejects.toMatchObject({ code, hint: expect.any(String) });
   });
 
   it('refuses a directory, and a file of a gigabyte without reading it', async () => {
     await mkdir(join(directory, 'dir.pem'));
-    await expect(resolveSigner('dir.pem', sources())).rejects.toMatchObject({
+    await expect(openKey('dir.pem', sources())).rejects.toMatchObject({
       code: 'key-invalid',
       message: expect.stringContaining('directory'),
     });
     const large = await file('large.pem', '');
     const { truncate } = await import('node:fs/promises');
     await truncate(large, 2 ** 30);
-    await expect(resolveSigner('large.pem', sources())).rejects.toMatchObject({ code: 'key-invalid' });
+    await expect(openKey('large.pem', sources())).rejects.toMatchObject({ code: 'key-invalid' });
   });
 });

@@ -33,6 +33,7 @@ import {
   type MissingSignatures,
   PendingFile,
   type SignatureDemand,
+  signFiles,
   type TufSigner,
 } from '../../tuf/edit/signing.ts';
 import { DEFAULT_LIMITS } from '../../tuf/limits.ts';
@@ -306,7 +307,7 @@ function waitingRole(
     demands: demandsOn(copy, role),
     sign: async (signers) => {
       if (!isCurrent) throw outdated(role);
-      for (const file of files) await file.sign(signers);
+      await signFiles(files, signers);
       return await stageAgain(target, files, offer, options);
     },
   };

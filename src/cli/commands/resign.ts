@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { addCollectionOptions } from '../flags/collection-flags.ts';
+import { addTrustKeyOptions } from '../flags/key-flags.ts';
 import type { Cli } from '../shell/context.ts';
-import { addTrustKeyOptions } from '../trust-keys.ts';
 import type { ResignFlags } from './resign/pass.ts';
 
 export function register(program: Command, cli: Cli): void {

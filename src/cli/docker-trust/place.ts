@@ -6,8 +6,8 @@ import { WorkingCopy } from '../../trust/read/working-copy.ts';
 import { type CollectionFlags, openCollection } from '../flags/collection-flags.ts';
 import type { KeyFlags } from '../flags/key-flags.ts';
 import { CHANCE, clockOf, type PublishFlags, publishOptionsOf } from '../flags/publish-flags.ts';
+import { keysAtHand } from '../flags/trust-keys.ts';
 import type { Context } from '../shell/context.ts';
-import { TrustKeys } from '../trust-keys.ts';
 import { DockerPassphrases } from './passphrases.ts';
 
 /** Flags of every command of `docker-trust` that changes a collection. */
@@ -38,7 +38,7 @@ export async function openTrust(
   const copy = looked && (await WorkingCopy.open(looked.collection, { signal: context.signal }));
   const passphrases = new DockerPassphrases();
   const { signWith, ...rest } = flags;
-  const keys = new TrustKeys(context, {
+  const keys = keysAtHand(context, {
     ...rest,
     ...(signWith !== undefined && { key: signWith }),
     variables: passphrases.variables,

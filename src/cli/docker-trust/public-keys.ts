@@ -1,3 +1,4 @@
+import { tufKey } from '../../actions/sign/keys-at-hand.ts';
 import { parseCertificates } from '../../crypto/certificate.ts';
 import { checkValidAt } from '../../crypto/certificate-profile.ts';
 import { parsePublicKeyPem } from '../../crypto/public-key.ts';
@@ -6,7 +7,6 @@ import { BullaError, isBullaError, messageOf } from '../../errors.ts';
 import { readPublicFile } from '../../keystore/read.ts';
 import type { TufKey } from '../../tuf/keys.ts';
 import type { Context } from '../shell/context.ts';
-import { tufKey } from '../trust-keys.ts';
 
 /**
  * Public keys of a signer, as docker takes them: PEM of a public key or of a certificate that is valid now.

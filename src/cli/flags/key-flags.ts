@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { PassphraseOptions } from '../shell/passphrase.ts';
+import { collect } from './values.ts';
 
 /** Flags of every command that opens a private key. */
 export interface KeyFlags extends PassphraseOptions {
@@ -11,6 +12,22 @@ export interface KeyFlags extends PassphraseOptions {
 export function addKeyOptions(command: Command): Command {
   return addPassphraseOptions(
     command.option('-k, --key <key>', 'NAME of the key store, PATH of a file, or env://VARIABLE'),
+  );
+}
+
+/** Flags of commands that sign metadata of a collection. */
+export interface TrustKeyFlags extends Omit<KeyFlags, 'key'> {
+  readonly key?: readonly string[] | undefined;
+}
+
+/** Adds a repeatable `--key` and the flags that go with it. */
+export function addTrustKeyOptions(command: Command): Command {
+  return addPassphraseOptions(
+    command.option(
+      '-k, --key <key>',
+      'key to sign with: NAME of the key store, PATH, or env://VARIABLE; repeatable; the keys of the key store that the roles list are found by themselves',
+      collect,
+    ),
   );
 }
 

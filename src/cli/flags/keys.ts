@@ -1,5 +1,6 @@
 import { join } from 'node:path';
-import type { KeySigner, KeySources, PassphraseSource } from '../../keystore/key-file.ts';
+import type { KeySources, PassphraseSource } from '../../keystore/back-end.ts';
+import type { KeySigner } from '../../keystore/key-of.ts';
 import { Keystore } from '../../keystore/store.ts';
 import type { Context } from '../shell/context.ts';
 import { type PassphraseOptions, passphraseSource } from '../shell/passphrase.ts';
@@ -40,34 +41,19 @@ function sharedPassphrases(context: Context, flags: KeyFlags): PassphraseSource 
   shared.set(context, sources);
   const options = passphraseOptions(context, flags);
   const which = `${options.passphraseFd ?? ''} ${options.anyMode} ${options.variables !== undefined}`;
-  let source = sources.get(which);
-  if (source === undefined) {
-    source = remembering(passphraseSource(context.io, options));
-    sources.set(which, source);
-  }
+  const source = sources.get(which) ?? passphraseSource(context.io, options);
+  sources.set(which, source);
   return source;
 }
 
-function remembering(source: PassphraseSource): PassphraseSource {
-  const answers = new Map<string, Promise<Uint8Array>>();
-  return async (request) => {
-    let answer = answers.get(request.key);
-    if (answer === undefined) {
-      answer = source(request);
-      answers.set(request.key, answer);
-    }
-    // Whoever gets it wipes it.
-    return Uint8Array.from(await answer);
-  };
-}
-
 /**
- * The key that a command signs with: `--key`, BULLA_KEY, `key` of config.yaml, the store's default.
- * @throws BullaError as {@link resolveSigner} of keystore/
+ * The key that a command signs with: `--key`, BULLA_KEY, `key` of config.yaml, the store's default. It is open.
+ * @throws BullaError as {@link openKey} of keystore/
  */
 export async function signerOf(context: Context, flags: KeyFlags): Promise<KeySigner> {
-  const { resolveSigner } = await import('../../keystore/key-file.ts');
-  return resolveSigner(flags.key ?? context.settings.defaultKey, keySources(context, flags));
+  const { openKey } = await import('../../keystore/key-of.ts');
+  const { signal } = context;
+  return openKey(flags.key ?? context.settings.defaultKey, keySources(context, flags), { signal });
 }
 
 function anyKeyMode(context: Context, flags: KeyFlags): boolean {

@@ -4,8 +4,8 @@ import { resolve } from 'node:path';
 import { addAbortSignal, type Readable } from 'node:stream';
 import { PIPE_IDLE_MS } from '../../disk/pipe.ts';
 import { equalBytes, utf8 } from '../../encoding/bytes.ts';
-import { BullaError, throwIfAborted } from '../../errors.ts';
-import type { PassphraseSource } from '../../keystore/key-file.ts';
+import { BullaError, isBullaError, throwIfAborted } from '../../errors.ts';
+import type { PassphraseSource } from '../../keystore/back-end.ts';
 import { readSecretFile } from '../../keystore/read.ts';
 import type { Io } from './io.ts';
 import { openTerminal, promptSecret } from './prompt.ts';
@@ -34,23 +34,48 @@ interface Places {
   readonly variable: string;
 }
 
+/** How often a person is asked for the passphrase of one key. */
+const TRIES = 3;
+
 /**
  * Passphrases of keys that are there, in the order of spec/keys.md: `--passphrase-fd`, BULLA_PASSPHRASE,
  * BULLA_PASSPHRASE_FILE, for a sigstore key COSIGN_PASSWORD, the terminal. A variable that is set but
- * empty is the empty passphrase.
+ * empty is the empty passphrase. On a terminal one question is asked at a time, and none for a key that opens with
+ * what was typed for another.
  */
 export function passphraseSource(io: Io, options: PassphraseOptions): PassphraseSource {
   const given = once(() => find(io, currentPlaces(options), options));
-  return async ({ key, format }) => {
+  const typed: Uint8Array[] = [];
+  let turn: Promise<unknown> = Promise.resolve();
+  const fromPerson = async (key: string, opens: Opens): Promise<Uint8Array> => {
+    for (const secret of typed) if (await opens(secret)) return Uint8Array.from(secret);
+    for (let tries = 1; ; tries++) {
+      const secret = await ask(io, `Passphrase for ${key}: `, key, placesText(options, key));
+      const isRight = await opens(secret);
+      if (isRight) typed.push(Uint8Array.from(secret));
+      if (isRight || tries === TRIES) return secret;
+      io.stderr.write(`that is not the passphrase of ${key}\n`);
+    }
+  };
+  return async ({ key, format, unattended }, opens = async () => true) => {
     const secret = await given();
     if (secret !== undefined) return Uint8Array.from(secret);
     const other = otherVariable(io, options, key);
     if (other !== undefined) return utf8(other);
     const cosign = io.env['COSIGN_PASSWORD'];
     if (format === 'sigstore' && cosign !== undefined) return utf8(cosign);
-    return ask(io, `Passphrase for ${key}: `, key, placesText(options, key));
+    if (unattended === true) throw nobodyAsked(key);
+    const answer = turn.then(() => fromPerson(key, opens));
+    // After Ctrl-C nothing more is asked.
+    turn = answer.catch((error: unknown) => {
+      if (isBullaError(error, 'interrupted')) throw error;
+    });
+    turn.catch(() => undefined);
+    return await answer;
   };
 }
+
+type Opens = (passphrase: Uint8Array) => Promise<boolean>;
 
 /**
  * The passphrase for a key that is being made, from the same places; on a terminal asked for twice, and
@@ -88,6 +113,12 @@ export async function newPassphrase(
   }
   second.fill(0);
   return first;
+}
+
+function nobodyAsked(key: string): BullaError {
+  return new BullaError('usage', `the passphrase for ${key} is not given, and nobody is asked for it now`, {
+    hint: 'set BULLA_PASSPHRASE, or a file in BULLA_PASSPHRASE_FILE',
+  });
 }
 
 /** The passphrase that is given for all keys, by descriptor, variable or file; undefined where none is. */

@@ -9,7 +9,13 @@ import {
   versionOf,
   withFiles,
 } from '../../tuf/edit/repository.ts';
-import type { MissingSignatures, PendingFile, SignatureDemand, TufSigner } from '../../tuf/edit/signing.ts';
+import {
+  type MissingSignatures,
+  type PendingFile,
+  type SignatureDemand,
+  signFiles,
+  type TufSigner,
+} from '../../tuf/edit/signing.ts';
 import type { TufKey } from '../../tuf/keys.ts';
 import { DEFAULT_LIMITS } from '../../tuf/limits.ts';
 import { type MetadataFile, parseMetadataFile } from '../../tuf/metadata-file.ts';
@@ -151,9 +157,7 @@ export class PendingChange {
 
   /** Signs whatever the signers may. @returns how many signatures there are more */
   async sign(signers: readonly TufSigner[]): Promise<number> {
-    let count = 0;
-    for (const file of this.files) count += await file.sign(signers);
-    return count;
+    return await signFiles(this.files, signers);
   }
 
   /**

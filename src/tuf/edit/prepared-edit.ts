@@ -9,7 +9,13 @@ import { assertExtraMembers } from './extra-members.ts';
 import { jsonObject } from './key-list.ts';
 import type { EditPolicy } from './policy.ts';
 import { assertReadable, type RepositoryFiles, versionOf, withFiles } from './repository.ts';
-import { type MissingSignatures, PendingFile, type SignatureDemand, type TufSigner } from './signing.ts';
+import {
+  type MissingSignatures,
+  PendingFile,
+  type SignatureDemand,
+  signFiles,
+  type TufSigner,
+} from './signing.ts';
 
 /** What a prepared edit takes from the edit that it was made of. */
 export interface EditContents {
@@ -71,7 +77,7 @@ export class PreparedEdit {
    * @returns the signatures that are still missing
    */
   async sign(signers: readonly TufSigner[]): Promise<readonly MissingSignatures[]> {
-    for (const file of this.pending()) await file.sign(signers);
+    await signFiles(this.pending(), signers);
     return this.missing();
   }
 
@@ -97,7 +103,8 @@ export class PreparedEdit {
    * @throws BullaError threshold-not-met (details.missing); what clients would say about the result
    */
   async publish(signers: readonly TufSigner[]): Promise<RepositoryFiles> {
-    for (const file of this.pending()) if (!this.adopted.has(file.role)) await file.sign(signers);
+    const made = this.pending().filter(({ role }) => !this.adopted.has(role));
+    await signFiles(made, signers);
     this.complete();
     if (this.result().roles.size > 0) {
       await this.make('snapshot', signers, () => this.snapshotContent());

@@ -1,5 +1,5 @@
 import { ecdsaToDer } from '../../crypto/signature.ts';
-import type { Signer } from '../../crypto/signer.ts';
+import { type OpeningOptions, type Signer, signMany } from '../../crypto/signer.ts';
 import { equalBytes, fromHex, hex } from '../../encoding/bytes.ts';
 import { compareCodePoints } from '../../encoding/canonical.ts';
 import type { JsonObject } from '../../encoding/json.ts';
@@ -16,27 +16,34 @@ import {
 import { countSignatures } from '../threshold.ts';
 import type { SignedCheck } from './known-members.ts';
 
-/** A key that signs metadata. */
+/** A key that signs metadata: a `Signer` under the name that TUF has for it. */
 export interface TufSigner {
   readonly key: TufKey;
   /** Signature over the message, as TUF writes it: DER for ECDSA. */
   sign(message: Uint8Array): Promise<Uint8Array>;
+  /** As `sign`, for several messages at once, where that is less work. */
+  signMany?(messages: readonly Uint8Array[]): Promise<readonly Uint8Array[]>;
+  /** Makes the key ready. @throws BullaError as `sign` */
+  open?(options?: OpeningOptions): Promise<void>;
 }
 
 /**
  * A signer for TUF metadata. What a key signs in TUF is told by its scheme, so the same private key with
  * another algorithm is another TUF key.
+ * @param key what a role lists the key as; its own name if left out
  * @throws BullaError key-invalid where TUF has no name for its type and algorithm
  */
-export function tufSigner(signer: Signer): TufSigner {
-  const key = tufKeyOf(signer.publicKey, signer.algorithm.id);
+export function tufSigner(
+  signer: Signer,
+  key: TufKey = tufKeyOf(signer.publicKey, signer.algorithm.id),
+): TufSigner {
   const isEcdsa = signer.algorithm.scalarBytes !== undefined;
+  const written = (plain: Uint8Array): Uint8Array => (isEcdsa ? ecdsaToDer(plain) : plain);
   return {
     key,
-    sign: async (message) => {
-      const plain = await signer.sign(message);
-      return isEcdsa ? ecdsaToDer(plain) : plain;
-    },
+    sign: async (message) => written(await signer.sign(message)),
+    signMany: async (messages) => (await signMany(signer, messages)).map(written),
+    open: async (options) => await signer.open?.(options),
   };
 }
 
@@ -138,21 +145,23 @@ export class PendingFile {
   }
 
   /**
-   * Signs with every signer that may.
+   * Signs with every signer that may; as {@link signFiles}.
    * @returns how many did
    * @throws BullaError what the check of what is signed throws; then nobody has signed
    */
   async sign(signers: Iterable<TufSigner>): Promise<number> {
-    let count = 0;
-    for (const signer of signers) {
-      if (!this.wants(signer.key)) continue;
-      this.check?.(this.role, this.signed);
-      const keyids = this.openIdsOf(signer.key);
-      const sig = hex(await signer.sign(this.message));
-      for (const keyid of keyids) this.add({ keyid, sig });
-      count++;
-    }
-    return count;
+    return await signFiles([this], signers);
+  }
+
+  /** Refuses what nobody here may sign. @throws BullaError what the check throws */
+  assertSignable(): void {
+    this.check?.(this.role, this.signed);
+  }
+
+  /** Takes the signature of a key that may sign this file, under every id that it is listed by. */
+  addOf(key: TufKey, signature: Uint8Array): void {
+    const sig = hex(signature);
+    for (const keyid of this.openIdsOf(key)) this.add({ keyid, sig });
   }
 
   /**
@@ -242,4 +251,46 @@ export class PendingFile {
       details: { role: this.role, ...(keyid !== undefined && { keyid }) },
     });
   }
+}
+
+/**
+ * Signs files with every signer that may. Each signer is asked once, for all of its files, and all of them at the
+ * same time: where keys are kept elsewhere, that is what takes its time.
+ * @returns how many signatures there were
+ * @throws BullaError what the check of what is signed throws; then nobody has signed
+ */
+export async function signFiles(
+  files: readonly PendingFile[],
+  signers: Iterable<TufSigner>,
+): Promise<number> {
+  const work = distinct(signers)
+    .map((signer) => ({ signer, wanted: files.filter((file) => file.wants(signer.key)) }))
+    .filter(({ wanted }) => wanted.length > 0);
+  for (const { wanted } of work) for (const file of wanted) file.assertSignable();
+  const signed = await Promise.all(
+    work.map(async ({ signer, wanted }) => {
+      const signatures = await signMany(
+        signer,
+        wanted.map(({ message }) => message),
+      );
+      return { signer, wanted, signatures };
+    }),
+  );
+  let count = 0;
+  for (const { signer, wanted, signatures } of signed) {
+    for (const [at, file] of wanted.entries()) file.addOf(signer.key, signatures[at] as Uint8Array);
+    count += wanted.length;
+  }
+  return count;
+}
+
+/** Each key once, whatever ids it has: one signature of it is enough. */
+function distinct(signers: Iterable<TufSigner>): readonly TufSigner[] {
+  const byKey = new Map<string, TufSigner>();
+  for (const signer of signers) {
+    const { fingerprint, keyid, verifier } = signer.key;
+    const name = fingerprint === undefined ? keyid : `${fingerprint} ${verifier?.algorithm?.id ?? ''}`;
+    if (!byKey.has(name)) byKey.set(name, signer);
+  }
+  return [...byKey.values()];
 }

@@ -1,13 +1,17 @@
 import { p256 } from '@noble/curves/nist.js';
 import { describe, expect, it } from 'vitest';
+import { generatePrivateKey } from '../../../src/crypto/private-key.ts';
 import { ecdsaFromDer, ecdsaToDer } from '../../../src/crypto/signature.ts';
 import { fromHex, hex, utf8 } from '../../../src/encoding/bytes.ts';
 import { type JsonObject, parseJsonObject } from '../../../src/encoding/json.ts';
+import { BullaError } from '../../../src/errors.ts';
+import { signerOf } from '../../../src/keystore/key-of.ts';
 import { RepositoryEdit } from '../../../src/tuf/edit/edit.ts';
 import type { RepositoryFiles } from '../../../src/tuf/edit/repository.ts';
-import { PendingFile, type SignatureDemand } from '../../../src/tuf/edit/signing.ts';
+import { PendingFile, type SignatureDemand, signFiles, tufSigner } from '../../../src/tuf/edit/signing.ts';
 import { TufKey } from '../../../src/tuf/keys.ts';
 import { parseMetadataFile, type TufSignature } from '../../../src/tuf/metadata-file.ts';
+import { RemoteKeys } from '../../support/keystore/remote.ts';
 import {
   anyOf,
   digestOf,
@@ -52,6 +56,47 @@ function padded({ keyid, sig }: TufSignature): TufSignature {
   const body = [0x02, r.length + 1, 0, ...r, ...der.slice(4 + r.length)];
   return { keyid, sig: hex(Uint8Array.from([0x30, body.length, ...body])) };
 }
+
+describe('files of one edit', () => {
+  const files = (roles: readonly string[], ...demands: SignatureDemand[]) =>
+    roles.map((role) => new PendingFile(role, json(CONTENT), demands));
+
+  it('are signed by one request to each key, whatever their number', async () => {
+    const keys = { a: generatePrivateKey('P-256'), b: generatePrivateKey('P-256') };
+    const service = new RemoteKeys(keys);
+    const signers = await Promise.all(
+      ['a', 'b'].map(async (name) => tufSigner(signerOf(await service.find(name)))),
+    );
+    const listed = { keys: new Map(signers.map(({ key }) => [key.keyid, key])) };
+    const keyids = signers.map(({ key }) => key.keyid);
+    const bins = Array.from({ length: 16 }, (_, bin) => `bin-${bin.toString(16)}`);
+    const pending = files(bins, { ...listed, delegator: 'names', role: { keyids, threshold: 2 } });
+    // The same key twice is asked once.
+    expect(await signFiles(pending, [...signers, ...signers])).toBe(32);
+    expect(pending.flatMap((file) => file.missing())).toEqual([]);
+    expect(service).toMatchObject({ opened: 2, requests: [16, 16] });
+    expect(await signFiles(pending, signers)).toBe(0);
+    expect(service.requests).toHaveLength(2);
+  });
+
+  it('are signed by nobody where one of them must not be signed', async () => {
+    const service = new RemoteKeys({ a: generatePrivateKey('P-256') });
+    const signer = tufSigner(signerOf(await service.find('a')));
+    const { keyid } = signer.key;
+    const listed = {
+      delegator: 'targets',
+      keys: new Map([[keyid, signer.key]]),
+      role: { keyids: [keyid], threshold: 1 },
+    };
+    const refuse = (role: string): void => {
+      if (role === 'b') throw new BullaError('content-invalid', 'not known', { hint: 'look at it' });
+    };
+    const pending = ['a', 'b'].map((role) => new PendingFile(role, json(CONTENT), [listed], [], refuse));
+    await expect(signFiles(pending, [signer])).rejects.toEqual(code('content-invalid'));
+    expect(service.requests).toEqual([]);
+    expect(pending.map((file) => file.missing().length)).toEqual([1, 1]);
+  });
+});
 
 describe('a pending file', () => {
   const sign = (key: TestKey, content: JsonObject = signed) => signContent(content, key);

@@ -4,11 +4,12 @@ import { PendingChange } from '../../../trust/approve/pending-change.ts';
 import type { SignatureDemand, TufSigner } from '../../../tuf/edit/signing.ts';
 import { readChange, report, sayMissing, writeChange } from '../../changing.ts';
 import type { CollectionFlags } from '../../flags/collection-flags.ts';
+import type { TrustKeyFlags } from '../../flags/key-flags.ts';
 import type { PublishFlags } from '../../flags/publish-flags.ts';
+import { keysAtHand } from '../../flags/trust-keys.ts';
 import type { Context } from '../../shell/context.ts';
 import { openTerminal, promptLine } from '../../shell/prompt.ts';
 import { trustMemory } from '../../shell/trust-stores.ts';
-import { type TrustKeyFlags, TrustKeys } from '../../trust-keys.ts';
 
 export interface ApproveFlags extends CollectionFlags, PublishFlags, TrustKeyFlags {
   readonly out?: string;
@@ -87,7 +88,7 @@ export async function signersOf(
   demands: readonly SignatureDemand[],
   signed: ReadonlySet<string>,
 ): Promise<readonly TufSigner[]> {
-  const keys = new TrustKeys(context, flags);
+  const keys = keysAtHand(context, flags);
   const stray = await keys.unlisted(demands);
   if (stray.length > 0)
     context.output.warn(`${stray.join(', ')} may not sign this: no role of the change lists that key`);

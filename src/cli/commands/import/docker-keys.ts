@@ -1,6 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ImportPlan, PlannedKey } from '../../../actions/import-notary/plan.ts';
+import { tufKey } from '../../../actions/sign/keys-at-hand.ts';
 import { publicKeyOf } from '../../../crypto/public-key.ts';
 import { isErrno, storageError } from '../../../disk/atomic.ts';
 import { utf8 } from '../../../encoding/bytes.ts';
@@ -13,7 +14,6 @@ import type { KeyFlags } from '../../flags/key-flags.ts';
 import { keySources, keystoreOf, passphraseOptions } from '../../flags/keys.ts';
 import type { Context } from '../../shell/context.ts';
 import { givenPassphrase, otherVariable } from '../../shell/passphrase.ts';
-import { tufKey } from '../../trust-keys.ts';
 import { openToStore } from '../key/move.ts';
 
 /** A private key of docker that is in the key store now. */

@@ -9,6 +9,7 @@ import {
   planImport,
 } from '../../../actions/import-notary/plan.ts';
 import { applyUpdate, findUpdate } from '../../../actions/import-notary/update.ts';
+import type { KeysAtHand } from '../../../actions/sign/keys-at-hand.ts';
 import { noTrustData } from '../../../actions/verify/notary.ts';
 import { generatePrivateKey } from '../../../crypto/private-key.ts';
 import { createSigner } from '../../../crypto/signer.ts';
@@ -33,8 +34,8 @@ import {
   parseGun,
 } from '../../flags/notary-flags.ts';
 import { publishOptionsOf } from '../../flags/publish-flags.ts';
+import { keysAtHand } from '../../flags/trust-keys.ts';
 import type { Context } from '../../shell/context.ts';
-import { TrustKeys } from '../../trust-keys.ts';
 import { prepareCollection } from '../init/make.ts';
 import { type LoadedKeys, loadDockerKeys } from './docker-keys.ts';
 import { comparisonResult, importResult, planResult, updateResult, type Verified } from './notary-text.ts';
@@ -143,7 +144,7 @@ async function madeHere(
   flags: ImportFlags,
 ): Promise<WorkingCopy> {
   const copy = await WorkingCopy.open(collection, { signal: context.signal });
-  const keys = new TrustKeys(context, { ...flags, key: flags.rootKey ?? [] });
+  const keys = keysAtHand(context, { ...flags, key: flags.rootKey ?? [] });
   const own: string[] = [];
   for (const key of presentKeys(copy, 'root').keys)
     if ((await keys.nameOf(key)) !== undefined) own.push(key.keyid);
@@ -263,7 +264,7 @@ async function update(
   if (found.isNothing || flags.dryRun === true)
     return updateResult(context.output, verified, place, { found, contents, notCarried, head: undefined });
   const loaded = await dockerKeys(context, plan, flags);
-  const keys = new TrustKeys(context, {
+  const keys = keysAtHand(context, {
     ...flags,
     key: [...(flags.rootKey ?? []), ...(flags.publisherKey ?? []), ...(flags.onlineKey ?? [])],
     ...(loaded !== undefined && { variables: new DockerPassphrases().variables }),
@@ -339,7 +340,7 @@ function tooFewOld(role: string, flag: string, threshold: number, count: number)
 
 /** Whose own keys are at hand signs for itself; else keys that nobody keeps sign an empty first file. */
 async function readySigners(
-  keys: TrustKeys,
+  keys: KeysAtHand,
   plan: Pick<ImportPlan, 'signers'>,
 ): Promise<readonly ReadySigner[]> {
   const ready: ReadySigner[] = [];

@@ -4,8 +4,8 @@ import { readCollection } from '../../../trust/read/collection.ts';
 import { repositoryIn } from '../../changing.ts';
 import { type CollectionFlags, openCollection } from '../../flags/collection-flags.ts';
 import { publishOptionsOf } from '../../flags/publish-flags.ts';
+import { keysAtHand } from '../../flags/trust-keys.ts';
 import type { Context } from '../../shell/context.ts';
-import { TrustKeys } from '../../trust-keys.ts';
 import type { InitFlags } from './make.ts';
 
 /** `bulla init --complete`: the first head, where the online key is. */
@@ -15,7 +15,7 @@ export async function complete(
   flags: InitFlags & CollectionFlags,
 ): Promise<void> {
   const opened = await openCollection(context, repositoryIn(text), flags, { write: true });
-  const keys = new TrustKeys(context, flags);
+  const keys = keysAtHand(context, flags);
   const specs = flags.onlineKey ?? ['online'];
   const signers = await Promise.all(specs.map((spec) => keys.signer(spec)));
   const options = await publishOptionsOf(context, signers, {});

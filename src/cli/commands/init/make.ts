@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { initCollection, type MadeCollection } from '../../../actions/change/init.ts';
+import type { KeysAtHand } from '../../../actions/sign/keys-at-hand.ts';
 import { generatePrivateKey } from '../../../crypto/private-key.ts';
 import { formatTime, parseDuration } from '../../../encoding/time.ts';
 import { BullaError, EXIT_CODES } from '../../../errors.ts';
@@ -17,9 +18,9 @@ import { openCollection } from '../../flags/collection-flags.ts';
 import type { KeyFlags } from '../../flags/key-flags.ts';
 import { keystoreOf, passphraseOptions } from '../../flags/keys.ts';
 import { publishOptionsOf } from '../../flags/publish-flags.ts';
+import { keysAtHand } from '../../flags/trust-keys.ts';
 import type { Context } from '../../shell/context.ts';
 import { newPassphrase, otherVariable } from '../../shell/passphrase.ts';
-import { TrustKeys } from '../../trust-keys.ts';
 
 export interface InitFlags extends Omit<KeyFlags, 'key'> {
   readonly at?: string;
@@ -98,7 +99,7 @@ export async function prepareCollection(
   const specs = { root: flags.rootKey, names: flags.publisherKey, online: flags.onlineKey };
   const generated = await makeKeys(context, flags, specs);
   const all = Object.entries(KEYS).map(([role, key]) => specs[role as KeyedRole] ?? [key]);
-  const keys = new TrustKeys(context, { ...flags, key: [...new Set(all.flat())] });
+  const keys = keysAtHand(context, { ...flags, key: [...new Set(all.flat())] });
   const chosen = {} as Record<KeyedRole, KeyChoice>;
   for (const [role, key] of Object.entries(KEYS) as [KeyedRole, string][])
     chosen[role] = {
@@ -178,7 +179,7 @@ async function makeKeys(
 /** Keys of a new collection, by role; those that were made. */
 export interface KeysUsed {
   readonly chosen: Readonly<Record<KeyedRole, KeyChoice>>;
-  readonly keys: TrustKeys;
+  readonly keys: KeysAtHand;
   readonly generated: ReadonlySet<string>;
 }
 
@@ -242,7 +243,7 @@ const TYPES: ReadonlyMap<string, 'root' | 'snapshot' | 'timestamp'> = new Map([
 
 async function describeKey(
   key: TufKey,
-  keys: TrustKeys,
+  keys: KeysAtHand,
   generated: ReadonlySet<string>,
 ): Promise<{ keyid: string; name: string | null; made: boolean }> {
   const name = (await keys.nameOf(key)) ?? null;

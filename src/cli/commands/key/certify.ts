@@ -4,7 +4,8 @@ import { createCertificate, createCertificateRequest } from '../../../crypto/cer
 import { checkSigningChain, checkValidAt } from '../../../crypto/certificate-profile.ts';
 import { formatPem } from '../../../crypto/pem.ts';
 import { BullaError } from '../../../errors.ts';
-import { type KeySigner, readCertificateFile } from '../../../keystore/key-file.ts';
+import { readCertificateFile } from '../../../keystore/key-file.ts';
+import type { KeySigner } from '../../../keystore/key-of.ts';
 import { isKeyName } from '../../../keystore/names.ts';
 import type { KeyFlags } from '../../flags/key-flags.ts';
 import { keystoreOf, signerOf } from '../../flags/keys.ts';

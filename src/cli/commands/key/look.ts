@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { isTufKey, tufKey } from '../../../actions/sign/keys-at-hand.ts';
 import { type Certificate, parseCertificates, subjectOf } from '../../../crypto/certificate.ts';
 import { looksLikeDer, pemTextOf } from '../../../crypto/key-text.ts';
 import { parsePem } from '../../../crypto/pem.ts';
@@ -16,7 +17,6 @@ import { readPublicFile } from '../../../keystore/read.ts';
 import type { BrokenKey, Keystore, StoredKey } from '../../../keystore/store.ts';
 import { keystoreOf } from '../../flags/keys.ts';
 import type { Context } from '../../shell/context.ts';
-import { isTufKey, tufKey } from '../../trust-keys.ts';
 
 /** What is printed of one thing. */
 export interface Description {

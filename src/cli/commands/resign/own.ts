@@ -2,6 +2,7 @@ import { resignOnce } from '../../../actions/renew/core.ts';
 import { listMarks, lookAt } from '../../../actions/renew/look.ts';
 import type { StepPorts } from '../../../actions/renew/step.ts';
 import { DEFAULT_TIMING } from '../../../actions/renew/timing.ts';
+import type { KeysAtHand } from '../../../actions/sign/keys-at-hand.ts';
 import { parseReference } from '../../../oci/reference.ts';
 import { readBase } from '../../../trust/publish/publish-base.ts';
 import type { PublishOptions } from '../../../trust/publish/publish-options.ts';
@@ -9,8 +10,8 @@ import { Keyring } from '../../../tuf/edit/demands.ts';
 import type { TufSigner } from '../../../tuf/edit/signing.ts';
 import { type OpenedCollection, openCollection } from '../../flags/collection-flags.ts';
 import { clockOf, publishOptionsOf } from '../../flags/publish-flags.ts';
+import { keysAtHand } from '../../flags/trust-keys.ts';
 import type { Context } from '../../shell/context.ts';
-import { TrustKeys } from '../../trust-keys.ts';
 import type { ResignFlags } from './pass.ts';
 
 /** Serves collections by the pins, the memory and the keys of this person, as all commands do. */
@@ -25,7 +26,7 @@ export function ownPorts(context: Context, flags: ResignFlags): StepPorts {
     return collection;
   };
   const { key, ...rest } = flags;
-  const keys = new TrustKeys(context, key === undefined ? rest : { ...rest, key });
+  const keys = keysAtHand(context, key === undefined ? rest : { ...rest, key });
   return {
     clock: clockOf(context),
     fraction: () => 0,
@@ -50,7 +51,7 @@ export function ownPorts(context: Context, flags: ResignFlags): StepPorts {
 async function onlineSigners(
   { target, read }: OpenedCollection,
   options: PublishOptions,
-  keys: TrustKeys,
+  keys: KeysAtHand,
 ): Promise<readonly TufSigner[]> {
   const { copy } = await readBase(target, read, options);
   const keyring = new Keyring(copy.files);

@@ -8,9 +8,9 @@ import { DEFAULT_TIMING } from '../../../actions/renew/timing.ts';
 import { BullaError, EXIT_CODES } from '../../../errors.ts';
 import type { Pin } from '../../../trust/read/pin.ts';
 import type { CollectionFlags } from '../../flags/collection-flags.ts';
+import type { TrustKeyFlags } from '../../flags/key-flags.ts';
 import { servedHeadOf } from '../../flags/publish-flags.ts';
 import type { Context } from '../../shell/context.ts';
-import type { TrustKeyFlags } from '../../trust-keys.ts';
 
 export interface ResignFlags extends CollectionFlags, TrustKeyFlags {
   readonly config?: string;

@@ -1,3 +1,4 @@
+import type { KeysAtHand } from '../../../actions/sign/keys-at-hand.ts';
 import { BullaError } from '../../../errors.ts';
 import type { CollectionEdit } from '../../../trust/change/collection-edit.ts';
 import {
@@ -10,7 +11,6 @@ import {
 import type { WorkingCopy } from '../../../trust/read/working-copy.ts';
 import { type ChangeFlags, changeCollection } from '../../changing.ts';
 import type { Context } from '../../shell/context.ts';
-import type { TrustKeys } from '../../trust-keys.ts';
 import { countOf, durationOf } from '../signer/change.ts';
 
 export interface RotateFlags extends ChangeFlags {
@@ -42,7 +42,7 @@ export async function rotate(
 async function changeOf(
   role: string | undefined,
   flags: RotateFlags,
-  keys: TrustKeys,
+  keys: KeysAtHand,
 ): Promise<StructureChange> {
   const { key = [], drop = [], keep = false, dropUnknown: isRepair = false } = flags;
   const renew = flags.renew === true || isRepair;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { DEFAULT_ALARMS } from '../../../actions/renew/alarms.ts';
 import { DEFAULT_TIMING } from '../../../actions/renew/timing.ts';
 import type { RegistryServerOptions } from '../../../api/registry-server.ts';
-import { resolveSigner } from '../../../keystore/key-file.ts';
+import { openKey } from '../../../keystore/key-of.ts';
 import { RegistryClient } from '../../../registry/client.ts';
 import { fixedCredentials } from '../../../registry/credentials.ts';
 import type { LogSink } from '../../../servers/log.ts';
@@ -44,7 +44,7 @@ const GRACE_MS = 5_000;
  * @throws BullaError usage, not-found, key-invalid, config-invalid
  */
 export async function hostedResigner(context: Context, flags: HostedFlags): Promise<HostedResigner> {
-  const signer = tufSigner(await resolveSigner(flags.resignKey, keySources(context, {})));
+  const signer = tufSigner(await openKey(flags.resignKey, keySources(context, {})));
   const insider = { user: 'bulla-resigner', password: randomBytes(32).toString('base64url') };
   let resigner: Resigner | undefined;
   return {

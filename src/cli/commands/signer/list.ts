@@ -4,13 +4,13 @@ import { overviewOf } from '../../../trust/report/overview.ts';
 import { repositoryIn } from '../../changing.ts';
 import type { CollectionFlags } from '../../flags/collection-flags.ts';
 import { demandShown } from '../../flags/shown-collection.ts';
+import { keysAtHand } from '../../flags/trust-keys.ts';
 import type { Context } from '../../shell/context.ts';
-import { TrustKeys } from '../../trust-keys.ts';
 
 /** `bulla signer ls` */
 export async function list(context: Context, repository: string, flags: CollectionFlags): Promise<void> {
   const { copy } = await demandShown(context, repositoryIn(repository), flags);
-  const keys = new TrustKeys(context, {});
+  const keys = keysAtHand(context, {});
   const roles = overviewOf(copy).roles.filter(({ kind }) => kind === 'names' || kind === 'signer');
   const { place, name, id } = copy.collection;
   const lines: string[] = [];
