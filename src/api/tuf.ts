@@ -57,7 +57,6 @@ export { keyIdWarnings } from '../tuf/key-warnings.ts';
 export { type KeyVerifier, keyIdOf, TufKey, tufKeyOf } from '../tuf/keys.ts';
 export { DEFAULT_LIMITS, type TufLimits } from '../tuf/limits.ts';
 export { MemoryFetcher, MemoryStateStore } from '../tuf/memory.ts';
-export { type MergeConflict, type MergeResult, mergeTargets } from '../tuf/merge.ts';
 export {
   composeMetadataFile,
   type MetadataFile,

@@ -8,7 +8,7 @@ import { readSpki, type SpkiShape, spkiOfPkcs1 } from './spki.ts';
 import { weaknessOf } from './weak-key.ts';
 
 /** Smallest RSA modulus that is accepted, in bits (Notation's least; NIST SP 800-131A). */
-export const MIN_RSA_BITS: number = 2048;
+const MIN_RSA_BITS: number = 2048;
 /** Largest, so that a hostile key cannot keep the processor busy. */
 const MAX_RSA_BITS = 16_384;
 const MAX_KEY_BYTES = 64 * 1024;

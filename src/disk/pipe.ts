@@ -4,11 +4,11 @@ import { BullaError } from '../errors.ts';
 import { isErrno } from './errno.ts';
 
 /** How long it is waited for a program that writes to a pipe, in milliseconds. */
-export const PIPE_WRITER_MS: number = 10_000;
+const PIPE_WRITER_MS: number = 10_000;
 /** How long for its next byte: it may be one that asks a person for a password. */
 export const PIPE_IDLE_MS: number = 120_000;
 /** How long for all of it. */
-export const PIPE_TOTAL_MS: number = 300_000;
+const PIPE_TOTAL_MS: number = 300_000;
 /** Between looks at a pipe that has nothing to say. */
 const LOOK_MS = 10;
 

@@ -80,7 +80,7 @@ export function parseNotaryKey(keyid: string, json: JsonObject): NotaryKey {
 }
 
 /** Id of a bare public key: what Notary's key store and `docker trust` call it. */
-export function keystoreIdOf(publicKey: PublicKey): string {
+function keystoreIdOf(publicKey: PublicKey): string {
   const material = publicKey.type === 'Ed25519' ? publicKey.spki.slice(-32) : publicKey.spki;
   return notaryKeyId(typeName(publicKey), base64(material));
 }

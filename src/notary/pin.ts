@@ -38,7 +38,7 @@ export function problemWithRootKey(
 }
 
 /** Whether a certificate's common name covers a repository: it is its name, or a prefix that ends in `*`. */
-export function namesRepository(commonName: string, gun: string): boolean {
+function namesRepository(commonName: string, gun: string): boolean {
   if (commonName === gun) return true;
   return commonName.endsWith('*') && gun.startsWith(commonName.replace(/\*+$/, ''));
 }

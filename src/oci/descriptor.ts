@@ -42,7 +42,7 @@ const platformSchema: z.ZodMiniType<Platform> = z.looseObject({
   variant: z.optional(z.string()),
 });
 
-export const digestSchema: z.ZodMiniType<Digest> = z
+const digestSchema: z.ZodMiniType<Digest> = z
   .string()
   .check(z.regex(DIGEST_PATTERN, 'not a sha256 or sha512 digest')) as unknown as z.ZodMiniType<Digest>;
 

@@ -149,7 +149,7 @@ function summarize(refusals: readonly Refusal[]): string {
 }
 
 /** What would have been accepted, in words. */
-export function expectation(required: Requirements): string {
+function expectation(required: Requirements): string {
   const signers = [
     ...required.keys.map((key) => `key ${key.fingerprint.slice(0, 12)}`),
     ...required.roots.map((root) => `a certificate issued by ${subjectOf(root)}`),

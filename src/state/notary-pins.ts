@@ -1,16 +1,10 @@
-import { lstatSync } from 'node:fs';
-import { dirname } from 'node:path';
 import * as z from 'zod/mini';
-import { makeDirectory, readFileBounded, writeFileAtomic } from '../disk/atomic.ts';
-import { withLock } from '../disk/lock.ts';
-import { base64, fromBase64, utf8 } from '../encoding/bytes.ts';
-import { parseJsonObject } from '../encoding/json.ts';
-import { BullaError, isBullaError, messageOf } from '../errors.ts';
+import { base64, fromBase64 } from '../encoding/bytes.ts';
+import { BullaError } from '../errors.ts';
 import { type NotaryPin, pinnedKeys } from '../notary/pin.ts';
 import { readRoot } from '../notary/root-chain.ts';
-import { describeIssues, listOf } from '../oci/shape.ts';
-
-const MAX_FILE_BYTES = 16 * 1024 * 1024;
+import { listOf } from '../oci/shape.ts';
+import { type PinFormat, StoredPins, unreadablePins } from './stored-pins.ts';
 
 interface StoredPin {
   readonly scope: string;
@@ -29,29 +23,27 @@ const pinSchema: z.ZodMiniType<StoredPin> = z.strictObject({
 });
 
 /** Schema of `notary-pins.json` (spec/notary.md, "Stored pins"). */
-export const notaryPinsSchema: z.ZodMiniType<object> = z.strictObject({
+const notaryPinsSchema: z.ZodMiniType<object> = z.strictObject({
   version: z.literal(1),
   pins: listOf(pinSchema),
 });
 
+const HINT = 'correct the file of pins, or move it away and pin again: bulla pin REPO --notary URL';
+
+const FORMAT: PinFormat<NotaryPin, StoredPin> = {
+  schema: notaryPinsSchema,
+  hint: HINT,
+  add(pins, stored, where) {
+    if (pins.has(stored.scope)) throw unreadable(where, `${stored.scope} is pinned twice`);
+    pins.set(stored.scope, checkNotaryPin(readPin(stored, where)));
+  },
+  store: (scope, pin) => ({ scope, ...stored(pin) }),
+};
+
 /** Pins of Notary repositories of one person, by scope: a GUN, or `PREFIX/*`. */
-export class NotaryPinFile {
-  readonly path: string;
-
+export class NotaryPinFile extends StoredPins<NotaryPin, StoredPin> {
   constructor(path: string) {
-    this.path = path;
-  }
-
-  /** All pins; none where there is no file. @throws BullaError config-invalid, storage-error */
-  async list(): Promise<ReadonlyMap<string, NotaryPin>> {
-    try {
-      return readNotaryPins(await readFileBounded(this.path, MAX_FILE_BYTES), this.path);
-    } catch (error) {
-      if (isBullaError(error, 'content-invalid')) throw unreadable(this.path, messageOf(error), error);
-      if (!isBullaError(error, 'not-found')) throw error;
-      if (lstatSync(this.path, { throwIfNoEntry: false }) === undefined) return new Map();
-      throw unreadable(this.path, 'it is a link to nothing', error);
-    }
+    super(path, FORMAT);
   }
 
   /** The pin of a repository: its own, else that of the longest prefix. @throws BullaError config-invalid, storage-error */
@@ -71,24 +63,9 @@ export class NotaryPinFile {
     await this.change((pins) => pins.set(scope, pin));
   }
 
-  /** @returns the pin that was there @throws BullaError config-invalid, storage-error */
+  /** @returns the pin that was removed @throws BullaError config-invalid, storage-error */
   async remove(scope: string): Promise<NotaryPin | undefined> {
-    let removed: NotaryPin | undefined;
-    await this.change((pins) => {
-      removed = pins.get(scope);
-      pins.delete(scope);
-    });
-    return removed;
-  }
-
-  private async change(change: (pins: Map<string, NotaryPin>) => void): Promise<void> {
-    await makeDirectory(dirname(this.path), 0o700);
-    await withLock(`${this.path}.lock`, async (lock) => {
-      const pins = new Map(await this.list());
-      change(pins);
-      await lock.assertHeld();
-      await writeFileAtomic(this.path, encode(pins), { mode: 0o600 });
-    });
+    return await this.removeKey(scope);
   }
 }
 
@@ -113,25 +90,6 @@ export function checkNotaryPin(pin: NotaryPin): NotaryPin {
   return pin;
 }
 
-/** Reads a file of pins. @param where names it in messages @throws BullaError config-invalid */
-export function readNotaryPins(bytes: Uint8Array, where: string): ReadonlyMap<string, NotaryPin> {
-  try {
-    const parsed = notaryPinsSchema.safeParse(
-      parseJsonObject(bytes, { what: where, maxBytes: MAX_FILE_BYTES }),
-    );
-    if (!parsed.success) throw unreadable(where, describeIssues(parsed.error));
-    const pins = new Map<string, NotaryPin>();
-    for (const stored of (parsed.data as { pins: readonly StoredPin[] }).pins) {
-      if (pins.has(stored.scope)) throw unreadable(where, `${stored.scope} is pinned twice`);
-      pins.set(stored.scope, checkNotaryPin(readPin(stored, where)));
-    }
-    return pins;
-  } catch (error) {
-    if (isBullaError(error, 'config-invalid') || !isBullaError(error)) throw error;
-    throw unreadable(where, messageOf(error), error);
-  }
-}
-
 function readPin({ scope, root, keyIds, ca, publicKey }: StoredPin, where: string): NotaryPin {
   const found: NotaryPin[] = [];
   if (root !== undefined) {
@@ -145,13 +103,6 @@ function readPin({ scope, root, keyIds, ca, publicKey }: StoredPin, where: strin
   const [only, second] = found;
   if (only !== undefined && second === undefined) return only;
   throw unreadable(where, `${scope}: it must have exactly one of root, keyIds, ca and publicKey`);
-}
-
-function encode(pins: ReadonlyMap<string, NotaryPin>): Uint8Array {
-  const list = [...pins]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([scope, pin]) => ({ scope, ...stored(pin) }));
-  return utf8(`${JSON.stringify({ version: 1, pins: list }, undefined, 2)}\n`);
 }
 
 function stored(pin: NotaryPin): Omit<StoredPin, 'scope'> {
@@ -169,9 +120,6 @@ function stored(pin: NotaryPin): Omit<StoredPin, 'scope'> {
   }
 }
 
-function unreadable(where: string, why: string, cause?: unknown): BullaError {
-  return new BullaError('config-invalid', `${where}: ${why}`, {
-    cause,
-    hint: 'correct the file of pins, or move it away and pin again: bulla pin REPO --notary URL',
-  });
+function unreadable(where: string, why: string): BullaError {
+  return unreadablePins(where, why, HINT);
 }

@@ -1,16 +1,12 @@
-import { lstatSync } from 'node:fs';
-import { dirname } from 'node:path';
 import * as z from 'zod/mini';
-import { makeDirectory, readFileBounded, writeFileAtomic } from '../disk/atomic.ts';
-import { withLock } from '../disk/lock.ts';
-import { base64, fromBase64, utf8 } from '../encoding/bytes.ts';
-import { parseJsonObject } from '../encoding/json.ts';
-import { BullaError, isBullaError, messageOf } from '../errors.ts';
+import { base64, fromBase64 } from '../encoding/bytes.ts';
+import type { BullaError } from '../errors.ts';
 import { placeNamed } from '../oci/place.ts';
-import { describeIssues, listOf } from '../oci/shape.ts';
+import { listOf } from '../oci/shape.ts';
 import { checkPin, type Pin, type PinnedTrust } from '../trust/read/pin.ts';
+import { type PinFormat, readStoredPins, StoredPins, unreadablePins } from './stored-pins.ts';
 
-const MAX_FILE_BYTES = 16 * 1024 * 1024;
+const HINT = 'correct the file of pins, or move it away and pin again: bulla pin';
 
 interface StoredPin {
   readonly scope: string;
@@ -40,27 +36,22 @@ export const pinsSchema: z.ZodMiniType<object> = z.strictObject({
   pins: listOf(pinSchema),
 });
 
-/** The pins of one person, in a file that may also be written by hand or laid there by a deployment. */
-export class PinFile {
-  readonly path: string;
+const FORMAT: PinFormat<Pin, StoredPin> = {
+  schema: pinsSchema,
+  hint: HINT,
+  add(pins, stored, where) {
+    const place = placeNamed(stored.scope);
+    const other = pins.get(place);
+    if (other !== undefined) throw unreadable(where, twice(other.scope, stored.scope));
+    pins.set(place, checkPin(readPin(stored, where)));
+  },
+  store: (_, pin) => storedPin(pin),
+};
 
+/** The pins of one person, in a file that may also be edited by hand or provided by a deployment. */
+export class PinFile extends StoredPins<Pin, StoredPin> {
   constructor(path: string) {
-    this.path = path;
-  }
-
-  /**
-   * All pins, by the one spelling of their scopes; none where there is no file.
-   * @throws BullaError config-invalid, storage-error
-   */
-  async list(): Promise<ReadonlyMap<string, Pin>> {
-    try {
-      return readPins(await readFileBounded(this.path, MAX_FILE_BYTES), this.path);
-    } catch (error) {
-      if (isBullaError(error, 'content-invalid')) throw unreadable(this.path, messageOf(error), error);
-      if (!isBullaError(error, 'not-found')) throw error;
-      if (lstatSync(this.path, { throwIfNoEntry: false }) === undefined) return new Map();
-      throw unreadable(this.path, 'it is a link to nothing', error);
-    }
+    super(path, FORMAT);
   }
 
   /** Adds a pin, in place of the one that has its scope. @throws BullaError usage, config-invalid, storage-error */
@@ -69,48 +60,19 @@ export class PinFile {
     await this.change((pins) => pins.set(placeNamed(pin.scope), pin));
   }
 
-  /** @returns the pin that was there @throws BullaError config-invalid, storage-error */
+  /** @returns the pin that was removed @throws BullaError config-invalid, storage-error */
   async remove(scope: string): Promise<Pin | undefined> {
-    let removed: Pin | undefined;
-    await this.change((pins) => {
-      removed = pins.get(placeNamed(scope));
-      pins.delete(placeNamed(scope));
-    });
-    return removed;
-  }
-
-  private async change(change: (pins: Map<string, Pin>) => void): Promise<void> {
-    await makeDirectory(dirname(this.path), 0o700);
-    await withLock(`${this.path}.lock`, async (lock) => {
-      const pins = new Map(await this.list());
-      change(pins);
-      await lock.assertHeld();
-      await writeFileAtomic(this.path, encodePins(pins), { mode: 0o600 });
-    });
+    return await this.removeKey(placeNamed(scope));
   }
 }
 
 /**
- * Reads a file of pins.
+ * Reads a file of pins, by the one spelling of their scopes.
  * @param where names it in messages
  * @throws BullaError config-invalid
  */
 export function readPins(bytes: Uint8Array, where: string): ReadonlyMap<string, Pin> {
-  try {
-    const parsed = pinsSchema.safeParse(parseJsonObject(bytes, { what: where, maxBytes: MAX_FILE_BYTES }));
-    if (!parsed.success) throw unreadable(where, describeIssues(parsed.error));
-    const pins = new Map<string, Pin>();
-    for (const stored of (parsed.data as { pins: readonly StoredPin[] }).pins) {
-      const place = placeNamed(stored.scope);
-      const other = pins.get(place);
-      if (other !== undefined) throw unreadable(where, twice(other.scope, stored.scope));
-      pins.set(place, checkPin(readPin(stored, where)));
-    }
-    return pins;
-  } catch (error) {
-    if (isBullaError(error, 'config-invalid') || !isBullaError(error)) throw error;
-    throw unreadable(where, messageOf(error), error);
-  }
+  return readStoredPins(bytes, where, FORMAT);
 }
 
 function twice(one: string, other: string): string {
@@ -141,11 +103,6 @@ function readTrust(
   throw unreadable(where, 'it must have exactly one of root, keyIds, ca and tofu');
 }
 
-function encodePins(pins: ReadonlyMap<string, Pin>): Uint8Array {
-  const list = [...pins.values()].sort((a, b) => (a.scope < b.scope ? -1 : 1)).map(storedPin);
-  return utf8(`${JSON.stringify({ version: 1, pins: list }, undefined, 2)}\n`);
-}
-
 function storedPin({ scope, trust, minRootVersion, collection, at }: Pin): StoredPin {
   return {
     scope,
@@ -159,9 +116,6 @@ function storedPin({ scope, trust, minRootVersion, collection, at }: Pin): Store
   };
 }
 
-function unreadable(where: string, why: string, cause?: unknown): BullaError {
-  return new BullaError('config-invalid', `${where}: ${why}`, {
-    cause,
-    hint: 'correct the file of pins, or move it away and pin anew: bulla pin',
-  });
+function unreadable(where: string, why: string): BullaError {
+  return unreadablePins(where, why, HINT);
 }

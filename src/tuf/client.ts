@@ -145,7 +145,7 @@ class StateMoved extends BullaError {
 }
 
 /** What bounds versions cannot be believed: going on without it would be going on without memory. */
-export class StateDamaged extends BullaError {
+class StateDamaged extends BullaError {
   constructor(role: string, why: string, repair: string | undefined, cause?: unknown) {
     super('storage-error', `the trusted state of ${JSON.stringify(role)} is damaged: ${why}`, {
       hint:

@@ -17,31 +17,51 @@ export interface TufSignature {
 }
 
 /**
- * One metadata file: what came, and nothing decided about it. Its content counts only once a threshold
- * of signatures over {@link message} has been verified.
+ * One signed file as it was received, not verified. Its content counts only once a threshold of signatures over
+ * {@link message} has been verified.
  */
-export interface MetadataFile {
+export interface SignedFile<Signature> {
   /** The role that the file was fetched or made for; the content is not asked. */
   readonly role: string;
-  /** The file, byte for byte: what hashes and lengths are about. */
+  /** The file, byte for byte: hashes and lengths are those of these bytes. */
   readonly bytes: Uint8Array;
   /** The signed part with every unknown field; objects have no prototype. */
   readonly signed: JsonObject;
-  readonly signatures: readonly TufSignature[];
+  readonly signatures: readonly Signature[];
   /** The canonical form of {@link signed}, which is what is signed (TUF 1.0.34 §4.1). */
   readonly message: Uint8Array;
 }
+
+/** A metadata file of TUF. */
+export type MetadataFile = SignedFile<TufSignature>;
 
 /** Most signatures that a file may carry. */
 const MAX_SIGNATURES = 1024;
 
 /**
- * Reads a metadata file without believing it. Fields outside `signed` are nobody's statement and are
- * ignored, so that a stranger who adds one changes nothing.
+ * Reads a metadata file without verifying it. Fields outside `signed` are not signed, and are ignored.
  * @param maxBytes largest size in bytes
  * @throws BullaError content-invalid (details.role): not JSON, too large, two signatures of one key id
  */
 export function parseMetadataFile(bytes: Uint8Array, role: string, maxBytes: number): MetadataFile {
+  return parseSignedFile(bytes, role, { maxBytes, maxSignatures: MAX_SIGNATURES }, (keyid, entry) => ({
+    keyid,
+    sig: entry.string('sig'),
+  }));
+}
+
+/**
+ * Reads a file of `signed` and `signatures` without verifying it.
+ * @param limits each signature may cost a verification
+ * @param signatureOf reads the other members of an entry of `signatures`
+ * @throws BullaError content-invalid (details.role): not JSON, too large, two signatures of one key id
+ */
+export function parseSignedFile<Signature>(
+  bytes: Uint8Array,
+  role: string,
+  { maxBytes, maxSignatures }: { readonly maxBytes: number; readonly maxSignatures: number },
+  signatureOf: (keyid: string, entry: Fields) => Signature,
+): SignedFile<Signature> {
   const members = parseDocument(bytes, role, maxBytes);
   const json: JsonObject = Object.create(null);
   for (const key of ['signed', 'signatures']) {
@@ -50,17 +70,15 @@ export function parseMetadataFile(bytes: Uint8Array, role: string, maxBytes: num
   }
   const document = new Fields(json, role, 'file');
   const signed = document.object('signed').json;
-  const signatures: TufSignature[] = [];
-  const seen = new Set<string>();
+  const signatures = new Map<string, Signature>();
   for (const entry of document.list('signatures')) {
     const keyid = entry.string('keyid');
-    if (seen.has(keyid))
+    if (signatures.has(keyid))
       throw malformed(role, `two signatures carry the key id ${JSON.stringify(keyid.slice(0, 80))}`);
-    seen.add(keyid);
-    signatures.push({ keyid, sig: entry.string('sig') });
-    if (signatures.length > MAX_SIGNATURES) throw malformed(role, `more than ${MAX_SIGNATURES} signatures`);
+    signatures.set(keyid, signatureOf(keyid, entry));
+    if (signatures.size > maxSignatures) throw malformed(role, `more than ${maxSignatures} signatures`);
   }
-  return metadataFile(role, bytes, signed, signatures, canonicalSource(members.get('signed')));
+  return signedFile(role, bytes, signed, [...signatures.values()], canonicalSource(members.get('signed')));
 }
 
 /** Most repositories write `signed` in its canonical form: then it need not be made again. */
@@ -80,7 +98,7 @@ export function composeMetadataFile(
   const entries = signatures.map(
     ({ keyid, sig }) => `{"keyid":${JSON.stringify(keyid)},"sig":${JSON.stringify(sig)}}`,
   );
-  return metadataFile(
+  return signedFile(
     role,
     utf8(`{"signatures":[${entries.join(',')}],"signed":${sortedJson(signed)}}`),
     signed,
@@ -119,13 +137,13 @@ function parseDocument(bytes: Uint8Array, role: string, maxBytes: number): Reado
   }
 }
 
-function metadataFile(
+function signedFile<Signature>(
   role: string,
   bytes: Uint8Array,
   signed: JsonObject,
-  signatures: readonly TufSignature[],
+  signatures: readonly Signature[],
   source?: string,
-): MetadataFile {
+): SignedFile<Signature> {
   let message: Uint8Array | undefined;
   return {
     role,

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ManifestContent } from '../../src/oci/manifest.ts';
 import type { Tag } from '../../src/oci/reference.ts';
-import { Intake, identityOfEntry } from '../../src/trust/candidates/fold-plan.ts';
+import { Intake, identityOfEntry } from '../../src/trust/candidates/intake.ts';
 import type { LogEntry } from '../../src/trust/format/log.ts';
 import { pushImage } from '../support/content.ts';
 import { changeWith } from '../support/trust/heads.ts';

@@ -5,7 +5,7 @@ import { createSigner } from '../../src/crypto/signer.ts';
 import { createCollection } from '../../src/trust/change/create.ts';
 import { planFold } from '../../src/trust/change/fold.ts';
 import { assembleHead } from '../../src/trust/format/assemble.ts';
-import { binBitsFor } from '../../src/trust/format/bin-size.ts';
+import { binBitsFor } from '../../src/trust/format/bins.ts';
 import { encodeFolded, MAX_FOLDED, parseFolded } from '../../src/trust/format/folded.ts';
 import { type ChangeLog, encodeLog, type LogEntry, parseLog } from '../../src/trust/format/log.ts';
 import { trustVersions } from '../../src/trust/format/versions.ts';

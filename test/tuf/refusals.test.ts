@@ -8,7 +8,6 @@ import { isBin } from '../../src/tuf/hash-bins.ts';
 import { TufKey, tufKeyOf } from '../../src/tuf/keys.ts';
 import { isPossible, MemoryFetcher, MemoryStateStore, same } from '../../src/tuf/memory.ts';
 import { composeMetadataFile, parseMetadataFile } from '../../src/tuf/metadata-file.ts';
-import { patternsOverlap } from '../../src/tuf/path-overlap.ts';
 import { parseRoot } from '../../src/tuf/root.ts';
 import { keysWereRemoved } from '../../src/tuf/rotation.ts';
 import { parseSnapshot } from '../../src/tuf/snapshot.ts';
@@ -396,37 +395,5 @@ describe('a delegation', () => {
     ['b-2', 1, false],
   ])('of bins leads to %s of %i bits or not', (name, bitLength, isOne) => {
     expect(isBin({ bitLength, namePrefix: 'b' }, name)).toBe(isOne);
-  });
-
-  it.each([
-    ['a', 'a', true],
-    ['a', 'b', false],
-    ['', '', true],
-    ['', 'a', false],
-    ['', '*', true],
-    ['?', 'a', true],
-    ['?', '', false],
-    ['?', '?', true],
-    ['a?', 'ab', true],
-    ['a?', 'b?', false],
-    ['*', 'abc', true],
-    ['*', '*', true],
-    ['a*', '*b', true],
-    ['a*', 'b*', false],
-    ['*a', '*b', false],
-    ['a*c', 'ab', false],
-    ['a*c', 'abbc', true],
-    ['a*b*c', 'a*c', true],
-    ['**', 'a', true],
-    ['*', 'a/b', false],
-    ['*/*', 'a/b', true],
-    ['*/c', 'a/b', false],
-    ['a/*', '*/b', true],
-    ['ab', 'a', false],
-    ['😀', '?', true],
-    ['😀', '??', false],
-  ])('%s and %s are about a path in common or not', (a, b, isOverlap) => {
-    expect(patternsOverlap(a, b)).toBe(isOverlap);
-    expect(patternsOverlap(b, a)).toBe(isOverlap);
   });
 });

@@ -1,4 +1,3 @@
-import { BullaError, isBullaError } from '../../errors.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Tag } from '../../oci/reference.ts';
 import {
@@ -10,8 +9,8 @@ import {
 import { assembleStage } from '../../trust/format/assemble.ts';
 import type { TrustTarget } from '../../trust/format/ports.ts';
 import { pushObject } from '../../trust/format/push.ts';
-import { HEAD_TAG, stageTag } from '../../trust/format/vocabulary.ts';
-import { createAt } from '../../trust/publish/create-at.ts';
+import { stageTag } from '../../trust/format/vocabulary.ts';
+import { assertNoHead, createAt } from '../../trust/publish/create-at.ts';
 import { probeTags, shortcomings } from '../../trust/publish/probe.ts';
 import type { PublishOptions } from '../../trust/publish/publish-options.ts';
 import { writeRepositoryFiles } from '../../tuf/edit/repository.ts';
@@ -42,32 +41,16 @@ export interface MadeCollection {
  */
 export async function initCollection(target: TrustTarget, options: InitOptions): Promise<MadeCollection> {
   const { collection, signers, hasOnlineKey, signal } = options;
-  if (await hasHead(target, signal)) throw taken(target);
   const begun = await beginCollection(collection, signers);
   if (hasOnlineKey) {
     const made = await completeCollection(begun, collection, signers);
     const { head, shortcomings: lacks } = await createAt(target, made, options);
     return { made, head, stage: undefined, shortcomings: lacks };
   }
+  await assertNoHead(target, signal);
   const abilities = await probeTags(target, options, { signal });
   const assembly = assembleStage({ files: writeRepositoryFiles(begun.files), logs: begun.logs });
   const stage = stageTag(assembly.top.descriptor.digest);
   await pushObject(target, assembly, stage, new Set(), { signal });
   return { made: begun, head: undefined, stage, shortcomings: shortcomings(abilities) };
-}
-
-async function hasHead(target: TrustTarget, signal: AbortSignal | undefined): Promise<boolean> {
-  try {
-    await target.fetchManifest(HEAD_TAG, { signal });
-    return true;
-  } catch (error) {
-    if (isBullaError(error, 'not-found')) return false;
-    throw error;
-  }
-}
-
-function taken({ name }: TrustTarget): BullaError {
-  return new BullaError('conflict', `${name} has a trust collection already`, {
-    hint: 'look at it: bulla tree; to change who may sign in it: bulla signer, bulla rotate',
-  });
 }

@@ -2,13 +2,8 @@ import { BullaError } from '../../errors.ts';
 import type { Tag } from '../../oci/reference.ts';
 import type { CallOptions } from '../../oci/target.ts';
 import { trustAfterStaged } from '../../trust/approve/staged-trust.ts';
-import {
-  Intake,
-  identityOf,
-  identityOfEntry,
-  type LeftChange,
-  planSiblings,
-} from '../../trust/candidates/fold-plan.ts';
+import { planSiblings } from '../../trust/candidates/fold-plan.ts';
+import { Intake, identityOf, identityOfEntry, type LeftChange } from '../../trust/candidates/intake.ts';
 import { type Sibling, SiblingReader } from '../../trust/candidates/siblings.ts';
 import { Abilities } from '../../trust/candidates/signing-power.ts';
 import { describeChange } from '../../trust/change/describe-change.ts';
@@ -17,7 +12,7 @@ import { namesOf } from '../../trust/change/fold.ts';
 import type { LogEntry } from '../../trust/format/log.ts';
 import type { Chance, TrustTarget } from '../../trust/format/ports.ts';
 import { NAMES_ROLE } from '../../trust/format/vocabulary.ts';
-import { type StructuralChange, trustAfterChange } from '../../trust/publish/edit-work.ts';
+import { type StructuralChange, trustAfterChange } from '../../trust/publish/work.ts';
 import type { WorkingCopy } from '../../trust/read/working-copy.ts';
 import { delegationOf } from '../../tuf/delegations.ts';
 import type { TufSigner } from '../../tuf/edit/signing.ts';

@@ -3,7 +3,7 @@ import type { ChangeFile } from '../../trust/approve/change-file.ts';
 import { PendingChange } from '../../trust/approve/pending-change.ts';
 import { CollectionEdit } from '../../trust/change/collection-edit.ts';
 import type { StructureChange } from '../../trust/change/role-changes.ts';
-import { isBinName } from '../../trust/format/bin-name.ts';
+import { isBinName } from '../../trust/format/bins.ts';
 import { NAMES_ROLE } from '../../trust/format/vocabulary.ts';
 import type { WorkingCopy } from '../../trust/read/working-copy.ts';
 import { Keyring } from '../../tuf/edit/demands.ts';

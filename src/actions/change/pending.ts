@@ -16,7 +16,7 @@ import {
 import { linesOf, tellChange } from '../../trust/change/describe-change.ts';
 import { isBuiltUpon, namesOf } from '../../trust/change/fold.ts';
 import { assembleStage } from '../../trust/format/assemble.ts';
-import { isBinName } from '../../trust/format/bin-name.ts';
+import { isBinName } from '../../trust/format/bins.ts';
 import type { LogEntry } from '../../trust/format/log.ts';
 import { fetchFile, type TrustObject } from '../../trust/format/object.ts';
 import type { Chance, TrustTarget } from '../../trust/format/ports.ts';

@@ -6,7 +6,7 @@ import type { NotaryRepository, NotaryRole } from '../../notary/repository.ts';
 import { RELEASES_ROLE, signerName } from '../../notary/role-name.ts';
 import { type Digest, isDigest } from '../../oci/digest.ts';
 import { isTag, type Tag, TRUST_TAG_PREFIX } from '../../oci/reference.ts';
-import { isBinName } from '../../trust/format/bin-name.ts';
+import { isBinName } from '../../trust/format/bins.ts';
 import { NAMES_ROLE } from '../../trust/format/vocabulary.ts';
 import { type TufKey, tufKeyOf } from '../../tuf/keys.ts';
 import { isTopLevelRole } from '../../tuf/role-name.ts';

@@ -1,6 +1,6 @@
 import type { Tag } from '../../oci/reference.ts';
 import type { CallOptions } from '../../oci/target.ts';
-import { TrustAfter } from '../candidates/trust-after.ts';
+import { TrustAfter } from '../candidates/intake.ts';
 import type { TrustObject } from '../format/object.ts';
 import type { TrustTarget } from '../format/ports.ts';
 import type { WorkingCopy } from '../read/working-copy.ts';

@@ -11,7 +11,7 @@ import { type MetadataFile, parseMetadataFile } from '../../tuf/metadata-file.ts
 import { metadataFileName } from '../../tuf/role-name.ts';
 import { parseTargets, type TargetFile, type Targets } from '../../tuf/targets.ts';
 import { countSignatures } from '../../tuf/threshold.ts';
-import { namesIn } from '../format/bin-size.ts';
+import { namesIn } from '../format/bins.ts';
 import type { LogEntry, NamedContent } from '../format/log.ts';
 import { fetchFile, type TrustObject } from '../format/object.ts';
 import type { TrustTarget } from '../format/ports.ts';

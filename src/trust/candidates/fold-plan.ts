@@ -1,23 +1,19 @@
-import { createHash } from 'node:crypto';
 import { equalBytes } from '../../encoding/bytes.ts';
 import { type BullaError, isBullaError } from '../../errors.ts';
 import { delegationOf } from '../../tuf/delegations.ts';
 import { publishedVersion, versionOf } from '../../tuf/edit/repository.ts';
-import { DEFAULT_LIMITS } from '../../tuf/limits.ts';
-import { type MetadataFile, parseMetadataFile } from '../../tuf/metadata-file.ts';
 import { parseTargets } from '../../tuf/targets.ts';
-import { extendLog, type FoldConflict, planFold } from '../change/fold.ts';
-import { type ChangeLog, type LogEntry, leavesSpace, spellLog } from '../format/log.ts';
+import { extendLog, type FoldConflict, holdsAll, isBuiltUpon, planFold } from '../change/fold.ts';
+import { type ChangeLog, type LogEntry, leavesSpace } from '../format/log.ts';
 import { fetchFile } from '../format/object.ts';
 import type { TrustTarget } from '../format/ports.ts';
-import { leavesVersions } from '../format/versions.ts';
+import { HIGHEST_FOLLOWED, leavesVersions } from '../format/versions.ts';
 import type { WorkingCopy } from '../read/working-copy.ts';
 import { type Adoption, AdoptionReader, type OfferedRole, poolFiles } from './adoption.ts';
-import { chooseAdoption, chooseRenewal, isAhead } from './adoption-choice.ts';
+import { Intake, type LeftChange } from './intake.ts';
 import { readStructuralOffer, type StructuralOffer } from './key-change-offer.ts';
 import type { RefusedSibling, Sibling } from './siblings.ts';
 import type { Abilities } from './signing-power.ts';
-import type { TrustAfter } from './trust-after.ts';
 
 /** What a head has to take over from what lies beside it. */
 export interface SiblingPlan {
@@ -34,101 +30,6 @@ export interface SiblingPlan {
   readonly refused: readonly RefusedSibling[];
   /** Changes that are not taken in now: of keys that lose trust, or not among those that were agreed to. */
   readonly left: readonly LeftChange[];
-}
-
-/** A change of others that a change of roles does not take in. */
-export interface LeftChange {
-  readonly role: string;
-  readonly entry: LogEntry;
-  /** `key`: its signer loses trust; `unseen`: nobody was shown it before. */
-  readonly reason: 'key' | 'unseen';
-}
-
-/** What a change of roles may take in from others, over the rounds of one publish. */
-export class Intake {
-  /** Identities of entries, and of staged changes of roles, that were agreed to; undefined: all. */
-  private readonly allowed: ReadonlySet<string> | undefined;
-  /** Ids of entries that came from keys that lose trust, wherever else they are listed. */
-  private readonly tainted = new Set<string>();
-  private trust: readonly TrustAfter[] = [];
-
-  constructor(allowed?: ReadonlySet<string>) {
-    this.allowed = allowed;
-  }
-
-  /**
-   * Says who may sign after each change of roles that is under way, on the base that it is made on now; what was found
-   * tainted stays so.
-   */
-  judgeBy(trust: readonly TrustAfter[]): void {
-    this.trust = trust;
-  }
-
-  /** Leaves out candidates that online keys have signed which lose trust. */
-  candidates(siblings: readonly Sibling[]): readonly Sibling[] {
-    return siblings.filter(({ timestamp }) => timestamp === undefined || this.counts(timestamp.file));
-  }
-
-  /** Leaves out what is signed by keys that lose trust, and notes which entries came of them. */
-  offers(offers: readonly OfferedRole[], log: ChangeLog): readonly OfferedRole[] {
-    if (this.trust.length === 0) return offers;
-    const known = new Set(log.entries.map(({ id }) => id));
-    for (const {
-      role,
-      file,
-      log: { entries },
-    } of offers)
-      for (const entry of entries)
-        if (
-          !known.has(entry.id) &&
-          (!this.counts(file) || this.trust.some((one) => one.isByLoser(role, entry)))
-        )
-          this.tainted.add(entry.id);
-    return offers.filter(({ file }) => this.counts(file));
-  }
-
-  /**
-   * Why an entry is not taken in; undefined where it may be.
-   * @param keyids of the role now: who made it by its own account may have lost trust before
-   */
-  reasonAgainst(role: string, entry: LogEntry, keyids: readonly string[]): LeftChange['reason'] | undefined {
-    if (this.tainted.has(entry.id)) return 'key';
-    if (entry.by !== undefined && !keyids.includes(entry.by)) return 'key';
-    const { allowed } = this;
-    return allowed === undefined || allowed.has(identityOfEntry(role, entry)) ? undefined : 'unseen';
-  }
-
-  private counts(file: MetadataFile): boolean {
-    return this.trust.every((one) => one.counts(file));
-  }
-
-  /**
-   * Whether a staged change of roles may be taken over. A next root that keeps its signers is never made a second
-   * time: clients who saw the one could not follow to the other.
-   */
-  allowsOffer(offer: StructuralOffer): boolean {
-    if (!this.trust.every((one) => one.countsOffer(offer))) return false;
-    return offer.files.has('root') || this.allowed === undefined || this.allowed.has(identityOf(offer));
-  }
-}
-
-/** What a change of names is: its id alone is what somebody claims, and may be given to another one. */
-export function identityOfEntry(role: string, entry: LogEntry): string {
-  const log = spellLog({ since: entry.at, entries: [entry] });
-  return createHash('sha256')
-    .update(`${JSON.stringify(role)}\n`)
-    .update(log)
-    .digest('hex');
-}
-
-/** What a staged change of roles is, however it is spelled: hex SHA-256 of what is signed in root and targets. */
-export function identityOf({ files }: StructuralOffer): string {
-  const hash = createHash('sha256');
-  for (const role of ['root', 'targets']) {
-    const bytes = files.get(role);
-    if (bytes !== undefined) hash.update(parseMetadataFile(bytes, role, DEFAULT_LIMITS.targetsBytes).message);
-  }
-  return hash.digest('hex');
 }
 
 /** Whether a plan changes anything. */
@@ -308,11 +209,7 @@ async function chooseStructure(
  * What siblings make of a role, where that is not what the head makes of it; pooled where it takes several
  * keys. One content that several siblings offer is one offer: what belongs to it may be in any of them.
  */
-export function offersOf(
-  copy: WorkingCopy,
-  siblings: readonly Sibling[],
-  role: string,
-): readonly OfferedRole[] {
+function offersOf(copy: WorkingCopy, siblings: readonly Sibling[], role: string): readonly OfferedRole[] {
   const { delegations } = copy;
   const delegated = delegationOf(delegations, role);
   if (delegated === undefined) return [];
@@ -367,4 +264,96 @@ function foldAll(
   }
   for (const { id } of apply) conflicts.delete(id);
   return { apply, conflicts: [...conflicts.values()], tooLarge };
+}
+
+/**
+ * Of the files that can replace the head's as they are, the one that brings most, and of those the highest:
+ * whoever has read it in a head that was buried since would take a lower one for a rollback. Where there is
+ * none, one that only lasts longer.
+ * @returns at most one
+ * @throws BullaError what the target throws
+ */
+async function chooseAdoption(
+  reader: AdoptionReader,
+  log: ChangeLog,
+  offers: readonly OfferedRole[],
+  copy: WorkingCopy,
+): Promise<readonly Adoption[]> {
+  const eligible = offers
+    .filter(
+      (offer) =>
+        (isAhead(offer, log, copy) && hasSameEntries(offer.log, log)) ||
+        (isBuiltUpon(offer.log, log) && versionOf(offer.file) > publishedVersion(copy.files, offer.role)),
+    )
+    .sort((a, b) => b.log.entries.length - a.log.entries.length || versionOf(b.file) - versionOf(a.file));
+  const adoption = await firstWhole(eligible, (offer) => reader.read(offer, planFold(log, offer.log).apply));
+  return adoption === undefined ? await chooseRenewal(reader, log, offers, copy) : [adoption];
+}
+
+/**
+ * Of the files that say what the head's says and last longer, the one that lasts longest.
+ * @returns at most one
+ * @throws BullaError what the target throws
+ */
+async function chooseRenewal(
+  reader: AdoptionReader,
+  log: ChangeLog,
+  offers: readonly OfferedRole[],
+  copy: WorkingCopy,
+): Promise<readonly Adoption[]> {
+  const lasting = offers
+    .filter(
+      (offer) =>
+        hasSameEntries(offer.log, log) &&
+        versionOf(offer.file) > publishedVersion(copy.files, offer.role) &&
+        offer.content.expires > copy.contentOf(offer.role).expires,
+    )
+    .sort((a, b) => b.content.expires.getTime() - a.content.expires.getTime());
+  const adoption = await firstWhole(lasting, (offer) => reader.readRenewal(offer));
+  return adoption === undefined ? [] : [adoption];
+}
+
+async function firstWhole(
+  offers: readonly OfferedRole[],
+  read: (offer: OfferedRole) => Promise<Adoption>,
+): Promise<Adoption | undefined> {
+  for (const offer of offers) {
+    try {
+      return await read(offer);
+    } catch (error) {
+      // Something of it is missing or does not say what its log says: the next may be whole.
+      if (!isBullaError(error, 'trust-invalid', 'trust-expired', 'content-invalid', 'not-found')) throw error;
+    }
+  }
+  return undefined;
+}
+
+/**
+ * Whether a candidate is newer than the head: a head that was made of it may have been read already, and a
+ * late PUT of an older one have taken its place.
+ */
+export function isNewer({ timestamp }: Sibling, { collection }: WorkingCopy): boolean {
+  const { version } = collection.client.trusted.timestamp.content;
+  return timestamp !== undefined && timestamp.version > version && timestamp.version <= HIGHEST_FOLLOWED;
+}
+
+/**
+ * Whether a candidate has none but changes that the head has, under a higher version of the role: who has seen
+ * it as the head, be it an older one, takes the present one for a rollback, though nothing is missing in it.
+ */
+function isAhead(offer: OfferedRole, log: ChangeLog, copy: WorkingCopy): boolean {
+  const version = versionOf(offer.file);
+  const ids = new Set(log.entries.map(({ id }) => id));
+  return (
+    offer.from.some(({ kind }) => kind === 'candidate') &&
+    version > publishedVersion(copy.files, offer.role) &&
+    version <= HIGHEST_FOLLOWED &&
+    offer.log.entries.every(({ id }) => ids.has(id))
+  );
+}
+
+function hasSameEntries(a: ChangeLog, b: ChangeLog): boolean {
+  return (
+    a.since.getTime() === b.since.getTime() && a.entries.length === b.entries.length && holdsAll(a, b.entries)
+  );
 }

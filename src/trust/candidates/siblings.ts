@@ -19,7 +19,7 @@ export const MAX_FOREIGN = 256;
 /** Most bytes of them in one round, beyond the manifests themselves. */
 const MAX_ROUND_BYTES = 96 * 1024 * 1024;
 /** Most bytes of their manifests in one round: those beyond it are looked at in another. */
-export const MAX_SIBLING_MANIFEST_BYTES: number = 48 * 1024 * 1024;
+const MAX_SIBLING_MANIFEST_BYTES: number = 48 * 1024 * 1024;
 const AT_ONCE = 8;
 
 /** A candidate or stage beside the head, as far as it is verified under what the head delegates. */

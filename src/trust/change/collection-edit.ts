@@ -15,9 +15,8 @@ import { binNames } from '../../tuf/hash-bins.ts';
 import { copyJson, type MetadataFile } from '../../tuf/metadata-file.ts';
 import { isTopLevelRole, metaPath } from '../../tuf/role-name.ts';
 import { type Assembly, assembleHead, type BinParts, type LogPart, spreadBins } from '../format/assemble.ts';
-import { isBinName } from '../format/bin-name.ts';
-import { binBitsFor, namesIn } from '../format/bin-size.ts';
 import { BINDING, certifiedBinding, roleBinding, rootBinding } from '../format/binding.ts';
+import { binBitsFor, isBinName, namesIn } from '../format/bins.ts';
 import { encodeFolded, type FoldedList } from '../format/folded.ts';
 import { lifetimeIn, lifetimesBinding } from '../format/lifetimes.ts';
 import {
@@ -288,7 +287,7 @@ export class CollectionEdit {
 }
 
 /** A change whose files are fixed, on its way to signatures and to the registry. */
-export class PreparedCollectionEdit {
+class PreparedCollectionEdit {
   readonly copy: WorkingCopy;
   readonly edit: PreparedEdit;
   private readonly newLogs: ReadonlyMap<string, Uint8Array>;

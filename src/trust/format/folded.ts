@@ -25,7 +25,7 @@ const MAX_FOLDED_BYTES = 256 * 1024;
 
 const kindSchema = z.custom<JsonObject>((value) => isJsonObject(value as never), 'expected an object');
 /** Schema of the list: by the rest of the tag, when the object was made, in seconds of Unix time. */
-export const foldedSchema: z.ZodMiniType<object> = z.strictObject({
+const foldedSchema: z.ZodMiniType<object> = z.strictObject({
   version: z.literal(1),
   next: kindSchema,
   stage: kindSchema,

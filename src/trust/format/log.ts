@@ -4,7 +4,7 @@ import { encodeOwn } from '../../encoding/canonical.ts';
 import { isJsonObject, type JsonObject, parseJson } from '../../encoding/json.ts';
 import { formatTime, parseTime } from '../../encoding/time.ts';
 import { BullaError } from '../../errors.ts';
-import { type Descriptor, describe } from '../../oci/descriptor.ts';
+import type { Descriptor } from '../../oci/descriptor.ts';
 import { digestOf, hexOf } from '../../oci/digest.ts';
 import { describeIssues, listOf } from '../../oci/shape.ts';
 import type { MetadataFile } from '../../tuf/metadata-file.ts';
@@ -70,7 +70,7 @@ const entrySchema = z.strictObject({
   unset: z.optional(listOf(name)),
 });
 /** Schema of the log file; unknown members are refused, because a folder that skips them would lose them. */
-export const changeLogSchema: z.ZodMiniType<object> = z.strictObject({
+const changeLogSchema: z.ZodMiniType<object> = z.strictObject({
   version: z.literal(1),
   since: time,
   entries: listOf(entrySchema),
@@ -177,11 +177,6 @@ function entryJson({ id, at, by, origin, set, unset }: LogEntry): JsonObject {
   }
   if (unset !== undefined) json['unset'] = [...unset];
   return json;
-}
-
-/** Descriptor of a log's bytes. */
-export function describeLog(bytes: Uint8Array): Descriptor {
-  return describe(TRUST_LAYERS.log, bytes);
 }
 
 /** What a role's file says about its log, for {@link roleBinding}. */

@@ -7,7 +7,7 @@ import {
   parseManifest,
 } from '../../oci/manifest.ts';
 import type { BlobFetcher, CallOptions, ManifestFetcher } from '../../oci/target.ts';
-import { binCount, binIndexFor } from '../../tuf/hash-bins.ts';
+import { binCount } from '../../tuf/hash-bins.ts';
 import {
   BIN_BITS,
   BIN_PREFIX,
@@ -151,12 +151,6 @@ export function shardCount(bits: number): number {
 export function placeOfBin(bits: number, bin: number): { readonly shard: number; readonly at: number } {
   const perShard = binCount({ bitLength: bits, namePrefix: BIN_PREFIX }) / shardCount(bits);
   return { shard: Math.floor(bin / perShard), at: bin % perShard };
-}
-
-/** The shard that holds the bin of a name. */
-export function shardFor(bins: ShardList, name: string): Descriptor {
-  const bin = binIndexFor({ bitLength: bins.bits, namePrefix: BIN_PREFIX }, name);
-  return bins.shards[placeOfBin(bins.bits, bin).shard] as Descriptor;
 }
 
 /**

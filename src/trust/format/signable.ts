@@ -5,8 +5,8 @@ import { BullaError } from '../../errors.ts';
 import { type ExtraMember, extraMembers } from '../../tuf/edit/known-members.ts';
 import type { MetadataFile } from '../../tuf/metadata-file.ts';
 import { isTopLevelRole } from '../../tuf/role-name.ts';
-import { isBinName } from './bin-name.ts';
 import { BINDING } from './binding.ts';
+import { isBinName } from './bins.ts';
 import { BIN_PREFIX, NAMES_ROLE } from './vocabulary.ts';
 
 /** Longest path of a member that is told, in characters. */

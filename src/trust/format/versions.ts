@@ -1,5 +1,5 @@
 import { collisionFreeVersions, VERSION_BITS, type VersionPolicy } from '../../tuf/edit/policy.ts';
-import { isBinName } from './bin-name.ts';
+import { isBinName } from './bins.ts';
 
 /**
  * Random bits in the version of a bin. Two publishers who race seldom change one bin, and the snapshot

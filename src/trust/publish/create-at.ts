@@ -34,8 +34,7 @@ export async function createAt(
   options: Pick<PublishOptions, 'clock' | 'chance' | 'state' | 'signal'>,
 ): Promise<CreatedAt> {
   const { state, signal } = options;
-  const present = await headAt(target, signal);
-  if (present !== undefined) throw taken(target, present);
+  await assertNoHead(target, signal);
   const abilities = await probeTags(target, options, { signal });
   const assembly = assembleHead({ files, logs });
   const head = assembly.top.descriptor.digest;
@@ -53,6 +52,12 @@ export async function createAt(
   if (found === undefined) throw unseen(target, head);
   if (found !== head) throw taken(target, found);
   return { head, abilities, shortcomings: shortcomings(abilities) };
+}
+
+/** @throws BullaError conflict where a place has a collection already; what the target throws */
+export async function assertNoHead(target: TrustTarget, signal: AbortSignal | undefined): Promise<void> {
+  const present = await headAt(target, signal);
+  if (present !== undefined) throw taken(target, present);
 }
 
 /**
@@ -88,12 +93,12 @@ function unseen(target: TrustTarget, head: Digest): BullaError {
   );
 }
 
-function taken(target: TrustTarget, digest: Digest | undefined): BullaError {
+function taken(target: TrustTarget, digest: Digest): BullaError {
   return new BullaError(
     'conflict',
     `${target.name} has a trust collection already: ${HEAD_TAG} is ${digest}`,
     {
-      hint: 'look at it with bulla tree; to begin anew, remove the tag first and say so to everybody who pinned it',
+      hint: 'look at it with bulla tree; to change its signers, run bulla signer or bulla rotate. To begin again, remove the tag first and tell everyone who pinned it',
       details: { digest },
     },
   );

@@ -6,45 +6,19 @@ import type { StructuralOffer } from '../candidates/key-change-offer.ts';
 import { findForks } from '../candidates/root-forks.ts';
 import { type FoundSiblings, isTransient, type Sibling } from '../candidates/siblings.ts';
 import { listFolded } from '../candidates/superseded.ts';
-import type { TrustAfter } from '../candidates/trust-after.ts';
 import { CollectionEdit } from '../change/collection-edit.ts';
 import type { Assembly } from '../format/assemble.ts';
-import { isBinName } from '../format/bin-name.ts';
+import { isBinName } from '../format/bins.ts';
 import { announceHead } from '../format/candidate.ts';
 import { type ChangeLog, encodeLog, LOG_KEPT_BYTES, LOG_KEPT_MS } from '../format/log.ts';
 import { HIGHEST_FOLLOWED, trustVersions } from '../format/versions.ts';
 import type { Base } from './publish-base.ts';
 import type { PublishOptions } from './publish-options.ts';
 import { usedVersions } from './signer-state.ts';
+import type { PublishWork } from './work.ts';
 
 /** Added to what a log must keep at the least: for clocks that are not in step. */
 const CUT_MARGIN_MS = 3_600_000;
-
-/** What somebody wants a head to hold, whatever head it is by then. */
-export interface Work {
-  /** Ids of changes that must be in the logs. */
-  readonly ids: readonly string[];
-  /** Roles whose names it changes itself: their files are not adopted from elsewhere in the same edit. */
-  readonly roles: ReadonlySet<string>;
-  /** Changes keys or delegations: what can be folded goes into a head of its own before it. */
-  readonly isStructural?: boolean;
-  /** Whether a head holds it. @throws BullaError conflict where it never will */
-  isDone(base: Base): Promise<boolean>;
-  /** Puts it into an edit, after what was folded. @throws BullaError conflict, usage */
-  apply(edit: CollectionEdit, base: Base): Promise<void>;
-  /** Of a change of roles: who may sign once it is made on this base. @throws BullaError what `apply` throws */
-  trustAfter?(base: Base, now: Date): Promise<TrustAfter>;
-  /** Told what was signed, before it is announced. */
-  noteMade?(files: RepositoryFiles, base: Base): void;
-}
-
-/** Nothing but what is folded. */
-export const NO_WORK: Work = {
-  ids: [],
-  roles: new Set(),
-  isDone: async () => true,
-  apply: async () => undefined,
-};
 
 /** A head that is ready to be announced and moved to. */
 export interface MadeHead {
@@ -63,7 +37,7 @@ export async function makeHead(
   base: Base,
   found: FoundSiblings,
   plan: SiblingPlan,
-  work: Work,
+  work: PublishWork,
   options: PublishOptions,
 ): Promise<MadeHead> {
   const edit = await beginEdit(base, found.siblings, options);
@@ -138,7 +112,7 @@ export async function beginEdit(
 }
 
 /** Highest versions by role that verified files of siblings and the signer's own state have shown. */
-export async function topsOf(base: Base, siblings: readonly Sibling[]): Promise<ReadonlyMap<string, number>> {
+async function topsOf(base: Base, siblings: readonly Sibling[]): Promise<ReadonlyMap<string, number>> {
   const tops = new Map(usedVersions(base.record, base.copy.collection));
   const note = (role: string, version: number) => {
     if (version <= HIGHEST_FOLLOWED) tops.set(role, Math.max(version, tops.get(role) ?? 0));
@@ -172,7 +146,7 @@ export function versionsOf(files: RepositoryFiles): ReadonlyMap<string, number> 
 }
 
 /** Before when entries may leave a log that has grown; undefined where it stays as it is. */
-export function cutFor(log: ChangeLog, { clock, registryNow }: PublishOptions): Date | undefined {
+function cutFor(log: ChangeLog, { clock, registryNow }: PublishOptions): Date | undefined {
   if (encodeLog(log).byteLength <= LOG_KEPT_BYTES) return undefined;
   const now = clock.now();
   const told = registryNow?.() ?? now;

@@ -11,7 +11,7 @@ import { HeadSource } from '../read/head-source.ts';
 import { ScratchMemory } from '../read/scratch-memory.ts';
 import { WorkingCopy } from '../read/working-copy.ts';
 import type { PublishOptions } from './publish-options.ts';
-import { findAnnounced } from './restore.ts';
+import { findAnnounced } from './recover-head.ts';
 import { assertNotBelow, type SignerRecord, servedBy, withServed } from './signer-state.ts';
 
 /** The state that is built upon. */

@@ -1,7 +1,7 @@
 import type { Digest } from '../../oci/digest.ts';
 import type { EditPolicy } from '../../tuf/edit/policy.ts';
 import type { TufSigner } from '../../tuf/edit/signing.ts';
-import type { LeftChange } from '../candidates/fold-plan.ts';
+import type { LeftChange } from '../candidates/intake.ts';
 import type { RefusedSibling } from '../candidates/siblings.ts';
 import type { FoldConflict } from '../change/fold.ts';
 import type { LogEntry } from '../format/log.ts';

@@ -4,12 +4,11 @@ import type { ManifestContent } from '../../oci/manifest.ts';
 import type { Tag } from '../../oci/reference.ts';
 import { versionOf } from '../../tuf/edit/repository.ts';
 import { trustAfterStaged } from '../approve/staged-trust.ts';
-import { isNewer } from '../candidates/adoption-choice.ts';
 import { Rivals } from '../candidates/competing-candidates.ts';
-import { hasWork, Intake, planSiblings, type SiblingPlan } from '../candidates/fold-plan.ts';
+import { hasWork, isNewer, planSiblings, type SiblingPlan } from '../candidates/fold-plan.ts';
+import { Intake, type TrustAfter } from '../candidates/intake.ts';
 import { type FoundSiblings, isTransient, type Sibling, SiblingReader } from '../candidates/siblings.ts';
 import { Abilities } from '../candidates/signing-power.ts';
-import type { TrustAfter } from '../candidates/trust-after.ts';
 import type { LogEntry } from '../format/log.ts';
 import type { TrustTarget } from '../format/ports.ts';
 import { partsOf, pushObject } from '../format/push.ts';
@@ -17,14 +16,15 @@ import { candidateTag, HEAD_TAG } from '../format/vocabulary.ts';
 import { keepParts } from '../read/cached-source.ts';
 import type { ReadOptions } from '../read/collection.ts';
 import { type BlobCache, ProcessBlobCache } from '../read/memory.ts';
-import { keepDisplaced } from './displaced.ts';
-import { type MadeHead, makeHead, NO_WORK, versionsOf, type Work } from './make-head.ts';
+import { type MadeHead, makeHead, versionsOf } from './make-head.ts';
 import { immovable, isImmovable } from './probe.ts';
 import { type Base, hasMoved, readBase } from './publish-base.ts';
 import type { PublishOptions } from './publish-options.ts';
 import { announceAgain } from './reannounce.ts';
+import { keepDisplaced } from './recover-head.ts';
 import { withdraw } from './removal.ts';
 import { withUsed } from './signer-state.ts';
+import { NO_WORK, type PublishWork } from './work.ts';
 
 /** A head is not replaced by one that was made from a reading older than this, in milliseconds. */
 export const PARENT_MS = 60_000;
@@ -71,7 +71,7 @@ export class PublishRun {
   /** What was read or pushed once is not fetched again when the head is read back. */
   private readonly cache: BlobCache;
   private readonly options: PublishOptions;
-  private readonly work: Work;
+  private readonly work: PublishWork;
   private readonly reader: SiblingReader;
   private readonly rivals = new Rivals();
   private readonly intake: Intake;
@@ -86,7 +86,7 @@ export class PublishRun {
   /** How often something beside the head could not be read once the work was done. */
   private unanswered = 0;
 
-  constructor(target: TrustTarget, read: ReadOptions, work: Work, options: PublishOptions) {
+  constructor(target: TrustTarget, read: ReadOptions, work: PublishWork, options: PublishOptions) {
     this.target = target;
     this.cache = read.cache ?? new ProcessBlobCache();
     this.read = { ...read, cache: this.cache };

@@ -7,17 +7,14 @@ import type { ReadOptions } from '../read/collection.ts';
 import { ProcessBlobCache } from '../read/memory.ts';
 import type { WorkingCopy } from '../read/working-copy.ts';
 import { cleanUp } from './clean-up.ts';
-import { EditWork, type StructuralChange } from './edit-work.ts';
-import { NameWork } from './name-work.ts';
-import { type NameChange, OwnChanges } from './own-changes.ts';
 import { readBase } from './publish-base.ts';
 import type { Published, PublishOptions } from './publish-options.ts';
 import { PublishRun, type RunResult } from './publish-run.ts';
 import { StageRun } from './stage-run.ts';
+import { EditWork, type NameChange, NameWork, OwnChanges, type StructuralChange } from './work.ts';
 
-export type { StructuralChange } from './edit-work.ts';
-export type { NameChange } from './own-changes.ts';
 export type { Published, PublishOptions } from './publish-options.ts';
+export type { NameChange, StructuralChange } from './work.ts';
 
 /** A publisher does not spend its time on removing what is old: the re-signer does. */
 const MOST_TIDIED = 16;
@@ -68,7 +65,7 @@ export async function publishEdit(
 }
 
 /** @throws BullaError usage where there is no such role, untrusted-identity where no key in hand is its */
-export function assertMaySign(copy: WorkingCopy, abilities: Abilities, role: string): void {
+function assertMaySign(copy: WorkingCopy, abilities: Abilities, role: string): void {
   copy.contentOf(role);
   if (abilities.of(role) !== 'none') return;
   throw new BullaError(

@@ -10,12 +10,12 @@ import type { LogEntry } from '../format/log.ts';
 import type { TrustTarget } from '../format/ports.ts';
 import type { Collection, ReadOptions } from '../read/collection.ts';
 import { cleanUp } from './clean-up.ts';
-import { EditWork } from './edit-work.ts';
-import type { Work } from './make-head.ts';
 import { publishedBy } from './publish.ts';
 import { type Base, readBase } from './publish-base.ts';
 import type { Published, PublishOptions } from './publish-options.ts';
 import { PublishRun, type RunResult } from './publish-run.ts';
+import type { PublishWork } from './work.ts';
+import { EditWork } from './work.ts';
 
 export interface ResignOptions extends PublishOptions {
   /** Sign anew although it is not due. */
@@ -103,7 +103,7 @@ async function publishStaged(
 }
 
 /** Snapshot and timestamp that last long enough, as a piece of work: making a head makes both anew. */
-class ResignWork implements Work {
+class ResignWork implements PublishWork {
   readonly ids: readonly string[] = [];
   readonly roles: ReadonlySet<string> = new Set();
   private readonly before: Digest;

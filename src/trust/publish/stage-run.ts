@@ -16,13 +16,14 @@ import { stageTag } from '../format/vocabulary.ts';
 import { keepParts } from '../read/cached-source.ts';
 import type { ReadOptions } from '../read/collection.ts';
 import type { WorkingCopy } from '../read/working-copy.ts';
-import { beginEdit, versionsOf, type Work } from './make-head.ts';
+import { beginEdit, versionsOf } from './make-head.ts';
 import { type Base, hasMoved, readBase } from './publish-base.ts';
 import type { PublishOptions } from './publish-options.ts';
 import type { RunResult } from './publish-run.ts';
 import { announceAgain } from './reannounce.ts';
 import { removeObject, withdraw } from './removal.ts';
 import { withUsed } from './signer-state.ts';
+import type { PublishWork } from './work.ts';
 
 /** How long a staged change is waited for, where nothing else is said, in milliseconds. */
 const WAIT_MS = 60_000;
@@ -47,12 +48,12 @@ export class StageRun {
   private readonly target: TrustTarget;
   private readonly read: ReadOptions;
   private readonly options: PublishOptions;
-  private readonly work: Work;
+  private readonly work: PublishWork;
   private readonly reader: SiblingReader;
   private readonly tags: Tag[] = [];
   private staged: Staged | undefined;
 
-  constructor(target: TrustTarget, read: ReadOptions, work: Work, options: PublishOptions) {
+  constructor(target: TrustTarget, read: ReadOptions, work: PublishWork, options: PublishOptions) {
     this.target = target;
     this.read = read;
     this.options = options;

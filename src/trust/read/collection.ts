@@ -39,6 +39,9 @@ export interface Anchored {
  */
 export type Anchor = (roots: RootFiles) => Promise<Anchored>;
 
+/** Trusts the first root that the object lists. Not for decisions. */
+export const anyFirstRoot: Anchor = async (roots) => ({ id: roots.id, initialRoot: await roots.load(1) });
+
 export interface ReadOptions extends CallOptions {
   /** `HOST/REPOSITORY` where the collection lies; the key of what is remembered about the place. */
   readonly place: string;

@@ -1,9 +1,8 @@
 import { type BullaError, isBullaError } from '../../errors.ts';
-import type { StateChange } from '../../tuf/ports.ts';
-import { type CollectionId, collectionIdOf } from '../format/binding.ts';
 import type { ObjectSource } from '../format/object.ts';
-import { type Anchor, type Collection, type ReadOptions, readCollection } from './collection.ts';
-import { type CollectionMemory, type KnownHead, ProcessMemory, type TrustMemory } from './memory.ts';
+import { anyFirstRoot, type Collection, type ReadOptions, readCollection } from './collection.ts';
+import { ProcessMemory } from './memory.ts';
+import { ScratchMemory } from './scratch-memory.ts';
 
 /** A collection that somebody looks at. */
 export interface LookedAt {
@@ -48,59 +47,8 @@ async function lookNow(source: ObjectSource, options: ReadOptions): Promise<Look
     return collection && { collection };
   } catch (expired) {
     if (!isBullaError(expired, 'trust-expired')) throw expired;
-    const still = { ...options, now: BEFORE_ALL_EXPIRY, memory: new StillMemory(options.memory) };
+    const still = { ...options, now: BEFORE_ALL_EXPIRY, memory: new ScratchMemory(options.memory) };
     const collection = await readCollection(source, still);
     return collection && { collection, expired };
   }
-}
-
-const anyFirstRoot: Anchor = async (roots) => {
-  const initialRoot = await roots.load(1);
-  return { id: collectionIdOf(initialRoot), initialRoot };
-};
-
-/** A memory that nothing is added to. It tells of no head, so that none is answered from it. */
-class StillMemory implements TrustMemory {
-  readonly isLasting: boolean = false;
-  private readonly inner: TrustMemory;
-
-  constructor(inner: TrustMemory) {
-    this.inner = inner;
-  }
-
-  seen(place: string): Promise<CollectionId | undefined> {
-    return this.inner.seen(place);
-  }
-
-  async note(): Promise<void> {}
-
-  async forget(): Promise<void> {}
-
-  async open(id: CollectionId): Promise<CollectionMemory> {
-    return new StillCollection(await this.inner.open(id));
-  }
-}
-
-class StillCollection implements CollectionMemory {
-  private readonly inner: CollectionMemory;
-
-  constructor(inner: CollectionMemory) {
-    this.inner = inner;
-  }
-
-  load(role: string): Promise<Uint8Array | undefined> {
-    return this.inner.load(role);
-  }
-
-  async replace(_changes: readonly StateChange[]): Promise<boolean> {
-    return true;
-  }
-
-  async keep(): Promise<void> {}
-
-  async loadHead(): Promise<KnownHead | undefined> {
-    return undefined;
-  }
-
-  async keepHead(): Promise<void> {}
 }

@@ -3,16 +3,20 @@ import type { CollectionId } from '../format/binding.ts';
 import { type CollectionMemory, type KnownHead, ProcessMemory, type TrustMemory } from './memory.ts';
 
 /**
- * A memory that knows what another one knows, and keeps what it is told to itself: for verifying what may
- * never become a head, so that it does not bound what is believed later.
+ * A memory that reads what another one holds and keeps every change to itself. It is for verifying files that may
+ * never become a head: they must not bound what is accepted later. It returns no known head, so that nothing is
+ * answered without verifying it again.
  */
 export class ScratchMemory implements TrustMemory {
   readonly isLasting: boolean = false;
   private readonly behind: TrustMemory;
+  private readonly roles: ReadonlySet<string> | undefined;
   private readonly own = new ProcessMemory();
 
-  constructor(behind: TrustMemory) {
+  /** @param roles whose files are read from `behind`; all roles if left out */
+  constructor(behind: TrustMemory, roles?: ReadonlySet<string>) {
     this.behind = behind;
+    this.roles = roles;
   }
 
   async seen(place: string): Promise<CollectionId | undefined> {
@@ -28,20 +32,23 @@ export class ScratchMemory implements TrustMemory {
   }
 
   async open(id: CollectionId): Promise<CollectionMemory> {
-    return new ScratchCollection(await this.behind.open(id));
+    return new ScratchCollection(await this.behind.open(id), this.roles);
   }
 }
 
 class ScratchCollection implements CollectionMemory {
   private readonly behind: CollectionMemory;
+  private readonly roles: ReadonlySet<string> | undefined;
   private readonly own = new Map<string, Uint8Array | undefined>();
 
-  constructor(behind: CollectionMemory) {
+  constructor(behind: CollectionMemory, roles: ReadonlySet<string> | undefined) {
     this.behind = behind;
+    this.roles = roles;
   }
 
   async load(role: string): Promise<Uint8Array | undefined> {
-    return this.own.has(role) ? this.own.get(role) : await this.behind.load(role);
+    if (this.own.has(role) || this.roles?.has(role) === false) return this.own.get(role);
+    return await this.behind.load(role);
   }
 
   async replace(changes: readonly StateChange[]): Promise<boolean> {
@@ -53,7 +60,6 @@ class ScratchCollection implements CollectionMemory {
     this.own.set(role, bytes);
   }
 
-  /** None: what is verified here is to be looked at as if for the first time. */
   async loadHead(): Promise<KnownHead | undefined> {
     return undefined;
   }

@@ -7,11 +7,10 @@ import { delegationOf, type SuccinctRoles } from '../../tuf/delegations.ts';
 import { binName } from '../../tuf/hash-bins.ts';
 import { MemoryStateStore } from '../../tuf/memory.ts';
 import { metaPath } from '../../tuf/role-name.ts';
-import { collectionIdOf } from '../format/binding.ts';
 import type { LogEntry } from '../format/log.ts';
 import { type ObjectSource, openShard, type ShardList } from '../format/object.ts';
 import { NAMES_ROLE } from '../format/vocabulary.ts';
-import { type Anchor, type Collection, readCollection } from '../read/collection.ts';
+import { anyFirstRoot, type Collection, readCollection } from '../read/collection.ts';
 import { ProcessMemory } from '../read/memory.ts';
 import { ObjectFetcher } from '../read/object-fetcher.ts';
 import { WorkingCopy } from '../read/working-copy.ts';
@@ -34,16 +33,11 @@ export async function readCarriedHead(
     place: source.name,
     now: BEFORE_ALL_EXPIRY,
     memory: new ProcessMemory(),
-    anchor: firstRoot,
+    anchor: anyFirstRoot,
     isPinned: false,
     isNamed: () => true,
   });
 }
-
-const firstRoot: Anchor = async (roots) => {
-  const initialRoot = await roots.load(1);
-  return { id: collectionIdOf(initialRoot), initialRoot };
-};
 
 /** How a head that is offered stands to the one that is present (spec/trust-copying.md, "Fast-forward"). */
 export type HeadRelation =

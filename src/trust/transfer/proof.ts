@@ -9,14 +9,17 @@ import { delegationOf } from '../../tuf/delegations.ts';
 import { versionOf } from '../../tuf/edit/repository.ts';
 import { DEFAULT_LIMITS } from '../../tuf/limits.ts';
 import { type MetadataFile, parseMetadataFile } from '../../tuf/metadata-file.ts';
-import { metadataFileName } from '../../tuf/role-name.ts';
+import { isTopLevelRole, metadataFileName } from '../../tuf/role-name.ts';
 import { parseTargets } from '../../tuf/targets.ts';
 import { type Assembly, assembleProof } from '../format/assemble.ts';
-import type { CollectionId } from '../format/binding.ts';
 import { fetchFile, type ObjectSource, openTrustObject } from '../format/object.ts';
+import { roleFilesIn } from '../format/role-files.ts';
 import { type Collection, type ReadOptions, verifyObject } from '../read/collection.ts';
-import { type CollectionMemory, ProcessMemory, type TrustMemory } from '../read/memory.ts';
+import { ScratchMemory } from '../read/scratch-memory.ts';
 import { WorkingCopy } from '../read/working-copy.ts';
+
+/** Roles whose remembered files bound a proof. Targets and names must come from the proof itself. */
+const OF_EVERY_HEAD: ReadonlySet<string> = new Set(['root', 'timestamp', 'snapshot']);
 
 /**
  * Puts together the proof that a collection names an image so, as of now (spec/trust-copying.md, "Proofs"):
@@ -87,35 +90,10 @@ export async function openProof(
   const object = await openTrustObject(source, content, options);
   if (object.kind !== 'proof') throw noProof(content, `it is a ${object.kind}`);
   if (object.subject?.digest !== subject) throw otherImage(content, subject, object.subject?.digest);
-  return await verifyObject(source, object, { ...options, memory: new FrozenMemory(options.memory) });
-}
-
-/** What is remembered, to be read; what is written to it is forgotten. */
-class FrozenMemory implements TrustMemory {
-  readonly isLasting: boolean = false;
-  private readonly memory: TrustMemory;
-
-  constructor(memory: TrustMemory) {
-    this.memory = memory;
-  }
-
-  seen(place: string): Promise<CollectionId | undefined> {
-    return this.memory.seen(place);
-  }
-
-  async note(): Promise<void> {}
-
-  async forget(): Promise<void> {}
-
-  async open(id: CollectionId): Promise<CollectionMemory> {
-    const state = await this.memory.open(id);
-    const copy = await new ProcessMemory().open(id);
-    for (const role of ['root', 'timestamp', 'snapshot']) {
-      const bytes = await state.load(role);
-      if (bytes !== undefined) await copy.replace([{ role, expected: undefined, bytes }]);
-    }
-    return copy;
-  }
+  return await verifyObject(source, object, {
+    ...options,
+    memory: new ScratchMemory(options.memory, OF_EVERY_HEAD),
+  });
 }
 
 function noProof({ descriptor }: ManifestContent, why: string): BullaError {
@@ -144,11 +122,11 @@ function otherImage({ descriptor }: ManifestContent, expected: Digest, found?: D
 export async function namesProven(collection: Collection, digest: Digest): Promise<readonly Tag[]> {
   const { object, source } = collection;
   const names = new Set<Tag>();
-  for (const [fileName, descriptor] of object.files) {
-    if (/(?:^|\.)(?:root|timestamp|snapshot|targets)\.json$/.test(fileName)) continue;
+  for (const { role, descriptor } of roleFilesIn(object)) {
+    if (isTopLevelRole(role)) continue;
     // Only candidates: what counts is what the verified roles say of them.
     const bytes = await fetchFile(source, descriptor, DEFAULT_LIMITS.targetsBytes);
-    const { targets } = parseTargets(parseMetadataFile(bytes, fileName, DEFAULT_LIMITS.targetsBytes));
+    const { targets } = parseTargets(parseMetadataFile(bytes, role, DEFAULT_LIMITS.targetsBytes));
     for (const [name, { hashes }] of targets)
       if (hashes.get('sha256') === hexOf(digest) && isTag(name)) names.add(name);
   }

@@ -1,12 +1,11 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { Target } from '../../../src/oci/target.ts';
 import { CollectionEdit } from '../../../src/trust/change/collection-edit.ts';
-import { collectionIdOf } from '../../../src/trust/format/binding.ts';
 import type { LogEntry } from '../../../src/trust/format/log.ts';
 import { trustVersions } from '../../../src/trust/format/versions.ts';
 import { HEAD_TAG } from '../../../src/trust/format/vocabulary.ts';
 import {
-  type Anchor,
+  anyFirstRoot,
   type Collection,
   type ReadOptions,
   readCollection,
@@ -16,12 +15,6 @@ import { WorkingCopy } from '../../../src/trust/read/working-copy.ts';
 import { NOW, ONLINE, PUBLISHER, ROOT, signersOf } from '../tuf/editing.ts';
 import { poolKey } from '../tuf/keys.ts';
 import { PLACE, pushAssembly } from './collection.ts';
-
-/** Believes the first root that is there. */
-export const anyFirstRoot: Anchor = async (roots) => {
-  const initialRoot = await roots.load(1);
-  return { id: collectionIdOf(initialRoot), initialRoot };
-};
 
 /** How a fresh client that believes everybody reads the collection of {@link PLACE}. */
 export function reading(change: Partial<ReadOptions> = {}): ReadOptions {

@@ -1,15 +1,14 @@
 import { createHash } from 'node:crypto';
 import { throwIfAborted } from '../../../src/errors.ts';
 import type { MemoryStore } from '../../../src/oci/memory.ts';
-import { collectionIdOf } from '../../../src/trust/format/binding.ts';
 import type { LogEntry, NamedContent } from '../../../src/trust/format/log.ts';
 import type { Chance, Clock, TrustTarget } from '../../../src/trust/format/ports.ts';
 import { NAMES_ROLE } from '../../../src/trust/format/vocabulary.ts';
-import type { NameChange } from '../../../src/trust/publish/own-changes.ts';
 import type { PublishOptions } from '../../../src/trust/publish/publish-options.ts';
 import { ProcessSignerState } from '../../../src/trust/publish/signer-state.ts';
+import type { NameChange } from '../../../src/trust/publish/work.ts';
 import {
-  type Anchor,
+  anyFirstRoot,
   type Collection,
   type ReadOptions,
   readCollection,
@@ -69,12 +68,6 @@ export class FakeChance implements Chance {
     return Array.from({ length: 32 }, () => Math.floor(this.fraction() * 16).toString(16)).join('');
   }
 }
-
-/** Believes the first root that is there. */
-export const anyFirstRoot: Anchor = async (roots) => {
-  const initialRoot = await roots.load(1);
-  return { id: collectionIdOf(initialRoot), initialRoot };
-};
 
 export function reading(change: Partial<ReadOptions> = {}): ReadOptions {
   return {

@@ -3,10 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { MemoryStore } from '../../../src/oci/memory.ts';
 import type { Target } from '../../../src/oci/target.ts';
 import { CollectionEdit } from '../../../src/trust/change/collection-edit.ts';
-import { collectionIdOf } from '../../../src/trust/format/binding.ts';
 import type { LogEntry } from '../../../src/trust/format/log.ts';
 import { HEAD_TAG, NAMES_ROLE } from '../../../src/trust/format/vocabulary.ts';
-import { type Collection, readCollection } from '../../../src/trust/read/collection.ts';
+import { anyFirstRoot, type Collection, readCollection } from '../../../src/trust/read/collection.ts';
 import { ProcessMemory } from '../../../src/trust/read/memory.ts';
 import { WorkingCopy } from '../../../src/trust/read/working-copy.ts';
 import { newCollection, PLACE, policy, pushAssembly, pushHead } from '../../support/trust/collection.ts';
@@ -20,10 +19,7 @@ async function read(store: Target): Promise<Collection> {
     place: PLACE,
     now: NOW,
     memory: new ProcessMemory(),
-    anchor: async (roots) => {
-      const initialRoot = await roots.load(1);
-      return { id: collectionIdOf(initialRoot), initialRoot };
-    },
+    anchor: anyFirstRoot,
     isPinned: false,
     isNamed: (name) => name === PLACE,
   });

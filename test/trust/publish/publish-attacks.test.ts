@@ -7,7 +7,7 @@ import { SiblingReader } from '../../../src/trust/candidates/siblings.ts';
 import { CollectionEdit } from '../../../src/trust/change/collection-edit.ts';
 import { rekey } from '../../../src/trust/change/role-changes.ts';
 import { type Assembly, assembleHead, assembleStage } from '../../../src/trust/format/assemble.ts';
-import { isBinName } from '../../../src/trust/format/bin-name.ts';
+import { isBinName } from '../../../src/trust/format/bins.ts';
 import { announceHead } from '../../../src/trust/format/candidate.ts';
 import { emptyLog, encodeLog, type LogEntry } from '../../../src/trust/format/log.ts';
 import { trustVersions } from '../../../src/trust/format/versions.ts';

@@ -1,16 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { MemoryStore } from '../../../src/oci/memory.ts';
-import { collectionIdOf } from '../../../src/trust/format/binding.ts';
-import { type Anchor, type ReadOptions, readCollection } from '../../../src/trust/read/collection.ts';
+import { anyFirstRoot, type ReadOptions, readCollection } from '../../../src/trust/read/collection.ts';
 import { ProcessMemory } from '../../../src/trust/read/memory.ts';
 import { newCollection, PLACE, pushHead } from '../../support/trust/collection.ts';
 import { NOW } from '../../support/tuf/editing.ts';
-
-/** Believes the first root that is there. */
-const anyFirstRoot: Anchor = async (roots) => {
-  const initialRoot = await roots.load(1);
-  return { id: collectionIdOf(initialRoot), initialRoot };
-};
 
 function reading(change: Partial<ReadOptions> = {}): ReadOptions {
   return {

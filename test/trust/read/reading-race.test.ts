@@ -2,9 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { MemoryStore } from '../../../src/oci/memory.ts';
 import { CollectionEdit } from '../../../src/trust/change/collection-edit.ts';
 import { assembleHead } from '../../../src/trust/format/assemble.ts';
-import { collectionIdOf } from '../../../src/trust/format/binding.ts';
 import { HEAD_TAG, NAMES_ROLE } from '../../../src/trust/format/vocabulary.ts';
-import { type Collection, type ReadOptions, readCollection } from '../../../src/trust/read/collection.ts';
+import {
+  anyFirstRoot,
+  type Collection,
+  type ReadOptions,
+  readCollection,
+} from '../../../src/trust/read/collection.ts';
 import { ProcessMemory } from '../../../src/trust/read/memory.ts';
 import { WorkingCopy } from '../../../src/trust/read/working-copy.ts';
 import { collisionFreeVersions } from '../../../src/tuf/edit/policy.ts';
@@ -16,11 +20,14 @@ import { poolKey } from '../../support/tuf/keys.ts';
 const signers = signersOf(poolKey(ROOT), poolKey(PUBLISHER), poolKey(ONLINE));
 
 function reading(memory: ProcessMemory, now = NOW): ReadOptions {
-  const anchor: ReadOptions['anchor'] = async (roots) => {
-    const initialRoot = await roots.load(1);
-    return { id: collectionIdOf(initialRoot), initialRoot };
+  return {
+    place: PLACE,
+    now,
+    memory,
+    anchor: anyFirstRoot,
+    isPinned: false,
+    isNamed: (name) => name === PLACE,
   };
-  return { place: PLACE, now, memory, anchor, isPinned: false, isNamed: (name) => name === PLACE };
 }
 
 async function read(store: MemoryStore, memory: ProcessMemory): Promise<Collection> {

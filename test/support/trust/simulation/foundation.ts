@@ -2,10 +2,9 @@ import { MemoryStore } from '../../../../src/oci/memory.ts';
 import { CollectionEdit } from '../../../../src/trust/change/collection-edit.ts';
 import { createCollection } from '../../../../src/trust/change/create.ts';
 import { type Assembly, assembleHead } from '../../../../src/trust/format/assemble.ts';
-import { collectionIdOf } from '../../../../src/trust/format/binding.ts';
 import { trustVersions } from '../../../../src/trust/format/versions.ts';
 import { HEAD_TAG } from '../../../../src/trust/format/vocabulary.ts';
-import { type Anchor, type ReadOptions, readCollection } from '../../../../src/trust/read/collection.ts';
+import { anyFirstRoot, type ReadOptions, readCollection } from '../../../../src/trust/read/collection.ts';
 import { ProcessMemory } from '../../../../src/trust/read/memory.ts';
 import { WorkingCopy } from '../../../../src/trust/read/working-copy.ts';
 import { PLACE, pushAssembly } from '../collection.ts';
@@ -58,18 +57,13 @@ export function foundation(): Promise<Foundation> {
   return made;
 }
 
-const anchor: Anchor = async (roots) => {
-  const initialRoot = await roots.load(1);
-  return { id: collectionIdOf(initialRoot), initialRoot };
-};
-
 /** How everybody reads: whoever is there first is believed, and remembered. */
 export function readOptions(memory: ProcessMemory, now: Date, onWarning?: () => void): ReadOptions {
   return {
     place: PLACE,
     now,
     memory,
-    anchor,
+    anchor: anyFirstRoot,
     isPinned: false,
     isNamed: (name) => name === PLACE,
     ...(onWarning !== undefined && { onWarning }),

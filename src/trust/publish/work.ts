@@ -1,12 +1,47 @@
+import { equalBytes } from '../../encoding/bytes.ts';
+import { parseTime } from '../../encoding/time.ts';
 import { BullaError } from '../../errors.ts';
 import { delegationOf } from '../../tuf/delegations.ts';
+import type { RepositoryFiles } from '../../tuf/edit/repository.ts';
 import type { TufSigner } from '../../tuf/edit/signing.ts';
+import type { MetadataFile } from '../../tuf/metadata-file.ts';
+import { TrustAfter } from '../candidates/intake.ts';
+import { CollectionEdit } from '../change/collection-edit.ts';
 import { namesOf } from '../change/fold.ts';
 import type { ChangeLog, LogEntry, NamedContent } from '../format/log.ts';
 import { problemWithEntry } from '../format/plain-text.ts';
 import type { Chance } from '../format/ports.ts';
+import { trustVersions } from '../format/versions.ts';
 import { NAMES_ROLE } from '../format/vocabulary.ts';
 import type { WorkingCopy } from '../read/working-copy.ts';
+import type { Base } from './publish-base.ts';
+import type { PublishOptions } from './publish-options.ts';
+
+/** What one publish wants the head to hold. It is applied to whichever head it meets. */
+export interface PublishWork {
+  /** Ids of the changes that must be in the logs. */
+  readonly ids: readonly string[];
+  /** Roles whose names it changes: their files are not adopted from elsewhere in the same edit. */
+  readonly roles: ReadonlySet<string>;
+  /** Whether it changes keys or delegations: then what can be folded is published first, in a head of its own. */
+  readonly isStructural?: boolean;
+  /** Whether a head holds it. @throws BullaError conflict where no head can */
+  isDone(base: Base): Promise<boolean>;
+  /** Applies it to an edit, after what was folded. @throws BullaError conflict, usage */
+  apply(edit: CollectionEdit, base: Base): Promise<void>;
+  /** Of a change of roles: who may sign once it is made on this base. @throws BullaError what `apply` throws */
+  trustAfter?(base: Base, now: Date): Promise<TrustAfter>;
+  /** Called with what was signed, before it is announced. */
+  noteMade?(files: RepositoryFiles, base: Base): void;
+}
+
+/** No changes of one's own: only folding. */
+export const NO_WORK: PublishWork = {
+  ids: [],
+  roles: new Set(),
+  isDone: async () => true,
+  apply: async () => undefined,
+};
 
 /** What a publisher wants a role to say, or to say no longer. */
 export interface NameChange {
@@ -138,4 +173,116 @@ function revoked(name: string, role: string, { id, by }: LogEntry): BullaError {
       details: { name, role, id, ...(by !== undefined && { by }) },
     },
   );
+}
+
+/** Own changes of names as a piece of work. */
+export class NameWork implements PublishWork {
+  private readonly own: OwnChanges;
+  private readonly options: Pick<PublishOptions, 'clock' | 'signers'>;
+
+  constructor(own: OwnChanges, options: Pick<PublishOptions, 'clock' | 'signers'>) {
+    this.own = own;
+    this.options = options;
+  }
+
+  get ids(): readonly string[] {
+    return this.own.ids;
+  }
+
+  get roles(): ReadonlySet<string> {
+    return this.own.roles;
+  }
+
+  async isDone({ copy }: Base): Promise<boolean> {
+    let isDone = true;
+    for (const role of this.own.roles) {
+      const log = await copy.log(role);
+      this.own.begin(role, log);
+      isDone &&= this.own.isIn(role, log);
+    }
+    return isDone;
+  }
+
+  async apply(edit: CollectionEdit, { copy }: Base): Promise<void> {
+    const { clock, signers } = this.options;
+    for (const role of this.own.roles) {
+      const entries = this.own.entriesFor(role, await edit.log(role), clock.now(), copy, signers);
+      if (entries.length > 0) await edit.apply(role, entries);
+    }
+  }
+}
+
+/** A change of keys, delegations or expiry: made anew on whatever the head is by then. */
+export interface StructuralChange {
+  (edit: CollectionEdit, copy: WorkingCopy): Promise<void> | void;
+  /** Whether what can be folded goes into the same head, because nothing can be signed before it. */
+  readonly isRepair?: boolean;
+}
+
+/** Who may sign once a change is made on a state. @throws BullaError what `change` throws */
+export async function trustAfterChange(
+  change: StructuralChange,
+  copy: WorkingCopy,
+  now: Date,
+): Promise<TrustAfter> {
+  const edit = new CollectionEdit(copy, { now, policy: { versions: trustVersions(() => 0) } });
+  await change(edit, copy);
+  const made = edit.prepare().edit.pending();
+  return new TrustAfter(
+    copy.files,
+    made.map(({ file }) => file),
+  );
+}
+
+/** A structural change as a piece of work. */
+export class EditWork implements PublishWork {
+  readonly ids: readonly string[] = [];
+  readonly roles: ReadonlySet<string> = new Set();
+  readonly isStructural: boolean;
+  private readonly change: StructuralChange;
+  /** What the last edit made, but for snapshot and timestamp. */
+  private made: readonly MetadataFile[] | undefined;
+
+  constructor(change: StructuralChange) {
+    this.change = change;
+    this.isStructural = change.isRepair !== true;
+  }
+
+  async isDone({ copy }: Base): Promise<boolean> {
+    return this.made?.every((file) => isIn(copy.files, file)) ?? false;
+  }
+
+  async apply(edit: CollectionEdit, base: Base): Promise<void> {
+    await this.change(edit, base.copy);
+  }
+
+  async trustAfter({ copy }: Base, now: Date): Promise<TrustAfter> {
+    return await trustAfterChange(this.change, copy, now);
+  }
+
+  noteMade(files: RepositoryFiles, { copy }: Base): void {
+    const before = copy.files;
+    this.made = [
+      ...files.roots.slice(before.roots.length),
+      ...[...files.roles.values()].filter((file) => before.roles.get(file.role) !== file),
+    ];
+  }
+}
+
+/**
+ * Whether a head holds a file that was made for it. Root and targets must say the very same: whatever is
+ * signed by them follows from that, however somebody else has spelled the file. Of other roles a later file does as well, if it
+ * lasts as long.
+ */
+function isIn({ roots, roles }: RepositoryFiles, file: MetadataFile): boolean {
+  if (file.role === 'root') return roots.some(({ message }) => equalBytes(message, file.message));
+  const present = roles.get(file.role);
+  // Bins are in hand only where something was changed in them.
+  if (present === undefined) return file.role !== 'targets';
+  if (equalBytes(present.message, file.message)) return true;
+  return file.role !== 'targets' && expiryOf(present) >= expiryOf(file);
+}
+
+function expiryOf({ signed }: MetadataFile): number {
+  return parseTime(String(signed['expires']))?.getTime() ?? 0;
 }

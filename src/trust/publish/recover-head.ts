@@ -1,15 +1,48 @@
 import { isBullaError, throwIfAborted } from '../../errors.ts';
+import type { Digest } from '../../oci/digest.ts';
 import type { Tag } from '../../oci/reference.ts';
+import type { CallOptions } from '../../oci/target.ts';
 import { isTransient, listSiblings, MAX_FOREIGN } from '../candidates/siblings.ts';
-import { headOf } from '../format/candidate.ts';
+import { candidateOf, headOf } from '../format/candidate.ts';
+import { openTrustObject } from '../format/object.ts';
 import type { TrustTarget } from '../format/ports.ts';
-import { kindOfTag } from '../format/vocabulary.ts';
+import { candidateTag, kindOfTag } from '../format/vocabulary.ts';
 import { type Collection, type ReadOptions, readCollection } from '../read/collection.ts';
 import { HeadSource } from '../read/head-source.ts';
 import { ScratchMemory } from '../read/scratch-memory.ts';
 import { WorkingCopy } from '../read/working-copy.ts';
 import type { PublishOptions } from './publish-options.ts';
 import { assertNotBelow } from './signer-state.ts';
+
+/**
+ * Announces what lies in the place of a head that is only remembered, before it is replaced: it may hold
+ * changes that lie nowhere else any more, and is folded like any other candidate then. What is no head is
+ * left to be replaced.
+ * @throws BullaError what the target throws
+ */
+export async function keepDisplaced(
+  target: TrustTarget,
+  { isBuried, parent }: { readonly isBuried: boolean; readonly parent: Digest | null },
+  options: CallOptions = {},
+): Promise<void> {
+  if (!isBuried || parent === null) return;
+  try {
+    const content = await target.fetchManifest(parent, options);
+    const { kind, isCandidate } = await openTrustObject(target, content, options);
+    if (kind !== 'head' || isCandidate) return;
+    const candidate = candidateOf(content);
+    await target.pushManifest(candidate, { ...options, tag: candidateTag(candidate.descriptor.digest) });
+  } catch (error) {
+    // Junk, or a head whose parts are gone: nothing can be taken from either.
+    const isOfNoUse = isBullaError(error, 'trust-invalid', 'content-invalid', 'not-found');
+    if (!isOfNoUse && !isRefused(error)) throw error;
+  }
+}
+
+/** Registries take no manifest whose parts they do not have. */
+function isRefused(error: unknown): boolean {
+  return isBullaError(error, 'registry-error') && error.details['status'] === 400;
+}
 
 /**
  * The newest candidate that is intact: the whole client workflow goes through it, from what is remembered

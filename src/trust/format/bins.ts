@@ -1,8 +1,14 @@
 import { isJsonObject, type JsonObject } from '../../encoding/json.ts';
 import { BINDING } from './binding.ts';
+import { BIN_PREFIX } from './vocabulary.ts';
+
+/** Whether a role's name could be that of a bin of `names`. */
+export function isBinName(role: string): boolean {
+  return new RegExp(`^${BIN_PREFIX}-[0-9a-f]+$`).test(role);
+}
 
 /** Up to so many names are held by `names` itself. */
-export const MAX_UNBINNED = 1000;
+const MAX_UNBINNED = 1000;
 
 /** Bytes of what a bin costs whoever reads one name: its entry in the snapshot, and per name in a bin. */
 const SNAPSHOT_ENTRY_BYTES = 32;
