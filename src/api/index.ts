@@ -1,9 +1,14 @@
 /**
- * Sign, verify and copy images from a program: what the command does, without its flags and its output.
+ * Sign, verify and copy images from a program: what the command does, from a textual reference, with typed results.
  *
  * ```ts
- * import { copy, openRepository, parseReference, requirements, verifyImage } from 'bulla';
+ * import { verify } from 'bulla';
+ *
+ * const { runnable } = await verify('registry.example.com/team/app:v1');
  * ```
+ *
+ * {@link Config} says what a function works with; left out, it works as the command does for the user of the process.
+ * Below the functions that do what a command does stand their parts, which take repositories instead of references.
  */
 export { type CopyCount, type CopyOptions, type CopyResult, copy } from '../actions/copy/copy.ts';
 export type { CopyEvent, OnCopyEvent } from '../actions/copy/progress.ts';
@@ -11,17 +16,20 @@ export { type ImageConfig, type Inspection, inspectManifest } from '../actions/i
 export { listSignatures, removeSignatures } from '../actions/inspect/signatures.ts';
 export { readTree, type TreeManifest, type TreeNode, type TreeOptions } from '../actions/inspect/tree.ts';
 export { type SignedImage, type SignOptions, type SignResult, signImage } from '../actions/sign/signature.ts';
+export type { Drift, DriftRule, RunnableImage } from '../actions/verify/drift.ts';
 export {
   type ImageName,
   type VerifiedImage,
-  type VerifyOptions,
+  type VerifyOptions as VerifyImageOptions,
   verifyImage,
 } from '../actions/verify/image.ts';
+export type { NameEvidence, Verified } from '../actions/verify/verify.ts';
 export { type Algorithm, type AlgorithmId, algorithm, type KeyType } from '../crypto/algorithm.ts';
 export { type Certificate, parseCertificates } from '../crypto/certificate.ts';
 export { parseIdentity, type TrustedIdentity } from '../crypto/identity.ts';
 export { type PublicKey, parsePublicKeyPem, publicKeyPem } from '../crypto/public-key.ts';
 export { createSigner, type Signer } from '../crypto/signer.ts';
+export { HttpPool, type HttpPoolOptions } from '../http/pool.ts';
 export type {
   KeyBackEnd,
   KeyHandle,
@@ -32,6 +40,12 @@ export type {
 } from '../keystore/back-end.ts';
 export { type KeySigner, keyOf, openKey } from '../keystore/key-of.ts';
 export { Keystore } from '../keystore/store.ts';
+export type { AcceptedEvidence } from '../policy/decision.ts';
 export { type Requirements, requirements } from '../policy/requirements.ts';
 export type { Evidence, Refusal } from '../signatures/evidence.ts';
+export type { Directories } from '../state/directories.ts';
+export { type BlobCache, ProcessBlobCache, ProcessMemory, type TrustMemory } from '../trust/read/memory.ts';
+export type { Pin, PinnedTrust } from '../trust/read/pin.ts';
+export type { Config } from './config.ts';
 export * from './oci.ts';
+export { type VerifyOptions, verify } from './verify.ts';

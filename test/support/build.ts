@@ -87,7 +87,8 @@ const others = (process.env['NODES'] ?? '').split(delimiter).filter((path) => pa
 await makeCodeCache('dist', [process.execPath, ...others]);
 
 execFileSync('node_modules/.bin/tsc', ['-p', 'src/tsconfig.lib.json'], { stdio: 'inherit' });
-writeFileSync('dist/lib/package.json', '{ "type": "module" }\n');
+const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
+writeFileSync('dist/lib/package.json', `${JSON.stringify({ type: 'module', version })}\n`);
 checkPackage();
 for (const name of ['bulla.js', PROGRAM, cacheName()]) {
   process.stdout.write(`dist/${name} ${Math.ceil(statSync(join('dist', name)).size / 1024)} KiB\n`);

@@ -1,6 +1,6 @@
 import { BullaError, isBullaError } from '../../errors.ts';
 import type { PlatformSelector } from '../../oci/platform.ts';
-import type { Reference } from '../../oci/reference.ts';
+import { formatRepository, type Reference } from '../../oci/reference.ts';
 import type { Source } from '../../oci/target.ts';
 import type { Requirements } from '../../policy/requirements.ts';
 import type { Collection } from '../../trust/read/collection.ts';
@@ -74,6 +74,8 @@ interface NameFacts {
 /** An image that may be run, by its digest: by its signed name, by its detached signatures, or by both. */
 export interface Verified extends Pick<VerifiedImage, 'evidence' | 'refusals'> {
   readonly reference: Reference;
+  /** `REPOSITORY@DIGEST`: what to run. */
+  readonly runnable: string;
   readonly image: RunnableImage;
   /** What the signatures that count are on; `name` where no detached signatures were demanded. */
   readonly signed: 'name' | VerifiedImage['signed'];
@@ -89,6 +91,14 @@ export interface Verified extends Pick<VerifiedImage, 'evidence' | 'refusals'> {
  *   usage; what the ports throw
  */
 export async function verify(image: ImageToVerify, demands: Demands, ports: VerifyPorts): Promise<Verified> {
+  const { reference } = image;
+  const decided = await decide(image, demands, ports);
+  return { reference, runnable: `${formatRepository(reference)}@${decided.image.digest}`, ...decided };
+}
+
+type Decided = Omit<Verified, 'reference' | 'runnable'>;
+
+async function decide(image: ImageToVerify, demands: Demands, ports: VerifyPorts): Promise<Decided> {
   if (ports.notary !== undefined) return await verifyInNotary(image, demands, ports, ports.notary);
   checkName(image, demands);
   if (mayUseProof(demands)) {
@@ -156,7 +166,7 @@ async function verifyByName(
   demands: Demands,
   ports: VerifyPorts,
   { target, read }: OpenedCollection,
-): Promise<Verified> {
+): Promise<Decided> {
   const { tag, digest } = reference;
   const { signers, anySigner, platform, eachPlatform, drift = 'warn' } = demands;
   const required = demands.signatures === true ? await ports.requirements() : undefined;
@@ -177,7 +187,7 @@ async function verifyByName(
       hint: 'please report this with the command that was run',
     });
   const { collection, named, drift: drifted, isThere, ...found } = verified;
-  return { reference, ...found, name: { by: 'collection', collection, named, drift: drifted, isThere } };
+  return { ...found, name: { by: 'collection', collection, named, drift: drifted, isThere } };
 }
 
 /** By a proof that lies beside the image where there is no head; undefined where that cannot be. */
@@ -185,7 +195,7 @@ async function verifyByProof(
   { text, reference }: ImageToVerify,
   demands: Demands,
   ports: VerifyPorts,
-): Promise<Verified | undefined> {
+): Promise<Decided | undefined> {
   const { tag, digest } = reference;
   const { signers, anySigner } = demands;
   const { findProofs, noName, verifyProofs } = await import('./proof.ts');
@@ -204,7 +214,6 @@ async function verifyByProof(
   if (demands.signatures !== true) {
     const { length: size } = proven.named;
     return {
-      reference,
       image: { digest: found.digest, size },
       signed: 'name',
       evidence: [],
@@ -215,7 +224,7 @@ async function verifyByProof(
   const { verifyImage } = await import('./image.ts');
   const required = await ports.requirements();
   const signed = await verifyImage(source, { digest: found.digest }, { name: text, required, signal });
-  return { reference, ...signed, name };
+  return { ...signed, name };
 }
 
 /** By detached signatures alone. */
@@ -224,13 +233,12 @@ async function verifyBySignatures(
   { platform, eachPlatform }: Demands,
   ports: VerifyPorts,
   collection: OpenedCollection | undefined,
-): Promise<Verified> {
+): Promise<Decided> {
   const { tag, digest } = reference;
   const required = await ports.requirements().catch((error: unknown) => refusal(error, collection));
   const { verifyImage } = await import('./image.ts');
   const options = { name: text, required, platform, eachPlatform, signal: ports.signal };
   return {
-    reference,
     ...(await verifyImage(await ports.image(), { tag, digest }, options)),
     name: undefined,
   };
@@ -252,7 +260,7 @@ async function verifyInNotary(
   { signers, platform, offline, drift = 'warn' }: Demands,
   ports: VerifyPorts,
   notary: NotaryPort,
-): Promise<Verified> {
+): Promise<Decided> {
   const { tag, digest } = reference;
   if (tag === undefined)
     throw new BullaError('usage', `${text} has no tag, and only tags are looked up in Notary`, {
@@ -269,5 +277,5 @@ async function verifyInNotary(
     signal: ports.signal,
   });
   const name: NameEvidence = { by: 'notary', repository, named, ...facts };
-  return { reference, image, signed: 'name', evidence: [], refusals: [], name };
+  return { image, signed: 'name', evidence: [], refusals: [], name };
 }

@@ -29,7 +29,7 @@ export function register(program: Command, cli: Cli): void {
         const { inspectNotary } = await import('../notary-inspection.ts');
         return await inspectNotary(context, text, { ...flags, notary: flags.notary });
       }
-      const reference = await context.namedInLayout(parseReference(text));
+      const reference = await context.places.namedInLayout(parseReference(text));
       const { isCollection } = await import('../flags/shown-collection.ts');
       if (reference.tag === HEAD_TAG || (await isCollection(context, reference)))
         await printCollection(context, reference, flags);

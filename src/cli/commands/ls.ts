@@ -111,7 +111,7 @@ async function entriesOf(
   context: Context,
   reference: LayoutReference,
 ): Promise<readonly { readonly name: string; readonly version: Digest }[]> {
-  const layout = await context.openLayout(reference, {});
+  const layout = await context.places.openLayout(reference, {});
   return (await layout.entryNames())
     .map(({ name, digest }) => ({ name, version: digest }))
     .sort((a, b) => byBytes(a.name, b.name));

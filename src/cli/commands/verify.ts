@@ -34,14 +34,14 @@ export function register(program: Command, cli: Cli): void {
         ? prepare(context, text, flags)
         : prepareForNotary(context, text, { ...flags, notary }));
       await yieldToEventLoop();
-      const [{ verify }, { remarksOn, runnableName, verifiedJson }] = await Promise.all([
+      const [{ verify }, { remarksOn, verifiedJson }] = await Promise.all([
         import('../../actions/verify/verify.ts'),
         import('../render/verified-text.ts'),
       ]);
       const verified = await verify({ text, reference }, demands, ports);
       const { output, directories } = context;
       for (const [level, line] of remarksOn(verified, text, directories.state)) output[level](line);
-      output.result(runnableName(verified), verifiedJson(verified));
+      output.result(verified.runnable, verifiedJson(verified));
     });
 }
 

@@ -3,7 +3,6 @@ import type { NameEvidence, Verified } from '../../actions/verify/verify.ts';
 import { formatTime } from '../../encoding/time.ts';
 import { rootKeysOf } from '../../notary/root-chain.ts';
 import { isSamePlace } from '../../oci/place.ts';
-import { formatRepository } from '../../oci/reference.ts';
 import { describeEvidence, summarizeEvidence, summarizeRefusal } from '../../policy/summary.ts';
 import { freshnessOf } from '../../trust/read/collection.ts';
 import { relativeTime } from './relative-time.ts';
@@ -14,11 +13,6 @@ export type Remark = readonly ['info' | 'warn' | 'verbose', string];
 
 type ByCollection = NameEvidence & { readonly by: 'collection' | 'proof' };
 type ByNotary = NameEvidence & { readonly by: 'notary' };
-
-/** `REPOSITORY@DIGEST`: what to run. */
-export function runnableName({ reference, image }: Pick<Verified, 'reference' | 'image'>): string {
-  return `${formatRepository(reference)}@${image.digest}`;
-}
 
 /**
  * Who signed an image and its name, and how far that can be relied on.
@@ -36,7 +30,7 @@ export function remarksOn(verified: Verified, text: string, stateDirectory: stri
   for (const found of evidence) remarks.push(['info', `signed by ${describeEvidence(found)}`]);
   for (const { message } of refusals) remarks.push(['verbose', `not counted: ${message}`]);
   if (name === undefined && reference.tag !== undefined && reference.digest === undefined)
-    remarks.push(['info', `the tag ${reference.tag} itself was not verified: use ${runnableName(verified)}`]);
+    remarks.push(['info', `the tag ${reference.tag} itself was not verified: use ${verified.runnable}`]);
   return remarks;
 }
 
@@ -94,7 +88,7 @@ function* driftRemarks(name: NameEvidence): Generator<Remark> {
 export function verifiedJson(verified: Verified): Record<string, unknown> {
   const { reference, image, signed, name, evidence, refusals } = verified;
   return {
-    reference: runnableName(verified),
+    reference: verified.runnable,
     digest: image.digest,
     mediaType: image.mediaType ?? null,
     size: image.size,

@@ -1,12 +1,12 @@
 import { type Command, Option } from 'commander';
+import type { Side } from '../../api/places.ts';
 import { BullaError } from '../../errors.ts';
 import { isLoopbackHost } from '../../http/address.ts';
 import { canonicalHost, splitHost } from '../../oci/host.ts';
 import { isPlainEntry, namesTls, type RegistrySettings, TLS_FILES } from './registry-settings.ts';
 import type { Settings } from './settings.ts';
 
-/** Side of a command that has two registries: its flags may be given for one of them alone. */
-export type Side = 'from' | 'to';
+export type { Side };
 
 /** How one registry is reached and who we are to it. */
 export interface Access {

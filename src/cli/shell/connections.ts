@@ -16,12 +16,12 @@ import {
   credentialsFinder,
   storedCredentials,
 } from '../../registry/stored-credentials.ts';
+import type { Directories } from '../../state/directories.ts';
 import { type Access, accessFor, elsewhereFor, type Side } from './access.ts';
 import { type KeptTls, readCertsD } from './certs-d.ts';
 import { DialectFile } from './dialect-file.ts';
 import type { Io } from './io.ts';
 import type { Output } from './output.ts';
-import type { Directories } from './places.ts';
 import type { Settings } from './settings.ts';
 import { traceSink } from './trace.ts';
 import { VERSION } from './version.ts';

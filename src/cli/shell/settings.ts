@@ -1,9 +1,9 @@
 import { type Command, Option } from 'commander';
 import { BullaError } from '../../errors.ts';
 import { SEARCH_TIMEOUT_MS } from '../../http/deadline.ts';
+import { configFile, directories } from '../../state/directories.ts';
 import { readConfigFile } from './config-file.ts';
 import type { Io } from './io.ts';
-import { configFile, directories } from './places.ts';
 import type { ConfigFile } from './registry-settings.ts';
 
 /** Flags that every command has, after environment and configuration file were asked too. */

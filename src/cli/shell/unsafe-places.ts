@@ -1,6 +1,6 @@
 import { type Stats, statSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
-import { configFile, type Directories } from './places.ts';
+import { configFile, type Directories } from '../../state/directories.ts';
 
 /**
  * What people must know about where configuration, pins and memory come from: whoever can write there decides

@@ -3,8 +3,8 @@ import { isErrno } from '../../disk/errno.ts';
 import { EarlyConnection, namesProxy } from '../../http/early-connection.ts';
 import { parseReference } from '../../oci/reference.ts';
 import { endpointOf } from '../../registry/endpoint.ts';
+import { configFile, directories, homeDirectory } from '../../state/directories.ts';
 import type { Io } from '../shell/io.ts';
-import { configFile, directories, homeDirectory } from '../shell/places.ts';
 
 /** Flags without a value that may stand before the image. */
 const SWITCHES: ReadonlySet<string> = new Set([

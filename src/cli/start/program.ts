@@ -1,8 +1,8 @@
 import { writeSync } from 'node:fs';
 import { BullaError, EXIT_CODES } from '../../errors.ts';
 import type { EarlyConnection } from '../../http/early-connection.ts';
+import { homeDirectory } from '../../state/directories.ts';
 import { isPlugin, pluginCall } from '../docker-trust/plugin.ts';
-import { homeDirectory } from '../shell/places.ts';
 import { run } from './run.ts';
 
 /** Node's own status for that. */

@@ -1,8 +1,13 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import type { Io } from './io.ts';
 
-/** Directories of the person who runs the command (XDG base directories). */
+/** Environment and home directory of a user. */
+export interface UserEnvironment {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly home: string;
+}
+
+/** Directories of a user (XDG base directories). */
 export interface Directories {
   readonly config: string;
   readonly cache: string;
@@ -10,8 +15,7 @@ export interface Directories {
 }
 
 /** Where configuration, caches and trusted state are; `BULLA_HOME` puts all three below one directory. */
-export function directories(io: Pick<Io, 'env' | 'home'>): Directories {
-  const { env, home } = io;
+export function directories({ env, home }: UserEnvironment): Directories {
   const one = env['BULLA_HOME'];
   if (one !== undefined && one !== '') {
     return { config: one, cache: join(one, 'cache'), state: join(one, 'state') };
@@ -33,7 +37,7 @@ export function configFile({ config }: Directories): string {
   return join(config, 'config.yaml');
 }
 
-/** Of the person who runs the command. That of a user whom the system does not know, as in containers, is `/`. */
+/** Of the user who runs the process. That of a user whom the system does not know, as in containers, is `/`. */
 export function homeDirectory(): string {
   try {
     return homedir();

@@ -1,0 +1,130 @@
+import { join } from 'node:path';
+import type { DriftRule } from '../actions/verify/drift.ts';
+import { type Demands, verify as decide, type Verified } from '../actions/verify/verify.ts';
+import { type Certificate, parseCertificates } from '../crypto/certificate.ts';
+import { parseIdentity } from '../crypto/identity.ts';
+import { type PublicKey, parsePublicKeyPem } from '../crypto/public-key.ts';
+import { Keystore } from '../keystore/store.ts';
+import { parsePlatform } from '../oci/platform.ts';
+import { formatReference, parseReference, type Reference } from '../oci/reference.ts';
+import { type Requirements, requirements } from '../policy/requirements.ts';
+import type { PinnedTrust } from '../trust/read/pin.ts';
+import { type Call, type Config, call } from './config.ts';
+
+/** What {@link verify} demands of an image, and what it works with. */
+export interface VerifyOptions extends Config {
+  /**
+   * Public keys that are trusted, or PEM with one. If neither keys nor authorities are given, the default key of the
+   * key store; an empty list trusts no key.
+   */
+  readonly keys?: readonly (PublicKey | string)[] | undefined;
+  /** Certificates of authorities that are trusted, or PEM with some. */
+  readonly authorities?: readonly (Certificate | string)[] | undefined;
+  /** Who is trusted among those they certify: `x509.subject: C=DE, O=Acme, CN=release`, or `*`. */
+  readonly identities?: readonly string[] | undefined;
+  /** How many different signers must have signed; 1 if left out. */
+  readonly threshold?: number | undefined;
+  /** Predicate types, one of which a signature must have. */
+  readonly purposes?: readonly string[] | undefined;
+  /** Annotations that must be signed. */
+  readonly annotations?: Readonly<Record<string, string>> | undefined;
+  /** Where the trust collection lies, if neither in the repository nor where a pin says. */
+  readonly at?: string | undefined;
+  /** `HOST/REPOSITORY` that the collection was made for, if this is a copy. */
+  readonly collection?: string | undefined;
+  /** Whose root keys are trusted, instead of a pin. */
+  readonly trust?: PinnedTrust | undefined;
+  /** How long after expiry trust metadata still counts, in milliseconds; 0 if left out. */
+  readonly maxStaleness?: number | undefined;
+  /** Roles that must all have signed the name; `names` if left out. */
+  readonly signers?: readonly string[] | undefined;
+  /** Any role of the collection may have signed the name. */
+  readonly anySigner?: boolean | undefined;
+  /** `false`: detached signatures alone decide. */
+  readonly name?: false | undefined;
+  /** What to do where the registry's tag is not what was signed; `warn` if left out: it is in the result. */
+  readonly drift?: DriftRule | undefined;
+  /** Of an index: the image for this platform, `linux/arm64`. */
+  readonly platform?: string | undefined;
+  /** Also accept an index that is not signed itself where every platform's image is. */
+  readonly eachPlatform?: boolean | undefined;
+}
+
+/**
+ * Verifies an image as `bulla verify` does: its name where a trust collection is pinned, was seen before or is
+ * demanded, and its detached signatures where no name is looked up or keys, authorities or anything else about
+ * signatures is given (spec/trust-names.md, spec/signatures.md). Run `runnable` of the result, never the tag.
+ * @param reference `registry.example.com/team/app:v1`, `oci:DIR:v1`, …; with a tag, a digest, or both
+ * @throws BullaError trust-unpinned where nothing says whose signatures to trust; unsigned, signature-mismatch,
+ *   threshold-not-met, untrusted-identity, certificate-…, trust-…, name-not-signed, digest-mismatch, image-missing;
+ *   usage; registry-… where nothing is known about the image
+ * @example
+ * ```ts
+ * import { readFile } from 'node:fs/promises';
+ * import { isBullaError, verify } from 'bulla';
+ *
+ * try {
+ *   const { runnable, evidence } = await verify('registry.example.com/team/app:v1', {
+ *     keys: [await readFile('release.pub', 'utf8')],
+ *   });
+ *   console.log(`run ${runnable}, signed by ${evidence.length} key`);
+ * } catch (error) {
+ *   if (!isBullaError(error)) throw error;
+ *   console.error(`do not run it: ${error.code}: ${error.message}`);
+ * }
+ * ```
+ */
+export async function verify(reference: string | Reference, options: VerifyOptions = {}): Promise<Verified> {
+  return await call(options, async (one) => {
+    const text = typeof reference === 'string' ? reference : formatReference(reference);
+    const image = await one.places.openImage(text);
+    return await decide({ text, reference: image.reference }, demandsOf(options), {
+      ...one.collections,
+      image: async () => image.source,
+      requirements: () => requirementsOf(one, options),
+    });
+  });
+}
+
+function demandsOf(options: VerifyOptions): Demands {
+  const { at, collection, trust, maxStaleness, signers, anySigner, name, drift, platform, eachPlatform } =
+    options;
+  return {
+    ...{ collection, trust, maxStaleness, signers, anySigner, name, drift, eachPlatform },
+    at: at === undefined ? undefined : parseReference(at),
+    platform: platform === undefined ? undefined : parsePlatform(platform),
+    signatures: isAboutSignatures(options),
+  };
+}
+
+function isAboutSignatures(options: VerifyOptions): boolean {
+  const { keys, authorities, identities, threshold, purposes, annotations } = options;
+  return [keys, authorities, identities, threshold, purposes, annotations].some(
+    (given) => given !== undefined,
+  );
+}
+
+async function requirementsOf(one: Call, options: VerifyOptions): Promise<Requirements> {
+  const { keys = [], authorities = [], identities = [], threshold, purposes, annotations = {} } = options;
+  // A list that is given and empty trusts nobody.
+  const isDefault = options.keys === undefined && options.authorities === undefined;
+  return requirements({
+    keys: isDefault
+      ? await defaultKeys(one)
+      : keys.map((key) => (typeof key === 'string' ? parsePublicKeyPem(key, 'the given key') : key)),
+    roots: authorities.flatMap((given) =>
+      typeof given === 'string' ? parseCertificates(given, 'the given authority') : given,
+    ),
+    identities: identities.map((text) => parseIdentity(text)),
+    annotations: new Map(Object.entries(annotations)),
+    now: one.now,
+    ...(threshold !== undefined && { threshold }),
+    ...(purposes !== undefined && { purposes }),
+  });
+}
+
+async function defaultKeys({ directories }: Call): Promise<readonly PublicKey[]> {
+  const keystore = new Keystore(join(directories.config, 'keys'));
+  const name = await keystore.defaultName();
+  return name === undefined ? [] : [(await keystore.get(name)).publicKey];
+}

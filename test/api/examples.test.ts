@@ -1,0 +1,150 @@
+import { execFile, execFileSync } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { copy } from '../../src/actions/copy/copy.ts';
+import { signImage } from '../../src/actions/sign/signature.ts';
+import { publicKeyPem } from '../../src/crypto/public-key.ts';
+import { createSigner } from '../../src/crypto/signer.ts';
+import { openLayout } from '../../src/layout/open.ts';
+import { parseReference } from '../../src/oci/reference.ts';
+import { openRepository } from '../../src/registry/client.ts';
+import { serveRegistry } from '../../src/servers/registry/server.ts';
+import { temporaryDirectory } from '../support/cli.ts';
+import { examples, functionsOfReferences } from '../support/examples.ts';
+
+const root = new URL('../..', import.meta.url).pathname;
+const run = promisify(execFile);
+
+/** Node at hand, and those that the environment names as `NODES=FILE:FILE`, as for the build. */
+const NODES: readonly string[] = [
+  process.execPath,
+  ...(process.env['NODES'] ?? '').split(':').filter((path) => path !== ''),
+];
+
+/** What the examples find: a registry with a signed image, its public key, and a user who has nothing yet. */
+async function world(cwd: string): Promise<{ readonly host: string; close(): Promise<void> }> {
+  const server = await serveRegistry({ dir: join(cwd, 'registry') });
+  const reference = parseReference(`${server.address}/team/app:v1`);
+  if (reference.kind !== 'registry' || reference.tag === undefined) throw new Error('not an image');
+  const { tag } = reference;
+  const repository = openRepository(reference);
+  const layout = await openLayout({ kind: 'layout', path: join(root, 'testdata/demo-image/layout') });
+  const image = await layout.onlyImage();
+  await copy({ source: layout, reference: image.digest, destination: repository, tag });
+  await layout.close();
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const signer = createSigner(privateKey);
+  await writeFile(join(cwd, 'release.pub'), publicKeyPem(signer.publicKey));
+  await signImage(repository, { tag }, { name: 'app', signer, now: new Date(), agent: 'test' });
+  await repository.close();
+  return { host: server.address, close: () => server.close() };
+}
+
+describe('the library, installed from the packed package', () => {
+  let project: string;
+
+  // The package as it is published, beside what it depends on.
+  beforeAll(async () => {
+    project = await mkdtemp(join(tmpdir(), 'bulla-package-'));
+    const packed = execFileSync(
+      'npm',
+      ['pack', '--ignore-scripts', '--json', '--pack-destination', project],
+      {
+        cwd: root,
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'ignore'],
+      },
+    );
+    const [{ filename }] = JSON.parse(packed) as [{ filename: string }];
+    await mkdir(join(project, 'node_modules'));
+    execFileSync('tar', ['-xzf', filename], { cwd: project });
+    await cp(join(project, 'package'), join(project, 'node_modules/bulla'), { recursive: true });
+    const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
+      dependencies: Readonly<Record<string, string>>;
+    };
+    for (const name of [...Object.keys(manifest.dependencies), '@types/node', 'undici-types', 'typescript']) {
+      await mkdir(dirname(join(project, 'node_modules', name)), { recursive: true });
+      await symlink(join(root, 'node_modules', name), join(project, 'node_modules', name));
+    }
+    await writeFile(join(project, 'package.json'), '{ "type": "module" }\n');
+    await writeFile(
+      join(project, 'tsconfig.json'),
+      JSON.stringify({ compilerOptions: STRICT, include: ['*.ts'] }),
+    );
+    for (const { of, source } of examples()) await writeFile(join(project, `${of}.ts`), source);
+    await writeFile(join(project, 'every-path.ts'), EVERY_PATH);
+  });
+
+  afterAll(() => rm(project, { recursive: true }));
+
+  it('compiles in a strict project', async () => {
+    const { stdout } = await run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc')], {
+      cwd: project,
+    }).catch((error: { stdout: string }) => error);
+    expect(stdout).toBe('');
+    expect(await readdir(join(project, 'out'))).toContain('every-path.js');
+  });
+
+  it('has an example of each function that takes a reference', () => {
+    const shown = examples().map(({ of }) => of);
+    expect(functionsOfReferences()).toContain('verify');
+    expect(functionsOfReferences().filter((name) => !shown.includes(name))).toEqual([]);
+  });
+
+  it.each(examples())('runs the example of $of', async ({ of, source }) => {
+    const cwd = await temporaryDirectory();
+    const { host, close } = await world(cwd);
+    try {
+      await symlink(join(project, 'node_modules'), join(cwd, 'node_modules'));
+      await writeFile(join(cwd, 'package.json'), '{ "type": "module" }\n');
+      const compiled = await readFile(join(project, 'out', `${of}.js`), 'utf8');
+      expect(source).toContain('registry.example.com');
+      await writeFile(join(cwd, `${of}.js`), compiled.replaceAll('registry.example.com', host));
+      for (const node of NODES) {
+        const env = { PATH: process.env['PATH'], BULLA_HOME: join(cwd, 'home'), HOME: cwd };
+        const { stdout, stderr } = await run(node, [`${of}.js`], { cwd, env });
+        expect(stderr).toBe('');
+        expect(stdout).not.toBe('');
+      }
+    } finally {
+      await close();
+    }
+  });
+});
+
+const STRICT = {
+  target: 'ES2022',
+  lib: ['ES2023'],
+  module: 'NodeNext',
+  moduleResolution: 'NodeNext',
+  types: ['node'],
+  strict: true,
+  exactOptionalPropertyTypes: true,
+  noUncheckedIndexedAccess: true,
+  noUnusedLocals: true,
+  verbatimModuleSyntax: true,
+  skipLibCheck: false,
+  declaration: true,
+  outDir: 'out',
+};
+
+/** Everything that package.json exports, with the types of what the functions take and give spelled out. */
+const EVERY_PATH = `
+import type { Config, NameEvidence, Reference, Verified, VerifyOptions } from 'bulla';
+import { verify } from 'bulla';
+import { digestOf } from 'bulla/oci';
+import { serveRegistry } from 'bulla/registry-server';
+import { ProcessMemory } from 'bulla/trust';
+import { refresh } from 'bulla/tuf';
+
+const config: Config = { now: new Date(0), agent: 'example/1', memory: new ProcessMemory() };
+const options: VerifyOptions = { ...config, drift: 'reject', signers: ['names'] };
+export const check = async (reference: string | Reference): Promise<Verified> => await verify(reference, options);
+export const inferred = async (reference: string) => await verify(reference);
+export const by = ({ name }: { name: NameEvidence | undefined }): string => name?.by ?? 'signatures';
+export const functions = [digestOf, serveRegistry, refresh];
+`;
