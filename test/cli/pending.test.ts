@@ -94,7 +94,7 @@ describe('changes of keys without the online key', () => {
     const [waiting] = await pending(all);
     expect(waiting).toMatchObject({ state: 'online', roles: ['targets', 'alice'] });
     const waited = await admin.run(`approve ${repository} ${waiting?.id} --wait 9s --timeout 2s ${pin}`);
-    expect(waited).toMatchObject({ code: 3, stderr: expect.stringContaining('waiting for whoever has the') });
+    expect(waited).toMatchObject({ code: 3, stderr: expect.stringContaining('waiting for a re-signer') });
     const misspelt = await admin.run(`approve ${repository} --yes`);
     expect(misspelt).toMatchObject({ code: 11, stderr: expect.stringContaining('bulla pending') });
     const online = await people.person(now, 'online');

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { pieces } from '../../src/cli/shell/output.ts';
+import { pieces } from '../../src/cli/render/printer.ts';
 import type { Target } from '../../src/oci/target.ts';
 import { pushImage } from '../support/content.ts';
 import { registryFor, repositoryOf } from '../support/registry/open.ts';

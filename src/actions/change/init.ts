@@ -7,13 +7,151 @@ import {
   type NewCollection,
 } from '../../trust/change/create.ts';
 import { assembleStage } from '../../trust/format/assemble.ts';
+import { collectionIdOf } from '../../trust/format/binding.ts';
 import type { TrustTarget } from '../../trust/format/ports.ts';
 import { pushObject } from '../../trust/format/push.ts';
+import { trustVersions } from '../../trust/format/versions.ts';
 import { stageTag } from '../../trust/format/vocabulary.ts';
 import { assertNoHead, createAt } from '../../trust/publish/create-at.ts';
 import { probeTags, shortcomings } from '../../trust/publish/probe.ts';
 import type { PublishOptions } from '../../trust/publish/publish-options.ts';
+import { completeStaged } from '../../trust/publish/staged-creation.ts';
+import { readCollection } from '../../trust/read/collection.ts';
+import { assertKeyChoice, type KeyChoice } from '../../tuf/edit/key-list.ts';
 import { writeRepositoryFiles } from '../../tuf/edit/repository.ts';
+import type { SignatureDemand, TufSigner } from '../../tuf/edit/signing.ts';
+import { parseSigned } from '../../tuf/signed.ts';
+import {
+  type ChangePlace,
+  type CollectionPlace,
+  type KeySource,
+  meetsAll,
+  type PublishPorts,
+} from './place.ts';
+
+/** The roles that get keys of their own, with the names that these have where no others are given. */
+export const INIT_KEYS = { root: 'root', names: 'publisher', online: 'online' } as const;
+export type KeyedRole = keyof typeof INIT_KEYS;
+const KEYED_ROLES = Object.keys(INIT_KEYS) as readonly KeyedRole[];
+
+/** What a new collection is to be like. */
+export interface InitWish {
+  /** Keys by role, as the key source names them; those of {@link INIT_KEYS} if left out. */
+  readonly keys: Readonly<Partial<Record<KeyedRole, readonly string[]>>>;
+  /** How many keys of a role must sign together; 1 if left out. */
+  readonly thresholds?: ReadonlyMap<string, number> | undefined;
+  /** By role, in milliseconds, where they are to differ from the defaults. */
+  readonly lifetimes?: ReadonlyMap<string, number> | undefined;
+}
+
+/** What a collection begins with, and who can sign it here. */
+export interface PreparedCollection {
+  readonly collection: NewCollection;
+  readonly signers: readonly TufSigner[];
+  readonly hasOnlineKey: boolean;
+  readonly chosen: Readonly<Record<KeyedRole, KeyChoice>>;
+}
+
+/** A collection that was made, with the keys that it has and until when its files count, by role. */
+export interface InitResult extends MadeCollection {
+  readonly chosen: PreparedCollection['chosen'];
+  readonly expires: ReadonlyMap<string, Date>;
+}
+
+/**
+ * Makes the collection of a repository that has none (spec/trust.md), and remembers it as any client would that
+ * pinned its first root.
+ * @throws BullaError conflict where there is one; usage, not-found, key-invalid; what the target throws
+ */
+export async function init(place: ChangePlace<KeySource>, wish: InitWish): Promise<InitResult> {
+  const { collection, signers, hasOnlineKey, chosen } = await prepareCollection(
+    place.name,
+    wish,
+    place.keys,
+    place.publish,
+  );
+  const made = await initCollection(place.target, { ...place.publish, signers, collection, hasOnlineKey });
+  if (made.stage === undefined) await remember(place, made.made);
+  return { ...made, chosen, expires: expiryOf(made.made) };
+}
+
+/**
+ * Makes the first head of a collection that was begun without its online key, where that key is.
+ * @throws BullaError trust-unpinned without a pin; not-found where nothing was begun; what reading and publishing throw
+ */
+export async function completeInit(
+  place: CollectionPlace,
+  publish: PublishPorts,
+  signers: readonly TufSigner[],
+): Promise<Awaited<ReturnType<typeof completeStaged>>> {
+  const completed = await completeStaged(place.target, place.read, { ...publish, signers });
+  await remember(place, completed.made);
+  return completed;
+}
+
+/**
+ * Finds the keys of a collection that is to be made.
+ * @param name `HOST/REPOSITORY` that it is for
+ * @throws BullaError usage, not-found, key-invalid, storage-error
+ */
+export async function prepareCollection(
+  name: string,
+  { keys: specs, thresholds, lifetimes = new Map() }: InitWish,
+  keys: KeySource,
+  { clock, chance }: PublishPorts,
+): Promise<PreparedCollection> {
+  const chosen = {} as Record<KeyedRole, KeyChoice>;
+  for (const role of KEYED_ROLES)
+    chosen[role] = {
+      keys: await Promise.all((specs[role] ?? [INIT_KEYS[role]]).map((spec) => keys.publicKey(spec))),
+      threshold: thresholds?.get(role) ?? 1,
+    };
+  for (const role of KEYED_ROLES) assertKeyChoice(role, chosen[role]);
+  const signers = await keys.signersFor(KEYED_ROLES.map((role) => demandOf(role, chosen[role])));
+  return {
+    collection: {
+      name,
+      ...chosen,
+      now: clock.now(),
+      lifetimes,
+      certificates: await keys.certificates(),
+      policy: { versions: trustVersions((range) => chance.below(range)) },
+    },
+    signers,
+    hasOnlineKey: meetsAll([demandOf('online', chosen.online)], signers),
+    chosen,
+  };
+}
+
+function demandOf(delegator: string, { keys, threshold }: KeyChoice): SignatureDemand {
+  return {
+    delegator,
+    keys: new Map(keys.map((key) => [key.keyid, key])),
+    role: { keyids: keys.map(({ keyid }) => keyid), threshold },
+  };
+}
+
+/** Reads it back as any client would, from its own first root on: that is the pin. */
+async function remember({ target, read }: CollectionPlace, { files }: CollectionFiles): Promise<void> {
+  const initialRoot = files.roots[0]?.bytes ?? new Uint8Array();
+  const anchor = async () => ({ id: collectionIdOf(initialRoot), initialRoot });
+  await readCollection(target, { ...read, isDemanded: true, isPinned: true, anchor });
+}
+
+function expiryOf({
+  files: { roots, roles, snapshot, timestamp },
+}: CollectionFiles): ReadonlyMap<string, Date> {
+  const files = [roots.at(-1), ...roles.values(), snapshot, timestamp].flatMap((file) => file ?? []);
+  return new Map(
+    files.map((file) => [file.role, parseSigned(file, TYPES.get(file.role) ?? 'targets').signed.expires]),
+  );
+}
+
+const TYPES: ReadonlyMap<string, 'root' | 'snapshot' | 'timestamp'> = new Map([
+  ['root', 'root'],
+  ['snapshot', 'snapshot'],
+  ['timestamp', 'timestamp'],
+]);
 
 /** What {@link initCollection} is told. */
 export interface InitOptions

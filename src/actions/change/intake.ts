@@ -138,3 +138,19 @@ function contentOf(copy: WorkingCopy, role: string): ReturnType<WorkingCopy['con
     throw error;
   }
 }
+
+/** A change of others in one sentence: what it changes, who signed it, where it lies. */
+export function intakeText(entry: IntakeEntry): string {
+  return `${entry.role}: ${entry.changes.join('; ')} (${originText(entry)})`;
+}
+
+/** As {@link intakeText}, in lines. */
+export function intakeLines(entry: IntakeEntry): readonly string[] {
+  if (entry.changes.length < 2) return [intakeText(entry)];
+  return [`${entry.role} (${originText(entry)}):`, ...entry.changes.map((change) => `  ${change}`)];
+}
+
+function originText({ tags, signedBy }: IntakeEntry): string {
+  const keys = signedBy.map((keyid) => keyid.slice(0, 12)).join(', ');
+  return `signed by ${keys || 'unknown keys'}, at ${tags.join(', ')}`;
+}

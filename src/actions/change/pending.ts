@@ -63,8 +63,12 @@ export interface Waiting {
   readonly demands: readonly SignatureDemand[];
   /** Ids of the changes of names in it. */
   readonly entries: readonly string[];
-  /** Signs what is open, and puts it beside the head again. @returns the new tag @throws BullaError usage */
-  sign(signers: readonly TufSigner[]): Promise<Tag>;
+  /**
+   * Signs what is open, and puts it beside the head again.
+   * @returns what waits now, as far as it is known here, at its new tag
+   * @throws BullaError usage
+   */
+  sign(signers: readonly TufSigner[]): Promise<Waiting & { readonly tags: readonly [Tag] }>;
   /** For a change of roles and keys: the change itself. */
   readonly change?: PendingChange | undefined;
 }
@@ -173,7 +177,7 @@ function waitingChange(
         tags.filter((one) => one !== tag),
         options,
       );
-      return tag;
+      return { ...waitingChange(target, id, [tag], change, options), tags: [tag] };
     },
   };
 }
@@ -308,7 +312,9 @@ function waitingRole(
     sign: async (signers) => {
       if (!isCurrent) throw outdated(role);
       await signFiles(files, signers);
-      return await stageAgain(target, files, offer, options);
+      const tag = await stageAgain(target, files, offer, options);
+      const group = { id, offer, isCurrent, entries, files, from };
+      return { ...waitingRole(target, copy, group, options), tags: [tag] };
     },
   };
 }

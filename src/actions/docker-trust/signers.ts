@@ -10,8 +10,8 @@ import type { TufSigner } from '../../tuf/edit/signing.ts';
 import type { TufKey } from '../../tuf/keys.ts';
 import { countSignatures } from '../../tuf/threshold.ts';
 import { demandsOf } from '../change/offline.ts';
+import { type ChangePlace, meetsAll } from '../change/place.ts';
 import { dockerKeysIn, writeDockerKeys } from './docker-keys.ts';
-import type { TrustPlace } from './place.ts';
 import { allTags, signerRoles } from './trust-info.ts';
 
 /** A signer who is to be admitted. */
@@ -30,7 +30,7 @@ export interface NewDockerSigner {
  *   key-invalid; what reading and publishing throw
  */
 export async function admitSigner(
-  place: TrustPlace,
+  place: ChangePlace,
   copy: WorkingCopy,
   { name, keys, starter }: NewDockerSigner,
 ): Promise<Published | undefined> {
@@ -106,7 +106,7 @@ const ATTEMPTS = 3;
  *   signer goes on signing
  */
 export async function dismissSigner(
-  place: TrustPlace,
+  place: ChangePlace,
   copy: WorkingCopy,
   name: string,
   onWithdrawn: (tags: readonly string[]) => void,
@@ -132,15 +132,15 @@ export async function dismissSigner(
 }
 
 /** Takes tags out of `names`, with the keys that stay there. */
-async function withdraw(place: TrustPlace, copy: WorkingCopy, tags: readonly string[]): Promise<void> {
+async function withdraw(place: ChangePlace, copy: WorkingCopy, tags: readonly string[]): Promise<void> {
   const keyring = new Keyring(copy.files);
   const demands = [NAMES_ROLE, 'snapshot', 'timestamp'].flatMap((role) => keyring.demandsOn(role));
-  const options = await place.publishOptions(await place.keys.signersFor(demands));
+  const options = { ...place.publish, signers: await place.keys.signersFor(demands) };
   const change = { role: NAMES_ROLE, unset: new Set(tags) };
   await publishNames(place.target, place.read, [change], options);
 }
 
-async function reread({ target, read }: TrustPlace, copy: WorkingCopy): Promise<WorkingCopy> {
+async function reread({ target, read }: ChangePlace, copy: WorkingCopy): Promise<WorkingCopy> {
   const collection = await readCollection(target, read);
   return collection === undefined ? copy : await WorkingCopy.open(collection);
 }
@@ -237,24 +237,23 @@ function lacking(copy: WorkingCopy, role: string, keys: readonly TufKey[]): read
 }
 
 async function publish(
-  { target, read, keys, clock, chance, publishOptions }: TrustPlace,
+  { target, read, keys, publish: ports }: ChangePlace,
   copy: WorkingCopy,
   change: StructureChange,
   starter?: TufSigner,
 ): Promise<Published> {
-  const versions = trustVersions((range) => chance.below(range));
-  const demands = await demandsOf(copy, change, { now: clock.now(), versions });
+  const versions = trustVersions((range) => ports.chance.below(range));
+  const demands = await demandsOf(copy, change, { now: ports.clock.now(), versions });
   const signers = await keys.signersFor(demands);
-  const options = await publishOptions(starter === undefined ? signers : [...signers, starter]);
-  return await publishEdit(target, read, change, options);
+  const all = starter === undefined ? signers : [...signers, starter];
+  return await publishEdit(target, read, change, { ...ports, signers: all });
 }
 
 /** Nothing is to be taken away by somebody who cannot do the rest. @throws BullaError threshold-not-met */
-async function assertMayRemove({ keys }: TrustPlace, copy: WorkingCopy): Promise<void> {
+async function assertMayRemove({ keys }: ChangePlace, copy: WorkingCopy): Promise<void> {
   for (const demand of new Keyring(copy.files).demandsOn('targets')) {
-    const held = new Set((await keys.signersFor([demand])).map(({ key }) => key.keyid));
-    const { keyids, threshold } = demand.role;
-    if (keyids.filter((id) => held.has(id)).length >= threshold) continue;
+    const { keyids } = demand.role;
+    if (meetsAll([demand], await keys.signersFor([demand]))) continue;
     throw new BullaError(
       'threshold-not-met',
       `signers are removed by the keys of targets, ${keyids.map((id) => id.slice(0, 12)).join(', ')}, which are not here`,

@@ -8,7 +8,7 @@ import type { WorkingCopy } from '../../trust/read/working-copy.ts';
 import { delegationOf, isTrustedWith } from '../../tuf/delegations.ts';
 import { Keyring } from '../../tuf/edit/demands.ts';
 import type { SignatureDemand, TufSigner } from '../../tuf/edit/signing.ts';
-import type { TrustPlace } from './place.ts';
+import type { ChangePlace } from '../change/place.ts';
 import { allTags, oneTag, type SignedTag, signerRoles } from './trust-info.ts';
 
 /** A tag that was signed. */
@@ -27,7 +27,7 @@ export interface SignedByDocker {
  *   publishing throw
  */
 export async function signTag(
-  place: TrustPlace,
+  place: ChangePlace,
   copy: WorkingCopy,
   tag: Tag,
   content: ManifestContent,
@@ -37,7 +37,7 @@ export async function signTag(
   const { roles, signers } = await signable(place, copy, (role) => mayName(copy, role, tag));
   if (roles.length === 0) throw noKeys(copy);
   const changes = roles.map((role) => ({ role, set }));
-  const options = await place.publishOptions(signers);
+  const options = { ...place.publish, signers };
   return { before, roles, published: await publishNames(place.target, place.read, changes, options) };
 }
 
@@ -55,7 +55,7 @@ export interface RevokedByDocker {
  *   key for `names`; staged; conflict; what reading and publishing throw
  */
 export async function revokeTags(
-  place: TrustPlace,
+  place: ChangePlace,
   copy: WorkingCopy,
   tag: Tag | undefined,
 ): Promise<RevokedByDocker> {
@@ -80,7 +80,7 @@ export async function revokeTags(
     const unset = named.get(role);
     return unset === undefined ? [] : [{ role, unset }];
   });
-  const options = await place.publishOptions(signers);
+  const options = { ...place.publish, signers };
   const published = await publishNames(place.target, place.read, changes, options);
   return { tags, others: [...named.keys()].filter((role) => !roles.includes(role)), published };
 }
@@ -90,7 +90,7 @@ export async function revokeTags(
  * there are any, so that it can be seen on whose word a tag stands there.
  */
 async function signable(
-  { keys }: TrustPlace,
+  { keys }: ChangePlace,
   copy: WorkingCopy,
   isWanted: (role: string) => boolean,
 ): Promise<{ readonly roles: readonly string[]; readonly signers: readonly TufSigner[] }> {

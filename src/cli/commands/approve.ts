@@ -1,11 +1,12 @@
 import type { Command } from 'commander';
 import { addCollectionOptions } from '../flags/collection-flags.ts';
 import { addTrustKeyOptions } from '../flags/key-flags.ts';
+import { addPublishOptions } from '../flags/publish-flags.ts';
 import type { Cli } from '../shell/context.ts';
-import type { ApproveFlags } from './approve/approve.ts';
+import type { ApproveFlags } from './approve/flags.ts';
 
 export function register(program: Command, cli: Cli): void {
-  addTrustKeyOptions(addCollectionOptions(program.command('approve')))
+  const approve = addTrustKeyOptions(addCollectionOptions(program.command('approve')))
     .summary('sign a change that waits for signatures: a file, or a staged one')
     .description(
       'Shows what a change says, and signs it after a yes. bulla approve FILE signs what --export-unsigned wrote, ' +
@@ -17,14 +18,16 @@ export function register(program: Command, cli: Cli): void {
     .option('--out <file>', 'write the signed file there instead')
     .option('--dry-run', 'show what would be signed, and sign nothing')
     .option('--change <id>', 'sign only the change of this id, all of its digits')
-    .option('-y, --yes', 'do not ask; a staged change is then named by all digits of its id')
-    .option('--wait <duration>', 'how long to wait for a staged change to be taken up (default: 60s)')
-    .option('--trust-served-head <digest>', 'build upon this head though it has expired')
-    .action(async (what: string, id: string | undefined, flags: ApproveFlags, command: Command) => {
+    .option('-y, --yes', 'do not ask; a staged change is then named by all digits of its id');
+  addPublishOptions(approve).action(
+    async (what: string, id: string | undefined, flags: ApproveFlags, command: Command) => {
       const context = await cli.open(command);
-      const { approveFile } = await import('./approve/approve.ts');
-      if (id === undefined) return await approveFile(context, what, flags);
-      const { approveStaged } = await import('./approve/staged.ts');
-      await approveStaged(context, what, id, flags);
-    });
+      if (id === undefined) {
+        const { approveFile } = await import('./approve/file.ts');
+        return await approveFile(context, what, flags);
+      }
+      const { approveAt } = await import('./approve/staged.ts');
+      await approveAt(context, what, id, flags);
+    },
+  );
 }

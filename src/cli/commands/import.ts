@@ -48,7 +48,7 @@ export function register(program: Command, cli: Cli): void {
     .option('--dry-run', 'change nothing: verify, look the images up, and show what would be made')
     .action(async (repository: string, flags: ImportFlags, command: Command) => {
       const context = await cli.open(command);
-      const { importNotary } = await import('./import/notary.ts');
-      await importNotary(context, repository, flags);
+      const { importFromNotary } = await import('./import/notary.ts');
+      await importFromNotary(context, repository, flags);
     });
 }

@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
 import { addCollectionOptions, type CollectionFlags } from '../flags/collection-flags.ts';
+import type { InitFlags } from '../flags/init-flags.ts';
 import { addPassphraseOptions } from '../flags/key-flags.ts';
 import { collect } from '../flags/values.ts';
 import type { Cli } from '../shell/context.ts';
-import type { InitFlags } from './init/make.ts';
 
 const SPEC = 'NAME of the key store, PATH, or env://VARIABLE; repeatable';
 

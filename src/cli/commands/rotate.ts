@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { addChangeOptions } from '../changing.ts';
+import { addChangeOptions } from '../flags/change-flags.ts';
 import { collect } from '../flags/values.ts';
 import type { Cli } from '../shell/context.ts';
 import type { RotateFlags } from './rotate/change.ts';

@@ -1,8 +1,7 @@
 import { BullaError } from '../../errors.ts';
 import { formatRepository, type Reference } from '../../oci/reference.ts';
 import type { WorkingCopy } from '../../trust/read/working-copy.ts';
-// biome-ignore lint/style/noRestrictedImports: moves into actions/change/ (listed in test/support/import-table.ts)
-import { makeCollection } from '../commands/init/make.ts';
+import { makeAt } from '../flags/init-flags.ts';
 import type { Context } from '../shell/context.ts';
 import { DockerPassphrases } from './passphrases.ts';
 import { type DockerTrustFlags, type OpenedTrust, openTrust } from './place.ts';
@@ -10,7 +9,7 @@ import { type DockerTrustFlags, type OpenedTrust, openTrust } from './place.ts';
 /**
  * Makes the collection of a repository that has none, as docker initialises one: with the keys of the key
  * store, or with new ones.
- * @throws BullaError staged where the private online key is elsewhere; as makeCollection
+ * @throws BullaError staged where the private online key is elsewhere; as makeAt
  */
 export async function makeTrust(
   context: Context,
@@ -19,7 +18,7 @@ export async function makeTrust(
 ): Promise<OpenedTrust & { readonly copy: WorkingCopy }> {
   const { signWith: _, ...rest } = flags;
   const { variables } = new DockerPassphrases();
-  const { made } = await makeCollection(context, reference, { ...rest, variables });
+  const { made } = await makeAt(context, reference, { ...rest, variables });
   const repository = formatRepository(reference);
   if (made.stage !== undefined)
     throw new BullaError(

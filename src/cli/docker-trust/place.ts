@@ -1,11 +1,11 @@
-import type { TrustPlace } from '../../actions/docker-trust/place.ts';
+import type { ChangePlace } from '../../actions/change/place.ts';
 import { parseReference, type Reference } from '../../oci/reference.ts';
 import { presentKeys } from '../../trust/change/role-changes.ts';
 import { lookAtCollection } from '../../trust/read/read-for-display.ts';
 import { WorkingCopy } from '../../trust/read/working-copy.ts';
 import { type CollectionFlags, openCollection } from '../flags/collection-flags.ts';
 import type { KeyFlags } from '../flags/key-flags.ts';
-import { CHANCE, clockOf, type PublishFlags, publishOptionsOf } from '../flags/publish-flags.ts';
+import { type PublishFlags, publishPortsOf } from '../flags/publish-flags.ts';
 import { keysAtHand } from '../flags/trust-keys.ts';
 import type { Context } from '../shell/context.ts';
 import { DockerPassphrases } from './passphrases.ts';
@@ -17,7 +17,7 @@ export interface DockerTrustFlags extends CollectionFlags, PublishFlags, Omit<Ke
 
 /** A repository that a command of `docker-trust` changes. */
 export interface OpenedTrust {
-  readonly place: TrustPlace;
+  readonly place: ChangePlace;
   /** Undefined where the repository has no collection. */
   readonly copy: WorkingCopy | undefined;
 }
@@ -47,14 +47,9 @@ export async function openTrust(
     const name = await keys.nameOf(key);
     if (name !== undefined) passphrases.addRoot(name);
   }
-  const place: TrustPlace = {
-    target: opened.target,
-    read: opened.read,
-    keys,
-    clock: clockOf(context),
-    chance: CHANCE,
-    publishOptions: (signers) => publishOptionsOf(context, signers, flags),
-  };
+  const publish = await publishPortsOf(context, flags);
+  const { repository, name, target, read } = opened;
+  const place: ChangePlace = { place: opened.place, repository, name, target, read, keys, publish };
   return { place, copy };
 }
 

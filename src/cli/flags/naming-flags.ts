@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { addCollectionOptions, type CollectionFlags } from './collection-flags.ts';
 import type { KeyFlags } from './key-flags.ts';
-import type { PublishFlags } from './publish-flags.ts';
+import { addPublishOptions, type PublishFlags } from './publish-flags.ts';
 
 /** Flags of every command that changes names of a collection. */
 export interface NamingFlags extends CollectionFlags, PublishFlags, Omit<KeyFlags, 'key'> {
@@ -11,8 +11,10 @@ export interface NamingFlags extends CollectionFlags, PublishFlags, Omit<KeyFlag
 
 /** Adds the flags of {@link NamingFlags}, but for those of keys. */
 export function addNamingOptions(command: Command): Command {
-  return addCollectionOptions(command)
-    .option('--signer <role>', 'sign the name for this role of the collection (default: names)')
-    .option('--wait <duration>', 'how long to wait for a staged change to be taken up (default: 60s)')
-    .option('--trust-served-head <digest>', 'build upon this head though it has expired');
+  return addPublishOptions(
+    addCollectionOptions(command).option(
+      '--signer <role>',
+      'sign the name for this role of the collection (default: names)',
+    ),
+  );
 }

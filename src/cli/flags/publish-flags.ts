@@ -1,13 +1,15 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseDuration } from '../../encoding/time.ts';
+import type { Command } from 'commander';
+import type { PublishPorts } from '../../actions/change/place.ts';
 import { BullaError, throwIfAborted } from '../../errors.ts';
 import { type Digest, isDigest } from '../../oci/digest.ts';
 import type { Chance, Clock } from '../../trust/format/ports.ts';
 import type { PublishOptions } from '../../trust/publish/publish-options.ts';
 import type { TufSigner } from '../../tuf/edit/signing.ts';
 import type { Context } from '../shell/context.ts';
+import { durationOf } from './values.ts';
 
 /** Flags of every command that publishes. */
 export interface PublishFlags {
@@ -15,27 +17,28 @@ export interface PublishFlags {
   readonly trustServedHead?: string;
 }
 
+/** Adds the flags of {@link PublishFlags}. */
+export function addPublishOptions(command: Command): Command {
+  return command
+    .option('--wait <duration>', 'how long to wait until a staged change is published (default: 60s)')
+    .option('--trust-served-head <digest>', 'build upon this head although it has expired');
+}
+
 /** How long a staged change is waited for by default, in milliseconds. */
 const DEFAULT_WAIT_MS = 60_000;
 
 /**
- * What a command publishes with: the clock and chance of this machine, and the state of this person's
- * signers.
+ * What a command publishes with: clock and randomness of this machine, and the state of this user's signers.
  * @throws BullaError usage
  */
-export async function publishOptionsOf(
-  context: Context,
-  signers: readonly TufSigner[],
-  flags: PublishFlags,
-): Promise<PublishOptions> {
+export async function publishPortsOf(context: Context, flags: PublishFlags): Promise<PublishPorts> {
   const { SignerStateDirectory } = await import('../../state/signer-state.ts');
   const { output, signal, directories } = context;
-  const wait = waitOf(flags.wait);
+  const wait = durationOf('--wait', flags.wait, '0s, 90s, 5m') ?? DEFAULT_WAIT_MS;
   context.allow(wait);
   return {
     clock: clockOf(context),
     chance: CHANCE,
-    signers,
     state: new SignerStateDirectory(join(directories.state, 'signers')),
     wait,
     trustServedHead: servedHeadOf(flags.trustServedHead),
@@ -43,6 +46,15 @@ export async function publishOptionsOf(
     onProgress: (message) => output.info(message),
     onWarning: (message) => output.warn(message),
   };
+}
+
+/** As {@link publishPortsOf}, with the keys that sign. @throws BullaError usage */
+export async function publishOptionsOf(
+  context: Context,
+  signers: readonly TufSigner[],
+  flags: PublishFlags,
+): Promise<PublishOptions> {
+  return { ...(await publishPortsOf(context, flags)), signers };
 }
 
 /** The clock of a command. */
@@ -66,19 +78,10 @@ export const CHANCE: Chance = {
   fraction: () => randomInt(2 ** 32) / 2 ** 32,
 };
 
-function waitOf(text: string | undefined): number {
-  if (text === undefined) return DEFAULT_WAIT_MS;
-  const milliseconds = parseDuration(text);
-  if (milliseconds !== undefined) return milliseconds;
-  throw new BullaError('usage', `--wait ${JSON.stringify(text)} is no duration`, {
-    hint: 'write 0s, 90s, 5m',
-  });
-}
-
 /** @throws BullaError usage */
 export function servedHeadOf(text: string | undefined): Digest | undefined {
   if (text === undefined || isDigest(text)) return text;
-  throw new BullaError('usage', `--trust-served-head ${JSON.stringify(text)} is no digest`, {
+  throw new BullaError('usage', `--trust-served-head ${JSON.stringify(text)} is not a digest`, {
     hint: 'give the digest of the head that you have looked at: sha256:…',
   });
 }

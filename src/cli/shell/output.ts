@@ -1,4 +1,5 @@
 import { type BullaError, isBullaError, MAX_SHOWN, shown } from '../../errors.ts';
+import { type Printer, pieces } from '../render/printer.ts';
 import { type Line, paint, wantsColour } from '../render/style.ts';
 import type { Io } from './io.ts';
 
@@ -12,7 +13,7 @@ export interface OutputOptions {
  * The only way in which commands print. Results go to stdout, in text or in JSON; all that is said
  * about them goes to stderr, so that `$(bulla verify …)` holds the answer and nothing else.
  */
-export class Output {
+export class Output implements Printer {
   readonly options: OutputOptions;
   private readonly io: Io;
   private readonly warned = new Set<string>();
@@ -92,20 +93,6 @@ export class Output {
     }
     if (trace) for (const line of causes(error)) this.io.stderr.write(`trace: ${paragraph(line)}\n`);
   }
-}
-
-/** Longest piece of a line that is shown whole, in characters. */
-const MAX_PIECE = 500;
-
-/** A line that must be shown whole, in pieces that are never cut; all but the first begin with `…`. */
-export function pieces(line: string): readonly string[] {
-  if (line.length <= MAX_PIECE) return [line];
-  const indent = /^ */.exec(line)?.[0] ?? '';
-  const count = Math.ceil(line.length / MAX_PIECE);
-  return Array.from({ length: count }, (_, at) => {
-    const piece = line.slice(at * MAX_PIECE, (at + 1) * MAX_PIECE);
-    return at === 0 ? piece : `${indent}…${piece}`;
-  });
 }
 
 /** `{"ok":false,…}` as spec/outcomes.md has it. */

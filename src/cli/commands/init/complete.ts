@@ -1,12 +1,8 @@
-import { collectionIdOf } from '../../../trust/format/binding.ts';
-import { completeStaged } from '../../../trust/publish/staged-creation.ts';
-import { readCollection } from '../../../trust/read/collection.ts';
-import { repositoryIn } from '../../changing.ts';
-import { type CollectionFlags, openCollection } from '../../flags/collection-flags.ts';
-import { publishOptionsOf } from '../../flags/publish-flags.ts';
-import { keysAtHand } from '../../flags/trust-keys.ts';
+import { completeInit } from '../../../actions/change/init.ts';
+import { openChangePlace, repositoryIn } from '../../flags/change-flags.ts';
+import type { CollectionFlags } from '../../flags/collection-flags.ts';
+import type { InitFlags } from '../../flags/init-flags.ts';
 import type { Context } from '../../shell/context.ts';
-import type { InitFlags } from './make.ts';
 
 /** `bulla init --complete`: the first head, where the online key is. */
 export async function complete(
@@ -14,23 +10,10 @@ export async function complete(
   text: string,
   flags: InitFlags & CollectionFlags,
 ): Promise<void> {
-  const opened = await openCollection(context, repositoryIn(text), flags, { write: true });
-  const keys = keysAtHand(context, flags);
-  const specs = flags.onlineKey ?? ['online'];
-  const signers = await Promise.all(specs.map((spec) => keys.signer(spec)));
-  const options = await publishOptionsOf(context, signers, {});
-  const { made, head, shortcomings } = await completeStaged(opened.target, opened.read, options);
-  const initialRoot = made.files.roots[0]?.bytes ?? new Uint8Array();
-  await readCollection(opened.target, {
-    ...opened.read,
-    anchor: async () => ({ id: collectionIdOf(initialRoot), initialRoot }),
-  });
-  for (const sentence of shortcomings) context.output.warn(`${opened.place}: ${sentence}`);
-  context.output.result(head, {
-    collection: opened.name,
-    place: opened.place,
-    id: made.id,
-    head,
-    shortcomings,
-  });
+  const { output } = context;
+  const place = await openChangePlace(context, repositoryIn(text), flags, flags);
+  const signers = await Promise.all((flags.onlineKey ?? ['online']).map((spec) => place.keys.signer(spec)));
+  const { made, head, shortcomings } = await completeInit(place, place.publish, signers);
+  for (const sentence of shortcomings) output.warn(`${place.place}: ${sentence}`);
+  output.result(head, { collection: place.name, place: place.place, id: made.id, head, shortcomings });
 }

@@ -1,17 +1,11 @@
+import { rotationOf } from '../../../actions/change/rotation.ts';
 import type { KeysAtHand } from '../../../actions/sign/keys-at-hand.ts';
 import { BullaError } from '../../../errors.ts';
-import type { CollectionEdit } from '../../../trust/change/collection-edit.ts';
-import {
-  dropUnknown,
-  rekey,
-  renewFor,
-  repairLog,
-  type StructureChange,
-} from '../../../trust/change/role-changes.ts';
-import type { WorkingCopy } from '../../../trust/read/working-copy.ts';
-import { type ChangeFlags, changeCollection } from '../../changing.ts';
+import type { StructureChange } from '../../../trust/change/role-changes.ts';
+import type { ChangeFlags } from '../../flags/change-flags.ts';
+import { countOf, lifetimeOf } from '../../flags/values.ts';
 import type { Context } from '../../shell/context.ts';
-import { countOf, durationOf } from '../signer/change.ts';
+import { runChange } from '../change/run.ts';
 
 export interface RotateFlags extends ChangeFlags {
   readonly key?: readonly string[];
@@ -32,7 +26,7 @@ export async function rotate(
   role: string | undefined,
   flags: RotateFlags,
 ): Promise<void> {
-  await changeCollection(context, repository, flags, {
+  await runChange(context, repository, flags, {
     keys: flags.key ?? [],
     isCarried: flags.repair !== true,
     make: async (keys) => await changeOf(role, flags, keys),
@@ -44,30 +38,26 @@ async function changeOf(
   flags: RotateFlags,
   keys: KeysAtHand,
 ): Promise<StructureChange> {
-  const { key = [], drop = [], keep = false, dropUnknown: isRepair = false } = flags;
-  const renew = flags.renew === true || isRepair;
   const threshold = countOf('--threshold', flags.threshold);
-  const lifetime = durationOf('--expires', flags.expires);
+  const lifetime = lifetimeOf('--expires', flags.expires);
   if (role === undefined)
     throw new BullaError('usage', 'the role is missing', {
-      hint: 'bulla rotate REPOSITORY ROLE; only with --import-signed there is none to give',
+      hint: 'bulla rotate REPOSITORY ROLE; it is left out only with --import-signed',
     });
-  const isRekeyed = key.length > 0 || drop.length > 0 || threshold !== undefined;
-  const isBroken = flags.repair === true;
-  if (!isRekeyed && !renew && !isBroken && lifetime === undefined)
-    throw new BullaError('usage', `nothing is to change about ${role}`, {
-      hint: 'give a new key (--key), or sign the same for another term: --renew',
-    });
-  const add = await Promise.all(key.map((spec) => keys.publicKey(spec)));
-  // A threshold alone is about the keys that are there.
-  const wish = { add, drop, keep: keep || key.length === 0, threshold, restart: flags.restart };
-  const certificates = role === 'root' ? await keys.certificates() : undefined;
-  const change = async (edit: CollectionEdit, copy: WorkingCopy): Promise<void> => {
-    if (isRepair) await dropUnknown(role)(edit, copy);
-    if (renew || lifetime !== undefined) await renewFor(role, lifetime)(edit, copy);
-    if (isRekeyed) await rekey(role, wish)(edit, copy);
-    if (isBroken) await repairLog(role)(edit, copy);
-    if (certificates !== undefined) edit.setRootCertificates(certificates);
-  };
-  return Object.assign(change, { isRepair: isRepair && !isRekeyed });
+  const change = rotationOf(role, {
+    add: await Promise.all((flags.key ?? []).map((spec) => keys.publicKey(spec))),
+    drop: flags.drop ?? [],
+    keep: flags.keep === true,
+    renew: flags.renew === true,
+    restart: flags.restart === true,
+    dropUnknown: flags.dropUnknown === true,
+    repair: flags.repair === true,
+    certificates: role === 'root' ? await keys.certificates() : undefined,
+    threshold,
+    lifetime,
+  });
+  if (change !== undefined) return change;
+  throw new BullaError('usage', `nothing is to change about ${role}`, {
+    hint: 'give a new key (--key), or sign the same for another term: --renew',
+  });
 }

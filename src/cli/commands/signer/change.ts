@@ -1,8 +1,9 @@
-import { parseDuration } from '../../../encoding/time.ts';
 import { BullaError } from '../../../errors.ts';
 import { addSigner, removeSigner } from '../../../trust/change/role-changes.ts';
-import { type ChangeFlags, changeCollection } from '../../changing.ts';
+import type { ChangeFlags } from '../../flags/change-flags.ts';
+import { countOf, lifetimeOf } from '../../flags/values.ts';
 import type { Context } from '../../shell/context.ts';
+import { runChange } from '../change/run.ts';
 
 export interface SignerFlags extends ChangeFlags {
   readonly key?: readonly string[];
@@ -19,9 +20,9 @@ export async function add(
   flags: SignerFlags,
 ): Promise<void> {
   const threshold = countOf('--threshold', flags.threshold) ?? 1;
-  const lifetime = durationOf('--expires', flags.expires);
+  const lifetime = lifetimeOf('--expires', flags.expires);
   const specs = flags.key ?? [];
-  await changeCollection(context, repository, flags, {
+  await runChange(context, repository, flags, {
     keys: specs,
     make: async (keys) => {
       if (specs.length === 0)
@@ -46,29 +47,12 @@ export async function remove(
   name: string | undefined,
   flags: SignerFlags,
 ): Promise<void> {
-  await changeCollection(context, repository, flags, { make: async () => removeSigner(named(name)) });
+  await runChange(context, repository, flags, { make: async () => removeSigner(named(name)) });
 }
 
 function named(name: string | undefined): string {
   if (name !== undefined) return name;
   throw new BullaError('usage', 'the name of the signer is missing', {
     hint: 'bulla signer add REPOSITORY NAME --key KEY; only with --import-signed there is none to give',
-  });
-}
-
-/** A number of signatures. @throws BullaError usage */
-export function countOf(flag: string, text: string | undefined): number | undefined {
-  if (text === undefined || /^[1-9][0-9]?$/.test(text)) return text === undefined ? undefined : Number(text);
-  throw new BullaError('usage', `${flag} ${JSON.stringify(text)} is no number from 1 to 99`, {
-    hint: 'say how many keys have to sign together',
-  });
-}
-
-/** Milliseconds. @throws BullaError usage */
-export function durationOf(flag: string, text: string | undefined): number | undefined {
-  const milliseconds = text === undefined ? undefined : parseDuration(text);
-  if (text === undefined || (milliseconds !== undefined && milliseconds >= 1000)) return milliseconds;
-  throw new BullaError('usage', `${flag} ${JSON.stringify(text)} is no duration`, {
-    hint: 'write 90d, 1y, 12h',
   });
 }

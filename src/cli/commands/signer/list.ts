@@ -1,7 +1,7 @@
 import { dockerKeysIn } from '../../../actions/docker-trust/docker-keys.ts';
 import { formatTime } from '../../../encoding/time.ts';
 import { overviewOf } from '../../../trust/report/overview.ts';
-import { repositoryIn } from '../../changing.ts';
+import { repositoryIn } from '../../flags/change-flags.ts';
 import type { CollectionFlags } from '../../flags/collection-flags.ts';
 import { demandShown } from '../../flags/shown-collection.ts';
 import { keysAtHand } from '../../flags/trust-keys.ts';
@@ -31,7 +31,12 @@ export async function list(context: Context, repository: string, flags: Collecti
     lines.push(
       `${role}  ${threshold} of ${listed.length}  ${(paths ?? ['*']).join(' ')}  ${count ?? 0} ${count === 1 ? 'name' : 'names'}  until ${formatTime(expires)}`,
       ...described.map(({ keyid, name: called }) =>
-        ['', keyid, called ?? '', starters.has(keyid) ? 'signed the first file, and nobody has it' : '']
+        [
+          '',
+          keyid,
+          called ?? '',
+          starters.has(keyid) ? 'signed the first file; its private key was not kept' : '',
+        ]
           .filter((part, at) => at === 0 || part !== '')
           .join('  '),
       ),

@@ -1,33 +1,49 @@
-import type { ImportedCollection, ReadySigner } from '../../../actions/import-notary/collection.ts';
-import type { ComparedName } from '../../../actions/import-notary/compare.ts';
-import type { NotaryOrigin } from '../../../actions/import-notary/evidence.ts';
-import type { ImportPlan, NotCarried, PlannedSigner } from '../../../actions/import-notary/plan.ts';
-import type { ImportUpdate } from '../../../actions/import-notary/update.ts';
-import { formatTime } from '../../../encoding/time.ts';
-import { BullaError } from '../../../errors.ts';
-import type { NotaryRepository } from '../../../notary/repository.ts';
-import type { Digest } from '../../../oci/digest.ts';
-import type { RegistryReference, Tag } from '../../../oci/reference.ts';
-import type { NamedContent } from '../../../trust/format/log.ts';
-import type { KeyChoice } from '../../../tuf/edit/key-list.ts';
-import type { Output } from '../../shell/output.ts';
-import type { LoadedKeys } from './docker-keys.ts';
-
-/** A Notary repository that was verified, and what becomes of it. */
-export interface Verified {
-  readonly reference: RegistryReference;
-  readonly gun: string;
-  readonly repository: NotaryRepository;
-  readonly plan: ImportPlan;
-  readonly origin: NotaryOrigin;
-}
+import type { ComparedName } from '../../actions/import-notary/compare.ts';
+import type { NotaryImport } from '../../actions/import-notary/import.ts';
+import type { NotCarried, PlannedSigner } from '../../actions/import-notary/plan.ts';
+import type { VerifiedNotary } from '../../actions/import-notary/verify-source.ts';
+import { formatTime } from '../../encoding/time.ts';
+import { BullaError } from '../../errors.ts';
+import type { Tag } from '../../oci/reference.ts';
+import type { NamedContent } from '../../trust/format/log.ts';
+import type { Printer } from './printer.ts';
 
 type Contents = ReadonlyMap<Tag, NamedContent>;
+type Imported = Extract<NotaryImport, { readonly outcome: 'imported' }>;
+type Updated = Extract<NotaryImport, { readonly outcome: 'updated' }>;
+
+/** A private key of docker that is in the key store now. */
+export interface ShownDockerKey {
+  readonly name: string;
+  readonly keyid: string;
+  readonly notaryId: string;
+  readonly role: string | undefined;
+  readonly gun: string | undefined;
+}
+
+/** What became of an import. @throws BullaError conflict, digest-mismatch, name-not-signed where a person must look */
+export function printImport(
+  output: Printer,
+  verified: VerifiedNotary,
+  place: string,
+  result: NotaryImport,
+  dockerKeys: Readonly<Record<'root' | 'targets' | 'signers', readonly ShownDockerKey[]>> | undefined,
+): void {
+  if (result.outcome === 'planned') planResult(output, verified, place, result.contents, result.notCarried);
+  else if (result.outcome === 'imported') {
+    const { root = [], targets = [], signers = [] } = dockerKeys ?? {};
+    importResult(output, verified, place, result, [...new Set([...root, ...targets, ...signers])]);
+  } else if (result.outcome === 'updated') updateResult(output, verified, place, result);
+  else {
+    if (result.outcome === 'present') output.info(`${place} holds all of it already: nothing was changed`);
+    comparisonResult(output, verified, place, result.names);
+  }
+}
 
 /** What `--dry-run` shows: all that would be made, and what would not. */
-export function planResult(
-  output: Output,
-  verified: Verified,
+function planResult(
+  output: Printer,
+  verified: VerifiedNotary,
   place: string,
   contents: Contents,
   notCarried: readonly NotCarried[],
@@ -52,18 +68,14 @@ export function planResult(
   );
 }
 
-export interface ImportShown {
-  readonly imported: ImportedCollection;
-  readonly contents: Contents;
-  readonly notCarried: readonly NotCarried[];
-  readonly signers: readonly ReadySigner[];
-  readonly loaded: LoadedKeys | undefined;
-  readonly chosen: Readonly<Record<'root' | 'names' | 'online', KeyChoice>>;
-}
-
 /** What an import made. */
-export function importResult(output: Output, verified: Verified, place: string, shown: ImportShown): void {
-  const { imported, contents, notCarried, signers, loaded, chosen } = shown;
+function importResult(
+  output: Printer,
+  verified: VerifiedNotary,
+  place: string,
+  { imported, contents, notCarried, signers, chosen }: Imported,
+  dockerKeys: readonly ShownDockerKey[],
+): void {
   const absent = signers.filter(({ planned, own }) => own.length < planned.threshold);
   output.result(
     [
@@ -88,9 +100,7 @@ export function importResult(output: Output, verified: Verified, place: string, 
           { threshold, keys: keys.map(({ keyid }) => ({ keyid })) },
         ]),
       ),
-      dockerKeys: [
-        ...new Set([...(loaded?.root ?? []), ...(loaded?.targets ?? []), ...(loaded?.signers ?? [])]),
-      ].map(({ name, keyid, notaryId, role, gun }) => ({
+      dockerKeys: dockerKeys.map(({ name, keyid, notaryId, role, gun }) => ({
         name,
         keyid,
         notaryId,
@@ -113,21 +123,11 @@ export function importResult(output: Output, verified: Verified, place: string, 
 }
 
 /** What an update changed, or would. @throws BullaError conflict where something was left for a person to decide */
-export function updateResult(
-  output: Output,
-  verified: Verified,
+function updateResult(
+  output: Printer,
+  verified: VerifiedNotary,
   place: string,
-  {
-    found,
-    contents,
-    notCarried,
-    head,
-  }: {
-    readonly found: ImportUpdate;
-    readonly contents: Contents;
-    readonly notCarried: readonly NotCarried[];
-    readonly head: Digest | undefined;
-  },
+  { found, contents, notCarried, head }: Updated,
 ): void {
   const json = {
     ...aboutJson(verified, place),
@@ -177,9 +177,9 @@ export function updateResult(
 }
 
 /** How two states compare. @throws BullaError digest-mismatch, name-not-signed where they differ */
-export function comparisonResult(
-  output: Output,
-  verified: Verified,
+function comparisonResult(
+  output: Printer,
+  verified: VerifiedNotary,
   place: string,
   compared: readonly ComparedName[],
 ): void {
@@ -220,7 +220,7 @@ export function comparisonResult(
   );
 }
 
-function nameLines({ plan }: Verified, contents: Contents): string[] {
+function nameLines({ plan }: VerifiedNotary, contents: Contents): string[] {
   return [...contents].map(([tag, { sha256 }]) => {
     const signers = plan.names.get(tag)?.signers ?? [];
     return `  ${tag}  sha256:${sha256}  ${signers.join(', ') || '(Repo Admin)'}`;
@@ -236,7 +236,7 @@ function missingLines(notCarried: readonly NotCarried[]): string[] {
   return ['not carried over:', ...notCarried.map(({ kind, what, why }) => `  ${kind} ${what}: ${why}`)];
 }
 
-function aboutJson({ gun, repository, origin }: Verified, place: string): Record<string, unknown> {
+function aboutJson({ gun, repository, origin }: VerifiedNotary, place: string): Record<string, unknown> {
   return {
     repository: place,
     gun,
@@ -246,7 +246,7 @@ function aboutJson({ gun, repository, origin }: Verified, place: string): Record
   };
 }
 
-function namesJson({ plan }: Verified, contents: Contents): readonly Record<string, unknown>[] {
+function namesJson({ plan }: VerifiedNotary, contents: Contents): readonly Record<string, unknown>[] {
   return [...contents].map(([tag, { sha256, length, mediaType }]) => ({
     tag,
     digest: `sha256:${sha256}`,

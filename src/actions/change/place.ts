@@ -1,0 +1,59 @@
+import { BullaError } from '../../errors.ts';
+import type { TrustTarget } from '../../trust/format/ports.ts';
+import type { PublishOptions } from '../../trust/publish/publish-options.ts';
+import { lookAtCollection } from '../../trust/read/read-for-display.ts';
+import { WorkingCopy } from '../../trust/read/working-copy.ts';
+import type { SignatureDemand, TufSigner } from '../../tuf/edit/signing.ts';
+import type { KeysAtHand } from '../sign/keys-at-hand.ts';
+import type { OpenedCollection } from '../verify/collection.ts';
+
+/** The keys of a user, as far as signing for demands goes. */
+export type SignerSource = Pick<KeysAtHand, 'signersFor'>;
+
+/** The keys of a user: a key store, files, or a map in memory. */
+export type KeySource = Pick<
+  KeysAtHand,
+  'signersFor' | 'publicKey' | 'signer' | 'nameOf' | 'unlisted' | 'certificates'
+>;
+
+/** With what a collection is published: clock, randomness and signer state, but no keys yet. */
+export type PublishPorts = Omit<PublishOptions, 'signers' | 'intake'>;
+
+/** Where a collection lies that can be written to, and how it is read. */
+export type CollectionPlace = Omit<OpenedCollection<TrustTarget>, 'pin'>;
+
+/** A collection that is to be changed, and with what. */
+export interface ChangePlace<Keys extends SignerSource = SignerSource> extends CollectionPlace {
+  readonly keys: Keys;
+  readonly publish: PublishPorts;
+}
+
+/**
+ * The collection at a place, even where it has expired: renewing it may be what is to be done.
+ * @throws BullaError not-found where there is none, trust-unpinned; what reading throws
+ */
+export async function openCopy({
+  place,
+  repository,
+  target,
+  read,
+  publish,
+}: Omit<ChangePlace, 'keys'>): Promise<WorkingCopy> {
+  const looked = await lookAtCollection(target, { ...read, now: publish.clock.now() });
+  if (looked === undefined)
+    throw new BullaError('not-found', `${place} has no trust collection`, {
+      hint: `make one: bulla init ${repository}; or say where it lies: --at`,
+    });
+  if (looked.unpinned !== undefined) throw looked.unpinned;
+  if (looked.expired !== undefined) publish.onWarning?.(looked.expired.message);
+  return await WorkingCopy.open(looked.collection, { signal: publish.signal });
+}
+
+/** Whether these signers meet every threshold. A key counts once, whatever ids it is listed under. */
+export function meetsAll(demands: readonly SignatureDemand[], signers: readonly TufSigner[]): boolean {
+  const held = new Set(signers.flatMap(({ key }) => key.fingerprint ?? []));
+  return demands.every(({ keys, role }) => {
+    const listed = role.keyids.flatMap((keyid) => keys.get(keyid)?.fingerprint ?? []);
+    return new Set(listed.filter((fingerprint) => held.has(fingerprint))).size >= role.threshold;
+  });
+}
