@@ -12,6 +12,7 @@ export type SignatureEncoding = 'raw' | 'der';
 /**
  * Whether `signature` is `key`'s over `message`. The algorithm is the caller's, taken from what it
  * trusts, never from the message; one that does not fit the key is false, as is a malformed signature.
+ * Ed25519ph is false as well: crypto/ed25519ph.ts verifies it.
  */
 export function verifySignature(
   key: PublicKey,
@@ -20,7 +21,7 @@ export function verifySignature(
   signature: Uint8Array,
   encoding: SignatureEncoding,
 ): boolean {
-  if (algorithm.keyType !== key.type) return false;
+  if (algorithm.keyType !== key.type || algorithm.id === 'Ed25519ph') return false;
   if (algorithm.scalarBytes === undefined)
     return nodeVerify(algorithm.hash ?? null, message, nodeKey(key, algorithm), signature);
   // Only the strict DER spelling is taken, so that a signature can't be respelled by a stranger.

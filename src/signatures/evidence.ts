@@ -1,4 +1,5 @@
 import type { Certificate } from '../crypto/certificate.ts';
+import { verifyEd25519ph } from '../crypto/ed25519ph.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
 import { verifySignature } from '../crypto/signature.ts';
 import { BullaError, type ErrorCode } from '../errors.ts';
@@ -73,14 +74,14 @@ export function refusalOf(manifest: Digest, error: unknown, kind?: SignatureKind
  * @param image media type, digest and size computed from the image's own bytes
  * @param keys trusted keys
  */
-export function examineEnvelope(
+export async function examineEnvelope(
   envelope: Envelope,
   manifest: Digest,
   image: Descriptor,
   keys: readonly PublicKey[],
-): Finding {
+): Promise<Finding> {
   try {
-    const key = verifyingKey(envelope, manifest, keys);
+    const key = await verifyingKey(envelope, manifest, keys);
     const claims = envelope.claims();
     const target = targetOf(claims, image, manifest);
     return { outcome: 'verified', evidence: evidenceOf(envelope, manifest, key, claims, target) };
@@ -109,18 +110,22 @@ function evidenceOf(
 }
 
 /** The key that made the signature: the leaf's where there are certificates, else a trusted one. */
-function verifyingKey(envelope: Envelope, manifest: Digest, keys: readonly PublicKey[]): PublicKey {
+async function verifyingKey(
+  envelope: Envelope,
+  manifest: Digest,
+  keys: readonly PublicKey[],
+): Promise<PublicKey> {
   const where = `signature ${manifest}`;
   const leaf = envelope.certificates[0];
   if (leaf !== undefined) {
-    if (verifies(envelope, leaf.publicKey, where)) return leaf.publicKey;
+    if (await verifies(envelope, leaf.publicKey, where)) return leaf.publicKey;
     throw new BullaError('signature-mismatch', `${where} does not verify with its own certificate`, {
       hint: 'it was changed after it was made, or never was one; do not use the image before you know why',
     });
   }
-  const usable = keys.filter((key) => envelope.algorithmsOf(key).length > 0);
-  const key = usable.find((candidate) => verifies(envelope, candidate, where));
-  if (key !== undefined) return key;
+  for (const key of keys) {
+    if (envelope.algorithmsOf(key).length > 0 && (await verifies(envelope, key, where))) return key;
+  }
   const says = envelope.keyHint === undefined ? '' : ` (it says it is from ${hintText(envelope.keyHint)})`;
   throw new BullaError(
     'signature-mismatch',
@@ -129,7 +134,7 @@ function verifyingKey(envelope: Envelope, manifest: Digest, keys: readonly Publi
   );
 }
 
-function verifies(envelope: Envelope, key: PublicKey, where: string): boolean {
+async function verifies(envelope: Envelope, key: PublicKey, where: string): Promise<boolean> {
   const algorithms = envelope.algorithmsOf(key);
   if (algorithms.length === 0) {
     const size = key.modulusBits === undefined ? '' : ` of ${key.modulusBits} bits`;
@@ -144,7 +149,9 @@ function verifies(envelope: Envelope, key: PublicKey, where: string): boolean {
     const expected = algorithms.map(({ id }) => id).join(' or ');
     throw malformed(where, `it names ${namedAlgorithm}, and its key signs with ${expected}`);
   }
-  return algorithms.some((algorithm) => verifySignature(key, algorithm, message, signature, encoding));
+  if (algorithms.some((algorithm) => verifySignature(key, algorithm, message, signature, encoding)))
+    return true;
+  return algorithms.some(({ id }) => id === 'Ed25519ph') && (await verifyEd25519ph(key, message, signature));
 }
 
 /** The part of the claims that is about the image in hand. */

@@ -14,7 +14,8 @@ import { buildStatement, readStatement, type StatementParts } from './statement.
 
 /**
  * The algorithms that cosign uses a key with: PKCS #1 v1.5 for RSA. With P-384 it signs over SHA-384 and
- * verifies over SHA-256 (3.1.3), so both are read; with P-521 it signs what it does not verify.
+ * verifies over SHA-256 (3.1.3), so both are read; with P-521 it signs what it does not verify. With
+ * Ed25519 it signs by Ed25519ph and verifies Ed25519, so both are read here too.
  */
 export function sigstoreAlgorithms(key: PublicKey): readonly Algorithm[] {
   switch (key.type) {
@@ -25,7 +26,7 @@ export function sigstoreAlgorithms(key: PublicKey): readonly Algorithm[] {
     case 'P-521':
       return [algorithm('ES512')];
     case 'Ed25519':
-      return [algorithm('Ed25519')];
+      return [algorithm('Ed25519'), algorithm('Ed25519ph')];
     case 'RSA':
       return [algorithm('RS256')];
   }

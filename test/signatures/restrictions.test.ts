@@ -26,7 +26,7 @@ const FUTURE = '2027-11-01T00:00:00Z';
 /** What becomes of an envelope by a trusted key: a code, or that it counts. */
 async function outcome(read: () => Envelope | Promise<Envelope>): Promise<string> {
   try {
-    const found = examineEnvelope(await read(), digestOf(utf8('m')), image, [leaf.signer.publicKey]);
+    const found = await examineEnvelope(await read(), digestOf(utf8('m')), image, [leaf.signer.publicKey]);
     if (found.outcome === 'refused') return found.refusal.code;
     return judge(found.evidence, requirements({ keys: [leaf.signer.publicKey], now }))?.code ?? 'counts';
   } catch (error) {

@@ -53,7 +53,7 @@ describe('signatures of stock tools', () => {
     ['sigstore-bundle', { keys }, { x: 'y' }],
     ['cosign-legacy', { keys }, { x: 'y' }],
   ] as const)('%s counts for what it says, and for nobody else', async (kind, trusted, annotations) => {
-    const finding = examine(await open(kind));
+    const finding = await examine(await open(kind));
     expect(finding).toMatchObject({ outcome: 'verified', evidence: { kind } });
     const found = { findings: [finding], unexamined: 0 };
     const decided = (more: object) => decide('app', found, requirements({ now, ...trusted, ...more }));
@@ -102,15 +102,15 @@ describe('a changed envelope', () => {
   it.each(layers.map((entry) => [entry.kind, entry] as const))(
     '%s verifies only where it says the same as before',
     async (kind, { bytes }) => {
-      const honest = examine(read(kind, bytes));
+      const honest = await examine(read(kind, bytes));
       const before = honest.outcome === 'verified' ? honest.evidence : undefined!;
       const change = fc.record({
         at: fc.nat(bytes.byteLength - 1),
         octet: fc.integer({ min: 0, max: 255 }),
         how: fc.constantFrom('replace', 'insert', 'remove', 'cut'),
       });
-      fc.assert(
-        fc.property(fc.array(change, { minLength: 1, maxLength: 3 }), (changes) => {
+      await fc.assert(
+        fc.asyncProperty(fc.array(change, { minLength: 1, maxLength: 3 }), async (changes) => {
           let changed = [...bytes];
           for (const { at, octet, how } of changes) {
             if (how === 'replace') changed[at] = octet;
@@ -119,7 +119,7 @@ describe('a changed envelope', () => {
             else changed = changed.slice(0, at);
           }
           try {
-            const finding = examine(read(kind, Uint8Array.from(changed)));
+            const finding = await examine(read(kind, Uint8Array.from(changed)));
             if (finding.outcome === 'refused') return;
             const { certificates: _, key, ...rest } = finding.evidence;
             expect(key.fingerprint).toBe(before.key.fingerprint);

@@ -158,14 +158,14 @@ class Search {
   private async collect(batch: readonly Promise<readonly OpenedSignature[]>[]): Promise<void> {
     for (const settled of await Promise.allSettled(batch)) {
       if (settled.status === 'rejected') this.failure ??= settled.reason;
-      else this.findings.push(...settled.value.map((opened) => this.examine(opened)));
+      else for (const opened of settled.value) this.findings.push(await this.examine(opened));
     }
     throwIfAborted(this.options.signal);
   }
 
-  private examine(opened: OpenedSignature): Finding {
+  private async examine(opened: OpenedSignature): Promise<Finding> {
     if (opened.envelope === undefined) return refusalOf(opened.manifest, opened.problem);
-    return examineEnvelope(opened.envelope, opened.manifest, this.image, this.options.keys);
+    return await examineEnvelope(opened.envelope, opened.manifest, this.image, this.options.keys);
   }
 }
 

@@ -1,0 +1,1 @@
+/RCjgh8tV1GLf8iIjY4a+CydTHxiWVr/6h/nEk+MODLSKNcvAmYHrlKuDZx4ELLr0hK/pOQwnzeSWRudIfnxDg==
