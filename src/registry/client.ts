@@ -6,11 +6,12 @@ import type { CallOptions, Target } from '../oci/target.ts';
 import { listRepositories } from './catalog.ts';
 import { ANONYMOUS, type CredentialsProvider } from './credentials.ts';
 import { DialectMemory, type DialectStore } from './dialect.ts';
-import { endpointOf } from './endpoint.ts';
+import { endpointOf, isOnThisMachine } from './endpoint.ts';
 import { FallbackWriter } from './fallback.ts';
 import type { Writers } from './push.ts';
 import { Repository } from './repository.ts';
 import { type Room, Scopes } from './room.ts';
+import { SchemeFinder } from './scheme.ts';
 import { RegistrySession } from './session.ts';
 import { Turns } from './turns.ts';
 import { Warnings } from './warnings.ts';
@@ -21,7 +22,7 @@ export interface RegistryClientOptions {
   /** Settings of its own connections. */
   readonly http?: HttpPoolOptions | undefined;
   readonly credentials?: CredentialsProvider | undefined;
-  /** Plain http for every registry; left out, for those on this machine only. */
+  /** Plain HTTP for every registry, or for none; left out, for those on this machine that speak no TLS. */
   readonly plainHttp?: boolean | undefined;
   /**
    * Whether plain http may be spoken to a token server that is neither the registry nor on this machine; asked for
@@ -142,9 +143,12 @@ export class RegistryClient {
 
   private connect(name: string): Registry {
     const { options } = this;
+    const dialect = new DialectMemory(name, options.dialects);
+    const isOpen = options.plainHttp === undefined && isOnThisMachine(name);
     const session = new RegistrySession({
       registry: name,
       base: endpointOf(name, options.plainHttp),
+      scheme: isOpen ? new SchemeFinder(name, dialect) : undefined,
       pool: this.pool,
       credentials: options.credentials ?? ANONYMOUS,
       timing: options.timing ?? REAL_TIMING,
@@ -155,7 +159,7 @@ export class RegistryClient {
     });
     return {
       session,
-      dialect: new DialectMemory(name, options.dialects),
+      dialect,
       writers: { fallback: new FallbackWriter(), turns: new Turns() },
     };
   }

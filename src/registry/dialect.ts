@@ -8,6 +8,8 @@ export interface Dialect {
   readonly head?: 'works' | 'get' | undefined;
   /** What `last=` of a tag that exists gives: the tags after it in byte order, or no more than a wrong list. */
   readonly tags?: 'after' | 'whole' | undefined;
+  /** On this machine: that no TLS is spoken. */
+  readonly scheme?: 'http' | undefined;
 }
 
 /**
@@ -55,6 +57,10 @@ export class DialectMemory {
 
 function isSame(a: Dialect, b: Dialect): boolean {
   return (
-    a.referrers === b.referrers && a.conditional === b.conditional && a.head === b.head && a.tags === b.tags
+    a.referrers === b.referrers &&
+    a.conditional === b.conditional &&
+    a.head === b.head &&
+    a.tags === b.tags &&
+    a.scheme === b.scheme
   );
 }

@@ -10,6 +10,11 @@ const DOCKER_HUB_API = 'registry-1.docker.io';
  */
 export function endpointOf(registry: string, plainHttp?: boolean): URL {
   const host = registry === 'docker.io' ? DOCKER_HUB_API : registry;
-  const plain = plainHttp ?? isLoopbackHost(host.replace(/:\d+$/, ''));
+  const plain = plainHttp ?? isOnThisMachine(host);
   return new URL(`${plain ? 'http' : 'https'}://${host}/`);
+}
+
+/** Whether a registry is on this machine, so that it may speak plain HTTP without a setting that says so. */
+export function isOnThisMachine(registry: string): boolean {
+  return isLoopbackHost(registry.replace(/:\d+$/, ''));
 }

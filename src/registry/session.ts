@@ -8,6 +8,7 @@ import type { CredentialsProvider } from './credentials.ts';
 import { failureError, type RegistryFailure, readFailure } from './failure.ts';
 import { allowedAddresses } from './realm.ts';
 import { refusalError, type Written } from './refusal.ts';
+import type { SchemeFinder } from './scheme.ts';
 import type { Warnings } from './warnings.ts';
 
 /** A body that can be sent more than once. */
@@ -39,7 +40,10 @@ export interface RegistryCall {
 
 export interface SessionOptions {
   readonly registry: string;
+  /** Where requests go; as long as `scheme` has not said otherwise. */
   readonly base: URL;
+  /** Finds out whether plain HTTP or TLS is spoken, where nothing says so. */
+  readonly scheme?: SchemeFinder | undefined;
   readonly pool: HttpPool;
   readonly credentials: CredentialsProvider;
   readonly timing: Timing;
@@ -58,7 +62,6 @@ export const MAX_TRY_MS: number = 120_000;
 /** Talks to one registry: everything that is the same for each of its repositories. */
 export class RegistrySession {
   readonly registry: string;
-  readonly base: URL;
   /** Largest body, in bytes, that the way to the registry is known to let through; learnt from refusals. */
   largestBody: number = Number.POSITIVE_INFINITY;
   private readonly options: SessionOptions;
@@ -67,8 +70,18 @@ export class RegistrySession {
   constructor(options: SessionOptions) {
     this.options = options;
     this.registry = options.registry;
-    this.base = options.base;
-    this.authenticator = new Authenticator(options);
+    const base = (): URL => this.base;
+    this.authenticator = new Authenticator({
+      ...options,
+      get base() {
+        return base();
+      },
+    });
+  }
+
+  /** Where requests go. */
+  get base(): URL {
+    return this.options.scheme?.base ?? this.options.base;
   }
 
   get timing(): Timing {
@@ -103,7 +116,9 @@ export class RegistrySession {
    * @throws BullaError by the status of any other answer; those of HttpPool.send; unauthorized
    */
   async call(call: RegistryCall): Promise<HttpResponse> {
-    const send = (): Promise<HttpResponse> => this.authorized(call);
+    const { scheme } = this.options;
+    const send = (): Promise<HttpResponse> =>
+      scheme === undefined ? this.authorized(call) : scheme.send(() => this.authorized(call), call.signal);
     const { pool, retry, timing } = this.options;
     const response =
       call.retry === false

@@ -7,7 +7,7 @@ import { emptyRegistry } from '../support/empty-registry.ts';
 describe('the connection that a command begins early', () => {
   it('is the only one of a command that asks once', async () => {
     const { host, connections } = await emptyRegistry();
-    expect(await bulla(['ls', `${host}/app`])).toMatchObject({ code: 11 });
+    expect(await bulla(['ls', `${host}/app`, '--plain-http'])).toMatchObject({ code: 11 });
     expect(connections()).toBe(1);
   });
 

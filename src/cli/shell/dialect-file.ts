@@ -20,6 +20,7 @@ const fileSchema = z.record(
     conditional: z.optional(z.enum(['etag', 'head'])),
     head: z.optional(z.enum(['works', 'get'])),
     tags: z.optional(z.enum(['after', 'whole'])),
+    scheme: z.optional(z.enum(['http'])),
     learnt: z.int(),
   }),
 );
