@@ -15,7 +15,12 @@ export type { CopyEvent, OnCopyEvent } from '../actions/copy/progress.ts';
 export { type ImageConfig, type Inspection, inspectManifest } from '../actions/inspect/manifest.ts';
 export { listSignatures, removeSignatures } from '../actions/inspect/signatures.ts';
 export { readTree, type TreeManifest, type TreeNode, type TreeOptions } from '../actions/inspect/tree.ts';
-export { type SignedImage, type SignOptions, type SignResult, signImage } from '../actions/sign/signature.ts';
+export {
+  type SignedImage,
+  type SignImageOptions,
+  type SignResult,
+  signImage,
+} from '../actions/sign/signature.ts';
 export type { Drift, DriftRule, RunnableImage } from '../actions/verify/drift.ts';
 export {
   type ImageName,

@@ -21,25 +21,35 @@ import { buildNotationJws } from '../../signatures/notation-jws.ts';
 import { notationAlgorithms } from '../../signatures/notation-payload.ts';
 import { buildBundle } from '../../signatures/sigstore-bundle.ts';
 import { fetchByTag, type ImageName } from '../verify/image.ts';
+import { inParallel } from './in-parallel.ts';
 
-export interface SignOptions extends CallOptions {
-  /** The reference as the user wrote it, for messages. */
-  readonly name: string;
-  readonly signer: Signer;
-  /** Certificates of the signer's key, leaf first, root last: a Notation signature. Without: a Sigstore bundle. */
+/** What a detached signature is to be like. */
+export interface SignatureWish {
+  /** Certificates of the key, leaf first, root last: a Notation signature. Those of the signer if left out. Without any: a Sigstore bundle. */
   readonly chain?: readonly Certificate[] | undefined;
-  /** Envelope of a Notation signature; JWS if left out. */
-  readonly envelope?: 'jws' | 'cose' | undefined;
+  /** Envelope of a Notation signature, JWS if left out; `bundle`: a Sigstore bundle although the key has certificates. */
+  readonly envelope?: 'jws' | 'cose' | 'bundle' | undefined;
   /** Signed along with the image. */
   readonly annotations?: ReadonlyMap<string, string> | undefined;
   readonly expiry?: Date | undefined;
-  /** A predicate type, for a signature that means something else than "released". Bare keys only. */
+  /** A predicate type, for a signature that means something other than "released". Bare keys only. */
   readonly purpose?: string | undefined;
   /** Of an index: sign each platform's image as well. */
   readonly recursive?: boolean | undefined;
+}
+
+export interface SignManifestOptions extends SignatureWish, CallOptions {
+  readonly signer: Signer;
   readonly now: Date;
   /** Name and version of the program, for the signatures that say it. */
   readonly agent: string;
+  /** How many platforms are signed at the same time; 8 if left out. */
+  readonly concurrency?: number | undefined;
+}
+
+export interface SignImageOptions extends SignManifestOptions {
+  /** The reference as the user wrote it, for messages. */
+  readonly name: string;
 }
 
 /** A signature that was stored and is listed. */
@@ -68,9 +78,9 @@ export interface SignResult {
 export async function signImage(
   target: Target,
   reference: ImageName,
-  options: SignOptions,
+  options: SignImageOptions,
 ): Promise<SignResult> {
-  checkOptions(options);
+  checkSignature(options.signer, options, options.now);
   return await signManifest(target, await fetchToSign(target, reference, options), options);
 }
 
@@ -82,31 +92,40 @@ export async function signImage(
 export async function fetchToSign(
   source: ManifestFetcher,
   { tag, digest }: ImageName,
-  { name, signal }: Pick<SignOptions, 'name' | 'signal'>,
+  { name, signal }: Pick<SignImageOptions, 'name' | 'signal'>,
 ): Promise<ManifestContent> {
   return tag === undefined && digest !== undefined
     ? await source.fetchManifest(digest, { signal })
     : await fetchByTag(source, tag, digest, name, { signal });
 }
 
-/** Signs a manifest that was fetched. @throws BullaError as {@link signImage} */
+/**
+ * Signs a manifest that was fetched. The lists of signatures of platforms are separate, so several are signed at the
+ * same time; the index comes last, so that where its signature is, those of all platforms are.
+ * @throws BullaError as {@link signImage}
+ */
 export async function signManifest(
   target: Target,
   content: ManifestContent,
-  options: SignOptions,
+  options: SignManifestOptions,
 ): Promise<SignResult> {
-  checkOptions(options);
-  const signatures: SignedImage[] = [];
-  // The index last: whoever finds its signature finds those of all platforms.
-  for (const { descriptor, platform } of await platformsToSign(target, content, options)) {
-    signatures.push(await signOne(target, descriptor, options, platform));
-  }
-  signatures.push(await signOne(target, content.descriptor, options));
-  return { image: content.descriptor, signatures };
+  checkSignature(options.signer, options, options.now);
+  const platforms = await platformsToSign(target, content, options);
+  const signatures = await inParallel(platforms, options.concurrency ?? 8, ({ descriptor, platform }) =>
+    signOne(target, descriptor, options, platform),
+  );
+  return {
+    image: content.descriptor,
+    signatures: [...signatures, await signOne(target, content.descriptor, options)],
+  };
 }
 
-function checkOptions(options: SignOptions): void {
-  const { annotations = new Map(), expiry, now, chain, purpose } = options;
+/**
+ * Whether a key can make such a signature. Nothing is signed.
+ * @throws BullaError usage, key-invalid, certificate-invalid, certificate-expired
+ */
+export function checkSignature(signer: Signer, wish: SignatureWish, now: Date): void {
+  const { annotations = new Map(), expiry } = wish;
   for (const name of annotations.keys()) {
     if (name === '' || name.startsWith(RESERVED_ANNOTATION_PREFIX)) {
       throw new BullaError('usage', `the annotation ${JSON.stringify(name)} cannot be chosen`, {
@@ -116,22 +135,25 @@ function checkOptions(options: SignOptions): void {
   }
   if (expiry !== undefined && expiry <= now) {
     throw new BullaError('usage', `the signature would have expired at ${formatTime(expiry)} already`, {
-      hint: 'give a time to come with --expires, such as 90d',
+      hint: 'give a future time with --expires, such as 90d',
     });
   }
-  if (chain === undefined || chain.length === 0) checkBare(options);
-  else {
-    if (purpose !== undefined && purpose !== RELEASE_PURPOSE) {
-      throw new BullaError('usage', 'a signature with a certificate has no purpose', {
-        hint: 'Notation has none: sign with a bare key of its own, without --cert-chain',
-      });
-    }
-    checkCertified(options.signer, chain, now);
-  }
+  const chain = chainOf(signer, wish);
+  if (chain.length === 0) checkBare(wish);
+  else checkCertified(signer, chain, wish, now);
 }
 
-function checkBare({ envelope, purpose }: SignOptions): void {
-  if (envelope !== undefined) {
+/** The certificates that go into the signature; none for a Sigstore bundle. */
+function chainOf(signer: Signer, { chain, envelope }: SignatureWish): readonly Certificate[] {
+  if (envelope !== 'bundle') return chain ?? signer.certificates ?? [];
+  if (chain === undefined || chain.length === 0) return [];
+  throw new BullaError('usage', 'a Sigstore bundle by a key carries no certificates', {
+    hint: 'leave out --cert-chain, or --signature-format bundle',
+  });
+}
+
+function checkBare({ envelope, purpose }: SignatureWish): void {
+  if (envelope !== undefined && envelope !== 'bundle') {
     throw new BullaError(
       'usage',
       `an envelope (${envelope}) can be chosen for signatures with certificates only`,
@@ -148,7 +170,17 @@ function checkBare({ envelope, purpose }: SignOptions): void {
 }
 
 /** Nothing is signed that notation would refuse. */
-function checkCertified(signer: Signer, chain: readonly Certificate[], now: Date): void {
+function checkCertified(
+  signer: Signer,
+  chain: readonly Certificate[],
+  { purpose }: SignatureWish,
+  now: Date,
+): void {
+  if (purpose !== undefined && purpose !== RELEASE_PURPOSE) {
+    throw new BullaError('usage', 'a signature with a certificate has no purpose', {
+      hint: 'Notation has none: sign with a bare key of its own, without --cert-chain',
+    });
+  }
   const where = 'the given certificate chain';
   checkChainOrder(chain, signer.publicKey, where);
   if (!notationAlgorithms(signer.publicKey).some(({ id }) => id === signer.algorithm.id)) {
@@ -173,7 +205,7 @@ interface PlatformImage {
 async function platformsToSign(
   target: Target,
   content: ManifestContent,
-  options: SignOptions,
+  options: SignManifestOptions,
 ): Promise<PlatformImage[]> {
   const manifest = parseCarried(content);
   if (options.recursive !== true || manifest.kind !== 'index') return [];
@@ -189,7 +221,7 @@ async function platformsToSign(
 async function signOne(
   target: Target,
   image: Descriptor,
-  options: SignOptions,
+  options: SignManifestOptions,
   platform?: string,
 ): Promise<SignedImage> {
   const { kind, artifact } = await makeSignature(image, options);
@@ -207,9 +239,10 @@ async function signOne(
 /** Makes the signature of an image, without storing it. */
 export async function makeSignature(
   image: Descriptor,
-  options: SignOptions,
+  options: SignManifestOptions,
 ): Promise<{ readonly kind: ArtifactKind; readonly artifact: SignatureArtifact }> {
-  const { signer, chain = [], annotations = new Map(), expiry, now, agent } = options;
+  const { signer, annotations = new Map(), expiry, now, agent } = options;
+  const chain = chainOf(signer, options);
   if (chain.length === 0) {
     const purpose = options.purpose ?? RELEASE_PURPOSE;
     const envelope = await buildBundle({ digest: image.digest, annotations, purpose, expiry }, signer);

@@ -1,19 +1,13 @@
 import { stat } from 'node:fs/promises';
 import type { Command } from 'commander';
-import { type SignResult, signManifest } from '../../actions/sign/signature.ts';
+import type { Subject } from '../../actions/sign/sign.ts';
+import type { SignatureWish } from '../../actions/sign/signature.ts';
 import { BullaError } from '../../errors.ts';
 import { parsePlatform } from '../../oci/platform.ts';
-import { formatReference, parseReference } from '../../oci/reference.ts';
+import { formatReference, parseReference, type Reference } from '../../oci/reference.ts';
 import { copyNamed, tagAt } from '../copying.ts';
 import { addNamingOptions, type NamingFlags } from '../flags/naming-flags.ts';
-import {
-  addSignOptions,
-  describeSigned,
-  type SignFlags,
-  signedJson,
-  signOptionsOf,
-} from '../flags/sign-flags.ts';
-import { openNaming } from '../naming.ts';
+import { addSignOptions, nameWishOf, type SignFlags, signatureWishOf } from '../flags/sign-flags.ts';
 import type { Cli, Context } from '../shell/context.ts';
 
 interface PushFlags extends SignFlags, Omit<NamingFlags, 'key' | keyof SignFlags> {
@@ -48,34 +42,34 @@ export function register(program: Command, cli: Cli): void {
       });
     }
     const signs = flags.sign === true || flags.key !== undefined;
-    const options = signs ? await signOptionsOf(context, to, flags) : undefined;
+    const signature = signs ? await signatureWishOf(context, flags) : undefined;
     const image = await context.openImage(await localSource(context, from));
     const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
     const tag = tagAt(destination, image.reference);
-    // Whether the name can be signed is known before anything is sent.
-    const naming =
-      options === undefined || !flags.name || tag === undefined
-        ? undefined
-        : await openNaming(context, destination, flags, options.signer);
-    let signed: SignResult | undefined;
-    let named: Readonly<Record<string, unknown>> | null = null;
+    const signing = signature && (await prepare(context, { ...destination, tag }, signature, flags));
     await copyNamed(context, image, destination, {
       platform,
       referrers: flags.referrers,
-      alsoJson: () => ({ signatures: signedJson(signed?.signatures ?? []), named }),
-      ...(options !== undefined && {
-        beforeTag: async (content): Promise<void> => {
-          const target = await context.openTarget(destination, { write: true });
-          signed = await signManifest(target, content, options);
-          for (const one of signed.signatures) context.output.info(describeSigned(one, options.signer.keyId));
-          if (naming === undefined) return;
-          const { signNames } = await import('../signing-names.ts');
-          const { proof } = flags;
-          named = await signNames(context, naming, target, [{ tag, content }], { proof }, flags);
-        },
-      }),
+      alsoJson: () => signing?.json() ?? { signatures: [], named: null },
+      ...(signing !== undefined && { beforeTag: (content) => signing.sign({ tag, content }) }),
     });
   });
+}
+
+async function prepare(context: Context, destination: Reference, signature: SignatureWish, flags: PushFlags) {
+  const [{ signOnArrival }, { namedJson, signaturesJson }] = await Promise.all([
+    import('../flags/sign-ports.ts'),
+    import('../render/sign-text.ts'),
+  ]);
+  const name = flags.name && nameWishOf(flags);
+  const signing = await signOnArrival(context, destination, { signature, name }, flags);
+  return {
+    sign: (subject: Subject) => signing.sign(subject),
+    json: () => {
+      const { signatures = [], named } = signing.signed ?? {};
+      return { signatures: signaturesJson(signatures), named: namedJson(named) };
+    },
+  };
 }
 
 /** A bare path is what it is on the disk: a directory is a layout, a file an archive. @throws BullaError not-found */

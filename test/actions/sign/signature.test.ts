@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { listSignatures, removeSignatures } from '../../../src/actions/inspect/signatures.ts';
-import { type SignOptions, signImage } from '../../../src/actions/sign/signature.ts';
+import { type SignImageOptions, signImage } from '../../../src/actions/sign/signature.ts';
 import { createSigner } from '../../../src/crypto/signer.ts';
 import { BullaError } from '../../../src/errors.ts';
 import { buildIndex } from '../../../src/oci/manifest.ts';
@@ -19,7 +19,7 @@ const key = createSigner(generateKeyPairSync('ec', { namedCurve: 'P-256' }).priv
 const tag = tagOf('v1');
 const name = 'app:v1';
 
-function sign(target: Target, options: Partial<SignOptions> = {}) {
+function sign(target: Target, options: Partial<SignImageOptions> = {}) {
   return signImage(target, { tag }, { name, signer: key, now, agent: 'bulla/test', ...options });
 }
 

@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { listSignatures, removeSignatures } from '../../../src/actions/inspect/signatures.ts';
-import { type SignOptions, signImage } from '../../../src/actions/sign/signature.ts';
+import { type SignImageOptions, signImage } from '../../../src/actions/sign/signature.ts';
 import { verifyImage } from '../../../src/actions/verify/image.ts';
 import { parseIdentity } from '../../../src/crypto/identity.ts';
 import { createSigner } from '../../../src/crypto/signer.ts';
@@ -26,7 +26,7 @@ beforeEach(async () => {
   image = await pushImage(store, 'app', 'v1');
 });
 
-function sign(options: Partial<SignOptions> = {}) {
+function sign(options: Partial<SignImageOptions> = {}) {
   return signImage(store, { tag }, { name: 'app:v1', signer: bare, now, agent: 'bulla/test', ...options });
 }
 function verify(parts: Partial<Requirements>, extra: object = {}) {

@@ -7,9 +7,10 @@ import { readCollection } from '../../../trust/read/collection.ts';
 import { findName } from '../../../trust/read/names.ts';
 import { copyNamed, tagAt } from '../../copying.ts';
 import { openCollection } from '../../flags/collection-flags.ts';
-import { noCollection, openNaming } from '../../naming.ts';
+import { nameWishOf } from '../../flags/sign-flags.ts';
+import { signOnArrival } from '../../flags/sign-ports.ts';
+import { namedJson } from '../../render/sign-text.ts';
 import type { Context, Image } from '../../shell/context.ts';
-import { signNames } from '../../signing-names.ts';
 import type { CopyCommandFlags } from '../copy.ts';
 
 /**
@@ -30,24 +31,19 @@ export async function copyAs(
       hint: 'add the tag that is to be signed there',
     });
   }
-  const naming = await openNaming(context, destination, flags, undefined, 'to');
-  if (naming === undefined) throw noCollection(destination);
+  const wish = { name: { ...nameWishOf(flags), isRequired: true } };
+  const signing = await signOnArrival(context, { ...destination, tag }, wish, flags, 'to');
   const signed = await signedAt(context, text, image);
   const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
-  let named: Readonly<Record<string, unknown>> | null = null;
   await copyNamed(context, signed === undefined ? image : { ...image, version: signed }, destination, {
     side: 'to',
     platform,
     referrers: flags.referrers,
     dryRun: flags.dryRun,
     collection: false,
-    alsoJson: () => ({ named }),
-    beforeTag: async (content) => {
-      const target = await context.openTarget(destination, { write: true, side: 'to' });
-      const origin = originOf(image.reference, content.descriptor.digest);
-      const { proof } = flags;
-      named = await signNames(context, naming, target, [{ tag, content }], { proof, origin }, flags);
-    },
+    alsoJson: () => ({ named: namedJson(signing.signed?.named) }),
+    beforeTag: (content) =>
+      signing.sign({ tag, content }, originOf(image.reference, content.descriptor.digest)),
   });
 }
 

@@ -11,7 +11,7 @@ import { type DockerTrustFlags, openTrust } from '../../docker-trust/place.ts';
 import { wrapped } from '../../docker-trust/public-keys.ts';
 import type { CollectionFlags } from '../../flags/collection-flags.ts';
 import { showCollection } from '../../flags/shown-collection.ts';
-import { versionText } from '../../naming.ts';
+import { versionText } from '../../render/sign-text.ts';
 import type { Context } from '../../shell/context.ts';
 import { noTrustData } from './signers.ts';
 
@@ -49,7 +49,7 @@ export async function sign(context: Context, text: string, flags: SignFlags): Pr
       `${tag} is not released: no key here may sign for the repository; bulla verify takes the word of ${roles.join(', ')} with --signer`,
     );
   output.text(`Successfully signed ${repository}:${tag}\n`);
-  const version = await versionText(published.collection);
+  const version = versionText(published.collection);
   output.info(`${tag} → ${digest} (signed in version ${version})`);
   output.result([], { reference: `${repository}:${tag}`, digest, roles, head: published.head });
 }

@@ -1,16 +1,11 @@
+import { type Naming, noCollection, openNaming, publishNaming } from '../../../actions/sign/names.ts';
 import { BullaError } from '../../../errors.ts';
 import { formatRepository, type Tag } from '../../../oci/reference.ts';
+import { openChangePlace } from '../../flags/change-flags.ts';
 import type { NamingFlags } from '../../flags/naming-flags.ts';
 import { type NamedReference, readReferences } from '../../flags/reference-list.ts';
-import {
-  type Naming,
-  noCollection,
-  openNaming,
-  publishedJson,
-  publishNaming,
-  versionText,
-} from '../../naming.ts';
 import { shellWord } from '../../render/shell-word.ts';
+import { publishedJson, versionText } from '../../render/sign-text.ts';
 import type { Context } from '../../shell/context.ts';
 
 export interface RevokeFlags extends NamingFlags {
@@ -22,12 +17,13 @@ export async function revoke(context: Context, texts: readonly string[], flags: 
   const references = await readReferences(context, texts, flags.from, flags);
   const tags = new Set(references.map(tagOf));
   const [{ reference }] = references;
-  const naming = await openNaming(context, reference, flags);
+  const place = await openChangePlace(context, reference, flags, flags);
+  const naming = await openNaming(place, flags.signer);
   if (naming === undefined) throw noCollection(reference);
   const present = await presentIn(naming, tags);
-  const published = await publishNaming(context, naming, [{ role: naming.role, unset: tags }], flags);
+  const published = await publishNaming(naming, [{ role: naming.role, unset: tags }]);
   const { output } = context;
-  const version = await versionText(published.collection);
+  const version = versionText(published.collection);
   const repository = formatRepository(reference);
   for (const tag of tags) {
     if (present.has(tag)) output.info(`${repository}:${tag} stands for nothing from version ${version} on`);
@@ -41,7 +37,7 @@ export async function revoke(context: Context, texts: readonly string[], flags: 
     [...tags].map((tag) => `${repository}:${tag}`),
     {
       names: [...tags].map((tag) => ({ tag, wasNamed: present.has(tag) })),
-      collection: await publishedJson(naming, published),
+      collection: publishedJson({ place: place.place, role: naming.role, published }),
     },
   );
 }

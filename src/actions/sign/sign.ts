@@ -1,0 +1,335 @@
+import type { Signer } from '../../crypto/signer.ts';
+import { BullaError, messageOf, throwIfAborted } from '../../errors.ts';
+import { streamOf } from '../../oci/content.ts';
+import { bareDescriptor, type Descriptor } from '../../oci/descriptor.ts';
+import type { Digest } from '../../oci/digest.ts';
+import type { ManifestContent } from '../../oci/manifest.ts';
+import { formatRepository, type Reference, type Tag } from '../../oci/reference.ts';
+import type { CallOptions, Target } from '../../oci/target.ts';
+import type { NamedContent } from '../../trust/format/log.ts';
+import { namedContentOf } from '../../trust/format/named-content.ts';
+import { isReservedTag } from '../../trust/format/vocabulary.ts';
+import type { Published } from '../../trust/publish/publish-options.ts';
+import { inParallel } from './in-parallel.ts';
+import { openEarly } from './keys-at-hand.ts';
+import type { Naming, NamingPlace } from './names.ts';
+import {
+  checkSignature,
+  fetchToSign,
+  type SignatureWish,
+  type SignedImage,
+  signManifest,
+} from './signature.ts';
+
+/** An image that is to be signed: all images of one call are of one repository. */
+export interface ImageToSign {
+  /** The reference as it was written, for messages. */
+  readonly text: string;
+  /** A tag is resolved once, and what is signed is the digest. With both, the digest counts: also one that the tag does not point to. */
+  readonly reference: Reference;
+}
+
+/** What is to be signed of the images. */
+export interface SigningWish {
+  /** The detached signature that each image gets; none if left out: then only names are signed. */
+  readonly signature?: SignatureWish | undefined;
+  /** How the tags are signed, where the repository has a collection; not at all with `false`. */
+  readonly name?: NameWish | false | undefined;
+}
+
+/** How a tag is signed. */
+export interface NameWish {
+  /** Role of the collection that names it; `names` if left out. */
+  readonly role?: string | undefined;
+  /** It is an error that there is no collection; else the images are signed, and it is said that the tags are not. */
+  readonly isRequired?: boolean | undefined;
+  /** Attach a proof of the name to the image; true if left out. */
+  readonly proof?: boolean | undefined;
+  /** Reference that the image was copied from, for the log. */
+  readonly origin?: string | undefined;
+}
+
+/** What images are signed with. A service hands over its own; nothing is kept between two calls. */
+export interface SignPorts extends CallOptions {
+  /** The repository or layout of the images. */
+  readonly images: Target;
+  /** The key for detached signatures. Asked for once. @throws BullaError usage, not-found, key-invalid */
+  signer(): Promise<Signer>;
+  /** The collection of the repository, with the keys for it. Asked for once, where there is a tag to sign. */
+  collection(): Promise<NamingPlace>;
+  readonly now: Date;
+  /** Name and version of the program, for the signatures that say it. */
+  readonly agent: string;
+  /** How many images are read, or signed, at the same time. */
+  readonly concurrency: number;
+  /** Told of each signature that is listed, in the order of the images, also where something else fails later. */
+  readonly onSigned?: ((signature: SignedImage, signer: Signer) => void) | undefined;
+  /** Told when the names are published. */
+  readonly onNamed?: ((names: SignedNames) => void) | undefined;
+}
+
+/** An image as it was at the moment of signing. */
+export interface Subject {
+  readonly tag: Tag | undefined;
+  readonly content: ManifestContent;
+}
+
+/** Names that a collection has now. */
+export interface SignedNames {
+  readonly place: string;
+  readonly role: string;
+  readonly names: ReadonlyMap<Tag, NamedContent>;
+  readonly published: Published;
+}
+
+/** A proof of names that could not be attached. It is no failure: the head of the collection holds. */
+export interface MissingProof {
+  readonly image: Digest;
+  readonly reason: string;
+}
+
+/** What was signed. */
+export interface Signed {
+  /** In the order of the references. */
+  readonly images: readonly Subject[];
+  /** Each image once, its platforms before it. */
+  readonly signatures: readonly SignedImage[];
+  /** The key of the signatures. */
+  readonly signer: Signer | undefined;
+  /** Undefined where no name was signed. */
+  readonly named: (SignedNames & Proofs) | undefined;
+  /** Whether there are tags that were to be signed, and there is no collection. */
+  readonly lacksCollection: boolean;
+}
+
+interface Proofs {
+  readonly proofs: readonly Digest[];
+  readonly missingProofs: readonly MissingProof[];
+}
+
+/**
+ * Signs images of one repository, and their names: what `bulla sign` does (spec/signatures.md, "Signing";
+ * spec/trust-publishing.md). Whether all of it can be done is found out first: keys, collection and images are read at
+ * the same time. Then the images are signed, then all names in one change, then the proofs of the names are attached.
+ * @throws BullaError usage, key-invalid, certificate-…, not-found, digest-mismatch, untrusted-identity, trust-… before
+ *   anything is signed; staged, conflict where the names are not published; what the ports throw
+ */
+export async function sign(
+  images: readonly ImageToSign[],
+  wish: SigningWish,
+  ports: SignPorts,
+): Promise<Signed> {
+  checkReferences(images, wish);
+  const references = images.map(({ reference }) => reference);
+  const [prepared, subjects] = await inOrder(prepareToSign(references, wish, ports), fetchAll(images, ports));
+  return await signSubjects(subjects, prepared, wish, ports);
+}
+
+/** What is known before anything is signed. */
+export interface Prepared {
+  readonly signer: Signer | undefined;
+  /** Undefined where no name is to be signed, or there is no collection. */
+  readonly naming: Naming | undefined;
+  readonly lacksCollection: boolean;
+}
+
+/**
+ * Finds keys and collection, and whether they go together with what is to be signed. Nothing is written.
+ * @param references of images that need not be there yet
+ * @throws BullaError as {@link sign}
+ */
+export async function prepareToSign(
+  references: readonly Reference[],
+  { signature, name = {} }: SigningWish,
+  ports: SignPorts,
+): Promise<Prepared> {
+  const tagged = references.find(({ tag }) => tag !== undefined);
+  const isNamed = name !== false && tagged !== undefined;
+  const [signer, found] = await inOrder(
+    signature === undefined ? NOTHING : ports.signer(),
+    isNamed ? openNames(name, tagged, ports) : NOTHING,
+  );
+  if (signer !== undefined) checkSignature(signer, signature ?? {}, ports.now);
+  if (found === undefined) return { signer, naming: undefined, lacksCollection: isNamed };
+  const { signedBy } = await import('./names.ts');
+  const naming = signer === undefined ? found : signedBy(found, signer);
+  openEarly(naming.signers);
+  return { signer, naming, lacksCollection: false };
+}
+
+const NOTHING: Promise<undefined> = Promise.resolve(undefined);
+
+/** The collection, where there is one. @throws BullaError not-found where there must be one */
+async function openNames(
+  { role, isRequired = false }: NameWish,
+  reference: Reference,
+  ports: SignPorts,
+): Promise<Naming | undefined> {
+  const [{ noCollection, openNaming }, place] = await Promise.all([import('./names.ts'), ports.collection()]);
+  const naming = await openNaming(place, role);
+  if (naming === undefined && isRequired) throw noCollection(reference);
+  return naming;
+}
+
+/** Signs images that were read, and their names. @throws BullaError as {@link sign} */
+export async function signSubjects(
+  subjects: readonly Subject[],
+  { signer, naming, lacksCollection }: Prepared,
+  wish: SigningWish,
+  ports: SignPorts,
+): Promise<Signed> {
+  // What can't be named is found out before anything is signed.
+  const names = namesOf(subjects);
+  const signatures =
+    signer === undefined ? [] : await signImages(subjects, signer, wish.signature ?? {}, ports);
+  const done = { images: subjects, signatures, signer, lacksCollection };
+  if (naming === undefined || wish.name === false || names.size === 0) return { ...done, named: undefined };
+  const named = await publishNames(names, naming, wish.name ?? {}, ports);
+  const proofs = wish.name?.proof === false ? NO_PROOFS : await attachProofs(subjects, named, ports);
+  return { ...done, named: { ...named, ...proofs } };
+}
+
+/** @throws BullaError usage */
+function checkReferences(images: readonly ImageToSign[], { signature, name }: SigningWish): void {
+  const [first] = images;
+  for (const { text, reference } of images) {
+    if (first !== undefined && formatRepository(reference) !== formatRepository(first.reference)) {
+      throw new BullaError(
+        'usage',
+        `${text} is not in ${formatRepository(first.reference)}: all images that are signed together are of one repository`,
+        { hint: 'sign those of each repository on their own' },
+      );
+    }
+    if (reference.tag !== undefined && isReservedTag(reference.tag)) {
+      throw new BullaError('usage', `${text} is part of the trust collection, not an image`, {
+        hint: 'tags that begin with _trust are kept for it',
+      });
+    }
+    if (signature === undefined && reference.tag === undefined && name !== false) {
+      throw new BullaError('usage', `${text} has no tag, and --name-only signs nothing else`, {
+        hint: 'add the tag that is to be signed: REPO:v1, or REPO:v1@sha256:…',
+      });
+    }
+  }
+}
+
+/** Each reference is resolved once. @throws BullaError not-found, digest-mismatch, usage; what the source throws */
+async function fetchAll(
+  images: readonly ImageToSign[],
+  { images: source, concurrency, signal }: SignPorts,
+): Promise<readonly Subject[]> {
+  return await inParallel(images, concurrency, async ({ text, reference: { tag, digest } }) => ({
+    tag,
+    content: await fetchToSign(source, { tag, digest }, { name: text, signal }),
+  }));
+}
+
+/** What is to be signed about the tags of images. @throws BullaError usage where one tag was given two digests; content-invalid */
+function namesOf(subjects: readonly Subject[]): ReadonlyMap<Tag, NamedContent> {
+  const names = new Map<Tag, NamedContent>();
+  for (const { tag, content } of subjects) {
+    if (tag === undefined) continue;
+    const named = namedContentOf(content);
+    const before = names.get(tag);
+    if (before !== undefined && before.sha256 !== named.sha256) {
+      throw new BullaError('usage', `${tag} was given with two different digests`, {
+        hint: 'the tag moved meanwhile, or was given with two digests: run the command again',
+      });
+    }
+    names.set(tag, named);
+  }
+  return names;
+}
+
+/**
+ * Signs each image once, however many names it has. Different images have lists of signatures of their own, so several
+ * are signed at the same time; of an index, the platforms come first.
+ */
+async function signImages(
+  subjects: readonly Subject[],
+  signer: Signer,
+  wish: SignatureWish,
+  { images, now, agent, concurrency, signal, onSigned }: SignPorts,
+): Promise<readonly SignedImage[]> {
+  const contents = [...new Map(subjects.map(({ content }) => [content.descriptor.digest, content])).values()];
+  const options = { ...wish, ...{ signer, now, agent, concurrency, signal } };
+  const report = (signatures: readonly SignedImage[]): void => {
+    for (const signature of signatures) onSigned?.(signature, signer);
+  };
+  return (
+    await inParallel(
+      contents,
+      concurrency,
+      async (content) => (await signManifest(images, content, options)).signatures,
+      report,
+    )
+  ).flat();
+}
+
+async function publishNames(
+  names: ReadonlyMap<Tag, NamedContent>,
+  naming: Naming,
+  { origin }: NameWish,
+  { onNamed }: SignPorts,
+): Promise<SignedNames> {
+  const { publishNaming } = await import('./names.ts');
+  const { role, place } = naming;
+  const change = { role, set: names, ...(origin !== undefined && { origin }) };
+  const published = await publishNaming(naming, [change]);
+  const signed = { place: place.place, role, names, published };
+  onNamed?.(signed);
+  return signed;
+}
+
+const NO_PROOFS: Proofs = { proofs: [], missingProofs: [] };
+
+/** Attaches proofs to images that were named. That one cannot be had is no reason to fail: the head holds. */
+async function attachProofs(
+  subjects: readonly Subject[],
+  { published: { collection } }: SignedNames,
+  { images, concurrency, signal }: SignPorts,
+): Promise<Proofs> {
+  const { buildProof } = await import('../../trust/transfer/proof.ts');
+  const attached = await inParallel(
+    byImage(subjects),
+    concurrency,
+    async ([image, tags]): Promise<Digest | MissingProof | undefined> => {
+      try {
+        const proof = await buildProof(collection, bareDescriptor(image), tags, { signal });
+        if (proof === undefined) return undefined;
+        await Promise.all(
+          proof.blobs.map(({ descriptor, bytes }) =>
+            images.pushBlob(descriptor, async () => streamOf(bytes), { signal }),
+          ),
+        );
+        await images.pushManifest(proof.top, { signal });
+        return proof.top.descriptor.digest;
+      } catch (error) {
+        throwIfAborted(signal);
+        return { image: image.digest, reason: messageOf(error) };
+      }
+    },
+  );
+  return {
+    proofs: attached.filter((one) => typeof one === 'string'),
+    missingProofs: attached.filter((one) => typeof one === 'object'),
+  };
+}
+
+function byImage(subjects: readonly Subject[]): readonly (readonly [Descriptor, readonly Tag[]])[] {
+  const images = new Map<Digest, readonly [Descriptor, Tag[]]>();
+  for (const { tag, content } of subjects) {
+    if (tag === undefined) continue;
+    const { descriptor } = content;
+    const image = images.get(descriptor.digest) ?? ([descriptor, []] as const);
+    image[1].push(tag);
+    images.set(descriptor.digest, image);
+  }
+  return [...images.values()];
+}
+
+/** Both results; of two failures the first one's, whichever comes earlier. */
+async function inOrder<A, B>(first: Promise<A>, second: Promise<B>): Promise<readonly [A, B]> {
+  second.catch(() => undefined);
+  return [await first, await second];
+}
