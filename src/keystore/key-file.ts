@@ -46,8 +46,7 @@ export const FILES: KeyBackEnd = {
 };
 
 function inMemory(key: KeyObject): SignMessages {
-  const signer = createSigner(key);
-  return (algorithm, messages) => signMany(signer.using?.(algorithm) ?? signer, messages);
+  return (algorithm, messages) => signMany(createSigner(key, algorithm), messages);
 }
 
 /** @throws BullaError key-invalid */
