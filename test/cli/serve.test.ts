@@ -1,8 +1,12 @@
-import { writeFile } from 'node:fs/promises';
+import { lstat, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { hash } from 'bcryptjs';
 import { describe, expect, it } from 'vitest';
 import { gc } from '../../src/api/registry-server.ts';
 import { bulla, temporaryDirectory } from '../support/cli.ts';
+import { certificateForLoopback } from '../support/registry/tls.ts';
+import { keyFile } from '../support/resign/service.ts';
+import { ONLINE } from '../support/tuf/editing.ts';
 
 /** Runs the server until it is told to end, which is when `use` is done with it. */
 async function serving(
@@ -96,5 +100,51 @@ describe('bulla serve registry', () => {
   it('collects nothing where there is no registry', async () => {
     const { code } = await bulla(['serve', 'registry', 'gc', '--dir', await temporaryDirectory()]);
     expect(code).toBe(11);
+  });
+});
+
+describe('paths of bulla serve registry', () => {
+  const names = async (path: string): Promise<readonly string[]> =>
+    readdir(path).catch(() => [] as readonly string[]);
+
+  async function ready(...argv: string[]): Promise<string> {
+    const cwd = await temporaryDirectory();
+    const { cert, key } = certificateForLoopback();
+    await writeFile(join(cwd, 'cert.pem'), cert);
+    await writeFile(join(cwd, 'key.pem'), key);
+    await writeFile(join(cwd, 'htpasswd'), `me:${await hash('letmein', 4)}\n`);
+    await writeFile(join(cwd, 'headers'), 'Authorization: Bearer x\n');
+    await keyFile(cwd, 'online.pem', ONLINE);
+    const ending = new AbortController();
+    let stdout = '';
+    const running = bulla(['serve', 'registry', '--dir', 'served', '--port', '0', ...argv], {
+      cwd,
+      signal: ending.signal,
+      onStdout: (text) => {
+        stdout += text;
+      },
+    });
+    await Promise.race([expect.poll(() => stdout, { timeout: 20_000 }).toContain('serving'), running]);
+    ending.abort();
+    expect(await running).toMatchObject({ code: 0 });
+    return cwd;
+  }
+
+  it.each([
+    ['the directory alone', []],
+    ['a certificate and its key', ['--tls-cert', 'cert.pem', '--tls-key', 'key.pem']],
+    ['a password file', ['--htpasswd', 'htpasswd']],
+    ['headers of notifications', ['--notify', 'http://127.0.0.1:1/', '--notify-headers', 'headers']],
+    ['the key of a hosted re-signer', ['--resign-key', 'online.pem', '--resign-root-key-id', 'a'.repeat(64)]],
+  ])('are those of the folder that the command runs in: %s', async (_, argv) => {
+    const cwd = await ready(...argv);
+    expect(await names(cwd)).toContain('served');
+    await expect(lstat('served')).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
+  it('are the same for the collector', async () => {
+    const cwd = await ready();
+    const { code } = await bulla(['serve', 'registry', 'gc', '--dir', 'served'], { cwd });
+    expect(code).toBe(0);
   });
 });

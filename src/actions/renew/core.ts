@@ -3,7 +3,7 @@ import type { TrustTarget } from '../../trust/format/ports.ts';
 import type { PublishOptions } from '../../trust/publish/publish-options.ts';
 import { dueAt, type Resigned, resignCollection } from '../../trust/publish/resign.ts';
 import type { ReadOptions } from '../../trust/read/collection.ts';
-import type { Freshness, Work } from './report.ts';
+import type { Freshness } from './report.ts';
 
 export interface CoreOptions extends PublishOptions {
   /** Sign anew although it may not be due. */
@@ -11,13 +11,6 @@ export interface CoreOptions extends PublishOptions {
   /** Part of the lifetime after which it is. */
   readonly renewAt: number;
 }
-
-const WORK: Readonly<Record<Resigned['outcome'], Work>> = {
-  unchanged: 'none',
-  resigned: 'renewed',
-  folded: 'folded',
-  healed: 'healed',
-};
 
 /**
  * One pass over one collection, as the schedule wants it told.
@@ -33,7 +26,7 @@ export async function resignOnce(
   const { collection, outcome, folded, conflicts, expires, announced } = resigned;
   return {
     head: resigned.head,
-    work: WORK[outcome],
+    work: outcome,
     folded: folded.length,
     conflicts: conflicts.map(({ entry, reason, names }) => ({ id: entry.id, reason, names })),
     expiries: expires,

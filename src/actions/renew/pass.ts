@@ -3,7 +3,8 @@ import { mapConcurrently } from '../copy/concurrency.ts';
 import { type Alarm, type AlarmPolicy, alarmOfFailure, alarmsOf } from './alarms.ts';
 import { worstOf } from './failure.ts';
 import type { Outcome } from './report.ts';
-import type { Steps } from './step.ts';
+import { type StepPorts, Steps } from './step.ts';
+import { DEFAULT_TIMING } from './timing.ts';
 
 /** One collection after a pass over many. */
 export interface PassResult {
@@ -14,8 +15,21 @@ export interface PassResult {
 
 export interface PassReport {
   readonly results: readonly PassResult[];
-  /** Undefined where all are fresh and nothing has to be told. */
+  /** Undefined where all are fresh and no alarm stands. */
   readonly worst: ErrorCode | undefined;
+}
+
+export interface PassOptions {
+  readonly concurrency: number;
+  readonly policy: AlarmPolicy;
+  /** How long one collection may take, in milliseconds. */
+  readonly budgetMs: number;
+  /** Re-sign even where it is not due. */
+  readonly renew?: boolean | undefined;
+  /** Results for prefixes whose repositories could not be listed: they come last in the report. */
+  readonly unlisted?: readonly PassResult[] | undefined;
+  readonly signal: AbortSignal;
+  readonly onResult?: ((result: PassResult) => void) | undefined;
 }
 
 /**
@@ -25,29 +39,32 @@ export interface PassReport {
  */
 export async function resignAll(
   places: readonly string[],
-  steps: Steps,
-  options: {
-    readonly concurrency: number;
-    readonly policy: AlarmPolicy;
-    readonly now: () => Date;
-    readonly signal: AbortSignal;
-    readonly onResult?: (result: PassResult) => void;
-  },
+  ports: StepPorts,
+  { concurrency, policy, budgetMs, renew, unlisted = [], signal, onResult }: PassOptions,
 ): Promise<PassReport> {
-  const { policy, now, signal } = options;
-  const results = await mapConcurrently(places, options.concurrency, async (place) => {
+  const steps = new Steps(renew === true ? alwaysRenewing(ports) : ports, {
+    timing: { ...DEFAULT_TIMING, jitter: 0, budgetMs },
+    listEveryMs: 0,
+  });
+  const passed = await mapConcurrently(places, concurrency, async (place) => {
     throwIfAborted(signal);
     const { outcome } = await steps.step(place, signal);
     throwIfAborted(signal);
-    const result = { place, outcome, alarms: alarmsAfter(place, outcome, policy, now()) };
-    options.onResult?.(result);
+    const result = { place, outcome, alarms: alarmsAfter(place, outcome, policy, ports.clock.now()) };
+    onResult?.(result);
     return result;
   });
+  for (const result of unlisted) onResult?.(result);
+  const results = [...passed, ...unlisted];
   const codes = results.flatMap(({ outcome, alarms }) => [
     ...alarms.map(({ code }) => code),
     ...(outcome.kind === 'failed' ? [outcome.failure.code] : []),
   ]);
   return { results, worst: worstOf(codes) };
+}
+
+function alwaysRenewing(ports: StepPorts): StepPorts {
+  return { ...ports, resign: (place, options) => ports.resign(place, { ...options, renew: true }) };
 }
 
 function alarmsAfter(place: string, outcome: Outcome, policy: AlarmPolicy, now: Date): readonly Alarm[] {

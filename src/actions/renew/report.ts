@@ -4,7 +4,7 @@ import type { Digest } from '../../oci/digest.ts';
 /** What was done to a collection. */
 export type Work =
   /** It was fresh, and nothing waited. */
-  | 'none'
+  | 'fresh'
   /** Snapshot and timestamp were signed anew. */
   | 'renewed'
   /** Staged changes were taken in. */

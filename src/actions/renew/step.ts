@@ -158,7 +158,7 @@ export class Steps {
       conflicts,
       healed: buriedBy === undefined ? before?.healed : { at: now, why: buriedBy },
     });
-    const isProductive = work !== 'none' || (isNews && head !== before?.head);
+    const isProductive = work !== 'fresh' || (isNews && head !== before?.head);
     return { outcome: { kind: 'passed', freshness }, isProductive };
   }
 }

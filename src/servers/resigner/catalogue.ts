@@ -1,3 +1,5 @@
+import { failureOf } from '../../actions/renew/failure.ts';
+import type { PassResult } from '../../actions/renew/pass.ts';
 import { isInShard, type Shard } from '../../actions/renew/shard.ts';
 import { BullaError, isBullaError } from '../../errors.ts';
 import { placeNamed } from '../../oci/place.ts';
@@ -70,6 +72,28 @@ export async function placesIn(
     throw error;
   }
   return places;
+}
+
+/**
+ * All places that pins name, exactly or by a prefix that a registry lists.
+ * @returns also a failed result for each registry that does not list its repositories: others are served all the same
+ */
+export async function allPlaces(
+  pins: readonly Pin[],
+  shard: Shard | undefined,
+  list: (registry: string) => AsyncIterable<string>,
+): Promise<{ readonly places: readonly string[]; readonly unlisted: readonly PassResult[] }> {
+  const places = new Set(exactPlaces(pins, shard));
+  const failed: PassResult[] = [];
+  for (const registry of registriesToList(pins)) {
+    try {
+      for (const place of await placesIn(registry, pins, shard, list)) places.add(place);
+    } catch (error) {
+      const outcome = { kind: 'failed', failure: failureOf(error) } as const;
+      failed.push({ place: `${registry}/*`, outcome, alarms: [] });
+    }
+  }
+  return { places: [...places].sort(), unlisted: failed };
 }
 
 function unlisted(registry: string, cause: BullaError): BullaError {

@@ -23,7 +23,7 @@ import {
 } from './catalogue.ts';
 import type { ResignerConfig } from './config.ts';
 import { ResignLoop } from './loop.ts';
-import { Statistics } from './statistics.ts';
+import { Statistics, workLabel } from './statistics.ts';
 import { timedTarget } from './timed-target.ts';
 import { type AlarmSink, alarmJson } from './webhook.ts';
 import { type Means, type ResignCore, type ServedTarget, workerPorts } from './worker.ts';
@@ -231,10 +231,10 @@ export class Resigner {
     this.alarm(place, this.ofKnown(place, now));
     if (outcome.kind !== 'passed') return;
     const { work, head, folded, conflicts } = outcome.freshness;
-    if (work === 'none' && conflicts.length === 0) return;
+    if (work === 'fresh' && conflicts.length === 0) return;
     this.log('info', 'pass', {
       place,
-      work,
+      work: workLabel(work),
       head,
       folded,
       conflicts: conflicts.length,

@@ -1,5 +1,5 @@
 import type { AlarmBook } from '../../actions/renew/alarms.ts';
-import type { Outcome } from '../../actions/renew/report.ts';
+import type { Outcome, Work } from '../../actions/renew/report.ts';
 import type { Steps } from '../../actions/renew/step.ts';
 import type { ErrorCode } from '../../errors.ts';
 import { Durations, type Gauge, Metrics, type Sample } from '../metrics.ts';
@@ -49,11 +49,11 @@ export class Statistics {
   }
 
   step(outcome: Outcome, tookMs: number): void {
-    const label = outcome.kind === 'passed' ? outcome.freshness.work : outcome.kind;
+    const label = outcome.kind === 'passed' ? workLabel(outcome.freshness.work) : outcome.kind;
     this.steps.add(`outcome="${label}"`, tookMs / 1000);
     if (outcome.kind === 'failed') add(this.failures, outcome.failure.code);
     if (outcome.kind !== 'passed') return;
-    add(this.work, outcome.freshness.work);
+    add(this.work, workLabel(outcome.freshness.work));
     this.folded += outcome.freshness.folded;
     this.conflicts += outcome.freshness.conflicts.length;
   }
@@ -128,4 +128,9 @@ function* samples(counts: ReadonlyMap<string, number>, label: string): Generator
 
 function add<K extends string>(counts: Map<K, number>, key: K): void {
   counts.set(key, (counts.get(key) ?? 0) + 1);
+}
+
+/** How log and metrics call what was done: a pass with nothing to do is `none` there (spec/resigner.md). */
+export function workLabel(work: Work): string {
+  return work === 'fresh' ? 'none' : work;
 }

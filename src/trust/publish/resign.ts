@@ -27,7 +27,7 @@ export interface ResignOptions extends PublishOptions {
 /** What one pass of the re-signer came to. */
 export interface Resigned extends Published {
   /** `healed`: something older lay at the tag, and what is known to be newer was put back. */
-  readonly outcome: 'unchanged' | 'resigned' | 'folded' | 'healed';
+  readonly outcome: 'fresh' | 'renewed' | 'folded' | 'healed';
   /** Changes that nobody here may take over: their publishers have to re-base them, or signatures are missing. */
   readonly waiting: readonly LogEntry[];
   readonly removed: readonly Tag[];
@@ -143,7 +143,7 @@ export function dueAt({ client }: Pick<Collection, 'client'>, dueAfter: number):
 function outcomeOf(first: Base, { base: last, folded, isRestructured }: RunResult): Resigned['outcome'] {
   if (folded.length > 0 || isRestructured) return 'folded';
   if (first.isBuried) return 'healed';
-  return digestOf(first.copy.collection) === digestOf(last.copy.collection) ? 'unchanged' : 'resigned';
+  return digestOf(first.copy.collection) === digestOf(last.copy.collection) ? 'fresh' : 'renewed';
 }
 
 function expiryOf({ copy }: Base): ReadonlyMap<string, Date> {

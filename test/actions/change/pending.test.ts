@@ -87,7 +87,7 @@ async function stagedFile(store: MemoryStore, role: string): Promise<MetadataFil
 describe('names that two have to sign', () => {
   it('are published with the second signature, and by nobody before', async () => {
     const store = await halfSigned();
-    expect((await resign(store)).outcome).toBe('unchanged');
+    expect((await resign(store)).outcome).toBe('fresh');
     const [waiting] = await waitingAt(store);
     expect(waiting).toMatchObject({ state: 'signatures', signedBy: [poolKey(PUBLISHER).key.keyid] });
     await waiting?.sign(signersOf(poolKey(ALICE)));
@@ -106,7 +106,7 @@ describe('names that two have to sign', () => {
     expect(await waitingAt(store)).toMatchObject([
       { state: 'signatures', missing: [{ valid: [poolKey(PUBLISHER).key.keyid] }] },
     ]);
-    expect((await resign(store)).outcome).toBe('unchanged');
+    expect((await resign(store)).outcome).toBe('fresh');
   });
 
   it.each([
@@ -121,7 +121,7 @@ describe('names that two have to sign', () => {
     await stage(store, [composeMetadataFile(NAMES_ROLE, file.signed, [...file.signatures, forged])]);
     const [waiting] = await waitingAt(store);
     expect(waiting).toMatchObject({ state: 'signatures', signedBy: [poolKey(PUBLISHER).key.keyid] });
-    expect((await resign(store)).outcome).toBe('unchanged');
+    expect((await resign(store)).outcome).toBe('fresh');
     // The forged one does not stand in the way of the true one.
     await waiting?.sign(signersOf(poolKey(ALICE)));
     expect((await resign(store)).outcome).toBe('folded');
@@ -150,7 +150,7 @@ describe('staged changes of roles and keys', () => {
     expect((await resign(store)).outcome).toBe('folded');
     expect((await copyOf(store)).delegations.roles).toHaveLength(2);
     expect(await waitingAt(store)).toEqual([]);
-    expect((await resign(store)).outcome).toBe('unchanged');
+    expect((await resign(store)).outcome).toBe('fresh');
   });
 
   it('that two have signed without knowing of each other are pooled', async () => {
@@ -171,7 +171,7 @@ describe('staged changes of roles and keys', () => {
   it('are not, while a signature is missing; copies are pooled', async () => {
     const store = await collection();
     await stageChange(store, await made(store, alice, ROOT));
-    expect((await resign(store)).outcome).toBe('unchanged');
+    expect((await resign(store)).outcome).toBe('fresh');
     const [waiting] = await waitingAt(store);
     await waiting?.sign(signersOf(poolKey(ALICE)));
     expect((await resign(store)).outcome).toBe('folded');

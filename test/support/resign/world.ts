@@ -162,7 +162,7 @@ export class World {
     const expires = new Date(collection.signedAt.getTime() + LIFETIME);
     return {
       head: collection.head,
-      work: folded.length > 0 ? 'folded' : renew ? 'renewed' : 'none',
+      work: folded.length > 0 ? 'folded' : renew ? 'renewed' : 'fresh',
       folded: folded.length,
       conflicts: [],
       expiries: new Map([

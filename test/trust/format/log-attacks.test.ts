@@ -82,7 +82,7 @@ describe('a thief of the key of names', () => {
       const published = await publishNames(store, read, naming({ v2: 'two' }), options);
       expect(published.refused).toMatchObject([{ tag, code: 'content-invalid' }]);
       const service = publisher(2, { signers: signersOf(poolKey(ONLINE)) });
-      expect((await resignCollection(store, service.read, service.options)).outcome).toBe('unchanged');
+      expect((await resignCollection(store, service.read, service.options)).outcome).toBe('fresh');
       await publishEdit(
         store,
         read,
@@ -104,7 +104,7 @@ describe('a thief of the key of names', () => {
     const { refused, outcome } = await resignCollection(store, read, options);
     expect({ refused, outcome }).toMatchObject({
       refused: [{ tag, code: 'trust-invalid' }],
-      outcome: 'unchanged',
+      outcome: 'fresh',
     });
   });
 });

@@ -118,7 +118,7 @@ describe('somebody who may push and has no key', () => {
     const { read, options } = publisher(2);
     await publishNames(store, read, revoking('v1'), options);
     await store.replay(stage.top, stageTag(stage.top.descriptor.digest));
-    expect((await resignCollection(store, service.read, service.options)).outcome).toBe('unchanged');
+    expect((await resignCollection(store, service.read, service.options)).outcome).toBe('fresh');
     await publishNames(store, read, naming({ v2: 'two' }), options);
     expect(await hashesOf(store, ['v1'])).toEqual({ v1: undefined });
   });
@@ -132,7 +132,7 @@ describe('somebody who may push and has no key', () => {
     await stageBy(store, signersOf(poolKey(key)), [setting('1', { v1: 'evil' })]);
     const service = resigner(1);
     const resigned = await resignCollection(store, service.read, service.options);
-    expect(resigned).toMatchObject({ outcome: 'unchanged', refused: [{ code: 'trust-invalid' }] });
+    expect(resigned).toMatchObject({ outcome: 'fresh', refused: [{ code: 'trust-invalid' }] });
     const { read, options } = publisher(2);
     const published = await publishNames(store, read, naming({ v2: 'two' }), options);
     expect(published).toMatchObject({ folded: [], refused: [{ code: 'trust-invalid' }] });
@@ -155,7 +155,7 @@ describe('somebody who may push and has no key', () => {
     await store.replay(stage.top, stageTag(stage.top.descriptor.digest));
     const service = resigner(2);
     const resigned = await resignCollection(store, service.read, service.options);
-    expect(resigned).toMatchObject({ outcome: 'unchanged', refused: [{ code: 'trust-invalid' }] });
+    expect(resigned).toMatchObject({ outcome: 'fresh', refused: [{ code: 'trust-invalid' }] });
     expect(await hashesOf(store, ['v1'])).toEqual({ v1: undefined });
   });
 
@@ -283,7 +283,7 @@ describe('somebody who may push and has no key', () => {
     await store.replay(cut, stageTag(cut.descriptor.digest));
     const service = resigner(2);
     const resigned = await resignCollection(store, service.read, service.options);
-    expect(resigned).toMatchObject({ outcome: 'unchanged', waiting: [{ id: change.id }] });
+    expect(resigned).toMatchObject({ outcome: 'fresh', waiting: [{ id: change.id }] });
     await store.replay(whole.top, stageTag(whole.top.descriptor.digest));
     expect((await resignCollection(store, service.read, service.options)).outcome).toBe('folded');
     expect(Object.values(await hashesOf(store, ['latest', 'stable', 'edge', 'beta']))).not.toContain(
@@ -335,7 +335,7 @@ describe('a role that several must sign', () => {
     const change = [setting('1', { v1: 'one' })];
     await stageBy(store, two.slice(0, 1), change);
     const service = resigner(1);
-    expect((await resignCollection(store, service.read, service.options)).outcome).toBe('unchanged');
+    expect((await resignCollection(store, service.read, service.options)).outcome).toBe('fresh');
     await stageBy(store, two.slice(1), change);
     expect((await resignCollection(store, service.read, service.options)).outcome).toBe('folded');
     expect(await hashesOf(store, ['v1'])).toEqual({ v1: contentOf('one').sha256 });
@@ -356,7 +356,7 @@ describe('a role that several must sign', () => {
     await pushAssembly(store, copy, stageTag(copy.top.descriptor.digest));
     const service = resigner(1);
     const resigned = await resignCollection(store, service.read, service.options);
-    expect(resigned).toMatchObject({ outcome: 'unchanged', refused: [] });
+    expect(resigned).toMatchObject({ outcome: 'fresh', refused: [] });
     expect(await hashesOf(store, ['v1'])).toEqual({ v1: undefined });
   });
 
@@ -442,7 +442,7 @@ describe('a thief of the key of names', () => {
     const { read, options } = resigner(2);
     const resigned = await resignCollection(store, read, options);
     expect(resigned).toMatchObject({
-      outcome: 'unchanged',
+      outcome: 'fresh',
       refused: [{ tag, code: 'trust-invalid' }],
       waiting: [{ id: entry.id }],
     });
@@ -454,7 +454,7 @@ describe('a thief of the key of names', () => {
 
   it.each([
     [2 ** 21, 'folded'],
-    [2 ** 53 - 1, 'unchanged'],
+    [2 ** 53 - 1, 'fresh'],
   ])('cannot use up the versions of a bin either: %i is %s', async (version, outcome) => {
     const store = await place();
     const full = publisher(1);

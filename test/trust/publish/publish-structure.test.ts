@@ -112,7 +112,7 @@ describe('a change of keys without the online key', () => {
       await store.replay(stage, tag as Tag);
       const service = resigner(10 + round);
       const resigned = await resignCollection(store, service.read, service.options);
-      expect(resigned.outcome).toBe('unchanged');
+      expect(resigned.outcome).toBe('fresh');
     }
     expect((await freshRead(store)).client.trusted.snapshot.content.meta.has('ci.json')).toBe(false);
   });

@@ -97,12 +97,12 @@ describe('resignCollection', () => {
     const store = await place();
     const clock = new FakeClock();
     const { read, options } = resigner(1, clock);
-    expect((await resignCollection(store, read, options)).outcome).toBe('unchanged');
+    expect((await resignCollection(store, read, options)).outcome).toBe('fresh');
     clock.pass(8 * 86_400_000);
     const resigned = await resignCollection(store, read, options);
-    expect(resigned.outcome).toBe('resigned');
+    expect(resigned.outcome).toBe('renewed');
     expect(resigned.expires.get('timestamp')).toEqual(daysLater(22));
-    expect((await resignCollection(store, read, { ...options, force: true })).outcome).toBe('resigned');
+    expect((await resignCollection(store, read, { ...options, force: true })).outcome).toBe('renewed');
   });
 
   it('refuses without the online key', async () => {
@@ -127,7 +127,7 @@ describe('resignCollection', () => {
       code: 'trust-expired',
     });
     // A new process, which has nothing but the signer's state.
-    expect((await resignCollection(store, resigner(4, clock).read, known.options)).outcome).toBe('resigned');
+    expect((await resignCollection(store, resigner(4, clock).read, known.options)).outcome).toBe('renewed');
   });
 
   it('takes a head for known that somebody has looked at', async () => {
@@ -136,7 +136,7 @@ describe('resignCollection', () => {
     clock.pass(20 * 86_400_000);
     const { descriptor } = await store.fetchManifest('_trust' as never);
     const trusting = { ...options, trustServedHead: descriptor.digest };
-    expect((await resignCollection(store, read, trusting)).outcome).toBe('resigned');
+    expect((await resignCollection(store, read, trusting)).outcome).toBe('renewed');
   });
 
   it('removes what is a day old and folded, and never the head', async () => {

@@ -5,10 +5,11 @@ import { parseShard } from '../../../actions/renew/shard.ts';
 import { BullaError } from '../../../errors.ts';
 import { readResignerConfig } from '../../../servers/resigner/config.ts';
 import { addressOf, serveResigner as start } from '../../../servers/resigner/serve.ts';
+import { coreOf } from '../../../servers/resigner/wiring.ts';
 import type { KeyFlags } from '../../flags/key-flags.ts';
-import { coreOf, wireResigner } from '../../resigner.ts';
 import type { Context } from '../../shell/context.ts';
 import { ended } from './ended.ts';
+import { wireResigner } from './wiring.ts';
 
 interface ResignerFlags extends KeyFlags {
   readonly config?: string;

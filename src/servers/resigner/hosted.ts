@@ -1,31 +1,33 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { DEFAULT_ALARMS } from '../../../actions/renew/alarms.ts';
-import { DEFAULT_TIMING } from '../../../actions/renew/timing.ts';
-import type { RegistryServerOptions } from '../../../api/registry-server.ts';
-import { openKey } from '../../../keystore/key-of.ts';
-import { RegistryClient } from '../../../registry/client.ts';
-import { fixedCredentials } from '../../../registry/credentials.ts';
-import type { LogSink } from '../../../servers/log.ts';
-import { Resigner } from '../../../servers/resigner/resigner.ts';
-import { SYSTEM_CHANCE, SYSTEM_CLOCK } from '../../../servers/resigner/system.ts';
-import { SignerStateDirectory } from '../../../state/signer-state.ts';
-import { TrustDirectory } from '../../../state/trust-directory.ts';
-import { kindOfTag } from '../../../trust/format/vocabulary.ts';
-import { checkPin, type Pin } from '../../../trust/read/pin.ts';
-import { type TufSigner, tufSigner } from '../../../tuf/edit/signing.ts';
-import { keySources } from '../../flags/keys.ts';
-import { coreOf } from '../../resigner.ts';
-import type { Closer, Context } from '../../shell/context.ts';
-import { pinFile } from '../../shell/trust-stores.ts';
+import { DEFAULT_ALARMS } from '../../actions/renew/alarms.ts';
+import { DEFAULT_TIMING } from '../../actions/renew/timing.ts';
+import { RegistryClient } from '../../registry/client.ts';
+import { fixedCredentials } from '../../registry/credentials.ts';
+import { SignerStateDirectory } from '../../state/signer-state.ts';
+import { TrustDirectory } from '../../state/trust-directory.ts';
+import { kindOfTag } from '../../trust/format/vocabulary.ts';
+import { checkPin, type Pin } from '../../trust/read/pin.ts';
+import type { TufSigner } from '../../tuf/edit/signing.ts';
+import type { LogSink } from '../log.ts';
+import type { RegistryServerOptions } from '../registry/server.ts';
+import { Resigner } from './resigner.ts';
+import { SYSTEM_CHANCE, SYSTEM_CLOCK } from './system.ts';
+import { coreOf } from './wiring.ts';
 
-export interface HostedFlags {
+export interface HostedOptions {
+  /** Directory of the registry, whole. */
   readonly dir: string;
-  readonly resignKey: string;
-  readonly resignRootKeyId?: readonly string[];
-  readonly resignHost?: readonly string[];
+  /** The online key. */
+  readonly signer: TufSigner;
+  /** Root keys that are trusted for every collection in it, instead of {@link pins}. */
+  readonly rootKeyIds?: readonly string[] | undefined;
+  readonly pins: () => Promise<Iterable<Pin>>;
+  /** Other names of the registry, as they stand in the names of collections. */
+  readonly hosts?: readonly string[] | undefined;
   readonly isTls: boolean;
   readonly log: LogSink;
+  readonly onWarning: (message: string) => void;
 }
 
 /** A re-signer within the registry, before the registry runs. */
@@ -33,18 +35,17 @@ export interface HostedResigner {
   /** What the registry has to be started with. */
   readonly options: Pick<RegistryServerOptions, 'onEvent' | 'insider'>;
   /** @param address where the registry listens @returns what ends it */
-  start(address: string): Promise<Closer>;
+  start(address: string): Promise<() => Promise<void>>;
 }
 
 const GRACE_MS = 5_000;
 
 /**
  * Prepares a re-signer for the collections of a registry in the same process: it is told of every push, and
- * goes in by the front door with a secret that nobody else has.
- * @throws BullaError usage, not-found, key-invalid, config-invalid
+ * goes in by the front door with a secret of its own.
+ * @throws BullaError config-invalid when it starts, where pins cannot be read
  */
-export async function hostedResigner(context: Context, flags: HostedFlags): Promise<HostedResigner> {
-  const signer = tufSigner(await openKey(flags.resignKey, keySources(context, {})));
+export function hostedResigner(options: HostedOptions): HostedResigner {
   const insider = { user: 'bulla-resigner', password: randomBytes(32).toString('base64url') };
   let resigner: Resigner | undefined;
   return {
@@ -58,16 +59,16 @@ export async function hostedResigner(context: Context, flags: HostedFlags): Prom
     async start(address) {
       const own = reachable(address);
       const client = new RegistryClient({
-        // Nobody but this process listens there.
-        http: { tls: { insecure: flags.isTls } },
-        plainHttp: !flags.isTls,
+        // Only this process listens there.
+        http: { tls: { insecure: options.isTls } },
+        plainHttp: !options.isTls,
         credentials: fixedCredentials(own, {
           kind: 'basic',
           username: insider.user,
           password: insider.password,
         }),
       });
-      resigner = await resignerFor(context, flags, own, client, signer);
+      resigner = await resignerFor(options, own, client);
       resigner.start();
       return async () => {
         await resigner?.close(GRACE_MS);
@@ -77,15 +78,9 @@ export async function hostedResigner(context: Context, flags: HostedFlags): Prom
   };
 }
 
-async function resignerFor(
-  context: Context,
-  flags: HostedFlags,
-  own: string,
-  client: RegistryClient,
-  signer: TufSigner,
-): Promise<Resigner> {
-  const hosts = new Set([own, ...namesOf(own), ...(flags.resignHost ?? [])]);
-  const directory = join(context.path(flags.dir), '.bulla', 'resigner');
+async function resignerFor(options: HostedOptions, own: string, client: RegistryClient): Promise<Resigner> {
+  const hosts = new Set([own, ...namesOf(own), ...(options.hosts ?? [])]);
+  const directory = join(options.dir, '.bulla', 'resigner');
   const memory = new TrustDirectory(join(directory, 'trust'));
   return new Resigner({
     config: {
@@ -96,8 +91,8 @@ async function resignerFor(
       alarms: DEFAULT_ALARMS,
     },
     means: {
-      pins: await pinsOf(context, flags, own, hosts),
-      signers: [signer],
+      pins: await pinsOf(options, own, hosts),
+      signers: [options.signer],
       state: new SignerStateDirectory(join(directory, 'signers')),
       memory: () => memory,
       isAlsoNamed: (place, collection) => {
@@ -111,24 +106,23 @@ async function resignerFor(
     fraction: SYSTEM_CHANCE.fraction,
     target: async (reference) => client.repository(reference, { access: 'write' }),
     list: (registry) => client.listRepositories(registry),
-    log: flags.log,
+    log: options.log,
   });
 }
 
 /** The pins that are about this registry, by whichever of its names, said of the name that it is asked by. */
 async function pinsOf(
-  context: Context,
-  { resignRootKeyId }: HostedFlags,
+  { rootKeyIds, pins: all, onWarning }: HostedOptions,
   own: string,
   hosts: ReadonlySet<string>,
 ): Promise<readonly Pin[]> {
-  if (resignRootKeyId !== undefined)
-    return [checkPin({ scope: `${own}/*`, trust: { kind: 'key-ids', keyIds: resignRootKeyId } })];
-  const pins = [...(await (await pinFile(context)).list()).values()].filter(
+  if (rootKeyIds !== undefined)
+    return [checkPin({ scope: `${own}/*`, trust: { kind: 'key-ids', keyIds: rootKeyIds } })];
+  const pins = [...(await all())].filter(
     ({ scope, trust }) => trust.kind !== 'tofu' && hosts.has(scope.slice(0, scope.indexOf('/'))),
   );
   if (pins.length === 0)
-    context.output.warn(
+    onWarning(
       `no pin is about ${[...hosts].join(', ')}, so nothing is signed: bulla pin, or --resign-root-key-id`,
     );
   const moved = new Map(

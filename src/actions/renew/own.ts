@@ -1,0 +1,44 @@
+import { readBase } from '../../trust/publish/publish-base.ts';
+import { Keyring } from '../../tuf/edit/demands.ts';
+import type { CollectionPlace, PublishPorts, SignerSource } from '../change/place.ts';
+import { resignOnce } from './core.ts';
+import { listMarks, lookAt } from './look.ts';
+import type { StepPorts } from './step.ts';
+import { DEFAULT_TIMING } from './timing.ts';
+
+/** What a user's own collections are re-signed with. */
+export interface OwnPorts {
+  /** A collection by its place; opened once for each. @throws BullaError usage, config-invalid, storage-error */
+  open(place: string): Promise<Pick<CollectionPlace, 'target' | 'read'>>;
+  readonly keys: SignerSource;
+  readonly publish: PublishPorts;
+}
+
+/** Re-signs collections by the pins, the memory and the keys of a user, as all commands do. */
+export function ownPorts({ open: openOnce, keys, publish }: OwnPorts): StepPorts {
+  const opened = new Map<string, ReturnType<typeof openOnce>>();
+  const open = (place: string): ReturnType<typeof openOnce> => {
+    const collection = opened.get(place) ?? openOnce(place);
+    opened.set(place, collection);
+    return collection;
+  };
+  return {
+    clock: publish.clock,
+    fraction: () => 0,
+    look: async (place, seen, listing, signal) =>
+      lookAt((await open(place)).target, seen, listing, { signal }),
+    marks: async (place, signal) => listMarks((await open(place)).target, { signal }),
+    isThere: async () => true,
+    async resign(place, { renew, signal }) {
+      const { target, read } = await open(place);
+      const options = { ...publish, signal, signers: [] };
+      const { copy } = await readBase(target, read, options);
+      const keyring = new Keyring(copy.files);
+      // The keys at hand that the collection's root lists for snapshot and timestamp.
+      const demands = ['snapshot', 'timestamp'].flatMap((role) => keyring.demandsOn(role));
+      const signers = await keys.signersFor(demands);
+      const { renewAt } = DEFAULT_TIMING;
+      return await resignOnce(target, { ...read, signal }, { ...options, signers, renew, renewAt });
+    },
+  };
+}
