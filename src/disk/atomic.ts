@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { constants, type Stats, statSync, unlinkSync } from 'node:fs';
 import {
   type FileHandle,
@@ -114,6 +113,7 @@ export async function createTemporary(path: string, mode = 0o644): Promise<Tempo
 
 /** Name for a temporary file in the directory of `path`, so that a rename stays on one file system. */
 export function temporaryBeside(path: string): string {
+  const { randomBytes } = process.getBuiltinModule('node:crypto');
   return join(dirname(path), `${TEMPORARY_PREFIX}${processMark()}-${randomBytes(6).toString('hex')}`);
 }
 

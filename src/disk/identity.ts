@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { isErrno } from './errno.ts';
@@ -37,7 +36,9 @@ export function pidOf(mark: string): string {
 let ownPlace: string | undefined;
 
 function place(): string {
-  ownPlace ??= createHash('sha256')
+  ownPlace ??= process
+    .getBuiltinModule('node:crypto')
+    .createHash('sha256')
     .update([hostname(), bootId(), pidNamespace()].join('\n'))
     .digest('hex')
     .slice(0, 16);

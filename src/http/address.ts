@@ -62,18 +62,24 @@ const SUBNETS: readonly (readonly [AddressClass, readonly Subnet[]])[] = [
   ],
 ];
 
-const LISTS: readonly (readonly [AddressClass, BlockList])[] = SUBNETS.map(([name, subnets]) => {
-  const list = new BlockList();
-  for (const [network, prefix] of subnets) list.addSubnet(network, prefix, familyOf(network));
-  return [name, list];
-});
+let lists: readonly (readonly [AddressClass, BlockList])[] | undefined;
+
+/** Made when an address is first classified: no command starts later for it. */
+function makeLists(): NonNullable<typeof lists> {
+  return SUBNETS.map(([name, subnets]) => {
+    const list = new BlockList();
+    for (const [network, prefix] of subnets) list.addSubnet(network, prefix, familyOf(network));
+    return [name, list];
+  });
+}
 
 /** Class of an IP address in any spelling that node knows; undefined where it is not an IP address. */
 export function classOfAddress(address: string): AddressClass | undefined {
   const bare = address.replace(/%.*$/, '');
   if (isIP(bare) === 0) return undefined;
   // BlockList looks at IPv4-mapped IPv6 addresses (::ffff:a.b.c.d) as the IPv4 addresses they are.
-  for (const [name, list] of LISTS) if (list.check(bare, familyOf(bare))) return name;
+  lists ??= makeLists();
+  for (const [name, list] of lists) if (list.check(bare, familyOf(bare))) return name;
   return 'public';
 }
 

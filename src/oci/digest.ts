@@ -1,4 +1,4 @@
-import { createHash, type Hash } from 'node:crypto';
+import type { Hash } from 'node:crypto';
 import { BullaError } from '../errors.ts';
 
 declare const digestBrand: unique symbol;
@@ -50,7 +50,8 @@ export class Digester {
 
   constructor(algorithm: DigestAlgorithm = 'sha256') {
     this.algorithm = algorithm;
-    this.hash = createHash(algorithm);
+    // Loaded when something is hashed: parsing a digest, which begins every command, does without.
+    this.hash = process.getBuiltinModule('node:crypto').createHash(algorithm);
   }
 
   update(bytes: Uint8Array): this {

@@ -14,7 +14,6 @@ import {
 } from '../flags/verify-flags.ts';
 import type { Cli, Context } from '../shell/context.ts';
 import { yieldToEventLoop } from '../shell/yield.ts';
-import { prefetchHead, prefetchManifest, untilFailure } from './verify/prefetch.ts';
 
 export function register(program: Command, cli: Cli): void {
   addNotaryVerifyOptions(addVerifyOptions(program.command('verify')))
@@ -57,6 +56,7 @@ interface Prepared {
 async function prepare(context: Context, text: string, flags: Flags): Promise<Prepared> {
   const image = await context.openImage(text);
   const { reference } = image;
+  const { prefetchHead, prefetchManifest, untilFailure } = await import('./verify/prefetch.ts');
   const signal = untilFailure(context);
   const source = prefetchManifest(image, flags.drift !== false, signal);
   await yieldToEventLoop();

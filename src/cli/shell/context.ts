@@ -203,8 +203,7 @@ export class Context {
     if (this.opened !== undefined || settings.offline || namesProxy(this.io.env)) return;
     const { plainHttp } = accessFor(settings, registry, flags, side);
     const url = endpointOf(registry, plainHttp);
-    const { begun } = this.io;
-    const early = begun?.isFor(url) === true ? begun : new EarlyConnection(url);
+    const early = new EarlyConnection(url);
     this.early = early;
     this.defer(async () => early.drop());
   }

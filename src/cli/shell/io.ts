@@ -1,5 +1,3 @@
-import type { EarlyConnection } from '../../http/early-connection.ts';
-
 /** What a command touches of the world outside, so that tests can hand it another one. */
 export interface Io {
   readonly stdin: NodeJS.ReadableStream & { readonly isTTY?: boolean };
@@ -10,8 +8,6 @@ export interface Io {
   readonly home: string;
   /** Aborted when the person or the system asks the command to end. */
   readonly signal: AbortSignal;
-  /** The connection that was begun before the program was loaded, if it was. */
-  readonly begun?: EarlyConnection | undefined;
   /** Path under which this program was started; undefined where it runs inside another one. */
   readonly program?: string | undefined;
   /** Told when a person is asked something, and when that is over. */

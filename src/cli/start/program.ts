@@ -1,6 +1,5 @@
 import { writeSync } from 'node:fs';
 import { BullaError, EXIT_CODES } from '../../errors.ts';
-import type { EarlyConnection } from '../../http/early-connection.ts';
 import { homeDirectory } from '../../state/directories.ts';
 import { isPlugin, pluginCall } from '../docker-trust/plugin.ts';
 import { run } from './run.ts';
@@ -22,11 +21,8 @@ function endNow(): void {
   process.kill(process.pid, 'SIGINT');
 }
 
-/**
- * Runs the command line of this process.
- * @param begun a connection that was begun already
- */
-export async function main(begun?: EarlyConnection): Promise<void> {
+/** Runs the command line of this process. */
+export async function main(): Promise<void> {
   const { argv, env } = commandLineOf(process);
   const ending = new AbortController();
   let asked = false;
@@ -66,7 +62,6 @@ export async function main(begun?: EarlyConnection): Promise<void> {
     cwd: process.cwd(),
     home: homeDirectory(),
     signal: ending.signal,
-    begun,
     program: process.argv[1],
     now: () => new Date(),
   });
