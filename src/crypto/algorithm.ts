@@ -15,6 +15,8 @@ export type AlgorithmId =
   | 'PS384'
   | 'PS512'
   | 'RS256'
+  | 'RS384'
+  | 'RS512'
   | 'Ed25519'
   | 'Ed25519ph';
 
@@ -38,6 +40,8 @@ const ROWS: readonly Algorithm[] = [
   { id: 'PS384', keyType: 'RSA', hash: 'sha384', padding: 'pss' },
   { id: 'PS512', keyType: 'RSA', hash: 'sha512', padding: 'pss' },
   { id: 'RS256', keyType: 'RSA', hash: 'sha256', padding: 'pkcs1' },
+  { id: 'RS384', keyType: 'RSA', hash: 'sha384', padding: 'pkcs1' },
+  { id: 'RS512', keyType: 'RSA', hash: 'sha512', padding: 'pkcs1' },
   { id: 'Ed25519', keyType: 'Ed25519' },
   // RFC 8032 §5.1, with the SHA-512 of the message: verified by crypto/ed25519ph.ts alone.
   { id: 'Ed25519ph', keyType: 'Ed25519' },

@@ -76,6 +76,7 @@ export const OID = {
   subjectAltName: '2.5.29.17',
   commonName: '2.5.4.3',
   codeSigning: '1.3.6.1.5.5.7.3.3',
+  timeStamping: '1.3.6.1.5.5.7.3.8',
 } as const;
 
 /**

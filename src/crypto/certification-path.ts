@@ -11,11 +11,15 @@ const UNDERSTOOD: ReadonlySet<string> = new Set([
   OID.subjectAltName,
 ]);
 
+/** What the key at the end of a path may be for, with the words for people. */
+const PURPOSES = { codeSigning: 'code signing', timeStamping: 'time stamping' } as const;
+export type Purpose = keyof typeof PURPOSES;
+
 /**
  * Checks that a chain, the key's own certificate first, leads to one of some authorities (RFC 5280 §6,
  * without policies, name constraints and revocation): each is issued by the next with SHA-2, authorities
  * are authorities and within their path lengths, the key is for signing and, where purposes are listed,
- * for code signing.
+ * for `purpose`.
  * @param time when all must be valid; undefined: at some one time
  * @throws BullaError certificate-invalid, certificate-expired
  */
@@ -23,12 +27,13 @@ export function checkCertificationPath(
   chain: readonly Certificate[],
   authorities: readonly Certificate[],
   time: Date | undefined,
+  purpose: Purpose = 'codeSigning',
 ): void {
   const path = completePath(chain, authorities);
   for (const [index, certificate] of path.entries()) {
     checkUnderstood(certificate);
-    if (index === 0) checkEnd(certificate);
-    else checkIssuer(certificate, index - 1);
+    if (index === 0) checkEnd(certificate, purpose);
+    else checkIssuer(certificate, index - 1, purpose);
     const issuer = path[index + 1];
     if (issuer === undefined) continue;
     checkSignatureAlgorithm(certificate);
@@ -59,26 +64,26 @@ function checkUnderstood(certificate: Certificate): void {
       throw unfit(certificate, `has a critical extension that is not understood (${oid})`);
 }
 
-function checkEnd(certificate: Certificate): void {
+function checkEnd(certificate: Certificate, purpose: Purpose): void {
   if (certificate.isCa) throw unfit(certificate, 'is that of an authority, not of a key to sign with');
   if (certificate.keyUsage?.has('digitalSignature') === false)
     throw unfit(certificate, 'lacks the key usage digitalSignature');
-  checkPurposes(certificate);
+  checkPurposes(certificate, purpose);
 }
 
-function checkIssuer(certificate: Certificate, below: number): void {
+function checkIssuer(certificate: Certificate, below: number, purpose: Purpose): void {
   if (!certificate.isCa) throw unfit(certificate, 'is not that of an authority, and yet issued another');
   if (certificate.keyUsage?.has('keyCertSign') === false)
     throw unfit(certificate, 'lacks the key usage keyCertSign');
   if (certificate.pathLength !== undefined && certificate.pathLength < below)
     throw unfit(certificate, `allows ${certificate.pathLength} authorities below it, and there are ${below}`);
-  checkPurposes(certificate);
+  checkPurposes(certificate, purpose);
 }
 
 /** So that no certificate of a web server names a collection. */
-function checkPurposes({ extKeyUsage }: Certificate): void {
-  if (extKeyUsage.length === 0 || extKeyUsage.includes(OID.codeSigning)) return;
-  throw noPath('it is for other purposes than code signing');
+function checkPurposes({ extKeyUsage }: Certificate, purpose: Purpose): void {
+  if (extKeyUsage.length === 0 || extKeyUsage.includes(OID[purpose])) return;
+  throw noPath(`it is for other purposes than ${PURPOSES[purpose]}`);
 }
 
 /** URIs among the subject alternative names. @throws BullaError certificate-invalid */

@@ -153,6 +153,7 @@ function expectation(required: Requirements): string {
   const signers = [
     ...required.keys.map((key) => `key ${key.fingerprint.slice(0, 12)}`),
     ...required.roots.map((root) => `a certificate issued by ${subjectOf(root)}`),
+    ...(required.keyless?.identities ?? []).map(({ subject, issuer }) => `${subject} (${issuer})`),
   ];
   const count =
     required.threshold === 1 ? 'a signature' : `signatures of ${required.threshold} different signers`;

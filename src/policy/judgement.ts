@@ -1,10 +1,13 @@
-import { subjectOf } from '../crypto/certificate.ts';
+import { type Certificate, subjectOf } from '../crypto/certificate.ts';
 import { matchesIdentity } from '../crypto/identity.ts';
 import { formatTime } from '../encoding/time.ts';
 import { BullaError } from '../errors.ts';
 import { checkTrustedChain } from '../signatures/chain.ts';
 import type { Evidence, Refusal } from '../signatures/evidence.ts';
+import type { Bundle } from '../sigstore/bundle.ts';
+import { checkIdentity, verifyCertificate, verifyMaterial } from '../sigstore/verify.ts';
 import type { Requirements } from './requirements.ts';
+import type { KeylessTrust } from './signers.ts';
 
 /**
  * Why a verified signature does not count; undefined where it does (spec/signatures.md,
@@ -38,6 +41,10 @@ function checkSigner(evidence: Evidence, required: Requirements): void {
   if (required.keys.some(({ fingerprint }) => fingerprint === evidence.key.fingerprint)) return;
   const where = `signature ${evidence.manifest}`;
   const [leaf] = evidence.certificates;
+  if (leaf !== undefined && evidence.bundle !== undefined) {
+    checkKeyless(evidence.bundle, leaf, required.keyless, where);
+    return;
+  }
   if (leaf === undefined || required.roots.length === 0) {
     const who =
       leaf === undefined ? `key ${evidence.key.fingerprint}` : `the certificate of ${subjectOf(leaf)}`;
@@ -57,6 +64,24 @@ function checkSigner(evidence: Evidence, required: Requirements): void {
       },
     );
   }
+}
+
+/** Logs and time stamps are right, and at the times that they prove an accepted identity had the certificate. */
+function checkKeyless(
+  bundle: Bundle,
+  leaf: Certificate,
+  trust: KeylessTrust | undefined,
+  where: string,
+): void {
+  if (trust === undefined) {
+    throw new BullaError(
+      'unsupported-signature',
+      `${where} is keyless: made with a short-lived certificate, and no identity is trusted`,
+      { hint: 'say who must have signed: --certificate-identity and --certificate-oidc-issuer' },
+    );
+  }
+  const material = verifyMaterial(bundle, leaf.publicKey, trust.root, where);
+  checkIdentity(verifyCertificate(leaf, material, trust.root, where), trust.identities, where);
 }
 
 function checkPurpose(evidence: Evidence, required: Requirements): void {

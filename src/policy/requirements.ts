@@ -19,10 +19,10 @@ export interface Requirements extends TrustedSigners {
  * @throws BullaError trust-unpinned where nobody is trusted; usage for a threshold that can't be met
  */
 export function requirements(parts: Partial<Requirements> & Pick<Requirements, 'now'>): Requirements {
-  const { keys = [], roots = [], identities = [], threshold = 1, annotations = new Map() } = parts;
+  const { keys = [], roots = [], identities = [], keyless, threshold = 1, annotations = new Map() } = parts;
   const purposes =
     parts.purposes === undefined || parts.purposes.length === 0 ? [RELEASE_PURPOSE] : parts.purposes;
-  if (keys.length === 0 && roots.length === 0) {
+  if (keys.length === 0 && roots.length === 0 && (keyless?.identities.length ?? 0) === 0) {
     throw new BullaError('trust-unpinned', 'nothing says whose signatures to believe', {
       hint: 'give --key with a public key, or --ca with the certificate of an authority; for signed names: bulla pin, and for a copy of them --collection',
     });
@@ -32,8 +32,8 @@ export function requirements(parts: Partial<Requirements> & Pick<Requirements, '
       hint: 'give --ca along with --certificate-identity',
     });
   }
-  checkThreshold({ keys, roots, identities }, threshold);
-  return { keys, roots, identities, threshold, purposes, annotations, now: parts.now };
+  checkThreshold({ keys, roots, identities, keyless }, threshold);
+  return { keys, roots, identities, keyless, threshold, purposes, annotations, now: parts.now };
 }
 
 /** A threshold that some signers can meet. */

@@ -2,7 +2,15 @@ import type { Certificate } from '../crypto/certificate.ts';
 import { matchesIdentity, mayMatchIdentity, type TrustedIdentity } from '../crypto/identity.ts';
 import { foldValue, sameName } from '../crypto/name.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
+import { isBullaError } from '../errors.ts';
 import type { Evidence } from '../signatures/evidence.ts';
+import {
+  type FulcioIdentity,
+  fulcioIdentityOf,
+  type IdentityRule,
+  matchesRule,
+} from '../sigstore/fulcio-identity.ts';
+import type { TrustedRoot } from '../sigstore/trusted-root.ts';
 
 /** Whose signatures are trusted. */
 export interface TrustedSigners {
@@ -12,15 +20,25 @@ export interface TrustedSigners {
   readonly roots: readonly Certificate[];
   /** Which of the signers that {@link roots} certify are trusted; an empty list trusts them all. */
   readonly identities: readonly TrustedIdentity[];
+  /** Whose keyless signatures are trusted; left out where none are. */
+  readonly keyless?: KeylessTrust | undefined;
+}
+
+/** Identities that a Sigstore instance certifies. */
+export interface KeylessTrust {
+  readonly root: TrustedRoot;
+  readonly identities: readonly IdentityRule[];
 }
 
 /**
  * What a signature is accepted for, in words of the requirements: null for a trusted key, the identity
- * that its certificate matches, `*` where a trusted authority alone is enough.
+ * that its certificate matches, `*` where a trusted authority alone is enough; of a keyless signature, whom the
+ * certificate was issued to.
  */
-export function identityOf({ key, certificates }: Evidence, trust: TrustedSigners): string | null {
+export function identityOf({ key, certificates, bundle }: Evidence, trust: TrustedSigners): string | null {
   const [leaf] = certificates;
   if (leaf === undefined || isTrustedKey(key.fingerprint, trust)) return null;
+  if (bundle !== undefined) return fulcioIdentityOf(leaf).subject;
   return trust.identities.find((identity) => matchesIdentity(identity, leaf))?.text ?? '*';
 }
 
@@ -35,7 +53,8 @@ export function countSigners(evidence: readonly Evidence[], trust: TrustedSigner
 /** Most signers that requirements can count: more can never be demanded. */
 export function mostSigners(trust: TrustedSigners): number {
   const keys = new Set(trust.keys.map((key) => key.fingerprint)).size;
-  if (trust.roots.length === 0) return keys;
+  const keyless = new Set(trust.keyless?.identities.map(ruleText)).size;
+  if (trust.roots.length === 0) return keys + keyless;
   const { identities, roots } = trust;
   const certified =
     identities.length > 0
@@ -45,14 +64,22 @@ export function mostSigners(trust: TrustedSigners): number {
           ),
         )
       : groups(roots.map((root) => roots.flatMap((other, at) => (isSameAuthority(root, other) ? [at] : []))));
-  return keys + certified.length;
+  return keys + keyless + certified.length;
 }
 
 /** Everything that a signature counts as. */
-function countedAs({ key, certificates }: Evidence, trust: TrustedSigners): readonly string[] {
+function countedAs({ key, certificates, bundle }: Evidence, trust: TrustedSigners): readonly string[] {
   const own = `key ${key.fingerprint}`;
   const [leaf] = certificates;
   if (leaf === undefined || isTrustedKey(key.fingerprint, trust)) return [own];
+  if (bundle !== undefined) {
+    // The key of a keyless signature is used once, so it is the identity, and the rule it matches, that counts.
+    const identity = fulcioIdentityOf(leaf);
+    const rules = (trust.keyless?.identities ?? [])
+      .filter((rule) => matchesRule(identity, rule))
+      .map(ruleText);
+    return [`keyless ${ruleText(identity)}`, ...rules.map((rule) => `rule ${rule}`)];
+  }
   // Whatever else it may match counts as well: an attribute more must not make another signer of it.
   const identities = trust.identities.flatMap((identity, at) =>
     mayMatchIdentity(identity, leaf) ? [`identity ${at}`] : [],
@@ -77,6 +104,23 @@ function includes(narrow: TrustedIdentity, wide: TrustedIdentity): boolean {
     const found = narrow.attributes.get(oid);
     return found !== undefined && foldValue(found) === foldValue(value);
   });
+}
+
+/** Whom the certificate of a keyless signature was issued to; undefined for others, and where it does not say. */
+export function keylessIdentity({ certificates, bundle }: Evidence): FulcioIdentity | undefined {
+  const [leaf] = certificates;
+  if (leaf === undefined || bundle === undefined) return undefined;
+  try {
+    return fulcioIdentityOf(leaf);
+  } catch (error) {
+    if (isBullaError(error, 'certificate-invalid')) return undefined;
+    throw error;
+  }
+}
+
+/** Subject and issuer, so that equal ones have equal texts. */
+function ruleText({ subject, issuer }: IdentityRule): string {
+  return JSON.stringify([String(subject), String(issuer)]);
 }
 
 function isTrustedKey(fingerprint: string, { keys }: TrustedSigners): boolean {

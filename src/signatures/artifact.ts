@@ -13,6 +13,7 @@ import {
 } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { buildArtifact, type ImageManifest, type ManifestContent, parseManifest } from '../oci/manifest.ts';
+import { isBundleType } from '../sigstore/bundle.ts';
 import type { Envelope, SignatureKind } from './envelope.ts';
 import { malformed, unsupported } from './errors.ts';
 import {
@@ -111,8 +112,6 @@ export function guessArtifact(descriptor: Descriptor): ArtifactGuess {
   switch (descriptor.artifactType) {
     case SIGNATURE_TYPES.notation:
       return 'notation';
-    case SIGNATURE_TYPES.bundle:
-      return 'bundle';
     case SIGNATURE_TYPES.cosign:
     case SIGNATURE_TYPES.simpleSigning:
       return 'cosign';
@@ -121,6 +120,7 @@ export function guessArtifact(descriptor: Descriptor): ArtifactGuess {
     case EMPTY_DESCRIPTOR.mediaType:
       return 'unknown';
     default:
+      if (isBundleType(descriptor.artifactType)) return 'bundle';
       return isUnreadSignatureType(descriptor.artifactType) ? 'unknown' : 'other';
   }
 }
@@ -149,7 +149,7 @@ export function locateEnvelope(content: ManifestContent, subject: Digest): Locat
       `${SIGNATURE_TYPES.notation}, ${SIGNATURE_TYPES.bundle} and ${SIGNATURE_TYPES.cosign} are read`,
     );
   }
-  if (type !== SIGNATURE_TYPES.notation && type !== SIGNATURE_TYPES.bundle) return undefined;
+  if (type !== SIGNATURE_TYPES.notation && !isBundleType(type)) return undefined;
   if (manifest.subject?.digest !== subject) {
     throw otherSubject(where, subject, manifest);
   }
@@ -177,7 +177,7 @@ export function locateCosignLayers(
   const isCosign =
     types.includes(SIGNATURE_TYPES.cosign) ||
     manifest.layers.some(({ mediaType }) => mediaType === SIGNATURE_TYPES.simpleSigning);
-  if (!isCosign || types.some((type) => type === SIGNATURE_TYPES.notation || type === SIGNATURE_TYPES.bundle))
+  if (!isCosign || types.some((type) => type === SIGNATURE_TYPES.notation || isBundleType(type ?? '')))
     return undefined;
   if (manifest.subject?.digest !== subject) throw otherSubject(where, subject, manifest);
   const layers = manifest.layers.filter(({ mediaType }) => mediaType === SIGNATURE_TYPES.simpleSigning);
@@ -208,7 +208,7 @@ function readerOf(artifactType: string, layerType: string, where: string): (byte
   const isNotation = artifactType === SIGNATURE_TYPES.notation;
   if (isNotation && layerType === SIGNATURE_TYPES.jws) return (bytes) => readNotationJws(bytes, where);
   if (isNotation && layerType === SIGNATURE_TYPES.cose) return (bytes) => readNotationCose(bytes, where);
-  if (!isNotation && layerType === SIGNATURE_TYPES.bundle) return (bytes) => readBundle(bytes, where);
+  if (!isNotation && isBundleType(layerType)) return (bytes) => readBundle(bytes, where);
   throw unsupported(
     where,
     `its envelope is of type ${layerType}`,

@@ -2,11 +2,11 @@ import { fromBase64 } from '../encoding/bytes.ts';
 import { isJsonObject, type JsonObject, parseJsonObject, unknownMember } from '../encoding/json.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { isDigest } from '../oci/digest.ts';
+import { sigstoreAlgorithms } from '../sigstore/algorithms.ts';
 import { readAnnotations } from './annotations.ts';
 import type { Claims, Envelope } from './envelope.ts';
 import { malformed, unsupported } from './errors.ts';
 import { MAX_ENVELOPE_BYTES, RELEASE_PURPOSE, SIGNATURE_ANNOTATIONS } from './formats.ts';
-import { sigstoreAlgorithms } from './sigstore-bundle.ts';
 
 const SIGNATURE_TYPE = 'cosign container image signature';
 

@@ -3,6 +3,7 @@ import type { Certificate } from '../crypto/certificate.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
 import type { SignatureEncoding } from '../crypto/signature.ts';
 import type { Digest } from '../oci/digest.ts';
+import type { Bundle } from '../sigstore/bundle.ts';
 
 /** The formats that are read. */
 export type SignatureKind = 'notation-jws' | 'notation-cose' | 'sigstore-bundle' | 'cosign-legacy';
@@ -38,6 +39,8 @@ export interface Envelope {
   readonly namedAlgorithm?: AlgorithmId;
   /** Certificates of the signer, leaf first; none for a bare key. */
   readonly certificates: readonly Certificate[];
+  /** A keyless Sigstore bundle: what logs and time-stamp authorities say, not verified. */
+  readonly bundle?: Bundle;
   /** Which key it says it is from: for people, never believed. */
   readonly keyHint?: string;
   /** The algorithms with which the format uses a key, mostly one; none for keys that it does not use. */

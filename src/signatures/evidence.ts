@@ -5,6 +5,7 @@ import { verifySignature } from '../crypto/signature.ts';
 import { BullaError, type ErrorCode } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
+import type { Bundle } from '../sigstore/bundle.ts';
 import type { Claims, Envelope, SignatureKind, SignedTarget } from './envelope.ts';
 import { malformed, unsupported } from './errors.ts';
 import { hintText } from './sigstore-bundle.ts';
@@ -21,6 +22,8 @@ export interface Evidence {
   readonly key: PublicKey;
   /** The signer's certificates, leaf first, not verified; none for a bare key. */
   readonly certificates: readonly Certificate[];
+  /** A keyless Sigstore bundle, whose log entries, times and certificate are not verified. */
+  readonly bundle?: Bundle;
   /** A predicate type. */
   readonly purpose: string;
   /** Signed annotations. */
@@ -102,6 +105,7 @@ function evidenceOf(
     manifest,
     key,
     certificates: envelope.certificates,
+    ...(envelope.bundle !== undefined && { bundle: envelope.bundle }),
     purpose: claims.purpose,
     annotations: target.annotations,
     ...(claims.signingTime !== undefined && { signingTime: claims.signingTime }),

@@ -1,3 +1,5 @@
+import { isBundleType } from '../sigstore/bundle.ts';
+
 /** Names and limits of the signature formats (spec/signatures.md). */
 
 /** Media types and artifact types. */
@@ -22,7 +24,9 @@ const UNREAD_TYPES =
 
 /** Whether an artifact type is that of a signature which is not read, by its version. */
 export function isUnreadSignatureType(type: string): boolean {
-  return !Object.values<string>(SIGNATURE_TYPES).includes(type) && UNREAD_TYPES.test(type);
+  return (
+    !isBundleType(type) && !Object.values<string>(SIGNATURE_TYPES).includes(type) && UNREAD_TYPES.test(type)
+  );
 }
 
 /**

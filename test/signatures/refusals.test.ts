@@ -27,7 +27,8 @@ import {
 } from '../../src/signatures/notation-cose.ts';
 import { buildNotationJws, readNotationJws } from '../../src/signatures/notation-jws.ts';
 import { notationAlgorithms } from '../../src/signatures/notation-payload.ts';
-import { buildBundle, readBundle, sigstoreAlgorithms } from '../../src/signatures/sigstore-bundle.ts';
+import { buildBundle, readBundle } from '../../src/signatures/sigstore-bundle.ts';
+import { sigstoreAlgorithms } from '../../src/sigstore/algorithms.ts';
 import { forgeBundle, forgeJws, notationPayload, PROTECTED, statement } from '../support/forge.ts';
 import { issue, issueChain, LEAF_NAME } from '../support/issue.ts';
 
@@ -262,19 +263,22 @@ describe('a bundle', () => {
       () => bundle((it) => Object.assign(it, { verificationMaterial: { publicKey: {} } })),
     ],
     [
-      'a certificate',
-      'unsupported-signature',
+      'a certificate and a key',
+      'content-invalid',
       () => bundle((it) => Object.assign(it, { verificationMaterial: { certificate: {}, publicKey: {} } })),
     ],
     [
-      'a chain',
+      'a chain without certificates',
+      'content-invalid',
+      () => bundle((it) => Object.assign(it, { verificationMaterial: { x509CertificateChain: {} } })),
+    ],
+    ['no content', 'content-invalid', () => bundle((it) => Object.assign(it, { dsseEnvelope: null }))],
+    [
+      'a signature over a blob',
       'unsupported-signature',
       () =>
-        bundle((it) =>
-          Object.assign(it, { verificationMaterial: { x509CertificateChain: {}, publicKey: {} } }),
-        ),
+        bundle((it) => Object.assign(it, { dsseEnvelope: null, messageSignature: { signature: 'AA==' } })),
     ],
-    ['no envelope', 'unsupported-signature', () => bundle((it) => Object.assign(it, { dsseEnvelope: null }))],
     ['another type', 'unsupported-signature', () => bundle((it) => Object.assign(it, { mediaType: 'x' }))],
     [
       'another type of payload',

@@ -4,8 +4,8 @@ import { algorithm } from '../../src/crypto/algorithm.ts';
 import { publicKeyOf } from '../../src/crypto/public-key.ts';
 import { verifySignature } from '../../src/crypto/signature.ts';
 import { fromBase64url, fromHex, utf8 } from '../../src/encoding/bytes.ts';
-import { preAuthEncoding } from '../../src/signatures/dsse.ts';
 import { signatureStructure } from '../../src/signatures/notation-cose.ts';
+import { preAuthEncoding } from '../../src/sigstore/dsse.ts';
 
 const es256 = algorithm('ES256');
 const ecKey = (x: string, y: string) =>

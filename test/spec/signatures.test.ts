@@ -10,8 +10,9 @@ import { buildSignatureArtifact } from '../../src/signatures/artifact.ts';
 import { RELEASE_PURPOSE } from '../../src/signatures/formats.ts';
 import { buildNotationJws } from '../../src/signatures/notation-jws.ts';
 import { notationAlgorithms } from '../../src/signatures/notation-payload.ts';
-import { buildBundle, sigstoreAlgorithms } from '../../src/signatures/sigstore-bundle.ts';
+import { buildBundle } from '../../src/signatures/sigstore-bundle.ts';
 import { buildStatement } from '../../src/signatures/statement.ts';
+import { sigstoreAlgorithms } from '../../src/sigstore/algorithms.ts';
 
 const page = await readFile(new URL('../../spec/signatures.md', import.meta.url), 'utf8');
 const example = (name: string) => {

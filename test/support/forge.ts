@@ -11,8 +11,8 @@ import {
 } from '../../src/oci/descriptor.ts';
 import { buildArtifact, type ManifestContent } from '../../src/oci/manifest.ts';
 import type { Target } from '../../src/oci/target.ts';
-import { preAuthEncoding } from '../../src/signatures/dsse.ts';
 import { SIGNATURE_TYPES } from '../../src/signatures/formats.ts';
+import { preAuthEncoding } from '../../src/sigstore/dsse.ts';
 import { pushBytes } from './content.ts';
 
 /** How a forged signature is stored. */

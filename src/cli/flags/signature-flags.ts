@@ -4,13 +4,20 @@ import type { PublicKey } from '../../crypto/public-key.ts';
 import { BullaError, isBullaError } from '../../errors.ts';
 import type { Requirements } from '../../policy/requirements.ts';
 import type { Context } from '../shell/context.ts';
+import {
+  addKeylessOptions,
+  asksForKeyless,
+  isSubject,
+  type KeylessFlags,
+  keylessOf,
+} from './keyless-flags.ts';
+
 import { collect, positiveInteger } from './values.ts';
 
-/** Flags that say whose signatures to believe; for `verify`, and for `pull`, which verifies first. */
-export interface SignatureFlags {
+/** Flags that say whose signatures are trusted; for `verify`, and for `pull`, which verifies first. */
+export interface SignatureFlags extends KeylessFlags {
   readonly key?: readonly string[];
   readonly ca?: readonly string[];
-  readonly certificateIdentity?: readonly string[];
   readonly threshold?: number;
   readonly purpose?: readonly string[];
   readonly annotation?: readonly string[];
@@ -18,7 +25,7 @@ export interface SignatureFlags {
 
 /** Adds the flags of {@link SignatureFlags} to a command. */
 export function addSignatureOptions(command: Command): Command {
-  return command
+  const withAuthorities = command
     .option(
       '-k, --key <key>',
       'public key that is trusted: NAME of the key store, or PATH; repeatable',
@@ -29,7 +36,8 @@ export function addSignatureOptions(command: Command): Command {
       '--certificate-identity <identity>',
       'who is trusted among those it certifies: "x509.subject: C=DE, O=Acme, CN=release"; repeatable',
       collect,
-    )
+    );
+  return addKeylessOptions(withAuthorities)
     .option('--threshold <n>', 'how many different signers there must be (default: 1)', positiveInteger)
     .option('--purpose <uri>', 'predicate type that signatures must have; repeatable', collect)
     .option('-a, --annotation <key=value>', 'annotation that must be signed; repeatable', collect);
@@ -38,7 +46,10 @@ export function addSignatureOptions(command: Command): Command {
 /** Whether the command line says anything about detached signatures. */
 export function asksForSignatures(flags: SignatureFlags): boolean {
   const { key, ca, certificateIdentity, threshold, purpose, annotation } = flags;
-  return [key, ca, certificateIdentity, threshold, purpose, annotation].some((flag) => flag !== undefined);
+  return (
+    asksForKeyless(flags) ||
+    [key, ca, certificateIdentity, threshold, purpose, annotation].some((flag) => flag !== undefined)
+  );
 }
 
 /**
@@ -51,12 +62,17 @@ export async function requirementsOf(context: Context, flags: SignatureFlags): P
     import('../../policy/requirements.ts'),
     import('../../crypto/identity.ts'),
   ]);
-  const { key = [], ca = [] } = flags;
-  const specs = key.length === 0 && ca.length === 0 ? await defaultKeys(context) : key;
+  const { key = [], ca = [], certificateIdentity = [] } = flags;
+  const keyless = await keylessOf(context, flags);
+  const isNobodyNamed = key.length === 0 && ca.length === 0 && keyless === undefined;
+  const specs = isNobodyNamed ? await defaultKeys(context) : key;
   const required = requirements({
     keys: (await Promise.all(specs.map((spec) => publicKeys(context, spec)))).flat(),
     roots: (await Promise.all(ca.map((path) => certificates(context, path)))).flat(),
-    identities: (flags.certificateIdentity ?? []).map((text) => parseIdentity(text)),
+    identities: certificateIdentity
+      .filter((text) => keyless === undefined || isSubject(text))
+      .map((text) => parseIdentity(text)),
+    keyless,
     annotations: parsePairs(flags.annotation ?? []),
     now: context.io.now(),
     ...(flags.threshold !== undefined && { threshold: flags.threshold }),

@@ -1,0 +1,285 @@
+import { createHash } from 'node:crypto';
+import { type Algorithm, type AlgorithmId, algorithm } from '../crypto/algorithm.ts';
+import { type Certificate, MAX_CHAIN_LENGTH, OID, parseCertificate } from '../crypto/certificate.ts';
+import { checkCertificationPath } from '../crypto/certification-path.ts';
+import {
+  type DerValue,
+  derChildren,
+  expectTag,
+  readDer,
+  readOid,
+  readSmallInteger,
+  TAG,
+} from '../crypto/der.ts';
+import { der } from '../crypto/der-write.ts';
+import type { PublicKey } from '../crypto/public-key.ts';
+import { verifySignature } from '../crypto/signature.ts';
+import { concatBytes, equalBytes } from '../encoding/bytes.ts';
+import { parseTime } from '../encoding/time.ts';
+import { BullaError } from '../errors.ts';
+import { malformed } from './fields.ts';
+import { isWithin, type TrustedAuthority } from './trusted-root.ts';
+
+const SIGNED_DATA = '1.2.840.113549.1.7.2';
+const TST_INFO = '1.2.840.113549.1.9.16.1.4';
+const CONTENT_TYPE = '1.2.840.113549.1.9.3';
+const MESSAGE_DIGEST = '1.2.840.113549.1.9.4';
+const SIGNING_CERTIFICATE_V2 = '1.2.840.113549.1.9.16.2.47';
+const RSA_ENCRYPTION = '1.2.840.113549.1.1.1';
+const RSASSA_PSS = '1.2.840.113549.1.1.10';
+const ED25519 = '1.3.101.112';
+const CONTEXT_0 = 0xa0;
+const SUBJECT_KEY_ID = 0x80;
+
+type HashName = 'sha256' | 'sha384' | 'sha512';
+const HASHES: ReadonlyMap<string, HashName> = new Map([
+  ['2.16.840.1.101.3.4.2.1', 'sha256'],
+  ['2.16.840.1.101.3.4.2.2', 'sha384'],
+  ['2.16.840.1.101.3.4.2.3', 'sha512'],
+]);
+/** Hash of signature algorithms that name theirs. */
+const SIGNATURE_HASHES: ReadonlyMap<string, HashName> = new Map([
+  ['1.2.840.10045.4.3.2', 'sha256'],
+  ['1.2.840.10045.4.3.3', 'sha384'],
+  ['1.2.840.10045.4.3.4', 'sha512'],
+  ['1.2.840.113549.1.1.11', 'sha256'],
+  ['1.2.840.113549.1.1.12', 'sha384'],
+  ['1.2.840.113549.1.1.13', 'sha512'],
+]);
+const ALGORITHMS: ReadonlyMap<string, AlgorithmId> = new Map([
+  ['P-256 sha256', 'ES256'],
+  ['P-384 sha384', 'ES384'],
+  ['P-384 sha256', 'ES384-SHA256'],
+  ['P-521 sha512', 'ES512'],
+  ['P-521 sha256', 'ES512-SHA256'],
+  ['RSA sha256', 'RS256'],
+  ['RSA sha384', 'RS384'],
+  ['RSA sha512', 'RS512'],
+  ['RSA-PSS sha256', 'PS256'],
+  ['RSA-PSS sha384', 'PS384'],
+  ['RSA-PSS sha512', 'PS512'],
+]);
+
+/** A time-stamp token, taken apart (RFC 3161 §2.4.2, RFC 5652 §5). Nothing in it has been verified. */
+export interface TimeStamp {
+  readonly time: Date;
+  /** What was stamped: a hash of the signature. */
+  readonly imprint: { readonly hash: HashName; readonly value: Uint8Array };
+  /** The encoded TSTInfo, whose hash is signed. */
+  readonly info: Uint8Array;
+  readonly signer: SignerInfo;
+  readonly certificates: readonly Certificate[];
+}
+
+interface SignerInfo {
+  /** Issuer and serial number of the signer's certificate, as DER of both. */
+  readonly issuer: Uint8Array;
+  readonly serial: Uint8Array;
+  readonly hash: HashName;
+  readonly signatureAlgorithm: string;
+  readonly signature: Uint8Array;
+  /** The attributes as they are signed: a SET. */
+  readonly signedAttributes: Uint8Array;
+  readonly attributes: ReadonlyMap<string, DerValue>;
+}
+
+/**
+ * Takes the answer of a time-stamp authority apart.
+ * @param response DER of a TimeStampResp (RFC 3161 §2.4.2)
+ * @throws BullaError content-invalid, certificate-invalid
+ */
+export function parseTimeStamp(response: Uint8Array, where: string): TimeStamp {
+  const [status, token] = derChildren(readDer(response, TAG.sequence));
+  if (readSmallInteger(derChildren(expectTag(status, TAG.sequence))[0]) > 1)
+    throw malformed(where, 'the authority refused to stamp');
+  const [contentType, wrapped] = derChildren(expectTag(token, TAG.sequence));
+  if (readOid(contentType) !== SIGNED_DATA) throw malformed(where, 'the token is not signed data');
+  const [signedData] = derChildren(expectTag(wrapped, CONTEXT_0));
+  const [, , encapsulated, ...rest] = derChildren(expectTag(signedData, TAG.sequence));
+  const [infoType, infoField] = derChildren(expectTag(encapsulated, TAG.sequence));
+  if (readOid(infoType) !== TST_INFO) throw malformed(where, 'the token does not contain a TSTInfo');
+  const info = expectTag(derChildren(expectTag(infoField, CONTEXT_0))[0], TAG.octetString).content;
+  const certificates = rest.find(({ tag }) => tag === CONTEXT_0);
+  const signers = derChildren(expectTag(rest.at(-1), TAG.set));
+  const [signer] = signers;
+  if (signer === undefined || signers.length > 1)
+    throw malformed(where, `the token has ${signers.length} signatures instead of one`);
+  return {
+    ...readInfo(info, where),
+    info,
+    signer: readSignerInfo(signer, where),
+    certificates: certificates === undefined ? [] : readCertificates(certificates, where),
+  };
+}
+
+function readInfo(info: Uint8Array, where: string): Pick<TimeStamp, 'time' | 'imprint'> {
+  const [version, , imprint, , time] = derChildren(readDer(info, TAG.sequence));
+  if (readSmallInteger(version) !== 1) throw malformed(where, 'the TSTInfo has an unknown version');
+  const [hash, value] = derChildren(expectTag(imprint, TAG.sequence));
+  return {
+    time: readTime(time, where),
+    imprint: { hash: readHash(hash, where), value: expectTag(value, TAG.octetString).content },
+  };
+}
+
+/** GeneralizedTime, with fractions of a second that may be there (RFC 3161 §2.4.2). */
+function readTime(value: DerValue | undefined, where: string): Date {
+  const text = Buffer.from(expectTag(value, TAG.generalizedTime).content).toString('latin1');
+  const [, year, month, day, hour, minute, second, fraction = ''] =
+    /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\.\d{1,9})?Z$/.exec(text) ?? [];
+  const time = parseTime(`${year}-${month}-${day}T${hour}:${minute}:${second}${fraction}Z`);
+  if (time === undefined) throw malformed(where, 'its time is not a GeneralizedTime');
+  return time;
+}
+
+function readHash(value: DerValue | undefined, where: string): HashName {
+  const oid = readOid(derChildren(expectTag(value, TAG.sequence))[0]);
+  const hash = HASHES.get(oid);
+  if (hash === undefined) throw malformed(where, `the hash algorithm ${oid} is not supported`);
+  return hash;
+}
+
+function readCertificates(field: DerValue, where: string): Certificate[] {
+  const values = derChildren(field);
+  if (values.length > MAX_CHAIN_LENGTH) throw malformed(where, `it has ${values.length} certificates`);
+  return values.map(({ raw }) => parseCertificate(raw, `a certificate of ${where}`));
+}
+
+function readSignerInfo(value: DerValue, where: string): SignerInfo {
+  const [, id, digestAlgorithm, attributes, signatureAlgorithm, signature] = derChildren(value, TAG.sequence);
+  if (id?.tag === SUBJECT_KEY_ID) throw malformed(where, 'its signer is named by key identifier');
+  const [issuer, serial] = derChildren(expectTag(id, TAG.sequence));
+  const { content } = expectTag(attributes, CONTEXT_0);
+  const byType = new Map<string, DerValue>();
+  for (const attribute of derChildren(expectTag(attributes, CONTEXT_0))) {
+    const [type, values] = derChildren(attribute, TAG.sequence);
+    const [only, second] = derChildren(expectTag(values, TAG.set));
+    const oid = readOid(type);
+    if (only === undefined || byType.has(oid)) throw malformed(where, `its attribute ${oid} is ambiguous`);
+    if (second === undefined) byType.set(oid, only);
+  }
+  return {
+    issuer: expectTag(issuer, TAG.sequence).raw,
+    serial: expectTag(serial, TAG.integer).content,
+    hash: readHash(digestAlgorithm, where),
+    signatureAlgorithm: readOid(derChildren(expectTag(signatureAlgorithm, TAG.sequence))[0]),
+    signature: expectTag(signature, TAG.octetString).content,
+    signedAttributes: der(TAG.set, content),
+    attributes: byType,
+  };
+}
+
+/**
+ * The time at which a trusted authority saw `stamped`.
+ * @param stamped the bytes that were stamped: the signature
+ * @returns undefined where no trusted authority made the token
+ * @throws BullaError signature-mismatch where the token is for other bytes or its signature is wrong;
+ *   certificate-invalid, certificate-expired where the authority's certificate could not stamp at that time
+ */
+export function verifyTimeStamp(
+  stamp: TimeStamp,
+  stamped: Uint8Array,
+  authorities: readonly TrustedAuthority[],
+  where: string,
+): Date | undefined {
+  const { imprint, time } = stamp;
+  if (!equalBytes(hashOf(imprint.hash, stamped), imprint.value))
+    throw mismatch(where, 'it is for another signature');
+  let failure: unknown;
+  for (const authority of authorities) {
+    const path = pathOf(stamp, authority);
+    if (path === undefined || !isWithin(time, authority.validFor)) continue;
+    try {
+      checkCertificationPath(path.slice(0, -1), path.slice(-1), time, 'timeStamping');
+      checkPurpose(path[0] as Certificate, where);
+      verifySigner(stamp, path[0] as Certificate, where);
+      return time;
+    } catch (error) {
+      // An authority may have renewed its keys under the same name.
+      failure ??= error;
+    }
+  }
+  if (failure !== undefined) throw failure;
+  return undefined;
+}
+
+/** From the certificate that stamped, which the authority's list or the token brings, to the root. */
+function pathOf(stamp: TimeStamp, { chain }: TrustedAuthority): readonly Certificate[] | undefined {
+  const leaf = [...chain.slice(0, 1), ...stamp.certificates].find(
+    (certificate) => !certificate.isCa && isSigner(certificate, stamp.signer),
+  );
+  if (leaf === undefined) return undefined;
+  const path = leaf.thumbprint === chain[0]?.thumbprint ? chain : [leaf, ...chain];
+  const isOne = path.every(({ issuerDer }, at) => {
+    const issuer = path[at + 1];
+    return issuer === undefined || equalBytes(issuerDer, issuer.subjectDer);
+  });
+  return isOne && path.length > 1 ? path : undefined;
+}
+
+function isSigner(certificate: Certificate, { issuer, serial }: SignerInfo): boolean {
+  return (
+    equalBytes(certificate.issuerDer, issuer) &&
+    certificate.serialNumber === Buffer.from(serial).toString('hex')
+  );
+}
+
+/** RFC 3161 §2.3: for time stamping alone, and said in a critical extension. */
+function checkPurpose(leaf: Certificate, where: string): void {
+  const isOnly = leaf.extKeyUsage.length === 1 && leaf.extKeyUsage[0] === OID.timeStamping;
+  if (isOnly && leaf.extensions.get(OID.extKeyUsage)?.critical === true) return;
+  throw new BullaError('certificate-invalid', `${where}: its certificate is not for time stamping alone`, {
+    hint: 'use another time-stamp authority',
+  });
+}
+
+function verifySigner({ info, signer }: TimeStamp, leaf: Certificate, where: string): void {
+  const { attributes } = signer;
+  const contentType = attributes.get(CONTENT_TYPE);
+  const digest = attributes.get(MESSAGE_DIGEST);
+  if (contentType === undefined || readOid(contentType) !== TST_INFO)
+    throw mismatch(where, 'the type of its content is not signed');
+  if (
+    digest === undefined ||
+    !equalBytes(expectTag(digest, TAG.octetString).content, hashOf(signer.hash, info))
+  )
+    throw mismatch(where, 'its content was altered');
+  checkNamedCertificate(attributes.get(SIGNING_CERTIFICATE_V2), leaf, where);
+  const chosen = algorithmOf(leaf.publicKey, signer);
+  if (
+    chosen === undefined ||
+    !verifySignature(leaf.publicKey, chosen, signer.signedAttributes, signer.signature, 'der')
+  )
+    throw mismatch(where, 'its signature is wrong');
+}
+
+/** RFC 5816: the certificate is signed along, so that no other one with this key can be put in its place. */
+function checkNamedCertificate(attribute: DerValue | undefined, leaf: Certificate, where: string): void {
+  if (attribute === undefined) throw mismatch(where, 'it does not sign which certificate it is made with');
+  const [certificates] = derChildren(expectTag(attribute, TAG.sequence));
+  const [first] = derChildren(expectTag(certificates, TAG.sequence));
+  const parts = derChildren(expectTag(first, TAG.sequence));
+  // The hash algorithm is left out where it is SHA-256.
+  const hash = parts[0]?.tag === TAG.sequence ? readHash(parts.shift(), where) : 'sha256';
+  if (!equalBytes(expectTag(parts[0], TAG.octetString).content, hashOf(hash, leaf.der)))
+    throw mismatch(where, 'it is made with another certificate');
+}
+
+function algorithmOf(key: PublicKey, { signatureAlgorithm, hash }: SignerInfo): Algorithm | undefined {
+  if (signatureAlgorithm === ED25519) return key.type === 'Ed25519' ? algorithm('Ed25519') : undefined;
+  const isGeneric = signatureAlgorithm === RSA_ENCRYPTION || signatureAlgorithm === RSASSA_PSS;
+  const used = isGeneric ? hash : SIGNATURE_HASHES.get(signatureAlgorithm);
+  const padding = signatureAlgorithm === RSASSA_PSS ? '-PSS' : '';
+  const id = ALGORITHMS.get(`${key.type}${padding} ${used}`);
+  return id === undefined ? undefined : algorithm(id);
+}
+
+function hashOf(hash: HashName, ...parts: readonly Uint8Array[]): Uint8Array {
+  return new Uint8Array(createHash(hash).update(concatBytes(parts)).digest());
+}
+
+function mismatch(where: string, why: string): BullaError {
+  return new BullaError('signature-mismatch', `${where} does not verify: ${why}`, {
+    hint: 'the time stamp was altered, or taken from another signature',
+  });
+}
