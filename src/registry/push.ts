@@ -118,9 +118,8 @@ async function put(
   if (
     tries > 0 &&
     failure.codes.includes('MANIFEST_BLOB_UNKNOWN') &&
-    (await hasParts(room, content, options))
+    (await partsAppear(room, content, options))
   ) {
-    await room.session.timing.sleep(room.session.retry.baseMs, options.signal);
     return await put(room, content, reference, options, condition, tries - 1);
   }
   if (failure.status === 412 && reasonOf(failure, 'manifest') === undefined) {
@@ -168,9 +167,23 @@ async function readBack(
 }
 
 /**
- * Whether all that a manifest names is there. distribution, while somebody else pushes the same blob (the
- * empty config, say), can't see it for a moment, and then refuses a manifest without reason.
+ * Whether all that a manifest names is there, or is after a while. distribution, while another client pushes the same
+ * blob (the empty config, say), does not see it for a moment, and then refuses a manifest without reason; and a cache
+ * or a replica that was asked before the push may say for seconds that a part is not there.
  */
+async function partsAppear(room: Room, content: ManifestContent, options: CallOptions): Promise<boolean> {
+  const { retry, timing } = room.session;
+  for (let attempt = 1; ; attempt++) {
+    const areThere = await hasParts(room, content, options);
+    const delay = nextDelay(retry, { attempt, elapsedMs: 0 }, timing.random);
+    if (areThere || delay === undefined) {
+      if (areThere) await timing.sleep(retry.baseMs, options.signal);
+      return areThere;
+    }
+    await timing.sleep(delay, options.signal);
+  }
+}
+
 async function hasParts(room: Room, content: ManifestContent, options: CallOptions): Promise<boolean> {
   const manifest = parseCarried(content);
   for (const part of childrenOf(manifest)) {

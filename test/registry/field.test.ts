@@ -400,3 +400,30 @@ describe('a list that goes on', () => {
     await expect(listing.catch((error: unknown) => messageOf(error))).resolves.toContain('elsewhere');
   });
 });
+
+describe('a manifest whose parts are said to be missing', () => {
+  const refusal = (code: string): FaultAction => ({
+    status: code === 'BLOB_UNKNOWN' ? 404 : 400,
+    body: JSON.stringify({ errors: [{ code, message: 'unknown to the registry' }] }),
+  });
+
+  it.each([0, 1, 3, 5])('is stored where a cache does not show them %i times', async (stale) => {
+    const registry = await registryFor();
+    const target = repositoryOf(registry);
+    await pushImage(target, 'one');
+    registry.fault({ method: 'PUT', path: /manifests/, action: refusal('MANIFEST_BLOB_UNKNOWN') });
+    registry.fault({ path: /blobs\/sha256/, after: 2, times: stale, action: refusal('BLOB_UNKNOWN') });
+    const image = await pushImage(target, 'one', 'v1');
+    expect(await target.resolve(tagOf('v1'))).toEqual(image.descriptor);
+  });
+
+  it('is refused in the words of the registry where they stay missing', async () => {
+    const registry = await registryFor();
+    const target = repositoryOf(registry);
+    const image = await pushImage(target, 'one', 'v1');
+    const other = repositoryOf(registry, {}, 'team/other');
+    registry.forget();
+    expect(await codeOf(other.pushManifest(image, { tag: tagOf('v1') }))).toBe('registry-error');
+    expect(registry.requests(/manifests\/v1/).filter((request) => request.startsWith('PUT'))).toHaveLength(1);
+  });
+});
