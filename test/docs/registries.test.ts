@@ -1,6 +1,7 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { HAS_REFERRERS_API } from '../interop/registries.ts';
+import { EMULATED } from '../support/emulators/table.ts';
 
 const root = new URL('../../', import.meta.url);
 const NAMES = [
@@ -55,17 +56,37 @@ describe('docs/registries.md', () => {
   it('calls tested what runs in make interop, and nothing else', async () => {
     const [, , known] = await sections();
     const tested = rowsOf(known).filter(([, state]) => state === 'tested ');
-    const api = (name: string): boolean | undefined =>
-      tested.find(([registry]) => registry?.includes(name))?.[2]?.startsWith('API');
     const rows = new Map([
-      ['docker-registry', 'docker-registry'],
+      ['docker-registry', 'distribution 2.8'],
       ['registry3', 'distribution 3'],
+      ['registry3-s3', 'distribution 3'],
       ['olareg', 'olareg'],
+      ['crane', 'crane'],
+      ['ocimem', 'ocimem'],
       ['embedded', "bulla's own"],
     ]);
+    expect([...rows.keys()].sort()).toEqual(Object.keys(HAS_REFERRERS_API).sort());
+    const api = (row: string): boolean | undefined =>
+      tested.find(([registry]) => registry?.startsWith(row))?.[2]?.startsWith('API');
     for (const [kind, row] of rows)
       expect(api(row), kind).toBe(new Map(Object.entries(HAS_REFERRERS_API)).get(kind));
-    expect(tested.length).toBeLessThanOrEqual(Object.keys(HAS_REFERRERS_API).length);
+    expect(tested).toHaveLength(new Set(rows.values()).size);
+  });
+
+  it('calls emulated what there is an emulator of, and nothing else', async () => {
+    const [, , known] = await sections();
+    const emulated = rowsOf(known).filter(([, state]) => state?.startsWith('emulated '));
+    const names = Object.values(EMULATED).map(({ row }) => row);
+    expect(emulated.map(([registry]) => registry?.trim()).sort()).toEqual(names.sort());
+    for (const [registry, state] of emulated) expect(state, registry).toMatch(/^emulated \(.{5,}\) $/);
+    const files = (await readdir(new URL('test/support/emulators', root))).filter(
+      (file) => !['proxy.ts', 'table.ts'].includes(file),
+    );
+    expect(files).toHaveLength(names.length);
+    for (const file of files) {
+      const text = await readFile(new URL(`test/support/emulators/${file}`, root), 'utf8');
+      expect(text, file).toMatch(/ \* .*(?:\w+\/\w+|#\d+|docs?\.\w+)/);
+    }
   });
 
   it('is found from the README', async () => {

@@ -2,11 +2,14 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openRepository } from '../../src/registry/client.ts';
+import { pushImage } from '../support/content.ts';
 import { startDelayProxy } from '../support/delay-proxy.ts';
 import { startTokenServer, type TokenServer } from '../support/token-server.ts';
 import { havePeers, ok, peer, run } from './peers.ts';
 import {
   HAS_REFERRERS_API,
+  NEEDS,
   type Registry,
   type RegistryKind,
   startDistribution,
@@ -15,8 +18,8 @@ import {
 
 const subject = `sha256:${'0'.repeat(64)}`;
 
-describe.each<RegistryKind>(['docker-registry', 'registry3', 'olareg', 'embedded'])('%s', (kind) => {
-  describe.runIf(kind === 'embedded' || havePeers(kind))('as a test starts it', () => {
+describe.each(Object.keys(NEEDS) as RegistryKind[])('%s', (kind) => {
+  describe.runIf(havePeers(...NEEDS[kind]))('as a test starts it', () => {
     let registry: Registry;
     beforeAll(async () => {
       registry = await startRegistry(kind);
@@ -25,6 +28,10 @@ describe.each<RegistryKind>(['docker-registry', 'registry3', 'olareg', 'embedded
 
     it('answers, and has the referrers API or not as the table says', async () => {
       expect((await fetch(`http://${registry.host}/v2/`)).status).toBe(200);
+      // Of a repository that is not there, ocimem says 404.
+      const target = openRepository({ registry: registry.host, repository: 'app' });
+      await pushImage(target, 'one');
+      await target.close();
       const referrers = await fetch(`http://${registry.host}/v2/app/referrers/${subject}`);
       await referrers.arrayBuffer();
       expect(referrers.status).toBe(HAS_REFERRERS_API[kind] ? 200 : 404);

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { generatePrivateKey, privateKeyPem } from '../../../src/crypto/private-key.ts';
 import { publicKeyOf, publicKeyPem } from '../../../src/crypto/public-key.ts';
@@ -35,6 +36,10 @@ export interface Place {
   readonly namesOnly?: boolean;
   /** Manifests are not removed there. */
   readonly keeps?: boolean;
+  /** `host:port` of the same registry for tools that speak plain HTTP only. */
+  readonly behind?: string;
+  /** For how long reads may show what was before a write, in milliseconds: so long is waited after each command. */
+  readonly settleMs?: number;
 }
 
 type Who = 'founder' | 'second' | 'reader';
@@ -89,9 +94,9 @@ export class Flow {
   }
 
   /** Runs a command, whatever comes of it. */
-  run(who: Who, ...args: readonly string[]): Promise<Ended> {
-    const { flags = [], env = {} } = this.place;
-    return this.runBulla([...args, ...flags], {
+  async run(who: Who, ...args: readonly string[]): Promise<Ended> {
+    const { flags = [], env = {}, settleMs = 0 } = this.place;
+    const outcome = await this.runBulla([...args, ...flags], {
       cwd: this.directory,
       env: {
         HOME: this.path(who),
@@ -101,6 +106,8 @@ export class Flow {
         ...env,
       },
     });
+    if (settleMs > 0 && WRITES.has(args[0] ?? '')) await sleep(settleMs);
+    return outcome;
   }
 
   /** Runs a command about the collection, which may lie elsewhere. */
@@ -143,6 +150,16 @@ export function ended(outcome: Ended, status: number, stdout?: string | RegExp):
   else if (stdout !== undefined) expect(outcome.stdout, told).toMatch(stdout);
 }
 
+const WRITES: ReadonlySet<string> = new Set([
+  'push',
+  'init',
+  'sign',
+  'resign',
+  'revoke',
+  'rotate',
+  'copy',
+  'signature',
+]);
 const CROWD = 8;
 
 export const STEPS: readonly Step[] = [
@@ -304,15 +321,12 @@ export const STEPS: readonly Step[] = [
     name: 'notices that a signed image was deleted',
     async run(flow) {
       if (flow.place.keeps === true) return;
-      const { repository } = flow.place;
-      const [host] = repository.split('/');
-      const digest = flow.images.digests.get('v1');
-      const deleted = await fetch(
-        `http://${host}/v2/${repository.slice(`${host}/`.length)}/manifests/${digest}`,
-        {
-          method: 'DELETE',
-        },
-      );
+      const { repository, behind } = flow.place;
+      const [host, ...path] = repository.split('/');
+      const manifest = `manifests/${flow.images.digests.get('v1')}`;
+      const deleted = await fetch(`http://${behind ?? host}/v2/${path.join('/')}/${manifest}`, {
+        method: 'DELETE',
+      });
       expect(deleted.status).toBe(202);
       ended(await flow.trust('reader', 'pull', flow.image('v1'), `oci:${flow.path('gone')}:v1`), 11, '');
       ended(await flow.trust('reader', 'verify', flow.image('v3')), 0, flow.printed('v3'));
