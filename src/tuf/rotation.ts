@@ -1,3 +1,4 @@
+import { distinctKeys } from './delegation-keys.ts';
 import type { TopLevelRole } from './role-name.ts';
 import { type Root, topLevelKeys } from './root.ts';
 
@@ -7,11 +8,7 @@ import { type Root, topLevelKeys } from './root.ts';
  * key that only comes in, or a new threshold, recovers from nothing and keeps the bound.
  */
 export function keysWereRemoved(before: Root, after: Root, role: TopLevelRole): boolean {
-  const now = materialOf(after, role);
-  return [...materialOf(before, role)].some((key) => !now.has(key));
-}
-
-/** Keys that could sign for a role: by material, or by id where the material cannot be used. */
-function materialOf(root: Root, role: TopLevelRole): ReadonlySet<string> {
-  return new Set(topLevelKeys(root, role).keyids.map((keyid) => root.keys.get(keyid)?.fingerprint ?? keyid));
+  const keysOf = (root: Root) => distinctKeys(root.keys, topLevelKeys(root, role).keyids);
+  const now = keysOf(after);
+  return [...keysOf(before)].some((key) => !now.has(key));
 }

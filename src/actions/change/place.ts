@@ -3,6 +3,7 @@ import type { TrustTarget } from '../../trust/format/ports.ts';
 import type { PublishOptions } from '../../trust/publish/publish-options.ts';
 import { lookAtCollection } from '../../trust/read/read-for-display.ts';
 import { WorkingCopy } from '../../trust/read/working-copy.ts';
+import { distinctKeys } from '../../tuf/delegation-keys.ts';
 import type { SignatureDemand, TufSigner } from '../../tuf/edit/signing.ts';
 import type { KeysAtHand } from '../sign/keys-at-hand.ts';
 import type { OpenedCollection } from '../verify/collection.ts';
@@ -52,8 +53,8 @@ export async function openCopy({
 /** Whether these signers meet every threshold. A key counts once, whatever ids it is listed under. */
 export function meetsAll(demands: readonly SignatureDemand[], signers: readonly TufSigner[]): boolean {
   const held = new Set(signers.flatMap(({ key }) => key.fingerprint ?? []));
-  return demands.every(({ keys, role }) => {
-    const listed = role.keyids.flatMap((keyid) => keys.get(keyid)?.fingerprint ?? []);
-    return new Set(listed.filter((fingerprint) => held.has(fingerprint))).size >= role.threshold;
-  });
+  return demands.every(
+    ({ keys, role }) =>
+      [...distinctKeys(keys, role.keyids)].filter((key) => held.has(key)).length >= role.threshold,
+  );
 }

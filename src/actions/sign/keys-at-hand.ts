@@ -3,6 +3,7 @@ import type { Certificate } from '../../crypto/certificate.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
 import type { Signer } from '../../crypto/signer.ts';
 import { BullaError, isBullaError } from '../../errors.ts';
+import { distinctKeys } from '../../tuf/delegation-keys.ts';
 import { type SignatureDemand, type TufSigner, tufSigner } from '../../tuf/edit/signing.ts';
 import { type TufKey, tufKeyOf } from '../../tuf/keys.ts';
 
@@ -61,16 +62,22 @@ export class KeysAtHand {
     const chosen = new Map<string, TufSigner>();
     const [given, others] = await Promise.all([this.givenKeys(), this.otherKeys()]);
     for (const { keys, role } of demands) {
-      const listed = role.keyids.flatMap((keyid) => (signed.has(keyid) ? [] : (keys.get(keyid) ?? [])));
-      const take = (key: TufKey, from: readonly KeyAtHand[]): boolean => {
+      const listed = role.keyids.flatMap((keyid) => keys.get(keyid) ?? []);
+      const counted = new Set(
+        distinctKeys(
+          keys,
+          role.keyids.filter((keyid) => signed.has(keyid)),
+        ),
+      );
+      const take = (key: TufKey, from: readonly KeyAtHand[]): void => {
+        const { keyid, fingerprint = keyid } = key;
         const signer = from.find((at) => at.signer !== undefined && isKeyOf(at, key))?.signer;
-        if (signer !== undefined && !chosen.has(key.keyid)) chosen.set(key.keyid, signerAs(signer, key));
-        return signer !== undefined;
+        if (signer === undefined || counted.has(fingerprint)) return;
+        counted.add(fingerprint);
+        if (!chosen.has(keyid)) chosen.set(keyid, signerAs(signer, key));
       };
-      const left = listed.filter((key) => !take(key, given));
-      const already = role.keyids.filter((keyid) => signed.has(keyid)).length;
-      let lacking = role.threshold - already - (listed.length - left.length);
-      for (const key of left) if (lacking > 0 && take(key, others)) lacking--;
+      for (const key of listed) take(key, given);
+      for (const key of listed) if (counted.size < role.threshold) take(key, others);
     }
     return [...chosen.values()];
   }

@@ -4,6 +4,7 @@ import { isJsonObject, type JsonObject } from '../../encoding/json.ts';
 import { BullaError } from '../../errors.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { RoleKeys } from '../../tuf/delegation-keys.ts';
+import { distinctKeys } from '../../tuf/delegation-keys.ts';
 import { type Delegations, delegationOf, type SuccinctRoles } from '../../tuf/delegations.ts';
 import { publishedVersion, versionOf } from '../../tuf/edit/repository.ts';
 import { binNames } from '../../tuf/hash-bins.ts';
@@ -251,10 +252,7 @@ function knownOf({ json, custom }: TargetFile): Uint8Array {
 
 function isSameChoice(a: Delegations, one: SuccinctRoles, b: Delegations, other: SuccinctRoles): boolean {
   const material = ({ keys }: Delegations, { keyids }: SuccinctRoles): string =>
-    keyids
-      .map((keyid) => keys.get(keyid)?.fingerprint ?? keyid)
-      .sort()
-      .join(' ');
+    [...distinctKeys(keys, keyids)].sort().join(' ');
   return one.threshold === other.threshold && material(a, one) === material(b, other);
 }
 

@@ -1,4 +1,4 @@
-import type { RoleKeys } from '../../tuf/delegation-keys.ts';
+import { distinctKeys, type RoleKeys } from '../../tuf/delegation-keys.ts';
 import { delegationOf } from '../../tuf/delegations.ts';
 import type { TufSigner } from '../../tuf/edit/signing.ts';
 import type { TufKey } from '../../tuf/keys.ts';
@@ -26,14 +26,9 @@ export class Abilities {
   }
 
   private judge(keys: ReadonlyMap<string, TufKey>, listed: RoleKeys): Ability {
-    const held = new Set(
-      listed.keyids.flatMap((keyid) => {
-        const fingerprint = keys.get(keyid)?.fingerprint;
-        return fingerprint !== undefined && this.fingerprints.has(fingerprint) ? [fingerprint] : [];
-      }),
-    );
-    if (held.size >= listed.threshold) return 'all';
-    return held.size > 0 ? 'some' : 'none';
+    const held = [...distinctKeys(keys, listed.keyids)].filter((key) => this.fingerprints.has(key)).length;
+    if (held >= listed.threshold) return 'all';
+    return held > 0 ? 'some' : 'none';
   }
 
   /** Whether a new head can be signed, as far as snapshot and timestamp go. */

@@ -1,6 +1,6 @@
 import type { JsonObject } from '../../encoding/json.ts';
 import { BullaError } from '../../errors.ts';
-import type { RoleKeys } from '../../tuf/delegation-keys.ts';
+import { distinctKeys, type RoleKeys } from '../../tuf/delegation-keys.ts';
 import type { KeyChoice } from '../../tuf/edit/key-list.ts';
 import { publishedVersion } from '../../tuf/edit/repository.ts';
 import { binNames } from '../../tuf/hash-bins.ts';
@@ -93,10 +93,9 @@ export function rekey(role: string, wish: KeyWish): StructureChange {
  */
 export function losesOnlineKey(copy: WorkingCopy, root: JsonObject): boolean {
   const next = parseRoot(composeMetadataFile('root', root, []));
-  const stays = (role: 'snapshot' | 'timestamp') =>
-    new Set(topLevelKeys(next, role).keyids.map((keyid) => next.keys.get(keyid)?.fingerprint));
+  const stays = (role: 'snapshot' | 'timestamp') => distinctKeys(next.keys, topLevelKeys(next, role).keyids);
   return (['snapshot', 'timestamp'] as const).some((role) =>
-    presentKeys(copy, role).keys.some(({ fingerprint }) => !stays(role).has(fingerprint)),
+    presentKeys(copy, role).keys.some(({ keyid, fingerprint = keyid }) => !stays(role).has(fingerprint)),
   );
 }
 

@@ -76,6 +76,7 @@ export class PublishRun {
   private readonly rivals = new Rivals();
   private readonly intake: Intake;
   private readonly folded = new Map<string, LogEntry>();
+  private readonly kept = new Set<Digest>();
   private readonly announced: Tag[] = [];
   private isRestructured = false;
   private staged: { readonly key: string; readonly trust: readonly TrustAfter[] } | undefined;
@@ -121,7 +122,7 @@ export class PublishRun {
   /** What there is beside a head, and what is to be done about it. `isLeft`: nothing. */
   private async survey(base: Base): Promise<Survey> {
     const isDone = await this.work.isDone(base);
-    await keepDisplaced(this.target, base, { signal: this.options.signal });
+    await keepDisplaced(this.target, base, this.kept, { signal: this.options.signal });
     const found = await this.look(base);
     const siblings = this.inDuty(found, isDone);
     const abilities = new Abilities(base.copy, this.options.signers);

@@ -15,17 +15,23 @@ import type { PublishOptions } from './publish-options.ts';
 import { assertNotBelow } from './signer-state.ts';
 
 /**
- * Announces what lies in the place of a head that is only remembered, before it is replaced: it may hold
- * changes that lie nowhere else any more, and is folded like any other candidate then. What is no head is
- * left to be replaced.
+ * Announces a head that lies where a remembered one should be, before it is replaced: it may hold changes that exist
+ * nowhere else, and as a candidate it is folded. Anything but a head is left to be replaced.
+ * @param kept heads that were examined in earlier rounds of the same publish; this one is added
  * @throws BullaError what the target throws
  */
 export async function keepDisplaced(
   target: TrustTarget,
   { isBuried, parent }: { readonly isBuried: boolean; readonly parent: Digest | null },
+  kept: Set<Digest>,
   options: CallOptions = {},
 ): Promise<void> {
-  if (!isBuried || parent === null) return;
+  if (!isBuried || parent === null || kept.has(parent)) return;
+  await announceHeadAt(target, parent, options);
+  kept.add(parent);
+}
+
+async function announceHeadAt(target: TrustTarget, parent: Digest, options: CallOptions): Promise<void> {
   try {
     const content = await target.fetchManifest(parent, options);
     const { kind, isCandidate } = await openTrustObject(target, content, options);
@@ -33,13 +39,13 @@ export async function keepDisplaced(
     const candidate = candidateOf(content);
     await target.pushManifest(candidate, { ...options, tag: candidateTag(candidate.descriptor.digest) });
   } catch (error) {
-    // Junk, or a head whose parts are gone: nothing can be taken from either.
+    // Another object, or a head whose parts are gone: nothing can be folded from either.
     const isOfNoUse = isBullaError(error, 'trust-invalid', 'content-invalid', 'not-found');
     if (!isOfNoUse && !isRefused(error)) throw error;
   }
 }
 
-/** Registries take no manifest whose parts they do not have. */
+/** Registries refuse a manifest whose parts they do not have. */
 function isRefused(error: unknown): boolean {
   return isBullaError(error, 'registry-error') && error.details['status'] === 400;
 }

@@ -1,6 +1,7 @@
 import { BullaError } from '../../errors.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Tag } from '../../oci/reference.ts';
+import { distinctKeys } from '../../tuf/delegation-keys.ts';
 import { type Root, topLevelKeys } from '../../tuf/root.ts';
 import type { Assembly } from '../format/assemble.ts';
 import type { CollectionId } from '../format/binding.ts';
@@ -181,5 +182,5 @@ function rootOf(root: Root): Pick<ServedHead, 'root' | 'keys'> {
 
 function onlineKeys(root: Root): readonly string[] {
   const ids = (['timestamp', 'snapshot'] as const).flatMap((role) => topLevelKeys(root, role).keyids);
-  return [...new Set(ids.map((keyid) => root.keys.get(keyid)?.fingerprint ?? keyid))].sort();
+  return [...distinctKeys(root.keys, ids)].sort();
 }

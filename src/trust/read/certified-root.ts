@@ -4,6 +4,7 @@ import { fromBase64 } from '../../encoding/bytes.ts';
 import { isJsonObject } from '../../encoding/json.ts';
 import { BullaError, isBullaError } from '../../errors.ts';
 import { isSamePlace } from '../../oci/place.ts';
+import { distinctKeys } from '../../tuf/delegation-keys.ts';
 import type { MetadataFile } from '../../tuf/metadata-file.ts';
 import { type Root, topLevelKeys } from '../../tuf/root.ts';
 import { countSignatures } from '../../tuf/threshold.ts';
@@ -40,7 +41,7 @@ export function assertCertified(
     }
   });
   if (countSignatures(file, content.keys, { keyids: certified, threshold }).isMet) return;
-  throw uncertified(content.version, threshold, certified.length, refusals);
+  throw uncertified(content, threshold, certified, refusals);
 }
 
 function assertKeyCertified(
@@ -92,13 +93,16 @@ function invalid(why: string): BullaError {
 }
 
 function uncertified(
-  version: number,
+  { version, keys }: Root,
   threshold: number,
-  certified: number,
+  certified: readonly string[],
   refusals: ReadonlyMap<string, BullaError>,
 ): BullaError {
-  const expired = [...refusals.values()].filter((error) => isBullaError(error, 'certificate-expired'));
-  const code = certified + expired.length >= threshold ? 'certificate-expired' : 'trust-invalid';
+  const expired = [...refusals].flatMap(([keyid, error]) =>
+    isBullaError(error, 'certificate-expired') ? [keyid] : [],
+  );
+  const isMetWithExpired = distinctKeys(keys, [...certified, ...expired]).size >= threshold;
+  const code = isMetWithExpired ? 'certificate-expired' : 'trust-invalid';
   const reasons = [...refusals].map(([keyid, { message }]) => `${keyid.slice(0, 12)}: ${message}`);
   return new BullaError(
     code,

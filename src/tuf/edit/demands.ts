@@ -1,10 +1,9 @@
 import { equalBytes } from '../../encoding/bytes.ts';
 import { canonicalOlpc } from '../../encoding/canonical.ts';
 import { BullaError } from '../../errors.ts';
-import type { RoleKeys } from '../delegation-keys.ts';
+import { distinctKeys } from '../delegation-keys.ts';
 import { type Delegations, delegationOf } from '../delegations.ts';
 import { binNames } from '../hash-bins.ts';
-import type { TufKey } from '../keys.ts';
 import { isTopLevelRole } from '../role-name.ts';
 import { type Root, topLevelKeys } from '../root.ts';
 import { countSignatures } from '../threshold.ts';
@@ -100,11 +99,9 @@ function areSame(a: readonly SignatureDemand[], b: readonly SignatureDemand[]): 
 }
 
 function describe(demands: readonly SignatureDemand[]): Uint8Array {
-  return canonicalOlpc(demands.map(({ keys, role }) => [role.threshold, ...materialOf(keys, role)]));
-}
-
-function materialOf(keys: ReadonlyMap<string, TufKey>, role: RoleKeys): string[] {
-  return role.keyids.map((keyid) => keys.get(keyid)?.fingerprint ?? keyid).sort();
+  return canonicalOlpc(
+    demands.map(({ keys, role }) => [role.threshold, ...[...distinctKeys(keys, role.keyids)].sort()]),
+  );
 }
 
 /** The error for a file that an edit needs and was not given. */

@@ -4,7 +4,7 @@ import { equalBytes, fromHex, hex } from '../../encoding/bytes.ts';
 import { compareCodePoints } from '../../encoding/canonical.ts';
 import type { JsonObject } from '../../encoding/json.ts';
 import { BullaError } from '../../errors.ts';
-import type { RoleKeys } from '../delegation-keys.ts';
+import { distinctKeys, type RoleKeys } from '../delegation-keys.ts';
 import { type TufKey, tufKeyOf } from '../keys.ts';
 import { DEFAULT_LIMITS } from '../limits.ts';
 import {
@@ -62,8 +62,23 @@ export interface MissingSignatures {
   readonly threshold: number;
   /** Ids of keys whose valid signatures are there. */
   readonly valid: readonly string[];
-  /** Ids of keys that could still sign; fewer than are lacking if the demand cannot be met at all. */
+  /** An id of each key that could still sign; fewer than are lacking if the demand cannot be met at all. */
   readonly open: readonly string[];
+}
+
+/** One id of each usable key that has not signed yet. */
+function openIds(
+  keys: ReadonlyMap<string, TufKey>,
+  keyids: readonly string[],
+  signed: readonly string[],
+): readonly string[] {
+  const seen = new Set(distinctKeys(keys, signed));
+  return keyids.filter((keyid) => {
+    const fingerprint = keys.get(keyid)?.fingerprint;
+    if (fingerprint === undefined || seen.has(fingerprint)) return false;
+    seen.add(fingerprint);
+    return true;
+  });
 }
 
 /**
@@ -123,9 +138,7 @@ export class PendingFile {
     return this.demands.flatMap(({ delegator, keys, role }) => {
       const { isMet, valid, threshold } = countSignatures(file, keys, role);
       if (isMet) return [];
-      const open = role.keyids.filter(
-        (keyid) => keys.get(keyid)?.verifier !== undefined && !this.pool.has(keyid),
-      );
+      const open = openIds(keys, role.keyids, valid);
       return [{ role: this.role, delegator, threshold, valid, open }];
     });
   }

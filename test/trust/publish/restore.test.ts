@@ -1,8 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { BullaError } from '../../../src/errors.ts';
+import { candidateOf } from '../../../src/trust/format/candidate.ts';
 import { HEAD_TAG } from '../../../src/trust/format/vocabulary.ts';
 import { publishNames } from '../../../src/trust/publish/publish.ts';
 import { resignCollection } from '../../../src/trust/publish/resign.ts';
+import { pushImage } from '../../support/content.ts';
+import { recording } from '../../support/recording-target.ts';
 import { newCollection, pushHead } from '../../support/trust/collection.ts';
 import { contentOf, hashesOf, naming, publisher, reading } from '../../support/trust/publishing.ts';
 import { WeakStore } from '../../support/trust/weak-store.ts';
@@ -76,6 +79,50 @@ describe('an old head', () => {
       v2: contentOf('two').sha256,
       v3: contentOf('three').sha256,
       v4: contentOf('four').sha256,
+    });
+  });
+
+  it.each([
+    ['an old head', 1],
+    ['a head without its parts', 0],
+    ['another object', 0],
+    ['a candidate', 0],
+    ['two old heads, one after the other', 2],
+  ])('is fetched and announced once, however many rounds a publish takes: %s', async (what, announced) => {
+    const { store, first, known } = await place();
+    const second = await store.fetchManifest(HEAD_TAG);
+    await publishNames(store, known.read, naming({ v2: 'two' }), { ...known.options, cleanUp: false });
+    const candidates = (await store.siblings()).filter((tag) => tag.startsWith('_trust.next.'));
+    const candidate = await store.fetchManifest(candidates[0]!);
+    for (const tag of await store.siblings()) await store.deleteTag(tag);
+    await store.replay(first, HEAD_TAG);
+    if (what === 'another object') await pushImage(store, 'app', HEAD_TAG);
+    if (what === 'a candidate') await store.replay(candidate, HEAD_TAG);
+    let failures = 0;
+    const { target, calls } = recording(store, async (method, subject) => {
+      if (
+        method === 'fetchManifest' &&
+        what === 'a head without its parts' &&
+        subject === first.descriptor.digest
+      )
+        throw new BullaError('not-found', 'gone', { hint: 'none' });
+      if (method !== 'pushManifest' || !subject.endsWith(` as ${HEAD_TAG}`) || failures === 4) return;
+      failures++;
+      if (failures === 2 && announced === 2) await store.replay(second, HEAD_TAG);
+      throw new BullaError('registry-unreachable', 'no answer', { hint: 'none' });
+    });
+    await publishNames(target, known.read, naming({ v3: 'three' }), known.options);
+    expect(failures).toBe(4);
+    const displaced = [first, second].map((head) => candidateOf(head).descriptor.digest);
+    const pushes = calls.filter((call) =>
+      displaced.some((digest) => call.startsWith(`pushManifest ${digest} as `)),
+    );
+    expect(pushes).toHaveLength(announced);
+    expect(new Set(pushes).size).toBe(announced);
+    expect(await hashesOf(store, ['v1', 'v2', 'v3'])).toEqual({
+      ...one,
+      v2: contentOf('two').sha256,
+      v3: contentOf('three').sha256,
     });
   });
 

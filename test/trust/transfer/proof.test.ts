@@ -14,11 +14,11 @@ import {
   readCollection,
 } from '../../../src/trust/read/collection.ts';
 import { ProcessMemory } from '../../../src/trust/read/memory.ts';
-import { buildProof, openProof } from '../../../src/trust/transfer/proof.ts';
+import { buildProof, namesProven, openProof } from '../../../src/trust/transfer/proof.ts';
 import { pushImage } from '../../support/content.ts';
 import { changeHead, readAny, reading, setting } from '../../support/trust/changing.ts';
 import { newCollection, PLACE, pushHead } from '../../support/trust/collection.ts';
-import { anyOf, daysLater, NOW } from '../../support/tuf/editing.ts';
+import { anyOf, daysLater, NOW, PUBLISHER } from '../../support/tuf/editing.ts';
 import { poolKey } from '../../support/tuf/keys.ts';
 
 const DAY = 86_400_000;
@@ -73,6 +73,32 @@ describe('a proof', () => {
     expect(found.target.hashes.get('sha256')).toBe(hexOf(image.digest));
     expect([collection.name, freshnessOf(collection).kind]).toEqual([PLACE, 'fresh']);
     expect(collection.object.files.size).toBe(files);
+  });
+
+  it.each([
+    'ci.targets',
+    'x.root',
+    'a.snapshot',
+    'timestamp.timestamp',
+    'b.names',
+    '7.targets',
+    'names.log',
+    'root.json',
+  ])('tells the names that a signer called %s gives an image', async (signer) => {
+    const store = new MemoryStore(PLACE);
+    await pushHead(store, await newCollection(PLACE));
+    const { descriptor } = await pushImage(store, 'app', 'v1');
+    const set = new Map([['v1', { length: descriptor.size, sha256: hexOf(descriptor.digest) }]]);
+    await changeHead(store, (edit) =>
+      edit.addSigner({ ...anyOf(1, poolKey(PUBLISHER)), name: signer, paths: ['*'] }),
+    );
+    await changeHead(store, (edit) => edit.apply(signer, [{ ...setting([]), set }]));
+    const content = await prove(store, descriptor);
+    const collection = await open(store, content, descriptor);
+    expect(await namesProven(collection, descriptor.digest)).toEqual(['v1']);
+    expect((await collection.client.findTarget('v1', { through: signer })).target.hashes.get('sha256')).toBe(
+      hexOf(descriptor.digest),
+    );
   });
 
   it('is made of what is there already', async () => {
