@@ -140,7 +140,7 @@ export function messageOf(error: unknown): string {
 }
 
 /**
- * Ends work that somebody asked to stop.
+ * Ends work that was asked to stop.
  * @throws BullaError interrupted, or the error that the signal carries if that is a BullaError (a timeout)
  */
 export function throwIfAborted(signal: AbortSignal | undefined): void {

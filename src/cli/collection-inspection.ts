@@ -89,7 +89,7 @@ function logOf({ kind, file }: RoleOverview): Descriptor | undefined {
   try {
     return logDescriptorOf(file);
   } catch (error) {
-    // Another tool may have made it; the rest can be shown all the same.
+    // Another tool may have made it; the rest can still be shown.
     if (isBullaError(error, 'trust-invalid')) return undefined;
     throw error;
   }

@@ -53,7 +53,7 @@ export function tellCollection(
   dryRun = false,
 ): void {
   const [there, here] = [formatRepository(to), formatRepository(from)];
-  // What is not there under the name for which it was made is verified by whoever says that it may be a copy.
+  // A collection at another place than its name is verified only if the place is accepted as a copy.
   const how =
     name === there
       ? ''
@@ -123,7 +123,7 @@ export async function bringAlone(
 
 /**
  * A collection is brought along with images, or by its tag `_trust` to the same tag, and then only where
- * nothing is lost; its other tags are nobody's to copy.
+ * nothing is lost; its other tags cannot be copied.
  * @returns whether the collection alone is meant
  * @throws BullaError usage
  */

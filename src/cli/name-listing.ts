@@ -29,7 +29,7 @@ interface Entry {
 }
 
 /**
- * Prints the names of a collection with their digests and who signed them, then the tags that nobody
+ * Prints the names of a collection with their digests and who signed them, then the unsigned
  * signed. In text it goes along as bins are read; only JSON is gathered first.
  */
 export async function printNames(context: Context, shown: Shown, options: ListingOptions): Promise<void> {
@@ -78,7 +78,7 @@ function* linesOf(entries: readonly Entry[]): Generator<Line> {
   for (const { tag, signed, isListed, points } of entries) {
     const name = plainName(tag).padEnd(width);
     if (signed === undefined) {
-      yield [name, '  ', ['soon', 'signed by nobody'], points === undefined ? '' : `  ${points}`];
+      yield [name, '  ', ['soon', 'unsigned'], points === undefined ? '' : `  ${points}`];
       continue;
     }
     const moved = points !== undefined && points !== signed.digest;

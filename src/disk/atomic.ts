@@ -33,7 +33,7 @@ export interface WriteOptions {
 }
 
 /**
- * Writes a file so that readers, and whoever comes after a kill or a power cut, find the old content
+ * Writes a file so that readers, and later runs after a kill or a power failure, find the old content
  * or the new, never half: temporary file, fsync, rename, fsync of the directory.
  * @throws BullaError storage-error; conflict where `exclusive` and the file is there
  */
@@ -165,7 +165,7 @@ export async function discard(path: string): Promise<void> {
 
 /**
  * Removes what killed processes left in a directory: temporary files (and directories) whose process
- * is gone, or that nobody touched for a day. Those of living processes stay.
+ * has ended, or that were not touched for a day. Those of living processes stay.
  * @throws BullaError storage-error
  */
 export async function sweepTemporaries(directory: string): Promise<void> {
@@ -326,14 +326,14 @@ export interface Input {
 }
 
 /**
- * Opens what a path names without waiting for anybody, and says what it is: of what was opened, not of the path.
+ * Opens a path without blocking, and returns what it is: of the opened file, not of the path.
  * @throws BullaError not-found, storage-error, also where it is a device, a socket or a directory
  */
 export async function openInput(path: string, options: Pick<ReadOptions, 'noFollow'> = {}): Promise<Input> {
   const noFollow = options.noFollow === true;
   let file: FileHandle | undefined;
   try {
-    // Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever, and hold a thread.
+    // Without O_NONBLOCK, opening a pipe without a writer would block forever, and hold a thread.
     file = await open(
       path,
       constants.O_RDONLY | constants.O_NONBLOCK | (noFollow ? constants.O_NOFOLLOW : 0),

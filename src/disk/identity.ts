@@ -8,7 +8,7 @@ export type Liveness = 'alive' | 'dead' | 'unknown';
 let own: string | undefined;
 
 /**
- * Mark of this process, safe in a file name: `<place>-<pid>-<start>`. The place stands for machine,
+ * Mark of this process, safe in a file name: `<place>-<pid>-<start>`. The place identifies machine,
  * boot and PID namespace, because a process id means something only there; the start time tells a
  * process from a later one that got the same number.
  */

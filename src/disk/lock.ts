@@ -216,8 +216,8 @@ function touchedAt(path: string): number {
 const TOKEN = /^[0-9a-f]{16}-[0-9]{1,10}-[0-9]{1,20}-[0-9a-f]{1,32}$/;
 
 /**
- * Token of the holder; undefined where there is none. A lock can lie in a directory that somebody else
- * made: what is no lock of ours is left alone, because a dead holder's file is renamed and then removed.
+ * Token of the holder; undefined if there is none. A lock can be in a directory that another process
+ * made: an entry that is not a lock of ours is left alone, because a dead holder's file is renamed and then removed.
  */
 function holderOf(path: string): string | undefined {
   try {
@@ -232,8 +232,8 @@ function holderOf(path: string): string | undefined {
 }
 
 function notALock(path: string): BullaError {
-  return new BullaError('storage-error', `${path} stands where a lock belongs, and is none`, {
-    hint: 'look at what it is and remove it: whoever made this directory may want something of yours deleted',
+  return new BullaError('storage-error', `${path} is not a lock, but has the name of one`, {
+    hint: 'look at it and remove it: the owner of this directory may be trying to have one of your files deleted',
   });
 }
 

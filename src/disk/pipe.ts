@@ -26,7 +26,7 @@ export interface PipeLimits {
 /**
  * Reads a pipe that was opened without blocking. A read that blocks would occupy a thread that nothing can
  * end, not even the end of the process; so the pipe is looked at again and again, until its time is over.
- * @throws BullaError storage-error where nobody writes, or not to the end in time; what `tooLarge` makes
+ * @throws BullaError storage-error without a writer, or if it does not finish in time; what `tooLarge` makes
  */
 export async function readPipe(file: FileHandle, path: string, limits: PipeLimits): Promise<Uint8Array> {
   const patience = limits.patience ?? {
@@ -42,9 +42,9 @@ export async function readPipe(file: FileHandle, path: string, limits: PipeLimit
   for (;;) {
     const piece = await readNow(file);
     const now = performance.now();
-    if (piece === 'nobody' && hasWriter) return new Uint8Array(Buffer.concat(pieces, size));
-    if (piece === 'nobody') {
-      if (now - last > patience.writerMs) throw late(path, 'nobody writes to it');
+    if (piece === 'no-writer' && hasWriter) return new Uint8Array(Buffer.concat(pieces, size));
+    if (piece === 'no-writer') {
+      if (now - last > patience.writerMs) throw late(path, 'no process writes to it');
     } else {
       hasWriter = true;
     }
@@ -60,12 +60,12 @@ export async function readPipe(file: FileHandle, path: string, limits: PipeLimit
   }
 }
 
-/** What there is; `nobody` where no writer has it open, `nothing` where one has and is silent. */
-async function readNow(file: FileHandle): Promise<Uint8Array | 'nobody' | 'nothing'> {
+/** The available bytes; `no-writer` if no process has it open for writing, `nothing` if one has but is silent. */
+async function readNow(file: FileHandle): Promise<Uint8Array | 'no-writer' | 'nothing'> {
   try {
     const piece = Buffer.allocUnsafe(PIECE_BYTES);
     const { bytesRead } = await file.read(piece, 0, piece.byteLength, null);
-    return bytesRead === 0 ? 'nobody' : piece.subarray(0, bytesRead);
+    return bytesRead === 0 ? 'no-writer' : piece.subarray(0, bytesRead);
   } catch (error) {
     if (isErrno(error, 'EAGAIN')) return 'nothing';
     throw error;

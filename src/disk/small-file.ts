@@ -25,7 +25,7 @@ import { isErrno, storageError } from './errno.ts';
 export function readSmallFile(path: string, maxBytes: number): Uint8Array | undefined {
   let file: number | undefined;
   try {
-    // Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
+    // Without O_NONBLOCK, opening a pipe without a writer would block forever.
     file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const stats = fstatSync(file);
     if (!stats.isFile()) throw notRegular(path, stats);
@@ -40,7 +40,7 @@ export function readSmallFile(path: string, maxBytes: number): Uint8Array | unde
 }
 
 /**
- * Whether a path, or a directory above it, is a link to what is not there, such as a volume that is not mounted.
+ * Whether a path, or a directory above it, is a dangling link, such as to a volume that is not mounted.
  * That is not the same as nothing.
  */
 function leadsNowhere(path: string): boolean {
@@ -54,7 +54,7 @@ function leadsNowhere(path: string): boolean {
 
 /**
  * Writes a file at once, that is there as a whole or not at all while the machine runs. It is not
- * synced: a power cut may leave something else of it, so only for what can be had again.
+ * synced: a power failure may leave other content, so use it only for content that can be fetched again.
  * @throws BullaError storage-error
  */
 export function writeSmallFile(path: string, bytes: Uint8Array): void {

@@ -9,7 +9,7 @@ export function utf8(text: string): Uint8Array {
 }
 
 /**
- * Text of UTF-8 bytes, refusing what is not UTF-8 instead of replacing it.
+ * Text of UTF-8 bytes, refusing invalid UTF-8 instead of replacing it.
  * @param what names the document in the error message
  * @throws BullaError content-invalid
  */

@@ -185,7 +185,7 @@ export class JsonParser {
     return this.text.slice(start, end);
   }
 
-  /** Where what stands for itself in a string ends. */
+  /** The end of the characters of a string that need no decoding. */
   private plainEnd(): number {
     const { text } = this;
     let at = this.at;

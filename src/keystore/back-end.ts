@@ -11,7 +11,7 @@ export interface PassphraseRequest {
   readonly key: string;
   /** COSIGN_PASSWORD is for `sigstore` alone. */
   readonly format: PrivateKeyFormat;
-  /** Nobody is to be asked now: it is `usage` where a person would have to be. */
+  /** Never prompt: the outcome is `usage` if a prompt would be needed. */
   readonly unattended?: true;
 }
 
@@ -19,7 +19,7 @@ export interface PassphraseRequest {
  * Gives the passphrase of an encrypted key. It may be called for several keys at once.
  * @param opens whether a passphrase is the right one. A source that asks a person tries with it what opened other keys
  *   before, and asks again after a mistake. Trying costs as much as opening: about 0.1 s
- * @throws BullaError usage where there is none to be had
+ * @throws BullaError usage if no passphrase is available
  */
 export type PassphraseSource = (
   request: PassphraseRequest,

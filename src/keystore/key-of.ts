@@ -82,7 +82,7 @@ class Opening {
     try {
       return await endingWith(options.signal, opened);
     } catch (error) {
-      // What nobody could be asked for early can be asked for now.
+      // If a prompt was not allowed early, it is allowed now.
       if (!unattended || options.unattended === true || isFinal(error)) throw error;
       throwIfAborted(options.signal);
       return await this.open(options);
@@ -92,7 +92,7 @@ class Opening {
   private begin(options: OpeningOptions): NonNullable<Opening['attempt']> {
     const attempt = { opened: this.handle.open(options), unattended: options.unattended === true };
     this.attempt = attempt;
-    // Whoever wants to sign is told; this is for a key that was opened early and then not needed.
+    // The caller that signs gets the error; this is for a key that was opened early and then not needed.
     attempt.opened.catch((error: unknown) => {
       if (!isFinal(error) && this.attempt === attempt) this.attempt = undefined;
     });
@@ -166,7 +166,7 @@ class HandleSigner implements KeySigner {
     return signatures;
   }
 
-  /** A device or service may fail, or answer for another key: what it returns is not believed. */
+  /** A device or service may fail, or answer for another key, so its signatures are verified. */
   private verifies(message: Uint8Array, signature: Uint8Array | undefined): boolean {
     return (
       signature !== undefined && verifySignature(this.publicKey, this.algorithm, message, signature, 'raw')

@@ -12,7 +12,7 @@ import { isKeyName } from './names.ts';
 import { readPublicFile } from './read.ts';
 import type { BrokenKey } from './store.ts';
 
-/** A key that is at hand: its public half, and what signs with it. */
+/** An available key: its public half, and what signs with it. */
 export interface KnownKey {
   /** What people know it by. */
   readonly name: string;
@@ -41,7 +41,7 @@ export async function findKnownKey(spec: string, sources: KeySources): Promise<K
   return { name: spec, publicKey: signer.publicKey, certificates: [], signer };
 }
 
-/** Every key of the key store, closed. @param onBroken told of those that cannot be read @throws BullaError config-invalid, storage-error */
+/** Every key of the key store, closed. @param onBroken called for keys that cannot be read @throws BullaError config-invalid, storage-error */
 export async function storedKeys(
   sources: KeySources,
   onBroken: (key: BrokenKey) => void,

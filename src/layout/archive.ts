@@ -219,7 +219,7 @@ export class ArchiveFiles implements LayoutFiles {
     await this.base.close();
   }
 
-  /** What was begun to be written; a beginning that failed was told to whoever wrote. */
+  /** The writer, if one was started; a failed start was reported to the caller that wrote. */
   private async begun(): Promise<{ readonly writer: TarWriter; readonly lock: Lock } | undefined> {
     const { writing } = this;
     this.writing = undefined;

@@ -51,7 +51,7 @@ async function readSome(
   }
 }
 
-/** Bytes in hand as a place. */
+/** Bytes in memory as a place. */
 export function placeInMemory(bytes: Uint8Array): Place {
   const source: ByteSource = {
     size: bytes.byteLength,

@@ -228,7 +228,7 @@ async function versionOf(path: string): Promise<string | undefined> {
   return [found.ino, found.size, found.mtimeNs, found.ctimeNs].join(' ');
 }
 
-/** Opens the file only when it is read, so that a stream that nobody starts holds nothing. */
+/** Opens the file only when it is read, so that a stream that is never started holds nothing. */
 async function* readPieces(path: string, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
   const file = await openForReading(path, { noFollow: true });
   try {

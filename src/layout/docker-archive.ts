@@ -144,7 +144,7 @@ class LayerTable {
       this.known.set(place, descriptor);
       this.blobs.set(descriptor.digest, place);
     }
-    // A compressed layer's diff id is checked by whoever unpacks it.
+    // A compressed layer's diff id is checked when it is unpacked.
     if (descriptor.mediaType === MEDIA_TYPES.ociLayer && descriptor.digest !== diffId) {
       throw new BullaError(
         'content-invalid',

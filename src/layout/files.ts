@@ -19,7 +19,7 @@ export interface LayoutFiles {
   /** index.json as it is now. */
   index(): Promise<LayoutIndex>;
   /**
-   * Changes index.json while nobody else does. `step` sees it as it is then, and may call the other
+   * Changes index.json exclusively. `step` sees it as it is then, and may call the other
    * methods but not this one; if it throws, nothing is changed.
    */
   change(step: (index: LayoutIndex) => Promise<IndexChange>): Promise<void>;

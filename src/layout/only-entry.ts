@@ -6,7 +6,7 @@ import type { ReferrerScan } from './referrer-scan.ts';
 
 /**
  * The one image of a layout: the one with a name, or, where none has one, the one manifest that refers
- * to nothing. A trust collection is none.
+ * to nothing. A trust collection is not an image.
  * @throws BullaError not-found where there is none, usage where there are several
  */
 export async function onlyEntry(index: LayoutIndex, scan: ReferrerScan, where: string): Promise<Descriptor> {

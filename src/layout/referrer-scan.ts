@@ -63,7 +63,7 @@ export class ReferrerScan {
     return isManifestType(entry.mediaType) ? (await this.look(entry))?.subject : undefined;
   }
 
-  /** Whether a manifest is an image, or whatever else it is that refers to nothing and is no part of a collection. */
+  /** Whether a manifest is an image, or anything else that refers to nothing and is not part of a collection. */
   async standsAlone(entry: Descriptor): Promise<boolean> {
     if (!isManifestType(entry.mediaType)) return false;
     const known = await this.look(entry);

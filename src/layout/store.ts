@@ -159,7 +159,7 @@ export class LayoutStore implements Target {
   }
 
   /**
-   * Whether a blob is there and sound. Other tools write layouts, too, and somebody may hand us one with
+   * Whether a blob is there and sound. Other tools write layouts, too, and a layout may have
    * another layer under the digest of ours: what is copied here is what was verified.
    */
   private async holds(descriptor: Descriptor, options: CallOptions): Promise<boolean> {
@@ -219,7 +219,7 @@ export class LayoutStore implements Target {
     throw new BullaError(
       'conflict',
       `${this.name}: ${tag} should be ${expected ?? 'absent'} and is ${now ?? 'absent'}`,
-      { hint: 'somebody else changed it in the meantime: look at what is there now, and try again' },
+      { hint: 'another process changed it in the meantime: look at what is there now, and try again' },
     );
   }
 
@@ -332,7 +332,7 @@ function typeOf(bytes: Uint8Array): string | undefined {
     const type = mediaTypeOfManifest(bytes, 'blob');
     return isManifestType(type) ? type : undefined;
   } catch (error) {
-    // Not a manifest, but a config or a layer: whoever asks for it as a manifest is told "not-found".
+    // Not a manifest, but a config or a layer: a caller that asks for a manifest gets "not-found".
     if (error instanceof BullaError && error.code === 'content-invalid') return undefined;
     throw error;
   }

@@ -68,7 +68,7 @@ function octal(field: Uint8Array, where: string): number {
   const digits = String.fromCharCode(...field)
     .replace(/[\0 ]+$/, '')
     .trimStart();
-  if (!/^[0-7]*$/.test(digits)) throw damaged(where, 'a header has a number that is none');
+  if (!/^[0-7]*$/.test(digits)) throw damaged(where, 'a header has an invalid number');
   return digits === '' ? 0 : Number.parseInt(digits, 8);
 }
 

@@ -110,7 +110,7 @@ class Extended {
     return { ...header, name, linkName, size };
   }
 
-  /** Takes in an extended header; false where it is none. */
+  /** Reads an extended header; false if it is not one. */
   async take(header: TarHeader, offset: number): Promise<boolean> {
     if (!'xgLK'.includes(header.type)) return false;
     if (header.size > MAX_EXTENDED_BYTES) {
@@ -138,7 +138,7 @@ class Extended {
   private parseSize(text: string | undefined): number | undefined {
     if (text === undefined) return undefined;
     if (!/^(?:0|[1-9][0-9]{0,15})$/.test(text) || !Number.isSafeInteger(Number(text))) {
-      throw damaged(this.where, 'an extended header has a size that is none');
+      throw damaged(this.where, 'an extended header has an invalid size');
     }
     return Number(text);
   }

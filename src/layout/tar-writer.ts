@@ -34,7 +34,7 @@ export class TarWriter {
     }
   }
 
-  /** Whether an entry that failed left a place with nothing in it, so that this is no tar. */
+  /** Whether a failed entry left a gap, so that this is not a valid tar. */
   get hasHoles(): boolean {
     return this.holes > 0;
   }

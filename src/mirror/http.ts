@@ -111,7 +111,7 @@ function encodePart(part: string): string {
 
 const CODES: ReadonlyMap<number, readonly [ErrorCode, string]> = new Map([
   [401, ['unauthorized', 'the server asks for credentials, and TUF mirrors are read without']],
-  [403, ['forbidden', 'the server does not let everybody read it; a missing file must be answered by 404']],
+  [403, ['forbidden', 'the server does not allow public reading; a missing file must be answered by 404']],
   [429, ['registry-throttled', 'the server is asked too often; try again later']],
 ]);
 

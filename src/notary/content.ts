@@ -27,7 +27,7 @@ export interface NotaryRoot extends NotarySigned {
 /** A role that another one delegates to. */
 export interface NotaryDelegation extends NotaryRoleKeys {
   readonly name: string;
-  /** Prefixes of the names it may sign; `''` is every name, none at all is no name. */
+  /** Prefixes of the names it may sign; `''` means every name, an empty list means no names. */
   readonly paths: readonly string[];
 }
 

@@ -85,7 +85,7 @@ function keystoreIdOf(publicKey: PublicKey): string {
   return notaryKeyId(typeName(publicKey), base64(material));
 }
 
-/** A key as a file lists it. One that is unusable (weak, unknown, under a wrong id) spoils nothing, and counts for nothing. */
+/** A key as a file lists it. An unusable one (weak, unknown, under a wrong id) is ignored and does not invalidate the file. */
 export interface ListedKey {
   /** Undefined where it cannot be used. */
   readonly key: NotaryKey | undefined;

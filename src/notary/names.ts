@@ -60,7 +60,7 @@ export function allStatements({ roles }: NotaryRepository): readonly NotaryName[
   );
 }
 
-/** Names that a role states outside of its paths: they count for nothing. */
+/** Names that a role has outside of its paths: they are ignored. */
 export function hiddenNames({ roles }: NotaryRepository): readonly NotaryName[] {
   return [...roles.values()].flatMap((role) =>
     [...(role.content?.targets ?? [])]
@@ -120,7 +120,7 @@ export interface NotaryQuestion {
   readonly delegations?: readonly string[] | undefined;
 }
 
-/** The one digest that a name stands for. */
+/** The digest of a name. */
 export interface FoundNotaryName extends NotaryName {
   readonly digest: string;
   /** Delegations that sign the same digest, without `targets/`. */

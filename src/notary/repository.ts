@@ -301,7 +301,7 @@ class Verification {
       return undefined;
     }
     return new BullaError('trust-invalid', `metadata of ${JSON.stringify(role)}: ${found}`, {
-      hint: 'files of different states were mixed: the server is out of step, or somebody altered it',
+      hint: 'files of different states were mixed: the server is inconsistent, or the file was altered',
       details: { role, reason: 'hash' },
     });
   }

@@ -188,7 +188,7 @@ class Walk {
     const root = readRoot(bytes);
     if (root.content.version === version) return root;
     throw new BullaError('trust-invalid', `${version}.root.json holds version ${root.content.version}`, {
-      hint: 'files were mixed up: the server is out of step, or somebody altered it',
+      hint: 'files were mixed up: the server is inconsistent, or the file was altered',
       details: { role: 'root', reason: 'version', expected: version, found: root.content.version },
     });
   }

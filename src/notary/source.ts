@@ -27,7 +27,7 @@ export interface NotaryMemoryState {
   readonly versions: ReadonlyMap<string, number>;
 }
 
-/** Remembers what was verified of one repository, so that nobody goes back (spec/notary.md, "Memory"). */
+/** Remembers the verified state of one repository, to detect a rollback (spec/notary.md, "Memory"). */
 export interface NotaryMemory {
   /** @throws BullaError storage-error where it is damaged: it must not count as never seen */
   load(): Promise<NotaryMemoryState | undefined>;

@@ -13,7 +13,7 @@ export interface NotaryCount {
 
 /**
  * Counts the keys of a role that have signed a file. A key counts once, by what it is; a signature that
- * does not verify counts for nothing and spoils nothing.
+ * does not verify is ignored, and does not invalidate the file.
  * @param usable further condition on a key: the reason why it does not count, or undefined
  */
 export function countNotarySignatures(

@@ -27,7 +27,7 @@ export class Guard {
    * @param hosts names by which the server is reached beside loopback names and IP addresses, a port behind them
    * is ignored
    * @param tls its certificate: the names in it are the server's as well
-   * @throws BullaError usage for what is not the name of a host
+   * @throws BullaError usage for an invalid host name
    */
   constructor(hosts: readonly string[], tls?: TlsFiles) {
     this.names = new Set(hosts.map(checkedName));
@@ -81,7 +81,7 @@ export function requestTarget({ url = '' }: Pick<IncomingMessage, 'url'>): {
   return { path: path.startsWith('/') ? path : `/${path}`, authority };
 }
 
-/** Host of a Host header in lower case, without its port and the dot at its end; undefined where it is none. */
+/** Host of a Host header in lower case, without its port and a trailing dot; undefined if it is invalid. */
 function nameIn(header: string): string | undefined {
   const [, six, name, , port] = HOST.exec(header.toLowerCase()) ?? [];
   if (Number(port ?? 0) > 65_535 || (six !== undefined && isIP(six) !== 6)) return undefined;
@@ -113,7 +113,7 @@ function isSameHost(origin: string, host: string | undefined): boolean {
   return canonical(authority, [port]).some((one) => canonical(host, ['80', '443']).includes(one));
 }
 
-/** `name:port` in one spelling, with each of the ports where none is written. */
+/** `name:port` in its canonical spelling, with each of the ports if it has none. */
 function canonical(authority: string, ports: readonly string[]): readonly string[] {
   const name = nameIn(authority);
   if (name === undefined) return [];

@@ -21,7 +21,7 @@ interface Duration {
   sum: number;
 }
 
-/** A number that is read when somebody asks; with labels, several of them. */
+/** A number that is read on request; with labels, several of them. */
 export interface Gauge {
   readonly name: string;
   readonly help: string;
@@ -66,7 +66,7 @@ export interface Histogram {
   readonly durations: Durations;
 }
 
-/** Counts requests, for Prometheus. Labels come from fixed sets or from the configuration: nobody can grow them. */
+/** Counts requests, for Prometheus. Labels come from fixed sets or from the configuration: clients cannot add any. */
 export class Metrics {
   private readonly prefix: string;
   private readonly requests = new Map<string, number>();

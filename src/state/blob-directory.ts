@@ -10,7 +10,7 @@ const MAX_BYTES = 8 * 1024 * 1024;
 
 /**
  * Content by digest in a directory of caches, which may be removed at any time. Nothing there is
- * believed: it is hashed when it is read, and what is damaged is as good as not there.
+ * trusted: it is hashed when it is read, and damaged content is treated as missing.
  */
 export class BlobDirectory implements BlobCache {
   private readonly path: string;

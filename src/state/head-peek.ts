@@ -18,12 +18,12 @@ export function placeFileName(place: string): string {
   return createHash('sha256').update(place, 'utf8').digest('hex');
 }
 
-/** In the directory of places: all of its files are about places in their one spelling. */
+/** In the directory of places: marks that all of its files have the canonical spelling of their place. */
 export const ONE_SPELLING = 'one-spelling';
 
 /**
  * Whether a memory may know places by spellings that earlier versions had: then a place that is not found by
- * its own may be there all the same.
+ * canonical one may still be there.
  * @param path directory of the memory, as of TrustDirectory
  */
 export function mayHaveOldSpellings(path: string): boolean {
@@ -35,7 +35,7 @@ export function mayHaveOldSpellings(path: string): boolean {
  * Looks whether a collection was seen at a place, without loading what reads the memory properly: enough to
  * ask for the head early. Whatever is wrong with a file is for the proper reader to tell.
  * @param path directory of the memory, as of TrustDirectory
- * @param place in its one spelling
+ * @param place in its canonical spelling
  * @returns undefined where none was seen
  */
 export function peekHead(path: string, place: string): HeadPeek | undefined {

@@ -2,7 +2,7 @@ import { readSmallFile } from '../disk/small-file.ts';
 import { BullaError, isBullaError, messageOf } from '../errors.ts';
 
 /**
- * Reads a file that we wrote ourselves: one that is too large is damaged, and not content of somebody else.
+ * Reads a file that we wrote ourselves: one that is too large is damaged, not external content.
  * @param hint what to do about a damaged one
  * @returns undefined where there is none
  * @throws BullaError storage-error

@@ -67,7 +67,7 @@ export class PinFile extends StoredPins<Pin, StoredPin> {
 }
 
 /**
- * Reads a file of pins, by the one spelling of their scopes.
+ * Reads a file of pins, by the canonical spelling of their scopes.
  * @param where names it in messages
  * @throws BullaError config-invalid
  */

@@ -22,7 +22,7 @@ import {
 } from '../trust/publish/signer-state.ts';
 import { readOwnFile } from './own-file.ts';
 
-/** Only the owner may write: whoever can, decides which heads this signer believes. */
+/** Only the owner may write: write access decides which heads this signer trusts. */
 const OWNER_ONLY = 0o700;
 const REMOVE_PENDING = 'remove that file: what it announced has to be published again';
 const REMOVE_RECORD =

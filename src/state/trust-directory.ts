@@ -29,7 +29,7 @@ import { readOwnFile } from './own-file.ts';
 import { canonicalPlace } from './place.ts';
 import { TrustedDirectory } from './trusted-directory.ts';
 
-/** Only the owner may look: places tell what somebody works on. */
+/** Only the owner may read: places reveal what the user works on. */
 const OWNER_ONLY = 0o700;
 const MAX_PLACE_BYTES = 64 * 1024;
 const MAX_HEADER_BYTES = 64 * 1024;
@@ -116,7 +116,7 @@ export class TrustDirectory implements TrustMemory {
   }
 
   /**
-   * Makes known by their one spelling what earlier versions noted by others; once. Of two collections that
+   * Renames once, to its canonical spelling, what earlier versions stored under others. Of two collections that
    * were noted for what is one place, it keeps the one that had the right spelling, else it says that it does
    * not know: what was seen must never become a place that was not.
    */
@@ -239,7 +239,7 @@ function readPlace(bytes: Uint8Array, path: string, place: string): CollectionId
     if (json['place'] === place) return parseCollectionId(textOf(json, 'id'));
     throw damaged(`it is about ${JSON.stringify(json['place'])}`);
   } catch (cause) {
-    // Taking it for a place never seen would trust whoever is there now.
+    // Treating it as a place never seen would trust whatever is served now.
     throw new BullaError('storage-error', `what is remembered of ${place} cannot be read: ${path}`, {
       cause,
       hint: `compare the root keys with those you know, then pin the repository anew: bulla pin rm ${place}, then bulla pin ${place}`,

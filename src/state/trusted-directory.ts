@@ -20,7 +20,7 @@ import { isPossible, same } from '../tuf/memory.ts';
 import type { StateChange, TrustedStateStore } from '../tuf/ports.ts';
 import { encodeRoleName } from '../tuf/role-name.ts';
 
-/** Not `.json`, so that whoever lists the metadata does not take it for a role's. */
+// Not `.json`, so that a listing of the metadata does not take it for a role's.
 const LOCK = '.lock';
 /** Longest name of a file that every file system takes, with room for what is put around it. */
 const MAX_NAME = 200;
@@ -29,7 +29,7 @@ const MAX_NAME = 200;
  * Trusted metadata in a directory: each role's bytes as they came, under a name without a version
  * (`root.json`, `timestamp.json`, …), and nothing else that ends in `.json`. Every file appears whole.
  * Any number of processes may use it at once: replacing what is there takes a lock, only for as long as
- * it writes; what is not there yet is made by one of them, without a lock.
+ * it writes; one process creates the first files, without a lock.
  */
 export class TrustedDirectory implements TrustedStateStore {
   private readonly path: string;

@@ -73,7 +73,7 @@ describe('whom a command line believes', () => {
   it('is whoever is there first, on request, and not in CI', async () => {
     const refused = await verify(place.name, ['--tofu'], CI);
     expect(refused).toMatchObject({ code: 25, stdout: '' });
-    expect(refused.stderr).toContain('--tofu does not count in CI');
+    expect(refused.stderr).toContain('--tofu is ignored in CI');
     const first = await verify(place.name, ['--tofu']);
     expect(first).toMatchObject({ code: 0 });
     expect(first.stderr).toContain(ID());

@@ -90,7 +90,7 @@ describe('bulla login and logout', () => {
     ['a name without a password', ['ls', 'HOST/app', '-u', 'alice'], /password-stdin/],
     ['a password without a name', ['ls', 'HOST/app', '--password-stdin'], /user name/],
     ['an empty password', ['login', 'HOST', '-u', 'a', '--password-stdin'], /no password/],
-    ['nobody to ask', ['login', 'HOST'], /nobody to ask/],
+    ['nobody to ask', ['login', 'HOST'], /no terminal to prompt/],
     ['no registry', ['login', 'https://r.io'], /not a registry/],
     [
       'a password for either side',

@@ -62,7 +62,7 @@ describe('bulla tree of a repository', () => {
     const { stdout, stderr, code } = await run(['tree', name, '--tofu'], { now: daysLater(20) });
     expect(code).toBe(0);
     expect(stdout).toMatch(/timestamp .* EXPIRED 2030-01-15 \(6 days ago\)/);
-    expect(stderr).toMatch(/warning: nobody can use this collection now: .*expired/);
+    expect(stderr).toMatch(/warning: this collection cannot be used now: .*expired/);
   });
 
   it('shows what nobody has pinned, and says so', async () => {
@@ -150,7 +150,7 @@ describe('bulla ls of a repository with a collection', () => {
     expect(stdout.split('\n')).toEqual([
       `v1  ${digest('v1')}  names  not a tag here`,
       `v2  ${digest('v2')}  names, ci`,
-      'v3  signed by nobody',
+      'v3  unsigned',
       '',
     ]);
     expect((await run(['ls', name, '--tags'])).stdout).toBe('v2\nv3\n');

@@ -78,7 +78,7 @@ function registerSigners(trust: Command, cli: Cli): void {
       await add(context, name, repositories, flags);
     });
   changing(signer.command('remove'))
-    .summary('remove a signer, and the tags that nobody else has signed')
+    .summary('remove a signer, and the tags that only this signer has signed')
     .argument('<name>')
     .argument('<repository...>')
     .option('-f, --force', 'do not ask before tags are removed along with the signer')

@@ -12,7 +12,7 @@ export function register(program: Command, cli: Cli): void {
     .summary('make the trust collection of a repository')
     .description(
       'Makes root, targets, names, snapshot and timestamp, signed with three keys: root (who may sign; keep it ' +
-        'offline), publisher (which names stand for what) and online (freshness). Keys of these names are taken ' +
+        'offline), publisher (which digest each name has) and online (freshness). Keys with these names are taken ' +
         'from the key store, or made. With only the public online key, the first head is made with --complete ' +
         'where the private one is.',
     )

@@ -36,13 +36,13 @@ export function register(program: Command, cli: Cli): void {
         signal: context.signal,
       });
       if (!verified)
-        context.output.warn(`${registry} lets everybody in: the credentials were stored, but not tried`);
+        context.output.warn(`${registry} requires no login: the credentials were stored, but not tested`);
       context.output.info(`Logged in to ${registry}; the credentials are in ${storedIn}`);
       if (context.settings.json) context.output.result([], { registry, storedIn, verified });
     });
 }
 
-/** A host in its one spelling. @throws BullaError usage */
+/** A host in its canonical spelling. @throws BullaError usage */
 export function checkHost(text: string): string {
   const registry = canonicalHost(text);
   if (registry !== undefined) return registry;
@@ -59,7 +59,7 @@ async function ask(
   const given = (await context.connections()).access(registry).username;
   const terminal = openTerminal(context.io);
   if (terminal === undefined) {
-    throw new BullaError('usage', `there is nobody to ask for the password of ${registry}`, {
+    throw new BullaError('usage', `no terminal to prompt for the password of ${registry}`, {
       hint: 'give --username NAME, and the password on a terminal or by --password-stdin',
     });
   }

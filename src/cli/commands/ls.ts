@@ -25,7 +25,7 @@ export function register(program: Command, cli: Cli): void {
   addCollectionOptions(program.command('ls'))
     .summary('list the signed names or the tags of a repository, a layout or an archive')
     .description(
-      'Where there is a trust collection: its names, the digests that they stand for, and who signed them; then the tags that nobody signed.\n' +
+      'With a trust collection: its names, their digests, and who signed them; then the unsigned tags.\n' +
         'Else, or with --tags, the tags, in byte order. Tags that tools make for signatures (sha256-…) and trust metadata (_trust…) are left out.',
     )
     .argument('<repository>', 'repository, oci:DIR or oci-archive:FILE')
@@ -46,7 +46,7 @@ export function register(program: Command, cli: Cli): void {
 async function listCollection(context: Context, reference: Reference, flags: LsFlags): Promise<boolean> {
   const { isExpected, showCollection } = await import('../flags/shown-collection.ts');
   const shown = await showCollection(context, reference, flags).catch(async (error: unknown) => {
-    // Anybody who may push can put anything at the tag; that is no reason to keep the tags from people.
+    // Any account with push permission can put anything at the tag; the tags are shown anyway.
     if (!isBullaError(error, 'trust-invalid', 'content-invalid')) throw error;
     if (await isExpected(context, reference, flags)) throw error;
     context.output.warn(`only tags are listed: ${error.message}`);

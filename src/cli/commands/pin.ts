@@ -30,10 +30,10 @@ interface PinFlags {
 export function register(program: Command, cli: Cli): void {
   const pin = program
     .command('pin')
-    .summary('say whom to believe about a repository')
+    .summary('configure the trust root of a repository')
     .description(
       'Pins the root of a trust collection: by a root file, by ids of root keys, by an authority that certifies them, ' +
-        'or by whoever is there when it is read first. HOST/PREFIX/* stands for every repository below a prefix. ' +
+        'or by trust on first use. HOST/PREFIX/* applies to every repository below a prefix. ' +
         'Without any of these, the ids of the root keys that are there are shown, to be compared and pinned. ' +
         'With --notary it is about the trust data in Notary v1, whose root keys are shown in PEM as well; --tofu pins those that are there now.',
     )
@@ -41,7 +41,7 @@ export function register(program: Command, cli: Cli): void {
     .option('--root <file>', 'root metadata, any version of the chain')
     .option('--root-key-id <id>', 'id of a root key; repeatable', collect)
     .option('--ca <file>', 'certificates of authorities that certify the root keys (PEM)')
-    .option('--tofu', 'whoever is there when the collection is read first')
+    .option('--tofu', 'trust on first use: pin the root keys that are found first')
     .option('--collection <name>', 'HOST/REPOSITORY that the collection was made for, if this is a copy')
     .option('--at <repository>', 'where the trust collection lies, if not in the repository itself')
     .option('--min-root-version <n>', 'refuse older roots, also where nothing is remembered', rootVersion)
@@ -193,7 +193,7 @@ function describeTrust(trust: PinnedTrust): string {
     return `root file, version ${content.version} of collection ${rootBindingOf(file).id.slice(0, 12)}`;
   }
   if (trust.kind === 'key-ids') return `root keys ${trust.keyIds.join(' ')}`;
-  return trust.kind === 'ca' ? 'root keys certified by an authority' : 'whoever is there first';
+  return trust.kind === 'ca' ? 'root keys certified by a CA' : 'trust on first use';
 }
 
 function pinJson({ scope, trust, minRootVersion, collection, at }: Pin): Record<string, unknown> {

@@ -18,7 +18,7 @@ export function register(program: Command, cli: Cli): void {
       'Verifies the name or the signatures of an image, as verify does, and brings exactly what was verified, with its ' +
         "signatures and the repository's trust collection, into a layout (oci:DIR) or an archive (oci-archive:FILE) that " +
         'podman, docker and skopeo read. Of a signed name it brings the signed digest, whatever the tag points to. ' +
-        'Takes the flags of verify; where nothing says whom to believe, it refuses.',
+        'Takes the flags of verify; without a trusted key, CA or pin, it refuses.',
     )
     .argument('<reference>', 'image in a registry')
     .argument(
@@ -43,7 +43,7 @@ export function register(program: Command, cli: Cli): void {
       const verified = await verifyToPull(context, text, image, demands, flags);
       await copyNamed(context, { ...image, version: verified.image.digest }, destination, {
         referrers,
-        // A name stands for the index, which does not come along with one platform's image.
+        // A name means the index, which is not copied with one platform's image.
         collection: platform === undefined,
       });
     });

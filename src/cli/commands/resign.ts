@@ -13,12 +13,12 @@ export function register(program: Command, cli: Cli): void {
         'does it all the time. Exit status 0: all are fresh.',
     )
     .argument('[repository...]', 'HOST/REPOSITORY or oci:DIR; with --config and --all, none')
-    .option('--config <file>', 'configuration of the re-signer: whom to believe, key, state')
+    .option('--config <file>', 'configuration of the re-signer: pins, key, state')
     .option('--all', 'with --config: every collection in it')
     .option('--shard <i/n>', 'with --all: the i-th of n parts, counted from 0')
     .option(
       '--trust-served-head <digest>',
-      'build upon this head although its timestamp has expired: somebody looked at it',
+      'accept this head although its timestamp has expired, after you have checked it',
     )
     .option('--renew', 'sign anew even where it is not due')
     .action(async (repositories: readonly string[], flags: ResignFlags, command: Command) => {

@@ -8,7 +8,7 @@ export function register(program: Command, cli: Cli): void {
   addNamingOptions(addKeyOptions(program.command('revoke')))
     .summary('take names out of the trust collection')
     .description(
-      'Takes tags of a repository out of its trust collection, so that they stand for nothing any more, and logs it: no change that was made before brings them back. ' +
+      'Removes tags of a repository from its trust collection, so that they are no longer signed, and logs it: no change that was made before restores them. ' +
         'The image, its tag in the registry and its detached signatures stay (see bulla signature rm).',
     )
     .argument('[reference...]', 'tags of one repository')

@@ -12,7 +12,7 @@ export function register(program: Command, cli: Cli): void {
     .description(
       'Attaches a detached signature to an image. With a certificate chain it is a Notation signature, which notation verifies; with a bare key it is a Sigstore bundle, which cosign verifies.\n' +
         'A tag is resolved once; what is signed is the digest, which is printed.\n' +
-        'Where the repository has a trust collection (bulla init), the tag itself is signed there, too: nobody can move it or roll it back unnoticed. Several references of one repository are one change.',
+        'If the repository has a trust collection (bulla init), the tag is signed there, too, so that moving it or rolling it back is detected. Several references of one repository are one change.',
     )
     .argument('[reference...]', 'images of one repository, by tag or digest')
     .option('--from <file>', 'read references from a file, one a line; - is standard input')

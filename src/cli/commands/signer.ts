@@ -15,7 +15,7 @@ export function register(program: Command, cli: Cli): void {
         'on other machines: --export-unsigned FILE here, bulla approve FILE there, --import-signed FILE here.',
     );
   addChangeOptions(signer.command('add'))
-    .summary('trust somebody with names')
+    .summary('add a signer, or give it other keys')
     .argument('<repository>', 'HOST/REPOSITORY, or oci:DIR')
     .argument('[name]', 'name of the role, such as ci or alice')
     .option(

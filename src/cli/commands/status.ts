@@ -62,7 +62,7 @@ async function printStatus(context: Context, text: string, flags: StatusFlags): 
     trusted: shown.trusted,
     ...statusJson(status, text, now),
   });
-  // A collection that nobody can change is no success, whoever asks.
+  // A collection that cannot be changed is a failure, with any flags.
   const broken = status.findings.find(({ kind }) => kind === 'broken');
   if (broken !== undefined) return EXIT_CODES['content-invalid'];
   return flags.check === true ? exitStatusOf(status.findings) : 0;
@@ -99,7 +99,7 @@ function durationOf(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const milliseconds = parseDuration(text);
   if (milliseconds !== undefined) return milliseconds;
-  throw new BullaError('usage', `--warn-before ${JSON.stringify(text)} is no duration`, {
+  throw new BullaError('usage', `--warn-before ${JSON.stringify(text)} is not a duration`, {
     hint: 'write 12h, 30d',
   });
 }

@@ -40,7 +40,7 @@ export function register(program: Command, cli: Cli): void {
     .summary('read any TUF repository on a web server or in a directory')
     .description(
       'Reads TUF repositories: <repository> is the URL or the directory that holds their metadata.\n' +
-        'What is trusted is kept between runs, so that nobody can go back to an older state.',
+        'Trusted metadata is kept between runs, so that a rollback to an older state is detected.',
     );
   withState(tuf.command('init'))
     .summary('begin to trust a repository by its root.json')

@@ -142,7 +142,7 @@ function registryIn(gun: string): string | undefined {
   return path.length > 0 && (host === 'localhost' || /[.:]/.test(host)) ? host : undefined;
 }
 
-/** A path rather than a host: it begins as one, or with a word that is no name of a host on a network. */
+/** A path rather than a host: it begins as one, or with a word that cannot be a host on a network. */
 function isDirectory(given: string): boolean {
   const first = given.split('/')[0] ?? '';
   if (first === '' || first === '.' || first === '..') return true;
@@ -200,7 +200,7 @@ export async function notaryTrust(
 ): Promise<NotaryVerifyOptions> {
   const given = await notaryPinOf(context, flags);
   const isUnattended = given?.kind === 'tofu' && isCi(context);
-  if (isUnattended) context.output.warn('--tofu does not count in CI, where nobody compares the root keys');
+  if (isUnattended) context.output.warn('--tofu is ignored in CI, where the root keys are not compared');
   const pin = isUnattended ? undefined : (given ?? (await (await notaryPins(context)).find(gun)));
   return { gun, now: context.io.now(), pin, memory: await notaryMemory(context, source) };
 }

@@ -16,7 +16,7 @@ export interface Shown {
 }
 
 /**
- * Reads the collection that a command is to show, and warns where nobody could use it.
+ * Reads the collection that a command is to show, and warns if it cannot be used.
  * @returns undefined where there is none
  * @throws BullaError as lookAtCollection
  */
@@ -37,7 +37,7 @@ export async function showCollection(
     context.output.warn(
       `${unpinned.message}. What follows is what ${opened.place} says of itself; ${unpinned.hint}`,
     );
-  if (expired !== undefined) context.output.warn(`nobody can use this collection now: ${expired.message}`);
+  if (expired !== undefined) context.output.warn(`this collection cannot be used now: ${expired.message}`);
   const copy = await WorkingCopy.open(looked.collection, { signal: context.signal });
   return { opened, looked, copy, trusted: unpinned === undefined && expired === undefined };
 }

@@ -33,7 +33,7 @@ export interface VerifyFlags extends SignatureFlags, CollectionFlags {
 /** Adds the flags of {@link VerifyFlags} to a command. */
 export function addVerifyOptions(command: Command): Command {
   addSignatureOptions(command)
-    .option('--platform <os/arch>', 'of an index: the image for this platform; a signed index speaks for it')
+    .option('--platform <os/arch>', 'of an index: the image for this platform; a signed index covers it')
     .option('--each-platform', "also accept an unsigned index where every platform's image is signed");
   return addCollectionOptions(command)
     .option('--signer <role>', 'role that must have signed the name (default: names); repeatable', collect)

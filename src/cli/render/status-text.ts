@@ -78,13 +78,13 @@ function tell(finding: StatusFinding, head: Digest, place: string, now: Date): T
     case 'broken':
       return {
         style: 'bad',
-        what: `the log of ${finding.role} cannot be read, and nobody can change its names: ${finding.problem.message}`,
+        what: `the log of ${finding.role} cannot be read, so its names cannot be changed: ${finding.problem.message}`,
         advice: `with the root key: bulla rotate ${place} ${shellWord(finding.role)} --repair`,
       };
     case 'unsignable':
       return {
         style: 'bad',
-        what: `${finding.problem.message}: nobody can sign it anew`,
+        what: `${finding.problem.message}: it cannot be re-signed`,
         advice:
           finding.problem.hint?.replace('REPOSITORY', place) ??
           `bulla rotate ${place} ${shellWord(finding.role)} --renew`,
@@ -94,7 +94,7 @@ function tell(finding: StatusFinding, head: Digest, place: string, now: Date): T
       return {
         style: 'faint',
         what: `${tag} holds nothing that can be taken in (${code})`,
-        advice: 'it does no harm; whoever looks after the registry can remove the tag',
+        advice: 'it is harmless; the administrator of the registry can remove the tag',
       };
     }
   }
@@ -104,10 +104,10 @@ function tellExpiry({ role, expires, state }: RoleStatus, head: Digest, place: s
   const isOnline = role === 'snapshot' || role === 'timestamp';
   const what =
     state === 'expired'
-      ? `${plainName(role)} has expired ${relativeTime(expires, now)}: nobody can verify names`
+      ? `${plainName(role)} has expired ${relativeTime(expires, now)}: names cannot be verified`
       : `${plainName(role)} expires ${relativeTime(expires, now)}`;
   const renewal = isOnline ? `bulla resign ${place}` : `bulla rotate ${place} ${shellWord(role)} --renew`;
-  // Nobody who remembers nothing may build upon an expired head, unless somebody vouches for it.
+  // Without memory, an expired head is a base only if the user vouches for it.
   const vouched = `; where nothing is remembered of it, and if this head is the newest: --trust-served-head ${head}`;
   const advice = state === 'expired' ? `${renewal}${vouched}` : renewal;
   return { style: state === 'expired' ? 'bad' : 'soon', what, advice };

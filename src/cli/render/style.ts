@@ -30,7 +30,7 @@ export function paint(line: Line, colour: boolean, clean: (text: string) => stri
     .join('');
 }
 
-/** Whether to colour what goes there: a terminal that can, and nobody who asked for none (no-color.org). */
+/** Whether to use colour: a terminal that supports it, and no request for plain text (no-color.org). */
 export function wantsColour(
   sink: { readonly isTTY?: boolean | undefined },
   env: Readonly<Record<string, string | undefined>>,

@@ -10,7 +10,7 @@ export type KeptTls = Awaited<ReturnType<typeof readDockerTls>>;
  * What docker and podman keep for a registry in `certs.d/HOST[:PORT]`: `*.crt` are authorities, `NAME.cert` and
  * `NAME.key` the client certificate. A person's own directories come before the system's, podman's before docker's;
  * authorities and client certificate each come from the first that has them.
- * @param host in its one spelling, with its port where it has one
+ * @param host in its canonical spelling, with its port if it has one
  * @param tell gets what is read, and what is left out because it cannot be read
  */
 export async function readCertsD(

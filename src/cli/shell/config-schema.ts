@@ -55,7 +55,7 @@ export function parseConfigFile(text: string, path: string): ConfigFile {
   };
 }
 
-/** Entries by the one spelling of each host: two for one server would leave open which of them holds. */
+/** Entries by the canonical spelling of each host: two for one server would be ambiguous. */
 function registriesOf(
   written: ReadonlyMap<string, RegistrySettings>,
   path: string,

@@ -137,7 +137,7 @@ export class Connections {
     const { io, output, settings } = this.options;
     await this.keep(registry);
     const access = this.access(registry, side);
-    // Files that cannot be read are told of before anything is sent.
+    // Files that cannot be read are reported before anything is sent.
     await this.tls(access, registry);
     return {
       http: {

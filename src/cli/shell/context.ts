@@ -218,7 +218,7 @@ export class Context {
   }
 }
 
-/** Whoever thinks about a question is not in a hurry. */
+/** The deadline is paused while the user is prompted. */
 function asking(io: Io, deadline: Deadline): Io {
   return Object.create(io, {
     asking: { value: (isAsked: boolean) => (isAsked ? deadline.hold() : deadline.resume()) },

@@ -9,7 +9,7 @@ import type { Dialect, DialectStore } from '../../registry/dialect.ts';
 
 /** What was learnt about a registry is asked for again after a week: registries are upgraded. */
 const MAX_AGE_MS = 7 * 86_400_000;
-/** More registries than anybody uses; the oldest go. */
+/** More registries than any user has; the oldest are dropped. */
 const MAX_REGISTRIES = 1_000;
 const MAX_BYTES = 1024 * 1024;
 
@@ -28,7 +28,7 @@ type File = z.infer<typeof fileSchema>;
 
 /**
  * Remembers registries' dialects in the cache directory, which saves a request in each new process.
- * A cache that cannot be read or written is told of with `-v` and otherwise done without.
+ * A cache that cannot be read or written is reported with `-v` and otherwise not used.
  */
 export class DialectFile implements DialectStore {
   private readonly directory: string;

@@ -59,7 +59,7 @@ export class Output implements Printer {
   }
 
   /**
-   * What somebody is about to sign, or to agree to: all of it, in pieces where it is long, and also with `-q` and in
+   * What the user is about to sign or confirm: all of it, in pieces if it is long, and also with `-q` and in
    * JSON, because what was not shown was not agreed to.
    */
   told(lines: Iterable<string>): void {
@@ -109,7 +109,7 @@ export function failureJson(error: BullaError): Record<string, unknown> {
 /** Longest line of a result in text; in JSON it stands whole. */
 const MAX_RESULT_LINE = 16_000;
 
-/** A line of a result: what is longer than anybody reads is cut. */
+/** A line of a result, truncated if it is too long to read. */
 function lineOf(text: string): string {
   const rest = text.length - MAX_RESULT_LINE;
   return printable(

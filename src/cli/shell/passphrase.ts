@@ -116,9 +116,13 @@ export async function newPassphrase(
 }
 
 function nobodyAsked(key: string): BullaError {
-  return new BullaError('usage', `the passphrase for ${key} is not given, and nobody is asked for it now`, {
-    hint: 'set BULLA_PASSPHRASE, or a file in BULLA_PASSPHRASE_FILE',
-  });
+  return new BullaError(
+    'usage',
+    `the passphrase for ${key} is not given, and prompting is not possible now`,
+    {
+      hint: 'set BULLA_PASSPHRASE, or a file in BULLA_PASSPHRASE_FILE',
+    },
+  );
 }
 
 /** The passphrase that is given for all keys, by descriptor, variable or file; undefined where none is. */

@@ -16,8 +16,8 @@ export interface Terminal {
 }
 
 /**
- * The terminal that somebody sits at: standard input, or, where that is a pipe, the controlling
- * terminal. Undefined where nobody is there to answer.
+ * The terminal of the user: standard input, or, if that is a pipe, the controlling
+ * terminal. Undefined if there is none.
  */
 export function openTerminal(io: Io): Terminal | undefined {
   const stdin: Terminal['input'] = io.stdin;
@@ -28,7 +28,7 @@ export function openTerminal(io: Io): Terminal | undefined {
     const input = new ReadStream(openSync('/dev/tty', 'r'));
     return opened(io, input, () => input.destroy());
   } catch {
-    // Without a controlling terminal there is nobody to ask; the caller says what to do instead.
+    // Without a controlling terminal there is no one to prompt; the caller says what to do instead.
     return undefined;
   }
 }
@@ -49,7 +49,7 @@ function opened(io: Io, input: Terminal['input'], letGo: () => unknown): Termina
  */
 export async function promptSecret(question: string, terminal: Terminal): Promise<Uint8Array> {
   const { input, output } = terminal;
-  // Before the question: whoever answers at once would see the answer.
+  // Before the question: otherwise an immediate answer would be echoed.
   input.setRawMode?.(true);
   try {
     output.write(question);

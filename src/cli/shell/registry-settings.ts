@@ -25,7 +25,7 @@ export interface ConfigDocument extends RegistrySettings {
 /** `config.yaml` (spec/configuration.md), checked. */
 export interface ConfigFile {
   readonly settings: ReadonlyMap<string, unknown>;
-  /** By host and port, in their one spelling (`canonicalHost`). */
+  /** By host and port, in their canonical spelling (`canonicalHost`). */
   readonly registries: ReadonlyMap<string, RegistrySettings>;
 }
 

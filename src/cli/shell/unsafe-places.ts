@@ -3,8 +3,8 @@ import { isAbsolute, join } from 'node:path';
 import { configFile, type Directories } from '../../state/directories.ts';
 
 /**
- * What people must know about where configuration, pins and memory come from: whoever can write there decides
- * whom this command believes (spec/configuration.md, "Directories").
+ * Warnings about the place of configuration, pins and memory: write access there decides
+ * which trust roots this command uses (spec/configuration.md, "Directories").
  * @param uid of this process; undefined where the system has none
  * @returns warnings, one for each place
  */
@@ -26,7 +26,7 @@ export function unsafePlaces(
     const stats = statOf(path);
     const why = stats && problemWith(stats, uid);
     if (why !== undefined)
-      warnings.push(`${path} ${why}: that user decides whom bulla believes; make it yours alone`);
+      warnings.push(`${path} ${why}: that user controls what bulla trusts; make it yours alone`);
   }
   return warnings;
 }
@@ -40,7 +40,7 @@ export function problemWith(
   return (mode & 0o002) === 0 ? undefined : 'can be written by every user of this machine';
 }
 
-/** What cannot be looked at, cannot be read either, and whoever reads it says so. */
+/** A file without access cannot be read either, and its reader reports it. */
 function statOf(path: string): Stats | undefined {
   try {
     return statSync(path, { throwIfNoEntry: false });

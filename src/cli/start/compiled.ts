@@ -35,7 +35,7 @@ export function compileProgram(directory: string): Compiled {
   const filename = join(directory, PROGRAM);
   const bytes = readFileSync(filename);
   const cachedData = readCache(join(directory, cacheName()), bytes);
-  // It is ASCII: whoever builds it sees to that. Strict, as the modules were that it was made of.
+  // It is ASCII: the build ensures it. Strict, as the modules were that it was made of.
   const source = `(function(exports,require,module){"use strict";${bytes.toString('latin1')}\n})`;
   const script = new Script(source, { filename, ...(cachedData !== undefined && { cachedData }) });
   return { script, isCached: script.cachedDataRejected === false };
@@ -58,7 +58,7 @@ export function packCache(made: Uint8Array, program: Uint8Array): Uint8Array {
 
 /**
  * V8 looks at version, flags and length; a wrong bit further on makes it crash, or the program do something
- * else. This is against accidents: whoever can write here can write the program as well.
+ * else. This is against accidents: write access here allows writing the program as well.
  */
 function readCache(path: string, program: Uint8Array): Buffer | undefined {
   let stored: Buffer;

@@ -9,7 +9,7 @@ const UNSETTLED = 13;
 
 /** How long a command may clean up that was asked to end. */
 const CLEAN_UP_MS = 3_000;
-/** How long a process may be there that has done so: what it still holds open, nobody waits for. */
+/** How long a process may remain after that: it does not wait for what is still open. */
 const LINGER_MS = 100;
 
 /**
@@ -30,7 +30,7 @@ export async function main(): Promise<void> {
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     if (name === 'SIGHUP' && argv[0] === 'serve') continue;
     process.on(name, () => {
-      // The first signal lets the command clean up; whoever sends a second one does not want to wait.
+      // The first signal lets the command clean up; a second one ends it at once.
       if (asked) endNow();
       asked = true;
       // A service answers those first who are being served.
@@ -40,7 +40,7 @@ export async function main(): Promise<void> {
     });
   }
   for (const stream of [process.stdout, process.stderr]) {
-    // Whoever read our output has gone: there is nobody left to tell anything to.
+    // The reader of our output is gone: nothing more can be reported.
     stream.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'EPIPE') process.exit(141);
       if (stream === process.stdout) sayUnwritten(error);
@@ -51,7 +51,7 @@ export async function main(): Promise<void> {
   // Node ends where nothing goes on any more, also if the command still waits for something: never a success.
   process.exitCode = UNSETTLED;
   process.exitCode = await run(argv, {
-    // Opened by whoever reads it: most commands don't.
+    // Opened when it is read: most commands don't.
     get stdin() {
       reads = true;
       return process.stdin;
@@ -68,7 +68,7 @@ export async function main(): Promise<void> {
   if (asked && argv[0] !== 'serve') setTimeout(endNow, LINGER_MS).unref();
 }
 
-/** Whoever reads a pipe waits for its end, which may never come. A terminal is told by the signal itself. */
+/** A reader of a pipe waits for its end, which may never come. A terminal handles the signal itself. */
 function endInput(): void {
   const { stdin } = process;
   if (stdin.isTTY) return;
@@ -95,7 +95,7 @@ function sayUnwritten(error: Error): void {
   try {
     writeSync(2, `error: the output cannot be written: ${error.message} [storage-error]\n`);
   } catch {
-    // There is nobody to be told.
+    // The error cannot be reported.
   }
 }
 

@@ -24,7 +24,7 @@ export function requestEntry(record: RequestRecord, now: Date): LogEntry {
   };
 }
 
-/** Whoever knows the id of an upload can go on with it. */
+/** Knowing the id of an upload is enough to continue it. */
 function withoutUploadId(path: string): string {
   return path.replace(/(\/blobs\/uploads\/[^/]{8})[^/]*$/, '$1…');
 }

@@ -10,7 +10,7 @@ import { clientOf } from './sign-in-queue.ts';
 export interface AccessOptions {
   /** An htpasswd file with bcrypt hashes (`htpasswd -B`). */
   readonly htpasswd: string;
-  /** Everybody may read; writing takes a name and password. */
+  /** Reading needs no login; writing takes a name and password. */
   readonly anonymousRead: boolean;
   /** Told when the file was changed and cannot be understood. */
   readonly report: (problem: string) => void;
@@ -52,7 +52,7 @@ export async function openAccess(options: AccessOptions): Promise<Access> {
   };
 }
 
-/** Somebody within this process, who is let in by a secret that nobody else has. */
+/** A client within this process, which authenticates with a secret that only it has. */
 export interface Insider {
   readonly user: string;
   readonly password: string;

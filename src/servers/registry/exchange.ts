@@ -7,7 +7,7 @@ export interface Exchange {
   readonly response: ServerResponse;
   readonly query: URLSearchParams;
   readonly isHead: boolean;
-  /** Who signed in, if somebody did. */
+  /** The signed-in user, if any. */
   readonly user: string | undefined;
   /** Bytes of bodies, counted as they pass. */
   readonly traffic: { received: number; sent: number };

@@ -9,16 +9,16 @@ import { type Route, type RouteName, routeOf } from './routes.ts';
 import type { Services } from './services.ts';
 import { handleUpload, handleUploads } from './uploads.ts';
 
-/** Who may do what; undefined for everybody everything. */
+/** Who may do what; undefined: everyone may do everything. */
 export interface Access {
   /**
-   * @returns name of who signed in, or undefined where nobody did and nobody has to
+   * @returns name of the signed-in user, or undefined if no login is required
    * @throws Fault 401, 429
    */
   check(request: IncomingMessage, kind: RouteName): Promise<string | undefined>;
 }
 
-/** What is told of a request once it is over. */
+/** What is reported about a finished request. */
 export interface RequestRecord {
   readonly route: RouteName;
   readonly method: string;

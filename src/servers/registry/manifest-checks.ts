@@ -26,11 +26,11 @@ export function manifestTypeOf(header: string | undefined): string {
   );
 }
 
-/** What is to be known of a manifest that is pushed. It says much more, which nobody has to keep. */
+/** What must be known about a pushed manifest. Its other content need not be kept. */
 export interface Pushed {
   readonly kind: 'manifest' | 'index';
   readonly entry: ManifestEntry;
-  /** What it is made of; its subject is no part of it. */
+  /** Its parts; its subject is not one of them. */
   readonly children: readonly Pick<Descriptor, 'mediaType' | 'digest' | 'size'>[];
 }
 

@@ -4,7 +4,7 @@ import { messageOf } from '../../errors.ts';
 import type { Events, RegistryEvent } from './events.ts';
 import type { Exchange } from './exchange.ts';
 
-/** Somebody who wants to know what happens. */
+/** A receiver of notifications. */
 export interface NotificationEndpoint {
   readonly url: string;
   /** Sent along, `Authorization` for one. */

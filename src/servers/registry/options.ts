@@ -8,7 +8,7 @@ export interface RegistryLimits extends ListenerLimits {
   readonly blobBytes: number;
   /** Uploads in progress at a time. */
   readonly uploads: number;
-  /** Uploads that nobody works on are dropped after so long, in milliseconds. */
+  /** Idle uploads are dropped after this time, in milliseconds. */
   readonly uploadExpiryMs: number;
   /** A body must come faster than this, in bytes per second, once it took longer than `idleMs`. */
   readonly minBytesPerSecond: number;

@@ -7,7 +7,7 @@ import { type Asker, SignInQueue } from './sign-in-queue.ts';
 
 const MAX_FILE_BYTES = 4 * 1024 * 1024;
 const BCRYPT = /^\$2[aby]\$(0[4-9]|1[0-9])\$[./A-Za-z0-9]{53}$/;
-/** A hash of this cost takes about 4 s in JavaScript; more would let one login stop everybody. */
+/** A hash of this cost takes about 4 s in JavaScript; with more, one login would block all others. */
 const MAX_COST = 16;
 /** What comes after is ignored by bcrypt: another password would be as good. */
 const MAX_PASSWORD_BYTES = 72;

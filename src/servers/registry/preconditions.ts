@@ -17,7 +17,7 @@ export function isKnown(headers: IncomingHttpHeaders, digest: Digest): boolean {
   return tagsOf(header)?.some((tag) => tag.replace(/^W\//, '') === etagOf(digest)) ?? false;
 }
 
-/** A condition on what a name stands for now; throws a 412 where it does not hold. */
+/** A condition on the digest that a tag names now; throws a 412 if it is false. */
 export type Condition = (current: Digest | undefined) => void;
 
 /**
@@ -38,7 +38,7 @@ export function conditionOf(headers: IncomingHttpHeaders): Condition | undefined
 }
 
 function failed(current: Digest | undefined, what: string): Fault {
-  const found = current === undefined ? 'there is nothing of this name' : `it stands for ${current} now`;
+  const found = current === undefined ? 'the tag or manifest does not exist' : `it is ${current} now`;
   return new Fault(412, 'PRECONDITION_FAILED', `${what}: ${found}`, {
     ...(current !== undefined && { ETag: etagOf(current) }),
   });

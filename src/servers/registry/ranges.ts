@@ -5,7 +5,7 @@ export interface ByteRange {
 }
 
 /**
- * Reads the `Range` of a GET (RFC 9110 §14.2). Several ranges at once, other units and what is no
+ * Reads the `Range` of a GET (RFC 9110 §14.2). Several ranges at once, other units and invalid
  * range are ignored, as the RFC allows: the whole is sent.
  * @returns undefined for the whole, 'unsatisfiable' for a 416
  */

@@ -20,7 +20,7 @@ export type RouteName = Route['kind'] | 'health' | 'metrics' | 'other';
 /**
  * Reads a path, percent-decoded once. It is read from its end, because a repository may be called
  * `team/manifests/blobs`.
- * @returns undefined where it is no path of the API
+ * @returns undefined if it is not a path of the API
  * @throws Fault 400 NAME_INVALID
  */
 export function routeOf(encodedPath: string): Route | undefined {

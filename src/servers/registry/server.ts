@@ -32,15 +32,15 @@ export interface RegistryServerOptions {
    * certificate. Requests without a login to any other name are refused: a web page may have sent them.
    */
   readonly hosts?: readonly string[] | undefined;
-  /** Path of a file of names and bcrypt hashes; without it, everybody may do everything. */
+  /** Path of a file of names and bcrypt hashes; without it, everyone may do everything. */
   readonly htpasswd?: string | undefined;
-  /** With `htpasswd`: everybody may read. */
+  /** With `htpasswd`: everyone may read. */
   readonly anonymousRead?: boolean | undefined;
-  /** Who is told of pushes, pulls and deletions. */
+  /** Receivers of notifications about pushes, pulls and deletions. */
   readonly notifications?: readonly NotificationEndpoint[] | undefined;
   /** Told of every event within this process; it must not wait for anything. */
   readonly onEvent?: ((event: RegistryEvent) => void) | undefined;
-  /** With `htpasswd`: somebody within this process who may do everything. */
+  /** With `htpasswd`: a client within this process that may do everything. */
   readonly insider?: Insider | undefined;
   /** Takes the log: a line for each request, and problems. */
   readonly log?: LogSink | undefined;

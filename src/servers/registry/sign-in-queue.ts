@@ -8,7 +8,7 @@ export interface Asker {
   readonly client: string;
   /** Name of the account; undefined for one that there is not. */
   readonly user: string | undefined;
-  /** The connection, whatever stands for it. */
+  /** The connection, represented by any object. */
   readonly connection: object;
   /** Whether these very credentials were right before. */
   readonly wasGood: boolean;
@@ -36,9 +36,9 @@ const UNKNOWN = '';
 
 /**
  * Compares passwords one at a time, because each takes the processor for itself, and lets those go first who have
- * failed least: by address, by account and by connection. Whoever guesses waits behind those who do not, also
+ * failed least: by address, by account and by connection. Clients that guess wait behind those that do not, also
  * where all come from one address or want one account; accounts that do not exist count as one. Among equals, the
- * first and the last to come have their turns alternately: the first, so that nobody waits for ever, and the last,
+ * first and the last to come alternate: the first, so that no request waits forever, and the last,
  * so that one who comes to a queue of guesses need not wait for all of them. Where too many wait, the one that
  * would come last is sent away.
  */
@@ -91,7 +91,7 @@ export class SignInQueue {
 
   private next(): Waiting | undefined {
     for (const one of [...this.waiting]) {
-      // Nobody would be told.
+      // The client would not get the answer.
       if (one.isGone() || this.now() - one.since > MAX_WAIT_MS) this.sendAway(one);
     }
     const ranks = this.ranks();

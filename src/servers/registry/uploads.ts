@@ -30,7 +30,7 @@ export async function handleUploads(services: Services, exchange: Exchange, name
   try {
     await services.uploads.claim(upload, () => complete(services, exchange, upload, wanted));
   } finally {
-    // Nobody was told where to go on.
+    // The client did not learn where to continue.
     if (services.uploads.find(name, upload.id) !== undefined) await services.uploads.cancel(upload);
   }
 }

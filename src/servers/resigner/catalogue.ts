@@ -106,7 +106,7 @@ function unlisted(registry: string, cause: BullaError): BullaError {
 
 /**
  * Places that a notification about a repository may mean: it does not say in which registry, in a way that
- * could be believed.
+ * reliable.
  */
 export function placesNotified(
   repository: string,

@@ -4,7 +4,7 @@ import { parseDuration } from '../../encoding/time.ts';
 import { issuesText } from '../../encoding/zod-issues.ts';
 import { BullaError, messageOf } from '../../errors.ts';
 
-/** Collections that are served, and whom to believe about them. */
+/** Collections that are served, and their trust roots. */
 export interface CollectionsEntry {
   /** `HOST/REPOSITORY`, `HOST/PREFIX/*` or `HOST/*`. */
   readonly repositories: string | readonly string[];

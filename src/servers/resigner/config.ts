@@ -23,7 +23,7 @@ export interface ResignerConfig {
   /** As for `--key`; more than one while the key is rotated. */
   readonly keys: readonly string[];
   readonly state: StatePlace;
-  /** Directory of what can be had again; undefined: everything is fetched anew in each pass. */
+  /** Directory of content that can be fetched again; undefined: everything is fetched anew in each pass. */
   readonly cache: string | undefined;
   readonly listen: string | undefined;
   /** Names by which it is reached. */
@@ -126,10 +126,7 @@ async function pinsOf(entry: CollectionsEntry, files: Files): Promise<readonly P
   const scopes = typeof repositories === 'string' ? [repositories] : repositories;
   const named = scopes.slice(0, 3).join(', ');
   if ([rootFile, rootKeyIds, caFile].filter((one) => one !== undefined).length !== 1)
-    throw invalid(
-      files.where,
-      `${named}: exactly one of rootFile, rootKeyIds and caFile says whom to believe`,
-    );
+    throw invalid(files.where, `${named}: exactly one of rootFile, rootKeyIds and caFile must be set`);
   let trust: PinnedTrust;
   if (rootFile !== undefined) trust = { kind: 'root', bytes: await files.bytes(files.path(rootFile)) };
   else if (caFile !== undefined) trust = { kind: 'ca', pem: await files.text(files.path(caFile)) };
@@ -162,9 +159,13 @@ function stateOf({ state }: ResignerDocument, files: Files): StatePlace {
 async function secretOf(secretFile: string, files: Files): Promise<string> {
   const secret = (await files.text(files.path(secretFile), MAX_SECRET_BYTES)).trim();
   if (/^[\x21-\x7e]+$/.test(secret) && secret.length >= MIN_SECRET) return secret;
-  throw new BullaError('config-invalid', `${secretFile} is no secret of ${MIN_SECRET} characters or more`, {
-    hint: 'make one: openssl rand -hex 32',
-  });
+  throw new BullaError(
+    'config-invalid',
+    `${secretFile} is not a secret of ${MIN_SECRET} characters or more`,
+    {
+      hint: 'make one: openssl rand -hex 32',
+    },
+  );
 }
 
 async function webhookOf(
@@ -173,7 +174,7 @@ async function webhookOf(
 ): Promise<ResignerConfig['webhook']> {
   if (webhook === undefined) return undefined;
   if (!URL.canParse(webhook) || !/^https?:/.test(webhook))
-    throw invalid(files.where, 'alarms.webhook is no http or https URL');
+    throw invalid(files.where, 'alarms.webhook is not an http or https URL');
   const text = headersFile === undefined ? '' : await files.text(files.path(headersFile), 64 * 1024);
   const headers: [string, string][] = [];
   for (const [i, line] of text.split(/\r?\n/).entries()) {

@@ -12,7 +12,7 @@ export interface Endpoints {
   /** Why it is not ready; undefined where it is. */
   readonly unready: () => string | undefined;
   readonly guard: Guard;
-  /** Undefined: nobody may notify. */
+  /** Undefined: notifications are refused. */
   readonly notifySecret: () => string | undefined;
   /** Told of repositories in which something happened; it must not wait for anything. */
   readonly notified: (repositories: ReadonlySet<string>) => void;
@@ -70,7 +70,7 @@ export function endpointHandler(endpoints: Endpoints): RequestHandler {
   };
 }
 
-/** Who has the secret of notifications is no web page, and reaches us by whichever name there is. */
+/** A client with the secret of notifications is not a web page, and may use any name of this server. */
 function refusalOf(
   { guard, notifySecret }: Endpoints,
   request: IncomingMessage,
@@ -91,7 +91,7 @@ function read(endpoints: Endpoints, route: string, method: string): Answer {
   return problem === undefined ? { status: 200, text: 'ok\n' } : { status: 503, text: `${problem}\n` };
 }
 
-/** The body of a notification from somebody who may notify, or what to answer instead. */
+/** The body of an authorized notification, or what to answer instead. */
 async function notification(
   endpoints: Endpoints,
   request: IncomingMessage,

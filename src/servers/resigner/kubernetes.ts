@@ -28,7 +28,7 @@ export async function clusterAccess(
 ): Promise<ClusterAccess> {
   const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = env;
   if (host === undefined || host === '')
-    throw new BullaError('usage', 'a Lease or ConfigMap is configured, and this is no pod of Kubernetes', {
+    throw new BullaError('usage', 'a Lease or ConfigMap is configured, but this is not a pod of Kubernetes', {
       hint: 'run it in a cluster, with a service account, or leave lease and state.configMaps out',
     });
   const bare = host.includes(':') ? `[${host}]` : host;

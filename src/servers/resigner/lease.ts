@@ -21,7 +21,7 @@ export interface LeaseOptions {
 }
 
 /**
- * Leader election through a Lease of coordination.k8s.io/v1, as client-go does it: whoever holds it writes
+ * Leader election through a Lease of coordination.k8s.io/v1, as client-go does it: the holder writes
  * to it every third of its duration; others take it when they have seen it unchanged for a whole duration
  * by their own clocks, whatever times stand in it. It only saves work: two leaders at once do no harm.
  */
@@ -69,7 +69,7 @@ export class LeaseElection {
       } catch (error) {
         if (signal.aborted) return;
         if (!isBullaError(error, 'conflict')) problem(`the lease cannot be renewed: ${messageOf(error)}`);
-        // Steps back well before anybody else may step in.
+        // Steps back well before another replica may take over.
         if (monotonic() - (this.renewedAt ?? Number.NEGATIVE_INFINITY) > (durationMs * 2) / 3)
           this.become(false);
       }

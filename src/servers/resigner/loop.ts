@@ -12,7 +12,7 @@ export interface LoopPorts {
 /** Longest that nothing is looked at, in milliseconds. */
 const LONGEST_SLEEP_MS = 60_000;
 
-/** Serves whoever's turn it is, until it is stopped. */
+/** Serves each collection when it is due, until it is stopped. */
 export class ResignLoop {
   private readonly queue: ResignQueue;
   private readonly steps: Steps;
@@ -40,7 +40,7 @@ export class ResignLoop {
     this.finished ??= this.run();
   }
 
-  /** Something changed that may make somebody's turn come. */
+  /** Something changed that may make a collection due. */
   nudge(): void {
     this.alarm?.abort();
   }

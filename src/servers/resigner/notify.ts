@@ -42,7 +42,7 @@ function repositoryOf(action: JsonValue | undefined, target: JsonValue | undefin
   if (!isJsonObject(target)) return undefined;
   const { repository, tag } = target;
   if (typeof repository !== 'string' || !isRepositoryName(repository)) return undefined;
-  // Whoever deletes by digest says no tag, and what was deleted may have been the head.
+  // A deletion by digest has no tag, and the deleted manifest may have been the head.
   if (tag === undefined && action === 'delete') return repository;
   if (typeof tag !== 'string' || !isTag(tag)) return undefined;
   return kindOfTag(tag) === undefined ? undefined : repository;

@@ -16,7 +16,7 @@ const RECORD = 'application/vnd.bulla.signer-record.v1+json';
 
 /**
  * Records of the signer as artifacts in a repository that pushers of the collections cannot write: a tag
- * for each collection. What this process has read or written is never believed to be older than that: a
+ * for each collection. A tag older than what this process has read or written is rejected: a
  * registry that shows an old tag does not take it back. Pending objects stay in memory.
  */
 export class RepositoryState extends ProcessSignerState {

@@ -54,7 +54,7 @@ export interface ResignerOptions {
 const ALL = '/*';
 
 /**
- * The re-signer without its doors: serves collections until it is closed. Whoever starts it reads files,
+ * The re-signer without its interfaces: serves collections until it is closed. The caller reads files,
  * answers HTTP and holds leases.
  */
 export class Resigner {
@@ -114,7 +114,7 @@ export class Resigner {
   activate(isActive: boolean): void {
     this.isActive = isActive;
     this.loop.activate(isActive);
-    // Whoever stood by has not looked there.
+    // A standby has not looked there.
     if (isActive) this.relist?.abort();
   }
 
@@ -190,7 +190,7 @@ export class Resigner {
     const { shard, list, clock, config } = this.options;
     try {
       const places = new Set(await placesIn(registry, this.means.pins, shard, list));
-      // What had a collection and is not listed any more is looked at: somebody may have hidden it.
+      // A collection that is no longer listed is checked: it may have been hidden.
       const exact = new Set(exactPlaces(this.means.pins, shard));
       for (const place of this.found)
         if (registryOf(place) === registry && !places.has(place) && !exact.has(place) && !this.isKnown(place))

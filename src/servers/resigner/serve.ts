@@ -253,7 +253,7 @@ class Service implements ResignerServer {
 
 /** What a re-signer without state has to say about itself. */
 export const STATELESS: string =
-  'no state is configured: only heads whose timestamp is valid are signed anew, and an old but valid head that somebody puts back is built upon; configure state';
+  'no state is configured: only heads with a valid timestamp are re-signed, and an old but valid head that is put back is accepted; configure state';
 
 function alarmAbout(place: string, error: unknown): Alarm {
   const failure = failureOf(error);
@@ -298,9 +298,13 @@ export function addressOf(
     /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]*)):([0-9]{1,5})$/.exec(text ?? DEFAULT_LISTEN) ?? [];
   const host = six ?? four;
   if (host === undefined || Number(port) > 65_535)
-    throw new BullaError('config-invalid', `${where}: ${JSON.stringify(text)} is no address to listen on`, {
-      hint: 'write HOST:PORT or [IPv6]:PORT, such as 127.0.0.1:8089 or 0.0.0.0:8089',
-    });
+    throw new BullaError(
+      'config-invalid',
+      `${where}: ${JSON.stringify(text)} is not an address to listen on`,
+      {
+        hint: 'write HOST:PORT or [IPv6]:PORT, such as 127.0.0.1:8089 or 0.0.0.0:8089',
+      },
+    );
   return { host: host === '' ? '127.0.0.1' : host, port: Number(port) };
 }
 

@@ -8,7 +8,7 @@ export const SYSTEM_CLOCK: Clock = {
   sleep: (ms, signal) => REAL_TIMING.sleep(ms, signal),
 };
 
-/** The chance of this machine. */
+/** System randomness. */
 export const SYSTEM_CHANCE: Chance = {
   below: (range) => randomInt(range),
   changeId: () => randomBytes(16).toString('hex'),

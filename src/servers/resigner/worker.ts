@@ -120,7 +120,7 @@ export function referenceOf(place: string): RegistryReference {
 }
 
 function unpinned(place: string): BullaError {
-  return new BullaError('trust-unpinned', `nothing says whose collection at ${place} is to be believed`, {
+  return new BullaError('trust-unpinned', `no trust root configured for the collection at ${place}`, {
     hint: 'add it to the configuration with its rootFile, rootKeyIds or caFile, or pin it: bulla pin',
   });
 }

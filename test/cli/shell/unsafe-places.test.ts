@@ -35,7 +35,7 @@ describe('places where others decide whom to believe are warned of', () => {
     const result = await run();
     expect(result.code).toBe(0);
     expect(result.stderr).toBe(
-      `warning: ${join(path, place)} can be written by every user of this machine: that user decides whom bulla believes; make it yours alone\n`,
+      `warning: ${join(path, place)} can be written by every user of this machine: that user controls what bulla trusts; make it yours alone\n`,
     );
   });
 

@@ -15,7 +15,7 @@ import { askYes } from '../../shell/confirm.ts';
 import type { Context } from '../../shell/context.ts';
 import { readChange, writeChange } from './files.ts';
 
-/** What a command makes of its flags, once the keys are at hand. */
+/** What a command makes of its flags, after the keys were found. */
 export interface ChangeMaker {
   /** Further keys that may sign: new ones sign what they are to be trusted with. */
   readonly keys?: readonly string[];

@@ -90,7 +90,7 @@ export async function remove(
         : `Only the signer "${name}" signed ${listed(withdrawn)} of ${text}. Removing this signer will make them unpullable.`;
       await confirmOrThrow(context, `${consequence} Are you sure you want to continue?`, {
         declined: `${name} was not removed from ${text}`,
-        hint: `--force removes it all the same; to keep the tags, have another signer sign them first: bulla docker-trust sign ${formatRepository(reference)}:${withdrawn[0]}`,
+        hint: `--force removes it anyway; to keep the tags, have another signer sign them first: bulla docker-trust sign ${formatRepository(reference)}:${withdrawn[0]}`,
       });
     }
     await dismissSigner(place, copy, name, (tags) => {

@@ -64,7 +64,7 @@ async function storeChain(
     throw new BullaError('usage', '--out goes with --self-signed', { hint: 'leave one of them out' });
   }
   const certificates = await readCertificateFile(resolve(context.io.cwd, chain));
-  // Better refused here than by everybody who verifies.
+  // Better refused here than by every verifier.
   checkSigningChain(certificates);
   checkValidAt(certificates, context.io.now());
   const pem = certificates.map(({ der }) => formatPem('CERTIFICATE', der)).join('');
@@ -96,7 +96,7 @@ async function selfSign(context: Context, given: string | undefined, flags: Cert
     },
     { subject, signer },
   );
-  // An Ed25519 key, for one, makes a certificate that nobody would take.
+  // An Ed25519 key, for one, makes a certificate that no verifier accepts.
   checkSigningChain([parseCertificate(der, 'the new certificate')]);
   const pem = formatPem('CERTIFICATE', der);
   if (flags.out !== undefined)

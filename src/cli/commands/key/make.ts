@@ -42,7 +42,7 @@ export async function generate(
   const name = checkKeyName(given ?? 'default');
   const keystore = keystoreOf(context);
   const replace = flags.force === true;
-  // Asked before the passphrase is: nobody wants to type one in vain. put() asks again, under the lock.
+  // Asked before the passphrase is, so that it is not typed in vain. put() asks again, under the lock.
   if (!replace && (await keystore.has(name))) throw taken(name);
   const passphrase = await newPassphrase(context.io, passphraseOptions(context, flags), name);
   warnIfEmpty(context, passphrase, name);
@@ -150,5 +150,5 @@ export function taken(name: string): BullaError {
 /** Says so where a key is about to lie on the disk unprotected. */
 export function warnIfEmpty(context: Context, passphrase: Uint8Array, name: string): void {
   if (passphrase.byteLength === 0)
-    context.output.warn(`${name} has an empty passphrase: whoever reads the file can sign with it`);
+    context.output.warn(`${name} has an empty passphrase: anyone who can read the file can sign with it`);
 }

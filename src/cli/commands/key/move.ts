@@ -137,6 +137,6 @@ export async function exportKey(
   const pem = flags.unencrypted === true ? privateKeyPem(key) : privateKeyPem(key, passphrase);
   passphrase.fill(0);
   if (flags.unencrypted === true)
-    context.output.warn(`${flags.out} is not encrypted: whoever reads it can sign`);
+    context.output.warn(`${flags.out} is not encrypted: anyone who can read it can sign`);
   return writePem(context, pem, flags, about, true);
 }

@@ -11,7 +11,7 @@ export interface OutFlags {
 /**
  * Puts PEM text where it is wanted: into `--out`, which is not replaced without `--force`, or to
  * standard output.
- * @param secret whether nobody else may read the file
+ * @param secret whether only the owner may read the file
  */
 export async function writePem(
   context: Context,

@@ -26,8 +26,8 @@ export async function revoke(context: Context, texts: readonly string[], flags: 
   const version = versionText(published.collection);
   const repository = formatRepository(reference);
   for (const tag of tags) {
-    if (present.has(tag)) output.info(`${repository}:${tag} stands for nothing from version ${version} on`);
-    else output.warn(`${naming.role} did not name ${tag}; that it must not is logged all the same`);
+    if (present.has(tag)) output.info(`${repository}:${tag} is revoked as of version ${version}`);
+    else output.warn(`${naming.role} did not name ${tag}; the revocation is logged anyway`);
     for (const other of await otherRoles(published.collection, naming.role, tag))
       output.warn(
         `${tag} is still named by ${other}: bulla revoke --signer ${shellWord(other)} ${repository}:${tag}`,
@@ -45,7 +45,7 @@ export async function revoke(context: Context, texts: readonly string[], flags: 
 /** @throws BullaError usage where a reference names no tag */
 function tagOf({ text, reference }: NamedReference): Tag {
   if (reference.tag !== undefined && reference.digest === undefined) return reference.tag;
-  throw new BullaError('usage', `${text} is no name, and names are what can be revoked`, {
+  throw new BullaError('usage', `${text} is not a name, and only names can be revoked`, {
     hint: 'give a tag: REPO:v1. Signatures of an image are removed by bulla signature rm',
   });
 }

@@ -18,7 +18,7 @@ interface Place {
   readonly crc: number;
 }
 
-/** What stands for no annotations. */
+/** The value for a manifest without annotations. */
 export const NO_ANNOTATIONS: AnnotationsPlace = 'none';
 const PLACE = /^(0|[1-9][0-9]{0,9})\+([1-9][0-9]{0,9}):([0-9a-f]{8})$/;
 /** Read at a time. */

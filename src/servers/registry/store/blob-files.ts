@@ -45,7 +45,7 @@ export class BlobFiles {
     const path = blobPath(layout, digest);
     try {
       const found = await stat(path);
-      // A collection goes by the time of change; whoever asks is about to refer to the blob.
+      // A collection uses the time of change; the caller is about to refer to the blob.
       if (Date.now() - found.ctimeMs > TOUCH_AFTER_MS) await utimes(path, found.atime, found.mtime);
       return found.isFile() ? found.size : undefined;
     } catch (error) {
@@ -99,7 +99,7 @@ export class BlobFiles {
   async write(layout: string, digest: Digest, bytes: Uint8Array): Promise<void> {
     const path = blobPath(layout, digest);
     if ((await this.size(layout, digest)) === bytes.byteLength) {
-      // Whoever wrote it may not have come to this yet.
+      // The process that wrote it may not have synced it yet.
       await this.syncDirectory(dirname(path));
       return;
     }
@@ -146,7 +146,7 @@ export class BlobFiles {
   }
 
   /**
-   * Removes a blob from a repository, and from the pool when nobody else has it.
+   * Removes a blob from a repository, and from the pool when no other repository has it.
    * @returns its size, or undefined where it was not there
    * @throws BullaError storage-error
    */
@@ -174,7 +174,7 @@ export class BlobFiles {
     }
   }
 
-  /** Makes the names in a directory durable, together with whoever asks for the same. */
+  /** Makes the names in a directory durable, together with other callers that wait for the same. */
   async syncDirectory(directory: string): Promise<void> {
     let sync = this.directorySyncs.get(directory);
     if (sync === undefined) {

@@ -199,7 +199,7 @@ class Collection {
     return found !== undefined && found.ctimeMs > this.oldest;
   }
 
-  /** Digests that a manifest lists. While one cannot be read, nobody knows what may go. */
+  /** Digests that a manifest lists. While one cannot be read, it is unknown what may be removed. */
   private async childrenOf(entry: ManifestEntry): Promise<readonly Digest[]> {
     throwIfAborted(this.signal);
     const { digest, mediaType, size } = entry;

@@ -21,7 +21,7 @@ export const SUBJECT_ANNOTATION = 'vnd.bulla.registry.subject';
 const NO_SUBJECT = 'none';
 /** Beside a subject: where the annotations are that are listed with the manifest. */
 export const LISTED_ANNOTATION = 'vnd.bulla.registry.listed';
-/** Longer ones are no media types (RFC 6838 §4.2), and would be kept in memory and in the journal. */
+/** Longer ones are not media types (RFC 6838 §4.2), and would be kept in memory and in the journal. */
 const MAX_ARTIFACT_TYPE = 255;
 /** 20,000 manifests take about 8 MB. */
 const MAX_INDEX_BYTES = 1024 * 1024 * 1024;
@@ -85,7 +85,7 @@ export interface ReadIndex {
 /**
  * Reads a repository's index.json, as this server, an older one or another tool wrote it. Entries whose
  * manifest is missing or damaged are left out and reported.
- * @throws BullaError storage-error; content-invalid where index.json is no index
+ * @throws BullaError storage-error; content-invalid if index.json is not an index
  */
 export async function readIndexFile(
   directory: string,
@@ -160,7 +160,7 @@ async function readEntries(directory: string): Promise<readonly JsonObject[]> {
   const json = parseJsonObject(bytes, { what, maxBytes: MAX_INDEX_BYTES, floats: true });
   if (!Array.isArray(json['manifests'])) {
     throw new BullaError('content-invalid', `${what} has no list of manifests`, {
-      hint: 'it is no OCI image layout; move it out of the registry directory',
+      hint: 'it is not an OCI image layout; move it out of the registry directory',
     });
   }
   return json['manifests'].filter(isJsonObject);

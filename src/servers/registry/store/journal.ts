@@ -62,7 +62,7 @@ export class Journal {
     try {
       await this.file.datasync();
     } catch (error) {
-      // After a failed fsync nobody knows what is on the disk: only a new start can tell.
+      // After a failed fsync the content of the disk is unknown: only a restart can read it.
       this.broken = error;
       throw storageError('cannot make the journal durable', error);
     }

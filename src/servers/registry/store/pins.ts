@@ -42,7 +42,7 @@ export class Pins {
   async remove<T>(digest: Digest, remove: () => Promise<T>): Promise<{ readonly result: T } | undefined> {
     if (this.counts.has(digest) || this.removals.has(digest)) return undefined;
     const removal = remove();
-    // Whoever waits only wants it to be over; the failure is this caller's.
+    // Other callers only wait for the end; the failure is reported to this caller.
     this.removals.set(
       digest,
       removal.catch(() => undefined),

@@ -42,7 +42,7 @@ interface Loaded extends Repository {
 export interface StoreOptions {
   /** Told about what is wrong on the disk but does not stop the server. */
   readonly report?: (problem: string) => void;
-  /** Manifests and tags of repositories that are kept in memory while nobody uses them; each repository counts too. */
+  /** Manifests and tags of unused repositories that are kept in memory; each repository counts too. */
   readonly maxEntries?: number;
 }
 

@@ -32,7 +32,7 @@ interface State {
 
 export interface UploadsOptions {
   readonly pathOf: (id: string) => string;
-  /** Uploads that nobody worked on for so long are dropped, in milliseconds. */
+  /** Idle uploads are dropped after this time, in milliseconds. */
   readonly expiryMs: number;
   /** Most uploads at a time; the oldest one without content makes room. */
   readonly maxUploads: number;
