@@ -82,7 +82,7 @@ export async function openCollection<S extends ObjectSource>(
     anchor: async (roots) => {
       const { anchorFor } = await import('../../trust/read/bootstrap.ts');
       if (isUnattended && pin?.trust.kind === 'tofu')
-        onWarning?.('--tofu does not count in CI, where nobody sees whom it would believe');
+        onWarning?.('--tofu is ignored in CI, where the root keys are not compared');
       return await anchorFor({ repository, isNamed, now, pin, isUnattended, onWarning }).anchor(roots);
     },
   };
