@@ -128,7 +128,7 @@ export class MemoryStore implements Target {
     throw new BullaError(
       'conflict',
       `${this.name}: ${tag} should be ${expected ?? 'absent'} and is ${now ?? 'absent'}`,
-      { hint: 'somebody else changed it in the meantime: look at what is there now, and try again' },
+      { hint: 'another process changed it in the meantime: look at what is there now, and try again' },
     );
   }
 

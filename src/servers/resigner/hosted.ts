@@ -41,7 +41,7 @@ export interface HostedResigner {
 const GRACE_MS = 5_000;
 
 /**
- * Prepares a re-signer for the collections of a registry in the same process: it is told of every push, and
+ * Prepares a re-signer for the collections of a registry in the same process: it is notified of every push, and
  * goes in by the front door with a secret of its own.
  * @throws BullaError config-invalid when it starts, where pins cannot be read
  */
