@@ -2,8 +2,9 @@
  * Sign, verify and copy images from a program: what the command does, from a textual reference, with typed results.
  *
  * ```ts
- * import { verify } from 'bulla';
+ * import { sign, verify } from 'bulla';
  *
+ * await sign('registry.example.com/team/app:v1', { key: 'release' });
  * const { runnable } = await verify('registry.example.com/team/app:v1');
  * ```
  *
@@ -15,6 +16,7 @@ export type { CopyEvent, OnCopyEvent } from '../actions/copy/progress.ts';
 export { type ImageConfig, type Inspection, inspectManifest } from '../actions/inspect/manifest.ts';
 export { listSignatures, removeSignatures } from '../actions/inspect/signatures.ts';
 export { readTree, type TreeManifest, type TreeNode, type TreeOptions } from '../actions/inspect/tree.ts';
+export type { MissingProof, Signed, SignedNames, Subject } from '../actions/sign/sign.ts';
 export {
   type SignedImage,
   type SignImageOptions,
@@ -33,7 +35,7 @@ export { type Algorithm, type AlgorithmId, algorithm, type KeyType } from '../cr
 export { type Certificate, parseCertificates } from '../crypto/certificate.ts';
 export { parseIdentity, type TrustedIdentity } from '../crypto/identity.ts';
 export { type PublicKey, parsePublicKeyPem, publicKeyPem } from '../crypto/public-key.ts';
-export { createSigner, type Signer } from '../crypto/signer.ts';
+export { createSigner, type OpeningOptions, type Signer, type SigningOptions } from '../crypto/signer.ts';
 export { HttpPool, type HttpPoolOptions } from '../http/pool.ts';
 export type {
   KeyBackEnd,
@@ -43,14 +45,20 @@ export type {
   PassphraseSource,
   SignMessages,
 } from '../keystore/back-end.ts';
-export { type KeySigner, keyOf, openKey } from '../keystore/key-of.ts';
+export type { KeySigner } from '../keystore/key-of.ts';
 export { Keystore } from '../keystore/store.ts';
 export type { AcceptedEvidence } from '../policy/decision.ts';
 export { type Requirements, requirements } from '../policy/requirements.ts';
 export type { Evidence, Refusal } from '../signatures/evidence.ts';
 export type { Directories } from '../state/directories.ts';
+export type { NamedContent } from '../trust/format/log.ts';
+export type { SignerState } from '../trust/publish/signer-state.ts';
+export type { Collection } from '../trust/read/collection.ts';
 export { type BlobCache, ProcessBlobCache, ProcessMemory, type TrustMemory } from '../trust/read/memory.ts';
 export type { Pin, PinnedTrust } from '../trust/read/pin.ts';
 export type { Config } from './config.ts';
+export { type KeyOptions, keyOf } from './keys.ts';
 export * from './oci.ts';
+export type { PublishingOptions } from './publishing.ts';
+export { type SignedImages, type SignOptions, sign } from './sign.ts';
 export { type VerifyOptions, verify } from './verify.ts';

@@ -134,8 +134,8 @@ const STRICT = {
 
 /** Everything that package.json exports, with the types of what the functions take and give spelled out. */
 const EVERY_PATH = `
-import type { Config, NameEvidence, Reference, Verified, VerifyOptions } from 'bulla';
-import { verify } from 'bulla';
+import type { Config, KeyOptions, KeySigner, NameEvidence, Reference, SignedImages, SignedNames, Signer, SignOptions, Verified, VerifyOptions } from 'bulla';
+import { keyOf, sign, verify } from 'bulla';
 import { digestOf } from 'bulla/oci';
 import { serveRegistry } from 'bulla/registry-server';
 import { ProcessMemory } from 'bulla/trust';
@@ -146,5 +146,11 @@ const options: VerifyOptions = { ...config, drift: 'reject', signers: ['names'] 
 export const check = async (reference: string | Reference): Promise<Verified> => await verify(reference, options);
 export const inferred = async (reference: string) => await verify(reference);
 export const by = ({ name }: { name: NameEvidence | undefined }): string => name?.by ?? 'signatures';
+const keys: KeyOptions = { passphrase: 'secret', backEnds: new Map() };
+export const key = async (): Promise<KeySigner> => await keyOf('release', keys);
+export const own = async (signer: Signer): Promise<Uint8Array> => await signer.sign(new Uint8Array());
+const signing: SignOptions = { ...config, ...keys, name: 'only', role: 'names', wait: 0 };
+export const signAll = async (...references: string[]): Promise<SignedImages> => await sign(references, signing);
+export const head = (named: SignedNames): string => named.head;
 export const functions = [digestOf, serveRegistry, refresh];
 `;

@@ -9,7 +9,7 @@ import type { CallOptions, Target } from '../../oci/target.ts';
 import type { NamedContent } from '../../trust/format/log.ts';
 import { namedContentOf } from '../../trust/format/named-content.ts';
 import { isReservedTag } from '../../trust/format/vocabulary.ts';
-import type { Published } from '../../trust/publish/publish-options.ts';
+import type { Collection } from '../../trust/read/collection.ts';
 import { inParallel } from './in-parallel.ts';
 import { openEarly } from './keys-at-hand.ts';
 import type { Naming, NamingPlace } from './names.ts';
@@ -76,10 +76,16 @@ export interface Subject {
 
 /** Names that a collection has now. */
 export interface SignedNames {
+  /** Where the collection lies: `HOST/REPOSITORY`, or a layout. */
   readonly place: string;
   readonly role: string;
   readonly names: ReadonlyMap<Tag, NamedContent>;
-  readonly published: Published;
+  /** Digest of the head that holds them. */
+  readonly head: Digest;
+  /** The collection as it was read back. */
+  readonly collection: Collection;
+  /** Ids of the changes in its log. */
+  readonly changes: readonly string[];
 }
 
 /** A proof of names that could not be attached. It is no failure: the head of the collection holds. */
@@ -275,8 +281,8 @@ async function publishNames(
   const { publishNaming } = await import('./names.ts');
   const { role, place } = naming;
   const change = { role, set: names, ...(origin !== undefined && { origin }) };
-  const published = await publishNaming(naming, [change]);
-  const signed = { place: place.place, role, names, published };
+  const { head, collection, ids } = await publishNaming(naming, [change]);
+  const signed = { place: place.place, role, names, head, collection, changes: ids };
   onNamed?.(signed);
   return signed;
 }
@@ -286,7 +292,7 @@ const NO_PROOFS: Proofs = { proofs: [], missingProofs: [] };
 /** Attaches proofs to images that were named. That one cannot be had is no reason to fail: the head holds. */
 async function attachProofs(
   subjects: readonly Subject[],
-  { published: { collection } }: SignedNames,
+  { collection }: SignedNames,
   { images, concurrency, signal }: SignPorts,
 ): Promise<Proofs> {
   const { buildProof } = await import('../../trust/transfer/proof.ts');

@@ -12,7 +12,7 @@ export function describeSigned({ image, platform, kind, signature }: SignedImage
 }
 
 /** Which names a collection has now. */
-export function describeNamed({ names, published: { collection } }: SignedNames): readonly string[] {
+export function describeNamed({ names, collection }: SignedNames): readonly string[] {
   const version = versionText(collection);
   return [...names].map(
     ([tag, { sha256 }]) => `${collection.name}:${tag} → sha256:${sha256} (signed in version ${version})`,
@@ -42,9 +42,11 @@ export function signaturesJson(signatures: readonly SignedImage[]): readonly Rec
 export function publishedJson({
   place,
   role,
-  published: { head, collection, ids },
-}: Pick<SignedNames, 'place' | 'role' | 'published'>): Readonly<Record<string, unknown>> {
-  return { place, name: collection.name, role, head, version: versionText(collection), changes: ids };
+  head,
+  collection,
+  changes,
+}: Omit<SignedNames, 'names'>): Readonly<Record<string, unknown>> {
+  return { place, name: collection.name, role, head, version: versionText(collection), changes };
 }
 
 /** The names that were signed, for `-o json`. */

@@ -1,17 +1,18 @@
 import { createReadStream, fstatSync } from 'node:fs';
 import { Socket } from 'node:net';
-import { resolve } from 'node:path';
 import { addAbortSignal, type Readable } from 'node:stream';
 import { PIPE_IDLE_MS } from '../../disk/pipe.ts';
 import { equalBytes, utf8 } from '../../encoding/bytes.ts';
 import { BullaError, isBullaError, throwIfAborted } from '../../errors.ts';
 import type { PassphraseSource } from '../../keystore/back-end.ts';
-import { readSecretFile } from '../../keystore/read.ts';
+import {
+  boundedPassphrase,
+  MAX_PASSPHRASE_BYTES,
+  passphraseIn,
+  withoutNewline,
+} from '../../keystore/passphrase.ts';
 import type { Io } from './io.ts';
 import { openTerminal, promptSecret } from './prompt.ts';
-
-/** Longest passphrase that is read from a file or descriptor, in bytes. */
-const MAX_BYTES = 4096;
 
 /** Where a command's passphrases come from, besides the environment. */
 export interface PassphraseOptions {
@@ -149,12 +150,8 @@ function currentPlaces(options: PassphraseOptions): Places {
 async function find(io: Io, places: Places, options: PassphraseOptions): Promise<Uint8Array | undefined> {
   if (places.fd !== undefined)
     return withoutNewline(await readDescriptor(io, places.fd, places.flag, options));
-  const value = io.env[places.variable];
-  if (value !== undefined) return utf8(value);
-  const path = io.env[`${places.variable}_FILE`];
-  if (path === undefined || path === '') return undefined;
-  const bytes = await readSecretFile(resolve(io.cwd, path), { anyMode: options.anyMode === true });
-  return withoutNewline(bounded(bytes, path));
+  const { anyMode } = options;
+  return await passphraseIn(places.variable, { environment: (name) => io.env[name], cwd: io.cwd, anyMode });
 }
 
 async function ask(io: Io, question: string, key: string, variable: string): Promise<Uint8Array> {
@@ -199,7 +196,7 @@ async function readDescriptor(
     for await (const chunk of stream) {
       chunks.push(Buffer.from(chunk as Buffer | string));
       length += chunk.length;
-      if (length > MAX_BYTES) break;
+      if (length > MAX_PASSPHRASE_BYTES) break;
     }
   } catch (cause) {
     throwIfAborted(io.signal);
@@ -208,7 +205,7 @@ async function readDescriptor(
       hint: `open it in the shell: ${flag} ${fd} ${fd}< file`,
     });
   }
-  return bounded(new Uint8Array(Buffer.concat(chunks)), `${flag} ${fd}`);
+  return boundedPassphrase(new Uint8Array(Buffer.concat(chunks)), `${flag} ${fd}`);
 }
 
 /** A read of a pipe that blocks would hold a thread, which nothing can end: the event loop waits for it instead. */
@@ -223,21 +220,6 @@ function streamOf(fd: number, signal: AbortSignal): Readable {
   const stream = isPipe ? new Socket({ fd, readable: true, writable: false }) : createReadStream('', { fd });
   addAbortSignal(AbortSignal.any([signal, AbortSignal.timeout(PIPE_IDLE_MS)]), stream);
   return stream;
-}
-
-function bounded(bytes: Uint8Array, where: string): Uint8Array {
-  if (bytes.byteLength <= MAX_BYTES) return bytes;
-  throw new BullaError('usage', `${where} has more than the ${MAX_BYTES} bytes that a passphrase may have`, {
-    hint: 'check that it is the right file',
-  });
-}
-
-/** The newline that editors and `echo` put at the end is not part of the passphrase. */
-function withoutNewline(bytes: Uint8Array): Uint8Array {
-  let end = bytes.byteLength;
-  if (bytes[end - 1] === 0x0a) end--;
-  if (bytes[end - 1] === 0x0d) end--;
-  return bytes.slice(0, end);
 }
 
 function once<T>(read: () => Promise<T>): () => Promise<T> {

@@ -37,7 +37,12 @@ export async function revoke(context: Context, texts: readonly string[], flags: 
     [...tags].map((tag) => `${repository}:${tag}`),
     {
       names: [...tags].map((tag) => ({ tag, wasNamed: present.has(tag) })),
-      collection: publishedJson({ place: place.place, role: naming.role, published }),
+      collection: publishedJson({
+        place: place.place,
+        role: naming.role,
+        ...published,
+        changes: published.ids,
+      }),
     },
   );
 }
