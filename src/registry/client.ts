@@ -9,6 +9,7 @@ import { DialectMemory, type DialectStore } from './dialect.ts';
 import { endpointOf, isOnThisMachine } from './endpoint.ts';
 import { FallbackWriter } from './fallback.ts';
 import type { Writers } from './push.ts';
+import { RecentWrites } from './recent-writes.ts';
 import { Repository } from './repository.ts';
 import { type Room, Scopes } from './room.ts';
 import { SchemeFinder } from './scheme.ts';
@@ -57,6 +58,7 @@ export interface RepositoryOptions {
 interface Registry {
   readonly session: RegistrySession;
   readonly dialect: DialectMemory;
+  readonly recent: RecentWrites;
   readonly writers: Writers;
 }
 
@@ -118,10 +120,11 @@ export class RegistryClient {
     { registry, repository }: Pick<RegistryReference, 'registry' | 'repository'>,
     options: RepositoryOptions = {},
   ): { readonly room: Room; readonly writers: Writers } {
-    const { session, dialect, writers } = this.registry(registry);
+    const { session, dialect, recent, writers } = this.registry(registry);
     const room = {
       session,
       dialect,
+      recent,
       repository,
       name: `${registry}/${repository}`,
       scopes: new Scopes(repository, options.access === 'write'),
@@ -160,6 +163,7 @@ export class RegistryClient {
     return {
       session,
       dialect,
+      recent: new RecentWrites(),
       writers: { fallback: new FallbackWriter(), turns: new Turns() },
     };
   }

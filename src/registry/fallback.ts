@@ -8,6 +8,7 @@ import { fallbackTag } from '../oci/reference.ts';
 import { applyReferrersChange, buildReferrersIndex } from '../oci/referrers.ts';
 import type { CallOptions } from '../oci/target.ts';
 import { tooLarge } from './manifests.ts';
+import { STALE_MS } from './recent-writes.ts';
 import { type FallbackIndex, readFallback } from './referrers.ts';
 import { reasonOf, refusalError } from './refusal.ts';
 import { lookBehind } from './refused-manifest.ts';
@@ -39,6 +40,8 @@ const MAX_SETTLE_MS = 3000;
  */
 export class FallbackWriter {
   private readonly waiting = new Map<string, Waiting[]>();
+  /** What was written a moment ago, and may not be shown yet. */
+  private readonly recent = new Map<string, RecentIndex>();
 
   /** @throws BullaError conflict, registry-error, content-invalid and what reading and writing can fail with */
   async change(
@@ -61,6 +64,13 @@ export class FallbackWriter {
     await orInterrupted(done, options.signal);
   }
 
+  private recall(key: string, { session }: Room): RecentIndex | undefined {
+    const recent = this.recent.get(key);
+    const now = session.timing.now();
+    for (const [known, { until }] of this.recent) if (until < now) this.recent.delete(known);
+    return this.recent.has(key) ? recent : undefined;
+  }
+
   /** Belongs to all who wait, so no single one can call it off. */
   private async work(key: string, room: Room, subject: Digest): Promise<void> {
     for (;;) {
@@ -73,17 +83,24 @@ export class FallbackWriter {
       }
       this.waiting.set(key, []);
       try {
-        await new Rewrite(
-          room,
-          subject,
-          batch.map(({ change }) => change),
-        ).run();
+        const changes = batch.map(({ change }) => change);
+        const rewrite = new Rewrite(room, subject, changes, this.recall(key, room));
+        await rewrite.run();
+        this.recent.set(key, rewrite.outcome());
         for (const { resolve } of batch) resolve();
       } catch (error) {
         for (const { reject } of batch) reject(error);
       }
     }
   }
+}
+
+/** Entries that were listed and removed, and until when an index that says otherwise may be an old one. */
+interface RecentIndex {
+  readonly entries: readonly Descriptor[];
+  readonly removed: ReadonlySet<Digest>;
+  /** In milliseconds since the epoch. */
+  readonly until: number;
 }
 
 /** Stands for a tag that is not there. */
@@ -100,7 +117,12 @@ class Rewrite {
   private last: Digest | typeof NONE | undefined;
   private settleMs: number;
 
-  constructor(room: Room, subject: Digest, changes: readonly FallbackChange[]) {
+  constructor(
+    room: Room,
+    subject: Digest,
+    changes: readonly FallbackChange[],
+    recent: RecentIndex | undefined,
+  ) {
     this.room = room;
     this.subject = subject;
     this.settleMs = room.settleMs;
@@ -109,6 +131,16 @@ class Rewrite {
       if (add !== undefined && !this.remove.has(add.digest)) this.known.set(add.digest, add);
     }
     this.ours = new Set(this.known.keys());
+    // What is read may be from before our last write: nothing of that is lost, and nothing removed comes back.
+    for (const digest of recent?.removed ?? []) if (!this.ours.has(digest)) this.remove.add(digest);
+    for (const entry of recent?.entries ?? [])
+      if (!this.remove.has(entry.digest) && !this.ours.has(entry.digest)) this.known.set(entry.digest, entry);
+  }
+
+  /** What the index has, for the next change. */
+  outcome(): RecentIndex {
+    const until = this.room.session.timing.now() + STALE_MS;
+    return { entries: [...this.known.values()], removed: this.remove, until };
   }
 
   async run(): Promise<void> {

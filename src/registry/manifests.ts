@@ -21,17 +21,18 @@ const ACCEPT = MANIFEST_TYPES.join(', ');
  * that gives what HEAD did not, HEAD is not asked again. Until a HEAD has told something, that holds for 404 too.
  * @throws BullaError what the registry says to GET
  */
-export async function resolve(
-  room: Room,
-  reference: Tag | Digest,
-  options: CallOptions = {},
-): Promise<Descriptor> {
+export function resolve(room: Room, reference: Tag | Digest, options: CallOptions = {}): Promise<Descriptor> {
+  const ask = (): Promise<Descriptor> => resolveOnce(room, reference, options);
+  return afterOwnWrites(room, reference, options, ask, ({ digest }) => digest);
+}
+
+async function resolveOnce(room: Room, reference: Tag | Digest, options: CallOptions): Promise<Descriptor> {
   const { head } = await room.dialect.get();
-  if (head === 'get') return (await fetchManifest(room, reference, options)).descriptor;
+  if (head === 'get') return (await fetchOnce(room, reference, options)).descriptor;
   const told = await headManifest(room, reference, options);
   if (typeof told === 'object') return told;
   if (told === 'absent' && head === 'works') throw absent(room, reference);
-  const { descriptor } = await fetchManifest(room, reference, options);
+  const { descriptor } = await fetchOnce(room, reference, options);
   if (told !== 'failed') await room.dialect.learn({ head: 'get' });
   return descriptor;
 }
@@ -94,8 +95,64 @@ function absent(room: Room, reference: Tag | Digest): BullaError {
   return failureError({ status: 404, codes: [], message: '' }, where);
 }
 
+/** How often a stale answer is asked for again: soon at first, then at most every so many milliseconds. */
+const FIRST_LOOK_MS = 100;
+const LAST_LOOK_MS = 2_000;
+
+/**
+ * Asks until the answer is not from before what this process wrote itself: caches and lagging replicas show the state
+ * before for seconds. What was stored and is not there even then is an error of the registry, and not "not found".
+ * @throws BullaError registry-error, and what `ask` throws
+ */
+async function afterOwnWrites<T>(
+  room: Room,
+  reference: Tag | Digest,
+  { signal }: CallOptions,
+  ask: () => Promise<T>,
+  digest: (answer: T) => Digest,
+): Promise<T> {
+  const { recent, repository, session } = room;
+  for (let pause = FIRST_LOOK_MS; ; pause = Math.min(2 * pause, LAST_LOOK_MS)) {
+    let answer: { readonly value: T } | undefined;
+    let failure: unknown;
+    try {
+      answer = { value: await ask() };
+    } catch (error) {
+      if (!isBullaError(error, 'not-found')) throw error;
+      failure = error;
+    }
+    const found = answer === undefined ? null : digest(answer.value);
+    const staleMs = recent.staleFor(repository, reference, found, session.timing.now());
+    if (staleMs === undefined) {
+      recent.noteSeen(repository, reference, found);
+      if (answer === undefined) throw failure;
+      return answer.value;
+    }
+    if (staleMs === 0) throw unseen(room, reference, failure);
+    session.noteRetry(`${reference} was stored, and the registry still shows what was there before`, pause);
+    await session.timing.sleep(Math.min(pause, staleMs + 1), signal);
+  }
+}
+
+function unseen(room: Room, reference: Tag | Digest, cause: unknown): BullaError {
+  return new BullaError('registry-error', `${room.name} stored ${reference}, and does not show it`, {
+    cause,
+    hint: 'a cache or a lagging replica may stand before the registry, or something removed it: look again in a while',
+  });
+}
+
 /** A manifest's bytes, hashed here. */
-export async function fetchManifest(
+export function fetchManifest(
+  room: Room,
+  reference: Tag | Digest,
+  options: CallOptions = {},
+): Promise<ManifestContent> {
+  const ask = (): Promise<ManifestContent> => fetchOnce(room, reference, options);
+  return afterOwnWrites(room, reference, options, ask, ({ descriptor }) => descriptor.digest);
+}
+
+/** As {@link fetchManifest}, as it is served now, stale or not. */
+export async function fetchOnce(
   room: Room,
   reference: Tag | Digest,
   { signal }: CallOptions = {},
@@ -118,7 +175,7 @@ export async function digestByGet(
   options: CallOptions = {},
 ): Promise<Digest | null> {
   try {
-    return (await fetchManifest(room, reference, options)).descriptor.digest;
+    return (await fetchOnce(room, reference, options)).descriptor.digest;
   } catch (error) {
     if (isBullaError(error, 'not-found')) return null;
     throw error;
@@ -129,18 +186,28 @@ export async function digestByGet(
  * The manifest of a tag, unless it still is `known`. A registry without ETags is asked by HEAD from
  * the second time on.
  */
-export async function fetchManifestUnless(
+export function fetchManifestUnless(
   room: Room,
   tag: Tag,
   known: Digest,
   options: CallOptions = {},
+): Promise<ManifestContent | undefined> {
+  const ask = (): Promise<ManifestContent | undefined> => fetchUnlessOnce(room, tag, known, options);
+  return afterOwnWrites(room, tag, options, ask, (content) => content?.descriptor.digest ?? known);
+}
+
+async function fetchUnlessOnce(
+  room: Room,
+  tag: Tag,
+  known: Digest,
+  options: CallOptions,
 ): Promise<ManifestContent | undefined> {
   const { conditional, head } = await room.dialect.get();
   if (conditional === 'head') {
     const told = head === 'get' ? 'little' : await headManifest(room, tag, options);
     if (typeof told === 'object' && told.digest === known) return undefined;
     if (told === 'absent' && head === 'works') throw absent(room, tag);
-    const content = await fetchManifest(room, tag, options);
+    const content = await fetchOnce(room, tag, options);
     if (told === 'absent' || told === 'little') await room.dialect.learn({ head: 'get' });
     return content.descriptor.digest === known ? undefined : content;
   }

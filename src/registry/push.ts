@@ -82,7 +82,22 @@ async function digestAt(room: Room, reference: Tag | Digest, options: CallOption
   }
 }
 
+/** Stores a manifest, and remembers that. */
 async function put(
+  room: Room,
+  content: ManifestContent,
+  reference: Tag | Digest,
+  options: PushManifestOptions,
+  condition: Readonly<Record<string, string>> = {},
+): Promise<HttpResponse> {
+  const response = await tryPut(room, content, reference, options, condition);
+  const { digest } = content.descriptor;
+  for (const written of new Set([reference, digest]))
+    room.recent.noteWritten(room.repository, written, digest, room.session.timing.now());
+  return response;
+}
+
+async function tryPut(
   room: Room,
   content: ManifestContent,
   reference: Tag | Digest,
@@ -120,7 +135,7 @@ async function put(
     failure.codes.includes('MANIFEST_BLOB_UNKNOWN') &&
     (await partsAppear(room, content, options))
   ) {
-    return await put(room, content, reference, options, condition, tries - 1);
+    return await tryPut(room, content, reference, options, condition, tries - 1);
   }
   if (failure.status === 412 && reasonOf(failure, 'manifest') === undefined) {
     throw new BullaError('conflict', `${room.name}:${reference} was changed by somebody else meanwhile`, {
@@ -227,8 +242,9 @@ async function isListed(
     if (delay === undefined) throw notListed(room, content.descriptor.digest, subject);
     attempt++;
     room.session.noteRetry('the manifest is stored and not listed', delay);
-    await timing.sleep(delay * timing.random(), options.signal);
-    await put(room, content, content.descriptor.digest, options);
+    // Soon at first, for registries that lose entries; then long enough for lists that lag behind.
+    await timing.sleep(attempt <= 3 ? delay * timing.random() : delay, options.signal);
+    if (attempt % 2 === 0) await put(room, content, content.descriptor.digest, options);
   }
 }
 

@@ -19,7 +19,7 @@ import {
 import type { CallOptions, ReferrersOptions } from '../oci/target.ts';
 import { failureError, isUnsupported } from './failure.ts';
 import { nextLink, nextPage } from './link.ts';
-import { fetchManifest } from './manifests.ts';
+import { fetchManifest, fetchOnce } from './manifests.ts';
 import type { Room } from './room.ts';
 import { referrersPath } from './urls.ts';
 
@@ -181,7 +181,7 @@ export async function readFallback(
 ): Promise<FallbackIndex> {
   const tag = fallbackTag(subject);
   try {
-    const { descriptor, bytes } = await fetchManifest(room, tag, options);
+    const { descriptor, bytes } = await fetchOnce(room, tag, options);
     if (descriptor.digest === subject) return { entries: [], digest: undefined, isSubject: true };
     const what = `${room.name}:${tag}`;
     if (descriptor.mediaType !== MEDIA_TYPES.ociIndex) throw notAnIndex(what, descriptor.mediaType);

@@ -48,6 +48,7 @@ async function remove(room: Room, reference: Tag | Digest, { signal }: CallOptio
   const response = await room.session.call(call);
   if (response.status < 300) {
     await response.body.discard();
+    room.recent.noteRemoved(room.repository, reference);
     return;
   }
   const error = failureError(await room.session.failure(response), room.session.where(call));

@@ -18,7 +18,7 @@ import type {
 import { isTag, type Tag } from '../oci/reference.ts';
 import type { CallOptions } from '../oci/target.ts';
 import { failureError, type RegistryFailure } from './failure.ts';
-import { fetchManifest } from './manifests.ts';
+import { fetchOnce } from './manifests.ts';
 import { MAX_PAGE_BYTES, PAGE_SIZE, parsePage } from './pages.ts';
 import type { Writers } from './push.ts';
 import { askReferrersApi, readFallback } from './referrers.ts';
@@ -75,7 +75,7 @@ export class RepositoryProbe implements RepositoryProbes {
 
   async manifest(version: Tag | Digest, options: CallOptions = {}): Promise<ManifestFacts> {
     const to = manifestPath(this.room.repository, version);
-    const { descriptor } = await fetchManifest(this.room, version, options);
+    const { descriptor } = await fetchOnce(this.room, version, options);
     const got = await this.ask({ method: 'GET', to, headers: { accept: ACCEPT } }, options);
     await got.body.discard();
     const asked = await this.ask({ method: 'HEAD', to, headers: { accept: ACCEPT } }, options);
@@ -122,7 +122,7 @@ export class RepositoryProbe implements RepositoryProbes {
 
   async digestAt(reference: Tag | Digest, options: CallOptions = {}): Promise<Digest | undefined> {
     try {
-      return (await fetchManifest(this.room, reference, options)).descriptor.digest;
+      return (await fetchOnce(this.room, reference, options)).descriptor.digest;
     } catch (error) {
       if (isBullaError(error, 'not-found')) return undefined;
       throw error;

@@ -1,11 +1,13 @@
 import type { Access } from './authenticator.ts';
 import type { DialectMemory } from './dialect.ts';
+import type { RecentWrites } from './recent-writes.ts';
 import type { RegistrySession } from './session.ts';
 
 /** One repository, as the functions of this folder share it. */
 export interface Room {
   readonly session: RegistrySession;
   readonly dialect: DialectMemory;
+  readonly recent: RecentWrites;
   readonly repository: string;
   /** For messages: `registry.example.com/team/app`. */
   readonly name: string;

@@ -265,7 +265,7 @@ describe('hazard 2: detection lies', () => {
     };
     const body = '{"errors":[{"code":"NAME_UNKNOWN"}]}';
     registry.fault({ path: REFERRERS, action: { status: 404, body } });
-    expect(await listed(repositoryOf(registry, { dialects }), image)).toEqual([]);
+    expect(await listed(repositoryOf(registry, { dialects, plainHttp: true }), image)).toEqual([]);
     expect(learnt).toEqual([]);
   });
 
@@ -315,7 +315,7 @@ describe('hazard 2: detection lies', () => {
       get: async () => ({ referrers: 'fallback' }),
       set: async (_, dialect) => void seen.push(dialect),
     };
-    expect(await listed(repositoryOf(registry, { dialects }), image)).toEqual([signature.descriptor.digest]);
+    expect(await listed(repositoryOf(registry, { dialects, plainHttp: true }), image)).toEqual([signature.descriptor.digest]);
     expect(seen).toEqual([{ referrers: 'api' }]);
   });
 
@@ -325,7 +325,7 @@ describe('hazard 2: detection lies', () => {
     const image = await pushImage(writer, 'signed', 'v1');
     const signature = await pushReferrer(writer, image.descriptor, 'signature');
     const dialects: DialectStore = { get: async () => ({ referrers: 'api' }), set: async () => undefined };
-    expect(await listed(repositoryOf(registry, { dialects }), image)).toEqual([signature.descriptor.digest]);
+    expect(await listed(repositoryOf(registry, { dialects, plainHttp: true }), image)).toEqual([signature.descriptor.digest]);
   });
 });
 
