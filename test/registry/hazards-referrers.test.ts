@@ -315,7 +315,9 @@ describe('hazard 2: detection lies', () => {
       get: async () => ({ referrers: 'fallback' }),
       set: async (_, dialect) => void seen.push(dialect),
     };
-    expect(await listed(repositoryOf(registry, { dialects, plainHttp: true }), image)).toEqual([signature.descriptor.digest]);
+    expect(await listed(repositoryOf(registry, { dialects, plainHttp: true }), image)).toEqual([
+      signature.descriptor.digest,
+    ]);
     expect(seen).toEqual([{ referrers: 'api' }]);
   });
 
@@ -325,7 +327,9 @@ describe('hazard 2: detection lies', () => {
     const image = await pushImage(writer, 'signed', 'v1');
     const signature = await pushReferrer(writer, image.descriptor, 'signature');
     const dialects: DialectStore = { get: async () => ({ referrers: 'api' }), set: async () => undefined };
-    expect(await listed(repositoryOf(registry, { dialects, plainHttp: true }), image)).toEqual([signature.descriptor.digest]);
+    expect(await listed(repositoryOf(registry, { dialects, plainHttp: true }), image)).toEqual([
+      signature.descriptor.digest,
+    ]);
   });
 });
 
