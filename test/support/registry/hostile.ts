@@ -39,13 +39,8 @@ export interface HostileRegistry {
 
 export async function startHostile(options: HostileOptions = {}): Promise<HostileRegistry> {
   const made = new Map<string, () => Buffer>();
-  const digests = new Map<unknown, string>();
-  const add = (number: number, manifest: () => Buffer): string => {
-    const known = digests.get(number) ?? remember(made, manifest);
-    digests.set(number, known);
-    return known;
-  };
-  const image = remember(made, () => padded({ config: empty(), layers: [empty()] }));
+  const add = (fields: Readonly<Record<string, unknown>>): string => remember(made, fields);
+  const image = add({ config: empty(), layers: [empty()] });
   const requests: string[] = [];
   let sent = 0;
   const sockets = new Set<Socket>();
@@ -132,27 +127,40 @@ function empty(): { readonly mediaType: string; readonly digest: string; readonl
 
 /** A manifest of the largest size, by what it says of itself. */
 function padded(fields: Readonly<Record<string, unknown>>): Buffer {
-  const manifest = { schemaVersion: 2, mediaType: MEDIA_TYPES.ociManifest, ...fields };
-  const length = JSON.stringify(manifest).length;
-  return Buffer.from(
-    JSON.stringify({ ...manifest, annotations: { pad: 'x'.repeat(LARGEST - length - 64) } }),
-  );
+  const text = JSON.stringify({
+    schemaVersion: 2,
+    mediaType: MEDIA_TYPES.ociManifest,
+    ...fields,
+    annotations: { pad: '' },
+  });
+  // Of bytes, since text of megabytes takes time to be quoted and encoded.
+  const [end, size] = [Buffer.from('"}}'), LARGEST - 64];
+  const manifest = Buffer.alloc(size, 'x');
+  manifest.write(text.slice(0, -end.length), 'latin1');
+  end.copy(manifest, size - end.length);
+  return manifest;
 }
 
+/** Digests of what was made up in any registry, by what it says of itself. */
+const digests = new Map<string, string>();
+
 /** What is large is made when it is asked for: only the digest is kept. */
-function remember(made: Map<string, () => Buffer>, make: () => Buffer): string {
-  const found = digest(make());
-  made.set(found, make);
+function remember(made: Map<string, () => Buffer>, fields: Readonly<Record<string, unknown>>): string {
+  const text = JSON.stringify(fields);
+  const found = digests.get(text) ?? digest(padded(fields));
+  digests.set(text, found);
+  made.set(found, () => padded(fields));
   return found;
 }
 
 function referrers(
   { entries = 1, artifactType = SIGNATURE_TYPES.bundle, annotations = 'large', honest }: HostileOptions,
   page: number,
-  add: (number: number, manifest: () => Buffer) => string,
+  add: (fields: Readonly<Record<string, unknown>>) => string,
   subject: string,
 ): Buffer {
   const room = Math.floor(LARGEST / entries) - 400;
+  const pad = 'x'.repeat(Math.max(0, room));
   const listed = Array.from({ length: entries }, (_, at) => {
     const fields = {
       artifactType,
@@ -163,16 +171,18 @@ function referrers(
     };
     // To make up a manifest of 4 MiB takes time; of thousands of entries few are ever asked for.
     const isReal = entries <= 8 && page < 8;
-    return {
+    const entry = JSON.stringify({
       mediaType: MEDIA_TYPES.ociManifest,
-      digest: isReal ? add(fields.number, () => padded(fields)) : digest(Buffer.from(`${page} ${at}`)),
+      digest: isReal ? add(fields) : digest(Buffer.from(`${page} ${at}`)),
       size: LARGEST,
       artifactType,
-      annotations: annotations === 'large' ? { pad: 'x'.repeat(Math.max(0, room)) } : many(room),
-    };
+      annotations: annotations === 'large' ? { pad: '' } : many(room),
+    });
+    return annotations === 'large' ? `${entry.slice(0, -3)}${pad}"}}` : entry;
   });
-  const all = honest === undefined || page > 0 ? listed : [...listed, { ...honest, artifactType }];
-  return Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests: all }));
+  if (honest !== undefined && page === 0) listed.push(JSON.stringify({ ...honest, artifactType }));
+  const index = `{"schemaVersion":2,"mediaType":"${MEDIA_TYPES.ociIndex}","manifests":[${listed.join(',')}]}`;
+  return Buffer.from(index, 'latin1');
 }
 
 function many(room: number): Record<string, string> {
@@ -184,5 +194,5 @@ function names(member: string, page: number): Buffer {
   const length = 120;
   const count = Math.floor(PAGE_BYTES / (length + 3));
   const list = Array.from({ length: count }, (_, at) => `t${page * count + at}`.padEnd(length, 'a'));
-  return Buffer.from(JSON.stringify({ name: 'app', [member]: list }));
+  return Buffer.from(JSON.stringify({ name: 'app', [member]: list }), 'latin1');
 }
