@@ -16,6 +16,7 @@ const config: ViteUserConfig = suite({
   maxWorkers: '100%',
   testTimeout: 30_000,
   hookTimeout: 60_000,
+  setupFiles: ['test/support/scrypt-once.ts'],
   projects: [
     {
       extends: true,

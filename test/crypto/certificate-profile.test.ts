@@ -4,6 +4,7 @@ import type { Certificate } from '../../src/crypto/certificate.ts';
 import { checkSigningChain } from '../../src/crypto/certificate-profile.ts';
 import { checkTrustedChain } from '../../src/signatures/chain.ts';
 import { EKU, type IssueOptions, issue, issueChain, LEAF_NAME, ROOT_NAME } from '../support/issue.ts';
+import { rsaKeys } from '../support/rsa-keys.ts';
 
 /** The Notary Project's signature specification, "Certificate Requirements": a row for each clause. */
 type Row = readonly [clause: string, isAccepted: boolean, chain: () => readonly Certificate[]];
@@ -13,7 +14,7 @@ const rootOf = (root: Partial<IssueOptions>) => () => issueChain({}, root).chain
 const alone = (options: Partial<IssueOptions>) => () => [
   issue({ subject: LEAF_NAME, ...options }).certificate,
 ];
-const rsa = (modulusLength: number) => generateKeyPairSync('rsa', { modulusLength });
+const rsa = (modulusLength: number) => rsaKeys(modulusLength);
 const curve = (namedCurve: string) => generateKeyPairSync('ec', { namedCurve });
 
 /** A chain through authorities with these path lengths, from the root down. */

@@ -3,9 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { parsePrivateKey } from '../../src/crypto/private-key.ts';
 import { publicKeyOf, readPublicKeys } from '../../src/crypto/public-key.ts';
 import { utf8 } from '../../src/encoding/bytes.ts';
+import { rsaKeys } from '../support/rsa-keys.ts';
 
 const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-const rsa = generateKeyPairSync('rsa', { modulusLength: 4096 });
+const rsa = rsaKeys(4096);
 const pkcs8 = String(privateKey.export({ type: 'pkcs8', format: 'pem' }));
 const sec1 = String(privateKey.export({ type: 'sec1', format: 'pem' }));
 const spki = String(publicKey.export({ type: 'spki', format: 'pem' }));

@@ -15,6 +15,7 @@ import { verifySignature } from '../../src/crypto/signature.ts';
 import { createSigner } from '../../src/crypto/signer.ts';
 import { COSIGN_LABEL, SIGSTORE_LABEL } from '../../src/crypto/sigstore-key.ts';
 import { base64, utf8 } from '../../src/encoding/bytes.ts';
+import { rsaKeys } from '../support/rsa-keys.ts';
 
 const directory = new URL('../../testdata/keys/', import.meta.url);
 const vector = (name: string): Uint8Array => readFileSync(new URL(name, directory));
@@ -291,7 +292,7 @@ describe('private keys that are refused when opened', () => {
     [
       'a small RSA key',
       String(
-        generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey.export({
+        rsaKeys(1024).privateKey.export({
           type: 'pkcs8',
           format: 'pem',
         }),

@@ -14,13 +14,14 @@ import {
 import { ecdsaFromDer, ecdsaToDer, verifySignature } from '../../src/crypto/signature.ts';
 import { createSigner } from '../../src/crypto/signer.ts';
 import { fromHex, hex, utf8 } from '../../src/encoding/bytes.ts';
+import { rsaKeys } from '../support/rsa-keys.ts';
 
 const keys = {
   'P-256': generateKeyPairSync('ec', { namedCurve: 'P-256' }),
   'P-384': generateKeyPairSync('ec', { namedCurve: 'P-384' }),
   'P-521': generateKeyPairSync('ec', { namedCurve: 'P-521' }),
   Ed25519: generateKeyPairSync('ed25519'),
-  RSA: generateKeyPairSync('rsa', { modulusLength: 2048 }),
+  RSA: rsaKeys(2048),
 };
 const ALL: readonly AlgorithmId[] = [
   'ES256',
@@ -168,12 +169,7 @@ describe('public keys', () => {
         }),
       ),
     ],
-    [
-      'a small RSA key',
-      String(
-        generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey.export({ type: 'spki', format: 'pem' }),
-      ),
-    ],
+    ['a small RSA key', String(rsaKeys(1024).publicKey.export({ type: 'spki', format: 'pem' }))],
     ['text', 'hello'],
   ])('refuse %s', (_, pem) => {
     expect(() => parsePublicKeyPem(pem, 'k')).toThrow(expect.objectContaining({ code: 'key-invalid' }));

@@ -17,9 +17,10 @@ import type { JsonObject } from '../../src/encoding/json.ts';
 import { parseNotaryKey } from '../../src/notary/keys.ts';
 import { TufKey } from '../../src/tuf/keys.ts';
 import { issueChain } from '../support/issue.ts';
+import { rsaKeys } from '../support/rsa-keys.ts';
 
 const RSA = derSequence(derOid('1.2.840.113549.1.1.1'), DER_NULL);
-const honest = generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey;
+const honest = rsaKeys(2048).publicKey;
 const n = new Uint8Array(Buffer.from(honest.export({ format: 'jwk' }).n ?? '', 'base64url'));
 const F4 = Uint8Array.of(1, 0, 1);
 

@@ -13,6 +13,7 @@ import { notationAlgorithms } from '../../src/signatures/notation-payload.ts';
 import { buildBundle } from '../../src/signatures/sigstore-bundle.ts';
 import { buildStatement } from '../../src/signatures/statement.ts';
 import { sigstoreAlgorithms } from '../../src/sigstore/algorithms.ts';
+import { rsaKeys } from '../support/rsa-keys.ts';
 
 const page = await readFile(new URL('../../spec/signatures.md', import.meta.url), 'utf8');
 const example = (name: string) => {
@@ -74,7 +75,7 @@ describe('spec/signatures.md', () => {
         key === 'Ed25519'
           ? generateKeyPairSync('ed25519')
           : key.startsWith('RSA')
-            ? generateKeyPairSync('rsa', { modulusLength: Number(key.slice(4)) })
+            ? rsaKeys(Number(key.slice(4)))
             : generateKeyPairSync('ec', { namedCurve: key });
       const show = (algorithms: readonly { id: string }[]) =>
         algorithms.map(({ id }) => `\`${id}\``).join(', ') || '–';

@@ -15,11 +15,12 @@ import { SIGNATURE_TYPES } from '../../../src/signatures/formats.ts';
 import { pushImage, tagOf } from '../../support/content.ts';
 import { attach, forgeBundle, forgeJws, notationPayload, PROTECTED, statement } from '../../support/forge.ts';
 import { EKU, issue, issueChain, LEAF_NAME, ROOT_NAME } from '../../support/issue.ts';
+import { rsaKeys } from '../../support/rsa-keys.ts';
 
 const now = new Date('2026-12-01T00:00:00Z');
 const key = createSigner(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey);
 const stranger = createSigner(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey);
-const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
+const rsa = rsaKeys(2048);
 const acme = issueChain();
 const tag = tagOf('v1');
 

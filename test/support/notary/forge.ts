@@ -13,6 +13,7 @@ import { canonicalOlpc } from '../../../src/encoding/canonical.ts';
 import type { JsonObject, JsonValue } from '../../../src/encoding/json.ts';
 import type { NotaryFileName, NotarySource } from '../../../src/notary/source.ts';
 import { type Certified, certify } from '../certificates.ts';
+import { rsaKeys } from '../rsa-keys.ts';
 
 export type ForgedKeyType = 'P-256' | 'P-384' | 'P-521' | 'P-224' | 'RSA' | 'RSA-1024' | 'Ed25519';
 
@@ -51,7 +52,7 @@ function generate(type: ForgedKeyType): KeyObject {
   const curve = CURVES.get(type);
   if (curve !== undefined) return generateKeyPairSync('ec', { namedCurve: curve }).privateKey;
   if (type === 'Ed25519') return generateKeyPairSync('ed25519').privateKey;
-  return generateKeyPairSync('rsa', { modulusLength: type === 'RSA' ? 2048 : 1024 }).privateKey;
+  return rsaKeys(type === 'RSA' ? 2048 : 1024).privateKey;
 }
 
 function publicObject(key: KeyObject): { spki: Buffer; pem: string; raw: Buffer } {

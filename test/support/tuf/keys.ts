@@ -6,6 +6,7 @@ import { hex } from '../../../src/encoding/bytes.ts';
 import type { JsonObject } from '../../../src/encoding/json.ts';
 import { type TufKey, tufKeyOf } from '../../../src/tuf/keys.ts';
 import { signedMessage, type TufSignature } from '../../../src/tuf/metadata-file.ts';
+import { rsaKeys } from '../rsa-keys.ts';
 
 /** A key of a test repository, private part included. */
 export interface TestKey {
@@ -22,7 +23,7 @@ export function makeKey(id: AlgorithmId = 'ES256'): TestKey {
 
 function generate(id: AlgorithmId): KeyObject {
   const { keyType } = algorithm(id);
-  if (keyType === 'RSA') return generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;
+  if (keyType === 'RSA') return rsaKeys(2048).privateKey;
   if (keyType === 'Ed25519') return generateKeyPairSync('ed25519').privateKey;
   return generateKeyPairSync('ec', { namedCurve: keyType }).privateKey;
 }
