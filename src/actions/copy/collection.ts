@@ -31,14 +31,19 @@ export interface CopiedCollection {
   readonly why?: string | undefined;
 }
 
-/** How often it is begun anew where somebody publishes meanwhile. */
+/** Whether there is a head to be brought along. @throws BullaError what the source throws */
+export async function hasCollection(source: Source, options: CallOptions): Promise<boolean> {
+  return (await digestAt(source, options)) !== null;
+}
+
+/** How often it is begun again where others publish meanwhile. */
 const MAX_ROUNDS = 5;
 
 /**
  * Brings the head of a collection along (spec/trust-copying.md, "Heads"): to where there is none as it
  * is; to where the same collection is only if nothing is lost by it. Both sides are read again right
  * before the tag moves, and the destination afterwards.
- * @throws BullaError conflict where somebody keeps publishing meanwhile; what the two sides throw
+ * @throws BullaError conflict where others keep publishing meanwhile; what the two sides throw
  */
 export async function copyCollection(options: CopyCollectionOptions): Promise<CopiedCollection> {
   for (let round = 1; round <= MAX_ROUNDS; round++) {
@@ -47,7 +52,7 @@ export async function copyCollection(options: CopyCollectionOptions): Promise<Co
   }
   return {
     outcome: 'left',
-    why: `somebody keeps publishing there: ${HEAD_TAG} moved ${MAX_ROUNDS} times meanwhile`,
+    why: `others keep publishing there: ${HEAD_TAG} moved ${MAX_ROUNDS} times meanwhile`,
   };
 }
 

@@ -1,15 +1,14 @@
 import type { Command } from 'commander';
 import { parsePlatform } from '../../oci/platform.ts';
 import { parseReference } from '../../oci/reference.ts';
-import { copyNamed } from '../copying.ts';
 import { addKeyOptions } from '../flags/key-flags.ts';
-import { addNamingOptions, type NamingFlags } from '../flags/naming-flags.ts';
+import { addNamingOptions } from '../flags/naming-flags.ts';
 import { addSideOptions } from '../shell/access.ts';
 import type { Cli } from '../shell/context.ts';
+import type { NamingCopyFlags } from './copy/as.ts';
 
-export interface CopyCommandFlags extends NamingFlags {
+interface CopyCommandFlags extends NamingCopyFlags {
   readonly as?: true;
-  readonly proof: boolean;
   readonly platform?: string;
   readonly referrers: boolean;
   readonly dryRun?: true;
@@ -39,15 +38,13 @@ export function register(program: Command, cli: Cli): void {
       const destination = parseReference(to);
       const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
       const image = await context.openImage(from, { side: 'from' });
-      const { copyAs, refuseNaming } = await import('./copy/as.ts');
-      if (flags.as === true) return await copyAs(context, from, image, destination, flags);
+      const { referrers, dryRun } = flags;
+      const copying = { side: 'to', platform, referrers, dryRun } as const;
+      const { refuseNaming, runCopyAs } = await import('./copy/as.ts');
+      if (flags.as === true) return await runCopyAs(context, image, destination, copying, flags);
       refuseNaming(flags);
-      await copyNamed(context, image, destination, {
-        side: 'to',
-        platform,
-        referrers: flags.referrers,
-        dryRun: flags.dryRun,
-      });
+      const { runCopy } = await import('./copy/run.ts');
+      await runCopy(context, image, destination, copying);
     });
   addSideOptions(command);
 }

@@ -2,7 +2,6 @@ import type { Command } from 'commander';
 import type { Demands, Verified } from '../../actions/verify/verify.ts';
 import { BullaError, isBullaError } from '../../errors.ts';
 import { formatReference, parseReference, type Reference } from '../../oci/reference.ts';
-import { copyNamed } from '../copying.ts';
 import { addVerifyOptions, demandsOf, type VerifyFlags, verifyPorts } from '../flags/verify-flags.ts';
 import type { Cli, Context, Image } from '../shell/context.ts';
 
@@ -36,12 +35,13 @@ export function register(program: Command, cli: Cli): void {
       const destination = given ?? parseReference(defaultDestination(image.reference));
       const { referrers } = flags;
       const { platform } = demands;
+      const { runCopy } = await import('./copy/run.ts');
       if (!flags.verify) {
         context.output.warn(`${text} was not verified (--no-verify)`);
-        return await copyNamed(context, image, destination, { referrers, platform });
+        return await runCopy(context, image, destination, { referrers, platform });
       }
       const verified = await verifyToPull(context, text, image, demands, flags);
-      await copyNamed(context, { ...image, version: verified.image.digest }, destination, {
+      await runCopy(context, { ...image, version: verified.image.digest }, destination, {
         referrers,
         // A name means the index, which is not copied with one platform's image.
         collection: platform === undefined,

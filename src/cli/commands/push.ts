@@ -1,11 +1,11 @@
 import { stat } from 'node:fs/promises';
 import type { Command } from 'commander';
+import { tagAt } from '../../actions/copy/image.ts';
 import type { Subject } from '../../actions/sign/sign.ts';
 import type { SignatureWish } from '../../actions/sign/signature.ts';
 import { BullaError } from '../../errors.ts';
 import { parsePlatform } from '../../oci/platform.ts';
 import { formatReference, parseReference, type Reference } from '../../oci/reference.ts';
-import { copyNamed, tagAt } from '../copying.ts';
 import { addNamingOptions, type NamingFlags } from '../flags/naming-flags.ts';
 import { addSignOptions, nameWishOf, type SignFlags, signatureWishOf } from '../flags/sign-flags.ts';
 import type { Cli, Context } from '../shell/context.ts';
@@ -47,12 +47,17 @@ export function register(program: Command, cli: Cli): void {
     const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
     const tag = tagAt(destination, image.reference);
     const signing = signature && (await prepare(context, { ...destination, tag }, signature, flags));
-    await copyNamed(context, image, destination, {
-      platform,
-      referrers: flags.referrers,
-      alsoJson: () => signing?.json() ?? { signatures: [], named: null },
-      ...(signing !== undefined && { beforeTag: (content) => signing.sign({ tag, content }) }),
-    });
+    const beforeTag = signing && ((content: Subject['content']) => signing.sign({ tag, content }));
+    const { runCopy } = await import('./copy/run.ts');
+    const json = () => signing?.json() ?? { signatures: [], named: null };
+    await runCopy(
+      context,
+      image,
+      destination,
+      { platform, referrers: flags.referrers, beforeTag },
+      undefined,
+      json,
+    );
   });
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { tellCollection } from '../../../src/cli/copying-collection.ts';
+import { tellCollection } from '../../../src/cli/render/copy-text.ts';
 import { shellWord } from '../../../src/cli/render/shell-word.ts';
 import { Output } from '../../../src/cli/shell/output.ts';
 import { parseReference } from '../../../src/oci/reference.ts';
