@@ -89,9 +89,9 @@ export async function openCollection<S extends ObjectSource>(
   return { place, repository, name, target: await ports.openSource(lies), read, pin };
 }
 
-/** Where a collection lies, as far as the demands say it; a pin may say otherwise. */
-export function demandedPlace(reference: Reference, { at }: CollectionDemands): Reference {
-  return withoutVersion(at ?? reference);
+/** Whether a collection is pinned or was seen before: then what it says counts, and it must not be missing. */
+export async function isExpected({ pin, place, read }: OpenedCollection): Promise<boolean> {
+  return pin !== undefined || (await read.memory.seen(place)) !== undefined;
 }
 
 interface RootOfTrust {

@@ -8,6 +8,7 @@ import type { NameQuestion, SignedName } from '../../trust/read/names.ts';
 import {
   type CollectionDemands,
   type CollectionPorts,
+  isExpected,
   type OpenedCollection,
   openCollection,
 } from './collection.ts';
@@ -153,11 +154,7 @@ async function collectionOf(
 ): Promise<FoundCollection | undefined> {
   if (demands.name === false || reference.tag === undefined) return undefined;
   const opened = await openCollection(reference, demands, ports);
-  const isExpected =
-    isNameDemanded(demands) ||
-    opened.pin !== undefined ||
-    (await ports.memory.seen(opened.place)) !== undefined;
-  return { ...opened, isExpected };
+  return { ...opened, isExpected: isNameDemanded(demands) || (await isExpected(opened)) };
 }
 
 /** By what the collection says about the name now, and detached signatures only where they are demanded too. */

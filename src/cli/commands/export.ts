@@ -55,13 +55,16 @@ async function exportTufTo(
   directory: string,
   flags: ExportFlags,
 ): Promise<void> {
-  const [{ exportTuf }, { DirectoryWriter }, { demandCollection }] = await Promise.all([
+  const [{ exportTuf }, { DirectoryWriter }, { readToHandOn }, { openCollection }] = await Promise.all([
     import('../../actions/export-tuf.ts'),
     import('../../mirror/directory-writer.ts'),
-    import('../flags/shown-collection.ts'),
+    import('../../actions/inspect/collection.ts'),
+    import('../flags/collection-flags.ts'),
   ]);
   const reference = parseReference(text);
-  const copy = await demandCollection(context, reference, flags);
+  const copy = await readToHandOn(await openCollection(context, reference, flags), {
+    signal: context.signal,
+  });
   const path = context.path(directory);
   const { metadata, targets, missing } = await exportTuf(copy, new DirectoryWriter(path), {
     concurrency: context.settings.concurrency,

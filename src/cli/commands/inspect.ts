@@ -26,8 +26,7 @@ export function register(program: Command, cli: Cli): void {
     .action(async (text: string, flags: InspectFlags, command: Command) => {
       const context = await cli.open(command);
       if (flags.notary !== undefined) {
-        const { inspectNotary } = await import('../notary-inspection.ts');
-        return await inspectNotary(context, text, { ...flags, notary: flags.notary });
+        return await printNotary(context, text, { ...flags, notary: flags.notary });
       }
       const reference = await context.places.namedInLayout(parseReference(text));
       const { isCollection } = await import('../flags/shown-collection.ts');
@@ -35,6 +34,23 @@ export function register(program: Command, cli: Cli): void {
         await printCollection(context, reference, flags);
       else await printImage(context, text);
     });
+}
+
+async function printNotary(
+  context: Context,
+  text: string,
+  flags: InspectFlags & { readonly notary: string },
+): Promise<void> {
+  const [{ parseGun, showNotary }, { notaryJson, notaryLines }] = await Promise.all([
+    import('../flags/notary-flags.ts'),
+    import('../render/notary-text.ts'),
+  ]);
+  const { repository, untrusted } = await showNotary(context, text, flags);
+  for (const warning of repository.warnings) context.output.warn(warning);
+  context.output.result(notaryLines(repository), {
+    reference: formatRepository(parseGun(text)),
+    ...notaryJson(repository, untrusted === undefined),
+  });
 }
 
 async function printImage(context: Context, text: string): Promise<void> {
@@ -49,12 +65,12 @@ async function printCollection(
   reference: Reference,
   flags: CollectionFlags,
 ): Promise<void> {
-  const [{ demandShown, keyNames }, { inspectCollection }] = await Promise.all([
+  const [{ demandShown, keyNames }, { collectionInspection }] = await Promise.all([
     import('../flags/shown-collection.ts'),
-    import('../collection-inspection.ts'),
+    import('../render/collection-inspection-text.ts'),
   ]);
   const shown = await demandShown(context, reference, flags);
-  const { lines, json } = inspectCollection(shown, await keyNames(context), context.io.now());
+  const { lines, json } = collectionInspection(shown, await keyNames(context), context.io.now());
   context.output.drawing(lines, json);
 }
 

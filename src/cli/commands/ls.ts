@@ -1,8 +1,10 @@
 import type { Command } from 'commander';
 import { mapConcurrently } from '../../actions/copy/concurrency.ts';
+import type { NameEntriesOptions } from '../../actions/inspect/names.ts';
 import { BullaError, isBullaError } from '../../errors.ts';
 import { printable } from '../../http/redact.ts';
 import type { Digest } from '../../oci/digest.ts';
+import { ifThere } from '../../oci/if-there.ts';
 import {
   formatRepository,
   type LayoutReference,
@@ -11,7 +13,8 @@ import {
   type Tag,
 } from '../../oci/reference.ts';
 import type { Source } from '../../oci/target.ts';
-import { addCollectionOptions, type CollectionFlags } from '../flags/collection-flags.ts';
+import { addCollectionOptions, type CollectionFlags, openCollection } from '../flags/collection-flags.ts';
+import type { Shown } from '../flags/shown-collection.ts';
 import { sizeText } from '../render/tree-text.ts';
 import type { Cli, Context } from '../shell/context.ts';
 
@@ -44,29 +47,51 @@ export function register(program: Command, cli: Cli): void {
 }
 
 async function listCollection(context: Context, reference: Reference, flags: LsFlags): Promise<boolean> {
-  const { isExpected, showCollection } = await import('../flags/shown-collection.ts');
+  const { showCollection } = await import('../flags/shown-collection.ts');
   const shown = await showCollection(context, reference, flags).catch(async (error: unknown) => {
     // Any account with push permission can put anything at the tag; the tags are shown anyway.
     if (!isBullaError(error, 'trust-invalid', 'content-invalid')) throw error;
-    if (await isExpected(context, reference, flags)) throw error;
+    const { isExpected } = await import('../../actions/verify/collection.ts');
+    if (await isExpected(await openCollection(context, reference, flags))) throw error;
     context.output.warn(`only tags are listed: ${error.message}`);
     return undefined;
   });
   if (shown === undefined) return false;
-  const { printNames } = await import('../name-listing.ts');
   const source = await context.openSource(reference);
-  const tags = await readTags(context, source).catch((error: unknown) => {
-    // Where the collection lies elsewhere, there may be no image yet.
-    if (isBullaError(error, 'not-found')) return [];
-    throw error;
-  });
-  await printNames(context, shown, {
-    repository: formatRepository(reference),
-    source,
+  // Where the collection lies elsewhere, there may be no image yet.
+  const tags = (await ifThere(() => readTags(context, source))) ?? [];
+  await printNames(context, shown, reference, {
     tags: flags.all === true ? tags : tags.filter((tag) => !isMachineTag(tag)),
-    long: flags.long === true,
+    source: flags.long === true ? source : undefined,
   });
   return true;
+}
+
+/** In text, names are printed as bins are read; only JSON is gathered first. */
+async function printNames(
+  context: Context,
+  { copy, looked, trusted }: Shown,
+  reference: Reference,
+  { tags, source }: Pick<NameEntriesOptions, 'tags' | 'source'>,
+): Promise<void> {
+  const [{ nameEntries }, { nameEntryJson, nameLines }] = await Promise.all([
+    import('../../actions/inspect/names.ts'),
+    import('../render/name-list-text.ts'),
+  ]);
+  const { output, settings, signal } = context;
+  const gathered: Record<string, unknown>[] = [];
+  for await (const entries of nameEntries(copy, {
+    tags,
+    source,
+    concurrency: settings.concurrency,
+    signal,
+  })) {
+    if (settings.json) gathered.push(...entries.map((entry) => nameEntryJson(entry, source !== undefined)));
+    else output.lines(nameLines(entries));
+  }
+  if (!settings.json) return;
+  const repository = formatRepository(reference);
+  output.result([], { repository, collection: looked.collection.id, trusted, tags: gathered });
 }
 
 async function printTags(context: Context, reference: Reference, flags: LsFlags): Promise<void> {

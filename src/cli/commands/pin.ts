@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
+import { noCollection } from '../../actions/inspect/collection.ts';
 import { BullaError } from '../../errors.ts';
 import { isSamePlace, placeNamed } from '../../oci/place.ts';
 import { formatRepository, parseReference, type Reference } from '../../oci/reference.ts';
@@ -10,7 +11,6 @@ import { checkCollectionName, checkPin, type Pin, type PinnedTrust } from '../..
 import { TrustedMetadata } from '../../tuf/trusted-metadata.ts';
 import { openCollection, trustFromFlags } from '../flags/collection-flags.ts';
 import type { NotaryFlags } from '../flags/notary-flags.ts';
-import { noCollection } from '../flags/shown-collection.ts';
 import { collect } from '../flags/values.ts';
 import type { Cli, Context } from '../shell/context.ts';
 import { pinFile, repositoryOf, trustMemory } from '../shell/trust-stores.ts';

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { InspectedNotary } from '../../actions/inspect/notary.ts';
 import type { NotaryPort } from '../../actions/verify/notary.ts';
 import { BullaError } from '../../errors.ts';
 import { isLoopbackHost } from '../../http/address.ts';
@@ -178,6 +179,27 @@ export async function notaryPinOf(context: Context, flags: NotaryFlags): Promise
     return checkNotaryPin({ kind: 'public-key', pem: await text(notaryRootKey) });
   if (rootKeyId !== undefined) return checkNotaryPin({ kind: 'key-ids', keyIds: rootKeyId });
   return tofu === true ? { kind: 'tofu' } : undefined;
+}
+
+/**
+ * Reads the trust data of a repository to show it, and warns where it cannot be relied on.
+ * @throws BullaError usage; as inspectNotary
+ */
+export async function showNotary(
+  context: Context,
+  text: string,
+  flags: NotaryFlags & { readonly notary: string },
+): Promise<InspectedNotary> {
+  const { inspectNotary } = await import('../../actions/inspect/notary.ts');
+  const port = await notaryPort(context, parseGun(text), flags);
+  const shown = await inspectNotary(port);
+  const { untrusted } = shown;
+  const hint = untrusted?.hint === undefined ? '' : `; ${untrusted.hint}`;
+  if (untrusted !== undefined)
+    context.output.warn(
+      `${untrusted.message}. What follows is what ${port.source.place} says of itself${hint}`,
+    );
+  return shown;
 }
 
 /** Where the trust data of an image's repository is, and how it is verified. @throws BullaError usage; those of server and pins */

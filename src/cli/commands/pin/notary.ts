@@ -12,8 +12,9 @@ import {
   notaryPins,
   openNotarySource,
   parseGun,
+  showNotary,
 } from '../../flags/notary-flags.ts';
-import { rootKeyJson, showNotary } from '../../notary-inspection.ts';
+import { rootKeyJson } from '../../render/notary-text.ts';
 import type { Context } from '../../shell/context.ts';
 
 type Flags = NotaryFlags & { readonly notary: string };

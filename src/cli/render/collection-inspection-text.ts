@@ -1,20 +1,20 @@
-import { isJsonObject } from '../encoding/json.ts';
-import { formatTime } from '../encoding/time.ts';
-import { isBullaError } from '../errors.ts';
-import type { Descriptor } from '../oci/descriptor.ts';
-import { digestOf } from '../oci/digest.ts';
-import { logDescriptorOf } from '../trust/format/log.ts';
-import { overviewOf, type RoleOverview } from '../trust/report/overview.ts';
-import { formatVersion } from '../tuf/edit/policy.ts';
-import { metadataFileName } from '../tuf/role-name.ts';
-import type { Shown } from './flags/shown-collection.ts';
-import { collectionJson, expiryPiece, roleJson } from './render/collection-text.ts';
-import { type Line, plainName } from './render/style.ts';
-import { sizeText } from './render/tree-text.ts';
+import type { InspectedCollection } from '../../actions/inspect/collection.ts';
+import { isJsonObject } from '../../encoding/json.ts';
+import { formatTime } from '../../encoding/time.ts';
+import { isBullaError } from '../../errors.ts';
+import type { Descriptor } from '../../oci/descriptor.ts';
+import { digestOf } from '../../oci/digest.ts';
+import { logDescriptorOf } from '../../trust/format/log.ts';
+import { overviewOf, type RoleOverview } from '../../trust/report/overview.ts';
+import { formatVersion } from '../../tuf/edit/policy.ts';
+import { metadataFileName } from '../../tuf/role-name.ts';
+import { collectionJson, expiryPiece, roleJson } from './collection-text.ts';
+import { type Line, plainName } from './style.ts';
+import { sizeText } from './tree-text.ts';
 
 /** All that a collection consists of, but for the names, for people and for `-o json` (spec/output.md). */
-export function inspectCollection(
-  shown: Shown,
+export function collectionInspection(
+  shown: InspectedCollection,
   keyNames: ReadonlyMap<string, string>,
   now: Date,
 ): { readonly lines: readonly Line[]; readonly json: Record<string, unknown> } {
