@@ -121,7 +121,7 @@ async function fetchConsistent(
   }
 }
 
-/** One reading of everything. What cannot be understood is saved all the same. */
+/** One reading of everything. Files that cannot be parsed are saved anyway. */
 class Fetching {
   private readonly source: DumpSource;
   private readonly options: DumpOptions;

@@ -33,7 +33,7 @@ export interface ExportedTuf {
 }
 
 /**
- * Writes a verified collection as a plain TUF repository that any TUF client reads. Whoever reads it
+ * Writes a verified collection as a plain TUF repository that any TUF client reads. A client that reads it
  * meanwhile gets the old state or the new: no file but the timestamp ever changes, and that one comes last.
  * @throws BullaError conflict where another repository is there; trust-rollback where a newer state of this
  *   one is; trust-invalid, trust-expired, content-invalid; what source and writer throw
@@ -87,7 +87,7 @@ async function assertFits(
       'trust-rollback',
       `a newer state was exported before: timestamp ${from}, and this is ${to}`,
       {
-        hint: 'the collection went back, or somebody exported from another copy of it: bulla status',
+        hint: 'the collection was rolled back, or another copy of it was exported here: bulla status',
         details: { role: 'timestamp', from, to },
       },
     );

@@ -106,7 +106,7 @@ function isAboutSignatures(options: VerifyOptions): boolean {
 
 async function requirementsOf(one: Call, options: VerifyOptions): Promise<Requirements> {
   const { keys = [], authorities = [], identities = [], threshold, purposes, annotations = {} } = options;
-  // A list that is given and empty trusts nobody.
+  // A list that is given and empty means that no one is trusted.
   const isDefault = options.keys === undefined && options.authorities === undefined;
   return requirements({
     keys: isDefault

@@ -114,7 +114,7 @@ function alternativeNames(uris: readonly string[]): Uint8Array[] {
   if (uris.length === 0) return [];
   const wrong = uris.find((uri) => !/^[a-z][a-z0-9+.-]*:[!-~]+$/i.test(uri));
   if (wrong !== undefined)
-    throw new BullaError('usage', `${JSON.stringify(wrong)} is no URI`, {
+    throw new BullaError('usage', `${JSON.stringify(wrong)} is not a URI`, {
       hint: 'such as oci://registry.example.com/team/app, in ASCII',
     });
   return [extension(OID.subjectAltName, false, derSequence(...uris.map((uri) => der(TAG.uri, utf8(uri)))))];

@@ -41,7 +41,7 @@ export interface CertificateExtension {
   readonly value: Uint8Array;
 }
 
-/** An X.509 certificate, parsed. That it can be read says nothing about whether it is to be believed. */
+/** An X.509 certificate, parsed. Parsing does not make it trusted. */
 export interface Certificate {
   readonly der: Uint8Array;
   readonly x509: X509Certificate;

@@ -4,7 +4,7 @@ import type { PublicKey } from './public-key.ts';
 
 /**
  * Checks that `certificates` are a chain for `key`: the first certifies the key, each is issued by the
- * one after it. Whether anybody should believe the last one is decided elsewhere.
+ * one after it. Whether the last one is trusted is decided elsewhere.
  * @param where names the file in messages
  * @throws BullaError key-invalid where the key is another, certificate-invalid where the order is wrong
  */

@@ -18,7 +18,7 @@ export interface IdentityOptions {
 }
 
 /**
- * Reads `x509.subject: C=DE, O=Acme, CN=release`, or `*` for everybody whom the authority has certified.
+ * Reads `x509.subject: C=DE, O=Acme, CN=release`, or `*` for every subject that the CA has certified.
  * @throws BullaError usage
  */
 export function parseIdentity(text: string, options: IdentityOptions = {}): TrustedIdentity {
@@ -27,7 +27,7 @@ export function parseIdentity(text: string, options: IdentityOptions = {}): Trus
   if (trimmed.trimEnd() === '*') return { kind: 'any', text: '*' };
   if (!trimmed.startsWith(PREFIX)) {
     throw new BullaError('usage', `${JSON.stringify(text)} is not an identity`, {
-      hint: 'write "x509.subject: C=DE, ST=Berlin, O=Acme, CN=release", or * for everybody certified by the authority',
+      hint: 'write "x509.subject: C=DE, ST=Berlin, O=Acme, CN=release", or * for every subject certified by the CA',
     });
   }
   // Nothing after the prefix would be a subset of every subject: parseName refuses it.
@@ -56,7 +56,7 @@ export function matchesIdentity(identity: TrustedIdentity, certificate: Certific
 
 /**
  * Whether the subject of `certificate` has every attribute of `identity` among others, in any spelling.
- * So that an attribute more, or another spelling, makes no other signer: never ask it whom to trust.
+ * For counting only, so that an extra attribute or another spelling makes no other signer: never use it to trust.
  */
 export function mayMatchIdentity(identity: TrustedIdentity, certificate: Certificate): boolean {
   if (identity.kind === 'any') return true;

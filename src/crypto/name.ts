@@ -54,7 +54,7 @@ function readText({ tag, content }: DerValue): string | undefined {
     case TAG.printableString:
     case TAG.ia5String:
       return decode('utf-8', content);
-    // What T.61 means is unclear; everybody reads Latin-1, and so nothing but ASCII is text here.
+    // What T.61 means is unclear; most tools read Latin-1, so only ASCII is accepted as text here.
     case TAG.teletexString:
       return content.some((octet) => octet >= 0x80) ? undefined : decode('utf-8', content);
     case TAG.bmpString:
@@ -119,7 +119,7 @@ function folded(name: DistinguishedName): string {
   return JSON.stringify(attributes.map((attribute) => JSON.stringify(attribute)).sort());
 }
 
-/** The attributes of a name that somebody wrote down; by OID. */
+/** The attributes of a name as written by a user; by OID. */
 export type NameAttributes = ReadonlyMap<string, string>;
 
 /**

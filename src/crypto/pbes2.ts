@@ -11,7 +11,7 @@ const MAX_SCRYPT_BYTES = 256 * 1024 * 1024;
 const MAX_SCRYPT_P = 16;
 
 /**
- * Looks at what an EncryptedPrivateKeyInfo (RFC 5958 §3) asks of whoever opens it, before OpenSSL does
+ * Checks the parameters of an EncryptedPrivateKeyInfo (RFC 5958 §3) before OpenSSL opens
  * it: only PBES2 (RFC 8018 §6.2), and only so many rounds, so that a hostile file cannot keep the
  * processor busy for hours.
  * @throws BullaError key-invalid

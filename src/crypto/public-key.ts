@@ -18,7 +18,7 @@ export interface PublicKey {
   readonly type: KeyType;
   /** RSA only: bits of the modulus. */
   readonly modulusBits?: number;
-  /** SubjectPublicKeyInfo (RFC 5280 §4.1.2.7) in one spelling: points of curves are uncompressed. */
+  /** SubjectPublicKeyInfo (RFC 5280 §4.1.2.7) in canonical form: points of curves are uncompressed. */
   readonly spki: Uint8Array;
   /** Lower-case hexadecimal SHA-256 of {@link spki}: the key's identity, whatever it is written in. */
   readonly fingerprint: string;
@@ -42,7 +42,7 @@ function exported(key: KeyObject, name: string): Uint8Array {
   }
 }
 
-/** @param spki in one spelling */
+/** @param spki in canonical form */
 function describe(shape: SpkiShape, keyObject: KeyObject, spki: Uint8Array): PublicKey {
   return {
     type: shape.type,
@@ -85,7 +85,7 @@ const CURVES: ReadonlyMap<KeyType, { readonly bytes: number; readonly spkiPrefix
 const ED25519_SPKI_PREFIX = fromHex('302a300506032b6570032100') as Uint8Array;
 
 /**
- * The same key in its one spelling. OpenSSL keeps how a point was written (compressed, uncompressed,
+ * The same key in its canonical form. OpenSSL keeps how a point was written (compressed, uncompressed,
  * hybrid), and by three spellings one key would count three times towards a threshold.
  */
 function canonical(shape: SpkiShape, key: KeyObject): KeyObject {
@@ -174,7 +174,7 @@ export function readPublicKeys(bytes: Uint8Array, where: string): PublicKey[] {
   return [publicKeyFromSpki(isInteger ? spkiOfPkcs1(bytes) : bytes, where)];
 }
 
-/** @throws BullaError key-invalid for what is not a key, is not accepted, or is weak */
+/** @throws BullaError key-invalid for anything that is not a key, is not accepted, or is weak */
 export function publicKeyFromSpki(der: Uint8Array, where: string): PublicKey {
   try {
     const shape = readSpki(der);

@@ -14,7 +14,7 @@ export interface SigningOptions {
 
 /** How a key is opened. */
 export interface OpeningOptions extends SigningOptions {
-  /** Ask nobody anything: where a person would have to be asked, opening fails with `usage`, and is done when the key signs. */
+  /** Never prompt: if a prompt would be needed, opening fails with `usage`, and is done when the key signs. */
   readonly unattended?: boolean | undefined;
 }
 

@@ -27,7 +27,7 @@ const CURVES: ReadonlyMap<string, Curve> = new Map([
 /**
  * Takes a SubjectPublicKeyInfo apart before OpenSSL sees it: DER only, curves by name only, no point at
  * infinity, of which Node's own functions abort the process when they describe it.
- * @throws BullaError content-invalid for what is not one; key-invalid for types that are not accepted
+ * @throws BullaError content-invalid for an invalid one; key-invalid for types that are not accepted
  */
 export function readSpki(bytes: Uint8Array): SpkiShape {
   const [algorithm, key] = exactly(readDer(bytes, TAG.sequence), 2);
@@ -69,14 +69,14 @@ function readPoint(parameters: DerValue | undefined, point: Uint8Array): SpkiSha
   if (curve === undefined) throw notAccepted(`of the curve ${name}`);
   const form = point[0] ?? 0;
   const isCompressed = form === 2 || form === 3;
-  // 4: uncompressed; 6 and 7: hybrid (SEC 1 §2.3.3, X9.62). 0, infinity, is none of them.
+  // 4: uncompressed; 6 and 7: hybrid (SEC 1 §2.3.3, X9.62). 0, infinity, is not accepted.
   if (!isCompressed && form !== 4 && form !== 6 && form !== 7) throw malformed('no point of a curve');
   if (point.byteLength !== 1 + (isCompressed ? 1 : 2) * curve.bytes)
     throw malformed(`a point of ${point.byteLength} bytes on ${curve.type}`);
   return { type: curve.type, isCompressed };
 }
 
-/** A non-negative INTEGER of any size, in its one spelling. */
+/** A non-negative INTEGER of any size, in its canonical form. */
 function readInteger(value: DerValue | undefined): bigint {
   const { content } = expectTag(value, TAG.integer);
   const [first, second = 0] = content;

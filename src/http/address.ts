@@ -1,7 +1,7 @@
 import { BlockList, isIP } from 'node:net';
 
 /**
- * Where an address lies, as far as it matters to whom we may be sent by somebody else: a registry on
+ * Where an address lies, as far as it matters when another server refers us to it: a registry on
  * the internet has no business to make us talk to our own network.
  */
 export type AddressClass = 'public' | 'private' | 'loopback' | 'link-local' | 'reserved';
@@ -95,7 +95,7 @@ export function isLoopbackHost(host: string): boolean {
 }
 
 /**
- * Address classes that a server of class `origin` may send us on to: anybody may name a public
+ * Address classes that a server of class `origin` may refer us to: any server may name a public
  * address; beyond that only its own kind, and a registry on this machine also the private network.
  */
 export function reachableFrom(origin: AddressClass | undefined): ReadonlySet<AddressClass> {

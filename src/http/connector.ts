@@ -45,7 +45,7 @@ export interface ConnectorOptions {
   readonly authenticate: boolean;
   readonly resolve?: Resolve | undefined;
   readonly classify: Classify;
-  /** A connection that was begun already, if there is one; not for where somebody else sent us. */
+  /** A connection that was started already, if there is one; not if another server referred us there. */
   readonly early?: ((host: string, port: string) => Socket | undefined) | undefined;
   /** Called with the address of each new connection. */
   readonly onConnected: (address: string | undefined) => void;
@@ -110,7 +110,7 @@ function adopt(
     else if (target.protocol === 'https:') connect({ ...target, httpSocket: socket }, done);
     else done(null, socket);
   };
-  // Of an error, 'close' follows; nobody else needs to know that this connection failed.
+  // Of an error, 'close' follows; this failure need not be reported elsewhere.
   socket
     .once('connect', settle)
     .once('close', settle)

@@ -27,12 +27,12 @@ export class EarlyConnection {
     socket.on('error', this.onUnusable);
     // Servers speak when spoken to: what can be read now is that it hangs up, or nothing of ours.
     socket.on('readable', this.onUnusable);
-    // Nobody waits for it: the process may end before it is there.
+    // The process does not wait for it: it may end before it is there.
     socket.unref();
     this.socket = socket;
   }
 
-  /** Whether it may still be taken: nobody has, and it has not failed. */
+  /** Whether it can still be used: it was not used yet, and has not failed. */
   get isThere(): boolean {
     return this.socket !== undefined;
   }
@@ -52,7 +52,7 @@ export class EarlyConnection {
     return socket.destroyed ? undefined : socket;
   }
 
-  /** Ends it unless somebody took it. */
+  /** Ends it unless it was used. */
   drop(): void {
     this.socket?.destroy();
     this.socket = undefined;

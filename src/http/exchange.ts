@@ -18,7 +18,7 @@ export interface HttpRequest {
   readonly signal?: AbortSignal | undefined;
   readonly purpose?: RequestPurpose | undefined;
   /**
-   * Where the URL came from somebody else (a redirect, a realm): the only classes of addresses that
+   * If the URL came from another server (a redirect, a realm): the only classes of addresses that
    * are connected to. The client certificate is not shown there.
    */
   readonly allow?: ReadonlySet<AddressClass> | undefined;
@@ -56,8 +56,8 @@ export interface Exchange {
 const LEAST_UPLOAD_RATE = 8 * 1024;
 
 /**
- * Runs one exchange on undici's handler interface: between the socket and whoever iterates the body
- * stands nothing but a queue, because a copy pays for every layer once per piece.
+ * Runs one exchange on undici's handler interface: between the socket and the reader of the body
+ * is only a queue, because a copy pays for every layer once per piece.
  */
 export function exchange(parts: Exchange): Promise<HttpResponse> {
   return new Promise((resolve, reject) => {
@@ -176,7 +176,7 @@ class Handler implements Dispatcher.DispatchHandler {
 
   onResponseEnd(): void {
     this.finish();
-    // undici frees the connection two steps later. Whoever goes on before that gets another one, and
+    // undici frees the connection two steps later. A caller that continues before that gets another one, and
     // waits for it to be opened.
     queueMicrotask(() => setImmediate(() => this.body?.end()));
     this.emit(() => ({ type: 'end', id: this.parts.id, bytes: this.received, elapsedMs: this.elapsed() }));

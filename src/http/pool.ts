@@ -140,7 +140,7 @@ export class HttpPool {
     });
   }
 
-  /** For whoever tries again: counted, and told to the trace. */
+  /** For a caller that retries: counted, and reported to the trace. */
   noteRetry(reason: string, delayMs: number): void {
     this.counters.retries++;
     this.options.events?.({ type: 'retry', reason, delayMs });

@@ -14,7 +14,7 @@ export interface ProxySettings {
 
 /**
  * Reads HTTP_PROXY, HTTPS_PROXY, NO_PROXY and their lower-case forms, which go first.
- * @throws BullaError config-invalid for a proxy that is no http or https URL
+ * @throws BullaError config-invalid for a proxy that is not an http or https URL
  */
 export function proxyFromEnvironment(env: Readonly<Record<string, string | undefined>>): ProxySettings {
   const read = (name: string): string | undefined => env[name.toLowerCase()] || env[name] || undefined;

@@ -126,7 +126,7 @@ function redactLocation(value: string): string {
   );
 }
 
-/** A reference without a scheme; `//user:password@host/path` names a host all the same. */
+/** A reference without a scheme; `//user:password@host/path` also names a host. */
 function redactRelative(value: string, redact: (query: URLSearchParams) => string): string {
   const [path = '', query] = value.split('#', 1)[0]?.split('?', 2) ?? [];
   const bare = path.replace(/^([\\/]{2,})[^\\/]*@/, '$1redacted@');
@@ -195,7 +195,7 @@ const SCHEME_AND_CREDENTIALS =
 const ASSIGNED_SECRET =
   /(?<![\w-])([\w-]*(?:passw(?:or)?d|passphrase|secret|token|signature|credential|(?:api|access|private)[-_]?key)[\w-]*)(["']?[ \t]*=[ \t]*|["'][ \t]*:[ \t]*)(["']?)(?!\[redacted\])[^\s"'&;,)}]+/gi;
 
-/** Whether a word is none that a person would write in a sentence. */
+/** Whether a word is unlikely in a sentence. */
 function looksMade(word: string): boolean {
   return word.length >= 24 || /[0-9=_+/]|[a-z][A-Z]|[A-Z]{2}[a-z]/.test(word);
 }

@@ -104,7 +104,7 @@ export class ResponseBody implements AsyncIterable<Uint8Array>, AsyncIterator<Ui
     return { done: true, value: undefined };
   }
 
-  /** Ends the exchange; whoever reads gets `reason`. */
+  /** Ends the exchange; a reader gets `reason`. */
   abort(reason: Error): void {
     if (!this.ended) this.controller.abort(reason);
   }
@@ -141,7 +141,7 @@ export class ResponseBody implements AsyncIterable<Uint8Array>, AsyncIterator<Ui
         if (size > DISCARD_LIMIT) return;
       }
     } catch {
-      // Nobody wants the body, so nobody wants to know why it ended.
+      // The body is not needed, nor the reason why it ended.
     } finally {
       clearTimeout(timer);
     }

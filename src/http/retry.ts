@@ -33,7 +33,7 @@ export function isRetriableStatus(status: number): boolean {
   return RETRIABLE.has(status);
 }
 
-/** Clock and chance of whoever waits; tests bring their own. */
+/** Clock and randomness of the waiting caller; tests bring their own. */
 export interface Timing {
   /** Milliseconds since the epoch. */
   now(): number;

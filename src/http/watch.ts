@@ -12,7 +12,7 @@ export interface Patience {
   readonly progressMs: number;
 }
 
-/** Whoever sends a body slower than this per {@link PROGRESS_MS} only holds the line. */
+/** A sender of a body that is slower than this per {@link PROGRESS_MS} only blocks the connection. */
 export const LEAST_PROGRESS_BYTES: number = 64 * 1024;
 export const PROGRESS_MS: number = 300_000;
 

@@ -13,7 +13,7 @@ const selfChecking = new WeakMap<AsyncIterable<Uint8Array>, { stream: Pieces; pr
 /**
  * Passes a stream on and checks it on the way: it ends without an error only if all bytes came, not
  * one more, and they have the digest. The last piece is held back until that is known, so that
- * whoever sends the pieces on never completes a wrong copy. A stream that was made by this function
+ * a reader that passes the pieces on never completes a wrong copy. A stream that was made by this function
  * for the same content comes back as it is, so that a copy hashes once.
  * @param where names the place in the message
  * @throws BullaError content-invalid
@@ -55,7 +55,7 @@ async function* verify(descriptor: Expected, source: AsyncIterable<Uint8Array>, 
 
 /**
  * Passes a stream on and tells how many bytes have come by. A stream that checks itself still does, and
- * is still known to: nobody hashes it a second time.
+ * is still known to, so that it is not hashed a second time.
  */
 export function observedStream(
   source: AsyncIterable<Uint8Array>,
@@ -77,7 +77,7 @@ async function* observe(source: AsyncIterable<Uint8Array>, onBytes: (bytes: numb
 }
 
 /**
- * Refuses content that is larger than whoever asks for it can use.
+ * Refuses content that is larger than the caller can use.
  * @throws BullaError content-invalid
  */
 export function checkBound(descriptor: Expected, maxBytes: number, where: string): void {
@@ -119,7 +119,7 @@ function wrongSize(descriptor: Expected, found: string, where: string): BullaErr
   );
 }
 
-/** A stream of bytes in hand. */
+/** A stream of the given bytes. */
 export async function* streamOf(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
   if (bytes.byteLength > 0) yield bytes;
 }

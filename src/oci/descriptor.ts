@@ -75,12 +75,12 @@ export const EMPTY_DESCRIPTOR: Descriptor = {
   size: EMPTY_BYTES.byteLength,
 };
 
-/** Descriptor of bytes in hand. */
+/** Descriptor of the given bytes. */
 export function describe(type: string, bytes: Uint8Array, extra: Partial<Descriptor> = {}): Descriptor {
   return { mediaType: type, digest: digestOf(bytes), size: bytes.byteLength, ...extra };
 }
 
-/** Media type, digest and size only: what identifies content, without what somebody said about it. */
+/** Media type, digest and size only: what identifies content, without annotations and other claims. */
 export function bareDescriptor(descriptor: Descriptor): Descriptor {
   return { mediaType: descriptor.mediaType, digest: descriptor.digest, size: descriptor.size };
 }

@@ -28,7 +28,7 @@ export function parseDigest(text: string, where = 'digest'): Digest {
   });
 }
 
-/** Digest of bytes in hand. */
+/** Digest of the given bytes. */
 export function digestOf(bytes: Uint8Array, algorithm: DigestAlgorithm = 'sha256'): Digest {
   return new Digester(algorithm).update(bytes).digest();
 }

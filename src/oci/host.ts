@@ -34,7 +34,7 @@ export function canonicalHost(text: string): string | undefined {
 /** Parts of a host that {@link canonicalHost} gave. */
 export function splitHost(host: string): HostAndPort {
   const [, name = host, digits] = /^(.*?)(?::([0-9]+))?$/.exec(host) ?? [];
-  // The colons within the brackets of IPv6 are none of a port.
+  // The colons within the brackets of IPv6 do not begin a port.
   if (name.startsWith('[') && !name.endsWith(']')) return { name: host, port: undefined };
   return { name, port: digits === undefined ? undefined : Number(digits) };
 }

@@ -75,7 +75,7 @@ export function parseManifest(content: ManifestContent): Manifest {
 /**
  * {@link parseManifest} of what is only carried from place to place, byte for byte: annotations, types, platforms
  * and addresses that cannot be read are as if they were not there. What it is made of and what it refers to has
- * to be readable. Not for anything that is believed for what it says.
+ * to be readable. Not for anything that is trusted for its content.
  * @throws BullaError content-invalid
  */
 export function parseCarried(content: ManifestContent): Manifest {

@@ -11,8 +11,8 @@ const DOCKER_HUB: ReadonlySet<string> = new Set([
 
 /**
  * The identity of a repository wherever trust is about it: pins, memory, policy, names of collections
- * (spec/trust-reading.md, "Places"). All spellings of one place have one; the ports 80 and 443 are those that
- * stand for no port, whatever is spoken there. Never to be connected to: that takes the reference as it is.
+ * (spec/trust-reading.md, "Places"). All spellings of one place have one; the ports 80 and 443
+ * are the same as no port, with any protocol. Never to be connected to: that takes the reference unchanged.
  */
 export function placeOf({
   registry,
@@ -25,7 +25,7 @@ export function placeOf({
 
 /**
  * {@link placeOf} of a text `HOST/REPOSITORY`, or of a scope `HOST/PREFIX/*`; a text that has no host in
- * front stays as it is, and is no place's identity.
+ * front stays unchanged, and does not identify a place.
  */
 export function placeNamed(text: string): string {
   const slash = text.indexOf('/');

@@ -46,7 +46,7 @@ export function matchesPlatform(wanted: PlatformSelector, platform: Platform | u
 /**
  * Entries of an index that a runtime could choose, each content once, whatever type the index gives it:
  * some go by the platform alone. BuildKit's attestations stand there as images of the platform
- * unknown/unknown, which nobody chooses.
+ * unknown/unknown, which are never selected.
  */
 export function runnableEntries(index: IndexManifest): readonly Descriptor[] {
   const runnable = index.manifests.filter((entry) => !isAttestation(entry));

@@ -10,7 +10,7 @@ export type Tag = string & { readonly [tagBrand]: true };
 /** An image in a registry. Neither tag nor digest: a whole repository. */
 export interface RegistryReference {
   readonly kind: 'registry';
-  /** Host and, where given, port, in their one spelling: `registry.example.com`, `localhost:5000`, `[::1]:5000`. */
+  /** Host and, if given, port, in their canonical spelling: `registry.example.com`, `localhost:5000`, `[::1]:5000`. */
   readonly registry: string;
   readonly repository: string;
   readonly tag?: Tag | undefined;
@@ -105,7 +105,7 @@ function parseRegistryReference(text: string, bare: string): RegistryReference {
 
 /**
  * `image.tar`, `registry.example.com` and `localhost:5000`: docker takes them for images of Docker Hub,
- * which they never are; whoever wrote them must not end up there.
+ * which they never are; a command with them must not end up there.
  */
 function couldBeElsewhere(name: string, tag: string | undefined): boolean {
   if (name.includes('/')) return false;

@@ -64,7 +64,7 @@ export function referrerDescriptor(content: ManifestContent, manifest: Manifest)
   };
 }
 
-/** An entry without what nobody reads in a list: inline content, addresses, members that are not known. */
+/** An entry without unused members: inline content, addresses, unknown members. */
 export function slimReferrer(entry: Descriptor): Descriptor {
   const { mediaType, digest, size, artifactType, annotations, platform } = entry;
   return {

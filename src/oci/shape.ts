@@ -37,7 +37,7 @@ export function listOf<T>(
     .register(z.globalRegistry, { [SHAPE]: { listOf: element } }) as unknown as z.ZodMiniType<readonly T[]>;
 }
 
-/** An object whose members are all strings: annotations, labels. Read up to the first that is none. */
+/** An object whose members are all strings: annotations, labels. Read up to the first other one. */
 export const textsByName: z.ZodMiniType<Readonly<Record<string, string>>> = z
   .custom<Record<string, string>>(
     (value) =>

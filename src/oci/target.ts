@@ -49,7 +49,7 @@ export interface BlobFetcher {
   fetchBlob(descriptor: Descriptor, maxBytes: number, options?: CallOptions): Promise<Uint8Array>;
   /**
    * A blob as a stream. It ends without an error only if all bytes came and have the size and digest
-   * of `descriptor`. Whoever takes the stream reads it to its end or destroys it (`return()`).
+   * of `descriptor`. The reader reads the stream to its end or destroys it (`return()`).
    * @throws BullaError not-found, content-invalid
    */
   openBlob(descriptor: Descriptor, options?: CallOptions): Promise<AsyncIterable<Uint8Array>>;
@@ -131,7 +131,7 @@ export interface ReferrersOptions extends CallOptions {
    * everywhere, so it is asked for when the API brought nothing acceptable.
    */
   readonly fallbackToo?: boolean | undefined;
-  /** Which entries the caller can use: others need not be kept in memory, and may come all the same. */
+  /** Which entries the caller can use: others need not be kept in memory, but may be returned. */
   readonly keep?: ((listed: Descriptor) => boolean) | undefined;
   /**
    * Called where the list is longer than what is read of one: what was read is returned then, and the caller
@@ -144,12 +144,12 @@ export interface ReferrersOptions extends CallOptions {
 export interface ReferrersLister {
   /**
    * Says that referrers will be listed soon, while something else is asked for: what listing them needs is
-   * got ready meanwhile. It may be left out, and whoever says it need not list them.
+   * prepared meanwhile. It may be omitted, and listing need not follow.
    */
   expectReferrers?(): void;
   /**
    * Descriptors of manifests that claim `subject` as theirs, without duplicates. What they say is
-   * what somebody served: fetch the manifest and look at its subject before believing it.
+   * a claim: fetch the manifest and check its subject before using it.
    */
   listReferrers(subject: Digest, options?: ReferrersOptions): Promise<readonly Descriptor[]>;
 }

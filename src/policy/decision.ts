@@ -15,7 +15,7 @@ export interface SignatureFindings {
 
 /** A signature that counts. */
 export interface AcceptedEvidence extends Evidence {
-  /** What it is accepted for: null for a trusted key, an identity, or `*` for whomever an authority certifies. */
+  /** Why it is accepted: null for a trusted key, an identity, or `*` for any identity that a CA certifies. */
   readonly identity: string | null;
 }
 

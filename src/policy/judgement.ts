@@ -34,7 +34,7 @@ export function judge(evidence: Evidence, required: Requirements): Refusal | und
 }
 
 /**
- * A trusted key speaks for itself. Otherwise the whole chain must stand, lead to a trusted
+ * A trusted key is sufficient. Otherwise the whole chain must be valid, lead to a trusted
  * certificate, be valid now, and begin with a trusted subject.
  */
 function checkSigner(evidence: Evidence, required: Requirements): void {

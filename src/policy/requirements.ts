@@ -16,14 +16,14 @@ export interface Requirements extends TrustedSigners {
 
 /**
  * Requirements that can be met and mean something; what is left out has its default.
- * @throws BullaError trust-unpinned where nobody is trusted; usage for a threshold that can't be met
+ * @throws BullaError trust-unpinned without a trusted key or CA; usage for a threshold that can't be met
  */
 export function requirements(parts: Partial<Requirements> & Pick<Requirements, 'now'>): Requirements {
   const { keys = [], roots = [], identities = [], keyless, threshold = 1, annotations = new Map() } = parts;
   const purposes =
     parts.purposes === undefined || parts.purposes.length === 0 ? [RELEASE_PURPOSE] : parts.purposes;
   if (keys.length === 0 && roots.length === 0 && (keyless?.identities.length ?? 0) === 0) {
-    throw new BullaError('trust-unpinned', 'nothing says whose signatures to believe', {
+    throw new BullaError('trust-unpinned', 'no trusted key or CA given', {
       hint: 'give --key with a public key, or --ca with the certificate of an authority; for signed names: bulla pin, and for a copy of them --collection',
     });
   }

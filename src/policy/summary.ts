@@ -36,7 +36,7 @@ export interface EvidenceSummary {
   /** SHA-256 of the signer's SubjectPublicKeyInfo, in hexadecimal. */
   readonly key: string;
   readonly subject: string | null;
-  /** What the signature is accepted for: null for a trusted key, an identity, or `*` for anybody certified. */
+  /** Why the signature is accepted: null for a trusted key, an identity, or `*` for any certified identity. */
   readonly identity: string | null;
   /** Of a keyless signature: the OpenID Connect issuer that vouched for the identity. */
   readonly issuer?: string;

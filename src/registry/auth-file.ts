@@ -76,7 +76,7 @@ function entriesOf(json: JsonObject): (key: string) => JsonValue | undefined {
 }
 
 /**
- * What a key of a file stands for: with a scheme, an old path of the API or a slash at its end, the host; with a
+ * The host that a key of a file means: with a scheme, an old path of the API or a slash at its end, the host; with a
  * scheme and any other path, the host as well, as docker reads it. Without a scheme, a path is podman's: the
  * repositories below it.
  */
@@ -94,7 +94,7 @@ function memberOf(json: JsonObject, name: string): JsonValue | undefined {
   return key === undefined ? undefined : json[key];
 }
 
-/** A key of a file with its host in the one spelling that references have; other text as it is. */
+/** A key of a file with its host in canonical spelling, as in references; other text unchanged. */
 export function canonicalKey(key: string): string {
   const [, scheme = '', host = '', rest = ''] = /^(https?:\/\/)?([^/]*)(.*)$/is.exec(key) ?? [];
   return `${scheme}${canonicalHost(host) ?? host}${rest}`;
@@ -198,7 +198,7 @@ export async function changeAuths(
   });
 }
 
-/** A configuration that is a link into somebody's collection of dot files stays one. */
+/** A configuration that is a link into a collection of dot files stays one. */
 async function followLinks(path: string): Promise<string> {
   try {
     return await realpath(path);

@@ -2,7 +2,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Variables that hold secrets for us, or for the tools that sign beside us. */
 const SECRET_NAMES: readonly RegExp[] = [
-  // All of ours: passphrases, keys, and places that are nobody else's business.
+  // All of ours: passphrases, keys, and places, which other programs do not need.
   /^BULLA_/i,
   /^COSIGN_/i,
   /^NOTARY_/i,

@@ -14,7 +14,7 @@ const TIMEOUT_MS = 60_000;
 const GRACE_MS = 1_000;
 /** What a helper says where it has none for that server. */
 const NONE = /credentials not found in native keychain/i;
-/** User name that stands for "the secret is an identity token". */
+/** User name that means "the secret is an identity token". */
 const TOKEN_USER = '<token>';
 
 /**

@@ -19,7 +19,7 @@ export type CredentialsProvider = (
   repository: string | undefined,
 ) => Promise<Credentials | undefined>;
 
-/** No credentials for anybody. */
+/** Never any credentials. */
 export const ANONYMOUS: CredentialsProvider = async () => undefined;
 
 /** The same credentials for one registry, and none for others. */

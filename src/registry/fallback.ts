@@ -33,7 +33,7 @@ const MAX_ROUNDS = 60;
 const MAX_SETTLE_MS = 3000;
 
 /**
- * Changes fallback indexes on registries that have no compare-and-swap: whoever writes last wins, and
+ * Changes fallback indexes on registries that have no compare-and-swap: the last writer wins, and
  * of 16 that write at once, 15 lose without being told. So a writer stays and watches until the index
  * was left alone for longer than another writer needs from reading to writing, and brings back what it
  * saw disappear meanwhile, its own or not. Changes of one process to one index go together.
@@ -156,7 +156,7 @@ class Rewrite {
         this.last = index.digest ?? NONE;
         await this.settle(took);
       } else if (this.last !== undefined && this.last !== (index.digest ?? NONE)) {
-        // Somebody wrote over us, or over others: all who watch see it, and one is to mend it.
+        // Another writer overwrote us, or others: all that watch see it, and one must repair it.
         this.last = index.digest ?? NONE;
         await this.pause(2 * this.settleMs * timing.random());
       } else if (await this.write(index, entries)) {

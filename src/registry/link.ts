@@ -41,7 +41,7 @@ function parseLinks(value: string): readonly { readonly target: string; readonly
 
 /**
  * The next page's path and query on the endpoint that was asked. Of the link only the query counts: a proxy before
- * a registry, or a repository that stands for others, makes host, scheme and the beginning of the path another. Where
+ * a registry, or a repository that represents others, changes host, scheme and the beginning of the path. If
  * the link names another list, it leads elsewhere: a page of it, or the same page again, would be taken for the next.
  * @param path of the request whose answer had the link, without its query
  * @returns undefined where the link leads elsewhere

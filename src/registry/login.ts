@@ -15,7 +15,7 @@ export interface LoginOptions extends CredentialFilesOptions {
 export interface LoginResult {
   /** A path, or `docker-credential-NAME`. */
   readonly storedIn: string;
-  /** False where the registry lets everybody in, so that it proved nothing. */
+  /** False if the registry requires no login, so that it proved nothing. */
   readonly verified: boolean;
 }
 

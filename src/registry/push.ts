@@ -53,7 +53,7 @@ export async function pushManifest(
   const subject = manifest?.subject?.digest;
   if (manifest === undefined || subject === undefined) return;
   const entry = referrerDescriptor(content, manifest);
-  // Some registries send OCI-Subject and have no list to show for it; whoever believed them lost it.
+  // Some registries send OCI-Subject and have no list to show for it; relying on it loses the signature.
   const listed =
     response.headers.get('oci-subject') === subject && (await isListed(room, content, subject, options));
   if (!listed) await writers.fallback.change(room, subject, { add: entry }, options);
@@ -138,7 +138,7 @@ async function tryPut(
     return await tryPut(room, content, reference, options, condition, tries - 1);
   }
   if (failure.status === 412 && reasonOf(failure, 'manifest') === undefined) {
-    throw new BullaError('conflict', `${room.name}:${reference} was changed by somebody else meanwhile`, {
+    throw new BullaError('conflict', `another client changed ${room.name}:${reference} in the meantime`, {
       hint: 'look at what it is now, and run the command again',
     });
   }
@@ -267,6 +267,6 @@ function notAsExpected(room: Room, tag: Tag, expected: Digest | null, found: Dig
   return new BullaError(
     'conflict',
     `${room.name}:${tag} was expected to be ${describe(expected)} and is ${describe(found)}`,
-    { hint: 'somebody else moved the tag: look at what it is now, and run the command again' },
+    { hint: 'another client moved the tag: look at what it is now, and run the command again' },
   );
 }

@@ -34,7 +34,7 @@ export interface FallbackIndex {
   readonly entries: readonly Descriptor[];
   /** Of the index; undefined where there is none. */
   readonly digest: Digest | undefined;
-  /** The registry takes the tag for the subject's digest (GitLab): there can be no index. */
+  /** The registry interprets the tag as the subject's digest (GitLab): there can't be an index. */
   readonly isSubject: boolean;
 }
 
@@ -43,9 +43,9 @@ export const MAX_REFERRERS_PAGES = 1000;
 const REDIRECTS = [301, 302, 303, 307, 308];
 
 /**
- * Asks the referrers API. It is believed only where it answers 200 with an index: redirects to other
+ * Asks the referrers API. It is used only if it answers 200 with an index: redirects to other
  * hosts, pages for people and "no such path" mean that there is none. A refusal or a breakdown is an
- * error: of whoever asks for signatures in vain, nobody may think that there are none.
+ * error: a failed search for signatures must never look like there are none.
  */
 export async function askReferrersApi(
   room: Room,
@@ -298,7 +298,7 @@ async function readType(room: Room, entry: Descriptor, options: CallOptions): Pr
     bytes = content.bytes.byteLength;
     return { entries: [slimReferrer(referrerDescriptor(content, parseManifest(content)))], bytes };
   } catch (error) {
-    // An entry whose manifest is gone, or is none, refers to nothing.
+    // An entry whose manifest is gone, or is invalid, refers to nothing.
     if (isBullaError(error, 'not-found', 'content-invalid')) return { entries: [], bytes };
     throw error;
   }
@@ -315,7 +315,7 @@ function tooMany(room: Room, subject: Digest, bytes: number): BullaError {
     'content-invalid',
     `${room.name}: the list of what refers to ${subject} goes on after ${bytes} bytes; no more of it is read than ${MAX_REFERRERS} entries, ${MAX_REFERRERS_ANNOTATIONS} annotations and ${MAX_REFERRERS_BYTES} bytes`,
     {
-      hint: 'somebody floods the list of signatures: what comes after that is not known; remove what does not belong there',
+      hint: 'the list of signatures is flooded: what comes after that is not known; remove what does not belong there',
       details: { reason: 'budget' },
     },
   );
@@ -326,7 +326,7 @@ function tooMuchUntyped(room: Room, bytes: number): BullaError {
     'content-invalid',
     `${room.name}: the types of listed manifests are not told by the list, and ${bytes} bytes were read to learn them`,
     {
-      hint: 'somebody floods the list of referrers; remove what does not belong there',
+      hint: 'the list of referrers is flooded; remove what does not belong there',
       details: { reason: 'budget' },
     },
   );
@@ -334,6 +334,6 @@ function tooMuchUntyped(room: Room, bytes: number): BullaError {
 
 function notAnIndex(what: string, mediaType: string): BullaError {
   return new BullaError('content-invalid', `${what} should be the list of referrers and is a ${mediaType}`, {
-    hint: 'somebody put something else at that tag; nothing is known about signatures until it is removed',
+    hint: 'another object is at that tag; nothing is known about signatures until it is removed',
   });
 }

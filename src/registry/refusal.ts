@@ -131,7 +131,7 @@ const HINTS: Readonly<Record<RefusalReason, string>> = {
     'use another tag, or except this one from the immutability of tags in the settings of the registry',
   'tag-refused': 'use another tag, or allow this one in the settings of the registry',
   quota:
-    'the storage or plan of the registry is used up: remove what is not needed, raise the quota, or use another repository',
+    'the storage or plan of the registry is used up: remove unneeded content, raise the quota, or use another repository',
   'too-large':
     'raise the size limit of the registry, or of the proxy before it (nginx: client_max_body_size)',
   'no-repository':

@@ -18,7 +18,7 @@ export interface Insight {
   readonly reason: RefusalReason | undefined;
 }
 
-/** Statuses by which registries say no to what was asked for, whoever asks. */
+/** Statuses by which registries refuse a request, whatever the client. */
 const REFUSALS: ReadonlySet<number> = new Set([400, 403, 405, 409, 412, 422, 423, 501]);
 
 /**

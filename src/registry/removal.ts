@@ -21,7 +21,7 @@ export async function deleteManifest(
   digest: Digest,
   options: CallOptions = {},
 ): Promise<void> {
-  // Afterwards nobody can tell any more what it referred to.
+  // Afterwards it cannot be determined any more what it referred to.
   const content = await fetchManifest(room, digest, options);
   const subject = isManifestType(content.descriptor.mediaType)
     ? parseCarried(content).subject?.digest

@@ -61,7 +61,7 @@ export class Repository implements Target {
   }
 
   expectReferrers(): void {
-    // It can only save time; whoever lists them is told what is wrong.
+    // It can only save time; listing them reports the failure.
     prepareReferrers(this.room).catch(() => undefined);
   }
 

@@ -21,7 +21,7 @@ export interface Room {
 }
 
 /**
- * What to ask the token server for. Whoever only reads never asks for more than `pull`; once something
+ * What to ask the token server for. A client that only reads never asks for more than `pull`; once something
  * is written, one token serves for all that follows.
  */
 export class Scopes {

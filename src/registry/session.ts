@@ -140,7 +140,7 @@ export class RegistrySession {
     throw failureError(failure, this.where(call));
   }
 
-  /** What an answer says that the caller expected and that is a failure all the same. */
+  /** The failure in a response that the caller expected. */
   async failure(response: HttpResponse): Promise<RegistryFailure> {
     const retryAfterMs = parseRetryAfter(response.headers.get('retry-after'), this.options.timing.now());
     return {

@@ -11,7 +11,7 @@ const SHORT_PAGE_SIZE = 50;
  * Tags of a repository, from as many pages as there are. What is not a tag by the specification is left out.
  *
  * Distribution-spec lets `last` be a tag that exists only, and promises no order to rely on. So where a
- * registry refuses `last`, answers nothing to it, or answers what is not in byte order after it, the whole
+ * registry refuses `last`, answers nothing to it, or answers out of byte order after it, the whole
  * list is asked for, and what that shows of the registry is remembered.
  * @throws BullaError what the registry says to the whole list
  */

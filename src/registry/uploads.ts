@@ -24,7 +24,7 @@ const PIECES: readonly number[] = [16, 4, 1, 0.25].map((mebibytes) => mebibytes 
 /**
  * Stores a blob unless it is there: mounted where that works, else sent. An upload that failed on its
  * way is not taken up again (distribution 2.8 loses it with the answer) but begun anew, after a look
- * whether it arrived all the same.
+ * whether it arrived anyway.
  */
 export async function pushBlob(
   room: Room,
@@ -158,7 +158,7 @@ export function uploadOf(room: Room, response: HttpResponse): Upload {
   };
 }
 
-/** Best effort: an upload that nobody finishes is the registry's to clean up. */
+/** Best effort: the registry must clean up unfinished uploads. */
 export async function cancelUpload(room: Room, upload: Upload): Promise<void> {
   try {
     const response = await room.session.call({

@@ -105,7 +105,7 @@ function notationAnnotations(chain: readonly Certificate[]): Annotations {
   return { [SIGNATURE_ANNOTATIONS.thumbprints]: new TextDecoder().decode(canonicalRfc8785(thumbprints)) };
 }
 
-/** What a descriptor in a list of referrers may be; only a guess, by what somebody served. */
+/** What a descriptor in a list of referrers may be; only a guess, from unverified claims. */
 export type ArtifactGuess = 'notation' | 'bundle' | 'cosign' | 'unknown' | 'other';
 
 export function guessArtifact(descriptor: Descriptor): ArtifactGuess {
@@ -133,8 +133,8 @@ export interface LocatedEnvelope {
 }
 
 /**
- * Reads the manifest of a signature. Undefined where it is no signature at all (an SBOM, say).
- * @param subject digest of the image in hand, which the manifest must name as its subject
+ * Reads the manifest of a signature. Undefined if it is not a signature (an SBOM, say).
+ * @param subject digest of the image, which the manifest must name as its subject
  * @throws BullaError content-invalid, unsupported-signature
  */
 export function locateEnvelope(content: ManifestContent, subject: Digest): LocatedEnvelope | undefined {

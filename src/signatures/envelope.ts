@@ -18,7 +18,7 @@ export interface SignedTarget {
   readonly annotations: ReadonlyMap<string, string>;
 }
 
-/** What a signature says. Believe it only after its bytes were verified. */
+/** What a signature says. Use it only after its bytes were verified. */
 export interface Claims {
   /** One in Notation and cosign's older format; a statement may name several. */
   readonly targets: readonly SignedTarget[];
@@ -41,7 +41,7 @@ export interface Envelope {
   readonly certificates: readonly Certificate[];
   /** A keyless Sigstore bundle: what logs and time-stamp authorities say, not verified. */
   readonly bundle?: Bundle;
-  /** Which key it says it is from: for people, never believed. */
+  /** Which key it claims to be from: for people, never used for decisions. */
   readonly keyHint?: string;
   /** The algorithms with which the format uses a key, mostly one; none for keys that it does not use. */
   algorithmsOf(key: PublicKey): readonly Algorithm[];

@@ -11,8 +11,8 @@ import { malformed, unsupported } from './errors.ts';
 import { hintText } from './sigstore-bundle.ts';
 
 /**
- * A signature whose bytes were verified, over exactly the image in hand. Whether it counts (whom to
- * believe, for what, until when) is for policy/ to decide.
+ * A signature whose bytes were verified, over exactly the given image. Whether it is counted (trusted by
+ * whom, for what, until when) is for policy/ to decide.
  */
 export interface Evidence {
   readonly kind: SignatureKind;
@@ -34,7 +34,7 @@ export interface Evidence {
   readonly expiry?: Date;
 }
 
-/** A signature that was looked at and is no evidence. */
+/** A signature that was examined and is not evidence. */
 export interface Refusal {
   readonly manifest: Digest;
   readonly kind?: SignatureKind;
@@ -73,7 +73,7 @@ export function refusalOf(manifest: Digest, error: unknown, kind?: SignatureKind
 }
 
 /**
- * Verifies one signature over the image in hand (spec/signatures.md, "Verification", steps 5 to 8).
+ * Verifies one signature over the given image (spec/signatures.md, "Verification", steps 5 to 8).
  * @param image media type, digest and size computed from the image's own bytes
  * @param keys trusted keys
  */
@@ -158,7 +158,7 @@ async function verifies(envelope: Envelope, key: PublicKey, where: string): Prom
   return algorithms.some(({ id }) => id === 'Ed25519ph') && (await verifyEd25519ph(key, message, signature));
 }
 
-/** The part of the claims that is about the image in hand. */
+/** The part of the claims that concerns the given image. */
 function targetOf(claims: Claims, image: Descriptor, manifest: Digest): SignedTarget {
   const target = claims.targets.find((candidate) => candidate.digest === image.digest);
   if (target === undefined) {

@@ -48,7 +48,7 @@ export const SIGNATURE_ANNOTATIONS = {
 /** Signed annotation of a Sigstore bundle of ours that says when the signature ends; RFC 3339. */
 export const EXPIRY_ANNOTATION = 'vnd.bulla.expires';
 
-/** Annotations that begin so are ours to define, and nobody's to choose. */
+/** Annotations with this prefix are reserved for bulla; users cannot set them. */
 export const RESERVED_ANNOTATION_PREFIX = 'vnd.bulla.';
 
 /** Largest envelope that is read, in bytes. Signatures are a few kilobytes; an attestation may be more. */
@@ -56,7 +56,7 @@ export const MAX_ENVELOPE_BYTES: number = 4 * 1024 * 1024;
 
 /**
  * Largest envelope of Notation that is read, in bytes: its payload is one descriptor. CBOR of a few bytes can
- * stand for a few hundred in memory.
+ * expand to a few hundred in memory.
  */
 export const MAX_NOTATION_BYTES: number = 256 * 1024;
 

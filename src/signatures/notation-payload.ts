@@ -104,7 +104,7 @@ const UNPROTECTED_HEADERS: ReadonlySet<string> = new Set([
 
 /**
  * Refuses unprotected headers that would restrict the signature, were they signed: an expiry there can be
- * taken away by anybody, and the signer meant it to be heeded.
+ * removed by anyone, and the signer meant it to be enforced.
  * @param names of all unprotected headers, as text
  * @param others further names that must be protected in this envelope
  * @throws BullaError content-invalid
@@ -118,7 +118,7 @@ export function checkUnprotected(names: Iterable<unknown>, others: readonly unkn
 }
 
 /**
- * Checks protected headers as the Notary Project's specification says, before anything is believed:
+ * Checks protected headers as the Notary Project's specification says, before anything is used:
  * the scheme, that what must be critical is, and that all that is critical is understood.
  * @throws BullaError content-invalid, unsupported-signature
  */

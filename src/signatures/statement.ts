@@ -69,7 +69,7 @@ export function readStatement(payload: Uint8Array, where: string): Claims {
     { where },
   );
   const targets = subject.flatMap((entry, at) => targetsOf(entry, annotated[at]?.annotations, where));
-  // Also of subjects whose digests are of an unknown kind: that they expire was signed all the same.
+  // Also of subjects with unknown digest algorithms: their expiry was signed, too.
   const expiry = earliest(annotated.map((subjectsOwn) => subjectsOwn.expiry));
   return { targets, purpose, ...(expiry !== undefined && { expiry }) };
 }

@@ -106,7 +106,7 @@ export class TufClient {
   async findTarget(path: string, options: SearchOptions = {}): Promise<FoundTarget> {
     for await (const found of this.findTargets(path, options)) return found;
     throw new BullaError('name-not-signed', `no role names ${JSON.stringify(path)}`, {
-      hint: 'check the name; if it is right, nobody who may has signed it, or it was revoked',
+      hint: 'check the name; if it is right, it was never signed by an authorized key, or it was revoked',
       details: { path },
     });
   }
@@ -144,7 +144,7 @@ class StateMoved extends BullaError {
   }
 }
 
-/** What bounds versions cannot be believed: going on without it would be going on without memory. */
+/** What limits versions cannot be used: continuing without it would be continuing without memory. */
 class StateDamaged extends BullaError {
   constructor(role: string, why: string, repair: string | undefined, cause?: unknown) {
     super('storage-error', `the trusted state of ${JSON.stringify(role)} is damaged: ${why}`, {
@@ -336,7 +336,7 @@ class Update {
   /** Begins to read a stored file that will be needed. */
   private readAhead(role: string): void {
     const reading = this.load(role);
-    // Whoever takes it is told; that is later, or, after another failure, never.
+    // The reader gets the failure; that is later, or, after another failure, never.
     reading.catch(() => undefined);
     this.ahead.set(role, reading);
   }

@@ -6,7 +6,7 @@ import type { TargetFile } from './targets.ts';
 
 /**
  * Passes on content and ends well only if it is what was signed (TUF 1.0.34 §5.7.3). The last piece is
- * held back until then, so that nobody has seen the whole of something else; no more is read than was
+ * held back until then, so that a reader never gets the whole of something else; no more is read than was
  * signed.
  * @throws BullaError digest-mismatch (details.path, what, expected, found)
  */
@@ -26,7 +26,7 @@ export async function* verifiedContent(
   if (held !== undefined) yield held;
 }
 
-/** Whether bytes in hand are the target, all of them. */
+/** Whether the bytes are exactly the target. */
 export function isContentOf(target: TargetFile, bytes: Uint8Array): boolean {
   return new ContentCheck(target).update(bytes).mismatch() === undefined;
 }

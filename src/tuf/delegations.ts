@@ -94,7 +94,7 @@ function parseRole(fields: Fields, role: string): DelegatedRole {
   };
 }
 
-/** An empty prefix would be every path: whoever means that writes the pattern for it. */
+/** An empty prefix would match every path: for that, write the pattern. */
 function parsePrefixes(fields: Fields): readonly string[] {
   const prefixes = fields.strings('path_hash_prefixes');
   return prefixes.every((prefix) => /^[0-9a-f]{1,64}$/.test(prefix))

@@ -13,7 +13,7 @@ export function malformed(role: string, reason: string): BullaError {
   // Names of members come from outside and may be as long as the file.
   const what = reason.length > MAX_REASON ? `${reason.slice(0, MAX_REASON)}…` : reason;
   return new BullaError('content-invalid', `metadata of ${JSON.stringify(role.slice(0, 200))}: ${what}`, {
-    hint: 'the file is damaged, or was written by a tool that does not keep to TUF 1.0; ask whoever runs the repository',
+    hint: 'the file is damaged, or was written by a tool that does not follow TUF 1.0; ask the operator of the repository',
     details: { role },
   });
 }

@@ -45,7 +45,7 @@ export function parseHashes(fields: Fields, role: string): Hashes {
   return hashes;
 }
 
-/** What bytes in hand are found to be other than what was signed about them. */
+/** How the bytes differ from what was signed about them. */
 export interface Mismatch {
   readonly what: string;
   readonly expected: string;
@@ -104,7 +104,7 @@ export function assertFileMeta(bytes: Uint8Array, meta: FileMeta, role: string):
     'trust-invalid',
     `metadata of ${JSON.stringify(role)}: ${what} is ${found}, and ${expected} was signed`,
     {
-      hint: 'files of different states were mixed: the mirror is out of step, or somebody altered it',
+      hint: 'files of different states were mixed: the mirror is inconsistent, or the file was altered',
       details: { role, reason: 'hash', ...mismatch },
     },
   );

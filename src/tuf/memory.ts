@@ -54,7 +54,7 @@ export class MemoryStateStore implements TrustedStateStore {
 /** The error of every fetcher for a metadata file that is larger than the limit. */
 export function tooLarge(fileName: string, maxBytes: number): BullaError {
   return new BullaError('content-invalid', `${fileName} has more than the ${maxBytes} bytes allowed`, {
-    hint: 'somebody sends endless data, or the repository has outgrown the limits',
+    hint: 'the server sends endless data, or the repository has outgrown the limits',
     details: { fileName, maxBytes },
   });
 }

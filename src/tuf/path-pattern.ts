@@ -1,5 +1,5 @@
 /**
- * Whether a PATHPATTERN of a delegation (TUF 1.0.34 §4.5) matches a target path: `*` stands for any
+ * Whether a PATHPATTERN of a delegation (TUF 1.0.34 §4.5) matches a target path: `*` matches any
  * characters but `/`, `?` for one, everything else for itself. Braces, brackets, `!`, `**` and a
  * leading dot mean nothing special, because a matcher that knows them widens trust. Case counts.
  */

@@ -5,7 +5,7 @@ export interface MetadataFetcher {
    * @param fileName as {@link metadataFileName} writes it, relative to the metadata URL; not to be encoded again
    * @param maxBytes most that may be read
    * @returns undefined only where the other side says clearly that there is no such file. Whatever else
-   *   goes wrong is an error: taking it for "no newer root" would let whoever cuts the line freeze the client.
+   *   goes wrong is an error: taking it for "no newer root" would let an attacker on the network freeze the client.
    * @throws BullaError content-invalid where it is larger; codes of the transport
    */
   fetchMetadata(fileName: string, maxBytes: number): Promise<Uint8Array | undefined>;

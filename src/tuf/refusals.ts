@@ -9,7 +9,7 @@ export function assertUnexpired(role: string, expires: Date, now: Date): void {
     'trust-expired',
     `metadata of ${JSON.stringify(role)} expired at ${formatTime(expires)}, and it is ${formatTime(now)}`,
     {
-      hint: 'somebody withholds newer files, or whoever runs the repository must sign again; check the clock here too',
+      hint: 'newer files are being withheld, or the operator of the repository must sign again; check the clock here too',
       details: { role, expires: formatTime(expires), now: formatTime(now) },
     },
   );
@@ -37,7 +37,7 @@ export function assertVersion(role: string, expected: number, found: number): vo
     'trust-invalid',
     `metadata of ${JSON.stringify(role)} has version ${found}, and version ${expected} belongs here`,
     {
-      hint: 'files of different states were mixed: the mirror is out of step, or somebody altered it',
+      hint: 'files of different states were mixed: the mirror is inconsistent, or the file was altered',
       details: { role, reason: 'version', expected, found },
     },
   );
@@ -46,7 +46,7 @@ export function assertVersion(role: string, expected: number, found: number): vo
 /** A file that verified metadata says must be there. */
 export function missingFile(role: string, fileName: string): BullaError {
   return new BullaError('trust-invalid', `the repository has no ${fileName}`, {
-    hint: 'check the URL or folder of the repository; if it is right, somebody withholds the file or it was never put there',
+    hint: 'check the URL or folder of the repository; if it is right, the file is withheld or was never put there',
     details: { role, reason: 'missing', fileName },
   });
 }
@@ -54,7 +54,7 @@ export function missingFile(role: string, fileName: string): BullaError {
 /** A role that snapshot does not list must not be used (§5.6.1). */
 export function unlistedRole(role: string): BullaError {
   return new BullaError('trust-invalid', `snapshot does not list the role ${JSON.stringify(role)}`, {
-    hint: 'whoever runs the repository delegated to the role and did not publish its file',
+    hint: 'the operator of the repository delegated to the role and did not publish its file',
     details: { role, reason: 'unlisted' },
   });
 }

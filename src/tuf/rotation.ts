@@ -3,7 +3,7 @@ import type { TopLevelRole } from './role-name.ts';
 import { type Root, topLevelKeys } from './root.ts';
 
 /**
- * Whether a role lost a key from one root to the next (TUF 1.0.34 §5.3.11): then whoever held it may
+ * Whether a role lost a key from one root to the next (TUF 1.0.34 §5.3.11): then the owner of that key may
  * have pushed versions far ahead, and what is cached of the role must not bound versions any more. A
  * key that only comes in, or a new threshold, recovers from nothing and keeps the bound.
  */

@@ -29,7 +29,7 @@ interface Visit {
 
 /**
  * Every statement about a target path, in order of priority: pre-order and depth-first from top-level
- * targets (TUF 1.0.34 §5.6.7). The first is the one that TUF believes; the rest are for callers who ask
+ * targets (TUF 1.0.34 §5.6.7). The first is the one that TUF uses; the rest are for callers who ask
  * several signers. A role is visited once, so cycles end; after a terminating delegation only what it
  * leads to is visited.
  * @throws BullaError what `load` throws: a role that can't be verified ends the search; trust-invalid

@@ -15,14 +15,14 @@ export interface SignatureCount {
 }
 
 export interface CountOptions {
-  /** Let keys whose id is not their hash count for nothing. */
+  /** Ignore keys whose id is not their hash. */
   readonly strictKeyIds?: boolean;
 }
 
 /**
  * Counts the signatures on a file that are made by keys of a role. A key counts once, whatever ids it is
  * listed under (TUF 1.0.34 §5.3.4: distinct keys; by material, so that two ids for one key are one). A
- * signature that does not verify counts for nothing and spoils nothing.
+ * signature that does not verify is ignored and does not invalidate the file.
  */
 export function countSignatures(
   file: MetadataFile,
@@ -50,7 +50,7 @@ export function countSignatures(
 
 /**
  * Whether any key of a role has made any signature on a file, whatever id that carries. Ids stand outside
- * of what is signed, and one key may get another: what it has signed before, it has signed all the same.
+ * of what is signed, and one key may get another: its earlier signatures remain its own.
  */
 export function isSignedByAny(
   file: MetadataFile,

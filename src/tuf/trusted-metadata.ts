@@ -76,7 +76,7 @@ export class TrustedMetadata {
   /**
    * Begins with a root that is trusted already (§5.2). It must still meet its own threshold, so that a
    * damaged file or a wrong one is noticed before anything is fetched.
-   * @throws BullaError content-invalid, trust-invalid; usage where `now` is no time
+   * @throws BullaError content-invalid, trust-invalid; usage if `now` is an invalid time
    */
   constructor(rootBytes: Uint8Array, now: Date, options: TrustedMetadataOptions = {}) {
     if (Number.isNaN(now.getTime())) throw timeless();
@@ -286,7 +286,7 @@ export class TrustedMetadata {
     return trusted;
   }
 
-  /** Drops a role's file, so that whoever reads many bins holds a few at a time; it is verified anew if asked for. */
+  /** Drops a role's file, so that a reader of many bins holds a few at a time; it is verified anew if asked for. */
   forgetRole(role: string): void {
     this.roles.delete(role);
   }
@@ -349,7 +349,7 @@ function agrees(bytes: Uint8Array, meta: FileMeta): boolean {
 
 function timeless(): BullaError {
   return new BullaError('usage', 'the time of the update is not a time', {
-    hint: 'give a valid Date: without it nobody can say what has expired',
+    hint: 'give a valid Date: without it expiry cannot be checked',
   });
 }
 

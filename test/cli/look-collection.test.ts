@@ -70,9 +70,9 @@ describe('bulla tree of a repository', () => {
     const { stdout, stderr, code } = await run(['tree', name, '-o', 'json']);
     expect(code, stderr).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ ok: true, trusted: false, name });
-    expect(stderr).toMatch(/nothing says whom to believe.*bulla pin/);
+    expect(stderr).toMatch(/no trust root configured.*bulla pin/);
     // Looking is not believing: it is asked again.
-    expect((await run(['tree', name])).stderr).toMatch(/nothing says whom to believe/);
+    expect((await run(['tree', name])).stderr).toMatch(/no trust root configured/);
   });
 
   it('tells the facts to programs', async () => {

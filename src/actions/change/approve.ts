@@ -140,7 +140,7 @@ async function compareWithMemory(
   }
 }
 
-/** @throws BullaError untrusted-identity where no key at hand may sign, or all that may have signed already */
+/** @throws BullaError untrusted-identity if no available key may sign, or all that may have signed already */
 async function approvers(
   keys: KeySource,
   demands: readonly SignatureDemand[],

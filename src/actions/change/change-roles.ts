@@ -50,7 +50,7 @@ export interface ChangeRolesOptions {
 const NOTHING_TAKEN_IN: AgreedIntake = { takenIn: [], left: [] };
 
 /**
- * Changes roles or keys of a collection (spec/trust-roles.md, "Changes in steps"). With every key at hand the change
+ * Changes roles or keys of a collection (spec/trust-roles.md, "Changes in steps"). If all keys are available, the change
  * is published; where only the online key is elsewhere, it is staged, and a re-signer is waited for.
  * @throws BullaError threshold-not-met where keys are missing that say who may sign; staged; conflict; what reading and
  *   publishing throw
@@ -67,7 +67,7 @@ export async function changeRoles(
 /**
  * Makes a change and publishes nothing: its files, with the signatures that can be given here, to be carried to the
  * other keys.
- * @param isSigned also sign with the keys at hand
+ * @param isSigned also sign with the available keys
  * @throws BullaError usage, key-invalid; what reading throws
  */
 export async function exportRoles(
@@ -116,7 +116,7 @@ async function publishOrStage(
   const made = madeNow(publish);
   const signers = await keys.signersFor(await demandsOf(copy, change, made));
   const canPublish = options.stageOnly !== true && meetsAll(await onlineDemands(copy, change, made), signers);
-  // For what is told of it, and for what is missing: what is published is made anew on whatever the head is by then.
+  // For the description, and for missing signatures: the published change is made anew on the head of that moment.
   const carried =
     options.isCarried === false
       ? undefined

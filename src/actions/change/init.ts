@@ -157,7 +157,7 @@ const TYPES: ReadonlyMap<string, 'root' | 'snapshot' | 'timestamp'> = new Map([
 export interface InitOptions
   extends Pick<PublishOptions, 'clock' | 'chance' | 'state' | 'signers' | 'signal'> {
   readonly collection: NewCollection;
-  /** Whether one of the signers has an online key; else what needs none is staged for whoever does. */
+  /** Whether one of the signers has an online key; otherwise the parts without it are staged for a publisher that has. */
   readonly hasOnlineKey: boolean;
 }
 
@@ -167,7 +167,7 @@ export interface MadeCollection {
   /** Digest of its head; undefined where it waits in a stage. */
   readonly head: Digest | undefined;
   readonly stage: Tag | undefined;
-  /** What cannot be had at that place, as sentences. */
+  /** What is not available at that place, as sentences. */
   readonly shortcomings: readonly string[];
 }
 

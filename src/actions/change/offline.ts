@@ -15,7 +15,7 @@ import type { MetadataFile } from '../../tuf/metadata-file.ts';
 export interface ExportOptions {
   readonly now: Date;
   readonly versions: VersionPolicy;
-  /** Those at hand, who sign at once. */
+  /** The available ones, which sign at once. */
   readonly signers: readonly TufSigner[];
 }
 

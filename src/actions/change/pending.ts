@@ -57,7 +57,7 @@ export interface Waiting {
   readonly missing: readonly MissingSignatures[];
   /**
    * `signatures` are missing; all are there and the `online` key is to take it over; or the head has moved
-   * on without it, and it is `outdated`: whoever made it has to make it again.
+   * on without it, and it is `outdated`: its author has to make it again.
    */
   readonly state: 'signatures' | 'online' | 'outdated';
   readonly demands: readonly SignatureDemand[];
@@ -73,7 +73,7 @@ export interface Waiting {
   readonly change?: PendingChange | undefined;
 }
 
-/** What waits, and what lies there that is none of it. */
+/** The pending changes, and the objects that are not valid changes. */
 export interface PendingList {
   readonly waiting: readonly Waiting[];
   readonly refused: readonly RefusedSibling[];
@@ -182,7 +182,7 @@ function waitingChange(
   };
 }
 
-/** The new stage has all signatures of those that it was put together from; nobody would remove these. */
+/** The new stage has all signatures of those that it was put together from; other publishers would not remove these. */
 async function removeReplaced(
   target: TrustTarget,
   tags: readonly Tag[],
@@ -231,7 +231,7 @@ async function waitingNames(
         if (known === undefined) groups.set(group.id, group);
         else pool(known, group);
       } catch (error) {
-        // Whoever may push can put anything there, and somebody who may sign can stage what makes no sense.
+        // Any account with push permission can put anything there, and a valid signer can stage an inconsistent change.
         if (!isBullaError(error, 'trust-invalid', 'content-invalid', 'not-found')) throw error;
         refused.push({ tag: stage.tag, code: error.code, message: error.message });
       }
@@ -354,7 +354,7 @@ function binsIn(object: TrustObject): readonly string[] {
   });
 }
 
-/** Those that somebody forged are left out; whoever may push can add them. */
+/** Forged ones are left out; any account with push permission can add them. */
 function addValid(pending: PendingFile, { signatures, message }: MetadataFile): void {
   if (!equalBytes(message, pending.message)) return;
   for (const signature of signatures) {
@@ -391,7 +391,7 @@ function demandsOn(copy: WorkingCopy, role: string): readonly SignatureDemand[] 
 
 function outdated(role: string): BullaError {
   return new BullaError('conflict', `the head has moved on, and this file of ${role} was made without that`, {
-    hint: 'whoever made it makes it again: the same bulla sign once more, or it is still waiting and does so by itself',
+    hint: 'its author must run bulla sign again; a bulla sign that is still waiting does so by itself',
     details: { role, reason: 'outdated' },
   });
 }

@@ -16,7 +16,7 @@ export type Approved = Pick<Waiting, 'id' | 'entries' | 'change' | 'tags'>;
 const LOOK_MS = 1000;
 
 /**
- * Brings a change that has all of its signatures into the head: with the online key where it is at hand, else by
+ * Brings a change that has all of its signatures into the head: with the online key if it is available, otherwise by
  * waiting for a re-signer.
  * @returns digest of the head that holds it
  * @throws BullaError staged at the end of the waiting; what reading and signing throw

@@ -126,7 +126,7 @@ async function lookInside(probes: RegistryProbes, options: CheckOptions): Promis
 }
 
 /**
- * The failure that stands for a report in which something does not work; undefined where all that was tried does.
+ * The failure for a report in which something does not work; undefined if everything that was tried works.
  * @param details of the failure
  */
 export function failureOfReport(
@@ -212,7 +212,7 @@ async function read(repository: RepositoryProbes, options: CheckOptions): Promis
   return findings;
 }
 
-/** A registry that refuses a login at its door, and lets us read all the same, refuses nothing that we need. */
+/** A registry that refuses a login, but allows reading without one, refuses nothing that we need. */
 function withoutLogin(finding: Finding, findings: readonly Finding[]): Finding {
   if (finding.check !== 'api' || finding.state !== 'bad') return finding;
   const isRead = findings.some(

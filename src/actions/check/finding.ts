@@ -26,8 +26,8 @@ export const ABILITIES = ['verifying', 'signing', 'collections'] as const;
 export type Ability = (typeof ABILITIES)[number];
 
 /**
- * `good`: as it should be; `around`: it is not, and bulla goes another way; `warn`: it works, and somebody should
- * look at it; `bad`: something will not work; `unknown`: it was not tried, or did not tell.
+ * `good`: works as expected; `around`: does not, and bulla works around it; `warn`: it works, but needs
+ * attention; `bad`: something will not work; `unknown`: it was not tried, or did not tell.
  */
 export type State = 'good' | 'around' | 'warn' | 'bad' | 'unknown';
 
@@ -67,7 +67,7 @@ export function unasked(check: CheckName, why: string): Finding {
 
 /**
  * The BullaError that a look at something ended with.
- * @throws what is none of ours to judge: the end of the run, and defects
+ * @throws errors that are not part of a report: the end of the run, and defects
  */
 export function failureOf(error: unknown, signal: AbortSignal | undefined): BullaError {
   if (!isBullaError(error) || isBullaError(error, 'interrupted') || signal?.aborted === true) throw error;

@@ -10,10 +10,10 @@ import type {
 } from '../../oci/probes.ts';
 import { ABILITIES, type Finding, failing, unasked } from './finding.ts';
 
-/** A certificate that expires sooner is told of, in days. */
+/** A certificate that expires sooner is reported, in days. */
 const SOON_DAYS = 21;
 const DAY_MS = 86_400_000;
-/** Clocks further apart are told of, in seconds: signatures and metadata expire by ours. */
+/** A larger clock difference is reported, in seconds: signatures and metadata expire by the local clock. */
 const SKEW_SECONDS = 60;
 
 export function judgeCertificate(seen: CertificateFacts, now: Date): Finding {
@@ -23,7 +23,7 @@ export function judgeCertificate(seen: CertificateFacts, now: Date): Finding {
       check,
       state: 'around',
       found: 'plain HTTP',
-      consequence: 'signatures are verified all the same; credentials can be read on the way',
+      consequence: 'signatures are still verified, but credentials can be read in transit',
       facts: { kind: 'plain' },
     };
   }
@@ -121,7 +121,7 @@ export function judgeApi(api: ApiFacts): Finding {
   return { check, state: 'good', found: parts.join(', '), facts };
 }
 
-/** A server that has nothing at `/v2/` is no registry, rather than a registry without an image. */
+/** A server without anything at `/v2/` is not a registry, rather than a registry without an image. */
 function notTheApi(error: BullaError): BullaError {
   if (!isBullaError(error, 'not-found')) return error;
   return new BullaError('registry-error', error.message, {

@@ -236,7 +236,7 @@ export class Trial {
     });
   }
 
-  /** What reading tells of tags that are there by now. */
+  /** What reading shows about tags that exist by now. */
   private async tryReading(tag: Tag): Promise<void> {
     const { signal } = this.options;
     try {

@@ -141,7 +141,7 @@ class Discovery {
     node.referrers.push(...found.filter((one) => one !== undefined));
   }
 
-  /** A listed referrer, if it is one: what lists say is not believed. */
+  /** A listed referrer, if it is one: lists are not trusted. */
   private async referrer(subject: Digest, entry: Descriptor, depth: number): Promise<CopyNode | undefined> {
     if (!isManifestType(entry.mediaType)) {
       this.leave(`${entry.digest} refers to ${subject} and is a ${entry.mediaType}: not known, not copied`);
@@ -201,7 +201,7 @@ class Discovery {
       const listed = new Set(await this.pool.run(() => this.source.listTags({ signal })));
       return tags.filter((tag) => listed.has(tag));
     } catch (error) {
-      // A registry that lists no tags, or not to everybody, is asked for each.
+      // A registry that does not list tags, or not to every account, is asked for each.
       if (isBullaError(error, 'not-found', 'registry-error', 'unauthorized', 'forbidden')) return tags;
       throw error;
     }
@@ -222,7 +222,7 @@ function needed({ mediaType, digest, size, data }: Descriptor): Descriptor {
   return { mediaType, digest, size, ...(data !== undefined && { data }) };
 }
 
-/** A manifest beside the image, if it is one: whoever may push must not stop a copy by pushing nonsense. */
+/** A manifest beside the image, if it is one: pushed nonsense must not stop a copy. */
 function readable(content: ManifestContent): Manifest | undefined {
   try {
     return parseCarried(content);

@@ -7,7 +7,7 @@ export interface MeteredSource {
   readonly bytes: number;
 }
 
-/** Counts what is read: the other side decides how much that is, and whoever searches must be able to stop. */
+/** Counts what is read: the other side decides how much that is, and a search must be able to stop. */
 export function meteredSource(source: Source): MeteredSource {
   let bytes = 0;
   const fetchManifest: Source['fetchManifest'] = async (reference, options) => {

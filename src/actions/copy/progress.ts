@@ -2,7 +2,7 @@ import type { Descriptor } from '../../oci/descriptor.ts';
 import type { BlobOutcome } from '../../oci/target.ts';
 
 /**
- * What happens during a copy, for whoever shows it. Content is identified by its descriptor's digest;
+ * Events during a copy, for display. Content is identified by its descriptor's digest;
  * each piece comes once in `planned.content`, and ends with one `done` or `skip`.
  */
 export type CopyEvent =

@@ -196,7 +196,7 @@ export class Transfer {
    */
   async referrers(node: CopyNode, wasThere: boolean): Promise<void> {
     const subject = node.content.descriptor.digest;
-    // Whoever came first sees to it; what refers to a node can lead back to it.
+    // The first visit handles it; what refers to a node can lead back to it.
     if (this.surrounded.has(subject)) return;
     this.surrounded.add(subject);
     if (node.referrers.length > 0) {

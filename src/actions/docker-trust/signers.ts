@@ -18,7 +18,7 @@ import { allTags, signerRoles } from './trust-info.ts';
 export interface NewDockerSigner {
   readonly name: string;
   readonly keys: readonly TufKey[];
-  /** A key that nobody keeps: signs the empty first file where none of {@link keys} is at hand. */
+  /** A discarded key: signs the empty first file if none of {@link keys} is available. */
   readonly starter: TufSigner;
 }
 
@@ -26,7 +26,7 @@ export interface NewDockerSigner {
  * Admits a signer as docker does: a role of its own, and its keys among those of `names`, which is what
  * `targets/releases` was. A signer that is there gets further keys (spec/docker-trust.md, "Signers").
  * @returns undefined where it has all of these keys already
- * @throws BullaError threshold-not-met where the key of targets is not at hand; staged; conflict; usage,
+ * @throws BullaError threshold-not-met if the key of targets is not available; staged; conflict; usage,
  *   key-invalid; what reading and publishing throw
  */
 export async function admitSigner(
@@ -74,7 +74,7 @@ function admission(name: string, keys: readonly TufKey[], starter: TufKey | unde
 
 /** What the removal of a signer would do. */
 export interface Dismissal {
-  /** Tags that nobody else has signed: they stand for nothing afterwards. */
+  /** Tags that only this signer has signed: they are no longer signed afterwards. */
   readonly withdrawn: readonly string[];
   /** Whether no tag would be signed any more. */
   readonly isLast: boolean;
@@ -99,9 +99,9 @@ export async function dismissalOf(copy: WorkingCopy, name: string): Promise<Dism
 const ATTEMPTS = 3;
 
 /**
- * Ends the trust in a signer: the tags that nobody else has signed go, then its role, and its keys in `names`.
+ * Ends the trust in a signer: the tags that only it has signed are removed, then its role, and its keys in `names`.
  * In this order, a run that ends halfway has taken trust away, and given none.
- * @param onWithdrawn told of tags that are gone, also where the rest fails
+ * @param onWithdrawn called with the removed tags, also if the rest fails
  * @throws BullaError as {@link admitSigner}; usage where no key of `names` would be left; conflict where the
  *   signer goes on signing
  */
@@ -149,7 +149,7 @@ const SIGNED_MEANWHILE = 'signed-meanwhile';
 
 function dismissal(name: string): StructureChange {
   return async (edit, copy) => {
-    // Whoever signs names anew would vouch for them.
+    // Signing names anew would vouch for them.
     const [tag] = await soleTags(copy, name);
     if (tag !== undefined) throw signedMeanwhile(copy, name, tag);
     const { releases, starters } = dockerKeysIn(copy);
@@ -249,7 +249,7 @@ async function publish(
   return await publishEdit(target, read, change, { ...ports, signers: all });
 }
 
-/** Nothing is to be taken away by somebody who cannot do the rest. @throws BullaError threshold-not-met */
+/** Nothing is removed unless the rest can be done, too. @throws BullaError threshold-not-met */
 async function assertMayRemove({ keys }: ChangePlace, copy: WorkingCopy): Promise<void> {
   for (const demand of new Keyring(copy.files).demandsOn('targets')) {
     const { keyids } = demand.role;

@@ -44,7 +44,7 @@ export async function signTag(
 /** Tags that were taken out. */
 export interface RevokedByDocker {
   readonly tags: readonly string[];
-  /** Signers whose keys are not at hand, and who still name one of them. */
+  /** Signers whose keys are not available, and which still name one of the tags. */
   readonly others: readonly string[];
   readonly published: Published;
 }

@@ -31,9 +31,9 @@ import type { ImportPlan, PlannedSigner } from './plan.ts';
 /** A signer of the plan, with what can sign its first file. */
 export interface ReadySigner {
   readonly planned: PlannedSigner;
-  /** The signer's own keys that are at hand. */
+  /** The signer's own available keys. */
   readonly own: readonly TufSigner[];
-  /** Signs the first file where fewer of {@link own} are at hand than must sign: keys that nobody keeps. */
+  /** Discarded keys that sign the first file if fewer of {@link own} are available than must sign. */
   readonly starters: readonly TufSigner[];
 }
 
@@ -57,7 +57,7 @@ export interface ImportedCollection {
   readonly head: Digest;
   readonly evidence: Digest;
   readonly collection: Collection;
-  /** What cannot be had at that place, as sentences. */
+  /** What is not available at that place, as sentences. */
   readonly shortcomings: readonly string[];
 }
 

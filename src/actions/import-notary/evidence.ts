@@ -35,7 +35,7 @@ export interface NotaryOrigin {
 }
 
 /**
- * The verified files of a repository, byte for byte, as an artifact in its one spelling (spec/notary.md,
+ * The verified files of a repository, byte for byte, as an artifact in its canonical form (spec/notary.md,
  * "Evidence"): the same state makes the same digest, and `oras pull` leaves a directory that
  * `bulla verify --notary` reads.
  */

@@ -21,7 +21,7 @@ import type { ImportPlan, NotCarried } from './plan.ts';
 import { applyUpdate, findUpdate, type ImportUpdate } from './update.ts';
 import type { VerifiedNotary } from './verify-source.ts';
 
-/** Old private keys that are at hand, by role: what the key source calls them. */
+/** Available old private keys, by role: what the key source calls them. */
 export interface OldKeys {
   readonly root: readonly { readonly name: string }[];
   readonly targets: readonly { readonly name: string }[];
@@ -30,13 +30,13 @@ export interface OldKeys {
 /** Where a Notary repository is imported to, and with what. */
 export interface ImportPlace extends Omit<ChangePlace, 'keys'> {
   readonly target: Target;
-  /** The images that the names stand for. */
+  /** The images of the names. */
   images(): Promise<Source>;
   /** The collection there, read with these root keys as a pin. */
   pinned(rootKeyIds: readonly string[]): Promise<Pick<CollectionPlace, 'target' | 'read'>>;
   /** Brings old private keys to where {@link keys} finds them; undefined where none are given. */
   oldKeys(plan: ImportPlan): Promise<OldKeys | undefined>;
-  /** The keys at hand, those that are named first. @param hasOld whether old keys are among them */
+  /** The available keys, those that are given explicitly first. @param hasOld whether old keys are among them */
   keys(specs: readonly string[], hasOld: boolean): KeySource;
   /** Makes the keys of the new collection that neither the user names nor the key source has. */
   makeMissing?(specs: InitWish['keys'], hasOld: boolean): Promise<void>;
@@ -114,7 +114,7 @@ async function present(place: ImportPlace, verified: VerifiedNotary): Promise<Wo
 
 /**
  * The collection that an import on this machine made that was killed before it could remember it: one of the
- * keys of its root is at hand, which says as much as a pin on that key.
+ * available key of its root proves as much as a pin on that key.
  * @throws BullaError trust-unpinned where it is another collection
  */
 async function madeHere(
@@ -178,7 +178,7 @@ async function make(place: ImportPlace, verified: VerifiedNotary, dryRun: boolea
   await place.makeMissing?.(wish.keys, old !== undefined);
   const prepared = await prepareCollection(place.name, wish, keys, place.publish);
   if (!prepared.hasOnlineKey)
-    throw new BullaError('usage', 'the private key of snapshot and timestamp must be at hand for an import', {
+    throw new BullaError('usage', 'an import requires the private key of snapshot and timestamp', {
       hint: 'import with a key of this machine, then hand over: bulla rotate REPOSITORY online --key PUBLIC',
     });
   const signers = await readySigners(keys, plan);
@@ -231,8 +231,8 @@ async function update(
 }
 
 /**
- * The old keys where they are at hand and no others are named, with as many of them that must sign.
- * @throws BullaError threshold-not-met where some of the old keys are at hand, and too few
+ * The old keys, if they are available and no others are given, with as many of them as must sign.
+ * @throws BullaError threshold-not-met if some of the old keys are available, but too few
  */
 function wishOf(named: InitWish['keys'], plan: ImportPlan, old: OldKeys | undefined): InitWish {
   const thresholds = new Map<string, number>();
@@ -271,7 +271,7 @@ function tooFewOld(role: string, flag: string, threshold: number, count: number)
   );
 }
 
-/** A signer whose own keys are at hand signs its first file; else keys that are thrown away sign an empty one. */
+/** A signer whose own keys are available signs its first file; otherwise discarded keys sign an empty one. */
 async function readySigners(
   keys: SignerSource,
   plan: Pick<ImportPlan, 'signers'>,

@@ -8,7 +8,7 @@ import { namedContentOf } from '../../trust/format/named-content.ts';
 import { mapConcurrently } from '../copy/concurrency.ts';
 import type { NotCarried, PlannedName } from './plan.ts';
 
-/** What is signed about each name, and what is not in the registry. */
+/** The signed statements about each name, and the images that are missing in the registry. */
 export interface LookedUpNames {
   readonly contents: ReadonlyMap<Tag, NamedContent>;
   readonly notCarried: readonly NotCarried[];

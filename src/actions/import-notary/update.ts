@@ -131,7 +131,7 @@ async function importedBefore(
     if (!isBullaError(error, 'not-found')) throw error;
   }
   throw new BullaError('not-found', `the evidence of the last import, ${evidence}, is not there any more`, {
-    hint: 'without it nobody can tell what changed since: compare with --check, and sign what differs with bulla sign',
+    hint: 'without it, the changes since then are unknown: compare with --check, and sign the differences with bulla sign',
     details: { evidence },
   });
 }

@@ -73,7 +73,7 @@ async function imageConfig(
   const parsed = configSchema.safeParse(
     parseJsonObject(bytes, { what: `config ${manifest.config.digest}`, floats: true }),
   );
-  // An artifact may borrow the type of an image's config: then there is nothing to tell of it.
+  // An artifact may use the type of an image's config: then there is nothing to show.
   if (!parsed.success) return undefined;
   const { architecture, os, variant, created, author, config } = parsed.data;
   return {

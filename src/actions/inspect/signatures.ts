@@ -42,7 +42,7 @@ export interface SignatureList {
 
 /**
  * Lists an image's detached signatures of every kind, wherever they are kept, with what they say; the
- * signers of `inspect`. To know whether to believe any of it, verify.
+ * signers of `inspect`. The result is unverified: use verify to decide.
  * @throws BullaError not-found; what keeps the list from being complete
  */
 export async function listSignatures(
@@ -78,7 +78,7 @@ export async function signaturesOf(
       'content-invalid',
       `${source.name} lists ${candidates.length} signatures of ${image}`,
       {
-        hint: `no more than ${MAX_LISTED} are shown; have whoever may write to the repository remove them`,
+        hint: `no more than ${MAX_LISTED} are shown; have an account with write permission remove some of them`,
       },
     );
   }
@@ -182,7 +182,7 @@ export async function removeSignatures(
   chosen: readonly Digest[] | undefined,
   options: CallOptions & { readonly name: string },
 ): Promise<readonly Digest[]> {
-  // Of a list that somebody has flooded, the beginning can be removed, and then what comes next.
+  // Of a flooded list, the beginning can be removed, and then what comes next.
   const { image, signatures } = await listSignatures(target, reference, { ...options, part: true });
   const listed = [...new Set(signatures.map(({ signature }) => signature))];
   const own = await mapConcurrently(listed, BATCH, (digest) => isOwn(target, digest, image.digest, options));

@@ -119,7 +119,7 @@ class TreeReader {
       'content-invalid',
       `${this.source.name}: more than ${MAX_TREE_NODES} manifests, ${MAX_DEPTH} levels or ${MAX_TREE_BYTES} bytes of manifests hang together`,
       {
-        hint: 'somebody may have flooded the list of referrers; look at one digest at a time with bulla signature ls',
+        hint: 'the list of referrers may have been flooded; look at one digest at a time with bulla signature ls',
       },
     );
   }
@@ -129,7 +129,7 @@ class TreeReader {
       this.source.listReferrers(subject, { ...this.options, fallbackToo: true }),
     );
     const nodes = await Promise.all(listed.map((referrer) => this.node(referrer, undefined, depth + 1)));
-    // Whoever can push can list anything here: only a manifest's own word counts.
+    // Any account with push permission can list anything here: only the manifest's own subject is used.
     return nodes.filter((node) => node.manifest === undefined || node.manifest.subject === subject);
   }
 

@@ -49,7 +49,7 @@ export interface AlarmPolicy {
 export const DEFAULT_ALARMS: AlarmPolicy = { expiringDays: 30, patienceMs: 15 * 60_000 };
 
 const DAY_MS = 86_400_000;
-/** How long it is told that a head was put back, in milliseconds: whoever asks now and then is to see it. */
+/** How long a restored head is reported, in milliseconds, so that an occasional check sees it. */
 const HEALED_MS = 60 * 60_000;
 /** What it signs itself. */
 const OWN_ROLES: ReadonlySet<string> = new Set(['timestamp', 'snapshot']);
@@ -66,7 +66,7 @@ const KINDS: ReadonlyMap<ErrorCode, AlarmKind> = new Map([
   ['storage-error', 'state'],
 ]);
 
-/** What a collection that was served has to be told of. */
+/** The alarms for a collection that was served. */
 export function alarmsOf(
   place: string,
   { expiries, conflicts, healed }: Pick<Knowledge, 'expiries' | 'conflicts' | 'healed'>,
@@ -91,7 +91,7 @@ export function alarmsOf(
       role,
       code: 'trust-expired',
       message: `${role} of ${place} expires on ${expires.toISOString().slice(0, 10)}, in ${Math.max(0, Math.floor(days))} days`,
-      hint: 'whoever has its key signs it anew (bulla rotate, bulla sign); the re-signer cannot',
+      hint: 'renew it with its key (bulla rotate, bulla sign); the re-signer does not have that key',
     });
   }
   const [first] = conflicts;
@@ -102,14 +102,14 @@ export function alarmsOf(
       place,
       code: 'conflict',
       message: `${conflicts.length} staged changes of ${place} cannot be taken in by machine, one of ${names.join(', ') || first.id} (${first.reason})`,
-      hint: 'whoever made them signs again on the present head',
+      hint: 'their authors must sign again on the current head',
     });
   }
   return alarms;
 }
 
 /**
- * What a collection that could not be served has to be told of.
+ * The alarms for a collection that could not be served.
  * @param failingMs how long it has been failing
  */
 export function alarmOfFailure(

@@ -14,7 +14,7 @@ export interface CoreOptions extends PublishOptions {
 
 /**
  * One pass over one collection, as the schedule wants it told.
- * @throws BullaError untrusted-identity where the keys in hand are not the online keys; not-found where
+ * @throws BullaError untrusted-identity if the given keys are not the online keys; not-found if
  *   there is no collection; trust-expired, trust-rollback, trust-invalid; what target and state throw
  */
 export async function resignOnce(

@@ -1,7 +1,7 @@
 import { BullaError, type ErrorCode, EXIT_CODES, isBullaError, messageOf } from '../../errors.ts';
 import type { Failure } from './report.ts';
 
-/** What the alarm, the log and the metrics tell of an error. */
+/** What the alarm, the log and the metrics report about an error. */
 export function failureOf(error: unknown): Failure {
   const { code, message, hint, details } = isBullaError(error)
     ? error

@@ -26,8 +26,8 @@ const MAX_MARKS = 32;
 const NO_MARKS: TagMarks = new Set();
 
 /**
- * Whether anything happened at a collection: one conditional request for its head and, unless somebody
- * else tells us, one short list of tags. Nothing is believed of what is there; it is only noticed.
+ * Whether anything has changed in a collection: one conditional request for its head and, unless
+ * notifications are on, one short list of tags. What is found is not trusted, only noticed.
  * @throws BullaError what the port throws
  */
 export async function lookAt(
@@ -63,7 +63,7 @@ function isWork(tag: Tag): boolean {
   return kind === 'candidate' || kind === 'stage';
 }
 
-/** Whether there is something that was not there before; what has gone is no news. */
+/** Whether anything new appeared; a removal is not news. */
 function isNews(marks: TagMarks, before: TagMarks | undefined): boolean {
   if (before === undefined) return true;
   for (const mark of marks) if (!before.has(mark)) return true;

@@ -13,7 +13,7 @@ export interface Ticket {
 /** What the queue has to know of how a step ended. */
 export interface StepResult {
   readonly outcome: Outcome;
-  /** It led to something: work, or a head that somebody else had moved. */
+  /** It was useful: it did work, or another publisher had moved the head. */
   readonly isProductive: boolean;
 }
 
@@ -22,7 +22,7 @@ interface Entry {
   readonly registry: Registry;
   /** Number of its present place in a heap: older items of it there are void. */
   stamp: number;
-  /** It may not be served before, whoever asks. */
+  /** It may not be served before, whatever triggers it. */
   notBefore: number;
   /** Failures in a row, or changes to no purpose. */
   troubles: number;
@@ -57,7 +57,7 @@ const LONGEST_RETRY_AFTER_MS = 10 * 60_000;
 const LONGEST_OUTAGE_PAUSE_MS = 60_000;
 /** Bounds of the classes of cost, in milliseconds. */
 const COST_CLASSES = [100, 400, 1600] as const;
-/** Every so many-th place goes round among those that are not the first in line, so that nobody starves them. */
+/** Every so many-th slot rotates among those that are not the first in line, so that none starves. */
 const OTHERS_TURN = 4;
 
 /**
@@ -127,7 +127,7 @@ export class ResignQueue {
     return true;
   }
 
-  /** The next whose turn it is; undefined where nobody's is, or all places are taken. */
+  /** The next one that is due; undefined if none is due, or all slots are taken. */
   take(now: number): Ticket | undefined {
     for (const registry of this.registries.values()) {
       const entry = this.takeFrom(registry, now);
@@ -140,7 +140,7 @@ export class ResignQueue {
     return undefined;
   }
 
-  /** When {@link take} may find somebody, if nothing else happens. */
+  /** When {@link take} may find one that is due, if nothing else happens. */
   nextAt(now: number): number | undefined {
     let next: number | undefined;
     for (const registry of this.registries.values()) {
@@ -164,7 +164,7 @@ export class ResignQueue {
     entry.isRunning = false;
     const took = now - since;
     entry.isSlow = took > this.timing.quickMs;
-    // Work that leads to something is not held against anybody.
+    // Useful work does not count against a collection.
     if (!isProductive) entry.cost = Math.max(took, 0.8 * entry.cost + 0.2 * took);
     const { pollMs, absentMs } = this.timing;
     if (outcome.kind === 'failed') this.noteFailure(entry, outcome.failure, now, took);
@@ -225,7 +225,7 @@ export class ResignQueue {
     return count;
   }
 
-  /** What took long rests for long: whoever makes it slow takes a fifth of one place, not all of it. */
+  /** What took long waits long: a slow collection takes a fifth of one slot, not all of it. */
   private pauseOf(entry: Entry, took: number): number {
     const { longestPauseMs } = this.timing;
     const pause = backOff(Math.max(1, entry.troubles), longestPauseMs, this.fraction());

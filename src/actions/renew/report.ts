@@ -34,9 +34,9 @@ export interface Freshness {
   readonly renewAt: Date;
   /** What snapshot and timestamp live when they are new, in milliseconds. */
   readonly lifetimeMs: number;
-  /** What somebody had put in the place of the head, and was replaced by it. */
+  /** What had replaced the head, and was replaced by it. */
   readonly buriedBy?: string | undefined;
-  /** Tags that were made on the way, so that they are not taken for somebody else's. */
+  /** Tags that were made on the way, so that they are not mistaken for other publishers' tags. */
   readonly ownTags?: readonly string[] | undefined;
 }
 

@@ -16,7 +16,7 @@ export function parseShard(text: string): Shard {
   const match = /^(\d{1,4})\/(\d{1,4})$/.exec(text);
   const [index, count] = [Number(match?.[1]), Number(match?.[2])];
   if (match !== null && count >= 1 && count <= MAX_SHARDS && index < count) return { index, count };
-  throw new BullaError('usage', `${JSON.stringify(text.slice(0, 40))} is no shard`, {
+  throw new BullaError('usage', `${JSON.stringify(text.slice(0, 40))} is not a shard`, {
     hint: `write I/N: 0/3, 1/3 and 2/3 are the three of three; at most ${MAX_SHARDS}`,
   });
 }

@@ -46,7 +46,7 @@ export interface Knowledge {
 
 export interface StepSettings {
   readonly timing: ResignTiming;
-  /** Somebody tells us of stages: tags are listed only once in so many milliseconds. */
+  /** Notifications announce stages: tags are listed only once in so many milliseconds. */
   readonly listEveryMs: number;
 }
 
@@ -55,7 +55,7 @@ export class Steps {
   private readonly ports: StepPorts;
   private readonly settings: StepSettings;
   private readonly knowledge = new Map<string, Knowledge>();
-  /** Places that somebody told us of since their last step began. */
+  /** Places with notifications since their last step began. */
   private readonly told = new Set<string>();
   /** Places whose last pass failed, so that a look alone would not do. */
   private readonly broken = new Set<string>();

@@ -1,7 +1,7 @@
 /**
  * Results of `work` in the order of the items, a few at a time. After a failure nothing more is begun, what is under
  * way is finished, and the failure of the first item that failed is thrown.
- * @param onDone told of the results in the order of the items, also of those that were there when another failed
+ * @param onDone called with the results in the order of the items, also those that were there when another failed
  */
 export async function inParallel<T, R>(
   items: readonly T[],

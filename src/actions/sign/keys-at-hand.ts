@@ -7,7 +7,7 @@ import { distinctKeys } from '../../tuf/delegation-keys.ts';
 import { type SignatureDemand, type TufSigner, tufSigner } from '../../tuf/edit/signing.ts';
 import { type TufKey, tufKeyOf } from '../../tuf/keys.ts';
 
-/** A key that is at hand. */
+/** An available key. */
 export interface KeyAtHand {
   /** What people know it by. */
   readonly name: string;
@@ -27,7 +27,7 @@ export interface KeyPlaces {
 }
 
 /**
- * The keys at hand by which the roles of a collection can be signed for: those that were named for this work come
+ * The available keys for the roles of a collection: keys given for this work come
  * first, then the default key, then all others that can be found. Which of them sign is for the roles to say. No key
  * is opened before it signs, so that no passphrase is asked for in vain; only a file without its public key must be
  * opened to know which key it is.
@@ -82,7 +82,7 @@ export class KeysAtHand {
     return [...chosen.values()];
   }
 
-  /** Names of the keys that were named for this work and that none of these demands lists: they would sign nothing. */
+  /** Names of the given keys that none of these demands lists: they would sign nothing. */
   async unlisted(demands: readonly SignatureDemand[]): Promise<readonly string[]> {
     if (this.named.length === 0) return [];
     const listed = demands.flatMap(({ keys, role }) => role.keyids.flatMap((keyid) => keys.get(keyid) ?? []));
@@ -106,7 +106,7 @@ export class KeysAtHand {
     });
   }
 
-  /** What people know a key by; undefined where it is not at hand. */
+  /** The name of a key for people; undefined if it is not available. */
   async nameOf(key: TufKey): Promise<string | undefined> {
     return [...(await this.givenKeys()), ...(await this.otherKeys())].find((at) => isKeyOf(at, key))?.name;
   }
@@ -135,7 +135,7 @@ export class KeysAtHand {
 
 /**
  * Opens keys that are about to sign, all at the same time and while other things are done: each may take 0.1 s of
- * work. Nobody is asked for anything yet, and what goes wrong is told when they sign.
+ * work. The user is not prompted yet, and errors are reported when they sign.
  */
 export function openEarly(signers: Iterable<Pick<TufSigner, 'open'>>): void {
   for (const signer of signers) signer.open?.({ unattended: true }).catch(() => undefined);

@@ -63,7 +63,7 @@ async function signersFor(
   });
 }
 
-/** The same, signed by a signer that is at hand already wherever its key is listed: its passphrase is not needed twice. */
+/** The same, signed by an available signer wherever its key is listed: its passphrase is not needed twice. */
 export function signedBy(naming: Naming, signer: Signer): Naming {
   const signers = naming.signers.map((one) => {
     const { fingerprint, verifier } = one.key;

@@ -88,7 +88,7 @@ export interface SignedNames {
   readonly changes: readonly string[];
 }
 
-/** A proof of names that could not be attached. It is no failure: the head of the collection holds. */
+/** A proof of names that could not be attached. It is not a failure: the head of the collection has the names. */
 export interface MissingProof {
   readonly image: Digest;
   readonly reason: string;
@@ -289,7 +289,7 @@ async function publishNames(
 
 const NO_PROOFS: Proofs = { proofs: [], missingProofs: [] };
 
-/** Attaches proofs to images that were named. That one cannot be had is no reason to fail: the head holds. */
+/** Attaches proofs to images that were named. A missing proof is not a failure: the head has the names. */
 async function attachProofs(
   subjects: readonly Subject[],
   { collection }: SignedNames,

@@ -63,7 +63,7 @@ export interface SignedImage {
 }
 
 export interface SignResult {
-  /** What the reference stood for at the moment of signing. */
+  /** The image that the reference resolved to at the moment of signing. */
   readonly image: Descriptor;
   /** Of platforms first; the image itself last. */
   readonly signatures: readonly SignedImage[];
@@ -85,7 +85,7 @@ export async function signImage(
 }
 
 /**
- * The manifest that a reference stands for now: by one request.
+ * The manifest that a reference resolves to now, in one request.
  * @param options `name` is the reference as the user wrote it
  * @throws BullaError not-found, digest-mismatch, usage without tag and digest; what the source throws
  */

@@ -37,7 +37,7 @@ export interface CollectionPorts<S extends ObjectSource = ObjectSource> extends 
   placeOf(reference: Reference): string;
   /** The repository or layout where a collection lies. Nothing is asked of it yet. */
   openSource(reference: Reference): Promise<S>;
-  /** Nobody can compare root keys, as in CI: `tofu` among the demands does not count. */
+  /** Root keys cannot be compared, as in CI: `tofu` among the demands is ignored. */
   readonly isUnattended: boolean;
   readonly onWarning?: ((message: string) => void) | undefined;
 }

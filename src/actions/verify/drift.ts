@@ -17,7 +17,7 @@ export type DriftRule = 'warn' | 'reject' | 'ignore';
 interface Asked extends CallOptions {
   /** The reference as the user wrote it, for messages. */
   readonly name: string;
-  /** Digest that the name must stand for. */
+  /** Digest that the name must have. */
   readonly digest?: Digest | undefined;
   readonly platform?: PlatformSelector | undefined;
   readonly drift: DriftRule;
@@ -56,7 +56,7 @@ export async function driftFrom(
   try {
     content = await served;
   } catch (error) {
-    // The name is signed all the same; only where drift is refused must it be known.
+    // The name is signed anyway; the tag must be known only if drift is refused.
     if (rule === 'reject' || !isBullaError(error) || isBullaError(error, 'interrupted', 'timeout'))
       throw error;
     return { drift: { kind: 'unknown', error } };
@@ -106,7 +106,7 @@ export async function isThereToRun(
   }
 }
 
-/** The image that a name stands for: what was signed, or the image of a platform that it lists. */
+/** The image of a name: what was signed, or the image of a platform that it lists. */
 export async function namedImage(
   source: Source,
   named: SignedTag,
@@ -117,7 +117,7 @@ export async function namedImage(
   const mediaType = named.mediaType ?? content?.descriptor.mediaType;
   const image = { digest, size: named.length, mediaType };
   if (platform === undefined) return image;
-  // A signed name of an index speaks for all that the index lists.
+  // A signed name of an index covers everything that the index lists.
   const fetched = await whatIsThere(named, { name, platform }, () =>
     source.fetchManifest(digest, { signal }),
   );
@@ -190,7 +190,7 @@ function drifted({ name }: Pick<Asked, 'name'>, named: SignedTag, drift: Drift):
       ? `${name}: ${named.tag} is signed for ${named.digest}, and the registry has no such tag`
       : `${name}: ${named.tag} is signed for ${named.digest}, and the registry's tag points to ${points}`,
     {
-      hint: 'somebody moved the tag, or signed before pushing it; without --drift reject the signed digest is printed',
+      hint: 'the tag was moved, or the name was signed before the tag was pushed; without --drift reject the signed digest is printed',
       details: { reason: 'drift', expected: named.digest, found: points },
     },
   );

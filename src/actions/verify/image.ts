@@ -16,7 +16,7 @@ import type { Requirements } from '../../policy/requirements.ts';
 import type { Refusal } from '../../signatures/evidence.ts';
 import { isCandidate, type ListedReferrers, searchSignatures } from './signature-search.ts';
 
-/** An image as somebody names it: by tag, by digest, or by both, which must agree then. */
+/** An image given by tag, by digest, or by both, which must agree then. */
 export interface ImageName {
   readonly tag?: Tag | undefined;
   readonly digest?: Digest | undefined;
@@ -26,7 +26,7 @@ export interface VerifyOptions extends CallOptions {
   /** The reference as the user wrote it, for messages. */
   readonly name: string;
   readonly required: Requirements;
-  /** Of an index: verify what it has for this platform. A signed index speaks for all its entries. */
+  /** Of an index: verify what it has for this platform. A signed index covers all its entries. */
   readonly platform?: PlatformSelector | undefined;
   /** Also accept an index that is not signed itself where every platform's image is. */
   readonly eachPlatform?: boolean | undefined;

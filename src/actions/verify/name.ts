@@ -32,7 +32,7 @@ export interface VerifyNameOptions extends CallOptions {
   /** The reference as the user wrote it, for messages. */
   readonly name: string;
   readonly tag: Tag;
-  /** Digest that the name must stand for. */
+  /** Digest that the name must have. */
   readonly digest?: Digest | undefined;
   readonly question: NameQuestion;
   readonly drift: DriftRule;
@@ -58,7 +58,7 @@ export interface VerifiedName {
 }
 
 /**
- * Verifies a name: the collection is refreshed and asked which digest the name stands for, while the
+ * Verifies a name: the collection is refreshed and the digest of the name is looked up, while the
  * registry is asked where its tag points (spec/trust-names.md, "Verification"). The answer is what was
  * signed, whatever the tag says, and that the registry has it: where the tag does not lead to it, it is asked for.
  * @returns undefined where there is no collection, and none was pinned, demanded or seen

@@ -26,7 +26,7 @@ export interface VerifyNotaryOptions extends CallOptions {
   /** The reference as the user wrote it, for messages. */
   readonly name: string;
   readonly tag: Tag;
-  /** Digest that the name must stand for. */
+  /** Digest that the name must have. */
   readonly digest?: Digest | undefined;
   /** Delegations that must all have signed the name. */
   readonly delegations: readonly string[];
@@ -68,7 +68,7 @@ export async function verifyNotaryName(
   const { signal, tag, digest, delegations, drift: rule } = options;
   const served =
     images === undefined || rule === 'ignore' ? undefined : fetchIfThere(images, tag, { signal });
-  // Where the name is not signed, nobody needs to know.
+  // If the name is not signed, the result is not needed.
   served?.catch(() => undefined);
   const wanted = neededFor(delegations);
   const repository = await verifyNotaryRepository(source, { ...trust, badDelegation: 'report', wanted });
@@ -78,7 +78,7 @@ export async function verifyNotaryName(
     throw new BullaError('internal', `${found.digest} is not a digest`, { hint: 'please report this' });
   const named = { ...found, digest: found.digest, tag };
   if (digest !== undefined && digest !== named.digest) throw otherDigest(options, named);
-  // docker pulls by the digest and never looks at the length, and not everybody who signed did.
+  // docker pulls by the digest and never checks the length, and not all signers stated the right one.
   const drift = served && (await driftFrom(served, named, rule, { ...options, isLengthFree: true }));
   const length = drift?.content?.bytes.byteLength ?? named.length;
   const image =

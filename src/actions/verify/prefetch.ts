@@ -5,9 +5,9 @@ import type { Tag } from '../../oci/reference.ts';
 import type { CallOptions, ManifestFetcher } from '../../oci/target.ts';
 
 /**
- * Asks for a manifest now, for whoever will ask the source that is returned for it: while the answer is on
- * its way, the caller can get ready. Nothing is asked for twice, and a failure is told to whoever asks.
- * @param known asks by `fetchManifestUnless` whether the tag still is that, for whoever will ask so
+ * Requests a manifest now, for a later request to the returned source: while the answer is on
+ * its way, the caller can get ready. Nothing is requested twice, and the later request gets any failure.
+ * @param known asks by `fetchManifestUnless` whether the tag still is that, for a later request of this kind
  */
 export function prefetch<S extends ManifestFetcher>(
   source: S,
@@ -19,7 +19,7 @@ export function prefetch<S extends ManifestFetcher>(
     known === undefined
       ? source.fetchManifest(reference, options)
       : source.fetchManifestUnless(reference as Tag, known, options);
-  // Whoever asks for it is told; if nobody does, nobody needs to know.
+  // The later request gets the failure; without one, it can be ignored.
   early.catch(() => undefined);
   const take = (asked: Tag | Digest, unless?: Digest): Promise<ManifestContent | undefined> | undefined => {
     const answer = asked === reference && unless === known ? early : undefined;

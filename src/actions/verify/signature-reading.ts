@@ -22,8 +22,8 @@ const PROBLEMS = ['content-invalid', 'unsupported-signature', 'certificate-inval
 
 /**
  * Fetches one signature: its manifest, and the envelope where that does not stand in it.
- * @param subject digest of the image in hand
- * @returns nothing where the manifest is no signature; several where it holds several, as cosign's may
+ * @param subject digest of the given image
+ * @returns an empty list if the manifest is not a signature; several if it has several, as cosign's may
  * @throws BullaError whatever keeps it from being read
  */
 export async function openSignature(

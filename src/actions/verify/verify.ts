@@ -39,7 +39,7 @@ export interface Demands extends CollectionDemands, NameQuestion {
   readonly platform?: PlatformSelector | undefined;
   /** Also accept an index that is not signed itself where every platform's image is. */
   readonly eachPlatform?: boolean | undefined;
-  /** No socket may be opened: with `maxStaleness`, proofs beside the image may stand in for the head. */
+  /** No socket may be opened: with `maxStaleness`, proofs beside the image may replace the head. */
   readonly offline?: boolean | undefined;
 }
 
@@ -142,7 +142,7 @@ function mayUseProof({ offline, maxStaleness }: Demands): boolean {
 }
 
 interface FoundCollection extends OpenedCollection {
-  /** Pinned, seen before or demanded: then the name must be signed in it. What others say is not believed. */
+  /** Pinned, seen before or demanded: then the name must be signed in it. Other collections are not trusted. */
   readonly isExpected: boolean;
 }
 

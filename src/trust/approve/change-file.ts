@@ -19,7 +19,7 @@ export interface ChangeFile {
   readonly place: string;
   readonly id: CollectionId;
   readonly made: Date;
-  /** What changes, in sentences, by its maker's account: whoever signs has it worked out anew. */
+  /** What changes, in sentences, as its author describes it: a signer's machine computes it again. */
   readonly summary: readonly string[];
   /** Files of the state that it was made for, by their names in a TUF repository: roots from the first, targets, and present files of the roles in `files`. */
   readonly base: ReadonlyMap<string, Uint8Array>;
@@ -88,7 +88,7 @@ export function encodeChangeFile(change: ChangeFile): Uint8Array {
   });
 }
 
-/** What a summary says at length, whoever signs sees anyway: it is worked out from the files. */
+/** A summary may be shortened, because signers see the full description, computed from the files. */
 function shortened(lines: readonly string[]): readonly string[] {
   const kept = lines.length > MAX_LINES ? [...lines.slice(0, MAX_LINES - 1), '…'] : lines;
   return kept.map((line) => (line.length > MAX_LINE ? `${line.slice(0, MAX_LINE - 2)}…` : line));
@@ -113,7 +113,7 @@ function readParts(list: readonly Part[], where: string): ReadonlyMap<string, Ui
 }
 
 function malformed(where: string, why: string): BullaError {
-  return new BullaError('content-invalid', `${where} is no change of a collection: ${why}`, {
+  return new BullaError('content-invalid', `${where} is not a change of a collection: ${why}`, {
     hint: 'it is what --export-unsigned wrote; export it again',
   });
 }

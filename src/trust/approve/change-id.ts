@@ -6,7 +6,7 @@ import type { CollectionId } from '../format/binding.ts';
 /** Fewest digits of the id of a change that a person may type. */
 export const TYPED_DIGITS = 8;
 
-/** All that somebody approves of. */
+/** Everything that is approved. */
 export interface ChangeContent {
   readonly collection: CollectionId;
   /** New files, bins among them. */
@@ -17,7 +17,7 @@ export interface ChangeContent {
 
 /**
  * Id of a change: the SHA-256 of what is to be signed in each of its files, and of its logs (spec/trust-roles.md,
- * "Ids"). It is the same for everybody, however many have signed, and another as soon as anything else would be
+ * "Ids"). It does not depend on the number of signatures, and changes as soon as anything else would be
  * approved.
  */
 export function changeIdOf({ collection, files, logs }: ChangeContent): string {

@@ -37,8 +37,8 @@ export function isPublished(change: PendingChange, copy: WorkingCopy): boolean {
 }
 
 /**
- * A signed change, to be published on what a collection is now. Root and targets must be what the change
- * was made for; a role's own file is made anew, by the keys at hand, where it has moved on or was not
+ * A signed change, to be published on what a collection is now. Root and targets must be what the
+ * change was made for; a role's own file is made anew, with the available keys, if it is outdated or was not
  * signed elsewhere.
  * @throws BullaError trust-invalid for another collection's; trust-rollback, conflict where it was made for
  *   another state; threshold-not-met (details.missing)
@@ -82,7 +82,7 @@ function takeContent(change: PendingChange, edit: CollectionEdit, copy: WorkingC
     else edit.adoptNew(role, after.bytes, log);
     return;
   }
-  // Its keys have to be at hand then: what it says now is kept, and signed by those of the new delegation.
+  // Its keys must be available then: its current content is kept, and signed by those of the new delegation.
   if (before === undefined) edit.beginSigner(role);
   else edit.edit.renew(role);
 }

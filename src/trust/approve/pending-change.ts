@@ -199,13 +199,13 @@ function verifyBase({ id, base: files }: ChangeFile, base: RepositoryFiles, now:
     throw brokenBase(`it does not begin with the first root of ${id.slice(0, 12)}, or holds no targets`);
   const { collection } = rootBindingOf(first);
   const check = bindingCheck(id, (name) => name === collection);
-  // An expired root is no obstacle: renewing it may be what the change is for.
+  // An expired root is accepted: renewing it may be the purpose of the change.
   const chain = new TrustedMetadata(first.bytes, now, { demand: check });
   for (const root of base.roots.slice(1)) chain.updateRoot(root.bytes);
   const keyring = new Keyring(base);
   for (const file of [targets, ...base.roles.values()]) {
     const demands = keyring.demandsOn(file.role);
-    if (demands.length === 0) throw brokenBase(`nobody delegates to ${JSON.stringify(file.role)}`);
+    if (demands.length === 0) throw brokenBase(`no role delegates to ${JSON.stringify(file.role)}`);
     for (const { keys, role, delegator } of demands) assertThreshold(file, keys, role, delegator);
     check(file);
   }
@@ -245,9 +245,9 @@ function assertHonestKeys(file: MetadataFile): void {
     if (key.hasCorrectId && key.fingerprint !== undefined) continue;
     throw new BullaError(
       'trust-invalid',
-      `${file.role} lists a key as ${key.keyid.slice(0, 12)} that is not that key, or that nobody can use`,
+      `${file.role} lists a key as ${key.keyid.slice(0, 12)} that is not that key, or that is unusable`,
       {
-        hint: 'do not sign this: somebody wants another key to look like one that you know',
+        hint: 'do not sign this: another key is disguised as one that you know',
         details: { role: file.role, reason: 'key-id', keyid: key.keyid },
       },
     );
@@ -267,12 +267,12 @@ function checkLog(change: ChangeFile, before: MetadataFile | undefined, file: Me
       throw badLog(file, 'it names another log than the one that the role has');
     const isSame = sameNames(parseTargets(file), parseTargets(before));
     if (!isSame || namesIn(file.signed) !== namesIn(before.signed))
-      throw badLog(file, 'it changes names, which is no change of roles');
+      throw badLog(file, 'it changes names, which a change of roles must not do');
     return;
   }
   if (log === undefined || digestOf(log) !== descriptor.digest) throw badLog(file, 'its log is another');
   if (parseLog(log, file.role).entries.length > 0) throw badLog(file, 'its log already has entries');
-  if (parseTargets(file).targets.size > 0) throw badLog(file, 'it begins with names, which no log tells of');
+  if (parseTargets(file).targets.size > 0) throw badLog(file, 'it begins with names that no log lists');
 }
 
 function badLog({ role }: MetadataFile, why: string): BullaError {
@@ -283,7 +283,7 @@ function badLog({ role }: MetadataFile, why: string): BullaError {
 }
 
 function brokenBase(why: string): BullaError {
-  return new BullaError('trust-invalid', `the change was made for a state that is none: ${why}`, {
+  return new BullaError('trust-invalid', `the change has an invalid base state: ${why}`, {
     hint: 'do not sign it; have it exported again from the collection itself',
     details: { reason: 'base' },
   });

@@ -21,7 +21,7 @@ import { PendingChange } from './pending-change.ts';
 
 /** Most files that a staged change of roles and keys may have. */
 const MAX_FILES = 1000;
-/** Most bytes of such changes that are read in one look where nobody who may has signed them. */
+/** Most bytes of such changes that are read at a time if they have no valid signature. */
 const MAX_UNSIGNED_BYTES = 32 * 1024 * 1024;
 
 /** A change of roles or keys that waits beside the head. */
@@ -38,7 +38,7 @@ export interface StagedReadOptions extends CallOptions {
 }
 
 /**
- * Puts a change of roles or keys beside the head, for other signatures or for whoever has the online key.
+ * Puts a change of roles or keys beside the head, for other signatures or for a publisher with the online key.
  * @returns the tag @throws BullaError what the target throws
  */
 export async function stageChange(
@@ -60,7 +60,7 @@ export async function stageChange(
 
 /**
  * Changes of roles and keys among the stages beside a head, made for exactly that head's root and targets,
- * signatures of several copies pooled. What is no such change is left aside.
+ * signatures of several copies pooled. Other objects are left alone.
  * @param objects stages, as they were read or are yet to be
  * @throws BullaError what the target throws
  */
@@ -87,7 +87,7 @@ export async function readStagedChanges(
   return [...found].map(([id, { tags: of, change }]) => ({ id, tags: of, change }));
 }
 
-/** What may yet be read of changes that nobody who may has signed. */
+/** What may still be read of changes without a valid signature. */
 interface Budget {
   left: number;
 }
@@ -104,7 +104,7 @@ async function readStagedChange(
   try {
     return PendingChange.open(await changeIn(target, copy, object, now, budget, options), now);
   } catch (error) {
-    // Anybody who may push can put anything there.
+    // Any account with push permission can put anything there.
     const isForeign = isBullaError(error, 'trust-invalid', 'trust-rollback', 'content-invalid', 'usage');
     if (!isForeign && !isBullaError(error, 'not-found', 'signature-mismatch', 'key-invalid')) throw error;
     options.onRefused?.(tag, error);
@@ -153,7 +153,7 @@ async function changeIn(
   };
 }
 
-/** Whether root and targets of a change each have a signature of somebody who may sign them. */
+/** Whether root and targets of a change each have a signature of a key that may sign them. */
 function isBegun({ files }: WorkingCopy, parts: ReadonlyMap<string, Uint8Array>): boolean {
   const made = [...parts].map(([role, bytes]) => parseMetadataFile(bytes, role, DEFAULT_LIMITS.targetsBytes));
   const [before, after] = [new Keyring(files), new Keyring(withFiles(files, made))];
@@ -171,7 +171,7 @@ function spend(budget: Budget, bytes: number): void {
 
 function tooMuch(bytes: number): BullaError {
   return new BullaError('content-invalid', `a staged change of roles has ${bytes} bytes`, {
-    hint: 'whoever stages something large has to sign it first; if it is a flood, remove it with the registry',
+    hint: 'a large change must be signed before it is staged; if this is a flood, remove it with the registry',
     details: { reason: 'budget' },
   });
 }

@@ -8,7 +8,7 @@ import { readStagedChanges } from './stage-change.ts';
 
 /**
  * Who may sign after each staged change of roles whose root and targets have all of their signatures, whatever else it
- * waits for: its owner has decided, and nothing gets in meanwhile of whoever loses trust by it
+ * waits for: its owner has decided, and nothing signed by the distrusted keys may enter in the meantime
  * (spec/trust-publishing.md, "Structural changes").
  * @param objects stages that change roles, as they were read
  * @throws BullaError what the target throws

@@ -72,7 +72,7 @@ export class AdoptionReader {
 
   /**
    * Demands of a staged file, and of the bins that lie beside it, that they say what its log says and nothing
-   * else, whoever has signed them: who has all keys folds what the log says, and the others take the file.
+   * else, whoever signed them: a publisher with all keys folds what the log says, and the others adopt the file.
    * @param entries what the file's log adds to the head's
    * @throws BullaError trust-invalid; what the source throws
    */
@@ -100,7 +100,7 @@ export class AdoptionReader {
     this.assertCounted(role, file, expected.values());
   }
 
-  /** Whoever signs next counts on from the number of names that a role with bins says: it must follow from its log. */
+  /** The next signer continues from the number of names that a role with bins states: it must follow from its log. */
   private assertCounted(
     role: string,
     { signed }: MetadataFile,
@@ -233,7 +233,7 @@ export interface Pool {
   readonly members: readonly number[];
 }
 
-/** Puts signatures over the same content together; what is not valid counts for nothing and spoils nothing. */
+/** Pools signatures over the same content; an invalid one is ignored and does not invalidate the others. */
 export function poolFiles(files: readonly MetadataFile[], demand: SignatureDemand): readonly Pool[] {
   const pools: { readonly pending: PendingFile; readonly members: number[] }[] = [];
   for (const [index, file] of files.entries()) {
@@ -292,14 +292,14 @@ function targetJson({ length, sha256, mediaType }: NamedContent): JsonObject {
 
 function missingBin(bin: string): BullaError {
   return new BullaError('trust-invalid', `a staged change lacks the bin ${bin} that belongs to it`, {
-    hint: 'somebody took a part of it away: whoever staged it has to make the change again',
+    hint: 'a part of it was removed: its author has to make the change again',
     details: { role: bin, reason: 'missing' },
   });
 }
 
 function notReflected(role: string, holder: string): BullaError {
   return new BullaError('trust-invalid', `what is staged for ${role} is not what its log says of ${holder}`, {
-    hint: 'parts of different changes were put together; whoever staged it has to make the change again',
+    hint: 'parts of different changes were put together; its author has to make the change again',
     details: { role, holder, reason: 'log' },
   });
 }

@@ -5,7 +5,7 @@ export const YOUNG_MS = 1500;
 
 /**
  * Remembers when candidates were first seen. A candidate is its signed timestamp: copies under other tags
- * and in other wrappings are no younger than the first of them.
+ * and in other wrappers are not younger than the first of them.
  */
 export class Rivals {
   private readonly firstSeen = new Map<string, Date>();

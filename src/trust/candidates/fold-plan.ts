@@ -22,7 +22,7 @@ export interface SiblingPlan {
   /** Files to take as they are: for the others. */
   readonly adoptions: readonly Adoption[];
   readonly conflicts: readonly FoldConflict[];
-  /** Changes that somebody else has to take over, or that wait for signatures. */
+  /** Changes that another publisher must adopt, or that wait for signatures. */
   readonly waiting: readonly LogEntry[];
   /** A staged change of keys or delegations: it goes into a head of its own, before all else. */
   readonly structure?: StructuralOffer | undefined;
@@ -152,9 +152,9 @@ function soundOf(
   };
 }
 
-/** Whoever has stolen the key of a role could else make its holders unable to sign ever after. */
+/** Otherwise a thief of a role's key could prevent its owners from ever signing again. */
 function refuseTooHigh({ role, file, from }: OfferedRole): readonly RefusedSibling[] {
-  const message = `it has version ${versionOf(file)} of ${role}, after which few could come: whoever has its key has to make the change again`;
+  const message = `it has version ${versionOf(file)} of ${role}, after which few versions remain: the owner of its key has to make the change again`;
   return from.map(({ tag }) => ({ tag, code: 'trust-invalid', message }));
 }
 
@@ -195,7 +195,7 @@ async function chooseStructure(
       refused.push({
         tag,
         code: 'threshold-not-met',
-        message: `${tag} waits for whoever has its online key`,
+        message: `${tag} waits for a publisher with its online key`,
       });
     } catch (error) {
       if (!isBullaError(error, 'trust-invalid', 'trust-expired', 'content-invalid', 'not-found')) throw error;
@@ -268,8 +268,8 @@ function foldAll(
 
 /**
  * Of the files that can replace the head's as they are, the one that brings most, and of those the highest:
- * whoever has read it in a head that was buried since would take a lower one for a rollback. Where there is
- * none, one that only lasts longer.
+ * a client that read it in a head that was overwritten since would take a lower one for a rollback. If
+ * there is none, one that only lasts longer.
  * @returns at most one
  * @throws BullaError what the target throws
  */

@@ -50,7 +50,7 @@ export class TrustAfter {
 export interface LeftChange {
   readonly role: string;
   readonly entry: LogEntry;
-  /** `key`: its signer loses trust; `unseen`: nobody was shown it before. */
+  /** `key`: its signer loses trust; `unseen`: it was not shown before. */
   readonly reason: 'key' | 'unseen';
 }
 
@@ -122,7 +122,7 @@ export class Intake {
   }
 }
 
-/** What a change of names is: its id alone is what somebody claims, and may be given to another one. */
+/** Identifies a change of names by its content: an id alone is only claimed, and may be reused. */
 export function identityOfEntry(role: string, entry: LogEntry): string {
   const log = spellLog({ since: entry.at, entries: [entry] });
   return createHash('sha256')

@@ -37,7 +37,7 @@ export interface StructuralOffer {
   readonly logs: ReadonlyMap<string, Uint8Array>;
 }
 
-/** Brings a file of the object; bounded by whoever reads. */
+/** Fetches a file of the object; the reader limits its size. */
 export type FetchPart = (descriptor: Descriptor, maxBytes: number) => Promise<Uint8Array>;
 
 /**
@@ -147,13 +147,13 @@ class OfferReader {
   private async keepsLog(role: string, file: MetadataFile): Promise<boolean> {
     if (logDescriptorOf(file).digest === this.copy.logDescriptor(role).digest) return true;
     const present = await this.copy.readableLog(role);
-    // Somebody who may push can make a log go away, and that is no reason to give it up.
+    // Any account with push permission can remove a log, so a missing log is not a reason to drop it.
     if ('entries' in present || present.code === 'not-found') throw outdated(role);
     return false;
   }
 
   /**
-   * A new log, without entries, where the head's cannot be read, whoever reads it: then nothing could be changed
+   * A new log, without entries, if the head's cannot be read by any client: otherwise nothing could be changed
    * any more. The targets of the offer agree to it.
    */
   private async readRepair(role: string, file: MetadataFile): Promise<void> {
@@ -162,7 +162,7 @@ class OfferReader {
     this.logs.set(role, log);
   }
 
-  /** A role that nobody delegated to before: it begins without names. */
+  /** A role that was not delegated to before: it begins without names. */
   private async readNew(role: string, file: MetadataFile, content: Targets): Promise<void> {
     const log = await this.fetch(logDescriptorOf(file), MAX_LOG_BYTES);
     if (
@@ -243,7 +243,7 @@ export function sameNames(a: Targets, b: Targets): boolean {
   return true;
 }
 
-/** What is known of a name: what nobody knows may be taken out, and is not signed in any case. */
+/** The known members of a name: unknown ones may be removed, and are not signed in any case. */
 function knownOf({ json, custom }: TargetFile): Uint8Array {
   const { length, hashes } = json;
   const mediaType = custom?.['mediaType'] ?? null;
@@ -258,14 +258,14 @@ function isSameChoice(a: Delegations, one: SuccinctRoles, b: Delegations, other:
 
 function incomplete(role: string): BullaError {
   return new BullaError('trust-invalid', `a staged change of keys lacks a file of ${JSON.stringify(role)}`, {
-    hint: 'it is left alone: whoever made it has to make it again',
+    hint: 'it is left alone: its author has to make it again',
     details: { role, reason: 'missing' },
   });
 }
 
 function tooHigh(role: string, version: number): BullaError {
   return new BullaError('trust-invalid', `a staged change of keys has version ${version} of ${role}`, {
-    hint: 'few versions could come after that: whoever has its key has to make the change again',
+    hint: 'few versions remain after that: the owner of its key has to make the change again',
     details: { role, version, reason: 'version' },
   });
 }
@@ -275,7 +275,7 @@ function outdated(role: string): BullaError {
     'trust-invalid',
     `a staged change of keys was made for another state of ${JSON.stringify(role)}`,
     {
-      hint: 'it is left alone: whoever made it makes it again for the present one, or is at work on that',
+      hint: 'it is left alone: its author makes it again for the current one, or is doing so',
       details: { role, reason: 'outdated' },
     },
   );

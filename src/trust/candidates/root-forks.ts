@@ -15,7 +15,7 @@ const MAX_SPELLINGS = 64;
 
 /**
  * Other roots of the present root's version that siblings hold and that follow the root before as well:
- * somebody may have been shown them.
+ * clients may have seen them.
  * @throws BullaError what the source throws
  */
 export async function findForks(
@@ -37,7 +37,7 @@ export async function findForks(
     try {
       const bytes = await fetchFile(source, descriptor, DEFAULT_LIMITS.rootBytes);
       const file = parseMetadataFile(bytes, 'root', DEFAULT_LIMITS.rootBytes);
-      // Anybody can spell a root anew: it is the same as long as it says the same.
+      // A root can be serialized in other ways: it is the same if its signed content is the same.
       if ([root.file, ...forks].some(({ message }) => equalBytes(message, file.message))) continue;
       new TrustedMetadata(before.bytes, collection.client.trusted.now, {
         demand: collection.check,

@@ -166,8 +166,8 @@ export class SiblingFiles {
   }
 
   /**
-   * Refuses what nobody should take in. What is dated far ahead would stay in the log until then, and a thief
-   * could fill it for good; what is not plain text shows as something else than it is.
+   * Refuses entries that must not be included. One that is dated far ahead would stay in the log until then, and a thief
+   * could fill it for good; text that is not plain is displayed as something else.
    */
   private async assertFit({ role, log }: SiblingRole): Promise<void> {
     const latest = this.now.getTime() + LOG_KEPT_MS;
@@ -252,7 +252,7 @@ function unsigned({ content }: TrustObject): BullaError {
 
 function datedAhead(role: string, { id, at }: LogEntry): BullaError {
   return new BullaError('trust-invalid', `the change ${id} of ${role} is dated ${at.toISOString()}`, {
-    hint: 'the clock of whoever made it, or of this machine, is wrong by more than a day',
+    hint: 'the clock of its author, or of this machine, is wrong by more than a day',
     details: { role, id, reason: 'ahead' },
   });
 }
@@ -269,7 +269,7 @@ function notPlain(role: string, entry: LogEntry): BullaError {
 }
 
 function undelegated(role: string): BullaError {
-  return new BullaError('trust-invalid', `nobody delegates to ${JSON.stringify(role)} any more`, {
+  return new BullaError('trust-invalid', `no role delegates to ${JSON.stringify(role)} any more`, {
     hint: 'the signer was removed; a present one has to make the change',
     details: { role, reason: 'undelegated' },
   });
@@ -277,14 +277,14 @@ function undelegated(role: string): BullaError {
 
 function incomplete({ content }: TrustObject, fileName: string): BullaError {
   return new BullaError('trust-invalid', `the candidate ${content.descriptor.digest} has no ${fileName}`, {
-    hint: 'it was put together by somebody else; it is left alone',
+    hint: 'it was assembled by someone else; it is left alone',
     details: { reason: 'missing', fileName },
   });
 }
 
 function spent(maxBytes: number): BullaError {
   return new BullaError('content-invalid', `candidates and stages have more than ${maxBytes} bytes`, {
-    hint: 'somebody floods the collection with them: remove them with the registry, and say who may push',
+    hint: 'the collection is being flooded with them: remove them with the registry, and restrict who may push',
     details: { reason: 'budget', maxBytes },
   });
 }

@@ -92,7 +92,7 @@ export async function listSiblings(
 }
 
 /**
- * Looks at what lies beside a head, over the rounds of one publish. Anybody who may push can put anything
+ * Looks at what lies beside a head, over the rounds of one publish. Any account with push permission can put anything
  * there: what does not verify is skipped and reported, and none of it costs more than it is allowed to.
  */
 export class SiblingReader {
@@ -217,7 +217,7 @@ function pairOf(tag: Tag, made: Date | undefined): [Tag, Date][] {
   return made === undefined ? [] : [[tag, made]];
 }
 
-/** By version of the timestamp, then by tag, so that everybody folds in the same order; stages come last. */
+/** By version of the timestamp, then by tag, so that all publishers fold in the same order; stages come last. */
 function inOrder(a: Sibling, b: Sibling): number {
   const [first, second] = [a.timestamp?.version ?? Infinity, b.timestamp?.version ?? Infinity];
   if (first !== second) return first < second ? -1 : 1;
@@ -253,8 +253,8 @@ function refusal(tag: Tag, error: unknown): RefusedSibling {
 }
 
 function notOfKind(tag: Tag, kind: string): BullaError {
-  return new BullaError('trust-invalid', `what lies at ${tag} is no ${kind}`, {
-    hint: 'somebody pushed something else there; it is left alone',
+  return new BullaError('trust-invalid', `the object at ${tag} is not a ${kind}`, {
+    hint: 'another object was pushed there; it is left alone',
     details: { tag, reason: 'object' },
   });
 }

@@ -6,10 +6,10 @@ import { isTopLevelRole } from '../../tuf/role-name.ts';
 import { type Root, topLevelKeys } from '../../tuf/root.ts';
 import type { WorkingCopy } from '../read/working-copy.ts';
 
-/** How far the keys in hand go for a role: not at all, towards its threshold, or all the way. */
+/** How far the given keys go for a role: not at all, towards its threshold, or all the way. */
 export type Ability = 'none' | 'some' | 'all';
 
-/** What the keys in hand can sign in one state of a collection. */
+/** What the given keys can sign in one state of a collection. */
 export class Abilities {
   private readonly copy: WorkingCopy;
   private readonly fingerprints: ReadonlySet<string>;

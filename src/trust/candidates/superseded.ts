@@ -69,7 +69,7 @@ export async function listFolded(
   for (const sibling of found.siblings) {
     // A stage without changes of names does not say when it was made.
     const at = madeAt(sibling) ?? (sibling.kind === 'stage' ? now : undefined);
-    // A tag that was borrowed may lead to something else tomorrow, which nobody would read then.
+    // A borrowed tag may lead to another object tomorrow, which would then not be read.
     if (!isOwnTag(sibling.tag, sibling.digest)) continue;
     if (at !== undefined && (await bringsNothing(made, sibling))) list.set(sibling.tag, at);
   }

@@ -172,7 +172,7 @@ export class CollectionEdit {
   }
 
   /**
-   * Takes out of a role's file what nobody here knows, and may therefore sign ({@link assertSignable}).
+   * Removes from a role's file what this version does not know, so that it can be signed ({@link assertSignable}).
    * @throws BullaError usage where it is in a key, whose id would change with it
    */
   dropUnknown(role: string): void {
@@ -392,7 +392,7 @@ function intactLog(role: string): BullaError {
   });
 }
 
-/** Nobody could publish any more on top of a file whose log is not there. */
+/** On top of a file whose log is missing, nothing more could be published. */
 function assertNamed(file: MetadataFile | undefined, part: LogPart): void {
   const digest = 'digest' in part ? part.digest : digestOf(part);
   if (file !== undefined && logDescriptorOf(file).digest !== digest) throw replacedLog(file.role);

@@ -21,7 +21,7 @@ import { emptyLog, encodeLog, logBinding } from '../format/log.ts';
 import { assertSignable } from '../format/signable.ts';
 import { NAMES_ROLE } from '../format/vocabulary.ts';
 
-/** All files of a collection that are in hand, and the logs of its roles. */
+/** All loaded files of a collection, and the logs of its roles. */
 export interface CollectionFiles {
   readonly id: CollectionId;
   readonly files: RepositoryFiles;
@@ -58,7 +58,7 @@ export async function createCollection(
 }
 
 /**
- * All of a new collection that needs no online key: root, targets and `names`. Whoever holds the online
+ * All of a new collection that needs no online key: root, targets and `names`. The owner of the online
  * key makes the first head of it: {@link completeCollection}.
  * @throws BullaError threshold-not-met (details.missing) where signers are missing; usage, key-invalid
  */
@@ -133,8 +133,12 @@ function lifetimesFrom(lifetimes: ReadonlyMap<string, number>): EditPolicy['life
 }
 
 function unsigned(roles: readonly string[]): BullaError {
-  return new BullaError('threshold-not-met', `nobody here can sign the first files of ${roles.join(', ')}`, {
-    hint: 'give the private keys of root and publisher: the first root is made where they are',
-    details: { missing: roles },
-  });
+  return new BullaError(
+    'threshold-not-met',
+    `the keys here cannot sign the first files of ${roles.join(', ')}`,
+    {
+      hint: 'give the private keys of root and publisher: the first root is made where they are',
+      details: { missing: roles },
+    },
+  );
 }

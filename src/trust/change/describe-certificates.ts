@@ -17,7 +17,7 @@ export function certificateText(keyid: string, value: JsonValue | undefined): st
   return `the key ${quoted(keyid)} has the certificate ${ownerText(whole, keyid)}, sha256 ${prints}`;
 }
 
-/** Bytes of a certificate that is written in base64 as everybody writes it; another spelling is told as it is. */
+/** Bytes of a certificate in canonical base64; any other spelling is shown unchanged. */
 function derOf(text: JsonValue): Uint8Array | undefined {
   const der = typeof text === 'string' ? fromBase64(text) : undefined;
   return der !== undefined && base64(der) === text ? der : undefined;
@@ -27,7 +27,7 @@ function ownerText(ders: readonly Uint8Array[], keyid: string): string {
   try {
     const [own] = parseCertificates(ders, `the certificates of the root key ${keyid.slice(0, 12)}`);
     return own === undefined
-      ? 'of nobody'
+      ? 'without a certificate'
       : `of ${literal(subjectOf(own))}, from ${formatTime(own.notBefore)} to ${formatTime(own.notAfter)}`;
   } catch (error) {
     if (isBullaError(error, 'certificate-invalid', 'content-invalid')) return 'that cannot be read';

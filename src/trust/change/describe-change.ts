@@ -18,9 +18,9 @@ export interface ToldChange {
   readonly head: string;
   /** Who may sign, for how long, and whatever else there is. */
   readonly other: readonly string[];
-  /** Names that stand for something else than before. */
+  /** Names with another digest than before. */
   readonly moved: readonly string[];
-  /** Names that stand for nothing any more. */
+  /** Names that are removed. */
   readonly removed: readonly string[];
   readonly added: readonly string[];
 }
@@ -36,7 +36,7 @@ const COUNTED = 10;
  * beside one present file no two new ones read the same.
  * @param before the role's present file; left out for a role that begins
  * @param id of the collection, where the file's binding to it was checked, so that it need not be told
- * @throws BullaError content-invalid where it is no file of its role
+ * @throws BullaError content-invalid if it is not a file of its role
  */
 export function tellChange(
   before: MetadataFile | undefined,
@@ -69,7 +69,7 @@ export function linesOf(told: ToldChange, isShort = false): readonly string[] {
     ...other,
     ...(count >= COUNTED
       ? [
-          `${moved.length} names stand for something else, ${removed.length} for nothing any more, ${added.length} are new`,
+          `${moved.length} names move to another digest, ${removed.length} are removed, ${added.length} are new`,
         ]
       : []),
     ...moved,
@@ -195,7 +195,7 @@ function expectedMembers(
   return expected;
 }
 
-/** Members of an object that is nothing but a list by names from outside; told whole where it is none. */
+/** Members of an object that is only a list by external names; shown whole if it is not one. */
 function* byName(
   path: string,
   from: JsonValue | undefined,

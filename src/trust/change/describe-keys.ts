@@ -42,7 +42,7 @@ function* roleChanges(
 ): Generator<string> {
   const [old, next] = [rolesOf(from), rolesOf(to)];
   if (old === undefined || next === undefined) return yield* memberChange('delegations.roles', from, to);
-  // An empty list and none are two ways to delegate to nobody.
+  // An empty list and a missing one are two ways to have no delegations.
   if (next.length === 0 && old.length === 0) return yield* memberChange('delegations.roles', from, to);
   if (next.length === 0) yield `delegations.roles is ${to === undefined ? 'left out' : 'empty'}`;
   const known = new Map(old.map((role) => [role['name'] as string, role]));
@@ -90,7 +90,7 @@ function trustText({ paths, path_hash_prefixes: prefixes, terminating }: JsonObj
     parts.push(`names whose SHA-256 begins with ${prefixes.map(literal).join(', ') || 'nothing'}`);
   else if (prefixes !== undefined) parts.push(`path_hash_prefixes ${jsonText(prefixes)}`);
   if (parts.length === 0) parts.push('neither names nor hashes');
-  if (terminating === true) parts.push('and nobody after it is asked about those');
+  if (terminating === true) parts.push('and no role after it is asked about those');
   else if (terminating === undefined) parts.push('without a word about terminating');
   else if (terminating !== false) parts.push(`terminating ${jsonText(terminating)}`);
   return parts.join('; ');

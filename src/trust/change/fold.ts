@@ -1,6 +1,6 @@
 import { type ChangeLog, isSameEntry, type LogEntry } from '../format/log.ts';
 
-/** Why a change that somebody else made can't be taken over by machine. */
+/** Why another publisher's change cannot be included automatically. */
 export interface FoldConflict {
   readonly entry: LogEntry;
   /**

@@ -59,7 +59,7 @@ export function addSigner({ name, paths, lifetime, ...choice }: NewSigner): Stru
 export function removeSigner(name: string): StructureChange {
   return async (edit, copy) => {
     if (name === NAMES_ROLE)
-      throw new BullaError('usage', `${NAMES_ROLE} is no signer: without it a collection names nothing`, {
+      throw new BullaError('usage', `${NAMES_ROLE} is not a signer: without it a collection has no names`, {
         hint: `give it other keys: bulla rotate ${copy.collection.place} ${NAMES_ROLE} --key NEW`,
       });
     assertSigner(copy, name);
@@ -102,7 +102,7 @@ export function losesOnlineKey(copy: WorkingCopy, root: JsonObject): boolean {
 /**
  * Lets versions begin anew that a thief of an online key pushed up; only where {@link losesOnlineKey}.
  * Files of other roles are signed anew then, by the keys that they have: no version could follow those.
- * @param always also where they look as if nobody had
+ * @param always also if no versions seem to have been raised
  * @param fixed roles whose new files are there already
  */
 export async function restartVersions(
@@ -146,7 +146,7 @@ export function renew(role: string): StructureChange {
 
 /**
  * Gives a role whose log cannot be read a new one. Targets are signed anew with it: the keys that say who may
- * sign names agree to it, and nobody else can.
+ * sign names agree to it, and no others can.
  */
 export function repairLog(role: string): StructureChange {
   return async (edit, copy) => {
@@ -170,7 +170,7 @@ export function renewFor(role: string, milliseconds: number | undefined): Struct
   };
 }
 
-/** Takes out of the files of a role what nobody may sign, so that they can be signed again. */
+/** Removes from the files of a role what must not be signed, so that they can be signed again. */
 export function dropUnknown(role: string): StructureChange {
   const change = async (edit: CollectionEdit, copy: WorkingCopy): Promise<void> => {
     if (role === ONLINE_ROLE) return;

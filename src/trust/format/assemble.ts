@@ -31,7 +31,7 @@ export interface BinParts {
 
 /** What a head is put together from. */
 export interface HeadParts {
-  /** All files of the collection but bins that are not in hand. */
+  /** All files of the collection except bins that are not loaded. */
   readonly files: RepositoryFiles;
   readonly logs: ReadonlyMap<string, LogPart>;
   readonly bins?: BinParts | undefined;
@@ -43,7 +43,7 @@ const INLINE_BYTES = 768 * 1024;
 /** Old roots are read by clients that were away for long: so much of them is in the manifest, newest first. */
 const INLINE_ROOT_BYTES = 16 * 1024;
 
-/** A head in its one spelling (spec/trust.md, "Head"); with bins, a large head. */
+/** A head in its canonical form (spec/trust.md, "Head"); with bins, a large head. */
 export function assembleHead(parts: HeadParts): Assembly {
   if (parts.bins === undefined) return assembleListing(TRUST_TYPES.head, parts, { inline: true });
   const { bits, shards } = parts.bins;
@@ -67,7 +67,7 @@ export interface StageParts {
   readonly logs: ReadonlyMap<string, LogPart>;
 }
 
-/** A stage in its one spelling (spec/trust.md, "Stage"). */
+/** A stage in its canonical form (spec/trust.md, "Stage"). */
 export function assembleStage({ files, logs }: StageParts): Assembly {
   return assembleFiles(TRUST_TYPES.stage, files, logs, { inline: true });
 }
@@ -79,7 +79,7 @@ export interface ProofParts {
   readonly files: ReadonlyMap<string, Uint8Array>;
 }
 
-/** A proof in its one spelling (spec/trust-copying.md, "Proofs"). */
+/** A proof in its canonical form (spec/trust-copying.md, "Proofs"). */
 export function assembleProof({ subject, files }: ProofParts): Assembly {
   return assembleFiles(TRUST_TYPES.proof, files, new Map(), {
     inline: false,
@@ -123,7 +123,7 @@ function openedShard(opened: ReadonlyMap<number, readonly Descriptor[]>, shard: 
 
 interface ListingOptions {
   readonly inline: boolean;
-  /** Files are named once: whoever asks for one name of many is to fetch few bytes. */
+  /** Files are named once, so that reading one name of many fetches few bytes. */
   readonly isBare?: boolean;
   readonly subject?: Descriptor;
 }

@@ -28,9 +28,13 @@ export function collectionIdOf(firstRoot: Uint8Array): CollectionId {
 /** @throws BullaError content-invalid */
 export function parseCollectionId(text: string): CollectionId {
   if (/^[0-9a-f]{64}$/.test(text)) return text as CollectionId;
-  throw new BullaError('content-invalid', `${JSON.stringify(text.slice(0, 80))} is no id of a collection`, {
-    hint: 'it is the SHA-256 of 1.root.json: 64 lower-case hexadecimal digits',
-  });
+  throw new BullaError(
+    'content-invalid',
+    `${JSON.stringify(text.slice(0, 80))} is not the id of a collection`,
+    {
+      hint: 'it is the SHA-256 of 1.root.json: 64 lower-case hexadecimal digits',
+    },
+  );
 }
 
 /**
@@ -42,7 +46,7 @@ export function rootBindingOf(file: MetadataFile): RootBinding {
   const collection = textOf(file, binding, 'collection');
   if (file.signed['version'] === 1) return { collection, id: collectionIdOf(file.bytes) };
   const id = textOf(file, binding, 'root');
-  if (!/^[0-9a-f]{64}$/.test(id)) throw unbound(file, 'its bulla.root is no SHA-256');
+  if (!/^[0-9a-f]{64}$/.test(id)) throw unbound(file, 'its bulla.root is not a SHA-256');
   return { collection, id: id as CollectionId };
 }
 
@@ -131,13 +135,13 @@ function unbound(file: MetadataFile, why: string, collection?: string): BullaErr
   return new BullaError('trust-invalid', `metadata of ${JSON.stringify(role)} does not belong here: ${why}`, {
     hint:
       collection === undefined
-        ? 'the head was put together from other collections: tell whoever runs the registry'
+        ? 'the head was assembled from other collections: tell the operator of the registry'
         : `if this repository is a copy of it on purpose, say so: --collection ${inCommand(collection)}`,
     details: { role, reason: 'binding', ...(collection !== undefined && { collection }) },
   });
 }
 
-/** What a root says may be any text, and nobody is to be told to paste that into a shell. */
+/** A root may contain any text, and a hint must not suggest pasting that into a shell. */
 function inCommand(collection: string): string {
   return /^[A-Za-z0-9][A-Za-z0-9._:/-]{0,300}$/.test(collection) ? collection : 'NAME';
 }

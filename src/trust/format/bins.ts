@@ -10,7 +10,7 @@ export function isBinName(role: string): boolean {
 /** Up to so many names are held by `names` itself. */
 const MAX_UNBINNED = 1000;
 
-/** Bytes of what a bin costs whoever reads one name: its entry in the snapshot, and per name in a bin. */
+/** Bytes that a bin costs a reader of one name: its entry in the snapshot, and per name in a bin. */
 const SNAPSHOT_ENTRY_BYTES = 32;
 const NAME_BYTES = 120;
 /** Of descriptors: of the shards in the index, and of the bins in a shard. */

@@ -37,7 +37,7 @@ export function candidateOf(head: ManifestContent, folded?: Descriptor): Manifes
   return compose(head, { ...json, annotations, manifests: [...listIn(json, 'manifests'), entry] });
 }
 
-/** The head that a candidate announces; undefined where it is no candidate. @throws BullaError content-invalid */
+/** The head that a candidate announces; undefined if it is not a candidate. @throws BullaError content-invalid */
 export function headOf(candidate: ManifestContent): ManifestContent | undefined {
   const { annotations, ...rest } = parse(candidate);
   if (!isJsonObject(annotations) || annotations[CANDIDATE_MARK] === undefined) return undefined;

@@ -12,8 +12,8 @@ import { fetchFile, type ObjectSource } from './object.ts';
 import { objectOfTag, TRUST_LAYERS, tagOfObject } from './vocabulary.ts';
 
 /**
- * Candidates and stages that brought nothing to a head which it does not hold, and when each was made. So
- * nobody has to read them again: without it, each change of the last day would make the next one dearer.
+ * Candidates and stages that brought nothing to a head which it does not hold, and when each was made, so that
+ * they need not be read again: without it, each change of the last day would make the next one more expensive.
  * The key of the snapshot signs it, which says what the whole of a head is made of.
  */
 export type FoldedList = ReadonlyMap<Tag, Date>;
@@ -31,7 +31,7 @@ const foldedSchema: z.ZodMiniType<object> = z.strictObject({
   stage: kindSchema,
 });
 
-/** A list in its one spelling (RFC 8785); of too many the oldest are left out. */
+/** A list in its canonical form (RFC 8785); the oldest are omitted if there are too many. */
 export function encodeFolded(list: FoldedList): Uint8Array {
   const newest = [...list].sort(([, a], [, b]) => b.getTime() - a.getTime()).slice(0, MAX_FOLDED);
   const kinds: Record<'next' | 'stage', JsonObject> = { next: {}, stage: {} };
@@ -42,7 +42,7 @@ export function encodeFolded(list: FoldedList): Uint8Array {
   return encodeOwn({ version: 1, ...kinds });
 }
 
-/** @returns undefined where it is no list that is understood here */
+/** @returns undefined if it is not a valid list */
 export function parseFolded(bytes: Uint8Array): FoldedList | undefined {
   const parsed = foldedSchema.safeParse(
     parseJson(bytes, { what: 'list of what was folded', maxBytes: MAX_FOLDED_BYTES }),

@@ -121,7 +121,7 @@ function readSet(set: JsonObject, what: string, id: string): ReadonlyMap<string,
   return names;
 }
 
-/** What a log may grow to by what others made: the rest is for whoever publishes. */
+/** What a log may grow to by changes of others: the rest is reserved for the publisher itself. */
 const MAX_FOLDED_LOG_BYTES: number = MAX_LOG_BYTES - 4 * 1024 * 1024;
 /** Values of JSON that the parser takes from a log of the largest size, and those that others may bring. */
 const MAX_LOG_VALUES: number = MAX_LOG_BYTES / 16;
@@ -137,7 +137,7 @@ export function leavesSpace(log: ChangeLog, atMost: number): boolean {
   return atMost <= MAX_FOLDED_LOG_BYTES || spellLog(log).byteLength <= MAX_FOLDED_LOG_BYTES;
 }
 
-/** A log in its one spelling (RFC 8785). @throws BullaError usage where it has become too large */
+/** A log in its canonical form (RFC 8785). @throws BullaError usage where it has become too large */
 export function encodeLog(log: ChangeLog): Uint8Array {
   const bytes = spellLog(log);
   if (bytes.byteLength <= MAX_LOG_BYTES && valuesIn(log) <= MAX_LOG_VALUES) return bytes;
@@ -160,7 +160,7 @@ export function spellLog({ since, entries }: ChangeLog): Uint8Array {
   return encodeOwn({ version: 1, since: formatTime(since), entries: entries.map(entryJson) });
 }
 
-/** Whether two entries are one change that says the same in both: the id alone is what somebody claims. */
+/** Whether two entries are the same change with the same content: an id alone is only claimed. */
 export function isSameEntry(a: LogEntry, b: LogEntry): boolean {
   return a === b || (a.id === b.id && equalBytes(encodeOwn(entryJson(a)), encodeOwn(entryJson(b))));
 }

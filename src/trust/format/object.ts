@@ -60,7 +60,7 @@ const LOG_NAME = /^(.+)\.log\.json$/;
 
 /**
  * Takes apart a manifest of the collection; a large one needs a second request, for its listing.
- * @throws BullaError trust-invalid where it is no object of a collection; content-invalid; what the source throws
+ * @throws BullaError trust-invalid if it is not an object of a collection; content-invalid; what the source throws
  */
 export async function openTrustObject(
   source: ObjectSource,
@@ -200,8 +200,8 @@ function tooLarge(source: ObjectSource, { digest, size }: Descriptor, maxBytes: 
 }
 
 function unknownObject({ descriptor }: ManifestContent, what: string): BullaError {
-  return new BullaError('trust-invalid', `${descriptor.digest} is no trust metadata: ${what}`, {
-    hint: 'somebody pushed something else to a tag of the collection, or a newer tool made it',
+  return new BullaError('trust-invalid', `${descriptor.digest} is not trust metadata: ${what}`, {
+    hint: 'another object was pushed to a tag of the collection, or a newer tool made it',
     details: { digest: descriptor.digest, reason: 'object' },
   });
 }

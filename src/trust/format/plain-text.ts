@@ -13,7 +13,7 @@ const MEDIA_TYPE = /^[ -~]{1,255}$/;
 const ODD = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Co}]/u;
 
 /**
- * Whether text of somebody else may be taken in: shown in one line as what it is, and written in one way
+ * Whether text of others may be adopted: shown in one line as what it is, and written in one way
  * (spec/trust.md, "Text of others").
  * @param maxLength in UTF-16 units
  */
@@ -21,12 +21,12 @@ export function isPlainText(text: string, maxLength: number): boolean {
   return text.length > 0 && text.length <= maxLength && !ODD.test(text) && text === text.normalize('NFC');
 }
 
-/** What is wrong with the texts of a change of names that somebody else made; undefined where nothing is. */
+/** What is wrong with the texts of another publisher's change of names; undefined if nothing is. */
 export function problemWithEntry({ by, origin, set }: LogEntry): string | undefined {
   if (by !== undefined && !isPlainText(by, MAX_BY)) return '"by" is not plain text';
   if (origin !== undefined && !isPlainText(origin, MAX_ORIGIN)) return '"origin" is not plain text';
   for (const [name, { mediaType }] of set ?? [])
-    if (mediaType !== undefined && !MEDIA_TYPE.test(mediaType)) return `the media type of ${name} is none`;
+    if (mediaType !== undefined && !MEDIA_TYPE.test(mediaType)) return `the media type of ${name} is invalid`;
   return undefined;
 }
 

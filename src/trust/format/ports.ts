@@ -4,14 +4,14 @@ import type { ObjectSource } from './object.ts';
 /** Where a collection is written: a repository of a registry, a layout, a memory store. */
 export interface TrustTarget extends ObjectSource, BlobPusher, ManifestPusher, TagLister, Deleter {}
 
-/** The clock of whoever publishes; virtual in simulations. */
+/** The clock of the publisher; virtual in simulations. */
 export interface Clock {
   now(): Date;
   /** @throws BullaError interrupted */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
-/** The chance of whoever publishes; seeded in simulations. */
+/** The randomness of the publisher; seeded in simulations. */
 export interface Chance {
   /** A random integer from 0 to `range` − 1, for versions that do not collide. */
   below(range: number): number;

@@ -14,8 +14,8 @@ const MAX_TOLD = 120;
 
 /**
  * Refuses a signed part that a signer of a collection does not know all of (spec/trust-roles.md, "What is
- * signed"): members that neither TUF nor the binding defines, and delegations of which other clients of TUF
- * would make something else than bulla. Whoever signs such a part might sign a statement of another format.
+ * signed"): members that neither TUF nor the binding defines, and delegations that other clients of TUF
+ * would interpret differently from bulla. Signing such a part might sign a statement of another format.
  * @throws BullaError trust-invalid (details.reason `unknown-member`, details.member; or `delegations`)
  */
 export function assertSignable(role: string, signed: JsonObject): void {
@@ -76,7 +76,7 @@ const isMediaType = (value: JsonValue): boolean =>
   typeof value === 'string' &&
   /^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}\/[A-Za-z0-9!#$&^_.+-]{1,127}$/.test(value);
 /**
- * How many names a role holds: where they stand in its own file, as many as these. Whoever signs next counts on
+ * How many names a role holds: if they are in its own file, as many as these. The next signer continues
  * from there, and makes bins for so many.
  */
 const isNumberOfNames: Check = (value, role, { delegations, targets } = {}) => {

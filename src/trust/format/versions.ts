@@ -13,7 +13,7 @@ const BIN_VERSION_BITS = 20;
  */
 export const HIGHEST_FOLLOWED: number = 2 ** 49;
 
-/** Nobody gets to such a version by publishing: a thief pushed it up. */
+/** Publishing never reaches such a version: a thief raised it. */
 export const FAST_FORWARDED: number = 2 ** 50;
 
 /** No honest file is so far above the one that it replaces, however many race: 256 epochs. */

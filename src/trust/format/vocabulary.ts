@@ -59,7 +59,7 @@ export function tagOfObject(kind: 'next' | 'stage', rest: string): Tag {
   return `${kind === 'next' ? CANDIDATE_PREFIX : STAGE_PREFIX}${rest}` as Tag;
 }
 
-/** Whether a tag is the one that an object of this digest is pushed to: anybody may copy it to others. */
+/** Whether a tag is the one that an object of this digest is pushed to: it may have been copied to others. */
 export function isOwnTag(tag: Tag, digest: Digest): boolean {
   const object = objectOfTag(tag);
   return object !== undefined && hexOf(digest).startsWith(object.rest);

@@ -9,7 +9,7 @@ import type { Base } from './publish-base.ts';
 import type { PublishOptions } from './publish-options.ts';
 import { removeObject } from './removal.ts';
 
-/** What nobody took over stays so long, for people to look at; in milliseconds. */
+/** Objects that were not adopted stay so long, for people to look at; in milliseconds. */
 const UNHELD_KEPT_MS: number = 30 * LOG_KEPT_MS;
 
 export interface CleanUp {

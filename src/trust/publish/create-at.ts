@@ -18,7 +18,7 @@ const SETTLE_MS = [250, 500, 1_000, 2_000, 4_000] as const;
 export interface CreatedAt {
   readonly head: Digest;
   readonly abilities: TagAbilities;
-  /** What cannot be had at that place, as sentences. */
+  /** What is not available at that place, as sentences. */
   readonly shortcomings: readonly string[];
 }
 

@@ -128,14 +128,14 @@ async function topsOf(base: Base, siblings: readonly Sibling[]): Promise<Readonl
       note('snapshot', snapshot.version);
       for (const [path, { version }] of snapshot.meta) note(path.replace(/\.json$/, ''), version);
     } catch (error) {
-      // Nobody can have taken a candidate for a head whose snapshot is not there.
+      // No client can have used a candidate as a head if its snapshot is missing.
       if (isTransient(error)) throw error;
     }
   }
   return tops;
 }
 
-/** Versions that files have, by role; bins are left out, because there are many and siblings tell of them. */
+/** Versions of files, by role; without bins, because there are many and siblings show them. */
 export function versionsOf(files: RepositoryFiles): ReadonlyMap<string, number> {
   const all = [...files.roles.values(), files.snapshot, files.timestamp].flatMap((file) => file ?? []);
   return new Map(

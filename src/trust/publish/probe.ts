@@ -41,7 +41,7 @@ export async function probeTags(
   return { removal: await remove(target, tag, [first, second], options), listing };
 }
 
-/** What cannot be had with these abilities, as sentences. */
+/** What is not available with these abilities, as sentences. */
 export function shortcomings({ removal, listing }: TagAbilities): readonly string[] {
   return [
     ...(removal === 'none'

@@ -32,11 +32,11 @@ export interface Base {
 const BEFORE_EXPIRY = new Date(0);
 
 /**
- * Reads and verifies the head that is built upon (spec/trust-publishing.md, "Reading the base"). Where
- * something older was put there than what is remembered, or what is no head at all, that is built upon. Expired files of root,
- * targets, `names` and signers do not stand in the way, because whoever has their keys must be able to
- * renew them; an expired timestamp or snapshot does, unless the head is the very one that this signer has
- * served, or that somebody has looked at.
+ * Reads and verifies the head that is built upon (spec/trust-publishing.md, "Reading the base"). If
+ * an older head or another object replaced the remembered head, the remembered one is used. Expired files of root,
+ * targets, `names` and signers are accepted, because the owners of their keys must be able to
+ * renew them; an expired timestamp or snapshot is not, unless the head is the very one that this signer has
+ * served, or that the user has checked.
  * @throws BullaError not-found where there is no collection; trust-rollback; what readCollection throws
  */
 export async function readBase(
@@ -90,7 +90,7 @@ function assertWhole({ collection, files }: WorkingCopy): void {
   for (const [name, bytes] of writeRepositoryFiles(files)) {
     if (object.files.get(name)?.digest === digestOf(bytes)) continue;
     throw new BullaError('trust-invalid', `the head of ${place} does not list the ${name} that it needs`, {
-      hint: 'it was put together by somebody else; whoever has seen it whole can publish again',
+      hint: 'it was assembled by someone else; a publisher that has seen it whole can publish again',
       details: { place, reason: 'missing', fileName: name },
     });
   }
@@ -136,7 +136,7 @@ async function verifyHead(head: HeadSource, read: ReadOptions, options: PublishO
   }
 }
 
-/** What is wrong with something that is no head of this collection, whoever put it there. */
+/** What is wrong with an object that is not a head of this collection, whatever its origin. */
 const NO_HEAD: ReadonlySet<unknown> = new Set([
   'missing-head',
   'object',
@@ -147,7 +147,7 @@ const NO_HEAD: ReadonlySet<unknown> = new Set([
 ]);
 
 /**
- * Whether no head lies at the tag, an older one, or one that is of no use to anybody. Another collection is
+ * Whether the tag has no head, an older one, or one that is useless to every client. Another collection is
  * another thing: a person has to say which of them it is to be.
  */
 function isNoHead(error: BullaError): boolean {

@@ -13,19 +13,19 @@ import type { SignerState } from './signer-state.ts';
 export interface PublishOptions {
   readonly clock: Clock;
   readonly chance: Chance;
-  /** Every key in hand; which of them are used is for the collection to say. */
+  /** Every available key; the collection determines which of them are used. */
   readonly signers: readonly TufSigner[];
   readonly state: SignerState;
   /** Lifetimes, for the most part: versions are always collision-free. */
   readonly policy?: Partial<EditPolicy> | undefined;
   /** How long a staged change is waited for, in milliseconds; 60 s if left out. */
   readonly wait?: number | undefined;
-  /** A head that may be built upon though its timestamp has expired: somebody looked at it. */
+  /** An accepted head, although its timestamp has expired: the user has checked it. */
   readonly trustServedHead?: Digest | undefined;
   /** The registry's own time, where it has told it: for what may be removed. The clock's if left out. */
   readonly registryNow?: (() => Date | undefined) | undefined;
   /**
-   * What a change of roles may take in from others, because somebody was shown it: ids of entries, and of staged
+   * What a change of roles may include from others, because the user was shown it: ids of entries, and of staged
    * changes of roles. All that keys have signed which keep their trust if left out.
    */
   readonly intake?: ReadonlySet<string> | undefined;
@@ -48,7 +48,7 @@ export interface Published {
   readonly folded: readonly LogEntry[];
   /** Changes of others that cannot be taken over by machine. */
   readonly conflicts: readonly FoldConflict[];
-  /** Candidates and stages that nobody here can use, and why. */
+  /** Candidates and stages that cannot be used here, and why. */
   readonly refused: readonly RefusedSibling[];
   /** Changes of others that a change of roles did not take in. */
   readonly left: readonly LeftChange[];

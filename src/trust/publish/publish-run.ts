@@ -61,7 +61,7 @@ interface Survey {
 }
 
 /**
- * Publishes with all keys in hand (spec/trust-publishing.md, "Publishing"): announces the next head, lets
+ * Publishes with all keys (spec/trust-publishing.md, "Publishing"): announces the next head, lets
  * rivals finish, moves the tag, reads back, and goes round again until the head holds the work and
  * everything that can be folded.
  */
@@ -176,7 +176,7 @@ export class PublishRun {
 
   /**
    * Once the work is in the head, what was announced later is its maker's to publish: nothing that was done
-   * here can have buried it. Else whoever is first of a crowd would stay until the last has come.
+   * here can have overwritten it. Otherwise the first publisher would stay until the last has come.
    */
   private inDuty({ siblings, tags }: FoundSiblings, isDone: boolean): readonly Sibling[] {
     if (!isDone) this.duties = undefined;
@@ -186,7 +186,7 @@ export class PublishRun {
   }
 
   private async publish(base: Base, found: FoundSiblings, plan: SiblingPlan, isDone: boolean): Promise<void> {
-    // What was announced before is folded by whoever goes first; announcing it anew would keep all waiting.
+    // What was announced before is folded by the first publisher; announcing it anew would keep all waiting.
     if (this.announced.length > 0 && (await this.letFinish(base, found.siblings))) return;
     const isFirst = plan.structure !== undefined || (this.work.isStructural === true && hasWork(plan));
     const work = isFirst || isDone ? NO_WORK : this.work;
@@ -238,7 +238,7 @@ export class PublishRun {
       if (isImmovable(error)) throw immovable(this.target, error);
       const isConflict = isBullaError(error, 'conflict');
       if (isConflict && (await hasMoved(this.target, base, { signal }))) return;
-      // A conflict over a tag that nobody moves is a rule of the registry.
+      // A conflict over a tag that no publisher moves is a rule of the registry.
       if (!(isConflict || isTransient(error)) || this.failures.length >= MAX_FAILURES) throw error;
       this.failures.push(error as BullaError);
       onProgress?.(
@@ -257,7 +257,7 @@ export class PublishRun {
       const { code, message, details } = error as BullaError;
       throw new BullaError(code, `${message}; whether the change is in the head is not known`, {
         cause: error,
-        hint: 'look with bulla log; what was announced is folded by whoever publishes next',
+        hint: 'check with bulla log; the next publisher folds what was announced',
         details: { ...details, ids: this.work.ids, tag: this.announced.at(-1) },
       });
     }
@@ -273,7 +273,7 @@ export class PublishRun {
   }
 
   /**
-   * Waits while somebody else is about to move the head.
+   * Waits while another publisher is about to move the head.
    * @param own version of the timestamp that was announced here, and could be moved to
    * @returns whether to begin again
    */
@@ -286,7 +286,7 @@ export class PublishRun {
     return true;
   }
 
-  /** Waits as long, or until somebody has moved the head. */
+  /** Waits as long, or until the head has moved. */
   private async waitForMove(base: Base, milliseconds: number): Promise<void> {
     const { clock, chance, signal } = this.options;
     this.waited += milliseconds;
@@ -314,7 +314,7 @@ export class PublishRun {
   private unfinished(): BullaError {
     const tag = this.announced.at(-1);
     return new BullaError('staged', `others moved the head ${MAX_ROUNDS} times meanwhile`, {
-      hint: `what was announced at ${tag} is folded by whoever publishes next; bulla status shows it`,
+      hint: `the next publisher folds what was announced at ${tag}; bulla status shows it`,
       details: { ids: this.work.ids, tag },
     });
   }

@@ -20,10 +20,10 @@ export type { NameChange, StructuralChange } from './work.ts';
 const MOST_TIDIED = 16;
 
 /**
- * Publishes changes of names (spec/trust-publishing.md): by moving the head where all keys are in hand,
- * else by staging them and waiting for whoever has the others.
+ * Publishes changes of names (spec/trust-publishing.md): by moving the head if all keys are available,
+ * otherwise by staging them and waiting for a publisher with the others.
  * @throws BullaError conflict where a name was revoked meanwhile; staged where the waiting ended;
- *   untrusted-identity where no key in hand may sign for a role; usage; what reading and signing throw
+ *   untrusted-identity if no available key may sign for a role; usage; what reading and signing throw
  */
 export async function publishNames(
   target: TrustTarget,
@@ -49,7 +49,7 @@ export async function publishNames(
 /**
  * Publishes a change of keys, delegations or expiry (spec/trust-publishing.md, "Structural changes"). What
  * can be folded is folded first; the change is made anew on each head that it meets, never merged. Where
- * nothing but the online key is missing, it is staged, and whoever has that takes it over.
+ * only the online key is missing, it is staged, and a publisher with that key adopts it.
  * @throws BullaError threshold-not-met (details.missing) where other keys are missing; staged; what
  *   `change`, reading and signing throw
  */
@@ -64,13 +64,13 @@ export async function publishEdit(
   return publishedBy(result, []);
 }
 
-/** @throws BullaError usage where there is no such role, untrusted-identity where no key in hand is its */
+/** @throws BullaError usage if the role does not exist, untrusted-identity if none of the available keys is its */
 function assertMaySign(copy: WorkingCopy, abilities: Abilities, role: string): void {
   copy.contentOf(role);
   if (abilities.of(role) !== 'none') return;
   throw new BullaError(
     'untrusted-identity',
-    `none of the keys in hand may sign for ${JSON.stringify(role)} at ${copy.collection.place}`,
+    `none of the available keys may sign for ${JSON.stringify(role)} at ${copy.collection.place}`,
     {
       hint: 'bulla signer ls shows who may; give the key with --key, or let a key holder add yours with bulla signer add',
       details: { role },
@@ -98,7 +98,7 @@ function isOnlyOnlineMissing(error: unknown): boolean {
   return missing.length > 0 && missing.every(({ role }) => role === 'snapshot' || role === 'timestamp');
 }
 
-/** Removes what this run has replaced, and a few old things; what can't be removed is no failure of the publish. */
+/** Removes what this run has replaced, and a few old objects; a failed removal does not fail the publish. */
 async function tidy(target: TrustTarget, result: RunResult, options: PublishOptions): Promise<void> {
   if (options.cleanUp === false) return;
   const { base, found, announced } = result;

@@ -11,7 +11,7 @@ const AT_WORK_MS = 10_000;
 
 /**
  * Pushes again what this signer announced, whose changes are in no head, and which is not listed any more:
- * after a crash, or where somebody removed it.
+ * after a crash, or if it was removed.
  * @returns what was pushed
  * @throws BullaError storage-error; what the target throws
  */

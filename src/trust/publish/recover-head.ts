@@ -52,7 +52,7 @@ function isRefused(error: unknown): boolean {
 
 /**
  * The newest candidate that is intact: the whole client workflow goes through it, from what is remembered
- * and not below what this signer has served, and every bin is there. Whoever may push can put parts of
+ * and not below what this signer has served, and every bin is there. Pushers can put parts of
  * different heads together, and what is put back must not be that.
  * @throws BullaError what the target throws
  */

@@ -16,8 +16,8 @@ export type Removal =
 
 /**
  * Removes a candidate or stage: by its tag, and where a registry cannot do that, by its digest. What lies
- * at the tag is looked at right before, because anybody may have moved it: the head is never removed, and
- * nothing that is no candidate or stage. Nor is anything but what was judged, or what belongs to the tag: a
+ * at the tag is read right before, because it may have moved: the head is never removed, and
+ * only candidates and stages are. Nor is anything but what was judged, or what belongs to the tag: a
  * registry that removes by digest takes all tags along that lead there, and a copy of what is still needed
  * may lie here.
  * @param head digest of the present head
@@ -58,8 +58,8 @@ export async function removeObject(
 }
 
 /**
- * Takes back what was announced or staged, where it turned out that it can't be published: else everybody
- * would be told of a conflict that its maker knows of. What can't be removed stays.
+ * Withdraws what was announced or staged, if it turned out that it cannot be published: otherwise all publishers
+ * would report a conflict that its author knows of. What cannot be removed stays.
  */
 export async function withdraw(
   target: TrustTarget,

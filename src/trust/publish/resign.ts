@@ -28,7 +28,7 @@ export interface ResignOptions extends PublishOptions {
 export interface Resigned extends Published {
   /** `healed`: something older lay at the tag, and what is known to be newer was put back. */
   readonly outcome: 'fresh' | 'renewed' | 'folded' | 'healed';
-  /** Changes that nobody here may take over: their publishers have to re-base them, or signatures are missing. */
+  /** Changes that cannot be included here: their publishers have to re-base them, or signatures are missing. */
   readonly waiting: readonly LogEntry[];
   readonly removed: readonly Tag[];
   /** Tags that this pass announced heads under. */
@@ -43,7 +43,7 @@ export interface Resigned extends Published {
  * One pass over a collection (spec/trust-publishing.md, "Re-signing"): verifies the head, takes over what
  * was staged, signs snapshot and timestamp anew where half of their lifetime is over, puts back what was
  * buried, and cleans up.
- * @throws BullaError untrusted-identity where the keys in hand do not sign snapshot and timestamp; what
+ * @throws BullaError untrusted-identity if the available keys do not sign snapshot and timestamp; what
  *   reading and signing throw
  */
 export async function resignCollection(
@@ -164,7 +164,7 @@ function digestOf({ object }: Collection): Digest {
 function notOnline({ place }: Collection): BullaError {
   return new BullaError(
     'untrusted-identity',
-    `the keys in hand may not sign snapshot and timestamp of ${place}`,
+    `none of the available keys may sign snapshot and timestamp of ${place}`,
     {
       hint: 'give the online key; bulla tree shows which one that is',
     },

@@ -26,7 +26,7 @@ const recordSchema = z.strictObject({
   used: listOf(z.strictObject({ role: z.string(), version })),
 });
 
-/** A signer's record of a collection in its one spelling (RFC 8785), wherever it is kept. */
+/** A signer's record of a collection in its canonical form (RFC 8785), wherever it is kept. */
 export function encodeRecord(id: CollectionId, { served, used }: SignerRecord): Uint8Array {
   const json: JsonObject = {
     version: 1,
@@ -51,7 +51,7 @@ export function parseRecord(bytes: Uint8Array, id: CollectionId, what: string): 
   try {
     json = parseJson(bytes, { what, maxBytes: MAX_RECORD_BYTES });
   } catch (cause) {
-    throw damaged(what, 'it is no JSON', cause);
+    throw damaged(what, 'it is not JSON', cause);
   }
   const parsed = recordSchema.safeParse(json);
   if (!parsed.success) throw damaged(what, describeIssues(parsed.error));
@@ -68,6 +68,6 @@ export function parseRecord(bytes: Uint8Array, id: CollectionId, what: string): 
 function damaged(what: string, why: string, cause?: unknown): BullaError {
   return new BullaError('storage-error', `${what} cannot be read: ${why}`, {
     cause,
-    hint: 'restore it, or look at the head (bulla status) and remove it: then the next head is believed once more',
+    hint: 'restore it, or check the head (bulla status) and remove it: then the next valid head is accepted',
   });
 }

@@ -42,7 +42,7 @@ export interface SignerState {
   /** @throws BullaError storage-error */
   load(id: CollectionId): Promise<SignerRecord | undefined>;
   /**
-   * Changes the record of a collection, with nobody else in between.
+   * Changes the record of a collection exclusively.
    * @param change may be called with what another process has stored meanwhile
    * @throws BullaError storage-error
    */
@@ -64,7 +64,7 @@ export class ProcessSignerState implements SignerState {
   private readonly records = new Map<CollectionId, SignerRecord>();
   private readonly objects = new Map<CollectionId, Map<Tag, PendingObject>>();
 
-  /** @param isLasting true where it stands in for a state that outlives its user, as in simulations */
+  /** @param isLasting true if it represents a state that outlives its user, as in simulations */
   constructor(isLasting = false) {
     this.isLasting = isLasting;
   }
@@ -112,7 +112,7 @@ export function withServed(record: SignerRecord, served: ServedHead): SignerReco
   return { ...record, served };
 }
 
-/** Versions that a thief of a removed key pushed up bind nobody any more; else they would be followed again. */
+/** Versions that a thief of a removed key raised no longer apply; otherwise they would be followed again. */
 function withoutOnline(used: ReadonlyMap<string, number>): ReadonlyMap<string, number> {
   return new Map(
     [...used].filter(

@@ -41,7 +41,7 @@ interface Staged {
 
 /**
  * Publishes without all keys (spec/trust-publishing.md, "Staging"): puts what can be signed beside the
- * head, waits for whoever has the other keys to take it over, and makes it anew whenever the head has
+ * head, waits for a publisher with the other keys to adopt it, and makes it anew whenever the head has
  * moved on without it.
  */
 export class StageRun {
@@ -82,7 +82,7 @@ export class StageRun {
       if (await this.work.isDone(base)) return await this.finish(base, found, plan, rounds);
       if (!(await this.stands(base))) {
         await this.stage(base, found, plan);
-        onProgress?.(`staged at ${this.staged?.tag}; waiting for whoever has the other keys`);
+        onProgress?.(`staged at ${this.staged?.tag}; waiting for a publisher with the other keys`);
       }
       if (!(await this.waitForHead(base, deadline))) throw this.unfinished(base, wait);
     }
@@ -168,7 +168,7 @@ export class StageRun {
     const tag = this.staged?.tag;
     return new BullaError(
       'staged',
-      `the change is staged at ${copy.collection.place}:${tag}, and nobody took it over within ${Math.round(wait / 1000)} s`,
+      `the change is staged at ${copy.collection.place}:${tag}, and was not published within ${Math.round(wait / 1000)} s`,
       {
         hint: 'it stays there: a re-signer, or the next publisher with all keys, takes it over; see bulla pending and bulla status',
         details: { ids: this.work.ids, tag },

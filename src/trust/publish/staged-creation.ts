@@ -23,8 +23,8 @@ const MAX_STAGES = 256;
 
 /**
  * Makes the first head of a collection that was begun without its online key, where a pin says which
- * (spec/trust-roles.md, "Creating a collection without the online key"). Only somebody who knows that there has been no
- * head yet may call it: a stage of the beginning is an old state that anybody can push again.
+ * (spec/trust-roles.md, "Creating a collection without the online key"). Call it only if it is known that there has been no
+ * head yet: a stage of the creation is an old state that can be pushed again.
  * @throws BullaError trust-unpinned without a pin; not-found where no such stage is there; conflict where
  *   there is a head; threshold-not-met without the online key; what the target throws
  */

@@ -145,7 +145,7 @@ export class OwnChanges {
   }
 }
 
-/** Id of the first key in hand that the role lists. */
+/** Id of the first available key that the role lists. */
 function keyOf(role: string, copy: WorkingCopy, signers: readonly TufSigner[]): string | undefined {
   const { delegations } = copy;
   const fingerprints = new Set(signers.map(({ key }) => key.fingerprint));
@@ -157,7 +157,7 @@ function keyOf(role: string, copy: WorkingCopy, signers: readonly TufSigner[]): 
   });
 }
 
-/** Nobody else would take it in. */
+/** Other publishers would not adopt it. */
 function notPlain(problem: string): BullaError {
   return new BullaError('usage', `the change cannot be published: ${problem}`, {
     hint: 'correct it where it comes from: the media type is what the registry says of a manifest that does not say it',
@@ -167,9 +167,9 @@ function notPlain(problem: string): BullaError {
 function revoked(name: string, role: string, { id, by }: LogEntry): BullaError {
   return new BullaError(
     'conflict',
-    `${JSON.stringify(name)} was taken out of ${role} by somebody else while it was being signed`,
+    `${JSON.stringify(name)} was removed from ${role} by another publisher while it was being signed`,
     {
-      hint: 'ask whoever revoked it; if it is to be signed all the same, run the command again',
+      hint: 'ask the publisher who revoked it; to sign it anyway, run the command again',
       details: { name, role, id, ...(by !== undefined && { by }) },
     },
   );
@@ -271,13 +271,13 @@ export class EditWork implements PublishWork {
 
 /**
  * Whether a head holds a file that was made for it. Root and targets must say the very same: whatever is
- * signed by them follows from that, however somebody else has spelled the file. Of other roles a later file does as well, if it
+ * signed by them follows from that, however the file is serialized. Of other roles a later file does as well, if it
  * lasts as long.
  */
 function isIn({ roots, roles }: RepositoryFiles, file: MetadataFile): boolean {
   if (file.role === 'root') return roots.some(({ message }) => equalBytes(message, file.message));
   const present = roles.get(file.role);
-  // Bins are in hand only where something was changed in them.
+  // Bins are loaded only if something was changed in them.
   if (present === undefined) return file.role !== 'targets';
   if (equalBytes(present.message, file.message)) return true;
   return file.role !== 'targets' && expiryOf(present) >= expiryOf(file);

@@ -10,7 +10,7 @@ import type { Anchor } from './collection.ts';
 import { isPinnedBy, type Pin, type PinnedTrust } from './pin.ts';
 import { collectionOfRoot, followRoots, newestOf, type RootFiles, shorterChain } from './root-chain.ts';
 
-/** What is known of whom to believe about a repository. */
+/** The configured trust root of a repository, and where it comes from. */
 export interface TrustStart {
   /** `HOST/REPOSITORY` or layout that was asked for, for messages. */
   readonly repository: string;
@@ -18,7 +18,7 @@ export interface TrustStart {
   readonly isNamed: (collection: string) => boolean;
   readonly now: Date;
   readonly pin?: Pin | undefined;
-  /** Nobody is there to compare key ids, and no pin allowed it before: no trust on first use. */
+  /** Key ids cannot be compared, and no pin allowed it before: no trust on first use. */
   readonly isUnattended: boolean;
   readonly onWarning?: ((message: string) => void) | undefined;
 }
@@ -94,7 +94,7 @@ async function firstUse(roots: RootFiles, start: TrustStart): ReturnType<Anchor>
   if (start.isUnattended) return await refuseUnpinned(roots, start);
   const { initialRoot, newest } = await servedChain(roots, start);
   start.onWarning?.(
-    `${start.repository} is trusted on first use, on nobody's word: compare its root keys with those that its publisher tells you: ${rootKeyIds(newest).join(' ')}`,
+    `${start.repository} is trusted on first use, without verification: compare its root keys with those that its publisher gives you: ${rootKeyIds(newest).join(' ')}`,
   );
   return { id: roots.id, initialRoot };
 }
@@ -106,7 +106,7 @@ async function refuseUnpinned(roots: RootFiles, start: TrustStart): ReturnType<A
   const { threshold } = topLevelKeys(newest, 'root');
   throw new BullaError(
     'trust-unpinned',
-    `nothing says whom to believe about ${repository}, for which ${threshold === 1 ? 'one' : threshold} of these root keys must sign: ${keyIds.join(' ')}`,
+    `no trust root configured for ${repository}, for which ${threshold === 1 ? 'one' : threshold} of these root keys must sign: ${keyIds.join(' ')}`,
     {
       hint:
         keyIds.length === 0

@@ -18,7 +18,7 @@ export async function keepParts(cache: BlobCache, { blobs, children }: Assembly)
 
 /**
  * A source whose content is kept by digest, so that what was fetched once is not fetched again. Tags are
- * always asked for. What the cache holds is verified like what anybody else serves.
+ * always requested. Cached content is verified like content from the registry.
  */
 export class CachedSource implements ObjectSource {
   readonly name: string;

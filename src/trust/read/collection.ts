@@ -34,7 +34,7 @@ export interface Anchored {
 }
 
 /**
- * Says whom to believe first: a pin, or whoever is there (spec/trust-reading.md, "Bootstrap").
+ * Determines the first trusted root: from a pin, or on first use (spec/trust-reading.md, "Bootstrap").
  * @throws BullaError trust-unpinned, trust-invalid
  */
 export type Anchor = (roots: RootFiles) => Promise<Anchored>;
@@ -296,7 +296,7 @@ function missingHead(place: string, wasSeen: boolean): BullaError {
       ? `${place} has no trust collection any more: the tag ${HEAD_TAG} is gone`
       : `${place} has no trust collection, and one was demanded: there is no tag ${HEAD_TAG}`,
     {
-      hint: 'somebody removed it, or it lies elsewhere now (--at); that names are no longer signed is for you to say: bulla pin rm',
+      hint: 'it was removed, or is elsewhere now (--at); to accept that names are no longer signed: bulla pin rm',
       details: { place, reason: 'missing-head' },
     },
   );
@@ -305,7 +305,7 @@ function missingHead(place: string, wasSeen: boolean): BullaError {
 function notAHead(place: string, object: TrustObject): BullaError {
   const what = object.isCandidate ? 'a candidate' : `a ${object.kind}`;
   return new BullaError('trust-invalid', `${place}: the tag ${HEAD_TAG} is ${what}, not a head`, {
-    hint: 'somebody moved the tag; publish again, or bulla status to see whether a head can be restored',
+    hint: 'the tag was moved; publish again, or run bulla status to see whether a head can be restored',
     details: { place, reason: 'object' },
   });
 }
@@ -315,7 +315,7 @@ function foreignHead(place: string, id: CollectionId, found: CollectionId): Bull
     'trust-invalid',
     `the roots of ${place} begin with those of the collection ${found.slice(0, 12)}, not ${id.slice(0, 12)}`,
     {
-      hint: 'the head was put together from other collections: tell whoever runs the registry',
+      hint: 'the head was assembled from other collections: tell the operator of the registry',
       details: { role: 'root', reason: 'binding', expected: id, found },
     },
   );

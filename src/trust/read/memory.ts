@@ -21,7 +21,7 @@ export interface CollectionMemory extends TrustedStateStore {
 }
 
 /**
- * What is remembered of all collections, under the one spelling of each place (spec/trust-reading.md, "Places"),
+ * The memory of all collections, by the canonical spelling of each place (spec/trust-reading.md, "Places"),
  * however a caller writes it: a port, kept on disk by the command line, in memory by others. */
 export interface TrustMemory {
   /** Whether it outlives the process: without that there is expiry, and no protection against rollback. */

@@ -15,14 +15,14 @@ export interface NamedDigest {
   readonly mediaType?: string | undefined;
 }
 
-/** The one digest that a name stands for, and who says so. */
+/** The signed digest of a name, and its signers. */
 export interface SignedName extends NamedDigest {
   readonly tag: Tag;
-  /** Roles that were asked and say so: `names`, signers. A bin speaks for the role that it belongs to. */
+  /** Roles that were asked and agree: `names`, signers. A bin is part of the role that it belongs to. */
   readonly signers: readonly string[];
 }
 
-/** Whom to ask about a name (spec/trust-names.md, "Looking up a name"). */
+/** The roles to ask about a name (spec/trust-names.md, "Looking up a name"). */
 export interface NameQuestion {
   /** Each of these roles must name it, with one digest; `names` alone where it is left out. */
   readonly signers?: readonly string[] | undefined;
@@ -101,7 +101,7 @@ function notSigned(collection: Collection, tag: Tag, missing: readonly string[])
   const { place } = collection;
   const known = signersOf(collection);
   const unknown = missing.find((role) => !known.includes(role));
-  const what = missing.length === 0 ? 'signed by nobody' : `not signed by ${missing.map(quoted).join(', ')}`;
+  const what = missing.length === 0 ? 'not signed' : `not signed by ${missing.map(quoted).join(', ')}`;
   return new BullaError('name-not-signed', `${place}:${tag} is ${what}`, {
     hint:
       unknown === undefined

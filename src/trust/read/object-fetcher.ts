@@ -9,7 +9,7 @@ import { BIN_PREFIX } from '../format/vocabulary.ts';
 
 /**
  * The files of one trust object as a TUF repository. What an object does not list is not there: it is
- * complete, and content-addressed, so nobody can hold back a file of it without an error.
+ * complete, and content-addressed, so that no file of it can be withheld without an error.
  */
 export class ObjectFetcher implements MetadataFetcher {
   private readonly source: ObjectSource;
@@ -46,7 +46,7 @@ export class ObjectFetcher implements MetadataFetcher {
   }
 }
 
-/** One code with a file that is too small: both are what whoever listed them did not vouch for. */
+/** The same code as for a file that is too small: neither matches its listing. */
 function tooLarge(fileName: string, size: number, maxBytes: number): BullaError {
   return new BullaError(
     'trust-invalid',

@@ -2,7 +2,7 @@ import { BullaError } from '../../errors.ts';
 import { isSamePlace, placeNamed } from '../../oci/place.ts';
 import { isRegistryHost, isRepositoryName } from '../../oci/reference.ts';
 
-/** Whom a pin believes: exactly one of these. */
+/** The trust root of a pin: exactly one of these. */
 export type PinnedTrust =
   /** A root file of the collection, any of its versions, as it came. */
   | { readonly kind: 'root'; readonly bytes: Uint8Array }
@@ -10,17 +10,17 @@ export type PinnedTrust =
   | { readonly kind: 'key-ids'; readonly keyIds: readonly string[] }
   /** Certificates of authorities (PEM) that certify the keys of every root. */
   | { readonly kind: 'ca'; readonly pem: string }
-  /** Whoever is there when it is read first. */
+  /** Trust on first use. */
   | { readonly kind: 'tofu' };
 
-/** A pin: whom to believe about a repository, or about all below a prefix (spec/trust-reading.md, "Pins"). */
+/** A pin: the trust root of a repository, or of all below a prefix (spec/trust-reading.md, "Pins"). */
 export interface Pin {
   /** `HOST/REPOSITORY`, `HOST/PREFIX/*` or `HOST/*`. */
   readonly scope: string;
   readonly trust: PinnedTrust;
   /** Older roots are refused, for readers who remember nothing. */
   readonly minRootVersion?: number | undefined;
-  /** Name that the collection must carry, where it is not the repository; `*` stands for what the scope's matched. */
+  /** Name that the collection must have, if it is not the repository; `*` is replaced by what the scope's matched. */
   readonly collection?: string | undefined;
   /** Repository where the collection lies, where it is not the one that is pinned. */
   readonly at?: string | undefined;
@@ -34,7 +34,7 @@ const WILDCARD = '/*';
  */
 export function checkScope(scope: string): string {
   if (isWellFormed(scope)) return scope;
-  throw new BullaError('usage', `${quote(scope)} is no scope of a pin`, {
+  throw new BullaError('usage', `${quote(scope)} is not a scope of a pin`, {
     hint: 'write HOST/REPOSITORY for one repository, HOST/PREFIX/* for all below a prefix',
   });
 }
@@ -47,12 +47,12 @@ export function checkPin(pin: Pin): Pin {
   const { scope, trust, minRootVersion, collection, at } = pin;
   checkScope(scope);
   if (trust.kind === 'root' && isPrefix(scope))
-    throw new BullaError('usage', `a root file is of one collection, and ${scope} stands for many`, {
+    throw new BullaError('usage', `a root file belongs to one collection, but ${scope} matches many`, {
       hint: 'pin it to HOST/REPOSITORY; for a prefix, pin key ids or a CA',
     });
   checkKeyIds(trust);
   if (minRootVersion !== undefined && !(Number.isSafeInteger(minRootVersion) && minRootVersion > 0))
-    throw new BullaError('usage', `${minRootVersion} is no version of a root`, {
+    throw new BullaError('usage', `${minRootVersion} is not a version of a root`, {
       hint: 'versions are whole numbers from 1 on',
     });
   if (collection !== undefined) checkMapping(scope, collection);
@@ -68,7 +68,7 @@ export function checkKeyIds(trust: PinnedTrust): void {
   if (trust.kind !== 'key-ids') return;
   const wrong = trust.keyIds.find((id) => !/^[0-9a-f]{64}$/.test(id));
   if (wrong === undefined && trust.keyIds.length > 0) return;
-  throw new BullaError('usage', `${quote(wrong ?? '')} is no id of a key`, {
+  throw new BullaError('usage', `${quote(wrong ?? '')} is not a key id`, {
     hint: 'an id is 64 lower-case hexadecimal digits; bulla init prints those of the root keys',
   });
 }
@@ -79,12 +79,12 @@ export function checkKeyIds(trust: PinnedTrust): void {
  */
 export function checkCollectionName(name: string): string {
   if (isWellFormed(name) && !isPrefix(name)) return name;
-  throw new BullaError('usage', `${quote(name)} is no name of a collection`, {
+  throw new BullaError('usage', `${quote(name)} is not the name of a collection`, {
     hint: 'write the HOST/REPOSITORY under which it was made',
   });
 }
 
-/** Whether a pin says whom to believe each time; trust on first use says it once. */
+/** Whether a pin applies at each reading; trust on first use applies once. */
 export function isPinnedBy(pin: Pin | undefined): boolean {
   return pin !== undefined && pin.trust.kind !== 'tofu';
 }
@@ -124,7 +124,7 @@ export function collectionUnder({ scope, collection }: Pin, repository: string):
   });
 }
 
-/** Whether a scope stands for all below a prefix. */
+/** Whether a scope matches all below a prefix. */
 export function isPrefix(scope: string): boolean {
   return scope.endsWith(WILDCARD);
 }
@@ -135,7 +135,7 @@ export function covers(scope: string, repository: string): boolean {
   return isPrefix(scope) ? matchOf(scope, repository) !== undefined : isSamePlace(scope, repository);
 }
 
-/** What the `*` of a prefix stands for in a repository: the rest of its path; undefined where it isn't below. */
+/** What the `*` of a prefix matches in a repository: the rest of its path; undefined if it isn't below. */
 function matchOf(scope: string, repository: string): string | undefined {
   // The slash stays, so that HOST/team/* is not about HOST/team2/app.
   const prefix = placeNamed(scope).slice(0, -1);
@@ -153,12 +153,12 @@ function isWellFormed(scope: string): boolean {
 
 function checkMapping(scope: string, collection: string): void {
   if (!isWellFormed(collection))
-    throw new BullaError('usage', `${quote(collection)} is no name of a collection`, {
+    throw new BullaError('usage', `${quote(collection)} is not the name of a collection`, {
       hint: 'write HOST/REPOSITORY, or HOST/PREFIX/* where the scope is a prefix too',
     });
   if (isPrefix(scope) !== isPrefix(collection))
     throw new BullaError('usage', `${scope} can't be mapped to ${collection}: only one of them ends in /*`, {
-      hint: 'the * of the collection stands for what the * of the scope matched: both have one, or neither',
+      hint: 'the * of the collection is replaced by what the * of the scope matched: both have one, or neither',
     });
 }
 

@@ -4,10 +4,10 @@ import { anyFirstRoot, type Collection, type ReadOptions, readCollection } from 
 import { ProcessMemory } from './memory.ts';
 import { ScratchMemory } from './scratch-memory.ts';
 
-/** A collection that somebody looks at. */
+/** A collection that is displayed. */
 export interface LookedAt {
   readonly collection: Collection;
-  /** It is unpinned: its root is what is there, and nothing in it was compared with what somebody knows. */
+  /** It is unpinned: its root is the served one, and was not compared with a trusted one. */
   readonly unpinned?: BullaError | undefined;
   /** Something has expired: no client would use it as it is. */
   readonly expired?: BullaError | undefined;
@@ -17,8 +17,8 @@ export interface LookedAt {
 const BEFORE_ALL_EXPIRY: Date = new Date(0);
 
 /**
- * Reads a collection for people to look at, also where nobody could use it: when it has expired, and
- * before anybody has pinned it. Signatures and the binding are verified in any case, and nothing that could
+ * Reads a collection for display, also if it cannot be used: when it has expired, and
+ * before it was pinned. Signatures and the binding are verified in any case, and nothing that could
  * not be used is remembered. Not for decisions.
  * @returns undefined where there is none
  * @throws BullaError as readCollection, but for trust-expired and trust-unpinned

@@ -16,7 +16,7 @@ const MAX_ROOTS_BYTES = 8 * 1024 * 1024;
 /** Limits under which all of them are followed in one refresh. */
 export const CHAIN_LIMITS: { readonly rootRotations: number } = { rootRotations: MAX_ROOTS };
 
-/** The roots that a head lists, none of them believed yet. */
+/** The roots that a head lists, none of them trusted yet. */
 export interface RootFiles {
   /** From 1 on without gaps, in ascending order; never empty. */
   readonly versions: readonly number[];
@@ -38,7 +38,7 @@ export type RootVisitor = (root: Trusted<Root>) => void;
 
 /**
  * Follows the chain from a root to the newest that is listed, as a client of TUF does (TUF 1.0.34 §5.3),
- * but for expiry. Whether the first is to be believed is for the caller to know.
+ * except for expiry. The caller knows whether the first is trusted.
  * @throws BullaError trust-rollback where the list ends before it; trust-invalid where the chain does not
  *   hold, or another root of its version is listed last; content-invalid; what the roots throw
  */
@@ -75,7 +75,7 @@ export function shorterChain(known: number, found: number): BullaError {
     'trust-rollback',
     `the root went back from version ${known} to ${found}: newer roots were left out`,
     {
-      hint: 'somebody shows an old state; ask whoever runs the repository',
+      hint: 'this is an old state; ask the operator of the repository',
       details: { role: 'root', from: known, to: found },
     },
   );
@@ -90,13 +90,13 @@ export function assertReaches({ file, content: { version } }: Trusted<Root>, roo
   if (newest < version) throw shorterChain(version, newest);
   if (newest > version || roots.digest(version) === digestOf(file.bytes)) return;
   throw new BullaError('trust-invalid', `there are two roots of version ${version}`, {
-    hint: 'two people rotated keys at once, or somebody made a root of their own; the next root must be signed so that both lead to it: bulla rotate',
+    hint: 'two people rotated keys at once, or there is a forged root; the next root must be signed so that both lead to it: bulla rotate',
     details: { role: 'root', reason: 'root-fork', version },
   });
 }
 
 /**
- * The roots that an object lists, for whoever follows them (spec/trust-reading.md, "Refresh").
+ * The roots that an object lists, for following them (spec/trust-reading.md, "Refresh").
  * @throws BullaError trust-invalid where they have gaps, don't begin with the first, or are too many
  */
 export function rootsOf(source: ObjectSource, object: TrustObject, options: CallOptions): RootFiles {
@@ -126,7 +126,7 @@ export function rootsOf(source: ObjectSource, object: TrustObject, options: Call
 
 function brokenChain(source: ObjectSource, why: string): BullaError {
   return new BullaError('trust-invalid', `the chain of roots of ${source.name} is not whole: ${why}`, {
-    hint: 'the collection was cut short or put together by somebody else',
+    hint: 'the collection was truncated, or assembled by someone else',
     details: { role: 'root', reason: 'root-chain' },
   });
 }

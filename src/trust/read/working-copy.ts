@@ -19,7 +19,7 @@ import { rootsOf } from './root-chain.ts';
 
 /**
  * A verified collection, loaded to be changed: every root from the first, targets, `names` and the
- * signers' roles; bins and logs when they are asked for. Nothing here is believed that TUF and the
+ * signers' roles; bins and logs when they are asked for. Nothing here is used that TUF and the
  * binding did not verify.
  */
 export class WorkingCopy {
@@ -58,7 +58,7 @@ export class WorkingCopy {
   }
 
   /**
-   * The files in hand; bins appear here once they were loaded. The map of roles is the one that
+   * The loaded files; bins appear here once they were loaded. The map of roles is the one that
    * {@link loadBins} adds to.
    */
   get files(): RepositoryFiles {
@@ -179,7 +179,7 @@ function unreadableLog(place: string, role: string, cause: BullaError): BullaErr
     `the log of ${JSON.stringify(role)} at ${place} cannot be read: ${cause.message}`,
     {
       cause,
-      hint: `nobody can change that role before it is repaired with the root key: bulla rotate ${place} ${role} --repair`,
+      hint: `that role cannot be changed before it is repaired with the root key: bulla rotate ${place} ${role} --repair`,
       details: { ...cause.details, place, role, isLogUnreadable: true },
     },
   );
@@ -206,7 +206,7 @@ async function loadRoots(collection: Collection, options: CallOptions): Promise<
 
 function brokenChain({ place }: Collection, version: number): BullaError {
   return new BullaError('trust-invalid', `root ${version} at ${place} is not that of the collection`, {
-    hint: 'the head was put together by somebody else; restore it from one that is intact',
+    hint: 'the head was assembled by someone else; restore it from one that is intact',
     details: { role: 'root', reason: 'chain', version },
   });
 }

@@ -11,7 +11,7 @@ import type { WorkingCopy } from '../read/working-copy.ts';
 
 /** What is signed about one name, and by which roles; a name about which they disagree is listed for each digest. */
 export interface ListedName extends NamedDigest {
-  /** As signed: other tools may name what is no tag. */
+  /** As signed: other tools may name what is not a valid tag. */
   readonly name: string;
   /** `names` and signers, in the order in which the collection lists them. */
   readonly signers: readonly string[];

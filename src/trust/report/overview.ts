@@ -49,7 +49,7 @@ export interface CollectionOverview {
   readonly roles: readonly RoleOverview[];
 }
 
-/** Gathers what there is to tell of a verified collection. @throws BullaError trust-invalid */
+/** Collects the facts of a verified collection. @throws BullaError trust-invalid */
 export function overviewOf(copy: WorkingCopy): CollectionOverview {
   const { place, id, name, object, client } = copy.collection;
   const { root, timestamp, snapshot } = client.trusted;

@@ -21,7 +21,7 @@ export interface RoleStatus {
   readonly state: ExpiryState;
 }
 
-/** Something about a collection that somebody should know, or do something about. */
+/** A fact about a collection that users should know, or act on. */
 export type StatusFinding =
   | { readonly kind: 'expiry'; readonly role: RoleStatus }
   /** A finished change that lies beside the head, and is not in it yet. */
@@ -35,14 +35,14 @@ export type StatusFinding =
       readonly signatures: number;
       readonly threshold: number;
     }
-  /** A change of roles or keys that waits for signatures, or for whoever has the online key. */
+  /** A change of roles or keys that waits for signatures, or for the online key. */
   | { readonly kind: 'structure'; readonly staged: StagedChange; readonly isSigned: boolean }
   | { readonly kind: 'conflict'; readonly role: string; readonly conflict: FoldConflict; readonly tag: Tag }
   /** A candidate newer than the head: its publisher is at work, has died, or was overtaken. */
   | { readonly kind: 'newer'; readonly tag: Tag; readonly created: Date | undefined }
-  /** A log of the head that cannot be read, so that nobody can change its role. */
+  /** A log of the head that cannot be read, so that its role cannot be changed. */
   | { readonly kind: 'broken'; readonly role: string; readonly problem: BullaError }
-  /** A file of the head that nobody may sign anew as it is. */
+  /** A file of the head that must not be signed again unchanged. */
   | { readonly kind: 'unsignable'; readonly role: string; readonly problem: BullaError }
   /** Something at a tag of the collection that is nothing of it. */
   | { readonly kind: 'foreign'; readonly refused: RefusedSibling };

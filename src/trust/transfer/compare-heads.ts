@@ -20,9 +20,9 @@ const BEFORE_ALL_EXPIRY = new Date(0);
 
 /**
  * Reads a head that is to be carried to another place, or that is there: it must follow from its own
- * first root. Whether anybody should believe that root, and whether it is fresh, is not asked.
+ * first root. Whether that root is trusted, and whether it is fresh, is not checked.
  * @returns undefined where there is none
- * @throws BullaError trust-invalid, content-invalid where it is none, or not consistent; what the source throws
+ * @throws BullaError trust-invalid, content-invalid if it is not a head, or not consistent; what the source throws
  */
 export async function readCarriedHead(
   source: ObjectSource,
@@ -149,8 +149,8 @@ async function whyChangesLost(next: WorkingCopy, base: WorkingCopy): Promise<str
 }
 
 /**
- * What a head lists is not signed: somebody who has no key, but may push to the source, could leave out a log
- * or put an old bin among new ones. It would not be believed, and must not take the place of a head that is.
+ * What a head lists is not signed: without a key, a pusher to the source could leave out a log
+ * or put an old bin among new ones. It would not be accepted, and must not replace a valid head.
  */
 async function whyIncomplete(
   { object }: Collection,
@@ -186,7 +186,7 @@ async function whyBinsMissing(
       hasSameBits && typeof known !== 'string' && known[number]?.digest === descriptor.digest;
     if (isSameFile && versionIn(next.collection, name) === versionIn(present, name)) continue;
     const delegated = content.delegations && delegationOf(content.delegations, name);
-    if (delegated === undefined) return `nobody delegates to ${JSON.stringify(name)}`;
+    if (delegated === undefined) return `no role delegates to ${JSON.stringify(name)}`;
     try {
       await client.role(name, client.trusted.delegatorFor(NAMES_ROLE, content, delegated));
       client.trusted.forgetRole(name);

@@ -73,7 +73,7 @@ async function collectNaming(
 }
 
 /**
- * Verifies a proof, for whoever cannot ask for the head and knows that (spec/trust-copying.md, "Proofs").
+ * Verifies a proof, for deliberate offline use (spec/trust-copying.md, "Proofs").
  * It is never a way out after a failure: who could have asked must ask. What is remembered of the
  * collection bounds it, and nothing of it is remembered.
  * @param subject the image that it is to be about
@@ -98,7 +98,7 @@ export async function openProof(
 
 function noProof({ descriptor }: ManifestContent, why: string): BullaError {
   return new BullaError('trust-invalid', `${descriptor.digest} proves nothing: ${why}`, {
-    hint: 'somebody attached something else to the image; ask the registry for the head instead',
+    hint: 'another object was attached to the image; ask the registry for the head instead',
     details: { digest: descriptor.digest, reason: 'object' },
   });
 }
@@ -108,7 +108,7 @@ function otherImage({ descriptor }: ManifestContent, expected: Digest, found?: D
     'digest-mismatch',
     `the proof ${descriptor.digest} is about ${found ?? 'no image'}, not about ${expected}`,
     {
-      hint: 'somebody lists it where it does not belong',
+      hint: 'it is listed where it does not belong',
       details: { expected, ...(found !== undefined && { found }) },
     },
   );

@@ -12,7 +12,7 @@ const MAX_BITS = 16;
 /**
  * Spreads the names of a role, and of the bins that it has, over succinct bins (TAP 15) that share their
  * keys: the first split, another number of bins, or other keys, all in one edit.
- * @throws BullaError usage (bits out of 1 to 16; a file of a present bin is not in hand), key-invalid
+ * @throws BullaError usage (bits out of 1 to 16; a file of a present bin is not loaded), key-invalid
  */
 export function spreadOverBins(
   edit: RepositoryEdit,
@@ -65,7 +65,7 @@ export function hashPrefixesOf(bitLength: number, index: number): readonly strin
 
 /**
  * The role that holds a path below `role`: itself, or the bin for the path where it has bins.
- * @throws BullaError usage where the role's file is not in hand
+ * @throws BullaError usage if the role's file is not loaded
  */
 export function holderOf(edit: RepositoryEdit, role: string, path: string): string {
   const delegations = edit.look(role).delegations(role);

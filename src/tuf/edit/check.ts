@@ -12,7 +12,7 @@ import { delegationsIn, type RepositoryFiles, writeRepositoryFiles } from './rep
 
 /**
  * Goes through the client workflow with what an edit has made: once as a client that has seen the state
- * before it, and once as one that begins with the oldest root in hand. Every role in `roles` is verified
+ * before it, and once as one that begins with the oldest loaded root. Every role in `roles` is verified
  * under everyone who delegates to it, and every delegation made in them leads to a listed file.
  * @throws BullaError what clients would be told: trust-invalid, trust-expired, trust-rollback, content-invalid
  */

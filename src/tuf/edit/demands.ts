@@ -10,7 +10,7 @@ import { countSignatures } from '../threshold.ts';
 import { delegationsIn, newestRoot, publishedVersion, type RepositoryFiles } from './repository.ts';
 import type { SignatureDemand } from './signing.ts';
 
-/** Who may sign what in one state of a repository, as far as its files are in hand. */
+/** Who may sign what in one state of a repository, as far as its files are loaded. */
 export class Keyring {
   private readonly root: Root | undefined;
   private readonly delegators: ReadonlyMap<string, Delegations>;
@@ -26,7 +26,7 @@ export class Keyring {
     );
   }
 
-  /** All thresholds that a file of `role` has to meet; none where nobody delegates to it. */
+  /** All thresholds that a file of `role` has to meet; empty if no role delegates to it. */
   demandsOn(role: string): readonly SignatureDemand[] {
     if (isTopLevelRole(role)) {
       const { root } = this;
@@ -53,13 +53,13 @@ export class Keyring {
 export type Aftermath =
   /** Its content has to be signed again, under other keys. */
   | 'sign-again'
-  /** Nobody delegated to the role before, so it begins empty: what it named once does not come back by itself. */
+  /** The role was not delegated to before, so it begins empty: its former names do not return by themselves. */
   | 'begin';
 
 /**
  * Roles whose present files do not hold under the new delegations.
  * @param changed the roles whose content this edit changes, root included
- * @throws BullaError usage where such a file is not in hand
+ * @throws BullaError usage if such a file is not loaded
  */
 export function* rolesToSignAgain(
   base: RepositoryFiles,

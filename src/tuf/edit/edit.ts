@@ -35,7 +35,7 @@ export interface EditOptions {
   readonly restart?: ReadonlySet<string>;
   /**
    * Other files of the present root's version, signed like it, which clients may have seen: the next root
-   * is signed with their keys too, as far as these are in hand, so that both lead to it.
+   * is signed with their keys too, as far as these are available, so that both lead to it.
    */
   readonly forks?: readonly MetadataFile[];
 }
@@ -85,7 +85,7 @@ export class RepositoryEdit {
 
   /**
    * The next version of targets or a delegated role, for changes; a new role begins empty.
-   * @throws BullaError usage where the repository has a file of the role that is not in hand
+   * @throws BullaError usage if the repository has a file of the role that is not loaded
    */
   targets(role: string): TargetsContent {
     const draft = this.contents.get(role);
@@ -109,7 +109,7 @@ export class RepositoryEdit {
 
   /**
    * What a role's file holds in this edit so far, for looking only.
-   * @throws BullaError usage where the repository has a file of the role that is not in hand
+   * @throws BullaError usage if the repository has a file of the role that is not loaded
    */
   look(role: string): TargetsContent {
     const draft = this.contents.get(role);

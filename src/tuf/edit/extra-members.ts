@@ -21,7 +21,7 @@ const RESERVED: ReadonlySet<string> = new Set([
 export function assertExtraMembers(role: string, members: object): void {
   const reserved = Object.keys(members).find((name) => RESERVED.has(name));
   if (reserved === undefined) return;
-  throw new BullaError('usage', `${reserved} is no extra member of ${JSON.stringify(role)}`, {
+  throw new BullaError('usage', `${reserved} is not an extra member of ${JSON.stringify(role)}`, {
     hint: 'TUF gives this name a meaning: choose another',
     details: { role, member: reserved },
   });

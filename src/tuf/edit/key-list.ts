@@ -15,7 +15,7 @@ export function jsonObject(members: { readonly [key: string]: JsonValue } = {}):
 }
 
 /**
- * Refuses keys that nobody could sign with, or that would weaken a threshold.
+ * Refuses keys that cannot sign, or that would weaken a threshold.
  * @throws BullaError key-invalid, usage
  */
 export function assertKeyChoice(role: string, { keys, threshold }: KeyChoice): void {
@@ -38,7 +38,7 @@ export function writeKeyChoice(entry: JsonObject, { keys, threshold }: KeyChoice
 
 /**
  * Makes a `keys` object hold the given keys and drops those that no role uses any more: a key that
- * stays behind would count again as soon as somebody lists its id.
+ * stays behind would be counted again as soon as its id is listed.
  * @param roles JSON of all roles that the object serves
  */
 export function updateKeyList(

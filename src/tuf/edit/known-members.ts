@@ -50,7 +50,7 @@ const TIMESTAMP: Shape = { ...COMMON, meta: { 'snapshot.json': FILE_META } };
 /**
  * Every member of a signed part that TUF 1.0.34 (§4.3 to §4.6) and TAP 15 do not define, `custom` of a target
  * among them, because what that means is the application's own. Values of members that TUF does define are for
- * whoever reads the format.
+ * the reader of the format.
  */
 export function extraMembers(role: string, signed: JsonObject): readonly ExtraMember[] {
   const found: ExtraMember[] = [];

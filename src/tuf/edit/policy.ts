@@ -52,7 +52,7 @@ const DAY_MS = 86_400_000;
 export const defaultLifetime: LifetimePolicy = (role) =>
   role === 'snapshot' || role === 'timestamp' ? 14 * DAY_MS : 365 * DAY_MS;
 
-/** The choices of whoever edits a repository, as values. */
+/** The choices of the editor of a repository, as values. */
 export interface EditPolicy {
   /** Versions of every role but root, whose versions are consecutive. */
   readonly versions: VersionPolicy;

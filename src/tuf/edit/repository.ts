@@ -16,7 +16,7 @@ import { parseRoot, type Root } from '../root.ts';
 import { parseSnapshot, parseTimestamp } from '../snapshot.ts';
 import { parseTargets } from '../targets.ts';
 
-/** The files of a repository that are in hand; nothing is decided about them. */
+/** The loaded files of a repository; nothing is decided about them. */
 export interface RepositoryFiles {
   /** Root files in order of their versions, without gaps; they need not begin with the first. */
   readonly roots: readonly MetadataFile[];

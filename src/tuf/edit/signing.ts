@@ -100,7 +100,7 @@ export class PendingFile {
 
   /**
    * @param welcome thresholds that need not be met, whose keys may sign as well
-   * @param check refuses what nobody here may sign
+   * @param check refuses what must not be signed here
    */
   constructor(
     role: string,
@@ -160,13 +160,13 @@ export class PendingFile {
   /**
    * Signs with every signer that may; as {@link signFiles}.
    * @returns how many did
-   * @throws BullaError what the check of what is signed throws; then nobody has signed
+   * @throws BullaError what the check of the signed content throws; then nothing was signed
    */
   async sign(signers: Iterable<TufSigner>): Promise<number> {
     return await signFiles([this], signers);
   }
 
-  /** Refuses what nobody here may sign. @throws BullaError what the check throws */
+  /** Refuses what must not be signed here. @throws BullaError what the check throws */
   assertSignable(): void {
     this.check?.(this.role, this.signed);
   }
@@ -193,7 +193,7 @@ export class PendingFile {
     }
     const sig = hex(bytes);
     const present = this.pool.get(keyid);
-    // Whoever holds a signature can write another that verifies too (ECDSA: n − s). Which of the two is
+    // From a signature, anyone can make another that verifies too (ECDSA: n − s). Which of the two is
     // kept must not depend on the order in which they came, or two people would pool different files.
     if (present !== undefined && present <= sig) return;
     this.pool.set(keyid, sig);
@@ -270,7 +270,7 @@ export class PendingFile {
  * Signs files with every signer that may. Each signer is asked once, for all of its files, and all of them at the
  * same time: where keys are kept elsewhere, that is what takes its time.
  * @returns how many signatures there were
- * @throws BullaError what the check of what is signed throws; then nobody has signed
+ * @throws BullaError what the check of the signed content throws; then nothing was signed
  */
 export async function signFiles(
   files: readonly PendingFile[],

@@ -177,7 +177,7 @@ export class TargetsContent {
     if (!this.isSuccinct) return;
     const delegations = this.delegationsForChange();
     delete delegations['succinct_roles'];
-    // Delegations with neither are no valid format.
+    // Delegations with neither are not a valid format.
     delegations['roles'] = [];
     this.updateKeys();
   }

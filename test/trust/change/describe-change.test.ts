@@ -182,9 +182,7 @@ describe('what is told', () => {
     );
     expect(places).toEqual([...places].sort((a, b) => a - b));
     expect(places[0]).toBeGreaterThan(0);
-    expect(lines.join('\n')).toContain(
-      '1 names stand for something else, 1 for nothing any more, 300 are new',
-    );
+    expect(lines.join('\n')).toContain('1 names move to another digest, 1 are removed, 300 are new');
   });
 
   it('leaves out nothing but new names where it is short, and says so', () => {
@@ -211,7 +209,7 @@ describe('what is told', () => {
     ['one pattern with a comma', { paths: ['v1", "v2'] }, /trusted with "v1\\", \\"v2"$/m],
     ['hash prefixes', { path_hash_prefixes: ['3f'] }, /trusted with names whose SHA-256 begins with "3f"$/m],
     ['no pattern', { paths: [] }, /trusted with nothing$/m],
-    ['the end of the search', { paths: ['*'], terminating: true }, /trusted with "\*"; and nobody after it/],
+    ['the end of the search', { paths: ['*'], terminating: true }, /trusted with "\*"; and no role after it/],
     ['a letter of another script', { paths: ['\u0430*'] }, /trusted with "\\u0430\*"$/m],
   ])('of a delegation: %s', (_, trust, expected) => {
     const old = copy.files.roles.get('targets')!;
