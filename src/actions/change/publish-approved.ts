@@ -1,7 +1,9 @@
 import { BullaError } from '../../errors.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { isPublished } from '../../trust/approve/import-change.ts';
+import { interruptedWith } from '../../trust/publish/interrupted.ts';
 import { readBase } from '../../trust/publish/publish-base.ts';
+import type { PublishOptions } from '../../trust/publish/publish-options.ts';
 import { idsIn } from '../../trust/publish/reannounce.ts';
 import { resignCollection } from '../../trust/publish/resign.ts';
 import type { WorkingCopy } from '../../trust/read/working-copy.ts';
@@ -33,10 +35,27 @@ export async function publishApproved(
   const options = { ...publish, signers };
   const isOnline = meetsAll(demands, signers);
   if (isOnline) await resignCollection(target, read, options);
-  const { clock, wait = 0, signal } = publish;
-  const deadline = clock.now().getTime() + (isOnline ? 0 : wait);
+  const { wait = 0 } = publish;
   if (!isOnline && wait > 0)
     publish.onProgress?.(`waiting for a re-signer to publish it, ${Math.round(wait / 1000)} s at most`);
+  try {
+    return await waitUntilHeld(place, approved, options, isOnline ? 0 : wait);
+  } catch (error) {
+    const [tag] = approved.tags;
+    const left = tag && { place: place.place, tag, ids: approved.entries };
+    throw interruptedWith(error, publish.signal, left);
+  }
+}
+
+async function waitUntilHeld(
+  place: ChangePlace,
+  approved: Approved,
+  options: PublishOptions,
+  wait: number,
+): Promise<Digest> {
+  const { target, read } = place;
+  const { clock, signal } = options;
+  const deadline = clock.now().getTime() + wait;
   for (;;) {
     const base = await readBase(target, { ...read, now: clock.now() }, options);
     if (await holds(base.copy, approved)) return base.collection.object.content.descriptor.digest;

@@ -11,6 +11,7 @@ import {
 } from '../../oci/platform.ts';
 import type { Tag } from '../../oci/reference.ts';
 import type { Source, Target } from '../../oci/target.ts';
+import { saysWhatIsLeft } from '../../trust/publish/interrupted.ts';
 import { Pool } from './concurrency.ts';
 import { dryDestination } from './dry-run.ts';
 import { type CopyGraph, type CopyNode, discover } from './graph.ts';
@@ -80,7 +81,7 @@ export async function copy(options: CopyOptions): Promise<CopyResult> {
     return await new Copying(options, pool).run();
   } catch (error) {
     // What broke because of the interruption is not the reason.
-    throwIfAborted(options.signal);
+    if (!saysWhatIsLeft(error)) throwIfAborted(options.signal);
     throw error;
   } finally {
     options.signal?.removeEventListener('abort', interrupt);

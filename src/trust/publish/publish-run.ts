@@ -16,6 +16,7 @@ import { candidateTag, HEAD_TAG } from '../format/vocabulary.ts';
 import { keepParts } from '../read/cached-source.ts';
 import type { ReadOptions } from '../read/collection.ts';
 import { type BlobCache, ProcessBlobCache } from '../read/memory.ts';
+import { interruptedWith } from './interrupted.ts';
 import { type MadeHead, makeHead, versionsOf } from './make-head.ts';
 import { immovable, isImmovable } from './probe.ts';
 import { type Base, hasMoved, readBase } from './publish-base.ts';
@@ -103,6 +104,16 @@ export class PublishRun {
    *   many rounds; what reading and signing throw
    */
   async run(first?: Base): Promise<RunResult> {
+    try {
+      return await this.publishUntilDone(first);
+    } catch (error) {
+      const tag = this.announced.at(-1);
+      const left = tag === undefined ? undefined : { place: this.read.place, tag, ids: this.work.ids };
+      throw interruptedWith(error, this.options.signal, left);
+    }
+  }
+
+  private async publishUntilDone(first: Base | undefined): Promise<RunResult> {
     for (let rounds = 1; ; rounds++) {
       throwIfAborted(this.options.signal);
       const base = rounds === 1 && first !== undefined ? first : await this.readBack();

@@ -16,6 +16,7 @@ import { stageTag } from '../format/vocabulary.ts';
 import { keepParts } from '../read/cached-source.ts';
 import type { ReadOptions } from '../read/collection.ts';
 import type { WorkingCopy } from '../read/working-copy.ts';
+import { interruptedWith } from './interrupted.ts';
 import { beginEdit, versionsOf } from './make-head.ts';
 import { type Base, hasMoved, readBase } from './publish-base.ts';
 import type { PublishOptions } from './publish-options.ts';
@@ -51,6 +52,8 @@ export class StageRun {
   private readonly work: PublishWork;
   private readonly reader: SiblingReader;
   private readonly tags: Tag[] = [];
+  /** The last one that was begun to be written; whether it is there is not known before it is staged. */
+  private tag: Tag | undefined;
   private staged: Staged | undefined;
 
   constructor(target: TrustTarget, read: ReadOptions, work: PublishWork, options: PublishOptions) {
@@ -61,8 +64,21 @@ export class StageRun {
     this.reader = new SiblingReader(target, options.chance, { signal: options.signal }, read.cache);
   }
 
-  /** @throws BullaError staged (details.ids, tag) at the deadline; conflict; what reading and signing throw */
+  /**
+   * @throws BullaError staged (details.ids, tag) at the deadline; interrupted, timeout (with the same details where
+   *   something is staged by then); conflict; what reading and signing throw
+   */
   async run(first: Base): Promise<RunResult> {
+    try {
+      return await this.stageAndWait(first);
+    } catch (error) {
+      const { tag, read, work } = this;
+      const left = tag === undefined ? undefined : { place: read.place, tag, ids: work.ids };
+      throw interruptedWith(error, this.options.signal, left);
+    }
+  }
+
+  private async stageAndWait(first: Base): Promise<RunResult> {
     const { clock, wait = WAIT_MS, signal, onProgress } = this.options;
     const deadline = clock.now().getTime() + wait;
     let base = first;
@@ -122,6 +138,7 @@ export class StageRun {
     const made = new Map(files.map((file) => [file.role, file]));
     await state.update(id, (present) => withUsed(present, versionsOf({ roots: [], roles: made })));
     await state.keep(id, { tag, ids: this.work.ids, madeAt: clock.now(), assembly });
+    this.tag = tag;
     await pushObject(this.target, assembly, tag, new Set(), { signal });
     if (this.read.cache !== undefined) await keepParts(this.read.cache, assembly);
     const logs = new Map([...prepared.logs].map(([role, bytes]) => [role, parseLog(bytes, role)]));
@@ -160,6 +177,7 @@ export class StageRun {
     plan: SiblingPlan,
     rounds: number,
   ): Promise<RunResult> {
+    this.tag = undefined;
     if (this.staged !== undefined) await this.options.state.drop(base.copy.collection.id, this.staged.tag);
     return { base, found, plan, rounds, folded: [], announced: this.tags.slice(-1), isRestructured: false };
   }
