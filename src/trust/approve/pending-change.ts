@@ -1,3 +1,4 @@
+import { formatTime } from '../../encoding/time.ts';
 import { BullaError } from '../../errors.ts';
 import { digestOf } from '../../oci/digest.ts';
 import { Keyring } from '../../tuf/edit/demands.ts';
@@ -26,6 +27,7 @@ import { assertThreshold } from '../../tuf/threshold.ts';
 import { TrustedMetadata } from '../../tuf/trusted-metadata.ts';
 import { isMadeAfter, isSameButSigned, sameNames } from '../candidates/key-change-offer.ts';
 import { linesOf, type ToldChange, tellChange } from '../change/describe-change.ts';
+import { assertLogStart } from '../change/log-start.ts';
 import { bindingCheck, collectionIdOf, rootBindingOf } from '../format/binding.ts';
 import { namesIn } from '../format/bins.ts';
 import { logDescriptorOf, parseLog } from '../format/log.ts';
@@ -95,7 +97,7 @@ export class PendingChange {
         assertMadeAfter(file, present);
         assertPlainRoles(delegationsIn(present), delegationsIn(file));
       }
-      if (!isTopLevelRole(role)) checkLog(change, base.roles.get(role), file);
+      if (!isTopLevelRole(role)) checkLog(change, base, file, now);
     }
     return new PendingChange(change, base, name, now);
   }
@@ -116,7 +118,11 @@ export class PendingChange {
 
   /** What changes, worked out from the files. */
   tell(): readonly ToldChange[] {
-    return this.files.map(({ file }) => tellChange(this.before(file.role), file, this.change.id));
+    return this.files.map(({ file }) => {
+      const told = tellChange(this.before(file.role), file, this.change.id);
+      const log = this.change.logs.get(file.role);
+      return log === undefined ? told : { ...told, other: [...told.other, sinceText(log, file.role)] };
+    });
   }
 
   /** {@link tell} in sentences, complete. */
@@ -191,6 +197,11 @@ export class PendingChange {
   }
 }
 
+/** From when on changes of a new role are taken in: its log is told by its hash alone otherwise. */
+function sinceText(log: Uint8Array, role: string): string {
+  return `its changes that were made before ${formatTime(parseLog(log, role).since)} are never taken in`;
+}
+
 /** @returns the name of the collection */
 function verifyBase({ id, base: files }: ChangeFile, base: RepositoryFiles, now: Date): string {
   const [first] = base.roots;
@@ -258,7 +269,8 @@ function assertHonestKeys(file: MetadataFile): void {
  * A role that begins brings its log, without entries. One that is there keeps its log and its names: logs only
  * grow, and by changes of names alone, or what was taken out could come back.
  */
-function checkLog(change: ChangeFile, before: MetadataFile | undefined, file: MetadataFile): void {
+function checkLog(change: ChangeFile, base: RepositoryFiles, file: MetadataFile, now: Date): void {
+  const before = base.roles.get(file.role);
   const descriptor = logDescriptorOf(file);
   const log = change.logs.get(file.role);
   if (before !== undefined) {
@@ -271,7 +283,9 @@ function checkLog(change: ChangeFile, before: MetadataFile | undefined, file: Me
     return;
   }
   if (log === undefined || digestOf(log) !== descriptor.digest) throw badLog(file, 'its log is another');
-  if (parseLog(log, file.role).entries.length > 0) throw badLog(file, 'its log already has entries');
+  const begun = parseLog(log, file.role);
+  if (begun.entries.length > 0) throw badLog(file, 'its log already has entries');
+  assertLogStart(file.role, begun, base, now, undefined);
   if (parseTargets(file).targets.size > 0) throw badLog(file, 'it begins with names that no log lists');
 }
 

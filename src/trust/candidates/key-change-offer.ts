@@ -17,6 +17,7 @@ import { type Root, topLevelKeys } from '../../tuf/root.ts';
 import { parseTargets, type TargetFile, type Targets } from '../../tuf/targets.ts';
 import { assertThreshold, countSignatures } from '../../tuf/threshold.ts';
 import { TrustedMetadata } from '../../tuf/trusted-metadata.ts';
+import { assertLogStart } from '../change/log-start.ts';
 import { BINDING } from '../format/binding.ts';
 import { namesIn } from '../format/bins.ts';
 import { logDescriptorOf, MAX_LOG_BYTES, parseLog } from '../format/log.ts';
@@ -158,19 +159,19 @@ class OfferReader {
    */
   private async readRepair(role: string, file: MetadataFile): Promise<void> {
     const log = await this.fetch(logDescriptorOf(file), MAX_LOG_BYTES);
-    if (!this.files.has('targets') || parseLog(log, role).entries.length > 0) throw outdated(role);
+    const begun = parseLog(log, role);
+    if (!this.files.has('targets') || begun.entries.length > 0) throw outdated(role);
+    assertLogStart(role, begun, this.copy.files, this.now, true);
     this.logs.set(role, log);
   }
 
   /** A role that was not delegated to before: it begins without names. */
   private async readNew(role: string, file: MetadataFile, content: Targets): Promise<void> {
     const log = await this.fetch(logDescriptorOf(file), MAX_LOG_BYTES);
-    if (
-      content.targets.size > 0 ||
-      content.delegations !== undefined ||
-      parseLog(log, role).entries.length > 0
-    )
+    const begun = parseLog(log, role);
+    if (content.targets.size > 0 || content.delegations !== undefined || begun.entries.length > 0)
       throw outdated(role);
+    assertLogStart(role, begun, this.copy.files, this.now, this.copy.hasListed(role));
     this.logs.set(role, log);
   }
 

@@ -13,7 +13,7 @@ import type { RootContent } from '../../tuf/edit/root-content.ts';
 import type { NewDelegation, NewTarget } from '../../tuf/edit/targets-content.ts';
 import { binNames } from '../../tuf/hash-bins.ts';
 import { copyJson, type MetadataFile } from '../../tuf/metadata-file.ts';
-import { isTopLevelRole, metaPath } from '../../tuf/role-name.ts';
+import { isTopLevelRole } from '../../tuf/role-name.ts';
 import { type Assembly, assembleHead, type BinParts, type LogPart, spreadBins } from '../format/assemble.ts';
 import { BINDING, certifiedBinding, roleBinding, rootBinding } from '../format/binding.ts';
 import { binBitsFor, isBinName, namesIn } from '../format/bins.ts';
@@ -23,11 +23,11 @@ import {
   type ChangeLog,
   emptyLog,
   encodeLog,
-  LOG_KEPT_MS,
   type LogEntry,
   logBinding,
   logDescriptorOf,
   type NamedContent,
+  parseLog,
 } from '../format/log.ts';
 import { openShard, placeOfBin } from '../format/object.ts';
 import { assertSignable, unknownMembers } from '../format/signable.ts';
@@ -35,9 +35,7 @@ import { BIN_PREFIX, NAMES_ROLE } from '../format/vocabulary.ts';
 import type { WorkingCopy } from '../read/working-copy.ts';
 import { bindOnline } from './create.ts';
 import { extendLog } from './fold.ts';
-
-/** By how much a clock may be behind for changes that are dated at the beginning of such a log, in milliseconds. */
-const AHEAD_MARGIN_MS = 3_600_000;
+import { assertLogStart, startAfterAll } from './log-start.ts';
 
 export interface CollectionEditOptions {
   readonly now: Date;
@@ -125,6 +123,7 @@ export class CollectionEdit {
    */
   adoptNew(role: string, file: Uint8Array, log: Uint8Array): void {
     if (this.copy.files.roles.has(role)) throw replacedLog(role);
+    assertLogStart(role, parseLog(log, role), this.copy.files, this.now, this.copy.hasListed(role));
     this.adopt(role, file, log);
   }
 
@@ -137,12 +136,7 @@ export class CollectionEdit {
     this.copy.contentOf(role);
     const present = await this.copy.readableLog(role);
     if ('entries' in present) throw intactLog(role);
-    this.noteLog(role, emptyLog(this.afterAll), { names: this.countOf(role) });
-  }
-
-  /** From when nothing can be dated that was made before: clocks may be ahead, and others must still take in what follows. */
-  private get afterAll(): Date {
-    return new Date(this.now.getTime() + LOG_KEPT_MS - AHEAD_MARGIN_MS);
+    this.noteLog(role, emptyLog(startAfterAll(this.now)), { names: this.countOf(role) });
   }
 
   /** The next root, for changes. @throws BullaError usage */
@@ -200,8 +194,9 @@ export class CollectionEdit {
   beginSigner(role: string): void {
     this.edit.replaceTargets(role);
     // What a role of that name has said before it was removed must not come back.
-    const { meta } = this.copy.collection.client.trusted.snapshot.content;
-    this.noteLog(role, emptyLog(meta.has(metaPath(role)) ? this.afterAll : this.now), { names: 0 });
+    this.noteLog(role, emptyLog(this.copy.hasListed(role) ? startAfterAll(this.now) : this.now), {
+      names: 0,
+    });
   }
 
   /** Gives `names` other keys, its bins included. @throws BullaError usage, key-invalid; what the source throws */

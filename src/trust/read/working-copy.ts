@@ -6,6 +6,7 @@ import type { RepositoryFiles } from '../../tuf/edit/repository.ts';
 import { binFor, binNames } from '../../tuf/hash-bins.ts';
 import { DEFAULT_LIMITS } from '../../tuf/limits.ts';
 import { type MetadataFile, parseMetadataFile } from '../../tuf/metadata-file.ts';
+import { metaPath } from '../../tuf/role-name.ts';
 import type { Targets } from '../../tuf/targets.ts';
 import { type Delegator, type Trusted, TrustedMetadata } from '../../tuf/trusted-metadata.ts';
 import { collectionIdOf, createdIn } from '../format/binding.ts';
@@ -96,6 +97,11 @@ export class WorkingCopy {
       this.logs.set(role, reading);
     }
     return reading;
+  }
+
+  /** Whether there is a role of this name, or was before it was removed: a snapshot lists every role for ever. */
+  hasListed(role: string): boolean {
+    return this.collection.client.trusted.snapshot.content.meta.has(metaPath(role));
   }
 
   /** The same, or why it cannot be read: that stops its role, and no other. @throws BullaError what the source throws */
