@@ -86,7 +86,7 @@ describe('bulla sign in a repository with a collection', () => {
     );
   });
 
-  it('names a digest that the tag does not point at, if told so', async () => {
+  it('signs nothing where tag and digest do not agree', async () => {
     await init();
     const other = await pushImage(target, 'other', 'v2');
     const moved = await bulla(`sign REPO:v1@${other.descriptor.digest}`);

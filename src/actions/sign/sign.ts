@@ -25,7 +25,7 @@ import {
 export interface ImageToSign {
   /** The reference as it was written, for messages. */
   readonly text: string;
-  /** A tag is resolved once, and what is signed is the digest. With both, the digest counts: also one that the tag does not point to. */
+  /** A tag is resolved once, and what is signed is the digest. With both they must agree. */
   readonly reference: Reference;
 }
 
