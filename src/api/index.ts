@@ -11,11 +11,24 @@
  * {@link Config} says what a function works with; left out, it works as the command does for the user of the process.
  * Below the functions that do what a command does stand their parts, which take repositories instead of references.
  */
-export { type CopyCount, type CopyOptions, type CopyResult, copy } from '../actions/copy/copy.ts';
+
+export type { InitResult, KeyedRole, MadeCollection } from '../actions/change/init.ts';
+export type { Revoked, RevokedName } from '../actions/change/revoke.ts';
+export type { CopiedCollection } from '../actions/copy/collection.ts';
+export {
+  type CopyCount,
+  type CopyOptions as CopyContentOptions,
+  type CopyResult,
+  copy as copyContent,
+} from '../actions/copy/copy.ts';
+export type { CopiedImage } from '../actions/copy/image.ts';
 export type { CopyEvent, OnCopyEvent } from '../actions/copy/progress.ts';
 export { type ImageConfig, type Inspection, inspectManifest } from '../actions/inspect/manifest.ts';
 export { listSignatures, removeSignatures } from '../actions/inspect/signatures.ts';
 export { readTree, type TreeManifest, type TreeNode, type TreeOptions } from '../actions/inspect/tree.ts';
+export type { Alarm, AlarmKind, AlarmPolicy } from '../actions/renew/alarms.ts';
+export type { PassReport, PassResult } from '../actions/renew/pass.ts';
+export type { Failure, Freshness, Outcome, Work } from '../actions/renew/report.ts';
 export type { MissingProof, Signed, SignedNames, Subject } from '../actions/sign/sign.ts';
 export {
   type SignedImage,
@@ -51,14 +64,31 @@ export type { AcceptedEvidence } from '../policy/decision.ts';
 export { type Requirements, requirements } from '../policy/requirements.ts';
 export type { Evidence, Refusal } from '../signatures/evidence.ts';
 export type { Directories } from '../state/directories.ts';
+export type { CollectionFiles } from '../trust/change/create.ts';
 export type { NamedContent } from '../trust/format/log.ts';
+export type { Published } from '../trust/publish/publish-options.ts';
 export type { SignerState } from '../trust/publish/signer-state.ts';
 export type { Collection } from '../trust/read/collection.ts';
 export { type BlobCache, ProcessBlobCache, ProcessMemory, type TrustMemory } from '../trust/read/memory.ts';
 export type { Pin, PinnedTrust } from '../trust/read/pin.ts';
+export type { CollectionStatus, RoleStatus, StatusFinding } from '../trust/report/status.ts';
+export { type InitOptions, init, type RevokeOptions, revoke } from './change.ts';
 export type { Config } from './config.ts';
+export {
+  type Copied,
+  type CopyAsOptions,
+  type CopyOptions,
+  copy,
+  type Pulled,
+  type PullOptions,
+  type Pushed,
+  type PushOptions,
+  pull,
+  push,
+} from './copy.ts';
 export { type KeyOptions, keyOf } from './keys.ts';
 export * from './oci.ts';
-export type { PublishingOptions } from './publishing.ts';
+export type { ChangeOptions, CollectionOptions, PublishingOptions } from './publishing.ts';
+export { type ResignOptions, resign, type Status, type StatusOptions, status } from './renew.ts';
 export { type SignedImages, type SignOptions, sign } from './sign.ts';
 export { type VerifyOptions, verify } from './verify.ts';

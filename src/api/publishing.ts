@@ -1,12 +1,21 @@
 import { join } from 'node:path';
-import type { PublishPorts } from '../actions/change/place.ts';
-import type { CollectionPorts } from '../actions/verify/collection.ts';
+import type { ChangePlace, PublishPorts } from '../actions/change/place.ts';
+import type { KeysAtHand } from '../actions/sign/keys-at-hand.ts';
+import {
+  type CollectionDemands,
+  type CollectionPorts,
+  openCollection,
+} from '../actions/verify/collection.ts';
+import type { Signer } from '../crypto/signer.ts';
 import type { Digest } from '../oci/digest.ts';
+import { parseReference, type Reference } from '../oci/reference.ts';
 import type { Target } from '../oci/target.ts';
 import { SYSTEM_CHANCE, SYSTEM_CLOCK } from '../servers/resigner/system.ts';
 import { SignerStateDirectory } from '../state/signer-state.ts';
 import type { SignerState } from '../trust/publish/signer-state.ts';
+import type { PinnedTrust } from '../trust/read/pin.ts';
 import type { Call, Config } from './config.ts';
+import { type KeyOptions, keySources, keysFor } from './keys.ts';
 
 /** How a change of a collection is published. */
 export interface PublishingOptions {
@@ -37,4 +46,40 @@ export function publishPorts(one: Call, options: PublishingOptions & Config): Pu
 export function writablePorts(one: Call): CollectionPorts<Target> {
   const { places, collections } = one;
   return { ...collections, openSource: (reference) => places.openTarget(reference, { write: true }) };
+}
+
+/** Where a collection lies, and whose root keys are trusted for it. */
+export interface CollectionOptions {
+  /** Where the trust collection lies, if neither in the repository nor where a pin says. */
+  readonly at?: string | undefined;
+  /** `HOST/REPOSITORY` that the collection was made for, if this is a copy. */
+  readonly collection?: string | undefined;
+  /** Whose root keys are trusted, instead of a pin. */
+  readonly trust?: PinnedTrust | undefined;
+  /** How long after expiry trust metadata still counts, in milliseconds; 0 if left out. */
+  readonly maxStaleness?: number | undefined;
+}
+
+/** What is asked of a collection. */
+export function collectionDemands(options: CollectionOptions): CollectionDemands {
+  const { at, collection, trust, maxStaleness } = options;
+  return { at: at === undefined ? undefined : parseReference(at), collection, trust, maxStaleness };
+}
+
+/** Options of a call that changes a collection. */
+export interface ChangeOptions extends Config, KeyOptions, PublishingOptions, CollectionOptions {}
+
+/** A collection that a call changes, with the keys that are given and those of the key store. */
+export async function changePlace(
+  one: Call,
+  reference: Reference,
+  keys: readonly (string | Signer)[],
+  options: ChangeOptions,
+): Promise<ChangePlace<KeysAtHand>> {
+  const sources = keySources({ ...options, directories: one.directories });
+  return {
+    ...(await openCollection(reference, collectionDemands(options), writablePorts(one))),
+    keys: keysFor(keys, sources, options.onWarning),
+    publish: publishPorts(one, options),
+  };
 }

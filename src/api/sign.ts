@@ -1,17 +1,22 @@
-import { type ImageToSign, type Signed, type SigningWish, sign as signAll } from '../actions/sign/sign.ts';
+import {
+  type ImageToSign,
+  type Signed,
+  type SigningWish,
+  type SignPorts,
+  sign as signAll,
+} from '../actions/sign/sign.ts';
 import type { SignatureWish } from '../actions/sign/signature.ts';
-import { type CollectionDemands, openCollection } from '../actions/verify/collection.ts';
 import { type Certificate, parseCertificates } from '../crypto/certificate.ts';
 import type { Signer } from '../crypto/signer.ts';
 import { openKey } from '../keystore/key-of.ts';
 import { formatReference, formatRepository, parseReference, type Reference } from '../oci/reference.ts';
-import type { PinnedTrust } from '../trust/read/pin.ts';
-import { type Config, call } from './config.ts';
-import { type KeyOptions, keySources, keysFor } from './keys.ts';
-import { type PublishingOptions, publishPorts, writablePorts } from './publishing.ts';
+import type { Target } from '../oci/target.ts';
+import { type Call, call } from './config.ts';
+import { keySources } from './keys.ts';
+import { type ChangeOptions, changePlace } from './publishing.ts';
 
 /** How {@link sign} signs images and their names, and what it works with. */
-export interface SignOptions extends Config, KeyOptions, PublishingOptions {
+export interface SignOptions extends ChangeOptions {
   /** The key: NAME of the key store, PATH, URI, or a signer of {@link keyOf}; the default key of the key store if left out. */
   readonly key?: string | Signer | undefined;
   /** Further keys for the roles of the collection, beside those of the key store that it lists. */
@@ -34,14 +39,6 @@ export interface SignOptions extends Config, KeyOptions, PublishingOptions {
   readonly role?: string | undefined;
   /** `false`: no proof of the name is attached to the image. */
   readonly proof?: false | undefined;
-  /** Where the trust collection lies, if neither in the repository nor where a pin says. There must be one then. */
-  readonly at?: string | undefined;
-  /** `HOST/REPOSITORY` that the collection was made for, if this is a copy. */
-  readonly collection?: string | undefined;
-  /** Whose root keys are trusted, instead of a pin. */
-  readonly trust?: PinnedTrust | undefined;
-  /** How long after expiry trust metadata still counts, in milliseconds; 0 if left out. */
-  readonly maxStaleness?: number | undefined;
   /** How many images are signed at the same time; 8 if left out. */
   readonly concurrency?: number | undefined;
 }
@@ -86,29 +83,35 @@ export async function sign(
       others.length === 0
         ? [{ text: first, reference: single }]
         : texts.map((text) => ({ text, reference: parseReference(text) }));
-    const sources = keySources({ ...options, directories: one.directories });
-    const { key, roleKeys = [] } = options;
-    const signed = await signAll(images, wishOf(options), {
-      images: source,
-      signer: async () =>
-        typeof key === 'object' ? key : await openKey(key, sources, { signal: one.signal }),
-      collection: async () => ({
-        ...(await openCollection(single, collectionDemands(options), writablePorts(one))),
-        keys: keysFor([...(key === undefined ? [] : [key]), ...roleKeys], sources, options.onWarning),
-        publish: publishPorts(one, options),
-      }),
-      now: one.now,
-      agent: one.agent,
-      concurrency: options.concurrency ?? 8,
-      signal: one.signal,
-    });
+    const signed = await signAll(images, wishOf(options), signPorts(one, single, source, options));
     const repository = formatRepository(single);
     const references = signed.images.map(({ content }) => `${repository}@${content.descriptor.digest}`);
     return { ...signed, references };
   });
 }
 
-function wishOf(options: SignOptions): SigningWish {
+/** What images and names are signed with. */
+export function signPorts(one: Call, reference: Reference, images: Target, options: SignOptions): SignPorts {
+  const { key, roleKeys = [], concurrency = 8 } = options;
+  const keys = [...(key === undefined ? [] : [key]), ...roleKeys];
+  return {
+    images,
+    signer: async () =>
+      typeof key === 'object'
+        ? key
+        : await openKey(key, keySources({ ...options, directories: one.directories }), {
+            signal: one.signal,
+          }),
+    collection: () => changePlace(one, reference, keys, options),
+    now: one.now,
+    agent: one.agent,
+    concurrency,
+    signal: one.signal,
+  };
+}
+
+/** What is to be signed. */
+export function wishOf(options: SignOptions): SigningWish {
   const { name, role, at, proof } = options;
   const isRequired = name === 'only' || role !== undefined || at !== undefined;
   return {
@@ -125,8 +128,4 @@ function signatureWishOf(options: SignOptions): SignatureWish {
     annotations: new Map(Object.entries(annotations)),
     expiry: expires === undefined ? undefined : new Date(Math.floor(expires.getTime() / 1000) * 1000),
   };
-}
-
-function collectionDemands({ at, collection, trust, maxStaleness }: SignOptions): CollectionDemands {
-  return { at: at === undefined ? undefined : parseReference(at), collection, trust, maxStaleness };
 }

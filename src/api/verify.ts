@@ -10,6 +10,7 @@ import { formatReference, parseReference, type Reference } from '../oci/referenc
 import { type Requirements, requirements } from '../policy/requirements.ts';
 import type { PinnedTrust } from '../trust/read/pin.ts';
 import { type Call, type Config, call } from './config.ts';
+import type { Image } from './places.ts';
 
 /** What {@link verify} demands of an image, and what it works with. */
 export interface VerifyOptions extends Config {
@@ -77,12 +78,21 @@ export interface VerifyOptions extends Config {
 export async function verify(reference: string | Reference, options: VerifyOptions = {}): Promise<Verified> {
   return await call(options, async (one) => {
     const text = typeof reference === 'string' ? reference : formatReference(reference);
-    const image = await one.places.openImage(text);
-    return await decide({ text, reference: image.reference }, demandsOf(options), {
-      ...one.collections,
-      image: async () => image.source,
-      requirements: () => requirementsOf(one, options),
-    });
+    return await verifyImageAt(one, text, await one.places.openImage(text), options);
+  });
+}
+
+/** Verifies an image that is open. */
+export async function verifyImageAt(
+  one: Call,
+  text: string,
+  { reference, source }: Image,
+  options: VerifyOptions,
+): Promise<Verified> {
+  return await decide({ text, reference }, demandsOf(options), {
+    ...one.collections,
+    image: async () => source,
+    requirements: () => requirementsOf(one, options),
   });
 }
 

@@ -91,7 +91,19 @@ describe('the library, installed from the packed package', () => {
 
   it('has an example of each function that takes a reference', () => {
     const shown = examples().map(({ of }) => of);
-    expect(functionsOfReferences()).toContain('verify');
+    expect(functionsOfReferences()).toEqual(
+      expect.arrayContaining([
+        'copy',
+        'init',
+        'pull',
+        'push',
+        'resign',
+        'revoke',
+        'sign',
+        'status',
+        'verify',
+      ]),
+    );
     expect(functionsOfReferences().filter((name) => !shown.includes(name))).toEqual([]);
   });
 
@@ -134,8 +146,8 @@ const STRICT = {
 
 /** Everything that package.json exports, with the types of what the functions take and give spelled out. */
 const EVERY_PATH = `
-import type { Config, KeyOptions, KeySigner, NameEvidence, Reference, SignedImages, SignedNames, Signer, SignOptions, Verified, VerifyOptions } from 'bulla';
-import { keyOf, sign, verify } from 'bulla';
+import type { ChangeOptions, Config, Copied, CopyAsOptions, CopyOptions, InitOptions, InitResult, KeyOptions, KeySigner, NameEvidence, PassReport, Pulled, PullOptions, Pushed, PushOptions, Reference, ResignOptions, Revoked, RevokeOptions, SignedImages, SignedNames, Signer, SignOptions, Status, StatusOptions, Verified, VerifyOptions } from 'bulla';
+import { copy, init, keyOf, pull, push, resign, revoke, sign, status, verify } from 'bulla';
 import { digestOf } from 'bulla/oci';
 import { serveRegistry } from 'bulla/registry-server';
 import { ProcessMemory } from 'bulla/trust';
@@ -153,4 +165,14 @@ const signing: SignOptions = { ...config, ...keys, name: 'only', role: 'names', 
 export const signAll = async (...references: string[]): Promise<SignedImages> => await sign(references, signing);
 export const head = (named: SignedNames): string => named.head;
 export const functions = [digestOf, serveRegistry, refresh];
+const change: ChangeOptions = { ...config, ...keys, wait: 0 };
+const to: CopyOptions & { as: CopyAsOptions } = { referrers: true, dryRun: true, as: { key: 'release', role: 'names' } };
+export const made = async (repository: string, options: InitOptions): Promise<InitResult> =>
+  await init(repository, { ...change, thresholds: { root: 2 }, ...options });
+export const gone = async (tag: string, options: RevokeOptions = change): Promise<Revoked> => await revoke([tag], options);
+export const copied = async (from: string): Promise<Copied> => await copy(from, 'registry.example.com/app', to);
+export const pushed = async (options: PushOptions): Promise<Pushed> => await push('oci:app', 'registry.example.com/app:v1', options);
+export const pulled = async (options: PullOptions): Promise<Pulled> => await pull('registry.example.com/app:v1', 'oci:app', options);
+export const pass = async (options: ResignOptions): Promise<PassReport> => await resign(['registry.example.com/app'], options);
+export const state = async (options: StatusOptions): Promise<Status> => await status('registry.example.com/app', options);
 `;

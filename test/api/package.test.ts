@@ -20,7 +20,7 @@ describe('the package', () => {
   it('copies and verifies images from a program', async () => {
     const printed = await asUser(`
       import { mkdtempSync, rmSync } from 'node:fs';
-      import { copy, createSigner, openLayout, openRepository, parseReference, requirements, signImage, verifyImage } from 'bulla';
+      import { copyContent, createSigner, openLayout, openRepository, parseReference, requirements, signImage, verifyImage } from 'bulla';
       import { serveRegistry } from 'bulla/registry-server';
       import { generateKeyPairSync } from 'node:crypto';
 
@@ -30,7 +30,7 @@ describe('the package', () => {
       const destination = openRepository(reference);
       const source = await openLayout({ kind: 'layout', path: ${JSON.stringify(join(root, 'testdata/demo-image/layout'))} });
       const root = await source.onlyImage();
-      await copy({ source, reference: root.digest, destination, tag: reference.tag });
+      await copyContent({ source, reference: root.digest, destination, tag: reference.tag });
       const signer = createSigner(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey);
       const now = new Date();
       await signImage(destination, { tag: reference.tag }, { name: 'hello', signer, now, agent: 'example' });

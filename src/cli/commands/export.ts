@@ -2,12 +2,7 @@ import type { Command } from 'commander';
 import { formatRepository, parseReference } from '../../oci/reference.ts';
 import { addCollectionOptions, type CollectionFlags } from '../flags/collection-flags.ts';
 import type { Cli, Context } from '../shell/context.ts';
-
-/** Flags of `bulla export notary-dump`. */
-export interface DumpFlags {
-  readonly from?: string;
-  readonly server?: string;
-}
+import type { DumpFlags } from './export/notary-dump.ts';
 
 interface ExportFlags extends CollectionFlags {
   readonly targets?: true;

@@ -1,11 +1,9 @@
-import { randomInt } from 'node:crypto';
 import type { Command } from 'commander';
-import { parseDuration } from '../../encoding/time.ts';
-import { BullaError, EXIT_CODES, isBullaError } from '../../errors.ts';
+import { EXIT_CODES } from '../../errors.ts';
 import { parseReference } from '../../oci/reference.ts';
-import type { Beside, StatusFinding } from '../../trust/report/status.ts';
+import type { StatusFinding } from '../../trust/report/status.ts';
 import { addCollectionOptions, type CollectionFlags } from '../flags/collection-flags.ts';
-import type { Shown } from '../flags/shown-collection.ts';
+import { durationOf } from '../flags/values.ts';
 import type { Cli, Context } from '../shell/context.ts';
 
 interface StatusFlags extends CollectionFlags {
@@ -13,9 +11,6 @@ interface StatusFlags extends CollectionFlags {
   readonly warnBefore?: string;
   readonly bins?: true;
 }
-
-/** More bins are read only if that is asked for. */
-const BINS_READ = 256;
 
 export function register(program: Command, cli: Cli): void {
   addCollectionOptions(program.command('status'))
@@ -32,10 +27,7 @@ export function register(program: Command, cli: Cli): void {
       '--warn-before <duration>',
       'how long before its expiry a role is reported (default: 30d; 3d for snapshot and timestamp)',
     )
-    .option(
-      '--bins',
-      `read all bins to see which expires first (more than ${BINS_READ} are not read otherwise)`,
-    )
+    .option('--bins', 'read all bins to see which expires first (more than 256 are not read otherwise)')
     .action(async (text: string, flags: StatusFlags, command: Command) => {
       cli.exitStatus = await printStatus(await cli.open(command), text, flags);
     });
@@ -43,48 +35,25 @@ export function register(program: Command, cli: Cli): void {
 
 /** @returns the status of the command */
 async function printStatus(context: Context, text: string, flags: StatusFlags): Promise<number> {
-  const [{ demandShown }, { statusOf }, { statusJson, statusLines }] = await Promise.all([
+  const [{ readStatus }, { demandShown }, { CHANCE }, { statusJson, statusLines }] = await Promise.all([
+    import('../../actions/inspect/status.ts'),
     import('../flags/shown-collection.ts'),
-    import('../../trust/report/status.ts'),
+    import('../flags/publish-flags.ts'),
     import('../render/status-text.ts'),
   ]);
-  const warnBefore = durationOf(flags.warnBefore);
-  const shown = await demandShown(context, parseReference(text), flags);
+  const warnBefore = durationOf('--warn-before', flags.warnBefore, '12h, 30d');
+  const { opened, copy, trusted } = await demandShown(context, parseReference(text), flags);
   const now = context.io.now();
-  const bins = shown.copy.bins?.bitLength ?? 0;
-  const status = await statusOf(shown.copy, await besideHead(context, shown, now), {
-    now,
-    warnBefore,
-    bins: flags.bins === true || 2 ** bins <= BINS_READ,
-    signal: context.signal,
+  const status = await readStatus(opened.target, copy, {
+    ...{ now, warnBefore, chance: CHANCE, signal: context.signal },
+    allBins: flags.bins,
+    onWarning: (message) => context.output.warn(message),
   });
-  context.output.drawing(statusLines(status, text, now), {
-    trusted: shown.trusted,
-    ...statusJson(status, text, now),
-  });
-  // A collection that cannot be changed is a failure, with any flags.
+  context.output.drawing(statusLines(status, text, now), { trusted, ...statusJson(status, text, now) });
+  // A collection that cannot be changed any more is a failure, with or without --check.
   const broken = status.findings.find(({ kind }) => kind === 'broken');
   if (broken !== undefined) return EXIT_CODES['content-invalid'];
   return flags.check === true ? exitStatusOf(status.findings) : 0;
-}
-
-/** What lies beside the head; undefined where the registry does not let us list it. */
-async function besideHead(context: Context, { opened, copy }: Shown, now: Date): Promise<Beside | undefined> {
-  const [{ SiblingReader }, { readStagedChanges }] = await Promise.all([
-    import('../../trust/candidates/siblings.ts'),
-    import('../../trust/approve/stage-change.ts'),
-  ]);
-  const { target } = opened;
-  const { signal } = context;
-  const chance = { fraction: () => randomInt(2 ** 32) / 2 ** 32 };
-  try {
-    const found = await new SiblingReader(target, chance, { signal }).read(copy, now);
-    return { found, staged: await readStagedChanges(target, copy, found.roleChanges, now, { signal }) };
-  } catch (error) {
-    if (!isBullaError(error, 'forbidden', 'unauthorized', 'registry-error', 'not-found')) throw error;
-    context.output.warn(`what waits beside the head is not known: ${error.message}`);
-    return undefined;
-  }
 }
 
 function exitStatusOf(findings: readonly StatusFinding[]): number {
@@ -93,13 +62,4 @@ function exitStatusOf(findings: readonly StatusFinding[]): number {
   if (kinds.has('conflict')) return EXIT_CODES.conflict;
   const waits = kinds.has('waiting') || kinds.has('unsigned') || kinds.has('structure') || kinds.has('newer');
   return waits ? EXIT_CODES.staged : 0;
-}
-
-function durationOf(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  const milliseconds = parseDuration(text);
-  if (milliseconds !== undefined) return milliseconds;
-  throw new BullaError('usage', `--warn-before ${JSON.stringify(text)} is not a duration`, {
-    hint: 'write 12h, 30d',
-  });
 }

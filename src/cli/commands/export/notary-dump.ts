@@ -10,7 +10,12 @@ import { gunOf, openNotaryServer, parseGun, serverFor } from '../../flags/notary
 import { readList } from '../../flags/reference-list.ts';
 import type { Context } from '../../shell/context.ts';
 import { failureJson } from '../../shell/output.ts';
-import type { DumpFlags } from '../export.ts';
+
+/** Flags of `bulla export notary-dump`. */
+export interface DumpFlags {
+  readonly from?: string;
+  readonly server?: string;
+}
 
 /** Repositories that are worked on at the same time: requests are bounded by --concurrency anyway. */
 const REPOSITORIES_AT_ONCE = 8;
