@@ -4,7 +4,7 @@ import { nextDelay } from '../http/retry.ts';
 import { checkContent, type Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { childrenOf, MAX_MANIFEST_BYTES, type ManifestContent, parseCarried } from '../oci/manifest.ts';
-import { isManifestType } from '../oci/media-types.ts';
+import { isForeignLayerType, isManifestType } from '../oci/media-types.ts';
 import type { Tag } from '../oci/reference.ts';
 import { referrerDescriptor } from '../oci/referrers.ts';
 import type { CallOptions, PushManifestOptions } from '../oci/target.ts';
@@ -130,12 +130,16 @@ async function tryPut(
     return response;
   }
   const failure = await room.session.failure(response);
-  if (
-    tries > 0 &&
-    failure.codes.includes('MANIFEST_BLOB_UNKNOWN') &&
-    (await partsAppear(room, content, options))
-  ) {
-    return await tryPut(room, content, reference, options, condition, tries - 1);
+  if (failure.codes.includes('MANIFEST_BLOB_UNKNOWN')) {
+    const missing = await missingPart(room, content, tries > 0, options);
+    if (missing !== undefined)
+      throw lacking(
+        room,
+        content,
+        missing,
+        refusalError(failure, room.session.where(call), 'manifest', { reason: 'missing-part' }),
+      );
+    if (tries > 0) return await tryPut(room, content, reference, options, condition, tries - 1);
   }
   if (failure.status === 412 && reasonOf(failure, 'manifest') === undefined) {
     throw new BullaError('conflict', `another client changed ${room.name}:${reference} in the meantime`, {
@@ -182,33 +186,61 @@ async function readBack(
 }
 
 /**
- * Whether all that a manifest names is there, or is after a while. distribution, while another client pushes the same
- * blob (the empty config, say), does not see it for a moment, and then refuses a manifest without reason; and a cache
- * or a replica that was asked before the push may say for seconds that a part is not there.
+ * A part that a manifest names and the registry does not have, after a while if that may change: distribution, while
+ * another client pushes the same blob (the empty config, say), does not see it for a moment, and then refuses a manifest
+ * without reason; and a cache or a replica that was asked before the push may say for seconds that a part is not there.
  */
-async function partsAppear(room: Room, content: ManifestContent, options: CallOptions): Promise<boolean> {
+async function missingPart(
+  room: Room,
+  content: ManifestContent,
+  waits: boolean,
+  options: CallOptions,
+): Promise<Descriptor | undefined> {
   const { retry, timing } = room.session;
   for (let attempt = 1; ; attempt++) {
-    const areThere = await hasParts(room, content, options);
+    const missing = await missingNow(room, content, options);
+    if (!waits) return missing;
     const delay = nextDelay(retry, { attempt, elapsedMs: 0 }, timing.random);
-    if (areThere || delay === undefined) {
-      if (areThere) await timing.sleep(retry.baseMs, options.signal);
-      return areThere;
+    if (missing === undefined) {
+      await timing.sleep(retry.baseMs, options.signal);
+      return undefined;
     }
+    // Nobody pushed such a layer.
+    if (delay === undefined || isForeignLayerType(missing.mediaType)) return missing;
     await timing.sleep(delay, options.signal);
   }
 }
 
-async function hasParts(room: Room, content: ManifestContent, options: CallOptions): Promise<boolean> {
+async function missingNow(
+  room: Room,
+  content: ManifestContent,
+  options: CallOptions,
+): Promise<Descriptor | undefined> {
   const manifest = parseCarried(content);
   for (const part of childrenOf(manifest)) {
     const there =
       manifest.kind === 'index'
         ? (await digestAt(room, part.digest, options)) !== null
         : await hasBlob(room, part, options);
-    if (!there) return false;
+    if (!there) return part;
   }
-  return true;
+  return undefined;
+}
+
+/** Names the part: registries often do not, or say it in a place of their own. */
+function lacking(room: Room, content: ManifestContent, part: Descriptor, refusal: BullaError): BullaError {
+  const isForeign = isForeignLayerType(part.mediaType);
+  const what = isForeign ? 'the foreign layer' : 'the part';
+  return new BullaError(
+    refusal.code,
+    `${room.name} does not have ${what} ${part.digest} (${part.mediaType}) that ${content.descriptor.digest} names: ${refusal.message}`,
+    {
+      hint: isForeign
+        ? 'bulla does not copy foreign layers, which come from the URLs in their descriptors: let the registry accept those URLs (docker-registry and distribution: validation.manifests.urls.allow), or use a registry that accepts such manifests'
+        : (refusal.hint ?? ''),
+      details: { ...refusal.details, missing: part.digest },
+    },
+  );
 }
 
 /**

@@ -13,6 +13,7 @@ export type RefusalReason =
   | 'tag-refused'
   | 'quota'
   | 'too-large'
+  | 'missing-part'
   | 'no-repository'
   | 'type-refused'
   | 'read-only'
@@ -118,6 +119,7 @@ const MEANINGS: Readonly<Record<RefusalReason, string>> = {
   'tag-refused': 'the tag cannot be written',
   quota: 'the quota is used up',
   'too-large': 'too large for the registry, or for a proxy before it',
+  'missing-part': 'the registry lacks a part of the manifest',
   'no-repository': 'the repository does not exist',
   'type-refused': 'the registry does not accept manifests of this kind',
   'read-only': 'the registry does not accept pushes',
@@ -134,6 +136,7 @@ const HINTS: Readonly<Record<RefusalReason, string>> = {
     'the storage or plan of the registry is used up: remove unneeded content, raise the quota, or use another repository',
   'too-large':
     'raise the size limit of the registry, or of the proxy before it (nginx: client_max_body_size)',
+  'missing-part': 'push what the manifest names first; bulla copy and bulla push bring all of an image',
   'no-repository':
     'create the repository (or its project) in the registry first, or check its name: this registry does not create it on push',
   'type-refused':
@@ -146,7 +149,7 @@ const HINTS: Readonly<Record<RefusalReason, string>> = {
 
 /** What can be done about it; what a tag is for says more. */
 function hintFor(reason: RefusalReason, reference: string | undefined): string {
-  if (reason === 'no-repository' || reason === 'too-large') return HINTS[reason];
+  if (['no-repository', 'too-large', 'missing-part'].includes(reason)) return HINTS[reason];
   const isTag = reason === 'immutable-tag' || reason === 'tag-refused';
   if (reference?.startsWith('_trust') === true)
     return isTag

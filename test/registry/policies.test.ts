@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type BullaError, isBullaError } from '../../src/errors.ts';
-import { blobOf, pushBytes, pushImage, pushReferrer, tagOf } from '../support/content.ts';
+import { blobOf, imageOf, pushBytes, pushImage, pushReferrer, tagOf } from '../support/content.ts';
 import { codeOf, registryFor, repositoryOf } from '../support/registry/open.ts';
 
 const json = (code: string, message: string): string => JSON.stringify({ errors: [{ code, message }] });
@@ -322,6 +322,36 @@ describe('a rule against a manifest', () => {
     registry.fault({ method: 'POST', times: 99, action: { status: 405 } });
     const error = await errorOf(target.pushManifest(image));
     expect([error.code, error.details['reason']]).toEqual(['registry-policy', 'read-only']);
+  });
+});
+
+describe('a manifest with a part that the registry lacks', () => {
+  const foreign = 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip';
+  it.each([
+    ['a layer', 'application/vnd.oci.image.layer.v1.tar', 400, 'push what'],
+    ['a foreign layer', foreign, 400, 'validation.manifests.urls.allow'],
+    ['a foreign layer, and distribution says 500', foreign, 500, 'validation.manifests.urls.allow'],
+    ['a layer, and the registry says 404', 'application/vnd.oci.image.layer.v1.tar', 404, 'push what'],
+  ])('%s: the digest is named, and what to do', async (_, mediaType, status, hint) => {
+    const registry = await registryFor();
+    const target = repositoryOf(registry);
+    const config = blobOf('{}', 'application/vnd.oci.image.config.v1+json');
+    await pushBytes(target, config);
+    const absent = blobOf('absent', mediaType);
+    registry.fault({
+      method: 'PUT',
+      path: /manifests/,
+      times: 99,
+      action: { status, body: json('MANIFEST_BLOB_UNKNOWN', 'blob unknown to registry') },
+    });
+    const error = await errorOf(target.pushManifest(imageOf(config.descriptor, [absent.descriptor])));
+    expect([error.code, error.details['reason'], error.details['missing']]).toEqual([
+      'registry-policy',
+      'missing-part',
+      absent.descriptor.digest,
+    ]);
+    expect(error.message).toContain(absent.descriptor.digest);
+    expect(error.hint).toContain(hint);
   });
 });
 
