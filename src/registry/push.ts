@@ -232,7 +232,7 @@ function lacking(room: Room, content: ManifestContent, part: Descriptor, refusal
   const isForeign = isForeignLayerType(part.mediaType);
   const what = isForeign ? 'the foreign layer' : 'the part';
   return new BullaError(
-    refusal.code,
+    isForeign ? 'registry-policy' : 'registry-error',
     `${room.name} does not have ${what} ${part.digest} (${part.mediaType}) that ${content.descriptor.digest} names: ${refusal.message}`,
     {
       hint: isForeign

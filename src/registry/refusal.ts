@@ -179,8 +179,8 @@ export function refusalError(
 ): BullaError {
   const plain = failureError(failure, where);
   if (reason === undefined) return plain;
-  // A server that answers 503 says that it may be different soon.
-  const isPassing = failure.status === 503;
+  // A server that answers 503 says that it may be different soon; and a part may only not be there yet.
+  const isPassing = failure.status === 503 || reason === 'missing-part';
   const code = reason === 'immutable-tag' ? 'conflict' : isPassing ? 'registry-error' : 'registry-policy';
   return new BullaError(code, `${MEANINGS[reason]}: ${plain.message}`, {
     hint: hintFor(reason, reference),

@@ -346,7 +346,7 @@ describe('a manifest with a part that the registry lacks', () => {
     });
     const error = await errorOf(target.pushManifest(imageOf(config.descriptor, [absent.descriptor])));
     expect([error.code, error.details['reason'], error.details['missing']]).toEqual([
-      'registry-policy',
+      mediaType === foreign ? 'registry-policy' : 'registry-error',
       'missing-part',
       absent.descriptor.digest,
     ]);
