@@ -68,8 +68,10 @@ export class NotaryMemoryFile implements NotaryMemory {
         root: base64(root),
         versions: Object.fromEntries(versions),
       };
+      const bytes = utf8(`${JSON.stringify(stored)}\n`);
+      if (bytes.byteLength > MAX_BYTES) throw this.tooLarge(bytes.byteLength);
       await lock.assertHeld();
-      await writeFileAtomic(this.path, utf8(`${JSON.stringify(stored)}\n`), { mode: 0o600 });
+      await writeFileAtomic(this.path, bytes, { mode: 0o600 });
     });
   }
 
@@ -92,6 +94,14 @@ export class NotaryMemoryFile implements NotaryMemory {
       if (isBullaError(error, 'content-invalid')) throw this.damaged(error);
       throw error;
     }
+  }
+
+  private tooLarge(size: number): BullaError {
+    return new BullaError(
+      'content-invalid',
+      `the versions of ${this.place} take ${size} bytes, and at most ${MAX_BYTES} are remembered`,
+      { hint: 'a Notary repository with so many delegated roles is not read' },
+    );
   }
 
   private damaged(cause?: unknown): BullaError {

@@ -27,6 +27,7 @@ const OWNER_ONLY = 0o700;
 const REMOVE_PENDING = 'remove that file: what it announced has to be published again';
 const REMOVE_RECORD =
   'restore that file from a backup, or remove it: what it announced has to be published again';
+/** Largest file of an announced object that is written and read. */
 const MAX_PENDING_BYTES = 128 * 1024 * 1024;
 
 const part = z.strictObject({ mediaType: z.string(), data: z.string() });
@@ -83,9 +84,11 @@ export class SignerStateDirectory implements SignerState {
     return objects;
   }
 
-  async keep(id: CollectionId, object: PendingObject): Promise<void> {
+  async keep(id: CollectionId, object: PendingObject): Promise<boolean> {
+    if (sizeOf(object) > MAX_PENDING_BYTES) return false;
     await makeDirectory(join(this.path, id, 'pending'), OWNER_ONLY);
     await writeFileAtomic(this.pendingFile(id, object.tag), writePending(object), { mode: 0o600 });
+    return true;
   }
 
   async drop(id: CollectionId, tag: Tag): Promise<void> {
@@ -115,6 +118,14 @@ async function namesIn(directory: string): Promise<readonly string[]> {
     if (isErrno(error, 'ENOENT')) return [];
     throw storageError(`cannot read ${directory}`, error);
   }
+}
+
+/** Most bytes that {@link writePending} makes, without making them. */
+function sizeOf({ assembly: { blobs, children, top }, ids }: PendingObject): number {
+  const parts = [...blobs, ...children, top];
+  const each = ({ descriptor, bytes }: PendingObject['assembly']['top']): number =>
+    4 * Math.ceil(bytes.byteLength / 3) + JSON.stringify(descriptor.mediaType).length + 64;
+  return parts.reduce((sum, part) => sum + each(part), 1024 + 40 * ids.length);
 }
 
 function writePending({ tag, ids, madeAt, assembly }: PendingObject): Uint8Array {

@@ -8,6 +8,7 @@ import { parseJsonObject } from '../encoding/json.ts';
 import { BullaError, isBullaError, messageOf } from '../errors.ts';
 import { describeIssues } from '../oci/shape.ts';
 
+/** Largest file of pins that is written and read. */
 const MAX_FILE_BYTES = 16 * 1024 * 1024;
 
 /** How pins of one kind are read from their file and written to it. */
@@ -67,7 +68,13 @@ export class StoredPins<Pin, Stored> {
   private encode(pins: ReadonlyMap<string, Pin>): Uint8Array {
     const stored = [...pins].map(([key, pin]) => this.format.store(key, pin));
     stored.sort((a, b) => (a.scope < b.scope ? -1 : 1));
-    return utf8(`${JSON.stringify({ version: 1, pins: stored }, undefined, 2)}\n`);
+    const bytes = utf8(`${JSON.stringify({ version: 1, pins: stored }, undefined, 2)}\n`);
+    if (bytes.byteLength <= MAX_FILE_BYTES) return bytes;
+    throw new BullaError(
+      'usage',
+      `${this.path} would have ${bytes.byteLength} bytes, and at most ${MAX_FILE_BYTES} are read`,
+      { hint: 'remove pins that are not needed (bulla pin rm), or pin a prefix instead of each repository' },
+    );
   }
 
   private unreadable(why: string, cause: unknown): BullaError {

@@ -24,7 +24,7 @@ import type { PublishOptions } from './publish-options.ts';
 import { announceAgain } from './reannounce.ts';
 import { keepDisplaced } from './recover-head.ts';
 import { withdraw } from './removal.ts';
-import { withUsed } from './signer-state.ts';
+import { keepAnnounced, withUsed } from './signer-state.ts';
 import { NO_WORK, type PublishWork } from './work.ts';
 
 /** A head is not replaced by one that was made from a reading older than this, in milliseconds. */
@@ -224,7 +224,7 @@ export class PublishRun {
     this.reader.own.set(tag, made.candidate.top);
     await state.update(id, (present) => withUsed(present, versionsOf(made.files)));
     const { ids } = this.work;
-    await state.keep(id, { tag, ids, madeAt: clock.now(), assembly: made.candidate });
+    await keepAnnounced(this.options, id, { tag, ids, madeAt: clock.now(), assembly: made.candidate });
     const superseded = this.announced.at(-1);
     const present: ReadonlySet<Digest> = base.isBuried ? new Set() : partsOf(object);
     await pushObject(this.target, made.candidate, tag, present, { signal });

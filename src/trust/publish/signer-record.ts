@@ -7,7 +7,7 @@ import { describeIssues, listOf } from '../../oci/shape.ts';
 import type { CollectionId } from '../format/binding.ts';
 import type { SignerRecord } from './signer-state.ts';
 
-/** Largest record that is read, in bytes: thousands of roles. */
+/** Largest record that is written and read, in bytes: thousands of roles. */
 export const MAX_RECORD_BYTES: number = 512 * 1024;
 
 const version = z.int().check(z.minimum(0));
@@ -26,7 +26,10 @@ const recordSchema = z.strictObject({
   used: listOf(z.strictObject({ role: z.string(), version })),
 });
 
-/** A signer's record of a collection in its canonical form (RFC 8785), wherever it is kept. */
+/**
+ * A signer's record of a collection in its canonical form (RFC 8785), wherever it is kept.
+ * @throws BullaError usage where it would be too large to be read again
+ */
 export function encodeRecord(id: CollectionId, { served, used }: SignerRecord): Uint8Array {
   const json: JsonObject = {
     version: 1,
@@ -37,7 +40,13 @@ export function encodeRecord(id: CollectionId, { served, used }: SignerRecord): 
     const { digest, timestamp, snapshot, root, keys } = served;
     json['served'] = { digest, timestamp, snapshot, ...(root !== undefined && { root }), keys: [...keys] };
   }
-  return encodeOwn(json);
+  const bytes = encodeOwn(json);
+  if (bytes.byteLength <= MAX_RECORD_BYTES) return bytes;
+  throw new BullaError(
+    'usage',
+    `the record of ${used.size} roles of a collection has ${bytes.byteLength} bytes, and at most ${MAX_RECORD_BYTES} are kept`,
+    { hint: 'give the collection fewer signers, or signers with shorter names' },
+  );
 }
 
 /**

@@ -49,14 +49,33 @@ export interface SignerState {
   update(id: CollectionId, change: (present: SignerRecord) => SignerRecord): Promise<void>;
   /** @throws BullaError storage-error */
   pending(id: CollectionId): Promise<readonly PendingObject[]>;
-  /** @throws BullaError storage-error */
-  keep(id: CollectionId, object: PendingObject): Promise<void>;
+  /**
+   * Keeps an object, to be announced again after a crash.
+   * @returns false where it is too large to be kept
+   * @throws BullaError storage-error
+   */
+  keep(id: CollectionId, object: PendingObject): Promise<boolean>;
   /** Forgets a pending object; one that is not there is no error. @throws BullaError storage-error */
   drop(id: CollectionId, tag: Tag): Promise<void>;
 }
 
 /** A record without anything in it. */
 export const NO_RECORD: SignerRecord = { used: new Map() };
+
+/** Keeps an object before it is announced. It warns where the object could not be announced again. @throws BullaError storage-error */
+export async function keepAnnounced(
+  {
+    state,
+    onWarning,
+  }: { readonly state: SignerState; readonly onWarning?: ((message: string) => void) | undefined },
+  id: CollectionId,
+  object: PendingObject,
+): Promise<void> {
+  if (await state.keep(id, object)) return;
+  onWarning?.(
+    `${object.tag} is too large to be kept: if this run is interrupted, its changes must be made again`,
+  );
+}
 
 /** State that ends with the process. */
 export class ProcessSignerState implements SignerState {
@@ -81,9 +100,10 @@ export class ProcessSignerState implements SignerState {
     return [...(this.objects.get(id)?.values() ?? [])];
   }
 
-  async keep(id: CollectionId, object: PendingObject): Promise<void> {
+  async keep(id: CollectionId, object: PendingObject): Promise<boolean> {
     const objects = this.objects.get(id) ?? new Map<Tag, PendingObject>();
     this.objects.set(id, objects.set(object.tag, object));
+    return true;
   }
 
   async drop(id: CollectionId, tag: Tag): Promise<void> {

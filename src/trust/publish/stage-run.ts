@@ -23,7 +23,7 @@ import type { PublishOptions } from './publish-options.ts';
 import type { RunResult } from './publish-run.ts';
 import { announceAgain } from './reannounce.ts';
 import { removeObject, withdraw } from './removal.ts';
-import { withUsed } from './signer-state.ts';
+import { keepAnnounced, withUsed } from './signer-state.ts';
 import type { PublishWork } from './work.ts';
 
 /** How long a staged change is waited for, where nothing else is said, in milliseconds. */
@@ -137,7 +137,7 @@ export class StageRun {
     this.reader.own.set(tag, assembly.top);
     const made = new Map(files.map((file) => [file.role, file]));
     await state.update(id, (present) => withUsed(present, versionsOf({ roots: [], roles: made })));
-    await state.keep(id, { tag, ids: this.work.ids, madeAt: clock.now(), assembly });
+    await keepAnnounced(this.options, id, { tag, ids: this.work.ids, madeAt: clock.now(), assembly });
     this.tag = tag;
     await pushObject(this.target, assembly, tag, new Set(), { signal });
     if (this.read.cache !== undefined) await keepParts(this.read.cache, assembly);
