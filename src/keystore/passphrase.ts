@@ -7,7 +7,7 @@ import { readSecretFile } from './read.ts';
 /** Longest passphrase that is read from a file or descriptor, in bytes. */
 export const MAX_PASSPHRASE_BYTES = 4096;
 
-/** Where passphrases are looked for when nobody is asked. */
+/** Where passphrases are looked for without a prompt. */
 export interface PassphrasePlaces {
   /** Value of an environment variable. */
   readonly environment: (name: string) => string | undefined;
@@ -36,7 +36,7 @@ export async function passphraseIn(
 
 /**
  * Passphrases of the environment: BULLA_PASSPHRASE, BULLA_PASSPHRASE_FILE, COSIGN_PASSWORD for a sigstore key
- * (spec/keys.md). Nobody is asked.
+ * (spec/keys.md). It never prompts.
  */
 export function environmentPassphrases(places: PassphrasePlaces): PassphraseSource {
   return async ({ key, format }) => {

@@ -15,7 +15,7 @@ const PORT = /^[1-9][0-9]{0,4}$/;
 const DOCKER_HUB: ReadonlySet<string> = new Set(['docker.io', 'index.docker.io', 'registry-1.docker.io']);
 
 /**
- * The one spelling of a host with an optional port (spec/references.md, "Hosts"): small letters; IPv6 in its
+ * The canonical spelling of a host with an optional port (spec/references.md, "Hosts"): small letters; IPv6 in its
  * shortest form, and an IPv4 address within it as IPv4; the names of Docker Hub as `docker.io`. The port stays
  * as it is written: connections and credentials are of an exact port.
  * @returns undefined where it is not a host, or a spelling that not everything reads in the same way: IPv4

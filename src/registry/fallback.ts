@@ -103,7 +103,7 @@ interface RecentIndex {
   readonly until: number;
 }
 
-/** Stands for a tag that is not there. */
+/** The state of a tag that does not exist. */
 const NONE = 'none';
 
 class Rewrite {

@@ -69,7 +69,7 @@ export class RecentWrites {
     if (found !== null && !written.earlier.has(found)) return undefined;
     const left = written.at + STALE_MS - now;
     if (left > 0) return left;
-    // Somebody may have put it back on purpose, but not much can have removed it so soon.
+    // Another client may have restored it on purpose, but a removal so soon is unlikely.
     return found === null && left > -STALE_MS ? 0 : undefined;
   }
 

@@ -4,7 +4,7 @@ import { parseJsonObject } from '../encoding/json.ts';
 import { BullaError } from '../errors.ts';
 import { Fields, malformed } from './fields.ts';
 
-/** Media types of bundles (Sigstore's protobuf-specs, `sigstore_bundle.proto`), with the version each stands for. */
+/** Media types of bundles (Sigstore's protobuf-specs, `sigstore_bundle.proto`), with the version of each. */
 const VERSIONS: ReadonlyMap<string, BundleVersion> = new Map([
   ['application/vnd.dev.sigstore.bundle+json;version=0.1', '0.1'],
   ['application/vnd.dev.sigstore.bundle+json;version=0.2', '0.2'],

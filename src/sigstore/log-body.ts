@@ -30,7 +30,7 @@ const HASHES: ReadonlyMap<string, HashName> = new Map([
 /** An intoto entry repeats the whole envelope. */
 const MAX_BODY_BYTES = 32 * 1024 * 1024;
 
-/** The algorithm that a name in a bundle or a log stands for. */
+/** The algorithm of a name in a bundle or a log. */
 export function hashNamed(name: string): HashName | undefined {
   return HASHES.get(name);
 }

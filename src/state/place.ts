@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { placeNamed } from '../oci/place.ts';
 
 /**
- * The one spelling of a place: `HOST/REPOSITORY` as `placeNamed` has it; a layout or archive by the whole path
+ * The canonical spelling of a place: `HOST/REPOSITORY` as `placeNamed` has it; a layout or archive by the whole path
  * that its file system has for it, so that no link and no detour makes another place of it.
  */
 export function canonicalPlace(place: string): string {

@@ -34,7 +34,7 @@ export function ownPorts({ open: openOnce, keys, publish }: OwnPorts): StepPorts
       const options = { ...publish, signal, signers: [] };
       const { copy } = await readBase(target, read, options);
       const keyring = new Keyring(copy.files);
-      // The keys at hand that the collection's root lists for snapshot and timestamp.
+      // The available keys that the collection's root lists for snapshot and timestamp.
       const demands = ['snapshot', 'timestamp'].flatMap((role) => keyring.demandsOn(role));
       const signers = await keys.signersFor(demands);
       const { renewAt } = DEFAULT_TIMING;

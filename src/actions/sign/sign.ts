@@ -62,7 +62,7 @@ export interface SignPorts extends CallOptions {
   readonly agent: string;
   /** How many images are read, or signed, at the same time. */
   readonly concurrency: number;
-  /** Told of each signature that is listed, in the order of the images, also where something else fails later. */
+  /** Called for each listed signature, in the order of the images, also if something else fails later. */
   readonly onSigned?: ((signature: SignedImage, signer: Signer) => void) | undefined;
   /** Told when the names are published. */
   readonly onNamed?: ((names: SignedNames) => void) | undefined;

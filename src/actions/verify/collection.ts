@@ -33,7 +33,7 @@ export interface CollectionPorts<S extends ObjectSource = ObjectSource> extends 
   readonly cache?: BlobCache | undefined;
   /** All pins; asked for once for each collection. @throws BullaError config-invalid, storage-error */
   pins(): Promise<Iterable<Pin>>;
-  /** The one spelling of a place (spec/trust-reading.md, "Places"): `HOST/REPOSITORY`, or a layout's whole path. */
+  /** The canonical spelling of a place (spec/trust-reading.md, "Places"): `HOST/REPOSITORY`, or a layout's whole path. */
   placeOf(reference: Reference): string;
   /** The repository or layout where a collection lies. Nothing is asked of it yet. */
   openSource(reference: Reference): Promise<S>;

@@ -54,7 +54,7 @@ export function accessFor(
   if (side !== undefined && (settings.username !== undefined || settings.passwordStdin)) {
     throw new BullaError(
       'usage',
-      'it is not said whether --username and --password-stdin are for the source or the destination',
+      'ambiguous: --username and --password-stdin may be for the source or the destination',
       {
         hint: 'give --from-username and --from-password-stdin, or --to-username and --to-password-stdin',
       },

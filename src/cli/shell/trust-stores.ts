@@ -44,7 +44,7 @@ export function mayHavePins({ directories }: Context): boolean {
 }
 
 /**
- * The one spelling of the place that a reference names (spec/trust-reading.md, "Places"): `HOST/REPOSITORY`, or
+ * The canonical spelling of the place that a reference names (spec/trust-reading.md, "Places"): `HOST/REPOSITORY`, or
  * `oci:` with the whole path. Never to be connected to.
  */
 export function repositoryOf(context: Context, reference: Reference): string {

@@ -38,7 +38,7 @@ export interface RegistryServerOptions {
   readonly anonymousRead?: boolean | undefined;
   /** Receivers of notifications about pushes, pulls and deletions. */
   readonly notifications?: readonly NotificationEndpoint[] | undefined;
-  /** Told of every event within this process; it must not wait for anything. */
+  /** Called for every event within this process; it must not wait for anything. */
   readonly onEvent?: ((event: RegistryEvent) => void) | undefined;
   /** With `htpasswd`: a client within this process that may do everything. */
   readonly insider?: Insider | undefined;

@@ -76,7 +76,7 @@ export async function placesIn(
 
 /**
  * All places that pins name, exactly or by a prefix that a registry lists.
- * @returns also a failed result for each registry that does not list its repositories: others are served all the same
+ * @returns also a failed result for each registry that does not list its repositories: others are served anyway
  */
 export async function allPlaces(
   pins: readonly Pin[],

@@ -14,7 +14,7 @@ export interface Endpoints {
   readonly guard: Guard;
   /** Undefined: notifications are refused. */
   readonly notifySecret: () => string | undefined;
-  /** Told of repositories in which something happened; it must not wait for anything. */
+  /** Called with repositories that have changed; it must not wait for anything. */
   readonly notified: (repositories: ReadonlySet<string>) => void;
   readonly done: (sample: RequestSample) => void;
   readonly problem: (message: string) => void;

@@ -72,7 +72,7 @@ export class AdoptionReader {
 
   /**
    * Demands of a staged file, and of the bins that lie beside it, that they say what its log says and nothing
-   * else, whoever signed them: a publisher with all keys folds what the log says, and the others adopt the file.
+   * else, regardless of their signers: a publisher with all keys folds what the log says, and the others adopt the file.
    * @param entries what the file's log adds to the head's
    * @throws BullaError trust-invalid; what the source throws
    */

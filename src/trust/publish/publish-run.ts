@@ -123,7 +123,7 @@ export class PublishRun {
       if (isDone && !base.isBuried && (isLeft || rounds > MAX_ROUNDS))
         return await this.end(base, found, plan, rounds);
       if (rounds > MAX_ROUNDS) throw this.unfinished();
-      // What is not ours to hurry: its maker is about to publish it.
+      // Not ours to hurry: its author is about to publish it.
       if (isDone && (await this.letFinish(base, siblings))) continue;
       if (isDone && isLeft) await this.moveTo(base, base.collection.object.content);
       else await this.publish(base, found, plan, isDone);
