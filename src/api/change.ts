@@ -37,7 +37,7 @@ export interface InitOptions extends ChangeOptions {
  * Makes the trust collection of a repository that has none, as `bulla init` does (spec/trust.md), and trusts its root
  * from then on.
  * @param repository `registry.example.com/team/app` or `oci:DIR`
- * @returns `head` is undefined, and `stage` is set, where the private online key is not at hand
+ * @returns `head` is undefined, and `stage` is set, if the private online key is not available
  * @throws BullaError conflict where there is a collection; usage, not-found, key-invalid; registry-…
  * @example
  * ```ts

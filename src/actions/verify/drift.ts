@@ -113,7 +113,7 @@ export async function isThereToRun(
 
 /**
  * Garbage collection can delete the images that an index lists, and keep the index. An index that lacks some of them is
- * a copy of a part; one that lacks all of them is no image.
+ * a copy of a part; one that lacks all of them is not a usable image.
  * @throws BullaError image-missing where the registry has none of them
  */
 async function checkPlatforms(
@@ -132,7 +132,7 @@ async function checkPlatforms(
       return;
     } catch (error) {
       if (!isBullaError(error) || isBullaError(error, 'interrupted', 'timeout')) throw error;
-      // What the registry does not answer is not known, and the name is signed all the same.
+      // Without an answer of the registry it is unknown, but the name is signed anyway.
       if (!isBullaError(error, 'not-found')) return;
       gone ??= error;
     }
