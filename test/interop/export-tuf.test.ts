@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { exportTuf } from '../../src/actions/export-tuf.ts';
+import { exportTuf } from '../../src/actions/export/tuf.ts';
 import { DirectoryWriter } from '../../src/mirror/directory-writer.ts';
 import { MemoryStore } from '../../src/oci/memory.ts';
 import { NAMES_ROLE } from '../../src/trust/format/vocabulary.ts';

@@ -1,9 +1,9 @@
 import type { Signer } from '../../crypto/signer.ts';
 import { BullaError, messageOf, throwIfAborted } from '../../errors.ts';
-import { streamOf } from '../../oci/content.ts';
 import { bareDescriptor, type Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { ManifestContent } from '../../oci/manifest.ts';
+import { pushBlobs } from '../../oci/push-blobs.ts';
 import { formatRepository, type Reference, type Tag } from '../../oci/reference.ts';
 import type { CallOptions, Target } from '../../oci/target.ts';
 import type { NamedContent } from '../../trust/format/log.ts';
@@ -303,11 +303,7 @@ async function attachProofs(
       try {
         const proof = await buildProof(collection, bareDescriptor(image), tags, { signal });
         if (proof === undefined) return undefined;
-        await Promise.all(
-          proof.blobs.map(({ descriptor, bytes }) =>
-            images.pushBlob(descriptor, async () => streamOf(bytes), { signal }),
-          ),
-        );
+        await pushBlobs(images, proof.blobs, { signal });
         await images.pushManifest(proof.top, { signal });
         return proof.top.descriptor.digest;
       } catch (error) {

@@ -4,11 +4,11 @@ import { checkChainOrder } from '../../crypto/chain.ts';
 import type { Signer } from '../../crypto/signer.ts';
 import { formatTime } from '../../encoding/time.ts';
 import { BullaError } from '../../errors.ts';
-import { streamOf } from '../../oci/content.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { type ManifestContent, parseCarried } from '../../oci/manifest.ts';
 import { formatPlatform, platformEntries } from '../../oci/platform.ts';
+import { pushBlobs } from '../../oci/push-blobs.ts';
 import type { CallOptions, ManifestFetcher, Target } from '../../oci/target.ts';
 import {
   type ArtifactKind,
@@ -225,11 +225,7 @@ async function signOne(
   platform?: string,
 ): Promise<SignedImage> {
   const { kind, artifact } = await makeSignature(image, options);
-  await Promise.all(
-    artifact.blobs.map(({ descriptor, bytes }) =>
-      target.pushBlob(descriptor, async () => streamOf(bytes), { signal: options.signal }),
-    ),
-  );
+  await pushBlobs(target, artifact.blobs, { signal: options.signal });
   // The port's promise: on return the manifest is listed among the image's referrers.
   await target.pushManifest(artifact.manifest, { signal: options.signal });
   const signature = artifact.manifest.descriptor.digest;

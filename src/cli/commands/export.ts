@@ -51,7 +51,7 @@ async function exportTufTo(
   flags: ExportFlags,
 ): Promise<void> {
   const [{ exportTuf }, { DirectoryWriter }, { readToHandOn }, { openCollection }] = await Promise.all([
-    import('../../actions/export-tuf.ts'),
+    import('../../actions/export/tuf.ts'),
     import('../../mirror/directory-writer.ts'),
     import('../../actions/inspect/collection.ts'),
     import('../flags/collection-flags.ts'),

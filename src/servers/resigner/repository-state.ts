@@ -1,7 +1,7 @@
 import { BullaError, isBullaError, messageOf } from '../../errors.ts';
-import { streamOf } from '../../oci/content.ts';
 import { describe, EMPTY_BYTES, EMPTY_DESCRIPTOR } from '../../oci/descriptor.ts';
 import { buildArtifact, parseManifest } from '../../oci/manifest.ts';
+import { pushBlobs } from '../../oci/push-blobs.ts';
 import type { Tag } from '../../oci/reference.ts';
 import type { BlobFetcher, BlobPusher, ManifestFetcher, ManifestPusher } from '../../oci/target.ts';
 import type { CollectionId } from '../../trust/format/binding.ts';
@@ -60,8 +60,10 @@ export class RepositoryState extends ProcessSignerState {
     const bytes = encodeRecord(id, record);
     const layer = describe(RECORD, bytes);
     try {
-      await this.store.pushBlob(EMPTY_DESCRIPTOR, async () => streamOf(EMPTY_BYTES));
-      await this.store.pushBlob(layer, async () => streamOf(bytes));
+      await pushBlobs(this.store, [
+        { descriptor: EMPTY_DESCRIPTOR, bytes: EMPTY_BYTES },
+        { descriptor: layer, bytes },
+      ]);
       await this.store.pushManifest(buildArtifact({ artifactType: TYPE, layers: [layer] }), {
         tag: tagOf(id),
       });

@@ -1,13 +1,10 @@
-import { throwIfAborted } from '../../errors.ts';
-import { streamOf } from '../../oci/content.ts';
 import type { Digest } from '../../oci/digest.ts';
+import { pushBlobs } from '../../oci/push-blobs.ts';
 import type { Tag } from '../../oci/reference.ts';
 import type { CallOptions } from '../../oci/target.ts';
 import type { Assembly } from './assemble.ts';
 import type { TrustObject } from './object.ts';
 import type { TrustTarget } from './ports.ts';
-
-const AT_ONCE = 8;
 
 /**
  * Pushes an assembled object: blobs, then children, then the top.
@@ -23,14 +20,7 @@ export async function pushObject(
   options: CallOptions = {},
 ): Promise<void> {
   const missing = blobs.filter(({ descriptor }) => !present.has(descriptor.digest));
-  for (let at = 0; at < missing.length; at += AT_ONCE) {
-    throwIfAborted(options.signal);
-    await Promise.all(
-      missing
-        .slice(at, at + AT_ONCE)
-        .map(({ descriptor, bytes }) => target.pushBlob(descriptor, async () => streamOf(bytes), options)),
-    );
-  }
+  await pushBlobs(target, missing, options);
   for (const child of children) await target.pushManifest(child, options);
   if (tag !== undefined) await target.pushManifest(top, { ...options, tag });
 }

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { Limiter } from '../../../actions/copy/concurrency.ts';
-import { type DumpedRepository, dumpRepository } from '../../../actions/dump-notary.ts';
+import { type DumpedRepository, dumpRepository } from '../../../actions/export/notary-dump.ts';
 import { makeDirectory } from '../../../disk/atomic.ts';
 import { withLock } from '../../../disk/lock.ts';
 import { BullaError } from '../../../errors.ts';

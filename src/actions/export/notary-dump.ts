@@ -1,20 +1,20 @@
 import { createHash } from 'node:crypto';
-import { BullaError, isBullaError } from '../errors.ts';
+import { BullaError, isBullaError } from '../../errors.ts';
 import {
   compactJson,
   mismatchOf,
   type NotaryMeta,
   parseNotarySnapshot,
   parseNotaryTimestamp,
-} from '../notary/content.ts';
-import type { DumpIndex } from '../notary/dump-index.ts';
-import { parseNotaryFile } from '../notary/file.ts';
-import { releasedNames } from '../notary/names.ts';
-import { type NotaryRepository, verifyNotaryRepository } from '../notary/repository.ts';
-import { isDelegationName } from '../notary/role-name.ts';
-import { MAX_ROOT_BYTES, readRoot, rootKeysOf } from '../notary/root-chain.ts';
-import type { NotaryFileName, NotarySource } from '../notary/source.ts';
-import { mapConcurrently } from './copy/concurrency.ts';
+} from '../../notary/content.ts';
+import type { DumpIndex } from '../../notary/dump-index.ts';
+import { parseNotaryFile } from '../../notary/file.ts';
+import { releasedNames } from '../../notary/names.ts';
+import { type NotaryRepository, verifyNotaryRepository } from '../../notary/repository.ts';
+import { isDelegationName } from '../../notary/role-name.ts';
+import { MAX_ROOT_BYTES, readRoot, rootKeysOf } from '../../notary/root-chain.ts';
+import type { NotaryFileName, NotarySource } from '../../notary/source.ts';
+import { mapConcurrently } from '../copy/concurrency.ts';
 
 /** A file as a server gave it. */
 export interface DumpedFile {

@@ -1,13 +1,13 @@
-import { equalBytes } from '../encoding/bytes.ts';
-import { BullaError, isBullaError } from '../errors.ts';
-import type { CallOptions, ManifestFetcher } from '../oci/target.ts';
-import type { WorkingCopy } from '../trust/read/working-copy.ts';
-import { type ListedName, listNames, readBins } from '../trust/report/listing.ts';
-import { versionOf } from '../tuf/edit/repository.ts';
-import { DEFAULT_LIMITS } from '../tuf/limits.ts';
-import { type MetadataFile, parseMetadataFile } from '../tuf/metadata-file.ts';
-import { metadataFileName, targetFilePath } from '../tuf/role-name.ts';
-import { mapConcurrently } from './copy/concurrency.ts';
+import { equalBytes } from '../../encoding/bytes.ts';
+import { BullaError, isBullaError } from '../../errors.ts';
+import type { CallOptions, ManifestFetcher } from '../../oci/target.ts';
+import type { WorkingCopy } from '../../trust/read/working-copy.ts';
+import { type ListedName, listNames, readBins } from '../../trust/report/listing.ts';
+import { versionOf } from '../../tuf/edit/repository.ts';
+import { DEFAULT_LIMITS } from '../../tuf/limits.ts';
+import { type MetadataFile, parseMetadataFile } from '../../tuf/metadata-file.ts';
+import { metadataFileName, targetFilePath } from '../../tuf/role-name.ts';
+import { mapConcurrently } from '../copy/concurrency.ts';
 
 /** Where a TUF repository is written; each file appears whole. */
 export interface TufWriter {

@@ -1,14 +1,14 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { compareNames, updateOf } from '../../src/actions/import-notary/compare.ts';
-import { planImport } from '../../src/actions/import-notary/plan.ts';
-import { isBullaError } from '../../src/errors.ts';
-import { releasedNames } from '../../src/notary/names.ts';
-import { verifyNotaryRepository } from '../../src/notary/repository.ts';
-import { NotaryDirectory } from '../../src/notary-client/directory.ts';
-import type { Digest } from '../../src/oci/digest.ts';
-import type { Tag } from '../../src/oci/reference.ts';
+import { compareNames, updateOf } from '../../../src/actions/import-notary/compare.ts';
+import { planImport } from '../../../src/actions/import-notary/plan.ts';
+import { isBullaError } from '../../../src/errors.ts';
+import { releasedNames } from '../../../src/notary/names.ts';
+import { verifyNotaryRepository } from '../../../src/notary/repository.ts';
+import { NotaryDirectory } from '../../../src/notary-client/directory.ts';
+import type { Digest } from '../../../src/oci/digest.ts';
+import type { Tag } from '../../../src/oci/reference.ts';
 
 const DATA = new URL('../../testdata/notary-v1/', import.meta.url).pathname;
 
@@ -76,8 +76,8 @@ describe('planImport', () => {
 
 /** The name that the root certificate carries. */
 async function gunOf(source: NotaryDirectory): Promise<string> {
-  const { parseNotaryFile } = await import('../../src/notary/file.ts');
-  const { parseNotaryRoot } = await import('../../src/notary/content.ts');
+  const { parseNotaryFile } = await import('../../../src/notary/file.ts');
+  const { parseNotaryRoot } = await import('../../../src/notary/content.ts');
   const bytes = await source.fetch({ role: 'root' }, 1024 * 1024);
   if (bytes === undefined) return 'none';
   const root = parseNotaryRoot(parseNotaryFile(bytes, 'root', bytes.byteLength));

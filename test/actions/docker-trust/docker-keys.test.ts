@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { JsonObject } from '../../src/encoding/json.ts';
-import { unknownMembers } from '../../src/trust/format/signable.ts';
+import type { JsonObject } from '../../../src/encoding/json.ts';
+import { unknownMembers } from '../../../src/trust/format/signable.ts';
 
 const [a, b] = ['a'.repeat(64), 'b'.repeat(64)];
 const targets = (docker: unknown): JsonObject => ({

@@ -1,21 +1,21 @@
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { exportTuf } from '../../src/actions/export-tuf.ts';
-import { DirectoryMirror } from '../../src/mirror/directory.ts';
-import { DirectoryWriter } from '../../src/mirror/directory-writer.ts';
-import { MemoryStore } from '../../src/oci/memory.ts';
-import { NAMES_ROLE } from '../../src/trust/format/vocabulary.ts';
-import { WorkingCopy } from '../../src/trust/read/working-copy.ts';
-import { refresh } from '../../src/tuf/client.ts';
-import { MemoryStateStore } from '../../src/tuf/memory.ts';
-import { temporaryDirectory } from '../support/cli.ts';
-import { pushImage } from '../support/content.ts';
-import { changeHead, contentOf, readAny, setting } from '../support/trust/changing.ts';
-import { newCollection, PLACE, pushHead } from '../support/trust/collection.ts';
-import { anyOf, PUBLISHER, ROOT } from '../support/tuf/editing.ts';
-import { poolKey } from '../support/tuf/keys.ts';
-import { readWithTufJs } from '../support/tuf/tuf-js-client.ts';
+import { exportTuf } from '../../../src/actions/export/tuf.ts';
+import { DirectoryMirror } from '../../../src/mirror/directory.ts';
+import { DirectoryWriter } from '../../../src/mirror/directory-writer.ts';
+import { MemoryStore } from '../../../src/oci/memory.ts';
+import { NAMES_ROLE } from '../../../src/trust/format/vocabulary.ts';
+import { WorkingCopy } from '../../../src/trust/read/working-copy.ts';
+import { refresh } from '../../../src/tuf/client.ts';
+import { MemoryStateStore } from '../../../src/tuf/memory.ts';
+import { temporaryDirectory } from '../../support/cli.ts';
+import { pushImage } from '../../support/content.ts';
+import { changeHead, contentOf, readAny, setting } from '../../support/trust/changing.ts';
+import { newCollection, PLACE, pushHead } from '../../support/trust/collection.ts';
+import { anyOf, PUBLISHER, ROOT } from '../../support/tuf/editing.ts';
+import { poolKey } from '../../support/tuf/keys.ts';
+import { readWithTufJs } from '../../support/tuf/tuf-js-client.ts';
 
 /** tuf-js judges by its own clock. */
 const NOW = new Date();
