@@ -72,6 +72,25 @@ async function closeAll(...files: FileHandle[]): Promise<void> {
 
 type Content = Pick<ArchiveContent, 'index' | 'blobs' | 'repoTags' | 'writable'>;
 
+/** Whether there is a layer as docker kept each of them before version 1.10, in a directory of its own. */
+function isOldLayer(tar: TarIndex): boolean {
+  for (const name of tar.files.keys()) {
+    const [, id] = /^([0-9a-f]{64})\/layer\.tar$/.exec(name) ?? [];
+    if (id !== undefined) return tar.files.has(`${id}/json`);
+  }
+  return false;
+}
+
+function tooOld(where: string): BullaError {
+  return new BullaError(
+    'content-invalid',
+    `${where} was saved by docker before version 1.10: it has no manifest.json, and its layers have no digests to be signed`,
+    {
+      hint: 'load it with a version of docker that still reads it (docker load -i FILE), and save it again (docker save -o NEW IMAGE)',
+    },
+  );
+}
+
 async function contentOf(tar: TarIndex, where: string): Promise<Content> {
   const index = tar.files.get('index.json');
   const manifest = placeOf(tar, 'manifest.json');
@@ -81,6 +100,7 @@ async function contentOf(tar: TarIndex, where: string): Promise<Content> {
       : await bounded(manifest, MAX_DOCKER_MANIFEST_BYTES, 'manifest.json', where);
   const items = json === undefined ? [] : parseDockerManifest(json, `${where}: manifest.json`);
   if (index === undefined || !tar.files.has('oci-layout')) {
+    if (json === undefined && (tar.files.has('repositories') || isOldLayer(tar))) throw tooOld(where);
     if (json === undefined)
       throw damaged(where, 'it has neither index.json and oci-layout nor manifest.json');
     return { ...(await dockerSaveContent(tar, items, where)), writable: false };

@@ -212,14 +212,17 @@ class Update {
     if (initial === undefined) throw noRoot();
     const trusted = this.startingWith(initial, stored !== undefined);
     if (stored === undefined) this.change('root', undefined, initial);
+    let isNew = stored === undefined;
     for (let rotations = 0; rotations < trusted.limits.rootRotations; rotations++) {
       const bytes = await this.fetch(trusted.rootRequest());
       if (bytes === undefined) break;
       if (trusted.updateRoot(bytes)) await this.forgetVersions();
       this.change('root', stored, bytes);
+      isNew = true;
     }
     trusted.finishRoot();
-    for (const warning of keyIdWarnings(trusted.root.content)) this.warn(warning);
+    // Once for each root, and not by each command that reads it.
+    if (isNew) for (const warning of keyIdWarnings(trusted.root.content)) this.warn(warning);
     return trusted;
   }
 

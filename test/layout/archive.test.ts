@@ -189,6 +189,29 @@ describe('archive', () => {
     expect((await (await open()).fetchBlob(blob.descriptor, 99)).byteLength).toBe(15);
   });
 
+  it.each([
+    [
+      'with its list of repositories',
+      ['repositories', `${'a'.repeat(64)}/json`, `${'a'.repeat(64)}/layer.tar`],
+    ],
+    [
+      'without it, saved by an id',
+      [`${'b'.repeat(64)}/VERSION`, `${'b'.repeat(64)}/json`, `${'b'.repeat(64)}/layer.tar`],
+    ],
+  ])('is refused as one by an old docker %s, and says what to do', async (_, names) => {
+    const tar = pack();
+    for (const name of names) tar.entry({ name }, '{}');
+    tar.finalize();
+    const pieces: Buffer[] = [];
+    for await (const piece of tar) pieces.push(piece as Buffer);
+    await writeFile(path, Buffer.concat(pieces));
+    await expect(open()).rejects.toMatchObject({
+      code: 'content-invalid',
+      message: expect.stringContaining('before version 1.10'),
+      hint: expect.stringContaining('docker load'),
+    });
+  });
+
   it('is read where it is compressed with gzip, and not written to', async () => {
     const { image } = await written();
     await writeFile(path, gzipSync(await readFile(path)));

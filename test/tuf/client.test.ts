@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { utf8 } from '../../src/encoding/bytes.ts';
 import { BullaError } from '../../src/errors.ts';
 import { refresh, type TufClient } from '../../src/tuf/client.ts';
+import { keyIdWarnings } from '../../src/tuf/key-warnings.ts';
 import { MemoryStateStore } from '../../src/tuf/memory.ts';
 import { composeMetadataFile } from '../../src/tuf/metadata-file.ts';
 import { TestClient } from '../support/tuf/client.ts';
@@ -307,6 +308,19 @@ describe('roots', () => {
     );
     await client.refresh();
     expect(client.warnings[0]).toContain(wrong);
+    // Once for each root, not for each command.
+    const { length } = client.warnings;
+    await client.refresh();
+    expect(client.warnings).toHaveLength(length);
+  });
+
+  it('warn of many such keys in one short line', () => {
+    const keys = new Map([...'abcdef'].map((digit) => [digit.repeat(64), { hasCorrectId: false }]));
+    const roles = new Map([['timestamp', { keyids: [...keys.keys(), '0'.repeat(64)], threshold: 1 }]]);
+    const lines = [...keyIdWarnings({ keys, roles } as unknown as Parameters<typeof keyIdWarnings>[0])];
+    expect(lines).toHaveLength(2);
+    for (const line of lines) expect(line.length).toBeLessThan(160);
+    expect(lines[1]).toContain('6 keys (aaaaaaaaaaaa, bbbbbbbbbbbb, cccccccccccc, and 3 more)');
   });
 });
 

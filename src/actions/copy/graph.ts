@@ -3,6 +3,7 @@ import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { childrenOf, type Manifest, type ManifestContent, parseCarried } from '../../oci/manifest.ts';
 import { isForeignLayerType, isManifestType } from '../../oci/media-types.ts';
+import { formatPlatform } from '../../oci/platform.ts';
 import { cosignTags, type Tag } from '../../oci/reference.ts';
 import type { Source } from '../../oci/target.ts';
 import type { Pool } from './concurrency.ts';
@@ -15,6 +16,9 @@ export const MAX_BYTES: number = 96 * 1024 * 1024;
 
 /** Above so many tags to be asked for one by one, the list of all tags is asked for instead. */
 const MAX_TAG_QUESTIONS = 12;
+
+/** Images of an incomplete index that are looked for, to be named in a hint. */
+const MAX_HINTED = 16;
 
 /** A manifest at the source with what it is made of and what refers to it. */
 export interface CopyNode {
@@ -122,11 +126,23 @@ class Discovery {
     if (content === undefined) {
       throw new BullaError(
         'content-invalid',
-        `${this.source.name}: ${parent.content.descriptor.digest} names ${part.digest}, which is not there`,
-        { hint: 'the source is incomplete; --platform copies one platform that is there' },
+        `${this.source.name}: ${parent.content.descriptor.digest} names ${part.digest}${ofPlatform(part)}, which is not there`,
+        { hint: await this.whatIsThere(parent), details: { missing: part.digest } },
       );
     }
     parent.children.push(this.add(content, depth + 1));
+  }
+
+  /** What to do about an index that lacks images, as `docker save` writes it of an image that was pulled for one platform. */
+  private async whatIsThere(parent: CopyNode): Promise<string> {
+    const there: string[] = [];
+    for (const entry of childrenOf(parseCarried(parent.content)).slice(0, MAX_HINTED)) {
+      if (entry.platform === undefined || !isManifestType(entry.mediaType)) continue;
+      if ((await this.fetch(entry.digest)) !== undefined) there.push(formatPlatform(entry.platform));
+    }
+    const [first] = there;
+    if (first === undefined) return 'the source is incomplete: copy from where the image was built or pushed';
+    return `the source is incomplete, and has ${there.join(', ')}: copy that with --platform ${first}`;
   }
 
   private async addReferrers(node: CopyNode, depth: number): Promise<void> {
@@ -144,7 +160,9 @@ class Discovery {
   /** A listed referrer, if it is one: lists are not trusted. */
   private async referrer(subject: Digest, entry: Descriptor, depth: number): Promise<CopyNode | undefined> {
     if (!isManifestType(entry.mediaType)) {
-      this.leave(`${entry.digest} refers to ${subject} and is a ${entry.mediaType}: not known, not copied`);
+      this.leave(
+        `${entry.digest}, which refers to ${subject}, is not copied: manifests of type ${entry.mediaType} are not supported`,
+      );
       return undefined;
     }
     const content = await this.fetch(entry.digest);
@@ -215,6 +233,10 @@ class Discovery {
   private warn(message: string): void {
     this.options.onEvent({ kind: 'warning', message });
   }
+}
+
+function ofPlatform({ platform }: Descriptor): string {
+  return platform === undefined ? '' : ` for ${formatPlatform(platform)}`;
 }
 
 /** What is needed to copy a blob. The rest is not kept: a manifest can become fifty times as large when parsed. */

@@ -2,11 +2,12 @@ import { BullaError, isBullaError } from '../../errors.ts';
 import { type Descriptor, inlineContent } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { type ManifestContent, parseManifest } from '../../oci/manifest.ts';
+import { isManifestType } from '../../oci/media-types.ts';
 import type { CallOptions, Source } from '../../oci/target.ts';
 import { type LocatedEnvelope, locateCosignLayers, locateEnvelope } from '../../signatures/artifact.ts';
 import { readLegacySignature } from '../../signatures/cosign-legacy.ts';
 import type { Envelope } from '../../signatures/envelope.ts';
-import { malformed } from '../../signatures/errors.ts';
+import { malformed, unsupported } from '../../signatures/errors.ts';
 import { MAX_ENVELOPE_BYTES, MAX_LEGACY_SIGNATURES, SIGNATURE_TYPES } from '../../signatures/formats.ts';
 
 /** Payload of a `.sig` layer: a few hundred bytes, and the annotations that were signed. */
@@ -34,6 +35,7 @@ export async function openSignature(
 ): Promise<readonly OpenedSignature[]> {
   try {
     const content = await source.fetchManifest(digest, { signal: options.signal });
+    if (!isManifestType(content.descriptor.mediaType)) throw ofUnreadType(content);
     const layers = locateCosignLayers(content, subject);
     if (layers !== undefined)
       return await Promise.all(openLayers(source, digest, layers, options).map((open) => open()));
@@ -44,6 +46,15 @@ export async function openSignature(
   } catch (error) {
     return [problemOf(digest, error)];
   }
+}
+
+/** What refers to an image in a manifest that is not read, as ORAS and drafts of OCI 1.1 wrote it, may be a signature. */
+function ofUnreadType({ descriptor: { digest, mediaType } }: ManifestContent): BullaError {
+  return unsupported(
+    `signature ${digest}`,
+    `it is stored in a manifest of type ${mediaType}`,
+    'signatures are read from OCI image manifests: sign again with a current version of the tool that made it',
+  );
 }
 
 function problemOf(manifest: Digest, error: unknown): OpenedSignature {

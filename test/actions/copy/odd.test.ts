@@ -5,7 +5,7 @@ import { type Descriptor, describe as describeBytes } from '../../../src/oci/des
 import { type ManifestContent, parseCarried, parseManifest } from '../../../src/oci/manifest.ts';
 import { MEDIA_TYPES } from '../../../src/oci/media-types.ts';
 import { startTestRegistry } from '../../servers/registry/client.ts';
-import { tagOf } from '../../support/content.ts';
+import { pushIndex, tagOf } from '../../support/content.ts';
 import { codeOf, registryFor, repositoryOf } from '../../support/registry/open.ts';
 import type { FaultyRegistry } from '../../support/registry/server.ts';
 
@@ -208,5 +208,23 @@ describe('what a copy leaves behind is told', () => {
     });
     expect(result.left).toHaveLength(1);
     expect(await codeOf(destination.resolve(tagOf('v1')))).toBe('success');
+  });
+});
+
+describe('an index that lacks images', () => {
+  it('is refused with the digest and the platform, and names the platforms that are there', async () => {
+    const registry = await registryFor();
+    const { images } = await pushIndex(repositoryOf(registry), 'multi', 'v1');
+    const source = repositoryOf(registry);
+    const [, arm64] = images as [ManifestContent, ManifestContent];
+    registry.repository('team/app').manifests.delete(arm64.descriptor.digest);
+    const destination = repositoryOf(registry, { access: 'write' }, 'team/copy');
+    const work = copy({ source, reference: tagOf('v1'), destination, tag: tagOf('v1') });
+    await expect(work).rejects.toMatchObject({
+      code: 'content-invalid',
+      message: expect.stringContaining(`${arm64.descriptor.digest} for linux/arm64`),
+      hint: expect.stringContaining('--platform linux/amd64'),
+      details: { missing: arm64.descriptor.digest },
+    });
   });
 });
