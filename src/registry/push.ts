@@ -205,7 +205,7 @@ async function missingPart(
       await timing.sleep(retry.baseMs, options.signal);
       return undefined;
     }
-    // Nobody pushed such a layer.
+    // Such a layer is never pushed.
     if (delay === undefined || isForeignLayerType(missing.mediaType)) return missing;
     await timing.sleep(delay, options.signal);
   }

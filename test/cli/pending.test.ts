@@ -110,7 +110,7 @@ describe('changes of keys without the online key', () => {
     const bob = await people.person(now, 'bob');
     expect(await bob.run(`approve ${repository} ${id} --yes --wait 0s ${pin}`)).toMatchObject({ code: 31 });
     expect((await all.run(`resign ${repository}`)).stdout).toContain(
-      `${repository}: took in a change, until `,
+      `${repository}: published a staged change, until `,
     );
     expect((await all.run(`signer ls ${repository}`)).stdout).toContain('bob  1 of 1  *  0 names  until ');
   });

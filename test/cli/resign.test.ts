@@ -26,13 +26,13 @@ describe('bulla resign by hand', () => {
     const early = await run(['resign', place, '-o', 'json']);
     expect(early.json()).toMatchObject({ fresh: true, collections: [{ place, outcome: 'fresh' }] });
     const due = await run(['resign', place], 8);
-    expect([due.code, due.stdout]).toEqual([0, expect.stringContaining('signed anew')]);
-    expect((await run(['resign', place, '--renew'], 8)).stdout).toContain('signed anew');
+    expect([due.code, due.stdout]).toEqual([0, expect.stringContaining('re-signed')]);
+    expect((await run(['resign', place, '--renew'], 8)).stdout).toContain('re-signed');
     // An expired head is signed by whoever knows it, and by nobody else.
     const other = await person();
     const { code, stderr } = await other(['resign', place, '--tofu'], 40);
     expect(code, stderr).toBe(20);
-    expect((await run(['resign', place], 40)).stdout).toContain('signed anew');
+    expect((await run(['resign', place], 40)).stdout).toContain('re-signed');
   });
 
   it('serves a layout as well', async () => {
@@ -43,7 +43,7 @@ describe('bulla resign by hand', () => {
     const { code, stdout, stderr } = await run(['resign', ...flags], 8);
     expect([code, stdout, stderr]).toEqual([
       0,
-      expect.stringContaining('oci:images: signed anew'),
+      expect.stringContaining('oci:images: re-signed'),
       expect.any(String),
     ]);
   });

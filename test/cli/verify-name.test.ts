@@ -107,7 +107,7 @@ describe('verifying a name', () => {
     registry.fault({ path: /manifests\/v1$/, times: 99, action: { status: 403 } });
     const { code, stderr } = await verify(':v1');
     expect(code).toBe(0);
-    expect(stderr).toContain('is not known: ');
+    expect(stderr).toContain('could not be asked for the tag v1');
     expect(await verify(':v1', '--drift', 'reject')).toMatchObject({ code: 4, stdout: '' });
   });
 
@@ -169,7 +169,7 @@ describe('verifying a name', () => {
       registry.fault({ path: /manifests\/(v1|sha256)/, times: 99, action: { status: 403 } });
       const result = await verify(':v1', '-o', 'json');
       expect(result.json()['name']).toMatchObject({ isThere: null, drift: { kind: 'unknown' } });
-      expect(result.stderr).toContain('nor whether the registry has what is signed');
+      expect(result.stderr).toContain('nor whether it has the signed image');
     });
 
     it('is refused by a registry that says 404 of the digest, and has the tag of something else', async () => {

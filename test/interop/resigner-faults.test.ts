@@ -115,7 +115,7 @@ describe.runIf(havePeers('docker-registry', 'faketime'))('a clock that is a mont
     expect((await pass('+0')).status).toBe(0);
     const old = await on.target.fetchManifest(HEAD_TAG);
     const renewed = await pass('+8d');
-    expect([renewed.status, renewed.output]).toEqual([0, expect.stringContaining('signed anew')]);
+    expect([renewed.status, renewed.output]).toEqual([0, expect.stringContaining('re-signed')]);
     const latest = await on.target.fetchManifest(HEAD_TAG);
     for (const tag of await on.target.listTags())
       if (tag !== HEAD_TAG) await on.target.deleteManifest((await on.target.resolve(tag)).digest);
@@ -127,7 +127,7 @@ describe.runIf(havePeers('docker-registry', 'faketime'))('a clock that is a mont
     expect((await on.target.resolve(HEAD_TAG)).digest).toBe(old.descriptor.digest);
     await on.target.pushManifest(latest, { tag: HEAD_TAG });
     const after = await pass('+40d');
-    expect([after.status, after.output]).toEqual([0, expect.stringContaining('signed anew')]);
+    expect([after.status, after.output]).toEqual([0, expect.stringContaining('re-signed')]);
   });
 });
 

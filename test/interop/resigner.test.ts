@@ -76,7 +76,7 @@ describe.each(KINDS)('the re-signer and %s', (kind, isThere) => {
     const pass = await bulla(['resign', '--config', config, '--all'], {
       env: { BULLA_HOME: join(dir, 'home') },
     });
-    expect(pass, pass.stderr).toMatchObject({ status: 0, stdout: expect.stringContaining('signed anew') });
+    expect(pass, pass.stderr).toMatchObject({ status: 0, stdout: expect.stringContaining('re-signed') });
     const { client } = await read(target, place);
     expect(client.trusted.timestamp.content.expires.getTime()).toBeGreaterThan(Date.now() + 13 * DAY);
     await serve(config, dir);

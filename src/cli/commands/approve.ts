@@ -9,16 +9,16 @@ export function register(program: Command, cli: Cli): void {
   const approve = addTrustKeyOptions(addCollectionOptions(program.command('approve')))
     .summary('sign a change that waits for signatures: a file, or a staged one')
     .description(
-      'Shows what a change says, and signs it after a yes. bulla approve FILE signs what --export-unsigned wrote, ' +
-        'without a network, and puts the signature into the file. bulla approve REPOSITORY ID signs what ' +
+      'Shows a change, and signs it after confirmation. bulla approve FILE signs what --export-unsigned wrote, ' +
+        'offline, and adds the signature to the file. bulla approve REPOSITORY ID signs a change that ' +
         'bulla pending lists, and publishes it with the last signature that it needs.',
     )
     .argument('<what>', 'FILE of a change; or HOST/REPOSITORY, with an id')
     .argument('[id]', 'id of a staged change')
     .option('--out <file>', 'write the signed file there instead')
-    .option('--dry-run', 'show what would be signed, and sign nothing')
-    .option('--change <id>', 'sign only the change of this id, all of its digits')
-    .option('-y, --yes', 'do not ask; a staged change is then named by all digits of its id');
+    .option('--dry-run', 'show what would be signed, but do not sign')
+    .option('--change <id>', 'sign only the change with this id, all of its digits')
+    .option('-y, --yes', 'do not ask; a staged change must then be given by all digits of its id');
   addPublishOptions(approve).action(
     async (what: string, id: string | undefined, flags: ApproveFlags, command: Command) => {
       const context = await cli.open(command);

@@ -11,15 +11,15 @@ const CLEAN_UP_MS = 60_000;
 export function register(program: Command, cli: Cli): void {
   program
     .command('check')
-    .summary('find out what a registry can do, and whether signing and verifying will work there')
+    .summary('show what a registry supports, and whether signing and verifying will work there')
     .description(
-      'Looks at what a registry does where the specification leaves it open, and tells what bulla does about it. What it ' +
-        'learns is what other commands go by. It only reads, unless --write is given: then it pushes, moves and removes ' +
-        'objects of its own.\n' +
-        'The exit status is 0 where all that was tried works; else that of the failure which other commands would end with.',
+      'Checks how a registry behaves where the specification leaves a choice, and shows how bulla adapts. Other commands ' +
+        'use the results. It only reads, unless --write is given: then it pushes, moves and removes ' +
+        'its own objects.\n' +
+        'The exit status is 0 if everything that was tried works; otherwise that of the failure which other commands would end with.',
     )
     .argument('<registry[/repository]>', 'registry, repository or image')
-    .option('--write', 'try pushing, moving tags and removing too, with a temporary tag (or repository)')
+    .option('--write', 'also test pushing, moving tags and removing, with a temporary tag (or repository)')
     .action(async (text: string, flags: { readonly write?: true }, command: Command) => {
       await printCheck(await cli.open(command), text, flags.write === true);
     });

@@ -18,21 +18,18 @@ export function register(program: Command, cli: Cli): void {
   const command = addNamingOptions(addKeyOptions(program.command('copy').alias('cp')))
     .summary('copy an image with its signatures, between registries, layouts and archives')
     .description(
-      'Copies an image or an index with every platform and all that refers to it: signatures, attestations, SBOMs, ' +
-        "cosign's tags. Bytes are never changed, what is there is not sent again, and the tag moves last. The trust " +
-        'collection of the source comes along, where the destination has none or an older state of it; with --as the ' +
-        'name is signed in the collection that the destination has, with keys that are here.',
+      'Copies an image or an index with every platform and everything that refers to it: signatures, attestations, SBOMs, ' +
+        "cosign's tags. Bytes are never changed, existing content is not sent again, and the tag moves last. The trust " +
+        'collection of the source is copied too, if the destination has none or an older state of it; with --as the ' +
+        'name is signed in the collection of the destination, with the available keys.',
     )
     .argument('<source>', 'image, oci:DIR[:tag] or oci-archive:FILE[:tag]')
-    .argument('<destination>', 'the same; without a tag it gets that of the source')
+    .argument('<destination>', 'the same; the default tag is that of the source')
     .option('--platform <os/arch>', 'of an index, only the image for this platform')
     .option('--no-referrers', 'only the image, nothing that refers to it')
-    .option(
-      '--as',
-      "sign the name in the destination's own collection, instead of bringing the source's along",
-    )
+    .option('--as', "sign the name in the destination's own collection, instead of copying the source's")
     .option('--no-proof', 'with --as: attach no proof of the name to the image')
-    .option('--dry-run', 'look at everything, write nothing')
+    .option('--dry-run', 'read everything, write nothing')
     .action(async (from: string, to: string, flags: CopyCommandFlags, invoked: Command) => {
       const context = await cli.open(invoked);
       const destination = parseReference(to);

@@ -13,23 +13,23 @@ export function register(program: Command, cli: Cli): void {
     .command('docker-trust')
     .summary('the commands of docker trust, on trust collections')
     .description(
-      'Does what docker trust does, with its arguments and its output, on trust collections in the registry instead of a notary server: signers are roles of the collection, the repository key is that of names.\n' +
-        'sign signs what is in the registry: nothing is read from a docker daemon, and nothing is pushed (docker push first).\n' +
+      'Does what docker trust does, with the same arguments and output, on trust collections in the registry instead of a notary server: signers are roles of the collection, the repository key is that of names.\n' +
+        'sign signs what is in the registry: it does not contact a docker daemon, and pushes nothing (docker push first).\n' +
         'Instead of DOCKER_CONTENT_TRUST=1 docker pull: bulla pull IMAGE, or docker run "$(bulla verify IMAGE)".\n' +
-        'As docker trust, by install-plugin: from docker 29 on. Older versions have a docker trust of their own, which hides a plug-in.\n' +
-        'Trust data that a notary server still has: bulla import notary, bulla verify --notary, bulla export notary-dump.',
+        'From docker 29, install-plugin makes it available as docker trust. Older versions have their own docker trust, which hides a plug-in.\n' +
+        'For trust data on a notary server: bulla import notary, bulla verify --notary, bulla export notary-dump.',
     );
   registerKeys(trust, cli);
   registerSigners(trust, cli);
   registerImages(trust, cli);
   trust
     .command('install-plugin')
-    .summary('have docker trust call these commands (docker 29 and later)')
+    .summary('make docker trust call these commands (docker 29 and later)')
     .option(
       '--dir <dir>',
       'where docker looks for plug-ins (default: cli-plugins in DOCKER_CONFIG or ~/.docker)',
     )
-    .option('--force', 'replace a plug-in that is there')
+    .option('--force', 'replace an existing plug-in')
     .action(async (flags: InstallFlags, command: Command) => {
       const context = await cli.open(command);
       const { install } = await import('./docker-trust/plugin.ts');
@@ -51,10 +51,10 @@ function registerKeys(trust: Command, cli: Cli): void {
   addPassphraseOptions(key.command('load'))
     .summary('load a private key file for signing')
     .description(
-      "Takes a private key of docker, notary, openssl or cosign into the key store; an encrypted one keeps its passphrase. The file's mode must be 0600 or less.",
+      "Imports a private key of docker, notary, openssl or cosign into the key store; an encrypted one keeps its passphrase. The file's mode must be 0600 or less.",
     )
     .argument('<keyfile>')
-    .option('--name <name>', 'name for the loaded key (default: the role that the file says, or signer)')
+    .option('--name <name>', 'name for the loaded key (default: the role in the file, or signer)')
     .action(async (file: string, flags: LoadFlags, command: Command) => {
       const context = await cli.open(command);
       const { load } = await import('./docker-trust/keys.ts');
@@ -67,7 +67,7 @@ function registerSigners(trust: Command, cli: Cli): void {
   changing(signer.command('add'))
     .summary('add a signer')
     .description(
-      'Makes the collection of a repository that has none, with the keys root, publisher and online of the key store.',
+      'Creates the collection of a repository without one, with the keys root, publisher and online of the key store.',
     )
     .argument('<name>')
     .argument('<repository...>')
@@ -81,7 +81,7 @@ function registerSigners(trust: Command, cli: Cli): void {
     .summary('remove a signer, and the tags that only this signer has signed')
     .argument('<name>')
     .argument('<repository...>')
-    .option('-f, --force', 'do not ask before tags are removed along with the signer')
+    .option('-f, --force', 'do not ask before tags are removed with the signer')
     .action(async (name: string, repositories: readonly string[], flags: RemoveFlags, command: Command) => {
       const context = await cli.open(command);
       const { remove } = await import('./docker-trust/signers.ts');
@@ -98,9 +98,12 @@ function registerImages(trust: Command, cli: Cli): void {
       await call(await import('./docker-trust/images.ts'), context, image, flags);
     };
   changing(trust.command('sign'))
-    .summary('sign an image, in every role that there is a key for')
+    .summary('sign an image, in every role with an available key')
     .argument('<image:tag>')
-    .option('--local', "accepted for docker's sake: what is signed is what the registry has")
+    .option(
+      '--local',
+      'accepted for compatibility with docker, without effect: the image in the registry is signed',
+    )
     .action(run((part, context, image: string, flags: SignFlags) => part.sign(context, image, flags)));
   changing(trust.command('revoke'))
     .summary('remove trust for an image')
@@ -123,8 +126,8 @@ function changing(command: Command): Command {
   return addPassphraseOptions(addCollectionOptions(command))
     .option(
       '--sign-with <key>',
-      'key to sign with: NAME of the key store, PATH, or env://VARIABLE; repeatable; those of the key store are found by themselves',
+      'key to sign with: NAME of the key store, PATH, or env://VARIABLE; repeatable; keys of the key store are found automatically',
       collect,
     )
-    .option('--wait <duration>', 'how long to wait for a staged change to be taken up (default: 60s)');
+    .option('--wait <duration>', 'how long to wait until a staged change is published (default: 60s)');
 }

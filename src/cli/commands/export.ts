@@ -15,24 +15,24 @@ export function register(program: Command, cli: Cli): void {
   addCollectionOptions(group.command('tuf'))
     .summary('write a trust collection as a TUF repository in a directory')
     .description(
-      'Writes metadata that any TUF client reads to DIRECTORY/metadata. Run it again to bring the directory up to date, also while it is served: the timestamp is written last.',
+      'Writes metadata that any TUF client reads to DIRECTORY/metadata. Run it again to update the directory, also while it is served: the timestamp is written last.',
     )
     .argument('<repository>', 'repository, oci:DIR or oci-archive:FILE')
-    .argument('<directory>', 'where to write it; made if it is not there')
+    .argument('<directory>', 'where to write it; created if missing')
     .option('--targets', 'also the manifests, as DIRECTORY/targets/SHA256.TAG')
     .action(async (text: string, directory: string, flags: ExportFlags, command: Command) => {
       await exportTufTo(await cli.open(command), text, directory, flags);
     });
   group
     .command('notary-dump')
-    .summary('save trust data of Docker Content Trust before its server goes')
+    .summary('save trust data of Docker Content Trust before its server is shut down')
     .description(
       'Saves all metadata of repositories as their Notary server serves it, byte for byte, below DIRECTORY/v2/REPOSITORY/_trust/tuf. ' +
-        'Run it again to go on after a failure, or to save what changed since. bulla verify --notary DIRECTORY and any web server read what was saved.',
+        'Run it again to resume after a failure, or to save later changes. bulla verify --notary DIRECTORY and any web server can read the result.',
     )
-    .argument('<directory>', 'where to save it; made if it is not there')
+    .argument('<directory>', 'where to save it; created if missing')
     .argument('[repository...]', 'repositories, such as docker.io/library/alpine')
-    .option('--from <file>', 'list of repositories, one a line (- for standard input)')
+    .option('--from <file>', 'list of repositories, one per line (- for standard input)')
     .option(
       '--server <url>',
       'Notary server (default: $DOCKER_CONTENT_TRUST_SERVER, else that of each registry)',

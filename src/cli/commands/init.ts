@@ -9,26 +9,22 @@ const SPEC = 'NAME of the key store, PATH, or env://VARIABLE; repeatable';
 
 export function register(program: Command, cli: Cli): void {
   addCollectionOptions(addPassphraseOptions(program.command('init')))
-    .summary('make the trust collection of a repository')
+    .summary('create the trust collection of a repository')
     .description(
-      'Makes root, targets, names, snapshot and timestamp, signed with three keys: root (who may sign; keep it ' +
+      'Creates root, targets, names, snapshot and timestamp, signed with three keys: root (who may sign; keep it ' +
         'offline), publisher (which digest each name has) and online (freshness). Keys with these names are taken ' +
-        'from the key store, or made. With only the public online key, the first head is made with --complete ' +
-        'where the private one is.',
+        'from the key store, or generated. With only the public online key, run --complete on the machine with the private one ' +
+        'to create the first head.',
     )
     .argument('<repository>', 'HOST/REPOSITORY, or oci:DIR')
     .option('--root-key <key>', `key of root and targets: ${SPEC}`, collect)
     .option('--publisher-key <key>', `key of names: ${SPEC}`, collect)
     .option('--online-key <key>', `key of snapshot and timestamp, public or private: ${SPEC}`, collect)
-    .option(
-      '--threshold <role=n>',
-      'how many keys of root or names have to sign together; repeatable',
-      collect,
-    )
-    .option('--expires <role=duration>', 'for how long files of a role are signed; repeatable', collect)
+    .option('--threshold <role=n>', 'how many keys of root or names must sign together; repeatable', collect)
+    .option('--expires <role=duration>', 'lifetime of the files of a role; repeatable', collect)
     .option(
       '--complete',
-      'make the first head of what was begun without the online key, where that key is; needs a pin',
+      'create the first head of a collection that was staged without the online key, where that key is; needs a pin',
     )
     .action(async (repository: string, flags: InitFlags & CollectionFlags, command: Command) => {
       const context = await cli.open(command);

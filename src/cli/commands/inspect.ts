@@ -15,10 +15,10 @@ interface InspectFlags extends CollectionFlags {
 
 export function register(program: Command, cli: Cli): void {
   addCollectionOptions(program.command('inspect'))
-    .summary('show what an image or a trust collection is made of')
+    .summary('show the parts of an image or a trust collection')
     .description(
-      'Shows the manifest of an image, an index or an artifact, and the config of an image. bulla tree shows what refers to it, bulla signature ls who signed it.\n' +
-        'Of a repository, or of its tag _trust, it shows the trust collection: roles, keys, files; with --notary, its trust data in Notary v1: roles, keys, names and who signs them.',
+      'Shows the manifest of an image, an index or an artifact, and the config of an image. To see what refers to it: bulla tree; who signed it: bulla signature ls.\n' +
+        'For a repository, or its tag _trust, it shows the trust collection: roles, keys, files; with --notary, its trust data in Notary v1: roles, keys, names and their signers.',
     )
     .argument('<reference>', 'image, by tag or digest; or a repository')
     .option('--notary <url>', 'show the trust data in Notary v1: URL of a server, auto, or a directory')

@@ -8,10 +8,10 @@ const KEY = 'NAME of the key store, PATH of a file, env://VARIABLE; without it t
 export function register(program: Command, cli: Cli): void {
   const key = program
     .command('key')
-    .summary('make and keep the keys that sign')
+    .summary('generate and manage signing keys')
     .description(
-      'Keys lie in the key store (keys/ in the configuration directory) under a name, or anywhere as a file.\n' +
-        'What is written is what cosign writes: a cosign.key is read as it is, and cosign reads ours.',
+      'Keys are stored under a name in the key store (keys/ in the configuration directory), or anywhere as a file.\n' +
+        'The file format is that of cosign: bulla reads a cosign.key unchanged, and cosign reads bulla’s keys.',
     );
   registerMaking(key, cli);
   registerLooking(key, cli);
@@ -43,7 +43,7 @@ function registerMaking(key: Command, cli: Cli): void {
     .argument('[name]', 'name in the key store (default: "default")')
     .option('--type <type>', 'p256, p384, p521 or ed25519', 'p256')
     .option('--output-key-prefix <prefix>', 'write PREFIX.key and PREFIX.pub instead of storing it')
-    .option('--force', 'replace a key that is there')
+    .option('--force', 'replace an existing key')
     .action(
       action(cli, making, (part, context, name: string | undefined, flags: KeyFlags) =>
         part.generate(context, name, flags),
@@ -60,7 +60,7 @@ function registerMaking(key: Command, cli: Cli): void {
     );
   key
     .command('default')
-    .summary('show or set the key that is taken where none is named')
+    .summary('show or set the default key')
     .argument('[name]', 'name in the key store')
     .action(
       action(cli, making, (part, context, name: string | undefined, _flags: unknown) =>
@@ -71,7 +71,7 @@ function registerMaking(key: Command, cli: Cli): void {
     .command('rm')
     .summary('remove keys with their certificates')
     .argument('<name...>', 'names in the key store')
-    .option('--force', 'do it: a private key that is removed cannot be brought back')
+    .option('--force', 'confirm it: a removed private key cannot be recovered')
     .action(
       action(cli, making, (part, context, names: string[], flags: { force?: boolean }) =>
         part.remove(context, names, flags),
@@ -86,7 +86,7 @@ function registerLooking(key: Command, cli: Cli): void {
     .action(action(cli, looking, (part, context, _flags: unknown) => part.list(context)));
   key
     .command('show')
-    .summary('show a key or certificate without opening it')
+    .summary('show a key or certificate without decrypting it')
     .argument('[key]', 'NAME of the key store, or PATH of a private key, public key or certificate')
     .action(
       action(cli, looking, (part, context, name: string | undefined, _flags: unknown) =>
@@ -97,29 +97,29 @@ function registerLooking(key: Command, cli: Cli): void {
 
 function registerMoving(key: Command, cli: Cli): void {
   addPassphraseOptions(key.command('import'))
-    .summary('take a key file into the key store')
+    .summary('import a key file into the key store')
     .description(
       "Reads sigstore's and cosign's keys, PKCS#8 (encrypted or not), SEC1, PKCS#1 and Docker Content Trust's\n" +
-        'private/*.key. An encrypted key keeps its passphrase; another one gets one.',
+        'private/*.key. An encrypted key keeps its passphrase; another one gets a new passphrase.',
     )
     .argument('<file>', 'key file, or env://VARIABLE')
     .argument('[name]', 'name in the key store (default: that of the file)')
     .option('--cert-chain <file>', 'certificates of the key, the signing one first')
-    .option('--force', 'replace a key that is there')
+    .option('--force', 'replace an existing key')
     .action(
       action(cli, moving, (part, context, file: string, name: string | undefined, flags: KeyFlags) =>
         part.importKey(context, file, name, flags),
       ),
     );
   addPassphraseOptions(key.command('export'))
-    .summary('write a key of the key store elsewhere')
+    .summary('export a key of the key store')
     .argument('[name]', 'name in the key store')
-    .option('--public', 'the public key (the default is the private one, sealed as it is)')
+    .option('--public', 'the public key (default: the private key, encrypted as it is stored)')
     .option('--cert', 'the certificate chain')
     .option('--pkcs8', 'the private key in encrypted PKCS#8, for tools that do not read sigstore keys')
     .option('--unencrypted', 'with --pkcs8 and --out: without a passphrase')
     .option('--out <file>', 'file to write (default: standard output)')
-    .option('--force', 'replace the file if it is there')
+    .option('--force', 'replace an existing file')
     .action(
       action(cli, moving, (part, context, name: string | undefined, flags: KeyFlags) =>
         part.exportKey(context, name, flags),
@@ -134,11 +134,11 @@ function registerCertificates(key: Command, cli: Cli): void {
     .requiredOption('--subject <name>', 'such as "C=DE, ST=Berlin, O=Acme, CN=release"')
     .option(
       '--uri <uri>',
-      'alternative name, such as oci://registry.example.com/team/app; repeatable',
+      'subject alternative name, such as oci://registry.example.com/team/app; repeatable',
       collect,
     )
     .option('--out <file>', 'file to write (default: standard output)')
-    .option('--force', 'replace the file if it is there')
+    .option('--force', 'replace an existing file')
     .action(
       action(
         cli,
@@ -152,13 +152,13 @@ function registerCertificates(key: Command, cli: Cli): void {
     .argument('[key]', KEY)
     .option(
       '--chain <file>',
-      'store what the authority issued: PEM, the signing certificate first, to the root',
+      'certificate chain issued by the CA: PEM, from the signing certificate to the root',
     )
-    .option('--self-signed', "make a certificate with Notation's profile, to try things out with")
+    .option('--self-signed', "make a certificate with Notation's profile, for trials")
     .option('--subject <name>', 'with --self-signed: such as "C=DE, ST=Berlin, O=Acme, CN=release"')
     .option('--days <n>', 'with --self-signed: how long it is valid', '365')
     .option('--out <file>', 'write it there instead of storing it with the key')
-    .option('--force', 'replace a certificate that is there')
+    .option('--force', 'replace an existing certificate')
     .action(
       action(cli, certifying, (part, context, name: string | undefined, flags: KeyFlags) =>
         part.certify(context, name, flags),

@@ -16,9 +16,9 @@ const CHANGES_SHOWN = 50;
 
 export function register(program: Command, cli: Cli): void {
   addCollectionOptions(program.command('log'))
-    .summary('show who changed which name when')
+    .summary('show who changed which name, and when')
     .description(
-      'Shows the changes of names that the signed logs of a trust collection hold, newest first, and since when they go back; then what became of the root keys.',
+      'Shows the changes of names in the signed logs of a trust collection, newest first, and the time from which the logs are complete; then the changes of root keys.',
     )
     .argument('<repository>', 'repository, oci:DIR or oci-archive:FILE')
     .option('--role <role>', 'only changes of this role')

@@ -6,15 +6,15 @@ import type { Cli, Context } from '../shell/context.ts';
 export function register(program: Command, cli: Cli): void {
   program
     .command('login')
-    .summary('store the credentials of a registry, where docker and podman have theirs')
+    .summary('store the credentials of a registry, in the files of docker and podman')
     .description(
-      'Tries a user name and a password, or token, on a registry and stores them: in the credential helper that the ' +
-        'configuration names, else in the file (mode 0600) that docker, podman, oras and others read, too.',
+      'Tests a user name and a password, or token, on a registry and stores them: in the configured credential ' +
+        'helper, or else in the file (mode 0600) that docker, podman, oras and others also read.',
     )
-    .argument('<registry>', 'host, and port where needed')
+    .argument('<registry>', 'host, with port if needed')
     .option(
       '--identity-token-stdin',
-      'read an identity token from standard input, in place of name and password',
+      'read an identity token from standard input, instead of name and password',
     )
     .action(async (text: string, flags: { readonly identityTokenStdin?: true }, command: Command) => {
       const context = await cli.open(command);

@@ -5,9 +5,9 @@ import { checkHost } from './login.ts';
 export function register(program: Command, cli: Cli): void {
   program
     .command('logout')
-    .summary('forget the credentials of a registry')
+    .summary('remove the credentials of a registry')
     .description('Removes the credentials of a registry from the file or helper that login uses.')
-    .argument('<registry>', 'host, and port where needed')
+    .argument('<registry>', 'host, with port if needed')
     .action(async (text: string, _flags: unknown, command: Command) => {
       const context = await cli.open(command);
       const registry = checkHost(text);

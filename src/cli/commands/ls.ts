@@ -29,15 +29,15 @@ export function register(program: Command, cli: Cli): void {
     .summary('list the signed names or the tags of a repository, a layout or an archive')
     .description(
       'With a trust collection: its names, their digests, and who signed them; then the unsigned tags.\n' +
-        'Else, or with --tags, the tags, in byte order. Tags that tools make for signatures (sha256-…) and trust metadata (_trust…) are left out.',
+        'Otherwise, or with --tags, the tags, in byte order. Tags for signatures (sha256-…) and trust metadata (_trust…) are left out.',
     )
     .argument('<repository>', 'repository, oci:DIR or oci-archive:FILE')
-    .option('-a, --all', 'also the tags that hold signatures and trust metadata')
+    .option('-a, --all', 'also list the tags of signatures and trust metadata')
     .option(
       '-l, --long',
-      'with digest, media type and size of each tag, or where it points (one request a tag)',
+      'show digest, media type and size of each tag, or where it points (one request per tag)',
     )
-    .option('--tags', 'only the tags, whatever is signed')
+    .option('--tags', 'list only the tags, without the trust collection')
     .action(async (text: string, flags: LsFlags, command: Command) => {
       const context = await cli.open(command);
       const reference = parseReference(text);

@@ -10,11 +10,11 @@ export function register(program: Command, cli: Cli): void {
   addCollectionOptions(program.command('pending'))
     .summary('list the changes that wait for signatures')
     .description(
-      'Lists what is staged beside a trust collection: its id, what it changes, who has signed it and who may. ' +
+      'Lists the changes staged beside a trust collection: id, content, who has signed and who may sign. ' +
         'Sign it with bulla approve REPOSITORY ID.',
     )
     .argument('<repository>', 'HOST/REPOSITORY, or oci:DIR')
-    .option('--all', 'show every new name, even where there are very many')
+    .option('--all', 'show every new name, even if there are very many')
     .action(async (repository: string, flags: PendingFlags, command: Command) => {
       await printPending(await cli.open(command), repository, flags);
     });

@@ -32,19 +32,19 @@ export function register(program: Command, cli: Cli): void {
     .command('pin')
     .summary('configure the trust root of a repository')
     .description(
-      'Pins the root of a trust collection: by a root file, by ids of root keys, by an authority that certifies them, ' +
+      'Pins the root of a trust collection: by a root file, by ids of root keys, by a CA that certifies them, ' +
         'or by trust on first use. HOST/PREFIX/* applies to every repository below a prefix. ' +
-        'Without any of these, the ids of the root keys that are there are shown, to be compared and pinned. ' +
-        'With --notary it is about the trust data in Notary v1, whose root keys are shown in PEM as well; --tofu pins those that are there now.',
+        'Without any of these, it shows the ids of the root keys found in the registry, for comparison and pinning. ' +
+        'With --notary it pins the trust data in Notary v1, whose root keys are also shown in PEM; --tofu pins the current ones.',
     )
     .argument('<repository>', 'repository, or HOST/PREFIX/*')
     .option('--root <file>', 'root metadata, any version of the chain')
     .option('--root-key-id <id>', 'id of a root key; repeatable', collect)
-    .option('--ca <file>', 'certificates of authorities that certify the root keys (PEM)')
+    .option('--ca <file>', 'certificates of CAs that certify the root keys (PEM)')
     .option('--tofu', 'trust on first use: pin the root keys that are found first')
     .option('--collection <name>', 'HOST/REPOSITORY that the collection was made for, if this is a copy')
-    .option('--at <repository>', 'where the trust collection lies, if not in the repository itself')
-    .option('--min-root-version <n>', 'refuse older roots, also where nothing is remembered', rootVersion)
+    .option('--at <repository>', 'place of the trust collection, if not the repository itself')
+    .option('--min-root-version <n>', 'refuse older roots, even without memory', rootVersion)
     .option('--notary <url>', 'root keys of Notary v1: URL of a server, auto, or a directory')
     .option('--notary-root-key <file>', 'public root key of the Notary repository (PEM)')
     .action(async (text: string, flags: PinFlags, command: Command) => {
@@ -85,7 +85,7 @@ function notaryFlags(
 
 function rootVersion(text: string): number {
   if (/^[1-9][0-9]{0,8}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError('It must be a number from 1 on.');
+  throw new InvalidArgumentError('It must be a positive integer.');
 }
 
 async function add(context: Context, text: string, flags: PinFlags): Promise<void> {

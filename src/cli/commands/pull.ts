@@ -12,19 +12,19 @@ interface PullFlags extends VerifyFlags {
 
 export function register(program: Command, cli: Cli): void {
   addVerifyOptions(program.command('pull'))
-    .summary('verify an image, then bring it into a layout or an archive')
+    .summary('verify an image, then write it to a layout or an archive')
     .description(
-      'Verifies the name or the signatures of an image, as verify does, and brings exactly what was verified, with its ' +
-        "signatures and the repository's trust collection, into a layout (oci:DIR) or an archive (oci-archive:FILE) that " +
-        'podman, docker and skopeo read. Of a signed name it brings the signed digest, whatever the tag points to. ' +
+      'Verifies the name or the signatures of an image, as verify does, and writes exactly what was verified, with its ' +
+        "signatures and the repository's trust collection, to a layout (oci:DIR) or an archive (oci-archive:FILE) that " +
+        'podman, docker and skopeo read. For a signed name it fetches the signed digest, whatever the tag points to. ' +
         'Takes the flags of verify; without a trusted key, CA or pin, it refuses.',
     )
     .argument('<reference>', 'image in a registry')
     .argument(
       '[destination]',
-      'oci:DIR[:tag] or oci-archive:FILE[:tag]; oci:NAME after the repository if left out',
+      'oci:DIR[:tag] or oci-archive:FILE[:tag]; default: oci:NAME with the last part of the repository',
     )
-    .option('--no-verify', 'bring it without looking at signatures')
+    .option('--no-verify', 'do not verify signatures')
     .option('--no-referrers', 'only the image, nothing that refers to it')
     .action(async (text: string, to: string | undefined, flags: PullFlags, invoked: Command) => {
       const context = await cli.open(invoked);

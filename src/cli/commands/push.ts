@@ -21,15 +21,15 @@ interface PushFlags extends SignFlags, Omit<NamingFlags, 'key' | keyof SignFlags
 export function register(program: Command, cli: Cli): void {
   addNamingOptions(
     addSignOptions(program.command('push'))
-      .summary('bring an image from a layout or an archive to a registry, and sign it on request')
+      .summary('push an image from a layout or an archive to a registry, and sign it on request')
       .description(
-        'Pushes what is in a layout or an archive, also one that docker save wrote, with all that refers to it. With ' +
-          '--sign it is signed there before its tag moves, and so is its name where there is a trust collection; the flags are those of sign.',
+        'Pushes the image of a layout or an archive, also from docker save, with everything that refers to it. With ' +
+          '--sign it is signed there before its tag moves, and so is its name if there is a trust collection; the flags are those of sign.',
       )
       .argument('<source>', 'oci:DIR[:tag], oci-archive:FILE[:tag], or the path of one')
-      .argument('<reference>', 'where it goes; without a tag it gets that of the source')
-      .option('--sign', 'sign the image, also given by --key')
-      .option('--no-name', 'sign the image alone, not its name')
+      .argument('<reference>', 'destination; the default tag is that of the source')
+      .option('--sign', 'sign the image; implied by --key')
+      .option('--no-name', 'sign only the image, not its name')
       .option('--no-proof', 'attach no proof of the name to the image')
       .option('--platform <os/arch>', 'of an index, only the image for this platform')
       .option('--no-referrers', 'only the image, nothing that refers to it'),

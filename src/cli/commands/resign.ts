@@ -8,9 +8,9 @@ export function register(program: Command, cli: Cli): void {
   addTrustKeyOptions(addCollectionOptions(program.command('resign')))
     .summary('keep trust collections fresh, in one pass')
     .description(
-      'Verifies each collection, takes in what was staged, and signs snapshot and timestamp anew where half of ' +
-        'their lifetime is over. Only the online key is needed. For a timer or a CI job; `bulla serve resigner` ' +
-        'does it all the time. Exit status 0: all are fresh.',
+      'Verifies each collection, publishes staged changes, and re-signs snapshot and timestamp after half of ' +
+        'their lifetime. Only the online key is needed. For a timer or a CI job; `bulla serve resigner` ' +
+        'does it continuously. Exit status 0: all are fresh.',
     )
     .argument('[repository...]', 'HOST/REPOSITORY or oci:DIR; with --config and --all, none')
     .option('--config <file>', 'configuration of the re-signer: pins, key, state')
@@ -20,7 +20,7 @@ export function register(program: Command, cli: Cli): void {
       '--trust-served-head <digest>',
       'accept this head although its timestamp has expired, after you have checked it',
     )
-    .option('--renew', 'sign anew even where it is not due')
+    .option('--renew', 're-sign even if it is not due')
     .action(async (repositories: readonly string[], flags: ResignFlags, command: Command) => {
       const context = await cli.open(command);
       const { resign } = await import('./resign/pass.ts');

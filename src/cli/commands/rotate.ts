@@ -9,8 +9,8 @@ export function register(program: Command, cli: Cli): void {
     .summary('give a role of a trust collection new keys, or renew it')
     .description(
       'ROLE is root (with targets, as long as both have the same keys), targets, names, a signer, or online ' +
-        '(snapshot and timestamp). The new keys take the place of all present ones, unless --keep or --drop says ' +
-        'otherwise. With --renew alone the same keys sign for another term.',
+        '(snapshot and timestamp). The new keys replace all current ones, unless --keep or --drop limits ' +
+        'it. With --renew alone, the same keys sign for another lifetime.',
     )
     .argument('<repository>', 'HOST/REPOSITORY, or oci:DIR')
     .argument('[role]', 'root, targets, names, online, or the name of a signer')
@@ -19,19 +19,19 @@ export function register(program: Command, cli: Cli): void {
       'new key, public or private: NAME, PATH, or env://VARIABLE; repeatable',
       collect,
     )
-    .option('--keep', 'keep the present keys beside the new ones')
-    .option('--drop <keyid>', 'keep the present keys but this one; repeatable', collect)
-    .option('--threshold <n>', 'how many keys have to sign together (default: as many as now)')
-    .option('--renew', 'sign for another term')
-    .option('--expires <duration>', 'for how long files of the role are signed from now on')
+    .option('--keep', 'keep the current keys in addition to the new ones')
+    .option('--drop <keyid>', 'keep the current keys except this one; repeatable', collect)
+    .option('--threshold <n>', 'how many keys must sign together (default: unchanged)')
+    .option('--renew', 'sign for another lifetime')
+    .option('--expires <duration>', 'lifetime of the files of the role from now on')
     .option(
       '--drop-unknown',
-      'with --renew: take out of its files what bulla does not know, and so does not sign',
+      'with --renew: remove from its files the members that bulla does not know, and therefore does not sign',
     )
-    .option('--restart', 'with online: begin versions anew, after a thief of the old key pushed them up')
+    .option('--restart', 'with online: restart versions, after a thief of the old key has raised them')
     .option(
       '--repair',
-      'give ROLE a new log where the one it has cannot be read (bulla status tells): its names stay; takes the root key',
+      'give ROLE a new log if its log cannot be read (bulla status reports it): its names are kept; needs the root key',
     )
     .action(async (repository: string, role: string | undefined, flags: RotateFlags, command: Command) => {
       const context = await cli.open(command);

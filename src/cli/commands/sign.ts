@@ -10,14 +10,14 @@ export function register(program: Command, cli: Cli): void {
   addNamingOptions(addSignOptions(program.command('sign')))
     .summary('sign an image, and its name')
     .description(
-      'Attaches a detached signature to an image. With a certificate chain it is a Notation signature, which notation verifies; with a bare key it is a Sigstore bundle, which cosign verifies.\n' +
-        'A tag is resolved once; what is signed is the digest, which is printed.\n' +
+      'Attaches a detached signature to an image: with a certificate chain a Notation signature, which notation verifies; with a bare key a Sigstore bundle, which cosign verifies.\n' +
+        'A tag is resolved once. The signature covers the digest, which is printed.\n' +
         'If the repository has a trust collection (bulla init), the tag is signed there, too, so that moving it or rolling it back is detected. Several references of one repository are one change.',
     )
     .argument('[reference...]', 'images of one repository, by tag or digest')
-    .option('--from <file>', 'read references from a file, one a line; - is standard input')
-    .option('--no-name', 'sign the image alone, not its name')
-    .option('--name-only', 'sign the name alone, not the image')
+    .option('--from <file>', 'read references from a file, one per line; - is standard input')
+    .option('--no-name', 'sign only the image, not its name')
+    .option('--name-only', 'sign only the name, not the image')
     .option('--no-proof', 'attach no proof of the name to the image')
     .action(async (texts: readonly string[], flags: Flags, command: Command) => {
       const context = await cli.open(command);

@@ -13,14 +13,12 @@ interface RemoveFlags {
 }
 
 export function register(program: Command, cli: Cli): void {
-  const signature = program
-    .command('signature')
-    .summary('look at the signatures of an image, and remove them');
+  const signature = program.command('signature').summary('list and remove the signatures of an image');
   signature
     .command('ls')
     .summary('list the signatures of an image')
     .description(
-      'Lists detached signatures of every kind with what they say. Nothing of it is verified: bulla verify does that.',
+      'Lists detached signatures of every kind with their claims, unverified. To verify them, use bulla verify.',
     )
     .argument('<reference>', 'image, by tag or digest')
     .action(async (text: string, _flags: unknown, command: Command) => {
@@ -65,7 +63,7 @@ function chosenOf(texts: readonly string[], { all }: RemoveFlags): readonly Dige
   if (texts.length > 0 === (all === true)) {
     throw new BullaError(
       'usage',
-      texts.length > 0 ? 'there are digests, and --all' : 'nothing says which signatures to remove',
+      texts.length > 0 ? 'both digests and --all are given' : 'no signatures to remove are given',
       {
         hint: 'give the digests of signatures (bulla signature ls), or --all',
       },

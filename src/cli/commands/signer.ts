@@ -8,10 +8,10 @@ import type { SignerFlags } from './signer/change.ts';
 export function register(program: Command, cli: Cli): void {
   const signer = program
     .command('signer')
-    .summary('who may sign names in a trust collection')
+    .summary('manage who may sign names in a trust collection')
     .description(
-      'A signer is a role with keys of its own, whose word about a name can be asked for: bulla verify --signer NAME.\n' +
-        'Changes need the key of targets (mostly the root key), and the signer’s for its first file; where they lie ' +
+      'A signer is a role with its own keys. To require its signature on a name: bulla verify --signer NAME.\n' +
+        'Changes need the key of targets (mostly the root key), and the signer’s key for its first file. If they are ' +
         'on other machines: --export-unsigned FILE here, bulla approve FILE there, --import-signed FILE here.',
     );
   addChangeOptions(signer.command('add'))
@@ -23,16 +23,16 @@ export function register(program: Command, cli: Cli): void {
       'public or private key of the signer: NAME, PATH, or env://VARIABLE; repeatable',
       collect,
     )
-    .option('--threshold <n>', 'how many of its keys have to sign together (default: 1)')
+    .option('--threshold <n>', 'how many of its keys must sign together (default: 1)')
     .option('--path <pattern>', 'names that it may sign, such as "v*"; repeatable (default: all)', collect)
-    .option('--expires <duration>', 'for how long its files are signed (default: 1y)')
+    .option('--expires <duration>', 'lifetime of its files (default: 1y)')
     .action(async (repository: string, name: string | undefined, flags: SignerFlags, command: Command) => {
       const context = await cli.open(command);
       const { add } = await import('./signer/change.ts');
       await add(context, repository, name, flags);
     });
   addChangeOptions(signer.command('rm'))
-    .summary('trust a signer no longer')
+    .summary('remove a signer')
     .argument('<repository>', 'HOST/REPOSITORY, or oci:DIR')
     .argument('[name]', 'name of the role')
     .action(async (repository: string, name: string | undefined, flags: SignerFlags, command: Command) => {

@@ -14,9 +14,9 @@ interface StatusFlags extends CollectionFlags {
 
 export function register(program: Command, cli: Cli): void {
   addCollectionOptions(program.command('status'))
-    .summary('show what of a trust collection expires, waits, or is in conflict')
+    .summary('show what expires, waits, or conflicts in a trust collection')
     .description(
-      'Shows until when each role of a trust collection counts, which changes wait to be taken up or to be signed, and which are in conflict; and for each what to do about it.',
+      'Shows when each role of a trust collection expires, which changes wait to be published or signed, and which conflict; and how to fix each.',
     )
     .argument('<repository>', 'repository, oci:DIR or oci-archive:FILE')
     .option(
@@ -25,9 +25,9 @@ export function register(program: Command, cli: Cli): void {
     )
     .option(
       '--warn-before <duration>',
-      'how long before its expiry a role is reported (default: 30d; 3d for snapshot and timestamp)',
+      'report a role this long before its expiry (default: 30d; 3d for snapshot and timestamp)',
     )
-    .option('--bins', 'read all bins to see which expires first (more than 256 are not read otherwise)')
+    .option('--bins', 'read all bins to find the earliest expiry (by default, at most 256 are read)')
     .action(async (text: string, flags: StatusFlags, command: Command) => {
       cli.exitStatus = await printStatus(await cli.open(command), text, flags);
     });

@@ -15,10 +15,10 @@ const NAMES_DRAWN = 10;
 
 export function register(program: Command, cli: Cli): void {
   addCollectionOptions(program.command('tree'))
-    .summary('draw an image and all that refers to it, or the trust collection of a repository')
+    .summary('draw an image and everything that refers to it, or the trust collection of a repository')
     .description(
-      'Draws an image with its platforms, signatures, attestations, and whatever else refers to any of them.\n' +
-        'Of a repository it draws the trust collection: who may sign what, what expires when, and the names.',
+      'Draws an image with its platforms, signatures, attestations, and everything else that refers to any of them.\n' +
+        'For a repository it draws the trust collection: roles, keys, expiry dates and names.',
     )
     .argument('<reference>', 'image, by tag or digest; or a repository')
     .option('--names <n>', `most names of each role that are drawn (default: ${NAMES_DRAWN})`, wholeNumber)

@@ -39,19 +39,19 @@ export function register(program: Command, cli: Cli): void {
     .command('tuf')
     .summary('read any TUF repository on a web server or in a directory')
     .description(
-      'Reads TUF repositories: <repository> is the URL or the directory that holds their metadata.\n' +
+      'Reads TUF repositories: <repository> is the URL or the directory of their metadata.\n' +
         'Trusted metadata is kept between runs, so that a rollback to an older state is detected.',
     );
   withState(tuf.command('init'))
-    .summary('begin to trust a repository by its root.json')
+    .summary('start to trust a repository by its root.json')
     .argument('<repository>', 'URL or directory of the metadata')
     .argument('<root.json>', 'a root that you got from a source you trust')
-    .option('--force', 'forget what was trusted before')
+    .option('--force', 'forget the trusted state of before')
     .action(async (repository: string, root: string, options: TufOptions, command: Command) => {
       await init(await cli.open(command), repository, root, options);
     });
   withState(tuf.command('refresh'))
-    .summary('bring the trusted metadata up to date')
+    .summary('update the trusted metadata')
     .argument('<repository>', 'URL or directory of the metadata')
     .action(async (repository: string, options: TufOptions, command: Command) => {
       const context = await cli.open(command);
@@ -60,7 +60,7 @@ export function register(program: Command, cli: Cli): void {
       printRefreshed(context, place, client);
     });
   withState(tuf.command('get'))
-    .summary('download target files, verified')
+    .summary('download and verify target files')
     .argument('<repository>', 'URL or directory of the metadata')
     .argument('<target...>', 'target paths')
     .option(
@@ -68,7 +68,7 @@ export function register(program: Command, cli: Cli): void {
       'URL or directory of the target files (default: targets, beside or in the metadata)',
     )
     .option('-d, --dir <directory>', 'where to put them (default: here)')
-    .option('--through <role>', 'ask only this delegation of the top-level targets')
+    .option('--through <role>', 'search only this delegation of the top-level targets')
     .option('--no-hash-prefix', 'the target files are named without their hashes, as those of PyPI')
     .action(async (repository: string, names: string[], options: TufOptions, command: Command) => {
       await get(await cli.open(command), repository, names, options);
@@ -77,10 +77,7 @@ export function register(program: Command, cli: Cli): void {
 
 function withState(command: Command): Command {
   return command.addOption(
-    new Option(
-      '--state <directory>',
-      'where the trusted metadata is kept (default: one for each repository)',
-    ),
+    new Option('--state <directory>', 'directory of the trusted metadata (default: one per repository)'),
   );
 }
 

@@ -19,10 +19,10 @@ export function register(program: Command, cli: Cli): void {
   addNotaryVerifyOptions(addVerifyOptions(program.command('verify')))
     .summary('verify the name and the signatures of an image, and print its digest')
     .description(
-      'Prints REPOSITORY@DIGEST, and nothing else on standard output, if the image is what was asked for: run that, not the tag.\n' +
-        'Where a trust collection is pinned, was seen before, or is asked for (--signer, --root, …), the tag must be signed in it, and the digest is the signed one; with --key or --ca there must be detached signatures as well.\n' +
-        'With --notary the tag is looked up as docker does it, in targets/releases and then in targets, from a root that --root-key-id, --root, --root-ca, --notary-root-key or bulla pin --notary trusts.\n' +
-        'Elsewhere detached signatures decide: by --key and --ca, or by the default key of the key store. Without any of these, verification fails.',
+      'Prints REPOSITORY@DIGEST, and nothing else on standard output, if verification succeeds: run that, not the tag.\n' +
+        'If a trust collection is pinned, was seen before, or is requested (--signer, --root, …), the tag must be signed in it, and the digest is the signed one; with --key or --ca, detached signatures are required as well.\n' +
+        'With --notary the tag is looked up as docker does it, in targets/releases and then in targets, from a root that is trusted through --root-key-id, --root, --root-ca, --notary-root-key or bulla pin --notary.\n' +
+        'Otherwise detached signatures decide: by --key and --ca, or by the default key of the key store. Without any of these, verification fails.',
     )
     .argument('<reference>', 'image, by tag or digest')
     .action(async (text: string, flags: Flags, command: Command) => {

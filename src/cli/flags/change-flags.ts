@@ -34,19 +34,19 @@ export function addChangeOptions(command: Command): Command {
     )
     .option(
       '--export-unsigned <file>',
-      'publish nothing: write what has to be signed, for bulla approve FILE elsewhere',
+      'publish nothing: write what has to be signed, for bulla approve FILE on another machine',
     )
     .option(
       '--import-signed <file...>',
-      'publish a change that was signed elsewhere; several copies are put together',
+      'publish a change that was signed elsewhere; signatures of several copies are combined',
     )
     .option(
       '--stage',
-      'stage the change with the signatures that can be given here, for bulla approve elsewhere',
+      'stage the change with the signatures available here, for bulla approve on another machine',
     )
     .option(
       '-y, --yes',
-      'take in what others have announced or staged, once it was shown, without asking; without a terminal and without --yes it is left waiting',
+      'include staged and announced changes of others after showing them, without asking; without a terminal and without --yes they are left waiting',
     );
   return addPublishOptions(changing);
 }

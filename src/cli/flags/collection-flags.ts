@@ -27,18 +27,21 @@ export interface CollectionFlags {
 /** Adds the flags that every command with a collection has: where it lies. */
 export function addPlaceOptions(command: Command): Command {
   return command
-    .option('--at <repository>', 'where the trust collection lies, if not in the repository itself')
+    .option('--at <repository>', 'place of the trust collection, if not the repository itself')
     .option('--collection <name>', 'HOST/REPOSITORY that the collection was made for, if this is a copy');
 }
 
 /** Adds the flags of {@link CollectionFlags} to a command that reads. */
 export function addCollectionOptions(command: Command): Command {
   return addPlaceOptions(command)
-    .option('--root <file>', 'root metadata of the collection that is trusted (instead of a pin)')
-    .option('--root-key-id <id>', 'root key that is trusted (instead of a pin); repeatable', collect)
-    .option('--root-ca <file>', 'authority that certifies root keys (instead of a pin)')
-    .option('--tofu', 'trust the root keys that are there now, if none are pinned or known')
-    .option('--max-staleness <duration>', 'how long after expiry trust metadata still counts (default: 0s)');
+    .option('--root <file>', 'trusted root metadata of the collection (instead of a pin)')
+    .option('--root-key-id <id>', 'trusted root key (instead of a pin); repeatable', collect)
+    .option('--root-ca <file>', 'CA that certifies root keys (instead of a pin)')
+    .option('--tofu', 'trust the root keys that are found now, if none are pinned or known')
+    .option(
+      '--max-staleness <duration>',
+      'accept trust metadata for this time after its expiry (default: 0s)',
+    );
 }
 
 /** Whose flags hold, where a command has two sides, and whether something is to be written. */

@@ -25,7 +25,7 @@ export function addTrustKeyOptions(command: Command): Command {
   return addPassphraseOptions(
     command.option(
       '-k, --key <key>',
-      'key to sign with: NAME of the key store, PATH, or env://VARIABLE; repeatable; the keys of the key store that the roles list are found by themselves',
+      'key to sign with: NAME of the key store, PATH, or env://VARIABLE; repeatable; keys of the key store that the roles list are found automatically',
       collect,
     ),
   );
@@ -35,5 +35,5 @@ export function addTrustKeyOptions(command: Command): Command {
 export function addPassphraseOptions(command: Command): Command {
   return command
     .option('--passphrase-fd <n>', 'read the passphrase from this file descriptor')
-    .option('--any-key-mode', 'read private keys and passphrase files that others can read, too');
+    .option('--any-key-mode', 'also read private keys and passphrase files that others can read');
 }

@@ -160,7 +160,7 @@ export async function notaryPinOf(context: Context, flags: NotaryFlags): Promise
   if (given.length > 1)
     throw new BullaError(
       'usage',
-      'a root file, root key ids, a root key, an authority and --tofu exclude each other',
+      'a root file, root key ids, a root key, a CA and --tofu are mutually exclusive',
       {
         hint: 'give one of them',
       },

@@ -21,7 +21,7 @@ export interface PublishFlags {
 export function addPublishOptions(command: Command): Command {
   return command
     .option('--wait <duration>', 'how long to wait until a staged change is published (default: 60s)')
-    .option('--trust-served-head <digest>', 'build upon this head although it has expired');
+    .option('--trust-served-head <digest>', 'accept this head although it has expired');
 }
 
 /** How long a staged change is waited for by default, in milliseconds. */

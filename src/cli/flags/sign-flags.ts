@@ -29,10 +29,10 @@ export function addSignOptions(command: Command): Command {
       '--signature-format <format>',
       `${FORMATS.join(', ')} (default: jws with certificates, else bundle)`,
     )
-    .option('-a, --annotation <key=value>', 'annotation to sign along; repeatable', collect)
+    .option('-a, --annotation <key=value>', 'annotation to sign; repeatable', collect)
     .option('--expires <when>', 'when the signature expires: a duration such as 90d, or a time in RFC 3339')
     .option('--purpose <uri>', 'predicate type, if the signature means something other than "released"')
-    .option('-r, --recursive', "of an index: sign each platform's image as well");
+    .option('-r, --recursive', "of an index: also sign each platform's image");
 }
 
 /**

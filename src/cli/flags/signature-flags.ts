@@ -26,19 +26,15 @@ export interface SignatureFlags extends KeylessFlags {
 /** Adds the flags of {@link SignatureFlags} to a command. */
 export function addSignatureOptions(command: Command): Command {
   const withAuthorities = command
-    .option(
-      '-k, --key <key>',
-      'public key that is trusted: NAME of the key store, or PATH; repeatable',
-      collect,
-    )
-    .option('--ca <file>', 'certificate of an authority that is trusted (PEM); repeatable', collect)
+    .option('-k, --key <key>', 'trusted public key: NAME of the key store, or PATH; repeatable', collect)
+    .option('--ca <file>', 'certificate of a trusted CA (PEM); repeatable', collect)
     .option(
       '--certificate-identity <identity>',
-      'who is trusted among those it certifies: "x509.subject: C=DE, O=Acme, CN=release"; repeatable',
+      'trusted identity that it certifies: "x509.subject: C=DE, O=Acme, CN=release"; repeatable',
       collect,
     );
   return addKeylessOptions(withAuthorities)
-    .option('--threshold <n>', 'how many different signers there must be (default: 1)', positiveInteger)
+    .option('--threshold <n>', 'minimum number of different signers (default: 1)', positiveInteger)
     .option('--purpose <uri>', 'predicate type that signatures must have; repeatable', collect)
     .option('-a, --annotation <key=value>', 'annotation that must be signed; repeatable', collect);
 }
@@ -88,7 +84,7 @@ async function warnOfAnyIdentity({ output }: Context, { roots, identities }: Req
   if (authorities.length === 0) return;
   const { subjectOf } = await import('../../crypto/certificate.ts');
   output.warn(
-    `no signer is named: a signature by any certificate for code signing that ${authorities.map(subjectOf).join(' or ')} issues is accepted; name who may sign with --certificate-identity, or accept all with --certificate-identity '*'`,
+    `no signer is given: a signature by any code signing certificate that ${authorities.map(subjectOf).join(' or ')} issues is accepted; restrict the signers with --certificate-identity, or accept all with --certificate-identity '*'`,
   );
 }
 

@@ -34,13 +34,13 @@ export interface VerifyFlags extends SignatureFlags, CollectionFlags {
 export function addVerifyOptions(command: Command): Command {
   addSignatureOptions(command)
     .option('--platform <os/arch>', 'of an index: the image for this platform; a signed index covers it')
-    .option('--each-platform', "also accept an unsigned index where every platform's image is signed");
+    .option('--each-platform', "also accept an unsigned index if every platform's image is signed");
   return addCollectionOptions(command)
     .option('--signer <role>', 'role that must have signed the name (default: names); repeatable', collect)
     .option('--any-signer', 'accept a name that any role of the collection has signed')
-    .option('--drift <rule>', 'what to do where the tag is not what was signed: warn or reject', driftRule)
-    .option('--no-drift', 'do not ask where the tag points')
-    .option('--no-name', 'look at detached signatures alone, as if there were no trust collection');
+    .option('--drift <rule>', 'if the tag is not what was signed: warn or reject', driftRule)
+    .option('--no-drift', 'do not check where the tag points')
+    .option('--no-name', 'check only detached signatures, as if there were no trust collection');
 }
 
 function driftRule(text: string): 'warn' | 'reject' {

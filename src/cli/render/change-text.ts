@@ -58,7 +58,7 @@ function changeJson(
 /** Shows in full what a change of roles would take in from others. */
 export function tellIntake(output: Printer, { entries, structure }: IntakePreview): void {
   output.told([
-    'others have changed this, and it would be taken in first:',
+    'others have changed this, and it would be included first:',
     ...entries.flatMap((entry) => intakeLines(entry).map((line) => `  ${line}`)),
     ...structure.map((line) => `  ${line}`),
   ]);

@@ -19,7 +19,7 @@ export function tellCollection(
     name === there
       ? ''
       : name?.startsWith('oci')
-        ? '; they were made for a layout, and verify only where that lies'
+        ? '; they were made for a layout, and verify only at that path'
         : `; there they verify with --collection ${shellWord(name ?? 'NAME')}`;
   const brought = dryRun ? 'Would bring' : 'Brought';
   if (outcome === 'copied') output.info(`${brought} the signed names of ${name} along${how}`);

@@ -164,7 +164,7 @@ function updateResult(
   }
   for (const { tag, notary, collection } of found.conflicts)
     output.warn(
-      `${tag} is ${notary ?? 'taken out'} on the old server, and ${collection ?? 'taken out'} in the collection`,
+      `${tag} is ${notary ?? 'not signed'} on the old server, and ${collection ?? 'not signed'} in the collection`,
     );
   throw new BullaError(
     'conflict',

@@ -18,10 +18,10 @@ export function lineOf({ place, outcome }: PassResult): string {
   const until = expiries.get('timestamp')?.toISOString().slice(0, 16).replace('T', ' ');
   const what = {
     fresh: 'fresh',
-    renewed: 'signed anew',
+    renewed: 're-signed',
     // A change of roles is not among the changes of names, which are counted.
-    folded: folded > 1 ? `took in ${folded} changes` : 'took in a change',
-    healed: 'put its head back',
+    folded: folded > 1 ? `published ${folded} staged changes` : 'published a staged change',
+    healed: 'restored its head',
   };
   return `${place}: ${what[work]}, until ${until} UTC`;
 }

@@ -134,7 +134,7 @@ function tellConflict(
   const why =
     reason === 'names'
       ? `${shownNames(names)} ${names.length === 1 ? 'was' : 'were'} changed meanwhile`
-      : 'it is older than what the log of the head still lists';
+      : 'it is older than the first entry in the log of the head';
   const [first] = names;
   const again =
     first === undefined ? '' : `, and if it is still wanted: bulla sign ${place}:${shellWord(first)}`;

@@ -80,7 +80,7 @@ function* driftRemarks(name: NameEvidence): Generator<Remark> {
   if (drift?.kind === 'unknown')
     yield [
       'warn',
-      `where the registry's tag ${tag} points is not known${isThere ? '' : ', nor whether the registry has what is signed'}: ${drift.error.message}`,
+      `the registry could not be asked for the tag ${tag}${isThere ? '' : ', nor whether it has the signed image'}: ${drift.error.message}`,
     ];
 }
 

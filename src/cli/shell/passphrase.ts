@@ -106,7 +106,7 @@ export async function newPassphrase(
       hint: `type one, or set ${places.variable} to nothing if you want the key unprotected`,
     });
   }
-  const second = await ask(io, 'The same again: ', key, named);
+  const second = await ask(io, 'Repeat it: ', key, named);
   if (!equalBytes(first, second)) {
     throw new BullaError('usage', 'the two passphrases are not the same', {
       hint: 'nothing was changed; run the command again',

@@ -39,25 +39,25 @@ export function addGlobalOptions(program: Command): void {
   program
     .option(
       '--plain-http',
-      'speak HTTP to the registry (implied for localhost; --plain-http=false for TLS there)',
+      'use HTTP for the registry (default for localhost without TLS; --plain-http=false for TLS there)',
     )
     .addOption(new Option('--no-plain-http').hideHelp())
     .option('--insecure', 'do not check the certificate of the registry')
-    .option('--ca-file <file>', 'certificates of the authorities that registries are checked against')
+    .option('--ca-file <file>', 'certificates of the CAs that registries are checked against')
     .option('--cert-file <file>', 'client certificate for the registry')
     .option('--key-file <file>', 'private key of the client certificate')
     .option('--registry-config <file>', "credential file (default: podman's and docker's)")
     .option('-u, --username <name>', 'user name for the registry; with --password-stdin')
     .option('--password-stdin', 'read the password from standard input')
     .option('--offline', 'open no socket')
-    .option('--concurrency <n>', 'transfers at the same time (default: 8)')
-    .option('--timeout <duration>', 'give up after that time, such as 30s or 5m')
-    .option('--search-timeout <duration>', 'longest time for searches and lists (default: 10m)')
+    .option('--concurrency <n>', 'parallel transfers (default: 8)')
+    .option('--timeout <duration>', 'end the command after this time, such as 30s or 5m')
+    .option('--search-timeout <duration>', 'time limit for searches and lists (default: 10m)')
     .option('-o, --output <format>', 'text or json')
-    .option('-q, --quiet', 'say only what is asked for, and errors')
+    .option('-q, --quiet', 'print only results and errors')
     .option('-v, --verbose', 'say more')
     .option('--trace', 'show every HTTP exchange (without secrets) and the causes of an error')
-    .option('--no-progress', 'draw no progress');
+    .option('--no-progress', 'show no progress');
 }
 
 /**

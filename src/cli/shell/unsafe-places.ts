@@ -37,7 +37,7 @@ export function problemWith(
   uid: number,
 ): string | undefined {
   if (owner !== uid && owner !== 0) return `belongs to another user (uid ${owner})`;
-  return (mode & 0o002) === 0 ? undefined : 'can be written by every user of this machine';
+  return (mode & 0o002) === 0 ? undefined : 'is writable by every user of this machine';
 }
 
 /** A file without access cannot be read either, and its reader reports it. */

@@ -49,7 +49,7 @@ export async function buildProgram(argv: readonly string[], cli: Cli): Promise<C
   const program = new Command('bulla')
     .description('Sign, copy and verify images in any OCI registry.')
     .version(VERSION, '-V, --version')
-    .helpCommand('help [command]', 'show what a command does and takes')
+    .helpCommand('help [command]', 'show a command with its flags')
     .showSuggestionAfterError(true)
     .exitOverride()
     .configureOutput({

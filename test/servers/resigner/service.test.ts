@@ -197,7 +197,7 @@ describe('bulla resign', () => {
     const { code, stdout, stderr } = await bulla(['resign', '--config', await configFor(places), '--all']);
     expect(code).toBe(22);
     expect(stdout).toContain('team/gone: trust-invalid');
-    expect(stdout).toContain('team/good: signed anew');
+    expect(stdout).toContain('team/good: re-signed');
     expect(stderr).toContain('warning: ');
     expect(await daysLeft(target, places[0] as string)).toBeGreaterThan(13);
   });
@@ -295,7 +295,7 @@ describe('a re-signer that is killed', () => {
     }
     expect(killed).toBeGreaterThan(1);
     const { code, stdout } = await bulla(['resign', '--config', config, '--all', '--renew']);
-    expect([code, stdout]).toEqual([0, expect.stringContaining('signed anew')]);
+    expect([code, stdout]).toEqual([0, expect.stringContaining('re-signed')]);
     expect(await daysLeft(target, place)).toBeGreaterThan(13);
   });
 });

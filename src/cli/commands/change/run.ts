@@ -48,7 +48,7 @@ export async function runChange(
     agree: async (preview) => {
       tellIntake(output, preview);
       const isAgreed = flags.yes === true || (await askYes(context.io, 'Take it in?')) === true;
-      if (!isAgreed) output.info('it is left waiting; with --yes it is taken in');
+      if (!isAgreed) output.info('it is left waiting; with --yes it is included');
       return isAgreed;
     },
     onStaged: (change) => {

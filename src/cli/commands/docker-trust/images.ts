@@ -29,7 +29,9 @@ export async function sign(context: Context, text: string, flags: SignFlags): Pr
   const target = await context.openTarget(reference, { write: true });
   const content = await fetchToSign(target, { tag }, { name: text, signal });
   if (local === true)
-    output.info('--local: what is signed is what the registry has; no docker daemon is asked');
+    output.info(
+      '--local has no effect: the image in the registry is signed, and no docker daemon is contacted',
+    );
   let { place, copy } = await openTrust(context, reference, rest);
   if (copy === undefined) {
     ({ place, copy } = await makeTrust(context, reference, rest));

@@ -34,7 +34,9 @@ export async function install(context: Context, flags: InstallFlags): Promise<vo
     if (error instanceof BullaError) throw error;
     throw storageError(`cannot install the plug-in at ${path}`, error);
   }
-  output.info('docker 29 and later call it as docker trust; older versions have one of their own and do not');
+  output.info(
+    'docker 29 and later run it as docker trust; older versions have their own docker trust and do not',
+  );
 }
 
 /** Where a link leads; an empty text for another kind of file, undefined where there is nothing. */

@@ -102,7 +102,7 @@ async function selfSign(context: Context, given: string | undefined, flags: Cert
   if (flags.out !== undefined)
     return writePem(context, pem, flags, { key: signer.name, fingerprint: signer.keyId });
   await store(context, signer.name, pem, 'the new certificate', { ...flags, force: true });
-  context.output.info('it certifies itself: verify with --ca and this certificate (bulla key export --cert)');
+  context.output.info('it is self-signed: verify with --ca and this certificate (bulla key export --cert)');
 }
 
 async function store(

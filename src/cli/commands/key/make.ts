@@ -53,7 +53,7 @@ export async function generate(
   context.output.info(
     `stored as ${name} in ${keystore.directory}; keep a copy where a fire does not reach it`,
   );
-  if (stored.isDefault) context.output.info('this is the default key: a bare `bulla sign` takes it');
+  if (stored.isDefault) context.output.info('this is the default key: `bulla sign` uses it');
 }
 
 async function generateFiles(
@@ -105,7 +105,7 @@ export async function passwd(context: Context, given: string | undefined, flags:
   await keystore.reseal(name, key, passphrase);
   passphrase.fill(0);
   context.output.result(`${name} has a new passphrase`, { name });
-  context.output.info('copies of the key made before still open with the old one');
+  context.output.info('earlier copies of the key can still be decrypted with the old passphrase');
 }
 
 /** `bulla key default` */

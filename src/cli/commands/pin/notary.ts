@@ -127,7 +127,7 @@ async function forget(context: Context, text: string, flags: Flags): Promise<boo
 
 function describeNotaryPin(pin: NotaryPin): string {
   if (pin.kind === 'key-ids') return `root keys ${pin.keyIds.join(' ')}`;
-  if (pin.kind === 'ca') return 'root keys certified by an authority';
+  if (pin.kind === 'ca') return 'root keys certified by a CA';
   return pin.kind === 'root' ? 'a root file' : 'a public root key';
 }
 

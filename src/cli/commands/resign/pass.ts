@@ -57,14 +57,14 @@ function checkFlags(repositories: readonly string[], flags: ResignFlags): void {
     throw new BullaError('usage', message, { hint });
   };
   if (all === true && config === undefined)
-    refuse('--all takes in what a configuration lists', 'give --config FILE, or name the repositories');
+    refuse('--all needs a configuration', 'give --config FILE, or name the repositories');
   if (all === true && repositories.length > 0)
-    refuse('--all and single repositories exclude each other', 'leave one of them out');
+    refuse('--all and single repositories are mutually exclusive', 'leave one of them out');
   if (all !== true && repositories.length === 0)
     refuse('no repository given', 'name HOST/REPOSITORY, or give --config FILE --all');
-  if (shard !== undefined && all !== true) refuse('--shard is a part of --all', 'add --config FILE --all');
+  if (shard !== undefined && all !== true) refuse('--shard requires --all', 'add --config FILE --all');
   if (trustServedHead !== undefined && repositories.length !== 1)
-    refuse('--trust-served-head is about one collection', 'name that repository alone');
+    refuse('--trust-served-head applies to one collection', 'give only that repository');
   const ignored = config === undefined ? undefined : OWN_FLAGS.find((name) => flags[name] !== undefined);
   if (ignored !== undefined)
     refuse(
@@ -72,7 +72,7 @@ function checkFlags(repositories: readonly string[], flags: ResignFlags): void {
       'leave those flags out',
     );
   if (config !== undefined && key !== undefined && key.length > 1)
-    refuse('with --config one --key can be given', 'list several in the file: keys');
+    refuse('with --config, only one --key can be given', 'list several in the file: keys');
 }
 
 /** Flags that are about the collections of the person who runs it. */

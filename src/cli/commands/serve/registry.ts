@@ -71,7 +71,7 @@ export async function serveRegistry(context: Context, flags: RegistryFlags): Pro
   if (!LOOPBACK.has(address)) {
     if (flags.htpasswd === undefined)
       output.warn(`anyone who reaches ${server.address} can write to the registry`);
-    if (flags.tlsCert === undefined) output.warn('without TLS, passwords and content can be read on the way');
+    if (flags.tlsCert === undefined) output.warn('without TLS, passwords and content can be read in transit');
   }
   output.result(`serving ${flags.dir} on ${server.url}`, {
     url: server.url,
