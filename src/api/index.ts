@@ -28,7 +28,7 @@ export { listSignatures, removeSignatures } from '../actions/inspect/signatures.
 export { readTree, type TreeManifest, type TreeNode, type TreeOptions } from '../actions/inspect/tree.ts';
 export type { Alarm, AlarmKind, AlarmPolicy } from '../actions/renew/alarms.ts';
 export type { PassReport, PassResult } from '../actions/renew/pass.ts';
-export type { Failure, Freshness, Outcome, Work } from '../actions/renew/report.ts';
+export type { Failure, Outcome, RenewedCollection, Work } from '../actions/renew/report.ts';
 export type { MissingProof, Signed, SignedNames, Subject } from '../actions/sign/sign.ts';
 export {
   type SignedImage,

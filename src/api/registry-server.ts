@@ -1,5 +1,5 @@
 /** The embedded OCI registry as a library: `bulla/registry-server`. */
-export type { LogEntry, LogSink } from '../servers/log.ts';
+export type { LogFields, LogSink } from '../servers/log.ts';
 export type { Insider } from '../servers/registry/access.ts';
 export type { RegistryEvent } from '../servers/registry/events.ts';
 export { gc } from '../servers/registry/gc.ts';

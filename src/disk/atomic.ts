@@ -273,7 +273,7 @@ async function makeOne(path: string, mode: number): Promise<boolean> {
   }
 }
 
-export interface ReadOptions {
+export interface FileReadOptions {
   /** No symbolic link at the end of the path: for foreign places. */
   readonly noFollow?: boolean;
   /** Also a pipe, as `<(command)` gives one: for what a person names on a command line. */
@@ -289,7 +289,7 @@ export interface ReadOptions {
 export async function readFileBounded(
   path: string,
   maxBytes: number,
-  options: ReadOptions = {},
+  options: FileReadOptions = {},
 ): Promise<Uint8Array> {
   const { file, stats, kind } = await openInput(path, options);
   try {
@@ -311,7 +311,7 @@ export async function readFileBounded(
  * Opens a regular file for reading.
  * @throws BullaError not-found, storage-error, also where it is a pipe, a device or a directory
  */
-export async function openForReading(path: string, options: ReadOptions = {}): Promise<FileHandle> {
+export async function openForReading(path: string, options: FileReadOptions = {}): Promise<FileHandle> {
   const { file, stats, kind } = await openInput(path, options);
   if (kind === 'file') return file;
   await file.close();
@@ -329,7 +329,10 @@ export interface Input {
  * Opens a path without blocking, and returns what it is: of the opened file, not of the path.
  * @throws BullaError not-found, storage-error, also where it is a device, a socket or a directory
  */
-export async function openInput(path: string, options: Pick<ReadOptions, 'noFollow'> = {}): Promise<Input> {
+export async function openInput(
+  path: string,
+  options: Pick<FileReadOptions, 'noFollow'> = {},
+): Promise<Input> {
   const noFollow = options.noFollow === true;
   let file: FileHandle | undefined;
   try {

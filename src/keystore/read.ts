@@ -6,12 +6,12 @@ import { BullaError, isBullaError } from '../errors.ts';
 /** Largest key or certificate file that is read, in bytes. */
 export const MAX_KEY_FILE_BYTES: number = 512 * 1024;
 
-export interface ReadOptions {
+export interface KeyReadOptions {
   /** Refuse a symbolic link at the end of the path; for files that only we write. */
   readonly noFollow?: boolean;
 }
 
-export interface ReadSecretOptions extends ReadOptions {
+export interface ReadSecretOptions extends KeyReadOptions {
   /** Take a file that group or others may read, too. */
   readonly anyMode?: boolean;
 }
@@ -33,13 +33,13 @@ export function readSecretFile(path: string, options: ReadSecretOptions = {}): P
 }
 
 /** Reads a public key or certificate file. @throws BullaError key-invalid, not-found, storage-error */
-export function readPublicFile(path: string, options: ReadOptions = {}): Promise<Uint8Array> {
+export function readPublicFile(path: string, options: KeyReadOptions = {}): Promise<Uint8Array> {
   return readKeyFile(path, options, () => undefined);
 }
 
 async function readKeyFile(
   path: string,
-  options: ReadOptions,
+  options: KeyReadOptions,
   checkMode: (mode: number) => void,
 ): Promise<Uint8Array> {
   // Of the open file, not of the path: what was checked is what is read.

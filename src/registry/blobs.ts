@@ -6,7 +6,7 @@ import { checkBound, readVerified, verifiedStream } from '../oci/content.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { CallOptions } from '../oci/target.ts';
 import { checkServedDigest } from './manifests.ts';
-import type { Room } from './room.ts';
+import type { RepositoryContext } from './repository-context.ts';
 import { blobPath } from './urls.ts';
 
 /**
@@ -15,7 +15,7 @@ import { blobPath } from './urls.ts';
  * @returns false also where the registry does not say: the blob is sent then
  */
 export async function hasBlob(
-  room: Room,
+  room: RepositoryContext,
   descriptor: Descriptor,
   options: CallOptions = {},
 ): Promise<boolean> {
@@ -45,7 +45,11 @@ export async function hasBlob(
   return true;
 }
 
-async function hasFirstByte(room: Room, descriptor: Descriptor, { signal }: CallOptions): Promise<boolean> {
+async function hasFirstByte(
+  room: RepositoryContext,
+  descriptor: Descriptor,
+  { signal }: CallOptions,
+): Promise<boolean> {
   const response = await room.session.call({
     method: 'GET',
     to: blobPath(room.repository, descriptor.digest),
@@ -61,7 +65,7 @@ async function hasFirstByte(room: Room, descriptor: Descriptor, { signal }: Call
 
 /** A whole blob within a bound. */
 export async function fetchBlob(
-  room: Room,
+  room: RepositoryContext,
   descriptor: Descriptor,
   maxBytes: number,
   options: CallOptions = {},
@@ -75,7 +79,7 @@ export async function fetchBlob(
  * The first answer is there when the promise is: an absent blob is known at once.
  */
 export async function openBlob(
-  room: Room,
+  room: RepositoryContext,
   descriptor: Descriptor,
   options: CallOptions = {},
 ): Promise<AsyncIterable<Uint8Array>> {
@@ -87,7 +91,7 @@ export async function openBlob(
 const LEAST_PROGRESS_BYTES = 64 * 1024;
 
 async function* resuming(
-  room: Room,
+  room: RepositoryContext,
   descriptor: Descriptor,
   first: HttpResponse,
   options: CallOptions,
@@ -126,7 +130,7 @@ async function* resuming(
 }
 
 async function requestBlob(
-  room: Room,
+  room: RepositoryContext,
   descriptor: Descriptor,
   from: number,
   { signal }: CallOptions,
@@ -150,7 +154,12 @@ async function requestBlob(
   return response;
 }
 
-function checkRange(room: Room, descriptor: Descriptor, response: HttpResponse, from: number): void {
+function checkRange(
+  room: RepositoryContext,
+  descriptor: Descriptor,
+  response: HttpResponse,
+  from: number,
+): void {
   const range = response.headers.get('content-range') ?? '';
   if (new RegExp(`^bytes ${from}-${descriptor.size - 1}/(?:${descriptor.size}|\\*)$`).test(range)) return;
   throw new BullaError(
@@ -162,7 +171,7 @@ function checkRange(room: Room, descriptor: Descriptor, response: HttpResponse, 
   );
 }
 
-function checkSize(room: Room, descriptor: Descriptor, found: number | undefined): void {
+function checkSize(room: RepositoryContext, descriptor: Descriptor, found: number | undefined): void {
   if (found === undefined || found === descriptor.size) return;
   throw new BullaError(
     'content-invalid',

@@ -3,7 +3,7 @@ import type { HttpResponse } from '../http/exchange.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { hasBlob } from './blobs.ts';
 import { checkServedDigest } from './manifests.ts';
-import type { Room } from './room.ts';
+import type { RepositoryContext } from './repository-context.ts';
 import { closingLocation } from './urls.ts';
 
 /** An upload that was begun. */
@@ -25,7 +25,7 @@ export interface ChunkedUpload {
  * in memory. `source` checks itself; where it fails, the upload is not closed and nothing is stored.
  */
 export async function pushChunks(
-  room: Room,
+  room: RepositoryContext,
   descriptor: Descriptor,
   source: AsyncIterable<Uint8Array>,
   { upload, chunkBytes, signal }: ChunkedUpload,
@@ -74,7 +74,7 @@ export async function pushChunks(
  * @throws BullaError content-invalid, registry-error
  */
 export async function checkStored(
-  room: Room,
+  room: RepositoryContext,
   descriptor: Descriptor,
   response: HttpResponse,
   signal: AbortSignal | undefined,

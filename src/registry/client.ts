@@ -8,13 +8,13 @@ import { ANONYMOUS, type CredentialsProvider } from './credentials.ts';
 import { DialectMemory, type DialectStore } from './dialect.ts';
 import { endpointOf, isOnThisMachine } from './endpoint.ts';
 import { FallbackWriter } from './fallback.ts';
+import { KeyedMutex } from './keyed-mutex.ts';
 import type { Writers } from './push.ts';
 import { RecentWrites } from './recent-writes.ts';
 import { Repository } from './repository.ts';
-import { type Room, Scopes } from './room.ts';
+import { type RepositoryContext, Scopes } from './repository-context.ts';
 import { SchemeFinder } from './scheme.ts';
 import { RegistrySession } from './session.ts';
-import { Turns } from './turns.ts';
 import { Warnings } from './warnings.ts';
 
 export interface RegistryClientOptions {
@@ -119,7 +119,7 @@ export class RegistryClient {
   parts(
     { registry, repository }: Pick<RegistryReference, 'registry' | 'repository'>,
     options: RepositoryOptions = {},
-  ): { readonly room: Room; readonly writers: Writers } {
+  ): { readonly room: RepositoryContext; readonly writers: Writers } {
     const { session, dialect, recent, writers } = this.registry(registry);
     const room = {
       session,
@@ -164,7 +164,7 @@ export class RegistryClient {
       session,
       dialect,
       recent: new RecentWrites(),
-      writers: { fallback: new FallbackWriter(), turns: new Turns() },
+      writers: { fallback: new FallbackWriter(), turns: new KeyedMutex() },
     };
   }
 }

@@ -12,7 +12,7 @@ import { STALE_MS } from './recent-writes.ts';
 import { type FallbackIndex, readFallback } from './referrers.ts';
 import { reasonOf, refusalError } from './refusal.ts';
 import { lookBehind } from './refused-manifest.ts';
-import type { Room } from './room.ts';
+import type { RepositoryContext } from './repository-context.ts';
 import { manifestPath } from './urls.ts';
 
 /** A change that must be in the fallback index of a subject when it is done. */
@@ -45,7 +45,7 @@ export class FallbackWriter {
 
   /** @throws BullaError conflict, registry-error, content-invalid and what reading and writing can fail with */
   async change(
-    room: Room,
+    room: RepositoryContext,
     subject: Digest,
     change: FallbackChange,
     options: CallOptions = {},
@@ -64,7 +64,7 @@ export class FallbackWriter {
     await orInterrupted(done, options.signal);
   }
 
-  private recall(key: string, { session }: Room): RecentIndex | undefined {
+  private recall(key: string, { session }: RepositoryContext): RecentIndex | undefined {
     const recent = this.recent.get(key);
     const now = session.timing.now();
     for (const [known, { until }] of this.recent) if (until < now) this.recent.delete(known);
@@ -72,7 +72,7 @@ export class FallbackWriter {
   }
 
   /** Belongs to all who wait, so no single one can call it off. */
-  private async work(key: string, room: Room, subject: Digest): Promise<void> {
+  private async work(key: string, room: RepositoryContext, subject: Digest): Promise<void> {
     for (;;) {
       // One turn of the event loop, so that those who come at the same time go together.
       await new Promise<void>((resolve) => setImmediate(resolve));
@@ -107,7 +107,7 @@ interface RecentIndex {
 const NONE = 'none';
 
 class Rewrite {
-  private readonly room: Room;
+  private readonly room: RepositoryContext;
   private readonly subject: Digest;
   private readonly remove: Set<Digest>;
   /** What must be listed: ours, and what others were seen to have listed. */
@@ -118,7 +118,7 @@ class Rewrite {
   private settleMs: number;
 
   constructor(
-    room: Room,
+    room: RepositoryContext,
     subject: Digest,
     changes: readonly FallbackChange[],
     recent: RecentIndex | undefined,
@@ -266,7 +266,7 @@ function isSame(a: readonly Descriptor[], b: readonly Descriptor[]): boolean {
   return a.length === b.length && a.every((entry, at) => entry === b[at]);
 }
 
-function takenForSubject(room: Room, subject: Digest): BullaError {
+function takenForSubject(room: RepositoryContext, subject: Digest): BullaError {
   return new BullaError(
     'registry-error',
     `${room.name} takes the tag ${fallbackTag(subject)} for the image itself`,

@@ -9,7 +9,7 @@ import { isManifestType, MANIFEST_TYPES } from '../oci/media-types.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { CallOptions } from '../oci/target.ts';
 import { failureError } from './failure.ts';
-import type { Room } from './room.ts';
+import type { RepositoryContext } from './repository-context.ts';
 import { manifestPath } from './urls.ts';
 
 /** Always explicit: distribution 2.8 answers `Accept: * / *` with 404. */
@@ -21,12 +21,20 @@ const ACCEPT = MANIFEST_TYPES.join(', ');
  * that gives what HEAD did not, HEAD is not asked again. Until a HEAD has told something, that holds for 404 too.
  * @throws BullaError what the registry says to GET
  */
-export function resolve(room: Room, reference: Tag | Digest, options: CallOptions = {}): Promise<Descriptor> {
+export function resolve(
+  room: RepositoryContext,
+  reference: Tag | Digest,
+  options: CallOptions = {},
+): Promise<Descriptor> {
   const ask = (): Promise<Descriptor> => resolveOnce(room, reference, options);
   return afterOwnWrites(room, reference, options, ask, ({ digest }) => digest);
 }
 
-async function resolveOnce(room: Room, reference: Tag | Digest, options: CallOptions): Promise<Descriptor> {
+async function resolveOnce(
+  room: RepositoryContext,
+  reference: Tag | Digest,
+  options: CallOptions,
+): Promise<Descriptor> {
   const { head } = await room.dialect.get();
   if (head === 'get') return (await fetchOnce(room, reference, options)).descriptor;
   const told = await headManifest(room, reference, options);
@@ -42,7 +50,7 @@ async function resolveOnce(room: Room, reference: Tag | Digest, options: CallOpt
  * where something went wrong that may not do so again.
  */
 async function headManifest(
-  room: Room,
+  room: RepositoryContext,
   reference: Tag | Digest,
   { signal }: CallOptions,
 ): Promise<Descriptor | 'absent' | 'little' | 'failed'> {
@@ -84,13 +92,13 @@ async function headManifest(
 }
 
 /** Whether a login was refused, which another try would only repeat, to the account's harm. */
-async function isRefusedLogin(room: Room, response: HttpResponse): Promise<boolean> {
+async function isRefusedLogin(room: RepositoryContext, response: HttpResponse): Promise<boolean> {
   const challenges = response.headers.all('www-authenticate');
   if (challenges.length === 0) return false;
   return /^\s*bearer/i.test(challenges.join()) || (await room.session.signsIn(room.scopes.read()));
 }
 
-function absent(room: Room, reference: Tag | Digest): BullaError {
+function absent(room: RepositoryContext, reference: Tag | Digest): BullaError {
   const where = room.session.where({ method: 'HEAD', to: manifestPath(room.repository, reference) });
   return failureError({ status: 404, codes: [], message: '' }, where);
 }
@@ -105,7 +113,7 @@ const LAST_LOOK_MS = 2_000;
  * @throws BullaError registry-error, and what `ask` throws
  */
 async function afterOwnWrites<T>(
-  room: Room,
+  room: RepositoryContext,
   reference: Tag | Digest,
   { signal }: CallOptions,
   ask: () => Promise<T>,
@@ -134,7 +142,7 @@ async function afterOwnWrites<T>(
   }
 }
 
-function unseen(room: Room, reference: Tag | Digest, cause: unknown): BullaError {
+function unseen(room: RepositoryContext, reference: Tag | Digest, cause: unknown): BullaError {
   return new BullaError('registry-error', `${room.name} stored ${reference}, and does not show it`, {
     cause,
     hint: 'a cache or a lagging replica may stand before the registry, or something removed it: look again in a while',
@@ -143,7 +151,7 @@ function unseen(room: Room, reference: Tag | Digest, cause: unknown): BullaError
 
 /** A manifest's bytes, hashed here. */
 export function fetchManifest(
-  room: Room,
+  room: RepositoryContext,
   reference: Tag | Digest,
   options: CallOptions = {},
 ): Promise<ManifestContent> {
@@ -153,7 +161,7 @@ export function fetchManifest(
 
 /** As {@link fetchManifest}, as it is served now, stale or not. */
 export async function fetchOnce(
-  room: Room,
+  room: RepositoryContext,
   reference: Tag | Digest,
   { signal }: CallOptions = {},
 ): Promise<ManifestContent> {
@@ -170,7 +178,7 @@ export async function fetchOnce(
 
 /** What a tag or digest names by now, asked in the way that always tells; null where it names nothing. */
 export async function digestByGet(
-  room: Room,
+  room: RepositoryContext,
   reference: Tag | Digest,
   options: CallOptions = {},
 ): Promise<Digest | null> {
@@ -187,7 +195,7 @@ export async function digestByGet(
  * the second time on.
  */
 export function fetchManifestUnless(
-  room: Room,
+  room: RepositoryContext,
   tag: Tag,
   known: Digest,
   options: CallOptions = {},
@@ -197,7 +205,7 @@ export function fetchManifestUnless(
 }
 
 async function fetchUnlessOnce(
-  room: Room,
+  room: RepositoryContext,
   tag: Tag,
   known: Digest,
   options: CallOptions,
@@ -231,7 +239,7 @@ async function fetchUnlessOnce(
 }
 
 async function readManifest(
-  room: Room,
+  room: RepositoryContext,
   reference: Tag | Digest,
   response: HttpResponse,
 ): Promise<ManifestContent> {
@@ -264,7 +272,7 @@ export function servedDigest(response: HttpResponse): Digest | undefined {
  * of another algorithm says nothing (distribution 2.8 reports sha512 content by its sha256).
  * @throws BullaError content-invalid
  */
-export function checkServedDigest(room: Room, response: HttpResponse, expected: Digest): void {
+export function checkServedDigest(room: RepositoryContext, response: HttpResponse, expected: Digest): void {
   const served = servedDigest(response);
   if (served === undefined || served === expected || algorithmOf(served) !== algorithmOf(expected)) return;
   throw new BullaError(

@@ -10,18 +10,18 @@ import { referrerDescriptor } from '../oci/referrers.ts';
 import type { CallOptions, PushManifestOptions } from '../oci/target.ts';
 import { hasBlob } from './blobs.ts';
 import type { FallbackWriter } from './fallback.ts';
+import type { KeyedMutex } from './keyed-mutex.ts';
 import { checkServedDigest, digestByGet, resolve, tooLarge } from './manifests.ts';
 import { askReferrersApi } from './referrers.ts';
 import { reasonOf, refusalError } from './refusal.ts';
 import { lookBehind } from './refused-manifest.ts';
-import type { Room } from './room.ts';
-import type { Turns } from './turns.ts';
+import type { RepositoryContext } from './repository-context.ts';
 import { manifestPath } from './urls.ts';
 
 /** What writers of one process to one registry share. */
 export interface Writers {
   readonly fallback: FallbackWriter;
-  readonly turns: Turns;
+  readonly turns: KeyedMutex;
 }
 
 /** Times that a manifest which its registry stored and does not list is looked for and pushed again. */
@@ -33,7 +33,7 @@ const LISTED_SETTLE = 0.25;
 
 /** Stores a manifest, and sees to it that it is listed among the referrers of its subject. */
 export async function pushManifest(
-  room: Room,
+  room: RepositoryContext,
   writers: Writers,
   content: ManifestContent,
   options: PushManifestOptions = {},
@@ -60,7 +60,7 @@ export async function pushManifest(
 }
 
 async function putIf(
-  room: Room,
+  room: RepositoryContext,
   content: ManifestContent,
   tag: Tag,
   expected: Digest | null,
@@ -73,7 +73,11 @@ async function putIf(
   return await put(room, content, tag, options, condition);
 }
 
-async function digestAt(room: Room, reference: Tag | Digest, options: CallOptions): Promise<Digest | null> {
+async function digestAt(
+  room: RepositoryContext,
+  reference: Tag | Digest,
+  options: CallOptions,
+): Promise<Digest | null> {
   try {
     return (await resolve(room, reference, options)).digest;
   } catch (error) {
@@ -84,7 +88,7 @@ async function digestAt(room: Room, reference: Tag | Digest, options: CallOption
 
 /** Stores a manifest, and remembers that. */
 async function put(
-  room: Room,
+  room: RepositoryContext,
   content: ManifestContent,
   reference: Tag | Digest,
   options: PushManifestOptions,
@@ -98,7 +102,7 @@ async function put(
 }
 
 async function tryPut(
-  room: Room,
+  room: RepositoryContext,
   content: ManifestContent,
   reference: Tag | Digest,
   options: PushManifestOptions,
@@ -160,7 +164,7 @@ async function tryPut(
  * @throws BullaError conflict where the tag is another's, registry-error where it is not there
  */
 async function readBack(
-  room: Room,
+  room: RepositoryContext,
   { descriptor }: ManifestContent,
   reference: Tag | Digest,
   options: PushManifestOptions,
@@ -191,7 +195,7 @@ async function readBack(
  * without reason; and a cache or a replica that was asked before the push may say for seconds that a part is not there.
  */
 async function missingPart(
-  room: Room,
+  room: RepositoryContext,
   content: ManifestContent,
   waits: boolean,
   options: CallOptions,
@@ -212,7 +216,7 @@ async function missingPart(
 }
 
 async function missingNow(
-  room: Room,
+  room: RepositoryContext,
   content: ManifestContent,
   options: CallOptions,
 ): Promise<Descriptor | undefined> {
@@ -228,7 +232,12 @@ async function missingNow(
 }
 
 /** Names the part: registries often do not, or say it in a place of their own. */
-function lacking(room: Room, content: ManifestContent, part: Descriptor, refusal: BullaError): BullaError {
+function lacking(
+  room: RepositoryContext,
+  content: ManifestContent,
+  part: Descriptor,
+  refusal: BullaError,
+): BullaError {
   const isForeign = isForeignLayerType(part.mediaType);
   const what = isForeign ? 'the foreign layer' : 'the part';
   return new BullaError(
@@ -250,7 +259,7 @@ function lacking(room: Room, content: ManifestContent, part: Descriptor, refusal
  * @throws BullaError registry-error where it has one, and the manifest does not stay there
  */
 async function isListed(
-  room: Room,
+  room: RepositoryContext,
   content: ManifestContent,
   subject: Digest,
   options: CallOptions,
@@ -284,7 +293,7 @@ function isIn(entries: readonly Descriptor[], digest: Digest): boolean {
   return entries.some((entry) => entry.digest === digest);
 }
 
-function notListed(room: Room, digest: Digest, subject: Digest): BullaError {
+function notListed(room: RepositoryContext, digest: Digest, subject: Digest): BullaError {
   return new BullaError(
     'registry-error',
     `${room.name} stored ${digest} and does not list it under ${subject}`,
@@ -294,7 +303,12 @@ function notListed(room: Room, digest: Digest, subject: Digest): BullaError {
   );
 }
 
-function notAsExpected(room: Room, tag: Tag, expected: Digest | null, found: Digest | null): BullaError {
+function notAsExpected(
+  room: RepositoryContext,
+  tag: Tag,
+  expected: Digest | null,
+  found: Digest | null,
+): BullaError {
   const describe = (digest: Digest | null): string => digest ?? 'nothing';
   return new BullaError(
     'conflict',

@@ -20,7 +20,7 @@ import type { CallOptions, ReferrersOptions } from '../oci/target.ts';
 import { failureError, isUnsupported } from './failure.ts';
 import { nextLink, nextPage } from './link.ts';
 import { fetchManifest, fetchOnce } from './manifests.ts';
-import type { Room } from './room.ts';
+import type { RepositoryContext } from './repository-context.ts';
 import { referrersPath } from './urls.ts';
 
 /** What the referrers API answered. */
@@ -48,7 +48,7 @@ const REDIRECTS = [301, 302, 303, 307, 308];
  * error: a failed search for signatures must never look like there are none.
  */
 export async function askReferrersApi(
-  room: Room,
+  room: RepositoryContext,
   subject: Digest,
   options: Omit<ReferrersOptions, 'fallbackToo'> = {},
 ): Promise<ApiAnswer> {
@@ -119,7 +119,7 @@ class KeptReferrers {
 
 /** Entries of a page; undefined where it shows that there is no such API; `unknown` where it shows nothing. */
 async function readPage(
-  room: Room,
+  room: RepositoryContext,
   path: string,
   response: HttpResponse,
 ): Promise<Page | undefined | 'unknown'> {
@@ -150,13 +150,13 @@ function callsItselfIndex(response: HttpResponse): boolean {
   );
 }
 
-function brokenOff(room: Room, subject: Digest): BullaError {
+function brokenOff(room: RepositoryContext, subject: Digest): BullaError {
   return new BullaError('registry-error', `${room.name}: the list of what refers to ${subject} breaks off`, {
     hint: 'the registry gave the first part of it and not the next; try again later',
   });
 }
 
-function pageAfter(room: Room, response: HttpResponse, base: string): string | undefined {
+function pageAfter(room: RepositoryContext, response: HttpResponse, base: string): string | undefined {
   const link = nextLink(response.headers.all('link'));
   if (link === undefined) return undefined;
   const next = nextPage(link, base);
@@ -175,7 +175,7 @@ function pageAfter(room: Room, response: HttpResponse, base: string): string | u
  * @throws BullaError content-invalid where the tag holds something else
  */
 export async function readFallback(
-  room: Room,
+  room: RepositoryContext,
   subject: Digest,
   options: CallOptions = {},
 ): Promise<FallbackIndex> {
@@ -193,7 +193,7 @@ export async function readFallback(
 }
 
 /** Begins what {@link listReferrers} would wait for beside the registry's answers. */
-export async function prepareReferrers(room: Room): Promise<void> {
+export async function prepareReferrers(room: RepositoryContext): Promise<void> {
   const { referrers } = await room.dialect.get();
   // Both places will be asked at the same time.
   if (referrers === undefined) room.session.connectEarly();
@@ -201,7 +201,7 @@ export async function prepareReferrers(room: Room): Promise<void> {
 
 /** What refers to `subject`: see ReferrersLister, and spec/decisions on the order of asking. */
 export function listReferrers(
-  room: Room,
+  room: RepositoryContext,
   subject: Digest,
   options: ReferrersOptions = {},
 ): Promise<readonly Descriptor[]> {
@@ -211,7 +211,7 @@ export function listReferrers(
 }
 
 async function listInTime(
-  room: Room,
+  room: RepositoryContext,
   subject: Digest,
   options: ReferrersOptions,
 ): Promise<readonly Descriptor[]> {
@@ -266,7 +266,7 @@ function value<T>(settled: Settled<T> | undefined): T | undefined {
  * then read from the manifest.
  */
 async function withType(
-  room: Room,
+  room: RepositoryContext,
   entries: readonly Descriptor[],
   { artifactType, signal, onCut }: ReferrersOptions,
 ): Promise<readonly Descriptor[]> {
@@ -291,7 +291,7 @@ async function withType(
   return filterReferrers(typed, artifactType);
 }
 
-async function readType(room: Room, entry: Descriptor, options: CallOptions): Promise<Page> {
+async function readType(room: RepositoryContext, entry: Descriptor, options: CallOptions): Promise<Page> {
   let bytes = 0;
   try {
     const content = await fetchManifest(room, entry.digest, options);
@@ -310,7 +310,7 @@ function unique(entries: readonly Descriptor[]): readonly Descriptor[] {
   return [...byDigest.values()];
 }
 
-function tooMany(room: Room, subject: Digest, bytes: number): BullaError {
+function tooMany(room: RepositoryContext, subject: Digest, bytes: number): BullaError {
   return new BullaError(
     'content-invalid',
     `${room.name}: the list of what refers to ${subject} goes on after ${bytes} bytes; no more of it is read than ${MAX_REFERRERS} entries, ${MAX_REFERRERS_ANNOTATIONS} annotations and ${MAX_REFERRERS_BYTES} bytes`,
@@ -321,7 +321,7 @@ function tooMany(room: Room, subject: Digest, bytes: number): BullaError {
   );
 }
 
-function tooMuchUntyped(room: Room, bytes: number): BullaError {
+function tooMuchUntyped(room: RepositoryContext, bytes: number): BullaError {
   return new BullaError(
     'content-invalid',
     `${room.name}: the types of listed manifests are not told by the list, and ${bytes} bytes were read to learn them`,

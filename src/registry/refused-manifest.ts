@@ -6,7 +6,7 @@ import type { CallOptions } from '../oci/target.ts';
 import type { RegistryFailure } from './failure.ts';
 import { digestByGet } from './manifests.ts';
 import { type RefusalReason, reasonOf } from './refusal.ts';
-import type { Room } from './room.ts';
+import type { RepositoryContext } from './repository-context.ts';
 import type { RegistryCall } from './session.ts';
 import { cancelUpload, uploadOf } from './uploads.ts';
 import { manifestPath, uploadsPath } from './urls.ts';
@@ -27,7 +27,7 @@ const REFUSALS: ReadonlySet<number> = new Set([400, 403, 405, 409, 412, 422, 423
  * refuses the tag. One that refuses it by digest and lets an upload begin refuses the manifest; else it takes no pushes.
  */
 export async function lookBehind(
-  room: Room,
+  room: RepositoryContext,
   content: ManifestContent,
   reference: Tag | Digest,
   failure: RegistryFailure,
@@ -50,7 +50,11 @@ export async function lookBehind(
   };
 }
 
-async function digestAt(room: Room, tag: Tag, options: CallOptions): Promise<Digest | null | undefined> {
+async function digestAt(
+  room: RepositoryContext,
+  tag: Tag,
+  options: CallOptions,
+): Promise<Digest | null | undefined> {
   try {
     return await digestByGet(room, tag, options);
   } catch (error) {
@@ -61,7 +65,7 @@ async function digestAt(room: Room, tag: Tag, options: CallOptions): Promise<Dig
 
 /** @returns undefined where that could not be found out */
 async function putByDigest(
-  room: Room,
+  room: RepositoryContext,
   { descriptor, bytes }: ManifestContent,
   { signal }: CallOptions,
 ): Promise<'stored' | RegistryFailure | undefined> {
@@ -82,7 +86,7 @@ async function putByDigest(
 
 /** Why a manifest is refused by its digest: because of what it is, or because nothing is accepted. */
 async function takesNoPush(
-  room: Room,
+  room: RepositoryContext,
   { status }: RegistryFailure,
   { signal }: CallOptions,
 ): Promise<RefusalReason | undefined> {
@@ -108,9 +112,9 @@ async function takesNoPush(
 }
 
 async function asks(
-  room: Room,
+  room: RepositoryContext,
   call: RegistryCall,
-): Promise<Awaited<ReturnType<Room['session']['call']>> | undefined> {
+): Promise<Awaited<ReturnType<RepositoryContext['session']['call']>> | undefined> {
   try {
     return await room.session.call(call);
   } catch (error) {

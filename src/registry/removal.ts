@@ -8,7 +8,7 @@ import { failureError } from './failure.ts';
 import { fetchManifest } from './manifests.ts';
 import type { Writers } from './push.ts';
 import { askReferrersApi } from './referrers.ts';
-import type { Room } from './room.ts';
+import type { RepositoryContext } from './repository-context.ts';
 import { manifestPath } from './urls.ts';
 
 /**
@@ -16,7 +16,7 @@ import { manifestPath } from './urls.ts';
  * (distribution-spec, "Deleting Manifests").
  */
 export async function deleteManifest(
-  room: Room,
+  room: RepositoryContext,
   writers: Writers,
   digest: Digest,
   options: CallOptions = {},
@@ -33,11 +33,15 @@ export async function deleteManifest(
 }
 
 /** Removes a tag; a registry that can remove manifests only says so. */
-export async function deleteTag(room: Room, tag: Tag, options: CallOptions = {}): Promise<void> {
+export async function deleteTag(room: RepositoryContext, tag: Tag, options: CallOptions = {}): Promise<void> {
   await remove(room, tag, options);
 }
 
-async function remove(room: Room, reference: Tag | Digest, { signal }: CallOptions): Promise<void> {
+async function remove(
+  room: RepositoryContext,
+  reference: Tag | Digest,
+  { signal }: CallOptions,
+): Promise<void> {
   const call = {
     method: 'DELETE',
     to: manifestPath(room.repository, reference),

@@ -24,7 +24,7 @@ import type { Writers } from './push.ts';
 import { askReferrersApi, readFallback } from './referrers.ts';
 import { refusalError } from './refusal.ts';
 import { lookBehind } from './refused-manifest.ts';
-import type { Room } from './room.ts';
+import type { RepositoryContext } from './repository-context.ts';
 import type { RegistryCall } from './session.ts';
 import { cancelUpload, pushBlob, tryMount } from './uploads.ts';
 import { blobPath, manifestPath, tagsPath } from './urls.ts';
@@ -37,10 +37,10 @@ const OTHER = `sha256:${'0'.repeat(64)}`;
 export class RepositoryProbe implements RepositoryProbes {
   readonly name: string;
   readonly repository: string;
-  private readonly room: Room;
+  private readonly room: RepositoryContext;
   private readonly writers: Writers;
 
-  constructor(room: Room, writers: Writers) {
+  constructor(room: RepositoryContext, writers: Writers) {
     this.room = room;
     this.writers = writers;
     this.name = room.name;

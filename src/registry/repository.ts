@@ -16,7 +16,7 @@ import { fetchManifest, fetchManifestUnless, resolve } from './manifests.ts';
 import { pushManifest, type Writers } from './push.ts';
 import { listReferrers, prepareReferrers } from './referrers.ts';
 import { deleteManifest, deleteTag } from './removal.ts';
-import type { Room } from './room.ts';
+import type { RepositoryContext } from './repository-context.ts';
 import { listTags } from './tags.ts';
 import { pushBlob } from './uploads.ts';
 
@@ -24,11 +24,11 @@ import { pushBlob } from './uploads.ts';
 export class Repository implements Target {
   readonly name: string;
   readonly mount: { readonly registry: string; readonly repository: string };
-  private readonly room: Room;
+  private readonly room: RepositoryContext;
   private readonly writers: Writers;
   private readonly onClose: () => Promise<void>;
 
-  constructor(room: Room, writers: Writers, onClose: () => Promise<void>) {
+  constructor(room: RepositoryContext, writers: Writers, onClose: () => Promise<void>) {
     this.room = room;
     this.writers = writers;
     this.onClose = onClose;

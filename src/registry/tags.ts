@@ -2,7 +2,7 @@ import { isBullaError } from '../errors.ts';
 import { isTag, type Tag } from '../oci/reference.ts';
 import { type ListTagsOptions, MAX_TAGS } from '../oci/target.ts';
 import { listPages, PAGE_SIZE } from './pages.ts';
-import type { Room } from './room.ts';
+import type { RepositoryContext } from './repository-context.ts';
 import { tagsPath } from './urls.ts';
 
 const SHORT_PAGE_SIZE = 50;
@@ -15,7 +15,10 @@ const SHORT_PAGE_SIZE = 50;
  * list is asked for, and what that shows of the registry is remembered.
  * @throws BullaError what the registry says to the whole list
  */
-export async function listTags(room: Room, options: ListTagsOptions = {}): Promise<readonly Tag[]> {
+export async function listTags(
+  room: RepositoryContext,
+  options: ListTagsOptions = {},
+): Promise<readonly Tag[]> {
   const { last, expected } = options;
   if (last === undefined) return await listAll(room, options);
   const { tags: known } = await room.dialect.get();
@@ -48,7 +51,10 @@ interface Answer {
   readonly tags: readonly Tag[];
 }
 
-async function listAfter(room: Room, options: ListTagsOptions & { readonly last: Tag }): Promise<Answer> {
+async function listAfter(
+  room: RepositoryContext,
+  options: ListTagsOptions & { readonly last: Tag },
+): Promise<Answer> {
   const { last, until } = options;
   // Where only the beginning is wanted, a full page would be many times what is looked at.
   const n = until === undefined ? PAGE_SIZE : SHORT_PAGE_SIZE;
@@ -70,7 +76,7 @@ async function listAfter(room: Room, options: ListTagsOptions & { readonly last:
 }
 
 /** Everything, whatever a registry says to `n`: some allow less than others send. */
-async function listAll(room: Room, options: ListTagsOptions): Promise<readonly Tag[]> {
+async function listAll(room: RepositoryContext, options: ListTagsOptions): Promise<readonly Tag[]> {
   try {
     return await collect(room, tagsPath(room.repository, { n: PAGE_SIZE }), options);
   } catch (error) {
@@ -80,7 +86,7 @@ async function listAll(room: Room, options: ListTagsOptions): Promise<readonly T
 }
 
 async function collect(
-  room: Room,
+  room: RepositoryContext,
   path: string,
   { signal }: ListTagsOptions,
   isEnough: (tags: readonly Tag[]) => boolean = () => false,

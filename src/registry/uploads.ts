@@ -9,7 +9,7 @@ import type { Access } from './authenticator.ts';
 import { hasBlob } from './blobs.ts';
 import { type ChunkedUpload, checkStored, pushChunks, type Upload } from './chunks.ts';
 import { checkServedDigest } from './manifests.ts';
-import type { Room } from './room.ts';
+import type { RepositoryContext } from './repository-context.ts';
 import type { ReplayableBody } from './session.ts';
 import { closingLocation, uploadsPath } from './urls.ts';
 
@@ -27,7 +27,7 @@ const PIECES: readonly number[] = [16, 4, 1, 0.25].map((mebibytes) => mebibytes 
  * whether it arrived anyway.
  */
 export async function pushBlob(
-  room: Room,
+  room: RepositoryContext,
   descriptor: Descriptor,
   open: OpenBlob,
   options: PushBlobOptions = {},
@@ -76,7 +76,7 @@ function askedFor(error: BullaError): number | undefined {
 
 /** A begun upload where the registry did not mount; undefined where nothing was tried. */
 async function mountBlob(
-  room: Room,
+  room: RepositoryContext,
   descriptor: Descriptor,
   options: PushBlobOptions,
 ): Promise<'mounted' | Upload | undefined> {
@@ -96,7 +96,7 @@ async function mountBlob(
  * token for the other repository, they are sent. What is really wrong, the upload says.
  */
 export async function tryMount(
-  room: Room,
+  room: RepositoryContext,
   descriptor: Descriptor,
   from: string,
   signal: AbortSignal | undefined,
@@ -120,7 +120,7 @@ export async function tryMount(
   }
 }
 
-async function beginUpload(room: Room, signal: AbortSignal | undefined): Promise<Upload> {
+async function beginUpload(room: RepositoryContext, signal: AbortSignal | undefined): Promise<Upload> {
   const path = uploadsPath(room.repository);
   return uploadOf(
     room,
@@ -129,7 +129,7 @@ async function beginUpload(room: Room, signal: AbortSignal | undefined): Promise
 }
 
 async function startUpload(
-  room: Room,
+  room: RepositoryContext,
   what: {
     readonly path: string;
     readonly access: Access;
@@ -150,7 +150,7 @@ async function startUpload(
   return response;
 }
 
-export function uploadOf(room: Room, response: HttpResponse): Upload {
+export function uploadOf(room: RepositoryContext, response: HttpResponse): Upload {
   const least = response.headers.get('oci-chunk-min-length') ?? '';
   return {
     location: room.session.location(response),
@@ -159,7 +159,7 @@ export function uploadOf(room: Room, response: HttpResponse): Upload {
 }
 
 /** Best effort: the registry must clean up unfinished uploads. */
-export async function cancelUpload(room: Room, upload: Upload): Promise<void> {
+export async function cancelUpload(room: RepositoryContext, upload: Upload): Promise<void> {
   try {
     const response = await room.session.call({
       method: 'DELETE',
@@ -210,7 +210,12 @@ class Source {
  * Sends a blob whole, or in pieces where it is too large for one request. nginx takes 1 MiB unless it is told otherwise,
  * and so do other proxies: pieces get smaller until they pass, and later blobs begin with what passed.
  */
-async function send(room: Room, source: Source, begun: Upload, options: PushBlobOptions): Promise<void> {
+async function send(
+  room: RepositoryContext,
+  source: Source,
+  begun: Upload,
+  options: PushBlobOptions,
+): Promise<void> {
   const { session } = room;
   const { size } = source.descriptor;
   let upload: Upload | undefined = begun;
@@ -237,7 +242,7 @@ async function send(room: Room, source: Source, begun: Upload, options: PushBlob
 
 /** @returns the refusal of a blob that is too large for one request */
 async function sendWhole(
-  room: Room,
+  room: RepositoryContext,
   source: Source,
   upload: Upload,
   options: PushBlobOptions,
@@ -254,7 +259,11 @@ async function sendWhole(
   }
 }
 
-async function sendPieces(room: Room, source: Source, how: ChunkedUpload): Promise<BullaError | undefined> {
+async function sendPieces(
+  room: RepositoryContext,
+  source: Source,
+  how: ChunkedUpload,
+): Promise<BullaError | undefined> {
   try {
     await pushChunks(room, source.descriptor, await source.open(), how);
     return undefined;
@@ -271,7 +280,7 @@ function isTooLarge(error: unknown): error is BullaError {
 
 /** The whole blob in one PUT, streamed. */
 async function putWhole(
-  room: Room,
+  room: RepositoryContext,
   source: Source,
   location: URL,
   options: PushBlobOptions,

@@ -10,7 +10,7 @@ import { describeChange } from '../../trust/change/describe-change.ts';
 import { literal } from '../../trust/change/describe-values.ts';
 import { namesOf } from '../../trust/change/fold.ts';
 import type { LogEntry } from '../../trust/format/log.ts';
-import type { Chance, TrustTarget } from '../../trust/format/ports.ts';
+import type { Random, TrustTarget } from '../../trust/format/ports.ts';
 import { NAMES_ROLE } from '../../trust/format/vocabulary.ts';
 import { type StructuralChange, trustAfterChange } from '../../trust/publish/work.ts';
 import type { WorkingCopy } from '../../trust/read/working-copy.ts';
@@ -46,7 +46,7 @@ export interface IntakePreview {
 export interface IntakeOptions extends CallOptions {
   readonly now: Date;
   readonly signers: readonly TufSigner[];
-  readonly chance: Pick<Chance, 'fraction'>;
+  readonly chance: Pick<Random, 'fraction'>;
 }
 
 /**

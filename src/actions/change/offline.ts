@@ -12,7 +12,7 @@ import { withFiles, writeRepositoryFiles } from '../../tuf/edit/repository.ts';
 import type { SignatureDemand, TufSigner } from '../../tuf/edit/signing.ts';
 import type { MetadataFile } from '../../tuf/metadata-file.ts';
 
-export interface ExportOptions {
+export interface OfflineOptions {
   readonly now: Date;
   readonly versions: VersionPolicy;
   /** The available ones, which sign at once. */
@@ -28,7 +28,7 @@ export interface ExportOptions {
 export async function exportChange(
   copy: WorkingCopy,
   change: StructureChange,
-  { now, versions, signers }: ExportOptions,
+  { now, versions, signers }: OfflineOptions,
 ): Promise<PendingChange> {
   const edit = new CollectionEdit(copy, { now, policy: { versions } });
   await change(edit, copy);
@@ -63,7 +63,7 @@ export async function exportChange(
 export async function demandsOf(
   copy: WorkingCopy,
   change: StructureChange,
-  options: Pick<ExportOptions, 'now' | 'versions'>,
+  options: Pick<OfflineOptions, 'now' | 'versions'>,
 ): Promise<readonly SignatureDemand[]> {
   const files = await filesOf(copy, change, options);
   const [before, after] = [new Keyring(copy.files), new Keyring(withFiles(copy.files, files))];
@@ -79,7 +79,7 @@ export async function demandsOf(
 export async function onlineDemands(
   copy: WorkingCopy,
   change: StructureChange,
-  options: Pick<ExportOptions, 'now' | 'versions'>,
+  options: Pick<OfflineOptions, 'now' | 'versions'>,
 ): Promise<readonly SignatureDemand[]> {
   const after = new Keyring(withFiles(copy.files, await filesOf(copy, change, options)));
   return ['snapshot', 'timestamp'].flatMap((role) => after.demandsOn(role));
@@ -88,7 +88,7 @@ export async function onlineDemands(
 async function filesOf(
   copy: WorkingCopy,
   change: StructureChange,
-  { now, versions }: Pick<ExportOptions, 'now' | 'versions'>,
+  { now, versions }: Pick<OfflineOptions, 'now' | 'versions'>,
 ): Promise<readonly MetadataFile[]> {
   const edit = new CollectionEdit(copy, { now, policy: { versions } });
   await change(edit, copy);

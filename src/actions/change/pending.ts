@@ -8,7 +8,7 @@ import { readStagedChanges, stageChange } from '../../trust/approve/stage-change
 import { AdoptionReader } from '../../trust/candidates/adoption.ts';
 import type { PartialRole, SiblingRole } from '../../trust/candidates/sibling-files.ts';
 import {
-  isTransient,
+  isUnanswered,
   type RefusedSibling,
   type Sibling,
   SiblingReader,
@@ -19,7 +19,7 @@ import { assembleStage } from '../../trust/format/assemble.ts';
 import { isBinName } from '../../trust/format/bins.ts';
 import type { LogEntry } from '../../trust/format/log.ts';
 import { fetchFile, type TrustObject } from '../../trust/format/object.ts';
-import type { Chance, TrustTarget } from '../../trust/format/ports.ts';
+import type { Random, TrustTarget } from '../../trust/format/ports.ts';
 import { pushObject } from '../../trust/format/push.ts';
 import { findRoleFile } from '../../trust/format/role-files.ts';
 import { assertSignable, assertSignableFile } from '../../trust/format/signable.ts';
@@ -81,7 +81,7 @@ export interface PendingList {
 
 export interface PendingOptions extends CallOptions {
   readonly now: Date;
-  readonly chance: Pick<Chance, 'fraction'>;
+  readonly chance: Pick<Random, 'fraction'>;
 }
 
 /**
@@ -193,7 +193,7 @@ async function removeReplaced(
       await removeObject(target, tag, null, { signal });
     } catch (error) {
       // The change is signed, and what lies there beside it does no harm.
-      if (!isTransient(error)) throw error;
+      if (!isUnanswered(error)) throw error;
     }
   }
 }

@@ -2,7 +2,7 @@ import { isBullaError } from '../../errors.ts';
 import type { CallOptions } from '../../oci/target.ts';
 import { readStagedChanges } from '../../trust/approve/stage-change.ts';
 import { SiblingReader } from '../../trust/candidates/siblings.ts';
-import type { Chance, TrustTarget } from '../../trust/format/ports.ts';
+import type { Random, TrustTarget } from '../../trust/format/ports.ts';
 import type { WorkingCopy } from '../../trust/read/working-copy.ts';
 import { type Beside, type CollectionStatus, statusOf } from '../../trust/report/status.ts';
 
@@ -11,7 +11,7 @@ export const BINS_READ = 256;
 
 export interface StatusOptions extends CallOptions {
   readonly now: Date;
-  readonly chance: Pick<Chance, 'fraction'>;
+  readonly chance: Pick<Random, 'fraction'>;
   /** How long before its expiry a role is reported, in milliseconds; 30 days, 3 for online roles, if left out. */
   readonly warnBefore?: number | undefined;
   /** Read all bins to see which expires first, however many there are. */

@@ -3,7 +3,7 @@ import type { TrustTarget } from '../../trust/format/ports.ts';
 import type { PublishOptions } from '../../trust/publish/publish-options.ts';
 import { dueAt, type Resigned, resignCollection } from '../../trust/publish/resign.ts';
 import type { ReadOptions } from '../../trust/read/collection.ts';
-import type { Freshness } from './report.ts';
+import type { RenewedCollection } from './report.ts';
 
 export interface CoreOptions extends PublishOptions {
   /** Sign anew although it may not be due. */
@@ -21,7 +21,7 @@ export async function resignOnce(
   target: TrustTarget,
   read: ReadOptions,
   { renew, renewAt, ...options }: CoreOptions,
-): Promise<Freshness> {
+): Promise<RenewedCollection> {
   const resigned = await resignCollection(target, read, { ...options, force: renew, dueAfter: renewAt });
   const { collection, outcome, folded, conflicts, expires, announced } = resigned;
   return {

@@ -21,7 +21,7 @@ export interface Conflict {
 }
 
 /** A collection after one pass over it. */
-export interface Freshness {
+export interface RenewedCollection {
   /** Digest of the head that was read back. */
   readonly head: Digest;
   readonly work: Work;
@@ -46,7 +46,7 @@ export type Outcome =
   | { readonly kind: 'idle' }
   /** There is no collection, and none was ever seen. */
   | { readonly kind: 'absent' }
-  | { readonly kind: 'passed'; readonly freshness: Freshness }
+  | { readonly kind: 'passed'; readonly freshness: RenewedCollection }
   | { readonly kind: 'failed'; readonly failure: Failure };
 
 /** Why a step failed. */

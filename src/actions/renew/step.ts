@@ -3,7 +3,7 @@ import type { Clock } from '../../trust/format/ports.ts';
 import { failureOf, overBudget } from './failure.ts';
 import type { Look, Seen, TagMarks } from './look.ts';
 import type { StepResult } from './queue.ts';
-import type { Freshness } from './report.ts';
+import type { RenewedCollection } from './report.ts';
 import { type ResignTiming, withJitter } from './timing.ts';
 
 /** What a step asks of the world. */
@@ -23,7 +23,7 @@ export interface StepPorts {
   resign(
     place: string,
     options: { readonly renew: boolean; readonly signal: AbortSignal },
-  ): Promise<Freshness>;
+  ): Promise<RenewedCollection>;
 }
 
 /** When a head was put back, and in the place of what. */
@@ -39,7 +39,7 @@ export interface Knowledge {
   readonly listedAt: number;
   readonly renewAt: Date;
   readonly expiries: ReadonlyMap<string, Date>;
-  readonly conflicts: Freshness['conflicts'];
+  readonly conflicts: RenewedCollection['conflicts'];
   /** The last time that the head had to be put back; undefined where it never had to be. */
   readonly healed?: Healed | undefined;
 }

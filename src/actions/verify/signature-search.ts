@@ -34,7 +34,7 @@ export interface ListedReferrers {
   readonly cut: BullaError | undefined;
 }
 
-export interface SearchOptions extends CallOptions {
+export interface SignatureSearchOptions extends CallOptions {
   /** Trusted keys and certificates, and the purposes asked for: what is likely to match is fetched first. */
   readonly keys: readonly PublicKey[];
   readonly roots: readonly Certificate[];
@@ -56,7 +56,7 @@ export interface SearchOptions extends CallOptions {
 export async function searchSignatures(
   source: Source,
   image: Descriptor,
-  options: SearchOptions,
+  options: SignatureSearchOptions,
 ): Promise<SignatureFindings> {
   const search = new Search(source, image, options);
   const { signal } = options;
@@ -100,11 +100,11 @@ class Search {
   private unexamined = 0;
   private readonly source: Source;
   private readonly image: Descriptor;
-  private readonly options: SearchOptions;
+  private readonly options: SignatureSearchOptions;
 
   private readonly meter: MeteredSource;
 
-  constructor(source: Source, image: Descriptor, options: SearchOptions) {
+  constructor(source: Source, image: Descriptor, options: SignatureSearchOptions) {
     this.meter = meteredSource(source);
     this.source = this.meter.source;
     this.image = image;
@@ -173,7 +173,7 @@ class Search {
  * Groups of descriptors, the likeliest first; what calls itself something else is left out. It is all
  * hearsay, so it decides on the order alone.
  */
-function rank(listed: readonly Descriptor[], options: SearchOptions): Descriptor[][] {
+function rank(listed: readonly Descriptor[], options: SignatureSearchOptions): Descriptor[][] {
   const groups: Descriptor[][] = [[], [], [], [], [], []];
   for (const descriptor of listed) {
     const guess = guessArtifact(descriptor);
@@ -208,7 +208,7 @@ function* batchesOf(listed: readonly Descriptor[]): Generator<readonly Descripto
 function isLikely(
   descriptor: Descriptor,
   guess: 'notation' | 'bundle' | 'cosign',
-  options: SearchOptions,
+  options: SignatureSearchOptions,
 ): boolean {
   const { annotations = {} } = descriptor;
   if (guess === 'cosign') return options.keys.length > 0;

@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import type { PublishPorts } from '../../actions/change/place.ts';
 import { BullaError, throwIfAborted } from '../../errors.ts';
 import { type Digest, isDigest } from '../../oci/digest.ts';
-import type { Chance, Clock } from '../../trust/format/ports.ts';
+import type { Clock, Random } from '../../trust/format/ports.ts';
 import type { PublishOptions } from '../../trust/publish/publish-options.ts';
 import type { TufSigner } from '../../tuf/edit/signing.ts';
 import type { Context } from '../shell/context.ts';
@@ -72,7 +72,7 @@ export function clockOf({ io, signal }: Context): Clock {
 }
 
 /** System randomness. */
-export const CHANCE: Chance = {
+export const CHANCE: Random = {
   below: (range) => randomInt(range),
   changeId: () => randomBytes(16).toString('hex'),
   fraction: () => randomInt(2 ** 32) / 2 ** 32,

@@ -9,7 +9,7 @@ import type { Settings } from './settings.ts';
 export type { Side };
 
 /** How one registry is reached and who we are to it. */
-export interface Access {
+export interface RegistryAccess {
   /** Undefined: plain HTTP only for this machine; false: not even there. */
   readonly plainHttp: boolean | undefined;
   readonly insecure: boolean;
@@ -50,7 +50,7 @@ export function accessFor(
   host: string,
   flags: Readonly<Record<string, unknown>>,
   side: Side | undefined,
-): Access {
+): RegistryAccess {
   if (side !== undefined && (settings.username !== undefined || settings.passwordStdin)) {
     throw new BullaError(
       'usage',
@@ -100,7 +100,7 @@ export function accessFor(
 export function elsewhereFor(
   settings: Settings,
   url: URL,
-): Pick<Access, 'caFile' | 'insecure'> & { readonly isPlain: boolean } {
+): Pick<RegistryAccess, 'caFile' | 'insecure'> & { readonly isPlain: boolean } {
   const entry = entryOfServer(settings.registries, url);
   return {
     caFile: entry?.caFile ?? settings.caFile,

@@ -17,7 +17,7 @@ import {
   storedCredentials,
 } from '../../registry/stored-credentials.ts';
 import type { Directories } from '../../state/directories.ts';
-import { type Access, accessFor, elsewhereFor, type Side } from './access.ts';
+import { accessFor, elsewhereFor, type RegistryAccess, type Side } from './access.ts';
 import { type KeptTls, readCertsD } from './certs-d.ts';
 import { DialectFile } from './dialect-file.ts';
 import type { Io } from './io.ts';
@@ -78,7 +78,9 @@ export class Connections {
   }
 
   /** Name and password of the command line, for `registry` alone; undefined where there are none. */
-  async given(access: Access): Promise<{ readonly username: string; readonly password: string } | undefined> {
+  async given(
+    access: RegistryAccess,
+  ): Promise<{ readonly username: string; readonly password: string } | undefined> {
     if (access.username === undefined && !access.passwordStdin) return undefined;
     if (access.username === undefined || !access.passwordStdin) {
       throw new BullaError('usage', 'a user name and a password go together', {
@@ -110,7 +112,7 @@ export class Connections {
   }
 
   private async whereCredentials(
-    access: Access,
+    access: RegistryAccess,
     registry: string,
     repository: string | undefined,
   ): Promise<CredentialFacts> {
@@ -157,7 +159,7 @@ export class Connections {
   }
 
   /** What holds for a registry. Certificates that docker or podman keep for it ask for TLS, as our own settings do. */
-  access(registry: string, side?: Side): Access {
+  access(registry: string, side?: Side): RegistryAccess {
     const { settings, flags } = this.options;
     const access = accessFor(settings, registry, flags, side);
     if (access.plainHttp !== undefined || Object.keys(this.keptTls.get(registry) ?? {}).length === 0)
@@ -176,7 +178,7 @@ export class Connections {
   }
 
   /** Where credentials are looked for, and where login writes them. */
-  credentialFiles(access: Access): CredentialFilesOptions {
+  credentialFiles(access: RegistryAccess): CredentialFilesOptions {
     const { io } = this.options;
     const path = access.registryConfig;
     return { path: path === undefined ? undefined : this.path(path), env: this.forHelpers(), home: io.home };
@@ -210,7 +212,7 @@ export class Connections {
   }
 
   private async tls(
-    access: Pick<Access, 'caFile' | 'certFile' | 'keyFile' | 'insecure'>,
+    access: Pick<RegistryAccess, 'caFile' | 'certFile' | 'keyFile' | 'insecure'>,
     host: string,
   ): Promise<TlsOptions> {
     if ((access.certFile === undefined) !== (access.keyFile === undefined)) {

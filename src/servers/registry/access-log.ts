@@ -1,11 +1,11 @@
 import { messageOf } from '../../errors.ts';
-import type { LogEntry } from '../log.ts';
+import type { LogFields } from '../log.ts';
 import type { RequestRecord } from './handler.ts';
 
 const MAX_TEXT = 256;
 
 /** The line that a request leaves. */
-export function requestEntry(record: RequestRecord, now: Date): LogEntry {
+export function requestEntry(record: RequestRecord, now: Date): LogFields {
   return {
     time: now.toISOString(),
     level: record.status >= 500 ? 'error' : 'info',

@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { decodeUtf8, fromBase64 } from '../../encoding/bytes.ts';
 import { Fault } from './faults.ts';
-import type { Access } from './handler.ts';
+import type { AccessControl } from './handler.ts';
 import { PasswordFile } from './passwords.ts';
 import type { RouteName } from './routes.ts';
 import { clientOf } from './sign-in-queue.ts';
@@ -24,7 +24,7 @@ const NO_CREDENTIALS = 'Basic Og==';
  * Basic authentication against an htpasswd file, which is read again when it changes.
  * @throws BullaError not-found, config-invalid where the file cannot be used
  */
-export async function openAccess(options: AccessOptions): Promise<Access> {
+export async function openAccess(options: AccessOptions): Promise<AccessControl> {
   const passwords = await PasswordFile.open(options.htpasswd, options.report);
   return {
     async check(request: IncomingMessage, kind: RouteName): Promise<string | undefined> {
@@ -59,7 +59,7 @@ export interface Insider {
 }
 
 /** Lets an insider in as well. */
-export function withInsider(access: Access, { user, password }: Insider): Access {
+export function withInsider(access: AccessControl, { user, password }: Insider): AccessControl {
   const expected = digestOf(`Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`);
   return {
     async check(request: IncomingMessage, kind: RouteName): Promise<string | undefined> {

@@ -2,19 +2,19 @@ import { once } from 'node:events';
 import type { FileHandle } from 'node:fs/promises';
 import { type Digest, isDigest } from '../../oci/digest.ts';
 import { MEDIA_TYPES } from '../../oci/media-types.ts';
-import { answer, type Exchange, flushed, refuseMethod } from './exchange.ts';
+import { answer, flushed, refuseMethod, type ServerExchange } from './exchange.ts';
 import { Fault } from './faults.ts';
 import { etagOf, isKnown } from './preconditions.ts';
 import { type ByteRange, rangeOf } from './ranges.ts';
 import type { Services } from './services.ts';
-import type { Repository } from './store/store.ts';
+import type { StoredRepository } from './store/store.ts';
 
 const READ_BYTES = 256 * 1024;
 
 /** `/v2/<name>/blobs/<digest>` */
 export async function handleBlob(
   services: Services,
-  exchange: Exchange,
+  exchange: ServerExchange,
   name: string,
   reference: string,
 ): Promise<void> {
@@ -43,7 +43,7 @@ export function digestIn(text: string): Digest {
 }
 
 /** @throws Fault 404 NAME_UNKNOWN */
-export function mustExist(repository: Repository | undefined, name: string): Repository {
+export function mustExist(repository: StoredRepository | undefined, name: string): StoredRepository {
   if (repository !== undefined) return repository;
   throw new Fault(404, 'NAME_UNKNOWN', `there is no repository ${name}`);
 }
@@ -54,8 +54,8 @@ function unknownBlob(digest: Digest): Fault {
 
 async function getBlob(
   services: Services,
-  exchange: Exchange,
-  repository: Repository | undefined,
+  exchange: ServerExchange,
+  repository: StoredRepository | undefined,
   digest: Digest,
 ): Promise<void> {
   if (repository === undefined) throw unknownBlob(digest);
@@ -93,7 +93,7 @@ function headersOf(digest: Digest): Record<string, string> {
   };
 }
 
-function answerHead(exchange: Exchange, digest: Digest, size: number): void {
+function answerHead(exchange: ServerExchange, digest: Digest, size: number): void {
   if (isKnown(exchange.request.headers, digest)) {
     answer(exchange, 304, headersOf(digest));
     return;
@@ -105,7 +105,12 @@ function answerHead(exchange: Exchange, digest: Digest, size: number): void {
   });
 }
 
-async function sendBlob(exchange: Exchange, file: FileHandle, size: number, digest: Digest): Promise<void> {
+async function sendBlob(
+  exchange: ServerExchange,
+  file: FileHandle,
+  size: number,
+  digest: Digest,
+): Promise<void> {
   const { headers } = exchange.request;
   if (isKnown(headers, digest)) {
     answer(exchange, 304, headersOf(digest));
@@ -132,7 +137,7 @@ async function sendBlob(exchange: Exchange, file: FileHandle, size: number, dige
  * Sends a part of a file through two buffers that take turns, one being read while the other is being
  * sent: a hundred slow clients cost a hundred times 512 KiB, whatever they fetch.
  */
-export async function sendFile(exchange: Exchange, file: FileHandle, range: ByteRange): Promise<void> {
+export async function sendFile(exchange: ServerExchange, file: FileHandle, range: ByteRange): Promise<void> {
   const { response } = exchange;
   const length = Math.min(READ_BYTES, range.end - range.start + 1);
   const buffers = [Buffer.allocUnsafeSlow(length), Buffer.allocUnsafeSlow(length)] as const;
@@ -159,8 +164,8 @@ export async function sendFile(exchange: Exchange, file: FileHandle, range: Byte
 
 async function deleteBlob(
   services: Services,
-  exchange: Exchange,
-  found: Repository | undefined,
+  exchange: ServerExchange,
+  found: StoredRepository | undefined,
   digest: Digest,
 ): Promise<void> {
   const repository = found;

@@ -1,16 +1,16 @@
 import type { Readable } from 'node:stream';
-import type { Exchange } from './exchange.ts';
+import type { ServerExchange } from './exchange.ts';
 import { Fault } from './faults.ts';
 import type { RegistryLimits } from './options.ts';
 
 /** `Content-Length` of a request; undefined where it is sent in chunks. */
-export function contentLength(exchange: Exchange): number | undefined {
+export function contentLength(exchange: ServerExchange): number | undefined {
   const header = exchange.request.headers['content-length'];
   return header === undefined ? undefined : Number(header);
 }
 
 /** Whether a request has no body at all. */
-export function isBodiless(exchange: Exchange): boolean {
+export function isBodiless(exchange: ServerExchange): boolean {
   return exchange.request.headers['transfer-encoding'] === undefined && (contentLength(exchange) ?? 0) === 0;
 }
 
@@ -20,7 +20,7 @@ export function isBodiless(exchange: Exchange): boolean {
  * @throws Fault 413, 408; what the connection says when it breaks
  */
 export async function* bodyOf(
-  exchange: Exchange,
+  exchange: ServerExchange,
   maxBytes: number,
   limits: RegistryLimits,
 ): AsyncGenerator<Uint8Array, void, void> {

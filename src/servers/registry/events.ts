@@ -1,5 +1,5 @@
 import type { Digest } from '../../oci/digest.ts';
-import type { Exchange } from './exchange.ts';
+import type { ServerExchange } from './exchange.ts';
 
 /** What happened to content, in the words of distribution's notifications. */
 export interface RegistryEvent {
@@ -14,5 +14,5 @@ export interface RegistryEvent {
 
 /** Who is told what happened. It must not wait for anything. */
 export interface Events {
-  emit(event: RegistryEvent, exchange: Exchange): void;
+  emit(event: RegistryEvent, exchange: ServerExchange): void;
 }

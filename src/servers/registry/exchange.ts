@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Fault } from './faults.ts';
 
 /** One request and its answer. */
-export interface Exchange {
+export interface ServerExchange {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly query: URLSearchParams;
@@ -17,7 +17,7 @@ export interface Exchange {
 
 /** Answers without a body. */
 export function answer(
-  exchange: Exchange,
+  exchange: ServerExchange,
   status: number,
   headers: Readonly<Record<string, string | number>> = {},
 ): void {
@@ -30,7 +30,7 @@ export function answer(
 
 /** Answers with bytes, or to a HEAD with their headers. */
 export function answerBytes(
-  exchange: Exchange,
+  exchange: ServerExchange,
   status: number,
   type: string,
   bytes: Uint8Array | string,
@@ -45,7 +45,7 @@ export function answerBytes(
 
 /** Answers with JSON. */
 export function answerJson(
-  exchange: Exchange,
+  exchange: ServerExchange,
   value: unknown,
   headers: Readonly<Record<string, string | number>> = {},
 ): void {
@@ -60,7 +60,7 @@ const WHOLE_BYTES = 64 * 1024;
  * however slowly it is read. What fails after the first pieces ends the connection.
  */
 export async function answerPieces(
-  exchange: Exchange,
+  exchange: ServerExchange,
   type: string,
   pieces: AsyncIterable<Uint8Array | string>,
   headers: Readonly<Record<string, string | number>> = {},
@@ -105,7 +105,7 @@ export function flushed(response: ServerResponse, bytes: Uint8Array): Promise<vo
 }
 
 /** Answers with an error body of distribution-spec ("Error Codes"). */
-export function answerFault(exchange: Exchange, fault: Fault): void {
+export function answerFault(exchange: ServerExchange, fault: Fault): void {
   const body = JSON.stringify({ errors: [{ code: fault.code, message: fault.message }] });
   answerBytes(exchange, fault.status, 'application/json', body, fault.headers);
 }

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Guard, type Refusal, requestTarget } from '../guard.ts';
 import { handleBlob } from './blobs.ts';
-import { answerBytes, answerFault, answerJson, type Exchange, refuseMethod } from './exchange.ts';
+import { answerBytes, answerFault, answerJson, refuseMethod, type ServerExchange } from './exchange.ts';
 import { Fault, faultOf } from './faults.ts';
 import { handleCatalog, handleReferrers, handleTags } from './listings.ts';
 import { handleManifest } from './manifests.ts';
@@ -10,7 +10,7 @@ import type { Services } from './services.ts';
 import { handleUpload, handleUploads } from './uploads.ts';
 
 /** Who may do what; undefined: everyone may do everything. */
-export interface Access {
+export interface AccessControl {
   /**
    * @returns name of the signed-in user, or undefined if no login is required
    * @throws Fault 401, 429
@@ -37,7 +37,7 @@ export interface RequestRecord {
 
 export interface HandlerOptions {
   readonly services: Services;
-  readonly access: Access | undefined;
+  readonly access: AccessControl | undefined;
   readonly guard: Guard;
   /** Text of `/metrics`. */
   readonly metrics: () => string;
@@ -59,7 +59,7 @@ export async function handleRequest(
   const [path = '', search = ''] = split(requestTarget(request).path);
   let name: RouteName = 'other';
   let failure: unknown;
-  let exchange: Exchange = {
+  let exchange: ServerExchange = {
     request,
     response,
     query: new URLSearchParams(search),
@@ -120,7 +120,7 @@ function routeFor(path: string): Route | { readonly kind: 'health' | 'metrics' }
 
 async function answerRoute(
   options: HandlerOptions,
-  exchange: Exchange,
+  exchange: ServerExchange,
   route: NonNullable<ReturnType<typeof routeFor>>,
 ): Promise<void> {
   const { services } = options;
@@ -150,7 +150,7 @@ async function answerRoute(
 }
 
 /** Answers with a fault. What is left of the body is read, within bounds, or the connection ends. */
-function refuse(exchange: Exchange, fault: Fault): void {
+function refuse(exchange: ServerExchange, fault: Fault): void {
   const { request, response } = exchange;
   if (response.headersSent || response.destroyed) {
     response.destroy();

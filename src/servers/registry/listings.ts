@@ -1,13 +1,13 @@
 import type { Digest } from '../../oci/digest.ts';
 import { MEDIA_TYPES } from '../../oci/media-types.ts';
 import { digestIn, mustExist } from './blobs.ts';
-import { answerPieces, type Exchange, refuseMethod } from './exchange.ts';
+import { answerPieces, refuseMethod, type ServerExchange } from './exchange.ts';
 import { Fault } from './faults.ts';
 import type { Services } from './services.ts';
 import { annotationsLength } from './store/annotations.ts';
 import type { ManifestEntry } from './store/repository.ts';
 import type { SortedSet } from './store/sorted-set.ts';
-import type { Repository } from './store/store.ts';
+import type { StoredRepository } from './store/store.ts';
 
 /** Most names in one answer; the rest follows by Link. */
 const MAX_PAGE = 100_000;
@@ -21,7 +21,7 @@ const READ_AT_ONCE_BYTES = 64 * 1024;
 const JSON_TYPE = 'application/json';
 
 /** `GET /v2/_catalog` */
-export async function handleCatalog(services: Services, exchange: Exchange): Promise<void> {
+export async function handleCatalog(services: Services, exchange: ServerExchange): Promise<void> {
   mustBeGet(exchange);
   const page = pageOf(askedOf(exchange), services.store.catalog);
   await answerPieces(
@@ -33,7 +33,7 @@ export async function handleCatalog(services: Services, exchange: Exchange): Pro
 }
 
 /** `GET /v2/<name>/tags/list` */
-export async function handleTags(services: Services, exchange: Exchange, name: string): Promise<void> {
+export async function handleTags(services: Services, exchange: ServerExchange, name: string): Promise<void> {
   mustBeGet(exchange);
   const asked = askedOf(exchange);
   await services.store.use(name, async (repository) => {
@@ -49,7 +49,7 @@ export async function handleTags(services: Services, exchange: Exchange, name: s
   });
 }
 
-function mustBeGet(exchange: Exchange): void {
+function mustBeGet(exchange: ServerExchange): void {
   if (exchange.request.method !== 'GET' && !exchange.isHead) refuseMethod('GET, HEAD');
 }
 
@@ -67,7 +67,7 @@ interface Page extends Asked {
 }
 
 /** @throws Fault 400 */
-function askedOf(exchange: Exchange): Asked {
+function askedOf(exchange: ServerExchange): Asked {
   const n = exchange.query.get('n');
   if (n !== null && !/^[0-9]{1,9}$/.test(n))
     throw new Fault(400, 'PAGINATION_NUMBER_INVALID', 'n must be a number that is not negative');
@@ -102,7 +102,7 @@ function linkHeader(path: string, { last, more, limit }: Page): Record<string, s
 /** `GET /v2/<name>/referrers/<digest>`; a repository that is not there has no referrers. */
 export async function handleReferrers(
   services: Services,
-  exchange: Exchange,
+  exchange: ServerExchange,
   name: string,
   reference: string,
 ): Promise<void> {
@@ -127,7 +127,7 @@ export async function handleReferrers(
 
 /** Referrers after `last`, as many as fit one answer; `next` is where the following page goes on. */
 function referrersPage(
-  repository: Repository,
+  repository: StoredRepository,
   subject: Digest,
   artifactType: string | undefined,
   last: string | undefined,
@@ -155,7 +155,7 @@ function referrersPage(
 /** JSON of a page of referrers, in pieces. */
 async function* referrersIn(
   { manifests }: Services,
-  repository: Repository | undefined,
+  repository: StoredRepository | undefined,
   entries: readonly ManifestEntry[],
 ): AsyncGenerator<Uint8Array | string, void, void> {
   yield `{"schemaVersion":2,"mediaType":"${MEDIA_TYPES.ociIndex}","manifests":[`;

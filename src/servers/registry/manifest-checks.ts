@@ -6,7 +6,7 @@ import { isManifestType } from '../../oci/media-types.ts';
 import { Fault } from './faults.ts';
 import { entryOf } from './store/index-file.ts';
 import type { ManifestEntry } from './store/repository.ts';
-import type { Repository, Store } from './store/store.ts';
+import type { Store, StoredRepository } from './store/store.ts';
 
 /** Layers that registries are not meant to have (image-spec, "Non-Distributable Layers"). */
 const ELSEWHERE =
@@ -60,7 +60,7 @@ export function parsePushed(bytes: Uint8Array, mediaType: string, digest: Digest
  */
 export async function missingContent(
   store: Store,
-  repository: Repository | undefined,
+  repository: StoredRepository | undefined,
   { kind, children }: Pushed,
   tags: readonly string[],
 ): Promise<Fault | undefined> {
@@ -77,7 +77,7 @@ export async function missingContent(
 
 async function missingBlob(
   store: Store,
-  repository: Repository | undefined,
+  repository: StoredRepository | undefined,
   blobs: Pushed['children'],
 ): Promise<Fault | undefined> {
   const looked = new Set<string>();

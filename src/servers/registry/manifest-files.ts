@@ -4,7 +4,7 @@ import { annotationsLength, readAnnotations } from './store/annotations.ts';
 import { ByteLru } from './store/lru.ts';
 import { blobPath } from './store/paths.ts';
 import type { ManifestEntry } from './store/repository.ts';
-import type { Repository } from './store/store.ts';
+import type { StoredRepository } from './store/store.ts';
 
 const CACHE_BYTES = 8 * 1024 * 1024;
 /** Larger ones are sent from their files, in pieces. */
@@ -18,7 +18,7 @@ export class ManifestFiles {
   private readonly small = new ByteLru<Uint8Array>(CACHE_BYTES, SMALL_ANNOTATIONS_BYTES + ENTRY_BYTES);
 
   /** Bytes of a small manifest; undefined where its file is gone. */
-  async read(repository: Repository, entry: ManifestEntry): Promise<Uint8Array | undefined> {
+  async read(repository: StoredRepository, entry: ManifestEntry): Promise<Uint8Array | undefined> {
     const cached = this.contents.get(entry.digest);
     if (cached !== undefined) return cached;
     try {
@@ -40,7 +40,7 @@ export class ManifestFiles {
 
   /** JSON of a manifest's annotations, in pieces; nothing where it has none or they cannot be read. */
   async *annotations(
-    repository: Repository,
+    repository: StoredRepository,
     { digest, listed }: ManifestEntry,
   ): AsyncGenerator<Uint8Array, void, void> {
     const length = annotationsLength(listed);

@@ -1,7 +1,7 @@
 import { type Digest, digestOf, isDigest } from '../../oci/digest.ts';
 import { isTag } from '../../oci/reference.ts';
 import { digestIn, sendFile } from './blobs.ts';
-import { answer, answerBytes, type Exchange, refuseMethod } from './exchange.ts';
+import { answer, answerBytes, refuseMethod, type ServerExchange } from './exchange.ts';
 import { Fault } from './faults.ts';
 import { manifestTypeOf, missingContent, type Pushed, parsePushed } from './manifest-checks.ts';
 import { SMALL_MANIFEST_BYTES } from './manifest-files.ts';
@@ -9,7 +9,7 @@ import { type Condition, conditionOf, etagOf, isKnown } from './preconditions.ts
 import { isReference } from './routes.ts';
 import type { Services } from './services.ts';
 import type { ManifestEntry } from './store/repository.ts';
-import type { Repository } from './store/store.ts';
+import type { StoredRepository } from './store/store.ts';
 
 /** Tags that one request may set. */
 const MAX_TAGS = 100;
@@ -17,7 +17,7 @@ const MAX_TAGS = 100;
 /** `/v2/<name>/manifests/<reference>` */
 export async function handleManifest(
   services: Services,
-  exchange: Exchange,
+  exchange: ServerExchange,
   name: string,
   reference: string,
 ): Promise<void> {
@@ -36,7 +36,7 @@ export async function handleManifest(
 
 async function getManifest(
   services: Services,
-  exchange: Exchange,
+  exchange: ServerExchange,
   name: string,
   reference: string,
 ): Promise<void> {
@@ -63,8 +63,8 @@ async function getManifest(
 /** @returns whether its file is there */
 async function sendManifest(
   services: Services,
-  exchange: Exchange,
-  repository: Repository,
+  exchange: ServerExchange,
+  repository: StoredRepository,
   entry: ManifestEntry,
   headers: Readonly<Record<string, string>>,
 ): Promise<boolean> {
@@ -90,7 +90,7 @@ async function sendManifest(
   return true;
 }
 
-function resolve(repository: Repository, reference: string): ManifestEntry | undefined {
+function resolve(repository: StoredRepository, reference: string): ManifestEntry | undefined {
   const digest = isDigest(reference) ? reference : repository.index.tag(reference);
   return digest === undefined ? undefined : repository.index.manifests.get(digest);
 }
@@ -108,7 +108,7 @@ interface Target {
 
 async function putManifest(
   services: Services,
-  exchange: Exchange,
+  exchange: ServerExchange,
   name: string,
   reference: string,
 ): Promise<void> {
@@ -155,7 +155,7 @@ async function putPushed(
 
 async function storeManifest(
   services: Services,
-  repository: Repository,
+  repository: StoredRepository,
   pushed: Pushed,
   bytes: Uint8Array,
   target: Target,
@@ -177,7 +177,7 @@ async function storeManifest(
 /** @throws Fault 400 where something that the manifest refers to is missing */
 async function mustBeComplete(
   { store }: Services,
-  repository: Repository | undefined,
+  repository: StoredRepository | undefined,
   pushed: Pushed,
   target: Target,
 ): Promise<void> {
@@ -187,7 +187,7 @@ async function mustBeComplete(
 
 /** @throws Fault 412 where the condition does not hold for one of the names */
 function checkTarget(
-  repository: Repository | undefined,
+  repository: StoredRepository | undefined,
   target: Target,
   tagNow: (tag: string) => Digest | undefined,
 ): void {
@@ -198,7 +198,7 @@ function checkTarget(
 }
 
 function namesOf(
-  exchange: Exchange,
+  exchange: ServerExchange,
   reference: string,
   bytes: Uint8Array,
 ): { digest: Digest; tags: readonly string[] } {
@@ -230,7 +230,7 @@ function badReference(reference: string, status: 400 | 404): Fault {
 
 async function deleteManifest(
   services: Services,
-  exchange: Exchange,
+  exchange: ServerExchange,
   name: string,
   reference: string,
 ): Promise<void> {

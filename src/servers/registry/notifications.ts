@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../../errors.ts';
 import type { Events, RegistryEvent } from './events.ts';
-import type { Exchange } from './exchange.ts';
+import type { ServerExchange } from './exchange.ts';
 
 /** A receiver of notifications. */
 export interface NotificationEndpoint {
@@ -52,7 +52,7 @@ export class Notifications implements Events {
     return this.queues.reduce((sum, queue) => sum + queue.failures, 0);
   }
 
-  emit(event: RegistryEvent, exchange: Exchange): void {
+  emit(event: RegistryEvent, exchange: ServerExchange): void {
     if (this.queues.length === 0) return;
     const envelope = this.envelope(event, exchange);
     for (const queue of this.queues) queue.add(envelope);
@@ -63,7 +63,7 @@ export class Notifications implements Events {
     await Promise.all(this.queues.map((queue) => queue.close(graceMs)));
   }
 
-  private envelope(event: RegistryEvent, { request, user }: Exchange): unknown {
+  private envelope(event: RegistryEvent, { request, user }: ServerExchange): unknown {
     const host = request.headers.host ?? this.address();
     const kind =
       event.mediaType?.includes('manifest') || event.mediaType?.includes('index') ? 'manifests' : 'blobs';

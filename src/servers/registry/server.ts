@@ -7,7 +7,7 @@ import { type Insider, openAccess, withInsider } from './access.ts';
 import { requestEntry } from './access-log.ts';
 import { type Control, openControl } from './control.ts';
 import type { RegistryEvent } from './events.ts';
-import { type Access, type HandlerOptions, handleRequest, type RequestRecord } from './handler.ts';
+import { type AccessControl, type HandlerOptions, handleRequest, type RequestRecord } from './handler.ts';
 import { ManifestFiles } from './manifest-files.ts';
 import { type NotificationEndpoint, Notifications } from './notifications.ts';
 import { DEFAULT_LIMITS, type RegistryLimits } from './options.ts';
@@ -140,7 +140,7 @@ function hostsOf({ hosts = [], address }: RegistryServerOptions): readonly strin
 async function accessOf(
   { htpasswd, anonymousRead, insider }: RegistryServerOptions,
   report: (problem: string) => void,
-): Promise<Access | undefined> {
+): Promise<AccessControl | undefined> {
   if (htpasswd === undefined) return undefined;
   const access = await openAccess({ htpasswd, anonymousRead: anonymousRead ?? false, report });
   return insider === undefined ? access : withInsider(access, insider);

@@ -3,7 +3,7 @@ import { type FileHandle, open, rm } from 'node:fs/promises';
 import { Limiter } from '../../actions/copy/concurrency.ts';
 import { readFileBounded, storageError } from '../../disk/atomic.ts';
 import { bodyOf } from './bodies.ts';
-import type { Exchange } from './exchange.ts';
+import type { ServerExchange } from './exchange.ts';
 import { SMALL_MANIFEST_BYTES } from './manifest-files.ts';
 import type { RegistryLimits } from './options.ts';
 
@@ -27,7 +27,7 @@ export class ManifestSpool {
    * @throws Fault 413, 408; BullaError storage-error; what `work` throws
    */
   async receive<T>(
-    exchange: Exchange,
+    exchange: ServerExchange,
     limits: RegistryLimits,
     work: (bytes: Uint8Array) => Promise<T>,
   ): Promise<T> {

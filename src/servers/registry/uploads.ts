@@ -4,15 +4,19 @@ import { MEDIA_TYPES } from '../../oci/media-types.ts';
 import { isRepositoryName } from '../../oci/reference.ts';
 import { digestIn } from './blobs.ts';
 import { bodyOf, contentLength, isBodiless } from './bodies.ts';
-import { answer, type Exchange, refuseMethod } from './exchange.ts';
+import { answer, refuseMethod, type ServerExchange } from './exchange.ts';
 import { Fault } from './faults.ts';
 import { etagOf } from './preconditions.ts';
 import { chunkRangeOf } from './ranges.ts';
 import type { Services } from './services.ts';
-import type { Upload } from './store/uploads.ts';
+import type { StoredUpload } from './store/uploads.ts';
 
 /** `POST /v2/<name>/blobs/uploads/`: starts an upload, mounts a blob, or takes a whole blob at once. */
-export async function handleUploads(services: Services, exchange: Exchange, name: string): Promise<void> {
+export async function handleUploads(
+  services: Services,
+  exchange: ServerExchange,
+  name: string,
+): Promise<void> {
   if (exchange.request.method !== 'POST') refuseMethod('POST');
   const mount = exchange.query.get('mount');
   if (mount !== null) {
@@ -38,7 +42,7 @@ export async function handleUploads(services: Services, exchange: Exchange, name
 /** `/v2/<name>/blobs/uploads/<id>` */
 export async function handleUpload(
   services: Services,
-  exchange: Exchange,
+  exchange: ServerExchange,
   name: string,
   id: string,
 ): Promise<void> {
@@ -66,7 +70,7 @@ export async function handleUpload(
   });
 }
 
-function uploadHeaders(upload: Upload): Record<string, string> {
+function uploadHeaders(upload: StoredUpload): Record<string, string> {
   return {
     Location: `/v2/${upload.repository}/blobs/uploads/${upload.id}`,
     'Docker-Upload-UUID': upload.id,
@@ -75,7 +79,7 @@ function uploadHeaders(upload: Upload): Record<string, string> {
 }
 
 /** Algorithm to hash with on the way in; another one at the end costs reading the file again. */
-function algorithmFor(exchange: Exchange, digest: Digest | undefined): DigestAlgorithm {
+function algorithmFor(exchange: ServerExchange, digest: Digest | undefined): DigestAlgorithm {
   if (digest !== undefined) return algorithmOf(digest);
   const asked = exchange.query.get('digest-algorithm');
   if (asked === null || asked === 'sha256') return 'sha256';
@@ -85,7 +89,7 @@ function algorithmFor(exchange: Exchange, digest: Digest | undefined): DigestAlg
 
 async function mountBlob(
   services: Services,
-  exchange: Exchange,
+  exchange: ServerExchange,
   name: string,
   digest: Digest,
 ): Promise<boolean> {
@@ -119,12 +123,20 @@ function blobHeaders(name: string, digest: Digest): Record<string, string> {
   };
 }
 
-async function appendChunk(services: Services, exchange: Exchange, upload: Upload): Promise<void> {
+async function appendChunk(
+  services: Services,
+  exchange: ServerExchange,
+  upload: StoredUpload,
+): Promise<void> {
   await receive(services, exchange, upload);
   answer(exchange, 202, uploadHeaders(upload));
 }
 
-async function finishUpload(services: Services, exchange: Exchange, upload: Upload): Promise<void> {
+async function finishUpload(
+  services: Services,
+  exchange: ServerExchange,
+  upload: StoredUpload,
+): Promise<void> {
   const digest = exchange.query.get('digest');
   if (digest === null || !isDigest(digest))
     throw new Fault(
@@ -137,8 +149,8 @@ async function finishUpload(services: Services, exchange: Exchange, upload: Uplo
 
 async function complete(
   services: Services,
-  exchange: Exchange,
-  upload: Upload,
+  exchange: ServerExchange,
+  upload: StoredUpload,
   digest: Digest,
 ): Promise<void> {
   if (!isBodiless(exchange)) await receive(services, exchange, upload);
@@ -158,7 +170,7 @@ async function complete(
   );
 }
 
-async function receive(services: Services, exchange: Exchange, upload: Upload): Promise<void> {
+async function receive(services: Services, exchange: ServerExchange, upload: StoredUpload): Promise<void> {
   const header = exchange.request.headers['content-range'];
   const announced = contentLength(exchange);
   let exactly: number | undefined;

@@ -26,7 +26,7 @@ import { ResignLoop } from './loop.ts';
 import { Statistics, workLabel } from './statistics.ts';
 import { timedTarget } from './timed-target.ts';
 import { type AlarmSink, alarmJson } from './webhook.ts';
-import { type Means, type ResignCore, type ServedTarget, workerPorts } from './worker.ts';
+import { type ResignCore, type ServedTarget, type SigningMaterial, workerPorts } from './worker.ts';
 
 /** The part of the configuration that the work itself is done by. */
 export type WorkConfig = Pick<
@@ -36,7 +36,7 @@ export type WorkConfig = Pick<
 
 export interface ResignerOptions {
   readonly config: WorkConfig;
-  readonly means: Means;
+  readonly means: SigningMaterial;
   readonly core: ResignCore;
   readonly clock: Clock;
   /** Milliseconds of a clock that never goes back. */
@@ -68,7 +68,7 @@ export class Resigner {
   /** Since when something fails, by what it is about. */
   private readonly failingSince = new Map<string, Date>();
   private readonly found = new Set<string>();
-  private means: Means;
+  private means: SigningMaterial;
   private isActive = true;
   private listing: Promise<void> | undefined;
   private relist: AbortController | undefined;
@@ -119,7 +119,7 @@ export class Resigner {
   }
 
   /** Takes other pins, keys or state from now on. */
-  use(means: Means): void {
+  use(means: SigningMaterial): void {
     this.means = means;
     const exact = new Set(exactPlaces(means.pins, this.options.shard));
     for (const place of this.found) if (!exact.has(place)) this.leave(place);

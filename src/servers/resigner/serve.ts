@@ -22,7 +22,7 @@ import { Resigner } from './resigner.ts';
 import { SYSTEM_CHANCE, SYSTEM_CLOCK } from './system.ts';
 import { WatchedFiles } from './watched.ts';
 import { Webhook } from './webhook.ts';
-import type { Means, ResignCore, ServedTarget } from './worker.ts';
+import type { ResignCore, ServedTarget, SigningMaterial } from './worker.ts';
 
 export interface ServeOptions {
   /** Path of the configuration, for alarms. */
@@ -91,7 +91,7 @@ class Service implements ResignerServer {
   private readonly options: ServeOptions;
   private config: ResignerConfig;
   private running: Resigner | undefined;
-  private means: Means | undefined;
+  private means: SigningMaterial | undefined;
   private listener: Listener | undefined;
   private election: LeaseElection | undefined;
   private readonly watched = new WatchedFiles();

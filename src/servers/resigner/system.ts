@@ -1,6 +1,6 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { REAL_TIMING } from '../../http/retry.ts';
-import type { Chance, Clock } from '../../trust/format/ports.ts';
+import type { Clock, Random } from '../../trust/format/ports.ts';
 
 /** The clock of this machine. */
 export const SYSTEM_CLOCK: Clock = {
@@ -9,7 +9,7 @@ export const SYSTEM_CLOCK: Clock = {
 };
 
 /** System randomness. */
-export const SYSTEM_CHANCE: Chance = {
+export const SYSTEM_CHANCE: Random = {
   below: (range) => randomInt(range),
   changeId: () => randomBytes(16).toString('hex'),
   fraction: () => randomInt(2 ** 32) / 2 ** 32,

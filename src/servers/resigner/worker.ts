@@ -1,5 +1,5 @@
 import { listMarks, lookAt } from '../../actions/renew/look.ts';
-import type { Freshness } from '../../actions/renew/report.ts';
+import type { RenewedCollection } from '../../actions/renew/report.ts';
 import type { StepPorts } from '../../actions/renew/step.ts';
 import { BullaError, isBullaError } from '../../errors.ts';
 import { isSamePlace } from '../../oci/place.ts';
@@ -29,10 +29,10 @@ export type ResignCore = (
     readonly signal: AbortSignal;
     readonly onWarning: (message: string) => void;
   },
-) => Promise<Freshness>;
+) => Promise<RenewedCollection>;
 
 /** With what collections are served; may change while others are served. */
-export interface Means {
+export interface SigningMaterial {
   readonly pins: readonly Pin[];
   readonly signers: readonly TufSigner[];
   readonly state: SignerState;
@@ -45,7 +45,7 @@ export interface Means {
 export interface WorkerOptions {
   readonly clock: Clock;
   readonly fraction: () => number;
-  readonly means: () => Means;
+  readonly means: () => SigningMaterial;
   readonly core: ResignCore;
   /** @throws BullaError */
   readonly target: (reference: RegistryReference) => Promise<ServedTarget>;
@@ -88,7 +88,7 @@ export function workerPorts(options: WorkerOptions): StepPorts {
 /** @throws BullaError trust-unpinned, config-invalid */
 function readOptions(
   place: string,
-  { pins, memory, isAlsoNamed }: Means,
+  { pins, memory, isAlsoNamed }: SigningMaterial,
   now: Date,
   signal: AbortSignal,
   onWarning: (message: string) => void,

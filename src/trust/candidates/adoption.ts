@@ -227,14 +227,14 @@ export class AdoptionReader {
 }
 
 /** Files of one content, with the signatures that are valid: one of each key. */
-export interface Pool {
+export interface PooledFile {
   readonly pending: PendingFile;
   /** Which of the files went into it, by their place in the list. */
   readonly members: readonly number[];
 }
 
 /** Pools signatures over the same content; an invalid one is ignored and does not invalidate the others. */
-export function poolFiles(files: readonly MetadataFile[], demand: SignatureDemand): readonly Pool[] {
+export function poolFiles(files: readonly MetadataFile[], demand: SignatureDemand): readonly PooledFile[] {
   const pools: { readonly pending: PendingFile; readonly members: number[] }[] = [];
   for (const [index, file] of files.entries()) {
     const { valid } = countSignatures(file, demand.keys, demand.role);

@@ -5,7 +5,7 @@ import type { Tag } from '../../oci/reference.ts';
 import { type CallOptions, MAX_TAGS } from '../../oci/target.ts';
 import type { FoldedList } from '../format/folded.ts';
 import { type ObjectSource, openTrustObject, type TrustObject } from '../format/object.ts';
-import type { Chance, TrustTarget } from '../format/ports.ts';
+import type { Random, TrustTarget } from '../format/ports.ts';
 import { hasNewerTrust } from '../format/role-files.ts';
 import { kindOfTag, LIST_AFTER, LIST_UNTIL, TRUST_TYPES } from '../format/vocabulary.ts';
 import { CachedSource } from '../read/cached-source.ts';
@@ -98,7 +98,7 @@ export async function listSiblings(
 export class SiblingReader {
   private readonly target: TrustTarget;
   private readonly source: ObjectSource;
-  private readonly chance: Pick<Chance, 'fraction'>;
+  private readonly chance: Pick<Random, 'fraction'>;
   private readonly options: CallOptions;
   /** This publisher's own objects, as they were pushed: looked at first, and never left out. */
   readonly own: Map<Tag, ManifestContent> = new Map();
@@ -112,7 +112,7 @@ export class SiblingReader {
   /** @param cache of what was fetched or pushed before; nothing of what strangers pushed is put into it */
   constructor(
     target: TrustTarget,
-    chance: Pick<Chance, 'fraction'>,
+    chance: Pick<Random, 'fraction'>,
     options: CallOptions = {},
     cache?: BlobCache,
   ) {
@@ -179,7 +179,7 @@ export class SiblingReader {
     } catch (error) {
       if (isBullaError(error, 'not-found')) return [];
       const refused = refusal(tag, error);
-      if (isTransient(error) || isSpent(error)) return [refused];
+      if (isUnanswered(error) || isSpent(error)) return [refused];
       this.known.set(tag, refused);
     }
     return [];
@@ -229,7 +229,7 @@ const TRANSIENT: ReadonlySet<string> = new Set([
 ]);
 
 /** Codes after which nothing is known about the content. */
-export function isTransient(error: unknown): boolean {
+export function isUnanswered(error: unknown): boolean {
   return error instanceof BullaError && TRANSIENT.has(error.code);
 }
 

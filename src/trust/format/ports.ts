@@ -12,7 +12,7 @@ export interface Clock {
 }
 
 /** The randomness of the publisher; seeded in simulations. */
-export interface Chance {
+export interface Random {
   /** A random integer from 0 to `range` − 1, for versions that do not collide. */
   below(range: number): number;
   /** 32 random hex digits: the id of a change. */

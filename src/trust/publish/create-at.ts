@@ -1,6 +1,6 @@
 import { BullaError, isBullaError } from '../../errors.ts';
 import type { Digest } from '../../oci/digest.ts';
-import { isTransient } from '../candidates/siblings.ts';
+import { isUnanswered } from '../candidates/siblings.ts';
 import type { CollectionFiles } from '../change/create.ts';
 import { assembleHead } from '../format/assemble.ts';
 import type { TrustTarget } from '../format/ports.ts';
@@ -43,7 +43,7 @@ export async function createAt(
   try {
     await target.pushManifest(assembly.top, { tag: HEAD_TAG, expected: null, once: true, signal });
   } catch (error) {
-    if (!isTransient(error) && !isBullaError(error, 'conflict')) throw error;
+    if (!isUnanswered(error) && !isBullaError(error, 'conflict')) throw error;
     if ((await headAfterWrite(target, options)) === head)
       return { head, abilities, shortcomings: shortcomings(abilities) };
     throw error;

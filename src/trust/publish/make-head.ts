@@ -4,7 +4,7 @@ import { isTopLevelRole } from '../../tuf/role-name.ts';
 import type { SiblingPlan } from '../candidates/fold-plan.ts';
 import type { StructuralOffer } from '../candidates/key-change-offer.ts';
 import { findForks } from '../candidates/root-forks.ts';
-import { type FoundSiblings, isTransient, type Sibling } from '../candidates/siblings.ts';
+import { type FoundSiblings, isUnanswered, type Sibling } from '../candidates/siblings.ts';
 import { listFolded } from '../candidates/superseded.ts';
 import { CollectionEdit } from '../change/collection-edit.ts';
 import type { Assembly } from '../format/assemble.ts';
@@ -129,7 +129,7 @@ async function topsOf(base: Base, siblings: readonly Sibling[]): Promise<Readonl
       for (const [path, { version }] of snapshot.meta) note(path.replace(/\.json$/, ''), version);
     } catch (error) {
       // No client can have used a candidate as a head if its snapshot is missing.
-      if (isTransient(error)) throw error;
+      if (isUnanswered(error)) throw error;
     }
   }
   return tops;

@@ -4,7 +4,7 @@ import { EMPTY_BYTES, EMPTY_DESCRIPTOR } from '../../oci/descriptor.ts';
 import { buildArtifact, type ManifestContent } from '../../oci/manifest.ts';
 import type { Tag } from '../../oci/reference.ts';
 import type { CallOptions } from '../../oci/target.ts';
-import type { Chance, Clock, TrustTarget } from '../format/ports.ts';
+import type { Clock, Random, TrustTarget } from '../format/ports.ts';
 import { candidateTag, LIST_AFTER, LIST_UNTIL, TRUST_TYPES } from '../format/vocabulary.ts';
 
 /** How long a tag that was written may take to be listed, in milliseconds. */
@@ -24,7 +24,7 @@ export interface TagAbilities {
  */
 export async function probeTags(
   target: TrustTarget,
-  { clock, chance }: { readonly clock: Clock; readonly chance: Chance },
+  { clock, chance }: { readonly clock: Clock; readonly chance: Random },
   options: CallOptions = {},
 ): Promise<TagAbilities> {
   await target.pushBlob(EMPTY_DESCRIPTOR, async () => streamOf(EMPTY_BYTES), options);
@@ -60,7 +60,7 @@ export function shortcomings({ removal, listing }: TagAbilities): readonly strin
   ];
 }
 
-function probeObject(chance: Chance): ManifestContent {
+function probeObject(chance: Random): ManifestContent {
   return buildArtifact({
     artifactType: TRUST_TYPES.probe,
     layers: [],

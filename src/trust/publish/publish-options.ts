@@ -5,14 +5,14 @@ import type { LeftChange } from '../candidates/intake.ts';
 import type { RefusedSibling } from '../candidates/siblings.ts';
 import type { FoldConflict } from '../change/fold.ts';
 import type { LogEntry } from '../format/log.ts';
-import type { Chance, Clock } from '../format/ports.ts';
+import type { Clock, Random } from '../format/ports.ts';
 import type { Collection } from '../read/collection.ts';
 import type { SignerState } from './signer-state.ts';
 
 /** With what a collection is changed. */
 export interface PublishOptions {
   readonly clock: Clock;
-  readonly chance: Chance;
+  readonly chance: Random;
   /** Every available key; the collection determines which of them are used. */
   readonly signers: readonly TufSigner[];
   readonly state: SignerState;

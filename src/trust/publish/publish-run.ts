@@ -7,7 +7,7 @@ import { trustAfterStaged } from '../approve/staged-trust.ts';
 import { Rivals } from '../candidates/competing-candidates.ts';
 import { hasWork, isNewer, planSiblings, type SiblingPlan } from '../candidates/fold-plan.ts';
 import { Intake, type TrustAfter } from '../candidates/intake.ts';
-import { type FoundSiblings, isTransient, type Sibling, SiblingReader } from '../candidates/siblings.ts';
+import { type FoundSiblings, isUnanswered, type Sibling, SiblingReader } from '../candidates/siblings.ts';
 import { Abilities } from '../candidates/signing-power.ts';
 import type { LogEntry } from '../format/log.ts';
 import type { TrustTarget } from '../format/ports.ts';
@@ -250,7 +250,7 @@ export class PublishRun {
       const isConflict = isBullaError(error, 'conflict');
       if (isConflict && (await hasMoved(this.target, base, { signal }))) return;
       // A conflict over a tag that no publisher moves is a rule of the registry.
-      if (!(isConflict || isTransient(error)) || this.failures.length >= MAX_FAILURES) throw error;
+      if (!(isConflict || isUnanswered(error)) || this.failures.length >= MAX_FAILURES) throw error;
       this.failures.push(error as BullaError);
       onProgress?.(
         `the head was not moved, or the answer was lost (${messageOf(error)}); looking whether the head moved`,
@@ -264,7 +264,7 @@ export class PublishRun {
     try {
       return await readBase(this.target, this.read, this.options);
     } catch (error) {
-      if (this.announced.length === 0 || !isTransient(error)) throw error;
+      if (this.announced.length === 0 || !isUnanswered(error)) throw error;
       const { code, message, details } = error as BullaError;
       throw new BullaError(code, `${message}; whether the change is in the head is not known`, {
         cause: error,

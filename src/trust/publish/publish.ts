@@ -1,6 +1,6 @@
 import { BullaError, isBullaError, messageOf } from '../../errors.ts';
 import type { MissingSignatures } from '../../tuf/edit/signing.ts';
-import { isTransient } from '../candidates/siblings.ts';
+import { isUnanswered } from '../candidates/siblings.ts';
 import { Abilities } from '../candidates/signing-power.ts';
 import type { TrustTarget } from '../format/ports.ts';
 import type { ReadOptions } from '../read/collection.ts';
@@ -105,7 +105,7 @@ async function tidy(target: TrustTarget, result: RunResult, options: PublishOpti
   try {
     await cleanUp(target, base, found, announced.slice(0, -1), MOST_TIDIED, options);
   } catch (error) {
-    if (!isTransient(error)) throw error;
+    if (!isUnanswered(error)) throw error;
     options.onProgress?.(`what is old was left for later: ${messageOf(error)}`);
   }
 }

@@ -2,7 +2,7 @@ import { isBullaError, throwIfAborted } from '../../errors.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Tag } from '../../oci/reference.ts';
 import type { CallOptions } from '../../oci/target.ts';
-import { isTransient, listSiblings, MAX_FOREIGN } from '../candidates/siblings.ts';
+import { isUnanswered, listSiblings, MAX_FOREIGN } from '../candidates/siblings.ts';
 import { candidateOf, headOf } from '../format/candidate.ts';
 import { openTrustObject } from '../format/object.ts';
 import type { TrustTarget } from '../format/ports.ts';
@@ -94,7 +94,7 @@ async function verifyCandidate(
     assertNotBelow(record, collection);
     return collection;
   } catch (error) {
-    if (isTransient(error) || !isAboutContent(error)) throw error;
+    if (isUnanswered(error) || !isAboutContent(error)) throw error;
     return undefined;
   }
 }

@@ -10,7 +10,7 @@ import { CollectionEdit } from '../change/collection-edit.ts';
 import { namesOf } from '../change/fold.ts';
 import type { ChangeLog, LogEntry, NamedContent } from '../format/log.ts';
 import { problemWithEntry } from '../format/plain-text.ts';
-import type { Chance } from '../format/ports.ts';
+import type { Random } from '../format/ports.ts';
 import { trustVersions } from '../format/versions.ts';
 import { NAMES_ROLE } from '../format/vocabulary.ts';
 import type { WorkingCopy } from '../read/working-copy.ts';
@@ -66,7 +66,7 @@ export class OwnChanges {
   private readonly times = new Map<string, Date>();
 
   /** @throws BullaError usage where there is nothing to change */
-  constructor(changes: readonly NameChange[], chance: Chance) {
+  constructor(changes: readonly NameChange[], chance: Random) {
     this.changes = changes.flatMap(({ role = NAMES_ROLE, set, unset, origin }) => [
       ...(unset === undefined || unset.size === 0 ? [] : [{ role, unset, origin, id: chance.changeId() }]),
       ...(set === undefined || set.size === 0 ? [] : [{ role, set, origin, id: chance.changeId() }]),

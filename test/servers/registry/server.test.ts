@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import { get } from 'node:https';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { type LogEntry, type RegistryServer, serveRegistry } from '../../../src/api/registry-server.ts';
+import { type LogFields, type RegistryServer, serveRegistry } from '../../../src/api/registry-server.ts';
 import { listen } from '../../support/listen.ts';
 import { selfSignedCertificate } from '../../support/self-signed.ts';
 import { descriptorOf, digestOf, startTestRegistry, temporaryDirectory } from './client.ts';
@@ -43,7 +43,7 @@ describe('the server', () => {
   });
 
   it('logs requests as objects, without what would let the reader go on with an upload', async () => {
-    const log: LogEntry[] = [];
+    const log: LogFields[] = [];
     const { client } = await startTestRegistry({ log: (entry) => log.push(entry) });
     const location = await client.startUpload();
     await client.send('PATCH', `${location}?_state=secret`, {

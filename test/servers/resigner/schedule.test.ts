@@ -383,6 +383,7 @@ describe('alarms', () => {
 });
 
 function meansOf(world: World) {
-  return (world.resigner as unknown as { means: import('../../../src/servers/resigner/worker.ts').Means })
-    .means;
+  return (
+    world.resigner as unknown as { means: import('../../../src/servers/resigner/worker.ts').SigningMaterial }
+  ).means;
 }

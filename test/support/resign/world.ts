@@ -1,7 +1,7 @@
 import { onTestFinished } from 'vitest';
 import type { AlarmEvent } from '../../../src/actions/renew/alarms.ts';
 import { DEFAULT_ALARMS } from '../../../src/actions/renew/alarms.ts';
-import type { Freshness } from '../../../src/actions/renew/report.ts';
+import type { RenewedCollection } from '../../../src/actions/renew/report.ts';
 import { DEFAULT_TIMING } from '../../../src/actions/renew/timing.ts';
 import { utf8 } from '../../../src/encoding/bytes.ts';
 import { BullaError } from '../../../src/errors.ts';
@@ -145,7 +145,7 @@ export class World {
     throw new BullaError('not-found', 'no such tag', { hint: 'none' });
   }
 
-  private async pass(place: string, renew: boolean, signal: AbortSignal): Promise<Freshness> {
+  private async pass(place: string, renew: boolean, signal: AbortSignal): Promise<RenewedCollection> {
     const collection = await this.ask('pass', place, signal);
     collection.passes++;
     if (collection.refusal !== undefined) throw collection.refusal;

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { throwIfAborted } from '../../../src/errors.ts';
 import type { MemoryStore } from '../../../src/oci/memory.ts';
 import type { LogEntry, NamedContent } from '../../../src/trust/format/log.ts';
-import type { Chance, Clock, TrustTarget } from '../../../src/trust/format/ports.ts';
+import type { Clock, Random, TrustTarget } from '../../../src/trust/format/ports.ts';
 import { NAMES_ROLE } from '../../../src/trust/format/vocabulary.ts';
 import type { PublishOptions } from '../../../src/trust/publish/publish-options.ts';
 import { ProcessSignerState } from '../../../src/trust/publish/signer-state.ts';
@@ -45,8 +45,8 @@ export class FakeClock implements Clock {
   }
 }
 
-/** Chance that repeats itself from a seed (mulberry32). */
-export class FakeChance implements Chance {
+/** Random that repeats itself from a seed (mulberry32). */
+export class FakeChance implements Random {
   private state: number;
 
   constructor(seed = 1) {

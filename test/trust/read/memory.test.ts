@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { utf8 } from '../../../src/encoding/bytes.ts';
 import { BullaError } from '../../../src/errors.ts';
 import { MemoryStore } from '../../../src/oci/memory.ts';
-import { isTransient } from '../../../src/trust/candidates/siblings.ts';
+import { isUnanswered } from '../../../src/trust/candidates/siblings.ts';
 import type { CollectionId } from '../../../src/trust/format/binding.ts';
 import { ProcessMemory } from '../../../src/trust/read/memory.ts';
 import { ScratchMemory } from '../../../src/trust/read/scratch-memory.ts';
@@ -93,7 +93,7 @@ describe('a failure', () => {
     ['unauthorized', false],
     ['trust-invalid', false],
   ] as const)('%s passes or not: %s', (name, passes) => {
-    expect(isTransient(new BullaError(name, 'no', { hint: 'none' }))).toBe(passes);
-    expect(isTransient(Object.assign(new Error('no'), { code: name }))).toBe(false);
+    expect(isUnanswered(new BullaError(name, 'no', { hint: 'none' }))).toBe(passes);
+    expect(isUnanswered(Object.assign(new Error('no'), { code: name }))).toBe(false);
   });
 });

@@ -7,7 +7,7 @@ import { childrenOf, MAX_MANIFEST_BYTES, parseCarried } from '../../../oci/manif
 import { poolDirectory } from './blob-files.ts';
 import { blobPath } from './paths.ts';
 import type { ManifestEntry } from './repository.ts';
-import type { Repository, Store } from './store.ts';
+import type { Store, StoredRepository } from './store.ts';
 
 export interface CollectOptions {
   /** What changed less than this ago stays, in milliseconds: a push may be about to refer to it. One hour if left out. */
@@ -62,14 +62,14 @@ export async function collect(
 
 class Collection {
   private readonly store: Store;
-  private readonly repository: Repository;
+  private readonly repository: StoredRepository;
   private readonly options: CollectOptions;
   private readonly oldest: number;
   private readonly signal: AbortSignal | undefined;
 
   constructor(
     store: Store,
-    repository: Repository,
+    repository: StoredRepository,
     options: CollectOptions,
     oldest: number,
     signal: AbortSignal | undefined,

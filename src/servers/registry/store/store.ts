@@ -19,7 +19,7 @@ import { lockDirectory, repositoriesIn } from './root.ts';
 import { SortedSet } from './sorted-set.ts';
 
 /** A repository that is in memory. */
-export interface Repository {
+export interface StoredRepository {
   readonly name: string;
   /** Its OCI image layout. */
   readonly layout: string;
@@ -28,7 +28,7 @@ export interface Repository {
   readonly pins: Pins;
 }
 
-interface Loaded extends Repository {
+interface Loaded extends StoredRepository {
   users: number;
   dirty: boolean;
   flushing: Promise<void> | undefined;
@@ -112,13 +112,13 @@ export class Store {
   }
 
   /** Runs `work` on a repository; undefined is handed over where there is none of that name. */
-  async use<T>(name: string, work: (repository: Repository | undefined) => Promise<T>): Promise<T> {
+  async use<T>(name: string, work: (repository: StoredRepository | undefined) => Promise<T>): Promise<T> {
     if (!this.catalog.has(name)) return work(undefined);
     return this.hold(name, work);
   }
 
   /** Runs `work` on a repository, which is created where there is none of that name. */
-  async useOrCreate<T>(name: string, work: (repository: Repository) => Promise<T>): Promise<T> {
+  async useOrCreate<T>(name: string, work: (repository: StoredRepository) => Promise<T>): Promise<T> {
     return this.hold(name, work);
   }
 
@@ -128,7 +128,7 @@ export class Store {
    * @throws BullaError storage-error; whatever `check` throws
    */
   async commit(
-    repository: Repository,
+    repository: StoredRepository,
     change: RepositoryChange,
     check?: (tag: TagView) => void,
   ): Promise<void> {

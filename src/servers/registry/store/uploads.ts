@@ -7,7 +7,7 @@ import { algorithmOf } from '../../../oci/digest.ts';
 import { WriteFailure, Writer } from './writer.ts';
 
 /** An upload that has been started and not ended. */
-export interface Upload {
+export interface StoredUpload {
   readonly id: string;
   readonly repository: string;
   /** Bytes received and written so far. */
@@ -55,7 +55,7 @@ export class Uploads {
   }
 
   /** Starts an upload; undefined where there are too many. No file is made before there is content. */
-  start(repository: string, algorithm: DigestAlgorithm): Upload | undefined {
+  start(repository: string, algorithm: DigestAlgorithm): StoredUpload | undefined {
     if (this.uploads.size >= this.options.maxUploads && !this.makeRoom()) return undefined;
     const id = randomUUID();
     const upload: State = {
@@ -74,13 +74,13 @@ export class Uploads {
   }
 
   /** The upload of this id in this repository, if there is one. */
-  find(repository: string, id: string): Upload | undefined {
+  find(repository: string, id: string): StoredUpload | undefined {
     const upload = this.uploads.get(id);
     return upload?.repository === repository && !upload.broken ? upload : undefined;
   }
 
   /** Keeps other requests off an upload while `work` runs. The caller has looked at `busy` before. */
-  async claim<T>(upload: Upload, work: () => Promise<T>): Promise<T> {
+  async claim<T>(upload: StoredUpload, work: () => Promise<T>): Promise<T> {
     const state = upload as State;
     state.busy = true;
     try {
@@ -98,7 +98,7 @@ export class Uploads {
    * @returns whether as many bytes came as were to come
    * @throws BullaError storage-error, and the upload is lost; whatever the source throws
    */
-  async append(upload: Upload, source: AsyncIterable<Uint8Array>, exactly?: number): Promise<boolean> {
+  async append(upload: StoredUpload, source: AsyncIterable<Uint8Array>, exactly?: number): Promise<boolean> {
     const state = upload as State;
     const undo = exactly === undefined ? undefined : { hash: state.hash.copy(), offset: state.offset };
     let writer: Writer | undefined;
@@ -136,7 +136,7 @@ export class Uploads {
    * @returns path of the file, or undefined where the content has another digest; the upload is over either way
    * @throws BullaError storage-error
    */
-  async finish(upload: Upload, digest: Digest): Promise<string | undefined> {
+  async finish(upload: StoredUpload, digest: Digest): Promise<string | undefined> {
     const state = upload as State;
     try {
       if (state.offset === 0) await (await open(state.path, 'w', 0o600)).close();
@@ -159,7 +159,7 @@ export class Uploads {
   }
 
   /** Drops an upload with its content. */
-  async cancel(upload: Upload): Promise<void> {
+  async cancel(upload: StoredUpload): Promise<void> {
     this.uploads.delete(upload.id);
     await rm((upload as State).path, { force: true });
   }

@@ -1,5 +1,5 @@
 import { BullaError } from '../../../../src/errors.ts';
-import type { Chance, Clock } from '../../../../src/trust/format/ports.ts';
+import type { Clock, Random } from '../../../../src/trust/format/ports.ts';
 import type { Dice } from './dice.ts';
 import type { Scheduler } from './scheduler.ts';
 
@@ -61,7 +61,7 @@ type Outcome<T> = { readonly value: T } | { readonly error: unknown };
 export class SimulatedProcess {
   readonly name: string;
   readonly clock: Clock;
-  readonly chance: Chance;
+  readonly chance: Random;
   /** Told once it has died. */
   readonly died: Promise<'died'>;
   isAlive = true;

@@ -1,5 +1,5 @@
 /** Lets those who want the same thing have it one after another, in this process. */
-export class Turns {
+export class KeyedMutex {
   private readonly last = new Map<string, Promise<void>>();
 
   /** Runs `work` when all earlier work for `key` has ended, well or not. */

@@ -4,7 +4,7 @@ import type { RecentWrites } from './recent-writes.ts';
 import type { RegistrySession } from './session.ts';
 
 /** One repository, as the functions of this folder share it. */
-export interface Room {
+export interface RepositoryContext {
   readonly session: RegistrySession;
   readonly dialect: DialectMemory;
   readonly recent: RecentWrites;
