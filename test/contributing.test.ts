@@ -18,11 +18,7 @@ describe('the import table', () => {
   });
 
   it('leaves no circle between files of src', () => {
-    // Each of these is a command that shares what moves into an action.
-    const waiting = ['src/cli/commands/copy', 'src/cli/commands/export', 'src/cli/commands/resign'];
-    const known = (circle: readonly string[]): boolean =>
-      waiting.some((folder) => circle.every((file) => file.startsWith(folder)));
-    expect(circles().filter((circle) => !known(circle))).toEqual([]);
+    expect(circles()).toEqual([]);
   });
 
   it.each([
