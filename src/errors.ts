@@ -30,6 +30,8 @@ export const EXIT_CODES = {
   'signature-mismatch': 12,
   'threshold-not-met': 12,
   'untrusted-identity': 12,
+  /** A rule of the policy forbids the image, or no rule allows it. */
+  'policy-denied': 12,
   'certificate-invalid': 13,
   'certificate-expired': 13,
   revoked: 13,

@@ -2,7 +2,7 @@ import { subjectOf } from '../crypto/certificate.ts';
 import { BullaError, type ErrorCode } from '../errors.ts';
 import type { Evidence, Finding, Refusal } from '../signatures/evidence.ts';
 import { judge } from './judgement.ts';
-import type { Requirements } from './requirements.ts';
+import { everyRequirement, type Requirements } from './requirements.ts';
 import { countSigners, identityOf } from './signers.ts';
 import { summarizeRefusal } from './summary.ts';
 
@@ -41,12 +41,28 @@ export function decide(reference: string, found: SignatureFindings, required: Re
  * signatures with long chains don't cost more each time that one is added.
  */
 export function decider(reference: string, required: Requirements): (found: SignatureFindings) => Decision {
+  const deciders = everyRequirement(required).map((one) => deciderOfOne(reference, one));
+  return (found) => combined(deciders.map((decide) => decide(found)));
+}
+
+function deciderOfOne(reference: string, required: Requirements): (found: SignatureFindings) => Decision {
   const judged = new Map<Evidence, Refusal | undefined>();
   const judgeOnce = (evidence: Evidence): Refusal | undefined => {
     if (!judged.has(evidence)) judged.set(evidence, judge(evidence, required));
     return judged.get(evidence);
   };
   return (found) => sum(reference, found, required, judgeOnce);
+}
+
+/** All must accept; what one of them refuses, another may count. */
+function combined(decisions: readonly Decision[]): Decision {
+  const evidence = new Map<string, AcceptedEvidence>();
+  for (const decision of decisions) {
+    if (!decision.accepted) return decision;
+    for (const each of decision.evidence) evidence.set(`${each.manifest} ${each.key.fingerprint}`, each);
+  }
+  const [first] = decisions;
+  return { accepted: true, evidence: [...evidence.values()], refusals: first?.refusals ?? [] };
 }
 
 function sum(
@@ -149,7 +165,7 @@ function summarize(refusals: readonly Refusal[]): string {
 }
 
 /** What would have been accepted, in words. */
-function expectation(required: Requirements): string {
+export function expectation(required: Omit<Requirements, 'now' | 'also'>): string {
   const signers = [
     ...required.keys.map((key) => `key ${key.fingerprint.slice(0, 12)}`),
     ...required.roots.map((root) => `a certificate issued by ${subjectOf(root)}`),

@@ -12,6 +12,13 @@ export interface Requirements extends TrustedSigners {
   readonly annotations: ReadonlyMap<string, string>;
   /** The time it is. */
   readonly now: Date;
+  /** More requirements, each of which must be satisfied as well. */
+  readonly also?: readonly Requirements[] | undefined;
+}
+
+/** Requirements without those beside them, the first one first. */
+export function everyRequirement(required: Requirements): readonly Requirements[] {
+  return [required, ...(required.also ?? []).flatMap(everyRequirement)];
 }
 
 /**

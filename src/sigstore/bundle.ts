@@ -24,6 +24,8 @@ export const MAX_BUNDLE_BYTES: number = 32 * 1024 * 1024;
 const MAX_CERTIFICATES = 10;
 const MAX_LOG_ENTRIES = 32;
 const MAX_TIMESTAMPS = 32;
+/** Signatures of an envelope that are counted, for the message that one is expected. */
+const MAX_LISTED_SIGNATURES = 100;
 /** Inner nodes on the way up a log of 2^64 entries. */
 const MAX_PROOF_HASHES = 64;
 
@@ -156,9 +158,13 @@ function readContent(bundle: Fields): Bundle['content'] {
 }
 
 function readEnvelope(envelope: Fields): DsseEnvelope {
-  const signatures = envelope.messages('signatures', 1);
+  const signatures = envelope.messages('signatures', MAX_LISTED_SIGNATURES);
   const [only] = signatures;
-  if (only === undefined) throw malformed(envelope.where, 'it has no signature');
+  if (only === undefined || signatures.length > 1)
+    throw malformed(
+      envelope.where,
+      `it has ${signatures.length} signatures, and a bundle has exactly one signature`,
+    );
   return {
     kind: 'dsse',
     payloadType: envelope.text('payloadType'),

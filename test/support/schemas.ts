@@ -4,6 +4,7 @@ import { configSchema } from '../../src/cli/shell/config-schema.ts';
 import { descriptorSchema } from '../../src/oci/descriptor.ts';
 import { imageManifestSchema, indexManifestSchema } from '../../src/oci/manifest.ts';
 import { SHAPE } from '../../src/oci/shape.ts';
+import { policySchema } from '../../src/policy/file/schema.ts';
 import { resignerSchema } from '../../src/servers/resigner/config-schema.ts';
 import { pinsSchema } from '../../src/state/pins.ts';
 import { changeFileSchema } from '../../src/trust/approve/change-file.ts';
@@ -18,6 +19,7 @@ const DOCUMENTS: Readonly<Record<string, z.ZodMiniType>> = {
   manifest: imageManifestSchema,
   index: indexManifestSchema,
   pins: pinsSchema,
+  policy: policySchema,
   change: changeFileSchema,
 };
 

@@ -12,7 +12,7 @@ import {
 import type { Tag } from '../../oci/reference.ts';
 import type { CallOptions, ManifestFetcher, Source } from '../../oci/target.ts';
 import { type AcceptedEvidence, type Decision, decider } from '../../policy/decision.ts';
-import type { Requirements } from '../../policy/requirements.ts';
+import { everyRequirement, type Requirements } from '../../policy/requirements.ts';
 import type { Refusal } from '../../signatures/evidence.ts';
 import { isCandidate, type ListedReferrers, searchSignatures } from './signature-search.ts';
 
@@ -129,11 +129,13 @@ async function decideOn(
 ): Promise<Decision> {
   const { required, signal } = options;
   const decide = decider(name, required);
+  const every = everyRequirement(required);
   const found = await searchSignatures(source, image, {
     signal,
-    keys: required.keys,
-    roots: required.roots,
-    purposes: required.purposes,
+    keys: every.flatMap(({ keys }) => keys),
+    roots: every.flatMap(({ roots }) => roots),
+    isKeyless: every.some(({ keyless }) => keyless !== undefined),
+    purposes: every.flatMap(({ purposes }) => purposes),
     ...(listed !== undefined && { listed }),
     enough: (findings) => decide(findings).accepted,
   });

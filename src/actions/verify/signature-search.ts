@@ -38,6 +38,8 @@ export interface SignatureSearchOptions extends CallOptions {
   /** Trusted keys and certificates, and the purposes asked for: what is likely to match is fetched first. */
   readonly keys: readonly PublicKey[];
   readonly roots: readonly Certificate[];
+  /** Keyless signatures may count. */
+  readonly isKeyless?: boolean;
   readonly purposes: readonly string[];
   /** Descriptors of the image's referrers, where they were asked for already. */
   readonly listed?: ListedReferrers;
@@ -214,7 +216,8 @@ function isLikely(
   if (guess === 'cosign') return options.keys.length > 0;
   if (guess === 'bundle') {
     const purpose = annotations[SIGNATURE_ANNOTATIONS.bundlePurpose];
-    return options.keys.length > 0 && (purpose === undefined || options.purposes.includes(purpose));
+    const mayCount = options.keys.length > 0 || options.isKeyless === true;
+    return mayCount && (purpose === undefined || options.purposes.includes(purpose));
   }
   const thumbprints = annotations[SIGNATURE_ANNOTATIONS.thumbprints];
   return (

@@ -165,7 +165,7 @@ async function verifyByName(
   { target, read }: OpenedCollection,
 ): Promise<Decided> {
   const { tag, digest } = reference;
-  const { signers, anySigner, platform, eachPlatform, drift = 'warn' } = demands;
+  const { signers, anySigner, threshold, platform, eachPlatform, drift = 'warn' } = demands;
   const required = demands.signatures === true ? await ports.requirements() : undefined;
   const { verifyName } = await import('./name.ts');
   const verified =
@@ -175,7 +175,7 @@ async function verifyByName(
       { source: target, read: { ...read, isDemanded: true } },
       {
         ...{ name: text, tag, digest, drift, required, platform, eachPlatform },
-        question: { signers, anySigner },
+        question: { signers, anySigner, threshold },
         signal: ports.signal,
       },
     ));
@@ -194,7 +194,7 @@ async function verifyByProof(
   ports: VerifyPorts,
 ): Promise<Decided | undefined> {
   const { tag, digest } = reference;
-  const { signers, anySigner } = demands;
+  const { signers, anySigner, threshold } = demands;
   const { findProofs, noName, verifyProofs } = await import('./proof.ts');
   if (reference.kind === 'registry') {
     if (tag === undefined) throw noName(text);
@@ -206,7 +206,7 @@ async function verifyByProof(
   const found = await findProofs(image, { signal });
   if (found === undefined) return undefined;
   const { read } = await openCollection(reference, demands, ports);
-  const proven = await verifyProofs(image, found, { signers, anySigner }, read);
+  const proven = await verifyProofs(image, found, { signers, anySigner, threshold }, read);
   const name: NameEvidence = { by: 'proof', ...proven, isThere: true };
   if (demands.signatures !== true) {
     const { length: size } = proven.named;

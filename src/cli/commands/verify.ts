@@ -25,8 +25,13 @@ export function register(program: Command, cli: Cli): void {
         'Otherwise detached signatures decide: by --key and --ca, or by the default key of the key store. Without any of these, verification fails.',
     )
     .argument('<reference>', 'image, by tag or digest')
+    .option('--policy <file>', 'decide by a policy file; no other flag says what is demanded then')
     .action(async (text: string, flags: Flags, command: Command) => {
       const context = await cli.open(command);
+      if (flags.policy !== undefined) {
+        const { printByPolicy } = await import('./policy/by-policy.ts');
+        return await printByPolicy(context, text, { ...flags, policy: flags.policy });
+      }
       checkNotaryFlags(flags);
       const { notary } = flags;
       const { reference, demands, ports } = await (notary === undefined
@@ -44,7 +49,7 @@ export function register(program: Command, cli: Cli): void {
     });
 }
 
-type Flags = VerifyFlags & NotaryVerifyFlags;
+type Flags = VerifyFlags & NotaryVerifyFlags & { readonly policy?: string };
 
 interface Prepared {
   readonly reference: Reference;

@@ -67,7 +67,8 @@ export async function keylessOf(context: Context, flags: KeylessFlags): Promise<
     });
   }
   const identities: IdentityRule[] = subjects.map((subject) => ({ subject, issuer }));
-  return { identities, root: await trustedRoot(context, flags.trustedRoot) };
+  const path = flags.trustedRoot === undefined ? undefined : context.path(flags.trustedRoot);
+  return { identities, root: await trustedRootOf(path) };
 }
 
 function onlyIssuer(flags: KeylessFlags): string | RegExp {
@@ -91,12 +92,13 @@ function expression(text: string, flag: string): RegExp {
   }
 }
 
-async function trustedRoot(context: Context, path: string | undefined): Promise<KeylessTrust['root']> {
+/** A trusted root from a file, or that of the public-good instance. @throws BullaError not-found, content-invalid */
+export async function trustedRootOf(path: string | undefined): Promise<KeylessTrust['root']> {
   const { parseTrustedRoot } = await import('../../sigstore/trusted-root.ts');
   if (path === undefined) {
     const { PUBLIC_GOOD_ROOT } = await import('../../sigstore/public-good-root.ts');
     return parseTrustedRoot(Buffer.from(PUBLIC_GOOD_ROOT), "Sigstore's public-good trusted root");
   }
   const { readPublicFile } = await import('../../keystore/read.ts');
-  return parseTrustedRoot(await readPublicFile(context.path(path)), path);
+  return parseTrustedRoot(await readPublicFile(path), path);
 }

@@ -35,6 +35,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'approve', load: () => import('../commands/approve.ts') },
   { name: 'signature', load: () => import('../commands/signature.ts') },
   { name: 'key', load: () => import('../commands/key.ts') },
+  { name: 'policy', load: () => import('../commands/policy.ts') },
   { name: 'pin', load: () => import('../commands/pin.ts') },
   { name: 'tuf', load: () => import('../commands/tuf.ts') },
   { name: 'check', load: () => import('../commands/check.ts') },

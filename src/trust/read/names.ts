@@ -28,6 +28,8 @@ export interface NameQuestion {
   readonly signers?: readonly string[] | undefined;
   /** Any role may name it; all that do must name the same digest. */
   readonly anySigner?: boolean | undefined;
+  /** How many of {@link signers} must name it, all that do with one digest; all of them where it is left out. */
+  readonly threshold?: number | undefined;
 }
 
 /**
@@ -42,7 +44,7 @@ export async function findName(
   question: NameQuestion = {},
 ): Promise<SignedName> {
   if (isReservedTag(tag)) throw reserved(tag);
-  const { signers = [], anySigner = false } = question;
+  const { signers = [], anySigner = false, threshold } = question;
   const asked = anySigner ? signersOf(collection) : signers.length > 0 ? [...new Set(signers)] : [NAMES_ROLE];
   const statements = new Map<string, NamedDigest>();
   for (const role of asked) {
@@ -51,7 +53,8 @@ export async function findName(
   }
   const missing = asked.filter((role) => !statements.has(role));
   const [first, ...others] = statements.values();
-  if (first === undefined || (!anySigner && missing.length > 0))
+  const needed = anySigner ? 1 : Math.max(1, threshold ?? asked.length);
+  if (first === undefined || statements.size < needed)
     throw notSigned(collection, tag, anySigner ? [] : missing);
   if (others.some((other) => !isSame(first, other))) throw disagreement(collection, tag, statements);
   return { tag, ...first, signers: [...statements.keys()] };

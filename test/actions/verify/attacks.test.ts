@@ -16,6 +16,7 @@ import { pushImage, tagOf } from '../../support/content.ts';
 import { attach, forgeBundle, forgeJws, notationPayload, PROTECTED, statement } from '../../support/forge.ts';
 import { EKU, issue, issueChain, LEAF_NAME, ROOT_NAME } from '../../support/issue.ts';
 import { rsaKeys } from '../../support/rsa-keys.ts';
+import { SigstoreInstance } from '../../support/sigstore/instance.ts';
 
 const now = new Date('2026-12-01T00:00:00Z');
 const key = createSigner(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey);
@@ -270,23 +271,21 @@ const DSSE: readonly Attack[] = [
     },
     { says: /exactly one signature/ },
   ),
-  attack('a keyless bundle', 'unsupported-signature', async ({ store, image }) => {
-    const material = { certificate: { rawBytes: 'AA==' }, tlogEntries: [] };
+  attack(
+    'a keyless bundle',
+    'unsupported-signature',
+    async ({ store, image }) => {
+      const envelope = new SigstoreInstance().sign(utf8(JSON.stringify(statement(image))));
+      await attach(store, image, { envelope });
+    },
+    { says: /keyless/ },
+  ),
+  attack('a bundle with a key and a certificate', 'signature-mismatch', async ({ store, image }) => {
+    const material = { publicKey: {}, x509CertificateChain: { certificates: [] } };
     await attach(store, image, {
       envelope: await forgeBundle({ payload: JSON.stringify(statement(image)), signer: key, material }),
     });
   }),
-  attack(
-    'a bundle with a key and a certificate',
-    'unsupported-signature',
-    async ({ store, image }) => {
-      const material = { publicKey: {}, x509CertificateChain: { certificates: [] } };
-      await attach(store, image, {
-        envelope: await forgeBundle({ payload: JSON.stringify(statement(image)), signer: key, material }),
-      });
-    },
-    { says: /keyless/ },
-  ),
   attack('a bundle of another version', 'unsupported-signature', async ({ store, image }) => {
     const envelope = await forgeBundle({ payload: JSON.stringify(statement(image)), signer: key });
     await attach(store, image, { envelope: envelope.replace('v0.3+json', 'v0.9+json') });

@@ -134,8 +134,8 @@ describe('a signature that cosign wrote with the image as its subject', () => {
 
 describe('a signature of a version that is not read', () => {
   it.each([
-    'application/vnd.dev.sigstore.bundle+json;version=0.2',
-    'application/vnd.dev.sigstore.bundle+json;version=0.1',
+    'application/vnd.dev.sigstore.bundle+json;version=0.4',
+    'application/vnd.dev.sigstore.bundle+json; version=0.1',
     'application/vnd.dev.sigstore.bundle.v0.2+json',
     'application/vnd.dev.sigstore.bundle.v0.4+json',
     'application/vnd.dev.cosign.artifact.sig.v2+json',

@@ -1,0 +1,140 @@
+import { BullaError, type ErrorCode } from '../../errors.ts';
+import type { Digest } from '../../oci/digest.ts';
+import { formatRepository, parseReference } from '../../oci/reference.ts';
+import {
+  type NameRule,
+  type Policy,
+  type PolicyRule,
+  type PolicyVerdict,
+  ruleFor,
+} from '../../policy/file/policy.ts';
+import type { Requirements } from '../../policy/requirements.ts';
+import { type Demands, type ImageToVerify, type Verified, type VerifyPorts, verify } from './verify.ts';
+
+/** What a policy says about an image. */
+export interface PolicyAnswer {
+  readonly rule: PolicyRule;
+  /** `REPOSITORY@DIGEST`: what to run. */
+  readonly runnable: string;
+  /** Left out where nothing was verified: the rule allows the image, or it was refused and the rule only audits. */
+  readonly verified?: Verified;
+  /** Why the image would have been refused, had the rule been enforced. */
+  readonly refusal?: BullaError;
+}
+
+/** What a policy leaves open. */
+export type PolicyOptions = Pick<Demands, 'platform' | 'eachPlatform' | 'offline'>;
+
+/** Ports of {@link verify}, without what the policy says itself. */
+export type PolicyPorts = Omit<VerifyPorts, 'requirements' | 'notary'>;
+
+/** Codes that say something about the image; others are about the way to it, and nothing is known then. */
+const REFUSALS: readonly ErrorCode[] = [
+  'unsigned',
+  'unsupported-signature',
+  'signature-mismatch',
+  'threshold-not-met',
+  'untrusted-identity',
+  'policy-denied',
+  'certificate-invalid',
+  'certificate-expired',
+  'revoked',
+  'trust-expired',
+  'trust-rollback',
+  'trust-invalid',
+  'trust-unpinned',
+  'name-not-signed',
+  'digest-mismatch',
+];
+
+/**
+ * Decides by a policy whether an image may be run (spec/policy.md, "Decision"): the most specific rule for its
+ * repository says what must be verified. Without a rule it is refused.
+ * @throws BullaError policy-denied; as {@link verify}, unless the rule only audits
+ */
+export async function verifyByPolicy(
+  image: ImageToVerify,
+  policy: Policy,
+  ports: PolicyPorts,
+  options: PolicyOptions = {},
+): Promise<PolicyAnswer> {
+  const { text, reference } = image;
+  const place = ports.placeOf(reference);
+  const rule = ruleFor(policy, place);
+  if (rule === undefined)
+    throw new BullaError('policy-denied', `${text}: no rule of the policy is about ${place}`, {
+      hint: `add a rule with the scope ${place}, or a prefix of it that ends in /*`,
+      details: { place },
+    });
+  const { verdict, mode, scope } = rule;
+  try {
+    if (verdict.kind === 'deny') throw denied(text, scope, verdict.reason);
+    if (verdict.kind !== 'verify') return { rule, runnable: await resolve(image, ports) };
+    const demands = demandsOf(verdict, place, options);
+    const verified = await verify(image, demands, {
+      ...ports,
+      requirements: requirementsFor(verdict, ports.now),
+    });
+    return { rule, runnable: verified.runnable, verified };
+  } catch (error) {
+    const isRefusal = error instanceof BullaError && REFUSALS.includes(error.code);
+    if (!isRefusal || mode === 'enforce') throw error;
+    return { rule, runnable: await resolve(image, ports), refusal: error };
+  }
+}
+
+type Verifying = Extract<PolicyVerdict, { readonly kind: 'verify' }>;
+
+function demandsOf({ name, signatures }: Verifying, place: string, options: PolicyOptions): Demands {
+  // What the rule does not ask for is not looked at, whatever is pinned on this machine.
+  if (name === undefined) return { ...options, name: false };
+  return { ...options, ...nameDemands(name, place), signatures: signatures.length > 0 };
+}
+
+function nameDemands(name: NameRule, place: string): Demands {
+  const { root, at, signers, threshold, maxStaleness, drift } = name;
+  return {
+    ...{ signers, threshold, maxStaleness, drift, trust: root },
+    collection: name.collectionOf(place),
+    at: at === undefined ? undefined : parseReference(at),
+  };
+}
+
+/** All signature rules, each of which must be satisfied. */
+function requirementsFor({ signatures }: Verifying, now: Date): () => Promise<Requirements> {
+  return async () => {
+    const [first, ...also] = signatures.map((rule): Requirements => ({ ...rule, now }));
+    if (first !== undefined) return { ...first, also };
+    throw new BullaError('internal', 'signatures were looked at that no rule demands', {
+      hint: 'please report this with the policy that was used',
+    });
+  };
+}
+
+/** Resolved once: what is printed is what was there, and it was not verified. */
+async function resolve({ text, reference }: ImageToVerify, ports: PolicyPorts): Promise<string> {
+  const { tag, digest } = reference;
+  const version = tag ?? digest;
+  if (version === undefined)
+    throw new BullaError('usage', `${text} names no image`, {
+      hint: 'add :tag or @sha256:… to the reference',
+    });
+  const found: Digest = (await (await ports.image()).resolve(version, { signal: ports.signal })).digest;
+  if (digest !== undefined && digest !== found)
+    throw new BullaError(
+      'digest-mismatch',
+      `${text}: expected ${digest} at the tag ${tag} and found ${found}`,
+      {
+        hint: 'the tag was moved; leave it out to use the digest, or find out who moved it',
+        details: { expected: digest, found },
+      },
+    );
+  return `${formatRepository(reference)}@${found}`;
+}
+
+function denied(text: string, scope: string, reason: string): BullaError {
+  return new BullaError('policy-denied', `${text} is denied by the rule for ${scope}: ${reason}`, {
+    hint: 'use another image, or have the policy changed',
+    details: { scope, reason },
+  });
+}

@@ -1,0 +1,41 @@
+import type { Command } from 'commander';
+import type { Cli } from '../shell/context.ts';
+
+export function register(program: Command, cli: Cli): void {
+  const policy = program.command('policy').summary('check, explain and test policy files');
+  policy
+    .command('check')
+    .summary('check a policy file and everything that it names')
+    .description(
+      'Checks a policy (YAML or JSON, spec/policy.md) and reads the keys, certificates and roots that it names. ' +
+        'Mistakes are listed with line and column.',
+    )
+    .argument('<file>', 'policy file')
+    .action(async (file: string, _flags: unknown, command: Command) => {
+      const { printCheck } = await import('./policy/check.ts');
+      await printCheck(await cli.open(command), file);
+    });
+  policy
+    .command('explain')
+    .summary('show which rule holds for an image, what it demands, and what is there')
+    .argument('<reference>', 'image, by tag or digest')
+    .requiredOption('--policy <file>', 'policy file')
+    .action(async (text: string, flags: { readonly policy: string }, command: Command) => {
+      const { printExplanation } = await import('./policy/explain.ts');
+      await printExplanation(await cli.open(command), text, flags.policy);
+    });
+  policy
+    .command('test')
+    .summary('compare what a policy decides with what is expected')
+    .description(
+      'Reads lines "REFERENCE OUTCOME" from a file, or from standard input with "-". OUTCOME is verified, allowed, ' +
+        'audited, or the code of a refusal, such as policy-denied or unsigned. Empty lines and # comments are ignored.\n' +
+        'Exit status 0 means that every image has its expected outcome, 12 that one has another.',
+    )
+    .argument('<file>', 'table of references and outcomes')
+    .requiredOption('--policy <file>', 'policy file')
+    .action(async (file: string, flags: { readonly policy: string }, command: Command) => {
+      const { printTest } = await import('./policy/test.ts');
+      await printTest(await cli.open(command), file, flags.policy);
+    });
+}

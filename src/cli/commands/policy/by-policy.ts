@@ -1,0 +1,40 @@
+import { type PolicyAnswer, type PolicyPorts, verifyByPolicy } from '../../../actions/verify/by-policy.ts';
+import { parsePlatform } from '../../../oci/platform.ts';
+import type { Policy } from '../../../policy/file/policy.ts';
+import { collectionPorts } from '../../flags/collection-flags.ts';
+import { readPolicy, refuseDemands } from '../../flags/policy-flags.ts';
+import { answerJson, answerRemarks } from '../../render/policy-text.ts';
+import type { Context } from '../../shell/context.ts';
+
+/** Flags that say which image of an index is meant, and by which policy it is judged. */
+export interface PolicyFlags {
+  readonly policy: string;
+  readonly platform?: string;
+  readonly eachPlatform?: true;
+}
+
+/** Verifies an image by a policy file, and prints what may be run. @throws BullaError as verifyByPolicy */
+export async function printByPolicy(context: Context, text: string, flags: PolicyFlags): Promise<void> {
+  refuseDemands({ ...flags });
+  const policy = await readPolicy(context, flags.policy);
+  const answer = await answerFor(context, text, policy, flags);
+  const { output, directories } = context;
+  for (const [level, line] of answerRemarks(answer, text, directories.state)) output[level](line);
+  output.result(answer.runnable, answerJson(answer));
+}
+
+/** What a policy says about an image. @throws BullaError as verifyByPolicy */
+export async function answerFor(
+  context: Context,
+  text: string,
+  policy: Policy,
+  { platform, eachPlatform }: Omit<PolicyFlags, 'policy'> = {},
+): Promise<PolicyAnswer> {
+  const { reference, source } = await context.openImage(text);
+  const ports: PolicyPorts = { ...(await collectionPorts(context)), image: async () => source };
+  return await verifyByPolicy({ text, reference }, policy, ports, {
+    platform: platform === undefined ? undefined : parsePlatform(platform),
+    eachPlatform,
+    offline: context.settings.offline,
+  });
+}

@@ -1,0 +1,52 @@
+import type { PolicyAnswer } from '../../actions/verify/by-policy.ts';
+import { expectation } from '../../policy/decision.ts';
+import type { PolicyRule } from '../../policy/file/policy.ts';
+import { type Remark, remarksOn, verifiedJson } from './verified-text.ts';
+
+/** What a policy decided about an image, for people. */
+export function answerRemarks(answer: PolicyAnswer, text: string, stateDirectory: string): readonly Remark[] {
+  const { rule, verified, refusal } = answer;
+  if (verified !== undefined)
+    return [['verbose', ruleText(rule)], ...remarksOn(verified, text, stateDirectory)];
+  if (refusal !== undefined)
+    return [
+      [
+        'warn',
+        `not verified, and let through because the rule for ${rule.scope} only audits: ${refusal.message}`,
+      ],
+    ];
+  const reason = rule.verdict.kind === 'allow' ? rule.verdict.reason : '';
+  return [['warn', `not verified: the rule for ${rule.scope} allows it: ${reason}`]];
+}
+
+/** The same for `-o json` (spec/policy.md, "Output"). */
+export function answerJson({ rule, runnable, verified, refusal }: PolicyAnswer): Record<string, unknown> {
+  const { scope, mode, verdict } = rule;
+  return {
+    reference: runnable,
+    ...(verified !== undefined && verifiedJson(verified)),
+    policy: { scope, mode, decision: verdict.kind, verified: verified !== undefined },
+    ...(refusal !== undefined && { refusal: { code: refusal.code, message: refusal.message } }),
+  };
+}
+
+/** What a rule demands, a line for each demand. */
+export function* demandsText({ verdict, mode, scope }: PolicyRule): Generator<string> {
+  yield `${scope} (${mode})`;
+  if (verdict.kind !== 'verify') {
+    yield `  ${verdict.kind}: ${verdict.reason}`;
+    return;
+  }
+  const { name, signatures } = verdict;
+  if (name !== undefined) {
+    const { signers, threshold, root, drift } = name;
+    const count = threshold === signers.length ? 'all of' : `${threshold} of`;
+    const trusted = root === undefined ? 'as pinned' : `by ${root.kind}`;
+    yield `  the name is signed by ${count} ${signers.join(', ')}; root keys trusted ${trusted}; a moved tag: ${drift}`;
+  }
+  for (const rule of signatures) yield `  ${expectation(rule)}, for ${rule.purposes.join(' or ')}`;
+}
+
+function ruleText({ scope, mode }: PolicyRule): string {
+  return `the rule for ${scope} decides (${mode})`;
+}

@@ -1,0 +1,144 @@
+import { parseDuration } from '../../encoding/time.ts';
+import { BullaError, isBullaError } from '../../errors.ts';
+import { placeNamed } from '../../oci/place.ts';
+import { checkKeyIds, checkPin, checkScope } from '../../trust/read/pin.ts';
+import type {
+  PolicyDocument,
+  RuleDocument,
+  SignatureDocument,
+  SourceDocument,
+  TrustDocument,
+} from './schema.ts';
+
+/** A member of a policy that cannot be meant as it is written. */
+export interface Mistake {
+  readonly path: readonly PropertyKey[];
+  readonly message: string;
+}
+
+/** What is wrong with a policy beyond what its schema says. Nothing is read for it. */
+export function mistakesIn({ rules, sets = {} }: PolicyDocument): Mistake[] {
+  const places = rules.map(({ scope }) => placeNamed(scope));
+  return rules.flatMap((rule, index) => [
+    ...inRule(rule, new Set(Object.keys(sets))).map(({ path, message }) => ({
+      path: ['rules', index, ...path],
+      message,
+    })),
+    ...(places.indexOf(places[index] ?? '') < index
+      ? [{ path: ['rules', index, 'scope'], message: 'another rule has the same scope' }]
+      : []),
+  ]);
+}
+
+type Sets = ReadonlySet<string>;
+
+function inRule(rule: RuleDocument, sets: Sets): Mistake[] {
+  const { scope, allow, deny, trust, signatures } = rule;
+  const decisions = [allow, deny, trust ?? signatures].filter((decision) => decision !== undefined);
+  return [
+    ...(scope === '*' ? [] : told(['scope'], () => checkScope(scope))),
+    ...unless(decisions.length === 1, [], 'a rule has one of allow, deny, or trust and signatures'),
+    ...(trust === undefined ? [] : inTrust(trust, scope, sets)),
+    ...(signatures ?? []).flatMap((demand, index) => inSignatures(demand, ['signatures', index], sets)),
+  ];
+}
+
+function inTrust(trust: TrustDocument, scope: string, sets: Sets): Mistake[] {
+  const { root, maxStaleness, collection, at, signers } = trust;
+  const isPrefix = scope.endsWith('*');
+  const path = ['trust'];
+  const isPlaced = collection !== undefined || at !== undefined;
+  return [
+    ...unless(
+      maxStaleness === undefined || parseDuration(maxStaleness) !== undefined,
+      [...path, 'maxStaleness'],
+      `${JSON.stringify(maxStaleness)} is not a duration such as 12h or 30d`,
+    ),
+    ...unless(
+      !isPlaced || scope !== '*',
+      path,
+      'a rule for all repositories cannot say where a collection is',
+    ),
+    ...(isPlaced && scope !== '*' && !told([], () => checkScope(scope)).length
+      ? told(path, () => checkPin({ scope, trust: { kind: 'tofu' }, collection, at }))
+      : []),
+    ...unless(
+      signers === undefined || !('of' in signers) || signers.threshold <= new Set(signers.of).size,
+      [...path, 'signers', 'threshold'],
+      'there are fewer signers than the threshold',
+    ),
+    ...(root !== undefined && 'keyIds' in root
+      ? told([...path, 'root', 'keyIds'], () => checkKeyIds({ kind: 'key-ids', keyIds: root.keyIds }))
+      : []),
+    ...unless(
+      root === undefined || !('file' in root) || !isPrefix,
+      [...path, 'root', 'file'],
+      'a root file belongs to one collection; use keyIds or ca for a prefix',
+    ),
+    ...inSources(root !== undefined && 'ca' in root ? root.ca : [], [...path, 'root', 'ca'], sets),
+  ];
+}
+
+function inSignatures(demand: SignatureDocument, path: readonly PropertyKey[], sets: Sets): Mistake[] {
+  const { keys, authorities, identities, keyless = [], trustedRoot } = demand;
+  return [
+    ...unless(
+      keys !== undefined || authorities !== undefined || keyless.length > 0,
+      path,
+      'signatures need keys, authorities or keyless',
+    ),
+    ...unless(
+      identities === undefined || authorities !== undefined,
+      [...path, 'identities'],
+      'identities need authorities that certify them',
+    ),
+    ...unless(
+      trustedRoot === undefined || keyless.length > 0,
+      [...path, 'trustedRoot'],
+      'a trusted root is for keyless signatures',
+    ),
+    ...inSources(keys ?? [], [...path, 'keys'], sets),
+    ...inSources(authorities ?? [], [...path, 'authorities'], sets),
+    ...keyless.flatMap((identity, at) =>
+      Object.entries(identity)
+        .filter(([name]) => name.endsWith('Regexp'))
+        .flatMap(([name, value]) => told([...path, 'keyless', at, name], () => checkExpression(value))),
+    ),
+  ];
+}
+
+function inSources(sources: readonly SourceDocument[], path: readonly PropertyKey[], sets: Sets): Mistake[] {
+  return sources.flatMap((source, index) =>
+    unless(
+      typeof source === 'string' || sets.has(source.set),
+      [...path, index],
+      `there is no set ${JSON.stringify(typeof source === 'string' ? '' : source.set)}`,
+    ),
+  );
+}
+
+function checkExpression(text: string): void {
+  try {
+    new RegExp(text, 'u');
+  } catch (cause) {
+    throw new BullaError('policy-invalid', `${JSON.stringify(text)} is not a regular expression`, {
+      cause,
+      hint: 'write an expression as JavaScript has them; it must match the whole value',
+    });
+  }
+}
+
+function unless(isRight: boolean, path: readonly PropertyKey[], message: string): Mistake[] {
+  return isRight ? [] : [{ path, message }];
+}
+
+/** What `demand` throws, as a mistake. */
+function told(path: readonly PropertyKey[], demand: () => unknown): Mistake[] {
+  try {
+    demand();
+    return [];
+  } catch (error) {
+    if (!isBullaError(error)) throw error;
+    return [{ path, message: error.message }];
+  }
+}

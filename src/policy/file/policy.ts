@@ -1,0 +1,192 @@
+import type { Certificate } from '../../crypto/certificate.ts';
+import { parseIdentity } from '../../crypto/identity.ts';
+import type { PublicKey } from '../../crypto/public-key.ts';
+import { parseDuration } from '../../encoding/time.ts';
+import { BullaError, isBullaError } from '../../errors.ts';
+import type { IdentityRule } from '../../sigstore/fulcio-identity.ts';
+import type { TrustedRoot } from '../../sigstore/trusted-root.ts';
+import { collectionUnder, findPin, type PinnedTrust } from '../../trust/read/pin.ts';
+import { type Requirements, requirements } from '../requirements.ts';
+import type {
+  KeylessDocument,
+  PolicyDocument,
+  RuleDocument,
+  SignatureDocument,
+  SourceDocument,
+} from './schema.ts';
+
+/** How a refusal is treated: it blocks, or it is only reported. */
+export type PolicyMode = 'enforce' | 'audit';
+
+/** A policy with everything that it names, ready to decide. */
+export interface Policy {
+  readonly rules: readonly PolicyRule[];
+}
+
+/** What holds for one repository, or for all below a prefix. */
+export interface PolicyRule {
+  /** `HOST/REPOSITORY`, `HOST/PREFIX/*`, `HOST/*`, or `*` for every repository. */
+  readonly scope: string;
+  readonly mode: PolicyMode;
+  readonly verdict: PolicyVerdict;
+}
+
+export type PolicyVerdict =
+  | { readonly kind: 'allow'; readonly reason: string }
+  | { readonly kind: 'deny'; readonly reason: string }
+  | { readonly kind: 'verify'; readonly name?: NameRule; readonly signatures: readonly SignatureRule[] };
+
+/** What a signed name must be like. */
+export interface NameRule {
+  /** Left out: a pin says whose root keys are trusted. */
+  readonly root?: PinnedTrust;
+  /** Name that the collection of a repository must carry. */
+  readonly collectionOf: (repository: string) => string | undefined;
+  readonly at?: string;
+  readonly signers: readonly string[];
+  /** How many of the signers must have signed the name. */
+  readonly threshold: number;
+  /** In milliseconds. */
+  readonly maxStaleness: number;
+  readonly drift: 'warn' | 'reject';
+}
+
+/** What detached signatures must be like; only the time is missing. */
+export type SignatureRule = Omit<Requirements, 'now' | 'also'>;
+
+/** Reads what a policy names. A text is the path of a file, relative to the policy, or PEM. */
+export interface PolicyMaterial {
+  keys(source: string): Promise<readonly PublicKey[]>;
+  certificates(source: string): Promise<readonly Certificate[]>;
+  file(path: string): Promise<Uint8Array>;
+  /** The trusted root in a file; of the public-good instance where none is named. */
+  trustedRoot(path: string | undefined): Promise<TrustedRoot>;
+}
+
+/**
+ * Makes a policy of its document: reads the keys, certificates and roots that it names.
+ * @throws BullaError policy-invalid for demands that cannot be met; what the material throws
+ */
+export async function policyOf(document: PolicyDocument, material: PolicyMaterial): Promise<Policy> {
+  const sets = new Map(Object.entries(document.sets ?? {}));
+  const rules: PolicyRule[] = [];
+  for (const rule of document.rules) {
+    const mode = rule.mode ?? document.mode ?? 'enforce';
+    rules.push({ scope: rule.scope, mode, verdict: await verdictOf(rule, sets, material) });
+  }
+  return { rules };
+}
+
+/** The rule for a repository: an exact scope, else the longest prefix, else `*`; undefined where none matches. */
+export function ruleFor({ rules }: Policy, repository: string): PolicyRule | undefined {
+  return (
+    findPin(
+      rules.filter(({ scope }) => scope !== '*'),
+      repository,
+    ) ?? rules.find(({ scope }) => scope === '*')
+  );
+}
+
+type Sets = ReadonlyMap<string, readonly string[]>;
+
+async function verdictOf(rule: RuleDocument, sets: Sets, material: PolicyMaterial): Promise<PolicyVerdict> {
+  if (rule.allow !== undefined) return { kind: 'allow', reason: rule.allow };
+  if (rule.deny !== undefined) return { kind: 'deny', reason: rule.deny };
+  const signatures: SignatureRule[] = [];
+  for (const [index, demand] of (rule.signatures ?? []).entries())
+    signatures.push(await signatureRule(demand, sets, material, `${rule.scope}: signatures[${index}]`));
+  return {
+    kind: 'verify',
+    signatures,
+    ...(rule.trust !== undefined && { name: await nameRule(rule, rule.trust, sets, material) }),
+  };
+}
+
+async function nameRule(
+  { scope }: RuleDocument,
+  trust: NonNullable<RuleDocument['trust']>,
+  sets: Sets,
+  material: PolicyMaterial,
+): Promise<NameRule> {
+  const { root, collection, at, signers = { all: ['names'] }, maxStaleness = '0s', drift = 'warn' } = trust;
+  const named = 'all' in signers ? signers.all : 'any' in signers ? signers.any : signers.of;
+  const threshold = 'all' in signers ? new Set(named).size : 'any' in signers ? 1 : signers.threshold;
+  const mapped = { scope, trust: { kind: 'tofu' as const }, collection };
+  return {
+    collectionOf: (repository) =>
+      collection === undefined ? undefined : collectionUnder(mapped, repository),
+    signers: [...new Set(named)],
+    threshold,
+    maxStaleness: parseDuration(maxStaleness) ?? 0,
+    drift,
+    ...(at !== undefined && { at }),
+    ...(root !== undefined && { root: await rootOf(root, sets, material) }),
+  };
+}
+
+async function rootOf(
+  root: NonNullable<NonNullable<RuleDocument['trust']>['root']>,
+  sets: Sets,
+  material: PolicyMaterial,
+): Promise<PinnedTrust> {
+  if ('keyIds' in root) return { kind: 'key-ids', keyIds: root.keyIds };
+  if ('file' in root) return { kind: 'root', bytes: await material.file(root.file) };
+  if ('tofu' in root) return { kind: 'tofu' };
+  const certificates = await gather(root.ca, sets, (source) => material.certificates(source));
+  return { kind: 'ca', pem: certificates.map(({ x509 }) => x509.toString()).join('') };
+}
+
+async function signatureRule(
+  demand: SignatureDocument,
+  sets: Sets,
+  material: PolicyMaterial,
+  where: string,
+): Promise<SignatureRule> {
+  const { keys = [], authorities = [], identities = [], keyless, threshold, purposes, annotations } = demand;
+  try {
+    const {
+      now: _,
+      also: __,
+      ...rule
+    } = requirements({
+      now: new Date(0),
+      keys: await gather(keys, sets, (source) => material.keys(source)),
+      roots: await gather(authorities, sets, (source) => material.certificates(source)),
+      identities: identities.map((text) => parseIdentity(text)),
+      annotations: new Map(Object.entries(annotations ?? {})),
+      ...(keyless !== undefined && {
+        keyless: {
+          identities: keyless.map(identityRule),
+          root: await material.trustedRoot(demand.trustedRoot),
+        },
+      }),
+      ...(threshold !== undefined && { threshold }),
+      ...(purposes !== undefined && { purposes }),
+    });
+    return rule;
+  } catch (error) {
+    if (!isBullaError(error, 'usage', 'trust-unpinned')) throw error;
+    throw new BullaError('policy-invalid', `the rule for ${where}: ${error.message}`, {
+      cause: error,
+      ...(error.hint !== undefined && { hint: error.hint }),
+    });
+  }
+}
+
+function identityRule(document: KeylessDocument): IdentityRule {
+  return {
+    subject: 'identity' in document ? document.identity : new RegExp(document.identityRegexp, 'u'),
+    issuer: 'issuer' in document ? document.issuer : new RegExp(document.issuerRegexp, 'u'),
+  };
+}
+
+async function gather<T>(
+  sources: readonly SourceDocument[],
+  sets: Sets,
+  read: (source: string) => Promise<readonly T[]>,
+): Promise<readonly T[]> {
+  const texts = sources.flatMap((source) =>
+    typeof source === 'string' ? source : (sets.get(source.set) ?? []),
+  );
+  return (await Promise.all(texts.map(read))).flat();
+}

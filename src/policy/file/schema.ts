@@ -1,0 +1,126 @@
+import * as z from 'zod/mini';
+
+/** A policy file (spec/policy.md). */
+export interface PolicyDocument {
+  readonly version: 1;
+  readonly mode?: 'enforce' | 'audit' | undefined;
+  /** Named lists of keys or certificates. */
+  readonly sets?: Readonly<Record<string, readonly string[]>> | undefined;
+  readonly rules: readonly RuleDocument[];
+}
+
+/** A rule. It has `allow`, or `deny`, or `trust` and `signatures`, one of which may be left out. */
+export interface RuleDocument {
+  readonly scope: string;
+  readonly mode?: 'enforce' | 'audit' | undefined;
+  /** Why images pass without verification. */
+  readonly allow?: string | undefined;
+  /** Why images never pass. */
+  readonly deny?: string | undefined;
+  readonly trust?: TrustDocument | undefined;
+  readonly signatures?: readonly SignatureDocument[] | undefined;
+}
+
+/** What the signed name of an image must be like. */
+export interface TrustDocument {
+  readonly root?: RootDocument | undefined;
+  readonly collection?: string | undefined;
+  readonly at?: string | undefined;
+  readonly signers?: SignersDocument | undefined;
+  readonly maxStaleness?: string | undefined;
+  readonly drift?: 'warn' | 'reject' | undefined;
+}
+
+export type RootDocument =
+  | { readonly keyIds: readonly string[] }
+  | { readonly file: string }
+  | { readonly ca: readonly SourceDocument[] }
+  | { readonly tofu: true };
+
+export type SignersDocument =
+  | { readonly all: readonly string[] }
+  | { readonly any: readonly string[] }
+  | { readonly threshold: number; readonly of: readonly string[] };
+
+/** What detached signatures must be like. */
+export interface SignatureDocument {
+  readonly threshold?: number | undefined;
+  readonly keys?: readonly SourceDocument[] | undefined;
+  readonly authorities?: readonly SourceDocument[] | undefined;
+  readonly identities?: readonly string[] | undefined;
+  readonly keyless?: readonly KeylessDocument[] | undefined;
+  readonly trustedRoot?: string | undefined;
+  readonly purposes?: readonly string[] | undefined;
+  readonly annotations?: Readonly<Record<string, string>> | undefined;
+}
+
+/** The path of a file beside the policy, or PEM; or all members of a named set. */
+export type SourceDocument = string | { readonly set: string };
+
+/** An identity that a Sigstore instance certifies: each part exactly, or by an expression for the whole value. */
+export type KeylessDocument = ({ readonly identity: string } | { readonly identityRegexp: string }) &
+  ({ readonly issuer: string } | { readonly issuerRegexp: string });
+
+const text: z.ZodMiniType<string> = z.string().check(z.minLength(1));
+const texts: z.ZodMiniType<readonly string[]> = z.array(text).check(z.minLength(1));
+const positive: z.ZodMiniType<number> = z.int().check(z.positive());
+const mode: z.ZodMiniType<'enforce' | 'audit'> = z.enum(['enforce', 'audit']);
+const source: z.ZodMiniType<SourceDocument> = z.union([text, z.strictObject({ set: text })]);
+const sources: z.ZodMiniType<readonly SourceDocument[]> = z.array(source).check(z.minLength(1));
+
+const root: z.ZodMiniType<RootDocument> = z.union([
+  z.strictObject({ keyIds: texts }),
+  z.strictObject({ file: text }),
+  z.strictObject({ ca: sources }),
+  z.strictObject({ tofu: z.literal(true) }),
+]);
+
+const signers: z.ZodMiniType<SignersDocument> = z.union([
+  z.strictObject({ all: texts }),
+  z.strictObject({ any: texts }),
+  z.strictObject({ threshold: positive, of: texts }),
+]);
+
+const trust: z.ZodMiniType<TrustDocument> = z.strictObject({
+  root: z.optional(root),
+  collection: z.optional(text),
+  at: z.optional(text),
+  signers: z.optional(signers),
+  maxStaleness: z.optional(text),
+  drift: z.optional(z.enum(['warn', 'reject'])),
+});
+
+const keyless: z.ZodMiniType<KeylessDocument> = z.union([
+  z.strictObject({ identity: text, issuer: text }),
+  z.strictObject({ identity: text, issuerRegexp: text }),
+  z.strictObject({ identityRegexp: text, issuer: text }),
+  z.strictObject({ identityRegexp: text, issuerRegexp: text }),
+]);
+
+const signature: z.ZodMiniType<SignatureDocument> = z.strictObject({
+  threshold: z.optional(positive),
+  keys: z.optional(sources),
+  authorities: z.optional(sources),
+  identities: z.optional(texts),
+  keyless: z.optional(z.array(keyless).check(z.minLength(1))),
+  trustedRoot: z.optional(text),
+  purposes: z.optional(texts),
+  annotations: z.optional(z.record(z.string(), z.string())),
+});
+
+const rule: z.ZodMiniType<RuleDocument> = z.strictObject({
+  scope: text,
+  mode: z.optional(mode),
+  allow: z.optional(text),
+  deny: z.optional(text),
+  trust: z.optional(trust),
+  signatures: z.optional(z.array(signature).check(z.minLength(1))),
+});
+
+/** What a policy file may hold; its JSON schema is generated from this. */
+export const policySchema: z.ZodMiniType<PolicyDocument> = z.strictObject({
+  version: z.literal(1),
+  mode: z.optional(mode),
+  sets: z.optional(z.record(z.string(), texts)),
+  rules: z.array(rule),
+});
