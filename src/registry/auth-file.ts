@@ -105,17 +105,22 @@ export function serverKey(registry: string): string {
   return registry === 'docker.io' ? HUB_KEY : registry;
 }
 
+/** The helper that a file names for this registry (`credHelpers`); empty where it says that there is none for it. */
+export function ownHelperOf(file: AuthFile, registry: string): string | undefined {
+  const helpers = memberOf(file.json, 'credHelpers');
+  if (!isJsonObject(helpers)) return undefined;
+  const find = entriesOf(helpers);
+  for (const key of keysFor(registry, undefined)) {
+    const helper = find(key);
+    if (typeof helper === 'string') return helper;
+  }
+  return undefined;
+}
+
 /** The helper that a file names for a registry: `credHelpers` before `credsStore`. */
 export function helperOf(file: AuthFile, registry: string): string | undefined {
-  const helpers = memberOf(file.json, 'credHelpers');
-  if (isJsonObject(helpers)) {
-    const find = entriesOf(helpers);
-    for (const key of keysFor(registry, undefined)) {
-      const helper = find(key);
-      // An empty one says that there is none for this registry, whatever there is for others.
-      if (typeof helper === 'string') return helper === '' ? undefined : helper;
-    }
-  }
+  const own = ownHelperOf(file, registry);
+  if (own !== undefined) return own === '' ? undefined : own;
   // Docker Desktop wrote the second of them for a while.
   const store = memberOf(file.json, 'credsStore') ?? memberOf(file.json, 'credSstore');
   return typeof store === 'string' && store !== '' ? store : undefined;
@@ -123,20 +128,29 @@ export function helperOf(file: AuthFile, registry: string): string | undefined {
 
 /**
  * Credentials that stand in the file itself.
+ * @param note told of entries for the registry that are ignored, and why
  * @throws BullaError config-invalid where the entry is broken; its content is not shown
  */
 export function credentialsIn(
   file: AuthFile,
   registry: string,
   repository: string | undefined,
+  note: (line: string) => void = () => undefined,
 ): Credentials | undefined {
   const auths = memberOf(file.json, 'auths');
   if (!isJsonObject(auths)) return undefined;
   const find = entriesOf(auths);
+  const seen = new Set<JsonValue>();
   for (const key of keysFor(registry, repository)) {
     const entry = find(key);
-    const found = isJsonObject(entry) ? readEntry(entry, `${file.path}: the entry ${key}`) : undefined;
+    if (entry === undefined) continue;
+    const where = `${file.path}: the entry ${key}`;
+    const found = isJsonObject(entry) ? readEntry(entry, where) : undefined;
     if (found !== undefined) return found;
+    // One entry can be found by several keys.
+    if (seen.has(entry)) continue;
+    seen.add(entry);
+    note(`${where} is ignored: it has no auth, identitytoken, registrytoken or username`);
   }
   return undefined;
 }

@@ -166,12 +166,13 @@ class Output {
   }
 }
 
-function notThere(helper: string, cause: Error): BullaError {
+function notThere(helper: string, cause: NodeJS.ErrnoException): BullaError {
   return new BullaError(
     'config-invalid',
     `the credential helper docker-credential-${helper} cannot be run: ${cause.message}`,
     {
       cause,
+      ...(cause.code === 'ENOENT' && { details: { reason: 'not-installed' } }),
       hint: 'install it, or take it out of credsStore or credHelpers of the configuration',
     },
   );

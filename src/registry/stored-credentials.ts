@@ -1,6 +1,7 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { credentialsIn, helperOf, readAuthFile, serverKey } from './auth-file.ts';
+import { isBullaError } from '../errors.ts';
+import { type AuthFile, credentialsIn, helperOf, ownHelperOf, readAuthFile, serverKey } from './auth-file.ts';
 import { getFromHelper } from './credential-helper.ts';
 import type { Credentials, CredentialsProvider } from './credentials.ts';
 
@@ -11,6 +12,8 @@ export interface CredentialFilesOptions {
   readonly env?: NodeJS.ProcessEnv | undefined;
   /** The home directory. */
   readonly home?: string | undefined;
+  /** Told, once each, what is ignored and why; never a secret. */
+  readonly note?: ((line: string) => void) | undefined;
 }
 
 /**
@@ -67,19 +70,32 @@ export function credentialsFinder(
 ): (registry: string, repository: string | undefined) => Promise<FoundCredentials | undefined> {
   const env = options.env ?? process.env;
   const helpers = new HelperMemory(env);
+  const told = new Set<string>();
+  const note = (line: string): void => {
+    if (!told.has(line)) options.note?.(line);
+    told.add(line);
+  };
   return async (registry, repository) => {
     const files = await Promise.all(credentialFiles(options).map(readAuthFile));
+    let missing: string | undefined;
     for (const file of files) {
       if (file === undefined) continue;
       const helper = helperOf(file, registry);
-      const given = helper === undefined ? undefined : await helpers.get(helper, serverKey(registry));
-      if (given !== undefined)
+      const given = helper === undefined ? undefined : await helpers.ask(helper, file, registry, note);
+      if (given === 'not-installed') missing ??= helper;
+      else if (given !== undefined)
         return { credentials: given, source: 'helper', where: `docker-credential-${helper}` };
-      const written = credentialsIn(file, registry, repository);
+      const written = credentialsIn(file, registry, repository, note);
       if (written !== undefined) return { credentials: written, source: 'file', where: file.path };
     }
+    // Nothing stands in for it: that there are no credentials is not known.
+    if (missing !== undefined) await helpers.get(missing, serverKey(registry));
     return undefined;
   };
+}
+
+function isNotInstalled(error: unknown): boolean {
+  return isBullaError(error) && error.details['reason'] === 'not-installed';
 }
 
 /** Helpers take their time, and some ask the person: many repositories of a registry ask once. */
@@ -94,6 +110,28 @@ class HelperMemory {
     this.env = env;
   }
 
+  /**
+   * A file may come from another machine, where its helper for all registries is: then its entries count. A helper that is
+   * named for this registry has to be there.
+   */
+  async ask(
+    helper: string,
+    file: AuthFile,
+    registry: string,
+    note: (line: string) => void,
+  ): Promise<Credentials | 'not-installed' | undefined> {
+    try {
+      const given = await this.get(helper, serverKey(registry));
+      if (given === undefined) note(`docker-credential-${helper} has no credentials for ${registry}`);
+      return given;
+    } catch (error) {
+      if (!isNotInstalled(error) || ownHelperOf(file, registry) !== undefined) throw error;
+      note(`${file.path}: credsStore is ignored: docker-credential-${helper} is not installed`);
+      return 'not-installed';
+    }
+  }
+
+  /** @throws BullaError config-invalid where the helper is not installed (details.reason `not-installed`) or broken */
   get(helper: string, server: string): Promise<Credentials | undefined> {
     const key = `${helper} ${server}`;
     const known = this.answers.get(key);

@@ -148,6 +148,56 @@ describe('helpers', () => {
     await expect(find('r.example.com')).rejects.toMatchObject({ code: 'config-invalid' });
   });
 
+  describe('and entries that are ignored are told of, once', () => {
+    const missing = { credsStore: 'not-there' };
+    const entry = { auths: { 'r.example.com': auth('file', '3') } };
+    it.each<[string, object, unknown, RegExp[]]>([
+      [
+        'a common helper that is not installed',
+        { ...missing, ...entry },
+        basic('file', '3'),
+        [/credsStore .*not installed/],
+      ],
+      [
+        'a helper that has none',
+        { credsStore: 'none', ...entry },
+        basic('file', '3'),
+        [/docker-credential-none has no/],
+      ],
+      [
+        'a helper with an empty secret',
+        { credsStore: 'empty' },
+        undefined,
+        [/docker-credential-empty has no/],
+      ],
+      ['an empty entry', { auths: { 'r.example.com': {} } }, undefined, [/entry r\.example\.com is ignored/]],
+      [
+        'an entry that is null',
+        { auths: { 'https://r.example.com': null } },
+        undefined,
+        [/entry r\.example\.com is ignored/],
+      ],
+      ['an empty entry of another', { auths: { 's.example.com': {} } }, undefined, []],
+    ])('%s', async (_, file, expected, lines) => {
+      await helper('none', 'cat >/dev/null; echo "credentials not found in native keychain"; exit 1');
+      await helper('empty', 'cat >/dev/null; echo \'{"Username":"me","Secret":""}\'');
+      await put('.docker/config.json', file);
+      const told: string[] = [];
+      const credentials = storedCredentials({ env, home, note: (line) => told.push(line) });
+      for (let n = 0; n < 2; n++) expect(await credentials('r.example.com', 'app')).toEqual(expected);
+      expect(told).toHaveLength(lines.length);
+      for (const [at, line] of lines.entries()) expect(told[at]).toMatch(line);
+    });
+
+    it('but one that is named for the registry has to be there', async () => {
+      await put('.docker/config.json', { credHelpers: { 'r.example.com': 'not-there' }, ...entry });
+      await expect(find('r.example.com')).rejects.toMatchObject({ code: 'config-invalid' });
+      // Nor is it known that there are no credentials where nothing stands in for the common one.
+      await put('.docker/config.json', missing);
+      await expect(find('r.example.com')).rejects.toMatchObject({ code: 'config-invalid' });
+    });
+  });
+
   it('are asked before the file: those of the registry, then the common one', async () => {
     await helper('own', 'cat >/dev/null; echo \'{"Username":"own","Secret":"1"}\'');
     await helper('common', 'read server; echo "{\\"Username\\":\\"$server\\",\\"Secret\\":\\"2\\"}"');

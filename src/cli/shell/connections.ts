@@ -179,9 +179,14 @@ export class Connections {
 
   /** Where credentials are looked for, and where login writes them. */
   credentialFiles(access: RegistryAccess): CredentialFilesOptions {
-    const { io } = this.options;
+    const { io, output } = this.options;
     const path = access.registryConfig;
-    return { path: path === undefined ? undefined : this.path(path), env: this.forHelpers(), home: io.home };
+    return {
+      path: path === undefined ? undefined : this.path(path),
+      env: this.forHelpers(),
+      home: io.home,
+      note: (line) => output.verbose(line),
+    };
   }
 
   private async connect(registry: string, side: Side | undefined): Promise<RegistryClient> {
