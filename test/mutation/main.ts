@@ -1,12 +1,10 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFile, writeFile } from 'node:fs/promises';
+import { end } from './end.ts';
+import { judgeBySwitches } from './judge-by-switches.ts';
 import { type Mutant, mutantsOf, sample } from './mutants.ts';
 import { roomOf, root } from './rooms.ts';
-import type { Event } from './runner.ts';
-import type { SwitchedJob } from './switched-worker.ts';
 import type { Job, Verdict } from './worker.ts';
 
 /**
@@ -47,7 +45,13 @@ interface Judged {
  * cannot decide is run in a fresh process, one mutant after the other.
  */
 async function judgeAll(name: string, mutants: readonly Mutant[]): Promise<Judged[]> {
-  const { fates, unsure } = await judgeBySwitches(roomOf(name).switched, mutants);
+  const { fates, asked, unsure } = await judgeBySwitches(roomOf(name).switched, mutants);
+  const reached = mutants.filter((_, id) => asked.has(id) || unsure.has(id)).length;
+  say(`${reached} are met by tests, ${fates.size} are killed, ${unsure.size} may need a run of their own`);
+  for (const [id, mutant] of mutants.entries()) {
+    const how = unsure.has(id) ? 'unsure' : asked.has(id) ? 'met' : 'not met';
+    if (!fates.has(id)) say(`alive     ${describe(mutant)} (${how})`);
+  }
   const again = mutants.filter(
     (mutant, id) => !fates.has(id) && (unsure.has(id) || mutant.span === undefined),
   );
@@ -56,81 +60,6 @@ async function judgeAll(name: string, mutants: readonly Mutant[]): Promise<Judge
     const verdict = fates.get(id) ?? alone.find((judged) => judged.mutant === mutant)?.verdict;
     return { mutant, verdict: verdict ?? { isKilled: false, milliseconds: 0 } };
   });
-}
-
-/** How long a test may take with one mutant before that one counts as endless. */
-const HANGS_AFTER = 40_000;
-
-interface Switched {
-  readonly fates: ReadonlyMap<number, Verdict | 'timeout'>;
-  readonly unsure: ReadonlySet<number>;
-}
-
-async function judgeBySwitches(tests: readonly string[], mutants: readonly Mutant[]): Promise<Switched> {
-  const folder = await mkdtemp(join(tmpdir(), 'bulla-mutation-'));
-  const state = join(folder, 'state');
-  const jobFile = join(folder, 'job');
-  const fates = new Map<number, Verdict | 'timeout'>();
-  const [unsure, asked, done] = [new Set<number>(), new Set<number>(), new Set<string>()];
-  try {
-    await writeFile(state, '');
-    for (;;) {
-      const job: SwitchedJob = {
-        mutants,
-        ids: [...mutants.keys()].filter(
-          (id) => fates.get(id) !== 'timeout' && mutants[id]?.span !== undefined,
-        ),
-        tests: tests.filter((test) => !done.has(test)),
-      };
-      await writeFile(jobFile, JSON.stringify(job));
-      const isEnded = await runSwitched(jobFile, state);
-      let last: Event | undefined;
-      for (const line of (await readFile(state, 'utf8')).split('\n')) {
-        if (line === '') continue;
-        last = JSON.parse(line) as Event;
-        if (last.kind === 'killed') fates.set(last.id, { isKilled: true, by: last.by, milliseconds: 0 });
-        if (last.kind === 'unsure') for (const id of last.ids) unsure.add(id);
-        if (last.kind === 'asked') for (const id of last.ids) asked.add(id);
-        if (last.kind === 'done') done.add(last.file);
-      }
-      if (isEnded) break;
-      if (last?.kind !== 'run') throw new Error(`the tests hang without a mutant: ${JSON.stringify(last)}`);
-      fates.set(last.id, 'timeout');
-    }
-    const reached = mutants.filter((_, id) => asked.has(id) || unsure.has(id)).length;
-    say(`${reached} are met by tests, ${fates.size} are killed, ${unsure.size} may need a run of their own`);
-    for (const [id, mutant] of mutants.entries()) {
-      const how = unsure.has(id) ? 'unsure' : asked.has(id) ? 'met' : 'not met';
-      if (!fates.has(id)) say(`alive     ${describe(mutant)} (${how})`);
-    }
-    return { fates, unsure };
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-}
-
-/** @returns whether it came to its end, and did not stand still */
-async function runSwitched(jobFile: string, state: string): Promise<boolean> {
-  const worker = fork(new URL('switched-worker.ts', import.meta.url), [jobFile], {
-    execArgv: process.execArgv,
-    detached: true,
-    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-    env: { ...process.env, MUTATION_STATE: state },
-  });
-  const ended = once(worker, 'exit').then(([code]) => code as number | null);
-  try {
-    for (let before = -1, quiet = 0; ; ) {
-      const code = await Promise.race([ended, new Promise((done) => setTimeout(done, 1000, 'waiting'))]);
-      if (code === 0) return true;
-      if (code !== 'waiting') throw new Error(`the runner of the tests ended with ${String(code)}`);
-      const { length } = await readFile(state);
-      quiet = length === before ? quiet + 1000 : 0;
-      before = length;
-      if (quiet >= HANGS_AFTER) return false;
-    }
-  } finally {
-    end(worker);
-  }
 }
 
 async function judgeOneByOne(name: string, mutants: readonly Mutant[]): Promise<Judged[]> {
@@ -174,7 +103,7 @@ async function control(worker: ChildProcess, mutant: Mutant): Promise<void> {
 /** A worker with a process group of its own: what hangs in it is ended with it. */
 async function start(name: string): Promise<ChildProcess> {
   const worker = fork(new URL('worker.ts', import.meta.url), [name], {
-    execArgv: process.execArgv,
+    execArgv: ['--import', 'tsx'],
     detached: true,
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
@@ -186,21 +115,12 @@ async function ask(worker: ChildProcess, job: Job, milliseconds: number): Promis
   const answered = once(worker, 'message', { signal: AbortSignal.timeout(Math.round(milliseconds)) });
   worker.send(job);
   try {
-    const [verdict] = (await answered) as [Verdict | { readonly error: string }];
-    if ('error' in verdict) throw new Error(verdict.error);
+    const [verdict] = (await answered) as [Verdict | { readonly error: string } | 'timeout'];
+    if (verdict !== 'timeout' && 'error' in verdict) throw new Error(verdict.error);
     return verdict;
   } catch (error) {
     if ((error as Error).name === 'AbortError') return 'timeout';
     throw error;
-  }
-}
-
-function end(worker: ChildProcess): void {
-  if (worker.pid === undefined) return;
-  try {
-    process.kill(-worker.pid, 'SIGKILL');
-  } catch {
-    // It has ended by itself.
   }
 }
 

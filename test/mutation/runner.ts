@@ -7,6 +7,8 @@ export type Event =
   /** Begins to run a test with a mutant: what is last when nothing more comes, hangs. */
   | { readonly kind: 'run'; readonly id: number; readonly test: string }
   | { readonly kind: 'killed'; readonly id: number; readonly by: string }
+  /** A test did not end with this mutant: its process is left, since what it began goes on. */
+  | { readonly kind: 'endless'; readonly id: number }
   /** Nothing can be said by switching: asked while modules load, or in a test that cannot run twice. */
   | { readonly kind: 'unsure'; readonly ids: readonly number[]; readonly test: string }
   | { readonly kind: 'asked'; readonly ids: readonly number[] }
@@ -55,8 +57,14 @@ export default class MutationRunner extends TestRunner {
       active = id;
       try {
         await run();
-      } catch {
-        killed.push(id);
+      } catch (error) {
+        if (!isTimeout(error)) {
+          killed.push(id);
+          continue;
+        }
+        // Told at once: what was killed before it in this test is found again in the next process.
+        note({ kind: 'endless', id });
+        await new Promise<never>(() => {});
       } finally {
         active = -1;
       }
@@ -80,4 +88,9 @@ export default class MutationRunner extends TestRunner {
     if (asked.size > 0) note({ kind: 'unsure', ids: [...asked], test });
     asked.clear();
   }
+}
+
+/** Whether vitest ended it, and not the test itself. */
+function isTimeout(error: unknown): boolean {
+  return error instanceof Error && /^Test timed out in /.test(error.message);
 }

@@ -13,6 +13,8 @@ export interface SwitchedJob {
   /** The numbers of those that are judged. */
   readonly ids: readonly number[];
   readonly tests: readonly string[];
+  /** In milliseconds. */
+  readonly testTimeout: number;
 }
 
 const statePath = process.env['MUTATION_STATE'] ?? '';
@@ -32,7 +34,7 @@ const vitest = await createVitest(
       include: [...job.tests],
       runner: `${root}test/mutation/runner.ts`,
       fileParallelism: false,
-      testTimeout: 30_000,
+      testTimeout: job.testTimeout,
       reporters: [{}],
     }).test,
     config: false,

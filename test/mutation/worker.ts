@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createVitest, type Reporter, type TestModule, type Vitest } from 'vitest/node';
 import { suite } from '../support/suite.ts';
 import type { Mutant } from './mutants.ts';
@@ -63,7 +64,8 @@ class Runner {
     await this.vitest.standalone();
   }
 
-  async judge(mutant: Mutant | undefined): Promise<Verdict> {
+  /** @returns 'timeout' where a test file does not end; this process is of no use then */
+  async judge(mutant: Mutant | undefined): Promise<Verdict | 'timeout'> {
     const { vitest } = this;
     if (vitest === undefined) throw new Error('not started');
     const began = performance.now();
@@ -73,6 +75,7 @@ class Runner {
       for (const files of [this.room.tests, this.room.more]) {
         const by = await this.failing(vitest, this.soonestFirst(files, mutant));
         if (by === undefined) continue;
+        if (by === 'timeout') return by;
         if (mutant !== undefined) this.noticed.set(mutant.file, by);
         return { isKilled: true, by, milliseconds: performance.now() - began };
       }
@@ -87,7 +90,15 @@ class Runner {
     for (const file of files) {
       const specifications = await vitest.globTestSpecifications([`${root}${file}`]);
       vitest.state.clearErrors();
-      const { testModules, unhandledErrors } = await vitest.runTestSpecifications(specifications, false);
+      const running = vitest.runTestSpecifications(specifications, false);
+      // A file that never ends is known by what it takes itself, and not only by what all of them take.
+      const usual = this.milliseconds.get(file);
+      const ended = await Promise.race([
+        running,
+        sleep(usual === undefined ? 600_000 : 60_000 + 5 * usual, undefined, { ref: false }),
+      ]);
+      if (ended === undefined) return 'timeout';
+      const { testModules, unhandledErrors } = ended;
       // Those of earlier runs are still among them, with what became of them then.
       const own = testModules.filter(({ moduleId }) => moduleId === `${root}${file}`);
       const states = new Set(own.map((module) => module.state()));
