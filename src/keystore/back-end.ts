@@ -17,8 +17,8 @@ export interface PassphraseRequest {
 
 /**
  * Gives the passphrase of an encrypted key. It may be called for several keys at once.
- * @param opens whether a passphrase is the right one. A source that asks a person tries with it what opened other keys
- *   before, and asks again after a mistake. Trying costs as much as opening: about 0.1 s
+ * @param opens whether a passphrase is the right one. A source that prompts uses it to try what opened other keys
+ *   before, and to prompt again after a mistake. Trying costs as much as opening: about 0.1 s
  * @throws BullaError usage if no passphrase is available
  */
 export type PassphraseSource = (

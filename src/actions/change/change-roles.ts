@@ -11,6 +11,7 @@ import { publishEdit } from '../../trust/publish/publish.ts';
 import { WorkingCopy } from '../../trust/read/working-copy.ts';
 import type { VersionPolicy } from '../../tuf/edit/policy.ts';
 import type { MissingSignatures, TufSigner } from '../../tuf/edit/signing.ts';
+import { openEarly } from '../sign/keys-at-hand.ts';
 import { type IntakeEntry, type IntakePreview, intakeText, previewIntake } from './intake.ts';
 import { demandsOf, exportChange, onlineDemands } from './offline.ts';
 import { type ChangePlace, meetsAll, type PublishPorts } from './place.ts';
@@ -114,7 +115,7 @@ async function publishOrStage(
 ): Promise<ChangedRoles> {
   const { target, read, publish, keys } = place;
   const made = madeNow(publish);
-  const signers = await keys.signersFor(await demandsOf(copy, change, made));
+  const signers = openEarly(await keys.signersFor(await demandsOf(copy, change, made)));
   const canPublish = options.stageOnly !== true && meetsAll(await onlineDemands(copy, change, made), signers);
   // For the description, and for missing signatures: the published change is made anew on the head of that moment.
   const carried =

@@ -21,6 +21,7 @@ import { assertKeyChoice, type KeyChoice } from '../../tuf/edit/key-list.ts';
 import { writeRepositoryFiles } from '../../tuf/edit/repository.ts';
 import type { SignatureDemand, TufSigner } from '../../tuf/edit/signing.ts';
 import { parseSigned } from '../../tuf/signed.ts';
+import { openEarly } from '../sign/keys-at-hand.ts';
 import {
   type ChangePlace,
   type CollectionPlace,
@@ -107,7 +108,7 @@ export async function prepareCollection(
       threshold: thresholds?.get(role) ?? 1,
     };
   for (const role of KEYED_ROLES) assertKeyChoice(role, chosen[role]);
-  const signers = await keys.signersFor(KEYED_ROLES.map((role) => demandOf(role, chosen[role])));
+  const signers = openEarly(await keys.signersFor(KEYED_ROLES.map((role) => demandOf(role, chosen[role]))));
   return {
     collection: {
       name,

@@ -11,6 +11,7 @@ import type { TufKey } from '../../tuf/keys.ts';
 import { countSignatures } from '../../tuf/threshold.ts';
 import { demandsOf } from '../change/offline.ts';
 import { type ChangePlace, meetsAll } from '../change/place.ts';
+import { openEarly } from '../sign/keys-at-hand.ts';
 import { dockerKeysIn, writeDockerKeys } from './docker-keys.ts';
 import { allTags, signerRoles } from './trust-info.ts';
 
@@ -244,7 +245,7 @@ async function publish(
 ): Promise<Published> {
   const versions = trustVersions((range) => ports.chance.below(range));
   const demands = await demandsOf(copy, change, { now: ports.clock.now(), versions });
-  const signers = await keys.signersFor(demands);
+  const signers = openEarly(await keys.signersFor(demands));
   const all = starter === undefined ? signers : [...signers, starter];
   return await publishEdit(target, read, change, { ...ports, signers: all });
 }

@@ -9,6 +9,7 @@ import { delegationOf, isTrustedWith } from '../../tuf/delegations.ts';
 import { Keyring } from '../../tuf/edit/demands.ts';
 import type { SignatureDemand, TufSigner } from '../../tuf/edit/signing.ts';
 import type { ChangePlace } from '../change/place.ts';
+import { openEarly } from '../sign/keys-at-hand.ts';
 import { allTags, oneTag, type SignedTag, signerRoles } from './trust-info.ts';
 
 /** A tag that was signed. */
@@ -109,7 +110,7 @@ async function signable(
     if (demands.some(isHeld)) roles.push(role);
   }
   await take(['snapshot', 'timestamp'].flatMap((role) => keyring.demandsOn(role)));
-  return { roles, signers: [...chosen.values()] };
+  return { roles, signers: openEarly([...chosen.values()]) };
 }
 
 function mayName({ delegations }: WorkingCopy, role: string, tag: Tag): boolean {

@@ -134,11 +134,13 @@ export class KeysAtHand {
 }
 
 /**
- * Opens keys that are about to sign, all at the same time and while other things are done: each may take 0.1 s of
- * work. The user is not prompted yet, and errors are reported when they sign.
+ * Opens keys that will certainly sign, in parallel and while other things are done: each may take 0.1 s of work.
+ * The user is not prompted yet, and what goes wrong is reported when they sign.
+ * @returns the same signers
  */
-export function openEarly(signers: Iterable<Pick<TufSigner, 'open'>>): void {
+export function openEarly<T extends Pick<TufSigner, 'open'>>(signers: readonly T[]): readonly T[] {
   for (const signer of signers) signer.open?.({ unattended: true }).catch(() => undefined);
+  return signers;
 }
 
 /** Whether it is the same key, and of a kind that can sign as the listed one does. */

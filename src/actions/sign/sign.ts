@@ -41,7 +41,7 @@ export interface SigningWish {
 export interface NameWish {
   /** Role of the collection that names it; `names` if left out. */
   readonly role?: string | undefined;
-  /** It is an error that there is no collection; else the images are signed, and it is said that the tags are not. */
+  /** Fail if the repository has no collection. If left out, the images are signed and {@link Signed.lacksCollection} is set. */
   readonly isRequired?: boolean | undefined;
   /** Attach a proof of the name to the image; true if left out. */
   readonly proof?: boolean | undefined;
@@ -104,7 +104,7 @@ export interface Signed {
   readonly signer: Signer | undefined;
   /** Undefined where no name was signed. */
   readonly named: (SignedNames & Proofs) | undefined;
-  /** Whether there are tags that were to be signed, and there is no collection. */
+  /** Tags were to be signed, but the repository has no collection. */
   readonly lacksCollection: boolean;
 }
 
@@ -134,7 +134,7 @@ export async function sign(
 /** What is known before anything is signed. */
 export interface Prepared {
   readonly signer: Signer | undefined;
-  /** Undefined where no name is to be signed, or there is no collection. */
+  /** Undefined if no name is to be signed, or the repository has no collection. */
   readonly naming: Naming | undefined;
   readonly lacksCollection: boolean;
 }
@@ -330,7 +330,7 @@ function byImage(subjects: readonly Subject[]): readonly (readonly [Descriptor, 
   return [...images.values()];
 }
 
-/** Both results; of two failures the first one's, whichever comes earlier. */
+/** Both results. If both fail, the first one's failure, no matter which came earlier. */
 async function inOrder<A, B>(first: Promise<A>, second: Promise<B>): Promise<readonly [A, B]> {
   second.catch(() => undefined);
   return [await first, await second];

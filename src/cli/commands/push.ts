@@ -86,7 +86,7 @@ async function localSource(context: Context, text: string): Promise<string> {
     const found = await stat(context.path(path)).catch(() => undefined);
     if (found !== undefined) return `${found.isDirectory() ? 'oci' : 'oci-archive'}:${text}`;
   }
-  throw new BullaError('not-found', `there is no layout and no archive at ${text}`, {
+  throw new BullaError('not-found', `neither a layout nor an archive was found at ${text}`, {
     hint: 'give the path of a layout or an archive; bulla copy takes images of registries',
   });
 }

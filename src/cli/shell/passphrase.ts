@@ -65,7 +65,7 @@ export function passphraseSource(io: Io, options: PassphraseOptions): Passphrase
     if (other !== undefined) return utf8(other);
     const cosign = io.env['COSIGN_PASSWORD'];
     if (format === 'sigstore' && cosign !== undefined) return utf8(cosign);
-    if (unattended === true) throw nobodyAsked(key);
+    if (unattended === true) throw notPrompted(key);
     const answer = turn.then(() => fromPerson(key, opens));
     // After Ctrl-C nothing more is asked.
     turn = answer.catch((error: unknown) => {
@@ -116,7 +116,7 @@ export async function newPassphrase(
   return first;
 }
 
-function nobodyAsked(key: string): BullaError {
+function notPrompted(key: string): BullaError {
   return new BullaError(
     'usage',
     `the passphrase for ${key} is not given, and prompting is not possible now`,

@@ -119,6 +119,35 @@ describe('signing images and their names', () => {
     expect((await signing).signatures).toHaveLength(2);
   });
 
+  it('opens the keys of the collection in parallel before anything is signed, asking nobody', async () => {
+    const opened: unknown[] = [];
+    const { ports, calls } = await world();
+    const { collection } = ports;
+    await sign(
+      images(':v1'),
+      { signature: {} },
+      {
+        ...ports,
+        collection: async () => {
+          const place = await collection();
+          const signersFor: typeof place.keys.signersFor = async (demands) =>
+            (await place.keys.signersFor(demands)).map((signer) => ({
+              ...signer,
+              open: async (options) => {
+                opened.push([options, written(calls).length]);
+                await later();
+              },
+            }));
+          return { ...place, keys: { signersFor } };
+        },
+      },
+    );
+    expect(opened).toEqual([
+      [{ unattended: true }, 0],
+      [{ unattended: true }, 0],
+    ]);
+  });
+
   it.each<[string, SigningWish, string[], string, Partial<SignPorts>]>([
     [
       'a key that cannot be opened',
