@@ -3,16 +3,16 @@ import { chmod, copyFile, cp, mkdtemp, readdir, readFile, rm, stat, writeFile } 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Certificate, parseCertificate } from '../../src/crypto/certificate.ts';
-import { createCertificate } from '../../src/crypto/certificate-build.ts';
-import { generatePrivateKey } from '../../src/crypto/private-key.ts';
-import { parsePublicKeyPem } from '../../src/crypto/public-key.ts';
-import { utf8 } from '../../src/encoding/bytes.ts';
-import { Keystore } from '../../src/keystore/store.ts';
-import { certifiedChain, certify, DURING, NOT_AFTER, NOT_BEFORE } from '../support/certificates.ts';
-import { bulla, type CliOptions, type CliResult, temporaryDirectory } from '../support/cli.ts';
+import { type Certificate, parseCertificate } from '../../../src/crypto/certificate.ts';
+import { createCertificate } from '../../../src/crypto/certificate-build.ts';
+import { generatePrivateKey } from '../../../src/crypto/private-key.ts';
+import { parsePublicKeyPem } from '../../../src/crypto/public-key.ts';
+import { utf8 } from '../../../src/encoding/bytes.ts';
+import { Keystore } from '../../../src/keystore/store.ts';
+import { certifiedChain, certify, DURING, NOT_AFTER, NOT_BEFORE } from '../../support/certificates.ts';
+import { bulla, type CliOptions, type CliResult, temporaryDirectory } from '../../support/cli.ts';
 
-const vectors = new URL('../../testdata/keys/', import.meta.url).pathname;
+const vectors = new URL('../../../testdata/keys/', import.meta.url).pathname;
 const SUBJECT = 'C=DE, ST=Berlin, O=Acme, CN=release';
 
 // Sealing takes its time on purpose: the keys that most tests want are made once, and copied.
@@ -370,7 +370,7 @@ describe('bulla key show, default, rm', () => {
 
   it('shows a certificate', async () => {
     const { key } = await person({});
-    const file = new URL('../../testdata/certificates/notation-test.crt', import.meta.url).pathname;
+    const file = new URL('../../../testdata/certificates/notation-test.crt', import.meta.url).pathname;
     expect((await key(['show', file])).stdout).toContain('O=Notary, CN=bulla-vector');
   });
 

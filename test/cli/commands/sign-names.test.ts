@@ -1,16 +1,16 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { ManifestContent } from '../../src/oci/manifest.ts';
-import type { Target } from '../../src/oci/target.ts';
-import { HEAD_TAG, TRUST_TYPES } from '../../src/trust/format/vocabulary.ts';
-import { findName } from '../../src/trust/read/names.ts';
-import { WorkingCopy } from '../../src/trust/read/working-copy.ts';
-import { type CliOptions, type CliResult, bulla as run, temporaryDirectory } from '../support/cli.ts';
-import { pushImage, tagOf } from '../support/content.ts';
-import { storePlainKeys } from '../support/plain-keys.ts';
-import { registryFor, repositoryOf } from '../support/registry/open.ts';
-import { readAny } from '../support/trust/changing.ts';
+import type { ManifestContent } from '../../../src/oci/manifest.ts';
+import type { Target } from '../../../src/oci/target.ts';
+import { HEAD_TAG, TRUST_TYPES } from '../../../src/trust/format/vocabulary.ts';
+import { findName } from '../../../src/trust/read/names.ts';
+import { WorkingCopy } from '../../../src/trust/read/working-copy.ts';
+import { type CliOptions, type CliResult, bulla as run, temporaryDirectory } from '../../support/cli.ts';
+import { pushImage, tagOf } from '../../support/content.ts';
+import { storePlainKeys } from '../../support/plain-keys.ts';
+import { registryFor, repositoryOf } from '../../support/registry/open.ts';
+import { readAny } from '../../support/trust/changing.ts';
 
 const now = new Date('2030-01-01T00:00:00Z');
 

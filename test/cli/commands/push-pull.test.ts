@@ -1,13 +1,13 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { parseReference, type RegistryReference } from '../../src/oci/reference.ts';
-import { openRepository } from '../../src/registry/client.ts';
-import { serveRegistry } from '../../src/servers/registry/server.ts';
-import { bulla, temporaryDirectory } from '../support/cli.ts';
-import { pushImage } from '../support/content.ts';
+import { parseReference, type RegistryReference } from '../../../src/oci/reference.ts';
+import { openRepository } from '../../../src/registry/client.ts';
+import { serveRegistry } from '../../../src/servers/registry/server.ts';
+import { bulla, temporaryDirectory } from '../../support/cli.ts';
+import { pushImage } from '../../support/content.ts';
 
-const LAYOUT = new URL('../../testdata/demo-image/layout', import.meta.url).pathname;
+const LAYOUT = new URL('../../../testdata/demo-image/layout', import.meta.url).pathname;
 
 /** A registry, a home with the key `release`, and a directory to work in. */
 async function workshop(): Promise<{
@@ -48,7 +48,12 @@ describe('bulla push', () => {
   });
 
   it.each([
-    ['a source that is not there', ['push', 'nothing-here', 'HOST/demo:v1'], 11, /no layout and no archive/],
+    [
+      'a source that is not there',
+      ['push', 'nothing-here', 'HOST/demo:v1'],
+      11,
+      /neither a layout nor an archive/,
+    ],
     ['a destination that is no registry', ['push', LAYOUT, 'oci:there'], 2, /not in a registry/],
   ])('refuses %s', async (_, argv, code, message) => {
     const { host } = await workshop();
