@@ -87,7 +87,8 @@ describe('bulla pull', () => {
     const target = openRepository(parseReference(`${host}/app`) as RegistryReference);
     onTestFinished(() => target.close());
     await pushImage(target, 'app', 'v1');
-    const empty = { BULLA_HOME: join(cwd, 'other') };
+    // Elsewhere: what is remembered of registries is no part of what is pulled.
+    const empty = { BULLA_HOME: await temporaryDirectory() };
     const before = await readdir(cwd);
     expect(await bulla(['pull', `${host}/app:v1`, 'oci:a', '--key', 'release'], { env, cwd })).toMatchObject({
       code: 10,
