@@ -7,7 +7,7 @@ import type { Signer } from '../crypto/signer.ts';
 import { BullaError } from '../errors.ts';
 import { formatRepository, parseReference, type Reference } from '../oci/reference.ts';
 import { SYSTEM_CHANCE } from '../servers/resigner/system.ts';
-import { lookAtCollection } from '../trust/read/read-for-display.ts';
+import { readForDisplay } from '../trust/read/read-for-display.ts';
 import { WorkingCopy } from '../trust/read/working-copy.ts';
 import type { CollectionStatus } from '../trust/report/status.ts';
 import { repositoryOf } from './change.ts';
@@ -104,7 +104,7 @@ export async function status(repository: string | Reference, options: StatusOpti
     const ports = { ...one.collections };
     const opened = await openCollection(repositoryOf(repository), collectionDemands(options), ports);
     const { target, read, place } = opened;
-    const looked = await lookAtCollection(target, read);
+    const looked = await readForDisplay(target, read);
     if (looked === undefined)
       throw new BullaError('not-found', `${place} has no trust collection`, {
         hint: 'if it lies in another repository, give `at`',

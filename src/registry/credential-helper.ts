@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { decodeUtf8 } from '../encoding/bytes.ts';
 import { type JsonObject, parseJsonObject } from '../encoding/json.ts';
 import { BullaError } from '../errors.ts';
-import { printable } from '../http/redact.ts';
+import { printable, quoted, REDACTED } from '../http/redact.ts';
 import { childEnvironment } from './child-environment.ts';
 import type { LoginCredentials } from './credentials.ts';
 
@@ -190,7 +190,7 @@ const MAX_WORDS = 300;
  */
 function broken(helper: string, how: string, words = '', secret = ''): BullaError {
   const isAnswer = /"?Secret"?\s*:/i.test(words) || (secret !== '' && words.includes(secret));
-  const said = isAnswer ? '' : printable(words.replace(NAMED_SECRET, '$1***'), MAX_WORDS);
+  const said = isAnswer ? '' : quoted(words.replace(NAMED_SECRET, `$1${REDACTED}`), MAX_WORDS, [secret]);
   return new BullaError(
     'config-invalid',
     `the credential helper docker-credential-${helper} ${how}${said === '' ? '' : `: ${said}`}`,

@@ -15,8 +15,8 @@ import type { CollectionId } from '../trust/format/binding.ts';
 import { kindOfTag } from '../trust/format/vocabulary.ts';
 import { encodeRecord, MAX_RECORD_BYTES, parseRecord } from '../trust/publish/signer-record.ts';
 import {
+  type AnnouncedObject,
   NO_RECORD,
-  type PendingObject,
   type SignerRecord,
   type SignerState,
 } from '../trust/publish/signer-state.ts';
@@ -70,9 +70,9 @@ export class SignerStateDirectory implements SignerState {
     });
   }
 
-  async pending(id: CollectionId): Promise<readonly PendingObject[]> {
+  async pending(id: CollectionId): Promise<readonly AnnouncedObject[]> {
     const directory = join(this.path, id, 'pending');
-    const objects: PendingObject[] = [];
+    const objects: AnnouncedObject[] = [];
     for (const name of await namesIn(directory)) {
       const tag = /^(.+)\.json$/.exec(name)?.[1];
       if (tag === undefined || !isPendingTag(tag)) continue;
@@ -84,7 +84,7 @@ export class SignerStateDirectory implements SignerState {
     return objects;
   }
 
-  async keep(id: CollectionId, object: PendingObject): Promise<boolean> {
+  async keep(id: CollectionId, object: AnnouncedObject): Promise<boolean> {
     if (sizeOf(object) > MAX_PENDING_BYTES) return false;
     await makeDirectory(join(this.path, id, 'pending'), OWNER_ONLY);
     await writeFileAtomic(this.pendingFile(id, object.tag), writePending(object), { mode: 0o600 });
@@ -121,15 +121,15 @@ async function namesIn(directory: string): Promise<readonly string[]> {
 }
 
 /** Most bytes that {@link writePending} makes, without making them. */
-function sizeOf({ assembly: { blobs, children, top }, ids }: PendingObject): number {
+function sizeOf({ assembly: { blobs, children, top }, ids }: AnnouncedObject): number {
   const parts = [...blobs, ...children, top];
-  const each = ({ descriptor, bytes }: PendingObject['assembly']['top']): number =>
+  const each = ({ descriptor, bytes }: AnnouncedObject['assembly']['top']): number =>
     4 * Math.ceil(bytes.byteLength / 3) + JSON.stringify(descriptor.mediaType).length + 64;
   return parts.reduce((sum, part) => sum + each(part), 1024 + 40 * ids.length);
 }
 
-function writePending({ tag, ids, madeAt, assembly }: PendingObject): Uint8Array {
-  const partOf = ({ descriptor, bytes }: PendingObject['assembly']['top']): Part => ({
+function writePending({ tag, ids, madeAt, assembly }: AnnouncedObject): Uint8Array {
+  const partOf = ({ descriptor, bytes }: AnnouncedObject['assembly']['top']): Part => ({
     mediaType: descriptor.mediaType,
     data: base64(bytes),
   });
@@ -144,12 +144,12 @@ function writePending({ tag, ids, madeAt, assembly }: PendingObject): Uint8Array
   });
 }
 
-function readPending(bytes: Uint8Array, path: string): PendingObject {
+function readPending(bytes: Uint8Array, path: string): AnnouncedObject {
   try {
     const parsed = pendingSchema.safeParse(parseJson(bytes, { what: path, maxBytes: MAX_PENDING_BYTES }));
     if (!parsed.success) throw damaged(path, describeIssues(parsed.error));
     const { tag, ids, madeAt, blobs, children, top } = parsed.data;
-    const read = ({ mediaType, data }: Part): PendingObject['assembly']['top'] => {
+    const read = ({ mediaType, data }: Part): AnnouncedObject['assembly']['top'] => {
       const content = fromBase64(data);
       if (content === undefined) throw damaged(path, 'not base64');
       return { descriptor: describe(mediaType, content), bytes: content };

@@ -9,7 +9,7 @@ import { PinFile } from '../../src/state/pins.ts';
 import { SignerStateDirectory } from '../../src/state/signer-state.ts';
 import { assembleHead } from '../../src/trust/format/assemble.ts';
 import { announceHead } from '../../src/trust/format/candidate.ts';
-import { type PendingObject, withUsed } from '../../src/trust/publish/signer-state.ts';
+import { type AnnouncedObject, withUsed } from '../../src/trust/publish/signer-state.ts';
 import { newCollection } from '../support/trust/collection.ts';
 import { NOW } from '../support/tuf/editing.ts';
 
@@ -104,7 +104,7 @@ describe('SignerStateDirectory', () => {
 });
 
 describe('what is written can be read again', () => {
-  const large = (bytes: number): PendingObject => {
+  const large = (bytes: number): AnnouncedObject => {
     const content = new Uint8Array(bytes);
     const blob = {
       descriptor: { ...describeBytes('application/json', new Uint8Array()), size: bytes },

@@ -1,7 +1,7 @@
 import { BullaError } from '../../errors.ts';
 import type { TrustTarget } from '../../trust/format/ports.ts';
 import type { PublishOptions } from '../../trust/publish/publish-options.ts';
-import { lookAtCollection } from '../../trust/read/read-for-display.ts';
+import { readForDisplay } from '../../trust/read/read-for-display.ts';
 import { WorkingCopy } from '../../trust/read/working-copy.ts';
 import { distinctKeys } from '../../tuf/delegation-keys.ts';
 import type { SignatureDemand, TufSigner } from '../../tuf/edit/signing.ts';
@@ -40,7 +40,7 @@ export async function openCopy({
   read,
   publish,
 }: Omit<ChangePlace, 'keys'>): Promise<WorkingCopy> {
-  const looked = await lookAtCollection(target, { ...read, now: publish.clock.now() });
+  const looked = await readForDisplay(target, { ...read, now: publish.clock.now() });
   if (looked === undefined)
     throw new BullaError('not-found', `${place} has no trust collection`, {
       hint: `make one: bulla init ${repository}; or say where it lies: --at`,

@@ -7,7 +7,7 @@ import type { Tag } from '../../oci/reference.ts';
 import type { Source, Target } from '../../oci/target.ts';
 import { presentKeys } from '../../trust/change/role-changes.ts';
 import type { NamedContent } from '../../trust/format/log.ts';
-import { type LookedAt, lookAtCollection } from '../../trust/read/read-for-display.ts';
+import { type DisplayedCollection, readForDisplay } from '../../trust/read/read-for-display.ts';
 import { WorkingCopy } from '../../trust/read/working-copy.ts';
 import { Keyring } from '../../tuf/edit/demands.ts';
 import { type TufSigner, tufSigner } from '../../tuf/edit/signing.ts';
@@ -105,7 +105,7 @@ export async function importNotary(
 /** The collection that is there already, if there is one. */
 async function present(place: ImportPlace, verified: VerifiedNotary): Promise<WorkingCopy | undefined> {
   const { target, read, publish } = place;
-  const looked = await lookAtCollection(target, read);
+  const looked = await readForDisplay(target, read);
   if (looked === undefined) return undefined;
   if (looked.unpinned !== undefined) return await madeHere(place, verified, looked);
   if (looked.expired !== undefined) publish.onWarning?.(looked.expired.message);
@@ -120,7 +120,7 @@ async function present(place: ImportPlace, verified: VerifiedNotary): Promise<Wo
 async function madeHere(
   place: ImportPlace,
   { gun }: VerifiedNotary,
-  { collection, unpinned }: LookedAt,
+  { collection, unpinned }: DisplayedCollection,
 ): Promise<WorkingCopy> {
   const { signal } = place.publish;
   const copy = await WorkingCopy.open(collection, { signal });
@@ -130,7 +130,7 @@ async function madeHere(
     if ((await keys.nameOf(key)) !== undefined) own.push(key.keyid);
   if (own.length === 0 || originIn(copy)?.gun !== gun) throw unpinned;
   const { target, read } = await place.pinned(own);
-  const pinned = await lookAtCollection(target, read);
+  const pinned = await readForDisplay(target, read);
   if (pinned === undefined || pinned.unpinned !== undefined) throw unpinned;
   return await WorkingCopy.open(pinned.collection, { signal });
 }

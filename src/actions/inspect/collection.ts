@@ -3,14 +3,14 @@ import type { CallOptions } from '../../oci/target.ts';
 import type { ObjectSource } from '../../trust/format/object.ts';
 import { HEAD_TAG } from '../../trust/format/vocabulary.ts';
 import { readCollection } from '../../trust/read/collection.ts';
-import { type LookedAt, lookAtCollection } from '../../trust/read/read-for-display.ts';
+import { type DisplayedCollection, readForDisplay } from '../../trust/read/read-for-display.ts';
 import { WorkingCopy } from '../../trust/read/working-copy.ts';
 import type { OpenedCollection } from '../verify/collection.ts';
 
 /** A collection that is shown to people. */
 export interface InspectedCollection<S extends ObjectSource = ObjectSource> {
   readonly opened: OpenedCollection<S>;
-  readonly looked: LookedAt;
+  readonly looked: DisplayedCollection;
   readonly copy: WorkingCopy;
   /** Whether it was compared with a pin or with what was known, and has not expired. */
   readonly trusted: boolean;
@@ -21,13 +21,13 @@ export interface InspectedCollection<S extends ObjectSource = ObjectSource> {
 /**
  * Reads a collection to show it, even where it cannot be used.
  * @returns undefined where there is none
- * @throws BullaError as lookAtCollection
+ * @throws BullaError as readForDisplay
  */
 export async function inspectCollection<S extends ObjectSource>(
   opened: OpenedCollection<S>,
   options: CallOptions,
 ): Promise<InspectedCollection<S> | undefined> {
-  const looked = await lookAtCollection(opened.target, opened.read);
+  const looked = await readForDisplay(opened.target, opened.read);
   if (looked === undefined) return undefined;
   const { unpinned, expired } = looked;
   const warnings = [

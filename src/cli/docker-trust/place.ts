@@ -1,7 +1,7 @@
 import type { ChangePlace } from '../../actions/change/place.ts';
 import { parseReference, type Reference } from '../../oci/reference.ts';
 import { presentKeys } from '../../trust/change/role-changes.ts';
-import { lookAtCollection } from '../../trust/read/read-for-display.ts';
+import { readForDisplay } from '../../trust/read/read-for-display.ts';
 import { WorkingCopy } from '../../trust/read/working-copy.ts';
 import { type CollectionFlags, openCollection } from '../flags/collection-flags.ts';
 import type { KeyFlags } from '../flags/key-flags.ts';
@@ -24,7 +24,7 @@ export interface OpenedTrust {
 
 /**
  * Reads the collection of a repository, which need not be there, and finds keys and passphrases for it.
- * @throws BullaError trust-unpinned; those of openCollection and lookAtCollection
+ * @throws BullaError trust-unpinned; those of openCollection and readForDisplay
  */
 export async function openTrust(
   context: Context,
@@ -32,7 +32,7 @@ export async function openTrust(
   flags: DockerTrustFlags,
 ): Promise<OpenedTrust> {
   const opened = await openCollection(context, reference, flags, { write: true });
-  const looked = await lookAtCollection(opened.target, opened.read);
+  const looked = await readForDisplay(opened.target, opened.read);
   if (looked?.unpinned !== undefined) throw looked.unpinned;
   if (looked?.expired !== undefined) context.output.warn(looked.expired.message);
   const copy = looked && (await WorkingCopy.open(looked.collection, { signal: context.signal }));

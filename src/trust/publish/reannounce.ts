@@ -4,7 +4,7 @@ import type { TrustTarget } from '../format/ports.ts';
 import { pushObject } from '../format/push.ts';
 import type { Base } from './publish-base.ts';
 import type { PublishOptions } from './publish-options.ts';
-import type { PendingObject } from './signer-state.ts';
+import type { AnnouncedObject } from './signer-state.ts';
 
 /** A pending object younger than this may be another process's, which is at work on it. In milliseconds. */
 const AT_WORK_MS = 10_000;
@@ -20,12 +20,12 @@ export async function announceAgain(
   { copy }: Base,
   found: FoundSiblings,
   { state, clock, signal, onWarning }: PublishOptions,
-): Promise<readonly PendingObject[]> {
+): Promise<readonly AnnouncedObject[]> {
   const { id } = copy.collection;
   const pending = await state.pending(id);
   if (pending.length === 0) return [];
   const applied = await idsIn(copy);
-  const again: PendingObject[] = [];
+  const again: AnnouncedObject[] = [];
   for (const object of pending) {
     const { tag, ids, madeAt, assembly } = object;
     const age = clock.now().getTime() - madeAt.getTime();

@@ -27,7 +27,7 @@ export interface SignerRecord {
 }
 
 /** An object that was announced and may be needed again, should it vanish before its changes are in the head. */
-export interface PendingObject {
+export interface AnnouncedObject {
   readonly tag: Tag;
   /** Ids of the changes it holds, in the logs of its roles. */
   readonly ids: readonly string[];
@@ -48,13 +48,13 @@ export interface SignerState {
    */
   update(id: CollectionId, change: (present: SignerRecord) => SignerRecord): Promise<void>;
   /** @throws BullaError storage-error */
-  pending(id: CollectionId): Promise<readonly PendingObject[]>;
+  pending(id: CollectionId): Promise<readonly AnnouncedObject[]>;
   /**
    * Keeps an object, to be announced again after a crash.
    * @returns false where it is too large to be kept
    * @throws BullaError storage-error
    */
-  keep(id: CollectionId, object: PendingObject): Promise<boolean>;
+  keep(id: CollectionId, object: AnnouncedObject): Promise<boolean>;
   /** Forgets a pending object; one that is not there is no error. @throws BullaError storage-error */
   drop(id: CollectionId, tag: Tag): Promise<void>;
 }
@@ -69,7 +69,7 @@ export async function keepAnnounced(
     onWarning,
   }: { readonly state: SignerState; readonly onWarning?: ((message: string) => void) | undefined },
   id: CollectionId,
-  object: PendingObject,
+  object: AnnouncedObject,
 ): Promise<void> {
   if (await state.keep(id, object)) return;
   onWarning?.(
@@ -81,7 +81,7 @@ export async function keepAnnounced(
 export class ProcessSignerState implements SignerState {
   readonly isLasting: boolean;
   private readonly records = new Map<CollectionId, SignerRecord>();
-  private readonly objects = new Map<CollectionId, Map<Tag, PendingObject>>();
+  private readonly objects = new Map<CollectionId, Map<Tag, AnnouncedObject>>();
 
   /** @param isLasting true if it represents a state that outlives its user, as in simulations */
   constructor(isLasting = false) {
@@ -96,12 +96,12 @@ export class ProcessSignerState implements SignerState {
     this.records.set(id, change(this.records.get(id) ?? NO_RECORD));
   }
 
-  async pending(id: CollectionId): Promise<readonly PendingObject[]> {
+  async pending(id: CollectionId): Promise<readonly AnnouncedObject[]> {
     return [...(this.objects.get(id)?.values() ?? [])];
   }
 
-  async keep(id: CollectionId, object: PendingObject): Promise<boolean> {
-    const objects = this.objects.get(id) ?? new Map<Tag, PendingObject>();
+  async keep(id: CollectionId, object: AnnouncedObject): Promise<boolean> {
+    const objects = this.objects.get(id) ?? new Map<Tag, AnnouncedObject>();
     this.objects.set(id, objects.set(object.tag, object));
     return true;
   }

@@ -5,7 +5,7 @@ import { ProcessMemory } from './memory.ts';
 import { ScratchMemory } from './scratch-memory.ts';
 
 /** A collection that is displayed. */
-export interface LookedAt {
+export interface DisplayedCollection {
   readonly collection: Collection;
   /** It is unpinned: its root is the served one, and was not compared with a trusted one. */
   readonly unpinned?: BullaError | undefined;
@@ -23,10 +23,10 @@ const BEFORE_ALL_EXPIRY: Date = new Date(0);
  * @returns undefined where there is none
  * @throws BullaError as readCollection, but for trust-expired and trust-unpinned
  */
-export async function lookAtCollection(
+export async function readForDisplay(
   source: ObjectSource,
   options: ReadOptions,
-): Promise<LookedAt | undefined> {
+): Promise<DisplayedCollection | undefined> {
   try {
     return await lookNow(source, options);
   } catch (unpinned) {
@@ -41,7 +41,7 @@ export async function lookAtCollection(
   }
 }
 
-async function lookNow(source: ObjectSource, options: ReadOptions): Promise<LookedAt | undefined> {
+async function lookNow(source: ObjectSource, options: ReadOptions): Promise<DisplayedCollection | undefined> {
   try {
     const collection = await readCollection(source, options);
     return collection && { collection };

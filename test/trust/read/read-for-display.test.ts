@@ -3,7 +3,7 @@ import { BullaError } from '../../../src/errors.ts';
 import { MemoryStore } from '../../../src/oci/memory.ts';
 import { HEAD_TAG, NAMES_ROLE } from '../../../src/trust/format/vocabulary.ts';
 import { ProcessMemory } from '../../../src/trust/read/memory.ts';
-import { lookAtCollection } from '../../../src/trust/read/read-for-display.ts';
+import { readForDisplay } from '../../../src/trust/read/read-for-display.ts';
 import { WorkingCopy } from '../../../src/trust/read/working-copy.ts';
 import { type ListedName, listNames } from '../../../src/trust/report/listing.ts';
 import { overviewOf } from '../../../src/trust/report/overview.ts';
@@ -69,9 +69,9 @@ describe('listNames', () => {
   });
 });
 
-describe('lookAtCollection', () => {
+describe('readForDisplay', () => {
   it('finds none where there is none', async () => {
-    expect(await lookAtCollection(new MemoryStore(), reading())).toBeUndefined();
+    expect(await readForDisplay(new MemoryStore(), reading())).toBeUndefined();
   });
 
   it('shows what has expired, and says so', async () => {
@@ -80,7 +80,7 @@ describe('lookAtCollection', () => {
     await readAny(store, { memory });
     await changeHead(store, (edit) => edit.apply(NAMES_ROLE, [setting(['v1'])]));
     const options = reading({ memory, now: daysLater(400) });
-    const looked = await lookAtCollection(store, options);
+    const looked = await readForDisplay(store, options);
     expect(looked?.expired).toMatchObject({ code: 'trust-expired' });
     expect(looked?.collection.client.trusted.timestamp.content.expires).toEqual(daysLater(14));
     // Nothing of it was remembered.
@@ -92,7 +92,7 @@ describe('lookAtCollection', () => {
   it('shows what nobody has pinned, and says so', async () => {
     const unpinned = new BullaError('trust-unpinned', 'nobody', {});
     const anchor = () => Promise.reject(unpinned);
-    const looked = await lookAtCollection(await collection(), reading({ anchor, now: daysLater(30) }));
+    const looked = await readForDisplay(await collection(), reading({ anchor, now: daysLater(30) }));
     expect(looked).toMatchObject({ unpinned, expired: { code: 'trust-expired' } });
   });
 
@@ -101,7 +101,7 @@ describe('lookAtCollection', () => {
     const memory = new ProcessMemory();
     await readAny(store, { memory });
     await pushHead(store, await newCollection('registry.example.com/other'));
-    await expect(lookAtCollection(store, reading({ memory, now: daysLater(30) }))).rejects.toMatchObject({
+    await expect(readForDisplay(store, reading({ memory, now: daysLater(30) }))).rejects.toMatchObject({
       code: 'trust-invalid',
     });
   });
