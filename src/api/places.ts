@@ -1,6 +1,7 @@
-import { BullaError, isBullaError } from '../errors.ts';
+import { BullaError } from '../errors.ts';
 import type { LayoutStore } from '../layout/store.ts';
 import type { Digest } from '../oci/digest.ts';
+import { ifThere } from '../oci/if-there.ts';
 import {
   formatReference,
   type LayoutReference,
@@ -144,10 +145,7 @@ export class Places {
 /** The entry of a name with a digest in it, or of that digest with that name. */
 async function findNamed(layout: LayoutStore, name: string, digest: Digest | undefined): Promise<Digest> {
   if (digest === undefined) return await layout.findNamed(name);
-  const found = await layout.findNamed(`${name}@${digest}`).catch((error: unknown) => {
-    if (isBullaError(error, 'not-found')) return undefined;
-    throw error;
-  });
+  const found = await ifThere(() => layout.findNamed(`${name}@${digest}`));
   if (found !== undefined) return found;
   const named = await layout.findNamed(name);
   if (named === digest) return digest;

@@ -1,8 +1,8 @@
 import { utf8 } from '../encoding/bytes.ts';
-import { isBullaError } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts';
-import { type ImageManifest, type ManifestContent, parseManifest } from '../oci/manifest.ts';
+import { fetchIfThere } from '../oci/if-there.ts';
+import { type ImageManifest, parseManifest } from '../oci/manifest.ts';
 import { isManifestType, MEDIA_TYPES } from '../oci/media-types.ts';
 import { matchesPlatform } from '../oci/platform.ts';
 import { isBesideTag, isTag } from '../oci/reference.ts';
@@ -66,7 +66,8 @@ async function imageOf(
   architecture: string,
   depth = 0,
 ): Promise<ImageManifest | undefined> {
-  const content = await fetchOrNothing(store, digest);
+  // An index may name platforms that its layout does not have.
+  const content = await fetchIfThere(store, digest);
   if (content === undefined) return undefined;
   const manifest = parseManifest(content);
   if (manifest.subject !== undefined || manifest.artifactType !== undefined) return undefined;
@@ -77,16 +78,6 @@ async function imageOf(
   return chosen === undefined || depth > 4
     ? undefined
     : imageOf(store, chosen.digest, architecture, depth + 1);
-}
-
-/** An index may name platforms that its layout does not have. */
-async function fetchOrNothing(store: Source, digest: Digest): Promise<ManifestContent | undefined> {
-  try {
-    return await store.fetchManifest(digest);
-  } catch (error) {
-    if (isBullaError(error, 'not-found')) return undefined;
-    throw error;
-  }
 }
 
 const CONFIG_TYPES: readonly string[] = [MEDIA_TYPES.ociConfig, MEDIA_TYPES.dockerConfig];

@@ -1,8 +1,9 @@
-import { BullaError, isBullaError } from '../errors.ts';
+import { BullaError } from '../errors.ts';
 import type { HttpResponse } from '../http/exchange.ts';
 import { nextDelay } from '../http/retry.ts';
 import { checkContent, type Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
+import { ifThere } from '../oci/if-there.ts';
 import { childrenOf, MAX_MANIFEST_BYTES, type ManifestContent, parseCarried } from '../oci/manifest.ts';
 import { isForeignLayerType, isManifestType } from '../oci/media-types.ts';
 import type { Tag } from '../oci/reference.ts';
@@ -78,12 +79,7 @@ async function digestAt(
   reference: Tag | Digest,
   options: CallOptions,
 ): Promise<Digest | null> {
-  try {
-    return (await resolve(room, reference, options)).digest;
-  } catch (error) {
-    if (isBullaError(error, 'not-found')) return null;
-    throw error;
-  }
+  return (await ifThere(() => resolve(room, reference, options)))?.digest ?? null;
 }
 
 /** Stores a manifest, and remembers that. */

@@ -1,5 +1,6 @@
 import { isBullaError, messageOf } from '../../errors.ts';
 import type { Digest } from '../../oci/digest.ts';
+import { resolveIfThere } from '../../oci/if-there.ts';
 import type { CallOptions, Source, Target } from '../../oci/target.ts';
 import { HEAD_TAG } from '../../trust/format/vocabulary.ts';
 import type { Collection } from '../../trust/read/collection.ts';
@@ -108,12 +109,7 @@ async function readOr(side: Source, options: CallOptions): Promise<Collection | 
 }
 
 async function digestAt(side: Source, options: CallOptions): Promise<Digest | null> {
-  try {
-    return (await side.resolve(HEAD_TAG, options)).digest;
-  } catch (error) {
-    if (isBullaError(error, 'not-found')) return null;
-    throw error;
-  }
+  return (await resolveIfThere(side, HEAD_TAG, options))?.digest ?? null;
 }
 
 function left(

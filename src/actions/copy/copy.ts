@@ -1,7 +1,8 @@
 import { parseJsonObject } from '../../encoding/json.ts';
-import { BullaError, isBullaError, throwIfAborted } from '../../errors.ts';
+import { BullaError, throwIfAborted } from '../../errors.ts';
 import { bareDescriptor, type Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
+import { resolveIfThere } from '../../oci/if-there.ts';
 import { MAX_MANIFEST_BYTES, type ManifestContent, parseCarried } from '../../oci/manifest.ts';
 import {
   formatPlatform,
@@ -155,12 +156,8 @@ class Copying {
   }
 
   private async digestAt(tag: Tag): Promise<Digest | undefined> {
-    try {
-      return (await this.pool.run(() => this.destination.resolve(tag, { signal: this.pool.signal }))).digest;
-    } catch (error) {
-      if (isBullaError(error, 'not-found')) return undefined;
-      throw error;
-    }
+    const { signal } = this.pool;
+    return (await this.pool.run(() => resolveIfThere(this.destination, tag, { signal })))?.digest;
   }
 
   /** A tag of cosign's moves only where nothing is lost by it: both sides may have added signatures. */

@@ -1,6 +1,7 @@
 import { BullaError, isBullaError } from '../../errors.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
+import { fetchIfThere } from '../../oci/if-there.ts';
 import { childrenOf, type Manifest, type ManifestContent, parseCarried } from '../../oci/manifest.ts';
 import { isForeignLayerType, isManifestType } from '../../oci/media-types.ts';
 import { formatPlatform } from '../../oci/platform.ts';
@@ -185,12 +186,7 @@ class Discovery {
   /** Manifest by digest or tag; undefined where the source says that it has none. */
   private async fetch(reference: Digest | Tag): Promise<ManifestContent | undefined> {
     const { signal } = this.pool;
-    try {
-      return await this.pool.run(() => this.source.fetchManifest(reference, { signal }));
-    } catch (error) {
-      if (isBullaError(error, 'not-found')) return undefined;
-      throw error;
-    }
+    return await this.pool.run(() => fetchIfThere(this.source, reference, { signal }));
   }
 
   /** Finds what cosign's older releases keep under tags made of a digest. */

@@ -2,6 +2,7 @@ import { BullaError, isBullaError } from '../../errors.ts';
 import { observedStream, streamOf } from '../../oci/content.ts';
 import { type Descriptor, inlineContent } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
+import { resolveIfThere } from '../../oci/if-there.ts';
 import type { Tag } from '../../oci/reference.ts';
 import type { Source, Target } from '../../oci/target.ts';
 import type { Pool } from './concurrency.ts';
@@ -99,13 +100,8 @@ export class Transfer {
 
   private async has(digest: Digest): Promise<boolean> {
     if (digest === this.known) return true;
-    try {
-      await this.pool.run(() => this.destination.resolve(digest, { signal: this.pool.signal }));
-      return true;
-    } catch (error) {
-      if (isBullaError(error, 'not-found')) return false;
-      throw error;
-    }
+    const { signal } = this.pool;
+    return (await this.pool.run(() => resolveIfThere(this.destination, digest, { signal }))) !== undefined;
   }
 
   /** Says of everything below a node that it is there. */

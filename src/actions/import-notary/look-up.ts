@@ -1,5 +1,6 @@
 import { BullaError, isBullaError, messageOf } from '../../errors.ts';
 import type { Digest } from '../../oci/digest.ts';
+import { fetchIfThere } from '../../oci/if-there.ts';
 import { MAX_MANIFEST_BYTES } from '../../oci/manifest.ts';
 import type { Tag } from '../../oci/reference.ts';
 import type { ManifestFetcher } from '../../oci/target.ts';
@@ -61,10 +62,7 @@ async function lookUp(
   signal: AbortSignal | undefined,
 ): Promise<NamedContent | string> {
   // What is not the content of this digest is a failure of the registry, and says nothing about the image.
-  const content = await images.fetchManifest(digest, { signal }).catch((error: unknown) => {
-    if (isBullaError(error, 'not-found')) return undefined;
-    throw error;
-  });
+  const content = await fetchIfThere(images, digest, { signal });
   if (content === undefined) return `${digest} is not in the registry`;
   try {
     return namedContentOf(content);

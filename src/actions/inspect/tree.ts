@@ -1,6 +1,7 @@
 import { BullaError, isBullaError } from '../../errors.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
+import { fetchIfThere } from '../../oci/if-there.ts';
 import { type Manifest, type ManifestContent, parseManifest } from '../../oci/manifest.ts';
 import { isManifestType } from '../../oci/media-types.ts';
 import { cosignTags, type Tag } from '../../oci/reference.ts';
@@ -145,11 +146,6 @@ class TreeReader {
 
   /** Undefined where the manifest is not there; some platforms of a copied index may be missing. */
   private async fetch(descriptor: Descriptor): Promise<ManifestContent | undefined> {
-    try {
-      return await this.limiter.run(() => this.source.fetchManifest(descriptor.digest, this.options));
-    } catch (error) {
-      if (isBullaError(error, 'not-found')) return undefined;
-      throw error;
-    }
+    return await this.limiter.run(() => fetchIfThere(this.source, descriptor.digest, this.options));
   }
 }

@@ -1,8 +1,9 @@
 import type { Certificate } from '../../crypto/certificate.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
-import { type BullaError, isBullaError, throwIfAborted } from '../../errors.ts';
+import { type BullaError, throwIfAborted } from '../../errors.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
+import { fetchIfThere } from '../../oci/if-there.ts';
 import type { ManifestContent } from '../../oci/manifest.ts';
 import { cosignTags } from '../../oci/reference.ts';
 import type { CallOptions, Source } from '../../oci/target.ts';
@@ -86,12 +87,7 @@ export async function fetchLegacyManifest(
   const [tag] = cosignTags(image);
   // A sha512 digest is too long for such a tag.
   if (tag?.endsWith('.sig') !== true) return undefined;
-  try {
-    return await source.fetchManifest(tag, { signal: options.signal });
-  } catch (error) {
-    if (isBullaError(error, 'not-found')) return undefined;
-    throw error;
-  }
+  return await fetchIfThere(source, tag, { signal: options.signal });
 }
 
 class Search {

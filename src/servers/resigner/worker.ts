@@ -1,7 +1,8 @@
 import { listMarks, lookAt } from '../../actions/renew/look.ts';
 import type { RenewedCollection } from '../../actions/renew/report.ts';
 import type { StepPorts } from '../../actions/renew/step.ts';
-import { BullaError, isBullaError } from '../../errors.ts';
+import { BullaError } from '../../errors.ts';
+import { resolveIfThere } from '../../oci/if-there.ts';
 import { isSamePlace } from '../../oci/place.ts';
 import { parseReference, type RegistryReference } from '../../oci/reference.ts';
 import type { Resolver } from '../../oci/target.ts';
@@ -67,13 +68,7 @@ export function workerPorts(options: WorkerOptions): StepPorts {
       const pin = pinFor(pins, place);
       if (pin !== undefined && !isPrefix(pin.scope)) return true;
       if ((await memory().seen(place)) !== undefined) return true;
-      try {
-        await (await targetOf(place)).resolve(HEAD_TAG, { signal });
-        return true;
-      } catch (error) {
-        if (isBullaError(error, 'not-found')) return false;
-        throw error;
-      }
+      return (await resolveIfThere(await targetOf(place), HEAD_TAG, { signal })) !== undefined;
     },
     async resign(place, { renew, signal }) {
       const { signers, state } = means();

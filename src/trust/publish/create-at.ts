@@ -1,5 +1,6 @@
 import { BullaError, isBullaError } from '../../errors.ts';
 import type { Digest } from '../../oci/digest.ts';
+import { fetchIfThere } from '../../oci/if-there.ts';
 import { isUnanswered } from '../candidates/siblings.ts';
 import type { CollectionFiles } from '../change/create.ts';
 import { assembleHead } from '../format/assemble.ts';
@@ -77,12 +78,7 @@ async function headAfterWrite(
 }
 
 async function headAt(target: TrustTarget, signal: AbortSignal | undefined): Promise<Digest | undefined> {
-  try {
-    return (await target.fetchManifest(HEAD_TAG, { signal })).descriptor.digest;
-  } catch (error) {
-    if (isBullaError(error, 'not-found')) return undefined;
-    throw error;
-  }
+  return (await fetchIfThere(target, HEAD_TAG, { signal }))?.descriptor.digest;
 }
 
 function unseen(target: TrustTarget, head: Digest): BullaError {

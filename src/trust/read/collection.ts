@@ -1,4 +1,5 @@
 import { BullaError, isBullaError } from '../../errors.ts';
+import { fetchIfThere, ifThere } from '../../oci/if-there.ts';
 import type { ManifestContent } from '../../oci/manifest.ts';
 import type { CallOptions } from '../../oci/target.ts';
 import { refresh, type TufClient } from '../../tuf/client.ts';
@@ -134,13 +135,9 @@ async function fetchHead(
   known: ManifestContent | undefined,
   options: ReadOptions,
 ): Promise<ManifestContent | undefined> {
-  try {
-    if (known === undefined) return await source.fetchManifest(HEAD_TAG, options);
-    return (await source.fetchManifestUnless(HEAD_TAG, known.descriptor.digest, options)) ?? known;
-  } catch (error) {
-    if (isBullaError(error, 'not-found')) return undefined;
-    throw error;
-  }
+  if (known === undefined) return await fetchIfThere(source, HEAD_TAG, options);
+  const { digest } = known.descriptor;
+  return await ifThere(async () => (await source.fetchManifestUnless(HEAD_TAG, digest, options)) ?? known);
 }
 
 /** One reading of one head. */
