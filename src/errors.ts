@@ -150,6 +150,6 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal.reason instanceof BullaError) throw signal.reason;
   throw new BullaError('interrupted', 'the work was interrupted', {
     cause: signal.reason,
-    hint: 'run it again: what was finished is kept, and what was half done is not there',
+    hint: 'run it again: finished work is kept, and nothing is left half done',
   });
 }

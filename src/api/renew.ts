@@ -107,7 +107,7 @@ export async function status(repository: string | Reference, options: StatusOpti
     const looked = await readForDisplay(target, read);
     if (looked === undefined)
       throw new BullaError('not-found', `${place} has no trust collection`, {
-        hint: 'if it lies in another repository, give `at`',
+        hint: 'if it is in another repository, give `at`',
       });
     const { signal, now } = one;
     const copy = await WorkingCopy.open(looked.collection, { signal });

@@ -98,7 +98,7 @@ function checkIssuer(certificate: Certificate, issuer: Certificate | undefined):
 }
 
 function checkLeaf(leaf: Certificate): void {
-  if (leaf.isCa) throw unfit(leaf, 'is that of an authority, and cannot sign images');
+  if (leaf.isCa) throw unfit(leaf, 'is a CA certificate, and cannot sign images');
   const usages = criticalKeyUsage(leaf);
   if (!usages.has('digitalSignature')) throw unfit(leaf, 'lacks the key usage digitalSignature');
   const excess = FORBIDDEN_LEAF_USAGES.filter((usage) => usages.has(usage));

@@ -65,7 +65,7 @@ function checkUnderstood(certificate: Certificate): void {
 }
 
 function checkEnd(certificate: Certificate, purpose: Purpose): void {
-  if (certificate.isCa) throw unfit(certificate, 'is that of an authority, not of a key to sign with');
+  if (certificate.isCa) throw unfit(certificate, 'is a CA certificate, not one of a signing key');
   if (certificate.keyUsage?.has('digitalSignature') === false)
     throw unfit(certificate, 'lacks the key usage digitalSignature');
   checkPurposes(certificate, purpose);

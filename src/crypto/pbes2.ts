@@ -51,6 +51,6 @@ function objection(der: Uint8Array): string | undefined {
 function refused(where: string, why: string, cause?: unknown): BullaError {
   return new BullaError('key-invalid', `${where} is not an encrypted key that can be read: ${why}`, {
     cause,
-    hint: 'write it anew with `openssl pkcs8 -topk8 -v2 aes-256-cbc`',
+    hint: 'convert it with `openssl pkcs8 -topk8 -v2 aes-256-cbc`',
   });
 }

@@ -368,7 +368,7 @@ export function notRegular(path: string, stats: Stats): BullaError {
         ? 'a socket'
         : 'a device';
   return new BullaError('storage-error', `${path} is ${what}, and a regular file was expected`, {
-    hint: 'give the path of a file; pipes are read where a key, a certificate or a list is named on the command line',
+    hint: 'give the path of a file; pipes are read only for a key, a certificate or a list on the command line',
   });
 }
 

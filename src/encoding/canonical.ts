@@ -47,7 +47,7 @@ export function assertWholeText(value: JsonValue, bytes: Uint8Array): void {
 
 function brokenText(): BullaError {
   return new BullaError('content-invalid', 'text with half of a surrogate pair cannot be written', {
-    hint: 'it was cut in the middle of a character; correct it where it comes from',
+    hint: 'it was truncated in the middle of a character; correct it at its source',
   });
 }
 

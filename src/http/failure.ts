@@ -106,7 +106,7 @@ const TLS_CODE = /CERT|UNABLE_TO|SELF_SIGNED|^ERR_TLS|^ERR_SSL/;
 /** The flags of TLS are about the registry, and not about where it sends us. */
 const TLS_ELSEWHERE: Kind = {
   ...TLS,
-  hint: 'the registry sent us to a server whose certificate is not trusted here: if it is meant to be so, give that server an entry of its own in config.yaml, registries: HOST:PORT: caFile: FILE',
+  hint: 'the registry refers to a server whose certificate is not trusted here: if this is intended, add an entry for that server to config.yaml, registries: HOST:PORT: caFile: FILE',
 };
 
 /**

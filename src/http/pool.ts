@@ -66,7 +66,7 @@ function proxyAuthorization(proxy: URL): Record<string, string> {
 
 function notHttp(url: URL): BullaError {
   return new BullaError('registry-error', `${redactUrl(url)} is not an http or https URL`, {
-    hint: 'the registry sent us somewhere that cannot be asked',
+    hint: 'the registry refers to an address that cannot be used',
   });
 }
 

@@ -152,7 +152,7 @@ export class ArchiveFiles implements LayoutFiles {
     if (!base.writable) {
       await base.close();
       throw new BullaError('conflict', `${this.name} was replaced meanwhile by one that can only be read`, {
-        hint: 'look at what is there now, and try again',
+        hint: 'check the current state, and try again',
       });
     }
     await this.base.close();

@@ -219,7 +219,7 @@ export class LayoutStore implements Target {
     throw new BullaError(
       'conflict',
       `${this.name}: ${tag} should be ${expected ?? 'absent'} and is ${now ?? 'absent'}`,
-      { hint: 'another process changed it in the meantime: look at what is there now, and try again' },
+      { hint: 'another process changed it in the meantime: check the current state, and try again' },
     );
   }
 
@@ -316,13 +316,13 @@ export class LayoutStore implements Target {
 
   private missing(reference: string): BullaError {
     return new BullaError('not-found', `${this.name} has no ${reference}`, {
-      hint: 'check the name; what is there is listed by "bulla ls"',
+      hint: 'check the name: bulla ls lists the existing ones',
     });
   }
 
   private damaged(digest: Digest): BullaError {
     return new BullaError('content-invalid', `${this.name}: index.json names ${digest}, which is not there`, {
-      hint: 'the layout is incomplete: copy it again from where it came from',
+      hint: 'the layout is incomplete: copy it again from its source',
     });
   }
 }

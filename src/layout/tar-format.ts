@@ -143,6 +143,6 @@ function encodeBlock(name: string, size: number, type: string): Uint8Array {
 /** What an archive that cannot be read comes to. */
 export function damaged(where: string, why: string): BullaError {
   return new BullaError('content-invalid', `${where} is not a sound archive: ${why}`, {
-    hint: 'it was cut off, damaged, or made to mislead: get it again from where it came from',
+    hint: 'it is truncated, damaged, or malicious: get it again from its source',
   });
 }

@@ -128,7 +128,7 @@ export class MemoryStore implements Target {
     throw new BullaError(
       'conflict',
       `${this.name}: ${tag} should be ${expected ?? 'absent'} and is ${now ?? 'absent'}`,
-      { hint: 'another process changed it in the meantime: look at what is there now, and try again' },
+      { hint: 'another process changed it in the meantime: check the current state, and try again' },
     );
   }
 
@@ -161,7 +161,7 @@ export class MemoryStore implements Target {
 
   private missing(reference: Tag | Digest): BullaError {
     return new BullaError('not-found', `${this.name} has no ${reference}`, {
-      hint: 'check the name; what is there is listed by "bulla ls"',
+      hint: 'check the name: bulla ls lists the existing ones',
     });
   }
 }

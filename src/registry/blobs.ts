@@ -176,6 +176,6 @@ function checkSize(room: RepositoryContext, descriptor: Descriptor, found: numbe
   throw new BullaError(
     'content-invalid',
     `${room.name}: ${descriptor.digest} should have ${descriptor.size} bytes and has ${found}`,
-    { hint: 'the content was cut off or replaced, or the descriptor lies; nothing of it was used' },
+    { hint: 'the content was truncated or replaced, or the descriptor is wrong; it was not used' },
   );
 }

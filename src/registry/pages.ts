@@ -102,7 +102,7 @@ function following(links: readonly string[], path: string, registry: string): st
   if (next !== undefined) return next;
   throw new BullaError(
     'registry-error',
-    `${registry} says that its list goes on elsewhere, which is refused`,
+    `${registry} continues its list on another endpoint, which is refused`,
     {
       hint: 'the registry, or a proxy before it, is misconfigured or hostile; the list would be incomplete',
     },

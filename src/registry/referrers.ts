@@ -163,7 +163,7 @@ function pageAfter(room: RepositoryContext, response: HttpResponse, base: string
   if (next !== undefined) return next;
   throw new BullaError(
     'registry-error',
-    `${room.name}: the list of referrers goes on elsewhere, which is refused`,
+    `${room.name}: the list of referrers continues on another endpoint, which is refused`,
     {
       hint: 'the registry is misconfigured or hostile; the list would be incomplete',
     },
@@ -313,7 +313,7 @@ function unique(entries: readonly Descriptor[]): readonly Descriptor[] {
 function tooMany(room: RepositoryContext, subject: Digest, bytes: number): BullaError {
   return new BullaError(
     'content-invalid',
-    `${room.name}: the list of what refers to ${subject} goes on after ${bytes} bytes; no more of it is read than ${MAX_REFERRERS} entries, ${MAX_REFERRERS_ANNOTATIONS} annotations and ${MAX_REFERRERS_BYTES} bytes`,
+    `${room.name}: the list of what refers to ${subject} continues after ${bytes} bytes; it is read only up to ${MAX_REFERRERS} entries, ${MAX_REFERRERS_ANNOTATIONS} annotations and ${MAX_REFERRERS_BYTES} bytes`,
     {
       hint: 'the list of signatures is flooded: what comes after that is not known; remove what does not belong there',
       details: { reason: 'budget' },

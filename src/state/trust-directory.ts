@@ -242,7 +242,7 @@ function readPlace(bytes: Uint8Array, path: string, place: string): CollectionId
     // Treating it as a place never seen would trust whatever is served now.
     throw new BullaError('storage-error', `what is remembered of ${place} cannot be read: ${path}`, {
       cause,
-      hint: `compare the root keys with those you know, then pin the repository anew: bulla pin rm ${place}, then bulla pin ${place}`,
+      hint: `compare the root keys with those you know, then pin the repository again: bulla pin rm ${place}, then bulla pin ${place}`,
     });
   }
 }
@@ -267,6 +267,6 @@ function textOf(json: JsonObject, name: string): string {
 
 function damaged(why: string): BullaError {
   return new BullaError('content-invalid', `a file of the trust memory is damaged: ${why}`, {
-    hint: 'remove it, or pin the repository anew: bulla pin',
+    hint: 'remove it, or pin the repository again: bulla pin',
   });
 }

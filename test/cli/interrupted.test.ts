@@ -59,7 +59,7 @@ describe('a command that is ended while a stage waits', () => {
       /_trust\.stage\.[0-9a-f]{16}/.exec(result.stderr.slice(result.stderr.indexOf('interrupted'))) ?? [];
     expect(await target.listTags(), result.stderr).toContain(tag);
     expect(result.stderr).toContain(`bulla status ${repository}`);
-    expect(result.stderr).not.toContain('what was half done is not there');
+    expect(result.stderr).not.toContain('nothing is left half done');
   });
 
   it('says so where --timeout ends it, too', async () => {

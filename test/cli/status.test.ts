@@ -93,7 +93,7 @@ describe('bulla status', () => {
     const { stdout, code } = await run(['status', name, '--tofu', '--check'], { now: daysLater(400) });
     expect(code).toBe(20);
     expect(stdout).toMatch(/ {2}root +EXPIRED 2031-01-01T00:00:00Z \(35 days ago\)/);
-    expect(stdout).toMatch(/--renew; where nothing is remembered of it, .*--trust-served-head sha256:/);
+    expect(stdout).toMatch(/--renew; without memory of it, .*--trust-served-head sha256:/);
   });
 
   it('shows what waits to be taken up', async () => {
@@ -164,7 +164,7 @@ describe('bulla status', () => {
     expect(lacking.stdout).toContain(
       `    bulla pending ${repository}, then bulla approve ${repository} ${id}\n`,
     );
-    expect(lacking.stdout).not.toContain('nothing that can be taken in');
+    expect(lacking.stdout).not.toContain('nothing that can be included');
     const root = await people.person(NOW, 'root', 'bob');
     await root.run(`approve ${repository} ${id} --yes --wait 0s ${pin}`);
     const waiting = await all.run(`status ${repository} --check`);
@@ -178,7 +178,7 @@ describe('bulla status', () => {
     await place.target.pushManifest(image, { tag: tagOf('_trust.next.0123456789ab') });
     const { stdout, code } = await place.run(['status', place.name, '--tofu', '--check']);
     expect(code).toBe(0);
-    expect(stdout).toContain('_trust.next.0123456789ab holds nothing that can be taken in (trust-invalid)');
+    expect(stdout).toContain('_trust.next.0123456789ab has nothing that can be included (trust-invalid)');
   });
 
   it('sees bins that expire before their role', async () => {

@@ -96,7 +96,7 @@ describe('TLS settings of one registry do not reach the token server that it nam
     const result = await attack(place);
     expect(place.realm.seen).toEqual([]);
     expect(result.code).toBe(3);
-    expect(result.stderr).toContain('registry sent us to a server whose certificate is not trusted');
+    expect(result.stderr).toContain('registry refers to a server whose certificate is not trusted');
   });
 
   it('its CA', async () => {

@@ -48,7 +48,7 @@ describe('bulla verify by a proof', () => {
     const answer = `oci:here@${image.descriptor.digest}\n`;
     const fresh = await verify('oci:here:v1 --max-staleness 0s');
     expect(fresh, fresh.stderr).toMatchObject({ code: 0, stdout: answer });
-    expect(fresh.stderr).toContain('the head is not here');
+    expect(fresh.stderr).toContain('there is no head here');
     const stale = await verify('oci:here:v1 --max-staleness 7d', 20);
     expect(stale, stale.stderr).toMatchObject({ code: 0, stdout: answer });
     expect(stale.stderr).toContain('this is as of 2030-01-01T00:00:00Z');

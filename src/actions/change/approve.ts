@@ -133,7 +133,7 @@ async function compareWithMemory(
       'trust-invalid',
       `the change is for the collection ${change.id.slice(0, 12)}, and ${place} was seen with ${seen.slice(0, 12)}`,
       {
-        hint: 'do not sign it unless the collection was made anew on purpose; then: bulla pin rm',
+        hint: 'do not sign it unless the collection was deliberately created again; then: bulla pin rm',
         details: { reason: 'collection', expected: seen, found: change.id },
       },
     );

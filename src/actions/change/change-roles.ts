@@ -177,7 +177,7 @@ async function agreeOnIntake(
   const { entries, ids, left } = preview;
   for (const entry of left)
     publish.onWarning?.(
-      `not taken in, because its key loses trust: ${intakeText(entry)}; sign it again if it is right`,
+      `not included, because its key loses trust: ${intakeText(entry)}; sign it again if it is right`,
     );
   if (ids.size === 0) return { ids, takenIn: [], left };
   if (await agree(preview)) return { ids, takenIn: entries, left };

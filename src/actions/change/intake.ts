@@ -126,7 +126,7 @@ function changesOf(copy: WorkingCopy, role: string, { set, unset }: LogEntry): r
       ([name, { sha256, length, mediaType }]) =>
         `${name} is sha256:${sha256} (${length} bytes${mediaType === undefined ? '' : `, ${literal(mediaType)}`})${was(name)}`,
     ),
-    ...[...(unset ?? [])].map((name) => `${name} is taken out${was(name)}`),
+    ...[...(unset ?? [])].map((name) => `${name} is removed${was(name)}`),
   ];
 }
 

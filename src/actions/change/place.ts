@@ -43,7 +43,7 @@ export async function openCopy({
   const looked = await readForDisplay(target, { ...read, now: publish.clock.now() });
   if (looked === undefined)
     throw new BullaError('not-found', `${place} has no trust collection`, {
-      hint: `make one: bulla init ${repository}; or say where it lies: --at`,
+      hint: `create one: bulla init ${repository}; or give its place: --at`,
     });
   if (looked.unpinned !== undefined) throw looked.unpinned;
   if (looked.expired !== undefined) publish.onWarning?.(looked.expired.message);

@@ -167,7 +167,7 @@ class Copying {
     if (before !== undefined && before !== digest && !(await this.covers(node, before))) {
       this.tally.onEvent({
         kind: 'warning',
-        message: `${this.destination.name}: ${tag} holds what the source does not have, and was left as it is`,
+        message: `${this.destination.name}: ${tag} has content that the source lacks, and was left unchanged`,
         isLeft: true,
       });
       return;

@@ -180,7 +180,7 @@ export class Transfer {
       if (!isBullaError(error, 'not-found')) throw error;
       throw new BullaError('content-invalid', `${this.source.name} lacks ${descriptor.digest}`, {
         cause: error,
-        hint: 'the source is incomplete: a manifest names this blob, and it is not there',
+        hint: 'the source is incomplete: a manifest names this blob, but it is missing',
       });
     }
   }

@@ -121,7 +121,7 @@ function mayName({ delegations }: WorkingCopy, role: string, tag: Tag): boolean 
 function noKeys(copy: WorkingCopy): BullaError {
   const { place } = copy.collection;
   return new BullaError('untrusted-identity', 'no valid signing keys for delegation roles', {
-    hint: `bulla signer ls ${place} shows whose keys may sign; load one with bulla docker-trust key load`,
+    hint: `bulla signer ls ${place} shows the signers and their keys; load a key with bulla docker-trust key load`,
     details: { place },
   });
 }

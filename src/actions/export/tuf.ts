@@ -76,7 +76,7 @@ async function assertFits(
   const root = await writer.readMetadata(metadataFileName('root', 1), DEFAULT_LIMITS.rootBytes);
   if (root !== undefined && (first === undefined || !equalBytes(root, first.bytes)))
     throw new BullaError('conflict', 'another TUF repository is there already', {
-      hint: 'export into another directory, or remove what is there',
+      hint: 'export to another directory, or remove this one',
     });
   const present = await writer.readMetadata(metadataFileName('timestamp'), DEFAULT_LIMITS.timestampBytes);
   if (present === undefined) return;

@@ -54,6 +54,6 @@ export async function readToHandOn(
 /** The error where there is no collection, and one is needed. */
 export function noCollection(place: string): BullaError {
   return new BullaError('not-found', `${place} has no trust collection: there is no tag ${HEAD_TAG}`, {
-    hint: 'if it lies in another repository: --at HOST/REPOSITORY; to make one: bulla init',
+    hint: 'if it is in another repository: --at HOST/REPOSITORY; to create one: bulla init',
   });
 }

@@ -101,7 +101,7 @@ export function alarmsOf(
       kind: 'conflict',
       place,
       code: 'conflict',
-      message: `${conflicts.length} staged changes of ${place} cannot be taken in by machine, one of ${names.join(', ') || first.id} (${first.reason})`,
+      message: `${conflicts.length} staged changes of ${place} cannot be included automatically, one of ${names.join(', ') || first.id} (${first.reason})`,
       hint: 'their authors must sign again on the current head',
     });
   }

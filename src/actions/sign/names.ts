@@ -103,7 +103,7 @@ export function noCollection(reference: Reference): BullaError {
     'not-found',
     `${repository} has no trust collection, so no name of it can be signed`,
     {
-      hint: `bulla init ${repository} makes one, or give the repository where it lies: --at OTHER/REPO`,
+      hint: `bulla init ${repository} creates one; if it is in another repository, give --at OTHER/REPO`,
       details: { repository },
     },
   );

@@ -194,7 +194,7 @@ function missing(
       ? `is signed for ${signed}, and the registry does not have it`
       : `is signed for ${signed}, and the registry does not have its image for ${formatPlatform(platform)}, ${digest}`;
   return new BullaError('image-missing', `${name}: ${tag} ${what}: ${cause.message}`, {
-    hint: 'the names were copied before the image, or only a part of it was: copy it from where it was signed: bulla copy ORIGIN:TAG HERE:TAG',
+    hint: 'the names were copied before the image, or only a part of it was: copy it from its origin: bulla copy ORIGIN:TAG HERE:TAG',
     cause,
     details: { expected: signed, missing: digest },
   });
@@ -209,7 +209,7 @@ export function otherDigest(
     'digest-mismatch',
     `${name}: ${named.tag} is signed for ${named.digest}, and ${digest} was given`,
     {
-      hint: 'the name was signed anew since, or the digest is another image’s: leave the digest out to get what is signed now',
+      hint: 'the name was signed again since, or the digest belongs to another image: omit the digest to get the currently signed image',
       details: { expected: digest, found: named.digest, signers: named.signers },
     },
   );

@@ -47,7 +47,7 @@ export async function findProofs(
   }
   if ((await resolveIfThere(source, digest, options)) === undefined)
     throw new BullaError('image-missing', `${text}: a proof of ${digest} is here, and the image is not`, {
-      hint: 'only a part of it was copied: copy it from where it was signed: bulla copy',
+      hint: 'it was copied only partly: copy it again from its origin: bulla copy',
       details: { expected: digest, missing: digest },
     });
   return { digest, proofs: listed.slice(0, MAX_PROOFS).map(({ digest: proof }) => proof) };

@@ -62,6 +62,6 @@ function placeOf(text: string): {
     return { registry, repository, version: digest ?? tag };
   }
   throw new BullaError('usage', `${text} is a layout, not a registry`, {
-    hint: 'give the host, and the port where needed: bulla check registry.example.com:5000',
+    hint: 'give the host, with the port if needed: bulla check registry.example.com:5000',
   });
 }

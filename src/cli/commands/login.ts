@@ -47,7 +47,7 @@ export function checkHost(text: string): string {
   const registry = canonicalHost(text);
   if (registry !== undefined) return registry;
   throw new BullaError('usage', `${JSON.stringify(text)} is not a registry`, {
-    hint: 'give the host, and the port where needed: registry.example.com:5000',
+    hint: 'give the host, with the port if needed: registry.example.com:5000',
   });
 }
 

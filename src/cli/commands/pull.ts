@@ -98,6 +98,6 @@ function destinationOf(text: string): Reference {
 function defaultDestination(reference: Reference): string {
   if (reference.kind === 'registry') return `oci:${reference.repository.split('/').at(-1)}`;
   throw new BullaError('usage', `${formatReference(reference)} is here already`, {
-    hint: 'say where to bring it: bulla pull REFERENCE oci:DIR',
+    hint: 'give a destination: bulla pull REFERENCE oci:DIR',
   });
 }

@@ -65,7 +65,7 @@ async function drawCollection(context: Context, reference: Reference, flags: Tre
 function noCollection(reference: Reference): BullaError {
   const name = formatRepository(reference);
   return new BullaError('usage', `${name} names no image, and has no trust collection`, {
-    hint: `add a tag (:v1) or a digest (@sha256:…); if the collection lies elsewhere: --at; to make one: bulla init ${name}`,
+    hint: `add a tag (:v1) or a digest (@sha256:…); if the collection is elsewhere: --at; to create one: bulla init ${name}`,
   });
 }
 

@@ -15,7 +15,7 @@ import type { Context } from '../shell/context.ts';
 export async function readSignerKeys(context: Context, files: readonly string[]): Promise<readonly TufKey[]> {
   if (files.length === 0)
     throw new BullaError('usage', 'path to a public key must be provided using the `--key` flag', {
-      hint: 'bulla docker-trust key generate NAME writes NAME.pub; bulla key export NAME --public shows one that is there',
+      hint: 'bulla docker-trust key generate NAME writes NAME.pub; bulla key export NAME --public prints an existing one',
     });
   const keys = new Map<string, TufKey>();
   for (const file of files) {

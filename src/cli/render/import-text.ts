@@ -152,7 +152,7 @@ function updateResult(
       ? `nothing changed on the old server since the import: ${place}`
       : `${head === undefined ? 'would take over' : 'took over'} what changed of ${verified.gun}: ${place}`,
     ...[...contents].map(([tag, { sha256 }]) => `  ${tag}  sha256:${sha256}`),
-    ...[...found.unset].map((tag) => `  ${tag}  taken out`),
+    ...[...found.unset].map((tag) => `  ${tag}  removed`),
     ...found.newSigners.map(signerLine),
     ...found.newReleases.map(({ key }) => `  key ${key.keyid} may release names`),
     ...missingLines(notCarried),

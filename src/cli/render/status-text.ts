@@ -93,7 +93,7 @@ function tell(finding: StatusFinding, head: Digest, place: string, now: Date): T
       const { tag, code } = finding.refused;
       return {
         style: 'faint',
-        what: `${tag} holds nothing that can be taken in (${code})`,
+        what: `${tag} has nothing that can be included (${code})`,
         advice: 'it is harmless; the administrator of the registry can remove the tag',
       };
     }
@@ -108,7 +108,7 @@ function tellExpiry({ role, expires, state }: RoleStatus, head: Digest, place: s
       : `${plainName(role)} expires ${relativeTime(expires, now)}`;
   const renewal = isOnline ? `bulla resign ${place}` : `bulla rotate ${place} ${shellWord(role)} --renew`;
   // Without memory, an expired head is a base only if the user vouches for it.
-  const vouched = `; where nothing is remembered of it, and if this head is the newest: --trust-served-head ${head}`;
+  const vouched = `; without memory of it, and if this head is the newest: --trust-served-head ${head}`;
   const advice = state === 'expired' ? `${renewal}${vouched}` : renewal;
   return { style: state === 'expired' ? 'bad' : 'soon', what, advice };
 }

@@ -23,7 +23,7 @@ export function remarksOn(verified: Verified, text: string, stateDirectory: stri
   const { name, evidence, refusals, reference } = verified;
   const remarks: Remark[] = [];
   if (name?.by === 'proof')
-    remarks.push(['info', `the head is not here: ${text} is verified by the proof that lies beside it`]);
+    remarks.push(['info', `there is no head here: ${text} is verified by the proof beside it`]);
   if (name?.by === 'notary') remarks.push(...notaryRemarks(name, stateDirectory));
   else if (name !== undefined) remarks.push(...collectionRemarks(name, stateDirectory));
   if (name !== undefined) remarks.push(...driftRemarks(name));

@@ -78,7 +78,7 @@ export class Statistics {
         samples(this.work, 'work'),
       ),
       counter('failures_total', 'Steps that failed, by code.', () => samples(this.failures, 'code')),
-      counter('folded_changes_total', 'Staged changes that were taken in.', () => this.folded),
+      counter('folded_changes_total', 'Staged changes that were folded.', () => this.folded),
       counter('conflicts_total', 'Staged changes that were left, at each pass.', () => this.conflicts),
       counter('notifications_total', 'Notifications that were taken.', () => this.notified),
       counter('reloads_total', 'Times that configuration or key were read again.', () => this.reloads),

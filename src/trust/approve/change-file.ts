@@ -84,7 +84,7 @@ export function encodeChangeFile(change: ChangeFile): Uint8Array {
   assertWholeText([collection, place, ...summary, ...base.keys(), ...files.keys(), ...logs.keys()], bytes);
   if (bytes.byteLength <= MAX_CHANGE_BYTES) return bytes;
   throw new BullaError('usage', `the files of this change have ${bytes.byteLength} bytes`, {
-    hint: `at most ${MAX_CHANGE_BYTES} can be carried: make the change where the keys are`,
+    hint: `a change file may have at most ${MAX_CHANGE_BYTES} bytes: make the change on the machine with the keys`,
   });
 }
 

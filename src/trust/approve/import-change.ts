@@ -95,13 +95,13 @@ function assertMadeFor(change: PendingChange, copy: WorkingCopy, role: string): 
   // Both were made for one state where neither is of an older term.
   if (epochOf(role, made) < epochOf(role, published))
     throw new BullaError('trust-rollback', `the change makes ${ours}, and ${there} is published`, {
-      hint: 'it was published before, or is an old one: make it again on what is there now',
+      hint: 'it was published before, or is outdated: make it again on the current state',
       details: { role, from: published, to: made },
     });
   throw new BullaError(
     'conflict',
     `the change was made for ${role} ${formatVersion(versionOf(before))}, and ${there} is published`,
-    { hint: 'make it again on what is there now, and have that signed', details: { role } },
+    { hint: 'make it again on the current state, and have that signed', details: { role } },
   );
 }
 

@@ -199,7 +199,7 @@ export class PendingChange {
 
 /** From when on changes of a new role are taken in: its log is told by its hash alone otherwise. */
 function sinceText(log: Uint8Array, role: string): string {
-  return `its changes that were made before ${formatTime(parseLog(log, role).since)} are never taken in`;
+  return `its changes that were made before ${formatTime(parseLog(log, role).since)} are never included`;
 }
 
 /** @returns the name of the collection */

@@ -398,7 +398,7 @@ function replacedLog(role: string): BullaError {
     'trust-invalid',
     `a change would give ${JSON.stringify(role)} another log than the one that it has`,
     {
-      hint: 'do not sign it: what was taken out could come back; have the change made again',
+      hint: 'do not sign it: removed names could return; have the change made again',
       details: { role, reason: 'log' },
     },
   );

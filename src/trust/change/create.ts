@@ -137,7 +137,7 @@ function unsigned(roles: readonly string[]): BullaError {
     'threshold-not-met',
     `the keys here cannot sign the first files of ${roles.join(', ')}`,
     {
-      hint: 'give the private keys of root and publisher: the first root is made where they are',
+      hint: 'give the private keys of root and publisher: the first root is created with them',
       details: { missing: roles },
     },
   );

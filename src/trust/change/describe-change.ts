@@ -239,7 +239,7 @@ function nameChanges(
     const [from, to] = [old[name], next[name]];
     if (isSame(from, to)) continue;
     if (to === undefined)
-      removed.push(`${quoted(name)} is taken out (it was ${contentText(from as JsonValue)})`);
+      removed.push(`${quoted(name)} is removed (it was ${contentText(from as JsonValue)})`);
     else if (from === undefined) added.push(`${quoted(name)} is ${contentText(to)}`);
     else moved.push(`${quoted(name)} is ${contentText(to)}, before ${contentText(from)}`);
   }

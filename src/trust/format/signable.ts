@@ -192,7 +192,7 @@ function unknownMember(role: string, path: readonly string[]): BullaError {
     'trust-invalid',
     `metadata of ${JSON.stringify(role)} has a member that is not known here: ${member}`,
     {
-      hint: `do not sign what you do not know; if it was published before, a key of that role takes it out: bulla rotate REPOSITORY ${roleInCommand(role)} --renew --drop-unknown`,
+      hint: `do not sign what you do not know; if it was published before, remove it with a key of that role: bulla rotate REPOSITORY ${roleInCommand(role)} --renew --drop-unknown`,
       details: { role, reason: 'unknown-member', member: path },
     },
   );

@@ -188,7 +188,7 @@ export class StageRun {
       'staged',
       `the change is staged at ${copy.collection.place}:${tag}, and was not published within ${Math.round(wait / 1000)} s`,
       {
-        hint: 'it stays there: a re-signer, or the next publisher with all keys, takes it over; see bulla pending and bulla status',
+        hint: 'it remains staged until a re-signer, or the next publisher with all keys, publishes it; see bulla pending and bulla status',
         details: { ids: this.work.ids, tag },
       },
     );

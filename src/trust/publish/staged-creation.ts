@@ -51,7 +51,7 @@ export async function completeStaged(
     return { ...(await createAt(target, made, options)), made };
   }
   throw new BullaError('not-found', `no stage at ${read.place} is the beginning of the pinned collection`, {
-    hint: 'run bulla init where the root key is, with the public online key; bulla tree shows a head that is there already',
+    hint: 'run bulla init where the root key is, with the public online key; bulla tree shows an existing head',
     details: { place: read.place, refused },
   });
 }

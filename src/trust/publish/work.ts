@@ -160,7 +160,7 @@ function keyOf(role: string, copy: WorkingCopy, signers: readonly TufSigner[]): 
 /** Other publishers would not adopt it. */
 function notPlain(problem: string): BullaError {
   return new BullaError('usage', `the change cannot be published: ${problem}`, {
-    hint: 'correct it where it comes from: the media type is what the registry says of a manifest that does not say it',
+    hint: 'correct it at its source: the registry states this media type for a manifest without one',
   });
 }
 

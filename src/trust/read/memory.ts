@@ -84,7 +84,7 @@ export function otherCollection(place: string, seen: CollectionId, found: Collec
     'trust-invalid',
     `${place} has another collection than before: ${found.slice(0, 12)}, and ${seen.slice(0, 12)} was seen`,
     {
-      hint: 'if it was made anew on purpose, compare the root keys and pin it: bulla pin',
+      hint: 'if it was deliberately created again, compare the root keys and pin it: bulla pin',
       details: { place, reason: 'collection', expected: seen, found },
     },
   );

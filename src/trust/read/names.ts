@@ -96,7 +96,7 @@ function isSame(a: NamedDigest, b: NamedDigest): boolean {
 
 function reserved(tag: Tag): BullaError {
   return new BullaError('usage', `${tag} is a tag of the trust collection, not the name of an image`, {
-    hint: 'tags that begin with _trust are kept for it; bulla inspect and bulla tree show what is there',
+    hint: 'tags that begin with _trust are kept for it; bulla inspect and bulla tree show the collection',
   });
 }
 

@@ -154,7 +154,7 @@ function isWellFormed(scope: string): boolean {
 function checkMapping(scope: string, collection: string): void {
   if (!isWellFormed(collection))
     throw new BullaError('usage', `${quote(collection)} is not the name of a collection`, {
-      hint: 'write HOST/REPOSITORY, or HOST/PREFIX/* where the scope is a prefix too',
+      hint: 'write HOST/REPOSITORY, or HOST/PREFIX/* if the scope is a prefix too',
     });
   if (isPrefix(scope) !== isPrefix(collection))
     throw new BullaError('usage', `${scope} can't be mapped to ${collection}: only one of them ends in /*`, {

@@ -177,7 +177,7 @@ describe('what is told', () => {
     const after = names({ ...many, ...rest, v2: entry('e') });
     const lines = describeChange(before, after);
     expect(lines.filter((line) => / is sha256:a{64} /.test(line))).toHaveLength(300);
-    const places = ['  v2 is sha256:eeee', '  v1 is taken out', '  n0 is sha256:aaaa'].map((start) =>
+    const places = ['  v2 is sha256:eeee', '  v1 is removed', '  n0 is sha256:aaaa'].map((start) =>
       lines.findIndex((line) => line.startsWith(start)),
     );
     expect(places).toEqual([...places].sort((a, b) => a - b));

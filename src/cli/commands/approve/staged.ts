@@ -18,7 +18,7 @@ export async function approveAt(
   const { io, output } = context;
   if (flags.out !== undefined)
     throw new BullaError('usage', '--out is for bulla approve FILE', {
-      hint: 'a signature on a staged change is pushed beside it',
+      hint: 'the signature of a staged change is pushed to the registry',
     });
   const named = flags.change ?? id;
   const place = await openChangePlace(context, repositoryIn(repository), flags, flags);

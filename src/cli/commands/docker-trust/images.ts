@@ -80,7 +80,7 @@ export async function revoke(context: Context, text: string, flags: RevokeFlags)
   });
   for (const other of others)
     output.warn(
-      `${other} still names what was revoked, and its key is not here: run this again where it is, or remove the signer: bulla docker-trust signer remove ${other} ${repository}`,
+      `${other} still names what was revoked, and its key is not available: run this again on the machine with the key, or remove the signer: bulla docker-trust signer remove ${other} ${repository}`,
     );
   output.text(`Successfully deleted signature for ${text}\n`);
   output.result([], { repository, tags, head: published.head });

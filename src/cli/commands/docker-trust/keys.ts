@@ -28,7 +28,7 @@ export async function generate(context: Context, name: string, flags: GenerateFl
   checkDockerKeyName(name);
   if (ADMINISTRATIVE.has(name))
     throw new BullaError('usage', `${name} is the name of a key of whole repositories, not of a signer`, {
-      hint: 'choose the name of the signer, such as alice; signer add makes that key where it is needed',
+      hint: 'choose the name of the signer, such as alice; signer add generates that key if needed',
     });
   const directory = context.path(flags.dir ?? '.');
   if (!(await exists(directory)))
