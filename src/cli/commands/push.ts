@@ -87,6 +87,6 @@ async function localSource(context: Context, text: string): Promise<string> {
     if (found !== undefined) return `${found.isDirectory() ? 'oci' : 'oci-archive'}:${text}`;
   }
   throw new BullaError('not-found', `neither a layout nor an archive was found at ${text}`, {
-    hint: 'give the path of a layout or an archive; bulla copy takes images of registries',
+    hint: 'give the path of a layout or an archive; to copy from a registry: bulla copy',
   });
 }
