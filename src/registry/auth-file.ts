@@ -128,7 +128,7 @@ export function helperOf(file: AuthFile, registry: string): string | undefined {
 
 /**
  * Credentials that stand in the file itself.
- * @param note told of entries for the registry that are ignored, and why
+ * @param note called with entries for the registry that are ignored, and why
  * @throws BullaError config-invalid where the entry is broken; its content is not shown
  */
 export function credentialsIn(

@@ -88,7 +88,7 @@ export function credentialsFinder(
       const written = credentialsIn(file, registry, repository, note);
       if (written !== undefined) return { credentials: written, source: 'file', where: file.path };
     }
-    // Nothing stands in for it: that there are no credentials is not known.
+    // It has no substitute: it is unknown whether there are credentials.
     if (missing !== undefined) await helpers.get(missing, serverKey(registry));
     return undefined;
   };
