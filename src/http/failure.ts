@@ -121,13 +121,18 @@ export function networkError(error: unknown, where: string, isOwn = true): Bulla
   const kind = KINDS.get(code) ?? (TLS_CODE.test(code) ? tls : { ...CUT, hint: 'try again' });
   return new BullaError(kind.code, `${where}: ${describeFailure(error, code)}`, {
     cause: error,
-    // Many servers end a connection on which something else than TLS comes, and say nothing.
-    hint:
-      kind === CUT && / http:\/\//.test(where)
-        ? `${kind.hint}; if the server speaks TLS, leave out --plain-http (for this machine: --plain-http=false)`
-        : kind.hint,
+    hint: kind === CUT ? `${kind.hint}${reasonOfCut(where, isOwn)}` : kind.hint,
     details: { transient: kind.transient, ...(code !== '' && { errno: code }) },
   });
+}
+
+/** Many servers end a connection on which TLS, or a client certificate, is missing, and do not say why. */
+function reasonOfCut(where: string, isOwn: boolean): string {
+  if (/ http:\/\//.test(where))
+    return '; if the server speaks TLS, leave out --plain-http (for this machine: --plain-http=false)';
+  return isOwn && / https:\/\//.test(where)
+    ? '; if the server wants a client certificate, give --cert-file and --key-file'
+    : '';
 }
 
 /** Whether a failure without an answer may be gone at the next try. */
