@@ -117,7 +117,7 @@ async function publishOrStage(
   const made = madeNow(publish);
   const signers = openEarly(await keys.signersFor(await demandsOf(copy, change, made)));
   const canPublish = options.stageOnly !== true && meetsAll(await onlineDemands(copy, change, made), signers);
-  // For the description, and for missing signatures: the published change is made anew on the head of that moment.
+  // For the description, and for missing signatures: the published change is made again on the head of that moment.
   const carried =
     options.isCarried === false
       ? undefined
@@ -184,7 +184,7 @@ async function agreeOnIntake(
   return { ids: new Set(), takenIn: [], left: [...left, ...entries] };
 }
 
-/** What was published may have been made anew since it was made here. */
+/** What was published may have been made again since it was made here. */
 function changesBetween(
   before: WorkingCopy,
   after: WorkingCopy,

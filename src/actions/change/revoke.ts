@@ -21,7 +21,7 @@ export interface Revoked extends Published {
 }
 
 /**
- * Takes tags out of a collection, even such as are not in it, so that no change that was made before brings them back
+ * Takes tags out of a collection, even tags that are not in it, so that no change that was made before brings them back
  * (spec/trust-publishing.md).
  * @param reference of the repository, for messages
  * @param role that names them; `names` if left out

@@ -68,7 +68,7 @@ const PREFIX = /^[A-Za-z0-9_.-]{0,128}$/;
 
 /**
  * Works out what a verified Notary repository becomes: names as docker resolves them, delegations as signers.
- * What is not carried is listed, and nothing is guessed: a name that docker would not take is not signed anew.
+ * What is not carried is listed, and nothing is guessed: a name that docker would not take is not signed again.
  */
 export function planImport(repository: NotaryRepository): ImportPlan {
   const notCarried: NotCarried[] = [];

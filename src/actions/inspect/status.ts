@@ -7,7 +7,7 @@ import type { WorkingCopy } from '../../trust/read/working-copy.ts';
 import { type Beside, type CollectionStatus, statusOf } from '../../trust/report/status.ts';
 
 /** More bins are read only if that is asked for. */
-export const BINS_READ = 256;
+const BINS_READ = 256;
 
 export interface StatusOptions extends CallOptions {
   readonly now: Date;

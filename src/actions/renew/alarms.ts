@@ -12,7 +12,7 @@ export type AlarmKind =
   | 'missing-head'
   /** What is there cannot be verified. */
   | 'invalid'
-  /** It expired, and must not be signed anew. */
+  /** It expired, and must not be re-signed. */
   | 'expired'
   /** Root, targets, names or a signer's role expires soon, which only people can mend. */
   | 'expiring'

@@ -6,7 +6,7 @@ import type { ReadOptions } from '../../trust/read/collection.ts';
 import type { RenewedCollection } from './report.ts';
 
 export interface CoreOptions extends PublishOptions {
-  /** Sign anew although it may not be due. */
+  /** Re-sign although it may not be due. */
   readonly renew: boolean;
   /** Part of the lifetime after which it is. */
   readonly renewAt: number;

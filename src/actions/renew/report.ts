@@ -5,7 +5,7 @@ import type { Digest } from '../../oci/digest.ts';
 export type Work =
   /** It was fresh, and nothing waited. */
   | 'fresh'
-  /** Snapshot and timestamp were signed anew. */
+  /** Snapshot and timestamp were re-signed. */
   | 'renewed'
   /** Staged changes were taken in. */
   | 'folded'
@@ -30,7 +30,7 @@ export interface RenewedCollection {
   readonly conflicts: readonly Conflict[];
   /** When the metadata of each role expires, bins left out. */
   readonly expiries: ReadonlyMap<string, Date>;
-  /** When it is to be signed anew, before any jitter. */
+  /** When it is to be re-signed, before any jitter. */
   readonly renewAt: Date;
   /** What snapshot and timestamp live when they are new, in milliseconds. */
   readonly lifetimeMs: number;

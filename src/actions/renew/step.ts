@@ -18,7 +18,7 @@ export interface StepPorts {
   isThere(place: string, signal: AbortSignal): Promise<boolean>;
   /**
    * One pass: verify, fold, sign when due, heal, clean up.
-   * @param renew sign anew although half of the lifetime may not be over
+   * @param renew re-sign although half of the lifetime may not be over
    */
   resign(
     place: string,

@@ -4,7 +4,7 @@ export interface ResignTiming {
   readonly pollMs: number;
   /** Pause between two looks at a repository that has no collection. */
   readonly absentMs: number;
-  /** Part of the lifetime after which it is signed anew. */
+  /** Part of the lifetime after which it is re-signed. */
   readonly renewAt: number;
   /** It may happen earlier by this part of the lifetime, so that collections made together do not stay together. */
   readonly jitter: number;

@@ -35,17 +35,19 @@ export function register(program: Command, cli: Cli): void {
 
 /** @returns the status of the command */
 async function printStatus(context: Context, text: string, flags: StatusFlags): Promise<number> {
-  const [{ readStatus }, { demandShown }, { CHANCE }, { statusJson, statusLines }] = await Promise.all([
-    import('../../actions/inspect/status.ts'),
-    import('../flags/shown-collection.ts'),
-    import('../flags/publish-flags.ts'),
-    import('../render/status-text.ts'),
-  ]);
+  const [{ readStatus }, { demandShown }, { SYSTEM_CHANCE }, { statusJson, statusLines }] = await Promise.all(
+    [
+      import('../../actions/inspect/status.ts'),
+      import('../flags/shown-collection.ts'),
+      import('../../servers/resigner/system.ts'),
+      import('../render/status-text.ts'),
+    ],
+  );
   const warnBefore = durationOf('--warn-before', flags.warnBefore, '12h, 30d');
   const { opened, copy, trusted } = await demandShown(context, parseReference(text), flags);
   const now = context.io.now();
   const status = await readStatus(opened.target, copy, {
-    ...{ now, warnBefore, chance: CHANCE, signal: context.signal },
+    ...{ now, warnBefore, chance: SYSTEM_CHANCE, signal: context.signal },
     allBins: flags.bins,
     onWarning: (message) => context.output.warn(message),
   });

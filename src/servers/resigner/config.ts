@@ -23,7 +23,7 @@ export interface ResignerConfig {
   /** As for `--key`; more than one while the key is rotated. */
   readonly keys: readonly string[];
   readonly state: StatePlace;
-  /** Directory of content that can be fetched again; undefined: everything is fetched anew in each pass. */
+  /** Directory of content that can be fetched again; undefined: everything is fetched again in each pass. */
   readonly cache: string | undefined;
   readonly listen: string | undefined;
   /** Names by which it is reached. */
