@@ -90,7 +90,7 @@ async function resignerFor(options: HostedOptions, own: string, client: Registry
       listEveryMs: 10 * 60_000,
       alarms: DEFAULT_ALARMS,
     },
-    means: {
+    material: {
       pins: await pinsOf(options, own, hosts),
       signers: [options.signer],
       state: new SignerStateDirectory(join(directory, 'signers')),

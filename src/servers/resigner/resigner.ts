@@ -36,7 +36,7 @@ export type WorkConfig = Pick<
 
 export interface ResignerOptions {
   readonly config: WorkConfig;
-  readonly means: SigningMaterial;
+  readonly material: SigningMaterial;
   readonly core: ResignCore;
   readonly clock: Clock;
   /** Milliseconds of a clock that never goes back. */
@@ -68,7 +68,7 @@ export class Resigner {
   /** Since when something fails, by what it is about. */
   private readonly failingSince = new Map<string, Date>();
   private readonly found = new Set<string>();
-  private means: SigningMaterial;
+  private material: SigningMaterial;
   private isActive = true;
   private listing: Promise<void> | undefined;
   private relist: AbortController | undefined;
@@ -76,12 +76,12 @@ export class Resigner {
   constructor(options: ResignerOptions) {
     const { config, clock, fraction } = options;
     this.options = options;
-    this.means = options.means;
+    this.material = options.material;
     this.queue = new ResignQueue(config.timing, config.concurrency, fraction);
     this.steps = new Steps(
       workerPorts({
         ...options,
-        means: () => this.means,
+        material: () => this.material,
         target: async (reference) => timedTarget(await options.target(reference), this.statistics.registry),
         warn: (place, message) => this.log('warning', 'warning', { place, message }),
       }),
@@ -105,7 +105,7 @@ export class Resigner {
   }
 
   start(): void {
-    this.take(exactPlaces(this.means.pins, this.options.shard));
+    this.take(exactPlaces(this.material.pins, this.options.shard));
     this.loop.start();
     this.listing ??= this.listForEver();
   }
@@ -119,9 +119,9 @@ export class Resigner {
   }
 
   /** Takes other pins, keys or state from now on. */
-  use(means: SigningMaterial): void {
-    this.means = means;
-    const exact = new Set(exactPlaces(means.pins, this.options.shard));
+  use(material: SigningMaterial): void {
+    this.material = material;
+    const exact = new Set(exactPlaces(material.pins, this.options.shard));
     for (const place of this.found) if (!exact.has(place)) this.leave(place);
     this.take(exact);
     this.relist?.abort();
@@ -129,7 +129,7 @@ export class Resigner {
 
   /** Something happened in a repository of this name, in whichever registry. @returns places that were meant */
   notified(repository: string): number {
-    const { pins } = this.means;
+    const { pins } = this.material;
     const places = placesNotified(repository, pins, this.options.shard);
     this.statistics.notification();
     this.take(places);
@@ -178,7 +178,7 @@ export class Resigner {
     const { clock, config } = this.options;
     while (!this.stopping.signal.aborted) {
       this.relist = new AbortController();
-      for (const registry of registriesToList(this.means.pins)) await this.expand(registry);
+      for (const registry of registriesToList(this.material.pins)) await this.expand(registry);
       if (this.stopping.signal.aborted) return;
       await clock.sleep(config.catalogueMs, this.relist.signal).catch(() => undefined);
     }
@@ -189,9 +189,9 @@ export class Resigner {
     const about = `${registry}${ALL}`;
     const { shard, list, clock, config } = this.options;
     try {
-      const places = new Set(await placesIn(registry, this.means.pins, shard, list));
+      const places = new Set(await placesIn(registry, this.material.pins, shard, list));
       // A collection that is no longer listed is checked: it may have been hidden.
-      const exact = new Set(exactPlaces(this.means.pins, shard));
+      const exact = new Set(exactPlaces(this.material.pins, shard));
       for (const place of this.found)
         if (registryOf(place) === registry && !places.has(place) && !exact.has(place) && !this.isKnown(place))
           this.leave(place);

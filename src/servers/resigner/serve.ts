@@ -91,7 +91,7 @@ class Service implements ResignerServer {
   private readonly options: ServeOptions;
   private config: ResignerConfig;
   private running: Resigner | undefined;
-  private means: SigningMaterial | undefined;
+  private material: SigningMaterial | undefined;
   private listener: Listener | undefined;
   private election: LeaseElection | undefined;
   private readonly watched = new WatchedFiles();
@@ -119,10 +119,10 @@ class Service implements ResignerServer {
     const { openSigners, openState, pool, log, listen } = options;
     const signers = await openSigners(config.keys);
     const { state, memory } = await openState(config);
-    this.means = { pins: config.pins, signers, state, memory };
+    this.material = { pins: config.pins, signers, state, memory };
     this.running = new Resigner({
       config,
-      means: this.means,
+      material: this.material,
       core: options.core,
       clock: SYSTEM_CLOCK,
       monotonic: () => performance.now(),
@@ -210,7 +210,7 @@ class Service implements ResignerServer {
       const config = await options.readConfig();
       await this.watched.take([...config.files, ...options.keyFiles(config.keys)]);
       await this.takeKeys(config);
-      if (this.means !== undefined) this.means = { ...this.means, pins: config.pins };
+      if (this.material !== undefined) this.material = { ...this.material, pins: config.pins };
       if (needsRestart(this.config, config))
         this.problem(
           `${where}: state, schedule, lease, webhook, listen and hosts are taken at the next start only`,
@@ -221,7 +221,7 @@ class Service implements ResignerServer {
         keys: config.keys,
         notifySecret: config.notifySecret,
       };
-      if (this.means !== undefined) resigner.use(this.means);
+      if (this.material !== undefined) resigner.use(this.material);
       resigner.statistics.reload();
       this.log('info', 'reload', { collections: config.pins.length });
       resigner.alarm(where, []);
@@ -235,7 +235,7 @@ class Service implements ResignerServer {
     const about = 'key';
     try {
       const signers = await this.options.openSigners(keys);
-      if (this.means !== undefined) this.means = { ...this.means, signers };
+      if (this.material !== undefined) this.material = { ...this.material, signers };
       this.resigner.alarm(about, []);
     } catch (error) {
       this.resigner.alarm(about, [{ ...alarmAbout(about, error), kind: 'key' }]);

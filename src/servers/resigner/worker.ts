@@ -46,7 +46,7 @@ export interface SigningMaterial {
 export interface WorkerOptions {
   readonly clock: Clock;
   readonly fraction: () => number;
-  readonly means: () => SigningMaterial;
+  readonly material: () => SigningMaterial;
   readonly core: ResignCore;
   /** @throws BullaError */
   readonly target: (reference: RegistryReference) => Promise<ServedTarget>;
@@ -55,7 +55,7 @@ export interface WorkerOptions {
 
 /** Wires the steps to registries, pins, keys and state. */
 export function workerPorts(options: WorkerOptions): StepPorts {
-  const { clock, fraction, means, core, warn } = options;
+  const { clock, fraction, material, core, warn } = options;
   const targetOf = (place: string): Promise<ServedTarget> => options.target(referenceOf(place));
   return {
     clock,
@@ -64,17 +64,17 @@ export function workerPorts(options: WorkerOptions): StepPorts {
       await lookAt(await targetOf(place), seen, listing, { signal }),
     marks: async (place, signal) => await listMarks(await targetOf(place), { signal }),
     async isThere(place, signal) {
-      const { pins, memory } = means();
+      const { pins, memory } = material();
       const pin = pinFor(pins, place);
       if (pin !== undefined && !isPrefix(pin.scope)) return true;
       if ((await memory().seen(place)) !== undefined) return true;
       return (await resolveIfThere(await targetOf(place), HEAD_TAG, { signal })) !== undefined;
     },
     async resign(place, { renew, signal }) {
-      const { signers, state } = means();
+      const { signers, state } = material();
       if (signers.length === 0) throw noKey();
       const onWarning = (message: string): void => warn(place, message);
-      const read = readOptions(place, means(), clock.now(), signal, onWarning);
+      const read = readOptions(place, material(), clock.now(), signal, onWarning);
       return await core(await targetOf(place), read, { signers, state, renew, signal, onWarning });
     },
   };

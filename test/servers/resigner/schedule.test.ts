@@ -384,6 +384,6 @@ describe('alarms', () => {
 
 function meansOf(world: World) {
   return (
-    world.resigner as unknown as { means: import('../../../src/servers/resigner/worker.ts').SigningMaterial }
-  ).means;
+    world.resigner as unknown as { material: import('../../../src/servers/resigner/worker.ts').SigningMaterial }
+  ).material;
 }

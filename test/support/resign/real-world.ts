@@ -89,7 +89,7 @@ export class RealWorld {
         listEveryMs: 0,
         alarms: DEFAULT_ALARMS,
       },
-      means: {
+      material: {
         pins: options.pins ?? [...this.stores.keys()].map(rootPin),
         signers: options.signers ?? signersOf(poolKey(ONLINE)),
         state: options.state ?? new ProcessSignerState(true),

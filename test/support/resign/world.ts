@@ -83,7 +83,7 @@ export class World {
         alarms: DEFAULT_ALARMS,
         ...config,
       },
-      means: {
+      material: {
         pins: pins ?? places.map(pinOf),
         signers: [{} as never],
         state: new ProcessSignerState(true),

@@ -149,7 +149,7 @@ async function configuredTask(
     ports: workerPorts({
       clock: system.SYSTEM_CLOCK,
       fraction: system.SYSTEM_CHANCE.fraction,
-      means: () => ({ pins: config.pins, signers, state, memory }),
+      material: () => ({ pins: config.pins, signers, state, memory }),
       core: coreOf(config.timing.renewAt, servedHeadOf(flags.trustServedHead)),
       target: wiring.target,
       warn: (place, message) => context.output.warn(`${place}: ${message}`),
