@@ -1,4 +1,4 @@
-/** Lets those who want the same thing have it one after another, in this process. */
+/** Runs work for the same key one piece after another, within this process. */
 export class KeyedMutex {
   private readonly last = new Map<string, Promise<void>>();
 
