@@ -1,13 +1,11 @@
-import { randomBytes, randomInt } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import type { PublishPorts } from '../../actions/change/place.ts';
 import { BullaError, throwIfAborted } from '../../errors.ts';
 import { type Digest, isDigest } from '../../oci/digest.ts';
-import type { Clock, Random } from '../../trust/format/ports.ts';
-import type { PublishOptions } from '../../trust/publish/publish-options.ts';
-import type { TufSigner } from '../../tuf/edit/signing.ts';
+import { SYSTEM_CHANCE } from '../../servers/resigner/system.ts';
+import type { Clock } from '../../trust/format/ports.ts';
 import type { Context } from '../shell/context.ts';
 import { durationOf } from './values.ts';
 
@@ -38,7 +36,7 @@ export async function publishPortsOf(context: Context, flags: PublishFlags): Pro
   context.allow(wait);
   return {
     clock: clockOf(context),
-    chance: CHANCE,
+    chance: SYSTEM_CHANCE,
     state: new SignerStateDirectory(join(directories.state, 'signers')),
     wait,
     trustServedHead: servedHeadOf(flags.trustServedHead),
@@ -48,17 +46,8 @@ export async function publishPortsOf(context: Context, flags: PublishFlags): Pro
   };
 }
 
-/** As {@link publishPortsOf}, with the keys that sign. @throws BullaError usage */
-export async function publishOptionsOf(
-  context: Context,
-  signers: readonly TufSigner[],
-  flags: PublishFlags,
-): Promise<PublishOptions> {
-  return { ...(await publishPortsOf(context, flags)), signers };
-}
-
 /** The clock of a command. */
-export function clockOf({ io, signal }: Context): Clock {
+function clockOf({ io, signal }: Context): Clock {
   return {
     now: () => io.now(),
     sleep: async (ms, more) => {
@@ -70,13 +59,6 @@ export function clockOf({ io, signal }: Context): Clock {
     },
   };
 }
-
-/** System randomness. */
-export const CHANCE: Random = {
-  below: (range) => randomInt(range),
-  changeId: () => randomBytes(16).toString('hex'),
-  fraction: () => randomInt(2 ** 32) / 2 ** 32,
-};
 
 /** @throws BullaError usage */
 export function servedHeadOf(text: string | undefined): Digest | undefined {

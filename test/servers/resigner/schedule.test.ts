@@ -143,7 +143,7 @@ describe('which collections', () => {
     world.resigner.start();
     await world.time.pass(MINUTE);
     expect(world.at(places(2)[1] as string).passes).toBe(0);
-    world.resigner.use({ ...meansOf(world), pins: [pinOf(places(2)[1] as string)] });
+    world.resigner.use({ ...materialOf(world), pins: [pinOf(places(2)[1] as string)] });
     await world.time.pass(100);
     const at = world.time.monotonic();
     await world.time.pass(MINUTE);
@@ -382,8 +382,10 @@ describe('alarms', () => {
   });
 });
 
-function meansOf(world: World) {
+function materialOf(world: World) {
   return (
-    world.resigner as unknown as { material: import('../../../src/servers/resigner/worker.ts').SigningMaterial }
+    world.resigner as unknown as {
+      material: import('../../../src/servers/resigner/worker.ts').SigningMaterial;
+    }
   ).material;
 }
