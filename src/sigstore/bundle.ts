@@ -116,10 +116,7 @@ export function parseBundle(bytes: Uint8Array, where: string, maxBytes: number =
 function readSigner(material: Fields, version: BundleVersion): Bundle['signer'] {
   const given = ['certificate', 'x509CertificateChain', 'publicKey'].filter((name) => material.has(name));
   if (given.length !== 1) throw malformed(material.where, `it names ${given.length} signers instead of one`);
-  if (given[0] === 'publicKey') {
-    const key = material.message('publicKey');
-    return { hint: key.has('hint') ? key.text('hint') : '' };
-  }
+  if (given[0] === 'publicKey') return { hint: material.message('publicKey').optionalText('hint') };
   if (given[0] === 'certificate')
     return { certificate: readCertificate(material.message('certificate'), material.where) };
   if (version === '0.3')

@@ -48,6 +48,11 @@ export class Fields {
     return value;
   }
 
+  /** Text that may be empty, which is the same as left out (proto3). */
+  optionalText(name: string): string {
+    return (this.#members[name] ?? '') === '' ? '' : this.text(name);
+  }
+
   bytes(name: string): Uint8Array {
     return this.#decode(this.#members[name], name);
   }
