@@ -446,7 +446,7 @@ describe('with --write', () => {
       [],
       [['read-after-write', 'bad']],
       { collections: 'no' },
-      'registry-policy',
+      'registry-error',
     ],
     [
       'no right to push',
