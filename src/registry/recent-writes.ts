@@ -39,6 +39,9 @@ export class RecentWrites {
 
   /** A tag or a digest was removed, or is about to be: from now on it may be absent. */
   noteRemoved(repository: string, reference: Tag | Digest): void {
+    // Some registries remove the manifest together with its tag.
+    const digest = this.written.get(`${repository} ${reference}`)?.digest;
+    if (digest !== undefined) this.written.delete(`${repository} ${digest}`);
     for (const [key, { digest }] of this.written) {
       if (key === `${repository} ${reference}`) this.written.delete(key);
       else if (digest === reference && key.startsWith(`${repository} `)) this.written.delete(key);

@@ -5,7 +5,7 @@ import { isManifestType } from '../oci/media-types.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { CallOptions } from '../oci/target.ts';
 import { failureError } from './failure.ts';
-import { fetchManifest } from './manifests.ts';
+import { fetchOnce } from './manifests.ts';
 import type { Writers } from './push.ts';
 import { askReferrersApi } from './referrers.ts';
 import type { RepositoryContext } from './repository-context.ts';
@@ -22,7 +22,7 @@ export async function deleteManifest(
   options: CallOptions = {},
 ): Promise<void> {
   // Afterwards it cannot be determined any more what it referred to.
-  const content = await fetchManifest(room, digest, options);
+  const content = await fetchOnce(room, digest, options);
   const subject = isManifestType(content.descriptor.mediaType)
     ? parseCarried(content).subject?.digest
     : undefined;

@@ -68,6 +68,15 @@ describe('what was just written', () => {
     expect(timing.slept).toEqual([]);
   });
 
+  it('is gone with its tag where a registry removes both, at once', async () => {
+    const recent = new RecentWrites();
+    const digest = `sha256:${'a'.repeat(64)}` as Digest;
+    for (const reference of [tagOf('v1'), digest]) recent.noteWritten('app', reference, digest, 0);
+    recent.noteRemoved('app', tagOf('v1'));
+    expect(recent.staleFor('app', digest, null, 10)).toBeUndefined();
+    expect(recent.staleFor('app', tagOf('v1'), null, 10)).toBeUndefined();
+  });
+
   it('that does not come is an error of the registry, after a bounded time', async () => {
     const registry = await registryFor();
     const timing = new FakeTiming();
