@@ -494,3 +494,23 @@ describe('hazard 4: immutable tags', () => {
     expect(await codeOf(pushImage(target, 'three', 'w1'))).toBe('registry-policy');
   });
 });
+
+describe('an index that its registry refuses for want of a manifest', () => {
+  const refused = JSON.stringify({ errors: [{ code: 'MANIFEST_BLOB_UNKNOWN', message: 'unknown' }] });
+
+  it.each([400, 401, 403, 404, 405, 501])('loses no entry where HEAD is answered %d', async (status) => {
+    const registry = await registryFor({ referrersApi: false });
+    const target = repositoryOf(registry);
+    const subject = await pushImage(target, 'app', 'v1');
+    const first = await pushReferrer(target, subject.descriptor, 'first');
+    const gone = await pushReferrer(target, subject.descriptor, 'gone');
+    registry.repository('team/app').deleteManifest(gone.descriptor.digest);
+    registry.fault({ method: 'HEAD', path: /manifests\/sha256:/, times: 1_000, action: { status } });
+    registry.fault({ method: 'PUT', path: FALLBACK, action: { status: 400, body: refused } });
+    const writer = repositoryOf(registry);
+    const second = await pushReferrer(writer, subject.descriptor, 'second');
+    expect(await listed(repositoryOf(registry), subject)).toEqual(
+      [first, second].map(({ descriptor }) => descriptor.digest).sort(),
+    );
+  });
+});
