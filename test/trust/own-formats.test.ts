@@ -169,7 +169,8 @@ describe('what we write is read again, whatever text is in it', () => {
   it('in metadata, whose canonical form has raw control characters', () => {
     fc.assert(
       fc.property(anyText(200), anyText(200), (name, text) => {
-        if (/\p{Surrogate}/u.test(name + text)) return;
+        // Each by itself: two halves of a pair, one at the end of each, would hide each other.
+        if ([name, text].some((each) => /\p{Surrogate}/u.test(each))) return;
         const signed = Object.assign(Object.create(null), { [name]: text });
         const { bytes, message } = composeMetadataFile('names', signed, [{ keyid: text, sig: name }]);
         expect(parseMetadataFile(bytes, 'names', 1e6).message).toEqual(message);

@@ -10,7 +10,7 @@ import { NotaryDirectory } from '../../../src/notary-client/directory.ts';
 import type { Digest } from '../../../src/oci/digest.ts';
 import type { Tag } from '../../../src/oci/reference.ts';
 
-const DATA = new URL('../../testdata/notary-v1/', import.meta.url).pathname;
+const DATA = new URL('../../../testdata/notary-v1/', import.meta.url).pathname;
 
 /** Directories that hold a whole repository. */
 function repositories(directory: string): string[] {

@@ -130,7 +130,7 @@ describe('bulla sign and bulla verify', () => {
       const { signatures } = result.json() as { signatures: readonly { identity: string | null }[] };
       const found = {
         code,
-        warned: stderr.includes('no signer is named'),
+        warned: stderr.includes('no signer is given'),
         identity: signatures[0]?.identity,
       };
       expect({ flags, ...found }).toEqual({ flags, code: 0, warned, identity: accepted });

@@ -87,8 +87,10 @@ describe('TLS on this machine', () => {
     expect(await (await place(false)).ask(flags, env)).toMatchObject({ code: 3 });
   });
 
-  it('is pointed to where a server speaks it', async () => {
-    expect((await (await place()).ask()).stderr).toContain('--plain-http=false');
+  it('is spoken where a server speaks it, and its certificate must be trusted', async () => {
+    const refused = await (await place()).ask();
+    expect(refused).toMatchObject({ code: 3 });
+    expect(refused.stderr).toContain('--ca-file');
   });
 
   it('is spoken with plainHttp: false in config.yaml', async () => {

@@ -35,7 +35,7 @@ describe('places where others decide whom to believe are warned of', () => {
     const result = await run();
     expect(result.code).toBe(0);
     expect(result.stderr).toBe(
-      `warning: ${join(path, place)} can be written by every user of this machine: that user controls what bulla trusts; make it yours alone\n`,
+      `warning: ${join(path, place)} is writable by every user of this machine: that user controls what bulla trusts; make it yours alone\n`,
     );
   });
 
@@ -50,8 +50,8 @@ describe('places where others decide whom to believe are warned of', () => {
     [0o600, 1000, undefined],
     [0o644, 0, undefined],
     [0o664, 1000, undefined],
-    [0o646, 1000, 'can be written by every user of this machine'],
-    [0o1777, 0, 'can be written by every user of this machine'],
+    [0o646, 1000, 'is writable by every user of this machine'],
+    [0o1777, 0, 'is writable by every user of this machine'],
     [0o600, 1001, 'belongs to another user (uid 1001)'],
     [0o644, 65_534, 'belongs to another user (uid 65534)'],
   ])('mode %o of user %d, for user 1000: %s', (mode, uid, problem) => {
