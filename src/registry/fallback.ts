@@ -67,7 +67,9 @@ export class FallbackWriter {
   private recall(key: string, { session }: RepositoryContext): RecentIndex | undefined {
     const recent = this.recent.get(key);
     const now = session.timing.now();
-    for (const [known, { until }] of this.recent) if (until < now) this.recent.delete(known);
+    // Also where the clock was put back: how long ago that was is not known then.
+    for (const [known, { until }] of this.recent)
+      if (until < now || until > now + STALE_MS) this.recent.delete(known);
     return this.recent.has(key) ? recent : undefined;
   }
 

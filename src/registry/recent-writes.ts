@@ -70,6 +70,8 @@ export class RecentWrites {
     const written = this.written.get(`${repository} ${reference}`);
     if (written === undefined || found === written.digest) return undefined;
     if (found !== null && !written.earlier.has(found)) return undefined;
+    // A clock that was put back tells nothing about how long ago it was.
+    if (now < written.at) return undefined;
     const left = written.at + STALE_MS - now;
     if (left > 0) return left;
     // Another client may have restored it on purpose, but a removal so soon is unlikely.

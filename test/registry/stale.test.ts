@@ -98,6 +98,19 @@ describe('what was just written', () => {
     expect(await target.resolve(tagOf('v1'))).toEqual(before.descriptor);
   });
 
+  it('is believed where the clock was put back meanwhile, by a day or by a millisecond', () => {
+    const digest = `sha256:${'a'.repeat(64)}` as Digest;
+    const other = `sha256:${'b'.repeat(64)}` as Digest;
+    for (const back of [1, 1_000, 86_400_000, 30 * 86_400_000]) {
+      const recent = new RecentWrites();
+      recent.noteSeen('app', tagOf('v1'), other);
+      recent.noteWritten('app', tagOf('v1'), digest, back);
+      expect(recent.staleFor('app', tagOf('v1'), other, back)).toBe(STALE_MS);
+      for (const found of [other, null])
+        expect(recent.staleFor('app', tagOf('v1'), found, 0)).toBeUndefined();
+    }
+  });
+
   it('of waiting changes may be removed by others once it was seen', async () => {
     const recent = new RecentWrites();
     const tag = tagOf('_trust.next.0123456789abcdef');
