@@ -196,27 +196,6 @@ describe('verifying a name', () => {
       expect(await verify(':multi', ...rootKey())).toMatchObject({ code: 0, stdout: printed(index) });
     });
 
-    it('has an image of at least one platform that it lists', async () => {
-      const { index, images } = await pushIndex(place.target, 'multi', 'multi');
-      await sign('multi', index);
-      registry.forget();
-      expect(await verify(':multi', ...rootKey())).toMatchObject({ code: 0 });
-      // One is enough: the others may have been left out of a copy.
-      expect(manifestRequests().filter((request) => request.includes('sha256'))).toHaveLength(1);
-      for (const { descriptor } of images)
-        registry.repository('team/app').manifests.delete(descriptor.digest);
-      const result = await verify(':multi', ...rootKey(), '-o', 'json');
-      expect([result.code, result.json()]).toEqual([
-        11,
-        expect.objectContaining({
-          code: 'image-missing',
-          hint: expect.stringContaining('garbage collection'),
-        }),
-      ]);
-      registry.fault({ path: /manifests\/sha256/, times: 99, action: { status: 403 } });
-      expect(await verify(':multi', ...rootKey())).toMatchObject({ code: 0, stdout: printed(index) });
-    });
-
     it('ends so in a layout as well', async () => {
       const layout = join(place.home, 'layout');
       const two = await pushImage(place.target, 'two', 'v1');

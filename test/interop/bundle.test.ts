@@ -69,7 +69,7 @@ describe('the bundled command', () => {
     const plain = await listen(server);
     try {
       // undici once waited with the request until the server hung up.
-      const outcome = await bulla(['ls', '--timeout', '4s', `${plain.host}/app`], {
+      const outcome = await bulla(['ls', '--plain-http', '--timeout', '4s', `${plain.host}/app`], {
         env: { BULLA_HOME: join(directory, 'home') },
       });
       expect(outcome, outcome.stderr).toMatchObject({ status: 0, stdout: 'v1\n' });

@@ -53,11 +53,11 @@ const behindNginx = (options: NginxOptions, place: Ground['place'] = {}): Case =
 
 /** Commands run in this process: it is the registry that is another, and there are many. */
 const emulated = (name: string): Case => ({
-  needs: ['docker-registry'],
+  needs: ['docker-registry', 'olareg'],
   run: runHere,
   start: async () => {
-    const { dialect, ...place } = EMULATED[name]!;
-    const registry = await startRegistry('docker-registry');
+    const { dialect, behind = 'docker-registry', ...place } = EMULATED[name]!;
+    const registry = await startRegistry(behind);
     const emulator = await startEmulator(registry.host, dialect());
     const stop = async (): Promise<void> => {
       await emulator.stop();

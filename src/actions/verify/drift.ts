@@ -1,7 +1,6 @@
 import { BullaError, isBullaError } from '../../errors.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { type ManifestContent, parseCarried } from '../../oci/manifest.ts';
-import { isIndexType } from '../../oci/media-types.ts';
 import {
   formatPlatform,
   type PlatformSelector,
@@ -90,11 +89,7 @@ export async function isThereToRun(
   const { named, content, found, drift } = known;
   const { digest } = found.image;
   // Manifests that signatures were looked for on were fetched.
-  if (found.signed !== 'name') return true;
-  if (content?.descriptor.digest === digest) {
-    await checkPlatforms(source, content, named, options);
-    return true;
-  }
+  if (found.signed !== 'name' || content?.descriptor.digest === digest) return true;
   if (options.drift === 'ignore' && digest === named.digest && options.platform === undefined)
     return undefined;
   const isUnknown = drift?.kind === 'unknown';
@@ -109,45 +104,6 @@ export async function isThereToRun(
     if (!isUnknown || !isBullaError(error) || isBullaError(error, 'interrupted', 'timeout')) throw error;
     return undefined;
   }
-}
-
-/**
- * Garbage collection can delete the images that an index lists, and keep the index. An index that lacks some of them is
- * a copy of a part; one that lacks all of them is not a usable image.
- * @throws BullaError image-missing where the registry has none of them
- */
-async function checkPlatforms(
-  source: Source,
-  content: ManifestContent,
-  named: SignedTag,
-  options: Pick<Asked, 'name' | 'signal'>,
-): Promise<void> {
-  if (!isIndexType(content.descriptor.mediaType)) return;
-  const manifest = parseCarried(content);
-  const entries = manifest.kind === 'index' ? platformEntries(manifest) : [];
-  let gone: BullaError | undefined;
-  for (const entry of entries) {
-    try {
-      await source.resolve(entry.digest, { signal: options.signal });
-      return;
-    } catch (error) {
-      if (!isBullaError(error) || isBullaError(error, 'interrupted', 'timeout')) throw error;
-      // Without an answer of the registry it is unknown, but the name is signed anyway.
-      if (!isBullaError(error, 'not-found')) return;
-      gone ??= error;
-    }
-  }
-  const [first] = entries;
-  if (first === undefined || gone === undefined) return;
-  throw new BullaError(
-    'image-missing',
-    `${options.name}: ${named.tag} is signed for the index ${named.digest}, and the registry has none of the images that it lists: ${gone.message}`,
-    {
-      hint: 'garbage collection or a retention rule deleted them: push the image again, or copy it: bulla copy ORIGIN:TAG HERE:TAG; docs/registries.md says which settings keep images',
-      cause: gone,
-      details: { expected: named.digest, missing: first.digest },
-    },
-  );
 }
 
 /** The image of a name: what was signed, or the image of a platform that it lists. */
