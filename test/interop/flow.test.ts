@@ -56,8 +56,8 @@ const emulated = (name: string): Case => ({
   needs: ['docker-registry', 'olareg'],
   run: runHere,
   start: async () => {
-    const { dialect, behind = 'docker-registry', ...place } = EMULATED[name]!;
-    const registry = await startRegistry(behind);
+    const { dialect, hasReferrers, ...place } = EMULATED[name]!;
+    const registry = await startRegistry(hasReferrers ? 'olareg' : 'docker-registry');
     const emulator = await startEmulator(registry.host, dialect());
     const stop = async (): Promise<void> => {
       await emulator.stop();

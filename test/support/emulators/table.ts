@@ -27,14 +27,14 @@ export interface Emulated {
   readonly namesOnly?: true;
   /** Manifests are not removed. */
   readonly keeps?: true;
-  /** The registry behind it in interop: one with the referrers API, if it has that itself. */
-  readonly behind?: 'olareg';
+  /** It has the referrers API, and so must the registry behind it. */
+  readonly hasReferrers?: true;
 }
 
 const MEBIBYTE = 1024 * 1024;
 
 export const EMULATED: Readonly<Record<string, Emulated>> = {
-  zot: { row: 'zot', dialect: zot, behind: 'olareg' },
+  zot: { row: 'zot', dialect: zot, hasReferrers: true },
   ecr: {
     row: 'Amazon ECR',
     dialect: () => ecr({ repositories: ['team/app', 'mirror/app', 'team/trust'] }),
