@@ -41,10 +41,12 @@ async function prepare(): Promise<void> {
 }
 
 let prepared: Promise<void> | undefined;
+let count = 0;
 beforeEach(async () => {
   prepared ??= prepare();
   await prepared;
-  await rm(home, { recursive: true, force: true });
+  // A directory of its own for each test: a command may still note what it learnt while the next one begins.
+  home = join(place.path, `home-${++count}`);
   await cp(whole, home, { recursive: true });
 }, 60_000);
 
