@@ -1,3 +1,4 @@
+import { relativeTime } from '../../encoding/relative-time.ts';
 import { formatTime } from '../../encoding/time.ts';
 import { isSamePlace } from '../../oci/place.ts';
 import type { NamedDigest } from '../../trust/read/names.ts';
@@ -5,7 +6,6 @@ import { type ExpiryState, expiryState } from '../../trust/report/expiry.ts';
 import type { CollectionOverview, RoleOverview } from '../../trust/report/overview.ts';
 import { formatVersion } from '../../tuf/edit/policy.ts';
 import type { TufKey } from '../../tuf/keys.ts';
-import { relativeTime } from './relative-time.ts';
 import { type Line, type Piece, plainName, type Style } from './style.ts';
 
 /** How a collection is to be drawn. */

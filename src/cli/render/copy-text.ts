@@ -1,8 +1,8 @@
 import type { CopiedCollection } from '../../actions/copy/collection.ts';
 import type { CopiedImage } from '../../actions/copy/image.ts';
+import { shellWord } from '../../encoding/shell-word.ts';
 import { formatReference, formatRepository, type Reference } from '../../oci/reference.ts';
 import type { Printer } from './printer.ts';
-import { shellWord } from './shell-word.ts';
 import { sizeText } from './tree-text.ts';
 
 /** What became of it, for people. */

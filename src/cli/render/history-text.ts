@@ -1,7 +1,7 @@
+import { relativeTime } from '../../encoding/relative-time.ts';
 import { formatTime } from '../../encoding/time.ts';
 import type { NamedContent } from '../../trust/format/log.ts';
 import type { History, PastChange } from '../../trust/report/history.ts';
-import { relativeTime } from './relative-time.ts';
 import { type Line, plainName } from './style.ts';
 
 /** How a history is to be shown. */

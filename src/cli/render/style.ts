@@ -1,3 +1,5 @@
+export { plainName } from '../../encoding/shell-word.ts';
+
 /** What a piece of text means; on a terminal it has a colour. */
 export type Style = 'strong' | 'faint' | 'good' | 'soon' | 'bad';
 
@@ -37,9 +39,4 @@ export function wantsColour(
 ): boolean {
   const refused = env['NO_COLOR'] !== undefined && env['NO_COLOR'] !== '';
   return sink.isTTY === true && !refused && env['TERM'] !== 'dumb';
-}
-
-/** A name of a role, a pattern or a tag; in quotes where it could be taken for more than one. */
-export function plainName(name: string): string {
-  return /^[\w.*?/:@+-]+$/.test(name) ? name : JSON.stringify(name);
 }

@@ -1,11 +1,11 @@
 import type { Drift } from '../../actions/verify/drift.ts';
 import type { NameEvidence, Verified } from '../../actions/verify/verify.ts';
+import { relativeTime } from '../../encoding/relative-time.ts';
 import { formatTime } from '../../encoding/time.ts';
 import { rootKeysOf } from '../../notary/root-chain.ts';
 import { isSamePlace } from '../../oci/place.ts';
 import { describeEvidence, summarizeEvidence, summarizeRefusal } from '../../policy/summary.ts';
 import { freshnessOf } from '../../trust/read/collection.ts';
-import { relativeTime } from './relative-time.ts';
 import { plainName } from './style.ts';
 
 /** One line about a result, and how loudly it is said. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { tellCollection } from '../../../src/cli/render/copy-text.ts';
-import { shellWord } from '../../../src/cli/render/shell-word.ts';
 import { Output } from '../../../src/cli/shell/output.ts';
+import { shellWord } from '../../../src/encoding/shell-word.ts';
 import { parseReference } from '../../../src/oci/reference.ts';
 
 describe('words in commands that people are told to type', () => {

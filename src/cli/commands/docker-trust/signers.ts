@@ -1,6 +1,7 @@
 import { admitSigner, dismissalOf, dismissSigner } from '../../../actions/docker-trust/signers.ts';
 import { generatePrivateKey } from '../../../crypto/private-key.ts';
 import { createSigner } from '../../../crypto/signer.ts';
+import { shellWord } from '../../../encoding/shell-word.ts';
 import { BullaError, isBullaError } from '../../../errors.ts';
 import { formatRepository, type Reference } from '../../../oci/reference.ts';
 import { tufSigner } from '../../../tuf/edit/signing.ts';
@@ -10,7 +11,6 @@ import { makeTrust } from '../../docker-trust/make.ts';
 import { checkSignerName } from '../../docker-trust/names.ts';
 import { type DockerTrustFlags, openTrust, repositoryOfText } from '../../docker-trust/place.ts';
 import { readSignerKeys } from '../../docker-trust/public-keys.ts';
-import { shellWord } from '../../render/shell-word.ts';
 import type { Context } from '../../shell/context.ts';
 
 export interface AddFlags extends DockerTrustFlags {

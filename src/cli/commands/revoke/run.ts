@@ -1,10 +1,10 @@
 import { revoke as revokeNames } from '../../../actions/change/revoke.ts';
+import { shellWord } from '../../../encoding/shell-word.ts';
 import { BullaError } from '../../../errors.ts';
 import { formatRepository, type Tag } from '../../../oci/reference.ts';
 import { openChangePlace } from '../../flags/change-flags.ts';
 import type { NamingFlags } from '../../flags/naming-flags.ts';
 import { type NamedReference, readReferences } from '../../flags/reference-list.ts';
-import { shellWord } from '../../render/shell-word.ts';
 import { publishedJson, versionText } from '../../render/sign-text.ts';
 import type { Context } from '../../shell/context.ts';
 
