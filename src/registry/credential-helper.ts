@@ -1,17 +1,15 @@
-import { spawn } from 'node:child_process';
 import { decodeUtf8 } from '../encoding/bytes.ts';
 import { type JsonObject, parseJsonObject } from '../encoding/json.ts';
 import { BullaError } from '../errors.ts';
 import { printable, quoted, REDACTED } from '../http/redact.ts';
-import { childEnvironment } from './child-environment.ts';
+import { childEnvironment } from '../programs/environment.ts';
+import { ask } from '../programs/run.ts';
 import type { LoginCredentials } from './credentials.ts';
 
 /** A helper's name becomes part of a file name that is executed, so it is held to what such names need. */
 const SAFE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 const MAX_OUTPUT = 1024 * 1024;
 const TIMEOUT_MS = 60_000;
-/** How long the output of a helper that has ended may still come. */
-const GRACE_MS = 1_000;
 /** What a helper says where it has none for that server. */
 const NONE = /credentials not found in native keychain/i;
 /** User name that means "the secret is an identity token". */
@@ -87,18 +85,18 @@ export async function eraseFromHelper(
   throw broken(helper, `could not erase (status ${status})`, stderr);
 }
 
-interface Ended {
+interface Answer {
   readonly status: number;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-function run(
+async function run(
   helper: string,
   verb: 'get' | 'store' | 'erase',
   input: string,
   env: NodeJS.ProcessEnv,
-): Promise<Ended> {
+): Promise<Answer> {
   if (!SAFE_NAME.test(helper)) {
     throw new BullaError(
       'config-invalid',
@@ -108,62 +106,20 @@ function run(
       },
     );
   }
-  return new Promise((resolve, reject) => {
-    const child = spawn(`docker-credential-${helper}`, [verb], {
-      env: childEnvironment(env),
-      shell: false,
-      stdio: ['pipe', 'pipe', 'pipe'],
-      windowsHide: true,
-    });
-    // A helper can ignore a polite signal, and what it leaves running can hold the pipes open.
-    const end = (): void => {
-      child.kill('SIGKILL');
-      child.stdout.destroy();
-      child.stderr.destroy();
-    };
-    const timers = [setTimeout(end, TIMEOUT_MS)];
-    const stdout = new Output(end);
-    const stderr = new Output(end);
-    child.stdout.on('data', (piece: Buffer) => stdout.add(piece));
-    child.stderr.on('data', (piece: Buffer) => stderr.add(piece));
-    child.on('exit', () => timers.push(setTimeout(end, GRACE_MS)));
-    child.on('error', (cause) => {
-      timers.forEach(clearTimeout);
-      reject(notThere(helper, cause));
-    });
-    child.on('close', (status) => {
-      timers.forEach(clearTimeout);
-      try {
-        resolve({ status: status ?? -1, stdout: stdout.text(helper), stderr: stderr.text(helper) });
-      } catch (error) {
-        reject(error);
-      }
-    });
-    // A helper that ends without reading is told by its status.
-    child.stdin.on('error', () => undefined);
-    child.stdin.end(input);
+  const command = `docker-credential-${helper}`;
+  const bounds = { timeoutMs: TIMEOUT_MS, maxOutput: MAX_OUTPUT };
+  const { status, stdout, stderr, ended } = await ask({
+    ...bounds,
+    command,
+    args: [verb],
+    input,
+    env: childEnvironment(env),
+  }).catch((cause: NodeJS.ErrnoException) => {
+    throw notThere(helper, cause);
   });
-}
-
-class Output {
-  private readonly pieces: Buffer[] = [];
-  private size = 0;
-  private readonly tooMuch: () => void;
-
-  constructor(tooMuch: () => void) {
-    this.tooMuch = tooMuch;
-  }
-
-  add(piece: Buffer): void {
-    this.size += piece.byteLength;
-    if (this.size > MAX_OUTPUT) this.tooMuch();
-    else this.pieces.push(piece);
-  }
-
-  text(helper: string): string {
-    if (this.size > MAX_OUTPUT) throw broken(helper, `wrote more than ${MAX_OUTPUT} bytes`);
-    return decodeUtf8(Buffer.concat(this.pieces), `the output of docker-credential-${helper}`);
-  }
+  if (ended === 'too-much') throw broken(helper, `wrote more than ${MAX_OUTPUT} bytes`);
+  const text = (bytes: Uint8Array): string => decodeUtf8(bytes, `the output of ${command}`);
+  return { status: status ?? -1, stdout: text(stdout), stderr: text(stderr) };
 }
 
 function notThere(helper: string, cause: NodeJS.ErrnoException): BullaError {

@@ -8,7 +8,7 @@ import { proxyFor, proxyFromEnvironment } from '../../http/proxy.ts';
 import type { RetryPolicy } from '../../http/retry.ts';
 import { canonicalHost } from '../../oci/host.ts';
 import type { CredentialFacts, RegistryProbes } from '../../oci/probes.ts';
-import { childEnvironment, keyVariables } from '../../registry/child-environment.ts';
+import { childEnvironment, keyVariables } from '../../programs/environment.ts';
 import { RegistryClient, type RegistryClientOptions } from '../../registry/client.ts';
 import { type CredentialsProvider, fixedCredentials } from '../../registry/credentials.ts';
 import {

@@ -2,7 +2,7 @@ import { chmod, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { parsePrivateKey } from '../../../src/crypto/private-key.ts';
-import { childEnvironment } from '../../../src/registry/child-environment.ts';
+import { childEnvironment } from '../../../src/programs/environment.ts';
 import { bulla, temporaryDirectory } from '../../support/cli.ts';
 import { pushImage } from '../../support/content.ts';
 import { registryFor, repositoryOf } from '../../support/registry/open.ts';

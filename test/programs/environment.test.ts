@@ -1,7 +1,7 @@
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { expect, it } from 'vitest';
-import { childEnvironment, keyVariables } from '../../src/registry/child-environment.ts';
+import { childEnvironment, keyVariables } from '../../src/programs/environment.ts';
 import { bulla, temporaryDirectory } from '../support/cli.ts';
 
 const PEM = '-----BEGIN PRIVATE KEY-----\nMC4C\n-----END PRIVATE KEY-----\n';
