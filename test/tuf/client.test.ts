@@ -5,6 +5,7 @@ import { refresh, type TufClient } from '../../src/tuf/client.ts';
 import { keyIdWarnings } from '../../src/tuf/key-warnings.ts';
 import { MemoryStateStore } from '../../src/tuf/memory.ts';
 import { composeMetadataFile } from '../../src/tuf/metadata-file.ts';
+import { malleated } from '../support/trust/malleate.ts';
 import { TestClient } from '../support/tuf/client.ts';
 import { poolKey, signatureOf } from '../support/tuf/keys.ts';
 import { DAY_MS, inDays, NOW, object, RepositorySimulator } from '../support/tuf/repository.ts';
@@ -189,6 +190,20 @@ describe('refresh', () => {
     await client.store.keep('targets', utf8('{"half'));
     await client.refresh();
     expect(await client.topLevel()).toEqual([1, 1, 1, 1]);
+  });
+
+  it('fetches a snapshot again where the timestamp names other bytes of its version', async () => {
+    const repository = new RepositorySimulator();
+    repository.hashes = true;
+    repository.publish('snapshot', 'timestamp');
+    const client = new TestClient(repository);
+    await client.refresh();
+    const other = malleated(repository.fileOf('snapshot') as Uint8Array, 'snapshot');
+    repository.serve('snapshot', other);
+    repository.publish('timestamp');
+    await client.refresh();
+    expect(repository.requests).toContain('2.snapshot.json');
+    expect(await client.store.load('snapshot')).toEqual(other);
   });
 });
 

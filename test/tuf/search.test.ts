@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { utf8 } from '../../src/encoding/bytes.ts';
 import { binFor, binNames } from '../../src/tuf/hash-bins.ts';
 import { TestClient } from '../support/tuf/client.ts';
-import { RepositorySimulator } from '../support/tuf/repository.ts';
+import { NOW, RepositorySimulator } from '../support/tuf/repository.ts';
 
 /** A delegation: from, to, and what is special about it. */
 type Edge = readonly [
@@ -254,6 +254,19 @@ describe('hash bins', () => {
       expect(repository.requests).toEqual(['1.names.json', `1.${binFor(layout, 'v7')}.json`]);
     },
   );
+
+  it('visits as many roles as the limits allow, and not one more', async () => {
+    const repository = graph([
+      ['targets', 'A'],
+      ['A', 'B'],
+    ]);
+    const search = async (visitedRoles: number) => {
+      const client = await new TestClient(repository).refresh(NOW, { limits: { visitedRoles } });
+      return await client.findTarget('v1').catch((error: unknown) => error);
+    };
+    expect(await search(2)).toMatchObject({ code: 'trust-invalid' });
+    expect(await search(3)).toMatchObject({ code: 'name-not-signed' });
+  });
 
   it('a bin is not believed about a name that belongs to another', async () => {
     const repository = new RepositorySimulator();

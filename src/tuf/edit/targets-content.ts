@@ -1,7 +1,7 @@
 import { isJsonObject, type JsonObject, type JsonValue } from '../../encoding/json.ts';
 import { BullaError } from '../../errors.ts';
 import type { Delegations } from '../delegations.ts';
-import { type BinLayout, binNames } from '../hash-bins.ts';
+import type { BinLayout } from '../hash-bins.ts';
 import { copyJson } from '../metadata-file.ts';
 import {
   assertRelativePath,
@@ -154,10 +154,6 @@ export class TargetsContent {
     assertKeyChoice(namePrefix, choice);
     if (!Number.isInteger(bitLength) || bitLength < 1 || bitLength > 32) {
       throw refused(namePrefix, `bins have 1 to 32 bits, not ${bitLength}`);
-    }
-    for (const name of binNames({ bitLength: 1, namePrefix })) {
-      const problem = problemWithDelegatedName(name);
-      if (problem !== undefined) throw refused(name, problem);
     }
     if (((this.delegationJson?.['roles'] as JsonValue[] | undefined) ?? []).length > 0) {
       throw refused(namePrefix, 'a role has either delegations by name or succinct bins');

@@ -9,7 +9,7 @@ import { assertExtraMembers } from '../../../src/tuf/edit/extra-members.ts';
 import { assertKeyChoice } from '../../../src/tuf/edit/key-list.ts';
 import { extraMembers } from '../../../src/tuf/edit/known-members.ts';
 import { collisionFreeVersions, defaultLifetime, formatVersion } from '../../../src/tuf/edit/policy.ts';
-import { type RepositoryFiles, writeRepositoryFiles } from '../../../src/tuf/edit/repository.ts';
+import { type RepositoryFiles, readRepositoryFiles, writeRepositoryFiles } from '../../../src/tuf/edit/repository.ts';
 import { PendingFile } from '../../../src/tuf/edit/signing.ts';
 import { TargetsContent } from '../../../src/tuf/edit/targets-content.ts';
 import { TufKey } from '../../../src/tuf/keys.ts';
@@ -263,6 +263,36 @@ describe('an edit', () => {
     },
   );
 
+  it.each(['root', 'snapshot', 'timestamp'])('gives %s no names', async (role) => {
+    const edit = new RepositoryEdit(await simpleRepository(), { now: NOW });
+    expect(() => edit.replaceTargets(role)).toThrow(code('usage', { role }));
+    expect([...edit.drafts()]).toEqual([]);
+  });
+
+  it('changes nothing in a file that it adopted', async () => {
+    const base = await simpleRepository();
+    const next = new RepositoryEdit(base, { now: NOW });
+    next.targets('names').setTarget('v2', targetOf('two'));
+    const made = (await next.prepare().publish(simpleSigners())).roles.get('names')?.bytes as Uint8Array;
+    const edit = new RepositoryEdit(base, { now: NOW });
+    edit.adopt('names', made);
+    expect(() => edit.replaceTargets('names')).toThrow(code('usage', { role: 'names' }));
+    expect(() => edit.targets('names')).toThrow(code('usage', { role: 'names' }));
+  });
+
+  it('extends snapshot and timestamp until they are made, and not later', async () => {
+    const edit = new RepositoryEdit(await simpleRepository(), { now: NOW });
+    edit.targets('names').setTarget('v2', targetOf('two'));
+    const prepared = edit.prepare();
+    prepared.extend('snapshot', { 'x-a': 1 });
+    prepared.extend('snapshot', { 'x-b': 2 });
+    expect(() => prepared.extend('timestamp', { meta: 1 })).toThrow(code('usage', { member: 'meta' }));
+    const { snapshot } = await prepared.publish(simpleSigners());
+    expect(snapshot?.signed).toMatchObject({ 'x-a': 1, 'x-b': 2 });
+    for (const role of ['snapshot', 'timestamp'] as const)
+      expect(() => prepared.extend(role, { 'x-c': 3 })).toThrow(code('usage', { role }));
+  });
+
   it('adopts only what is newer', async () => {
     const base = await simpleRepository();
     const file = base.roles.get('names')?.bytes as Uint8Array;
@@ -305,6 +335,22 @@ describe('signatures that are pooled', () => {
     expect(() => pending().addFile(changed)).toThrow(mismatch);
     const stranger = composeMetadataFile('targets', signed, [signatureOf(signed, poolKey(9))]).bytes;
     expect(pending().addFile(stranger)).toBe(0);
+  });
+});
+
+describe('a repository that is read', () => {
+  it.each([
+    [[1, 3], 2, 3],
+    [[3, 1], 2, 3],
+    [[2, 3, 5], 4, 5],
+    [[1, 2, 4, 5], 3, 4],
+  ])('with the roots %j lacks root %i', async (versions, expected, found) => {
+    const root = (version: number) =>
+      composeMetadataFile('root', content('root', { version, keys: object({}), roles: object({}) }), []).bytes;
+    const files = new Map(versions.map((version) => [`${version}.root.json`, root(version)]));
+    expect(() => readRepositoryFiles(files)).toThrow(
+      code('content-invalid', { role: 'root', expected, found }),
+    );
   });
 });
 
