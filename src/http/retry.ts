@@ -6,7 +6,7 @@ import type { HttpPool } from './pool.ts';
 
 /** When to try again, and when to give up. Times in milliseconds. */
 export interface RetryPolicy {
-  /** Tries in all, the first included. */
+  /** Tries in all, the first included; more where a server says that it is only too busy ({@link triesFor}). */
   readonly tries: number;
   /** Longest pause before the second try; it doubles from try to try. */
   readonly baseMs: number;
@@ -31,6 +31,20 @@ const RETRIABLE: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
 
 export function isRetriableStatus(status: number): boolean {
   return RETRIABLE.has(status);
+}
+
+/**
+ * How much more patience than for a failure there is for a server that counts requests: it did nothing, and others
+ * wait for their turn as well. nginx says 503 unless it is told to say 429.
+ */
+const PATIENCE: ReadonlyMap<number, number> = new Map([
+  [429, 4],
+  [503, 2],
+]);
+
+/** Tries in all, the first included, where the last one was answered with `status`. */
+export function triesFor({ tries }: RetryPolicy, status: number | undefined): number {
+  return 1 + (tries - 1) * (PATIENCE.get(status ?? 0) ?? 1);
 }
 
 /** Clock and randomness of the waiting caller; tests bring their own. */
@@ -60,6 +74,8 @@ export interface FailedTry {
   /** 1 for the first. */
   readonly attempt: number;
   readonly elapsedMs: number;
+  /** Of the answer, if there was one. */
+  readonly status?: number | undefined;
   /** What the server's Retry-After asks for. */
   readonly retryAfterMs?: number | undefined;
 }
@@ -70,7 +86,7 @@ export interface FailedTry {
  * @returns undefined where it is time to give up
  */
 export function nextDelay(policy: RetryPolicy, failed: FailedTry, random: () => number): number | undefined {
-  if (failed.attempt >= policy.tries) return undefined;
+  if (failed.attempt >= triesFor(policy, failed.status)) return undefined;
   const ceiling = Math.min(policy.maxMs, policy.baseMs * 2 ** (failed.attempt - 1));
   const asked = failed.retryAfterMs ?? 0;
   if (asked > policy.retryAfterCapMs) return undefined;
@@ -97,8 +113,8 @@ export interface Retrying {
   readonly policy: RetryPolicy;
   readonly timing: Timing;
   readonly signal?: AbortSignal | undefined;
-  /** Send again after this status alone, and never for want of an answer. */
-  readonly only?: number | undefined;
+  /** Send again after these statuses alone, and never for want of an answer. */
+  readonly only?: readonly number[] | undefined;
 }
 
 /**
@@ -115,13 +131,13 @@ export async function sendWithRetries(
   for (let attempt = 1; ; attempt++) {
     const outcome = only === undefined ? await tryOnce(send) : { response: await send() };
     if ('response' in outcome) {
-      const { status } = outcome.response;
-      if (only === undefined ? !isRetriableStatus(status) : status !== only) return outcome.response;
+      const retriable = only?.includes(outcome.response.status) ?? isRetriableStatus(outcome.response.status);
+      if (!retriable) return outcome.response;
     }
     const now = timing.now();
     const delay = nextDelay(
       policy,
-      { attempt, elapsedMs: now - began, retryAfterMs: retryAfterOf(outcome, now) },
+      { attempt, elapsedMs: now - began, ...askedBy(outcome, now) },
       timing.random,
     );
     if (delay === undefined) {
@@ -145,10 +161,10 @@ async function tryOnce(send: () => Promise<HttpResponse>): Promise<Outcome> {
   }
 }
 
-function retryAfterOf(outcome: Outcome, now: number): number | undefined {
-  return 'response' in outcome
-    ? parseRetryAfter(outcome.response.headers.get('retry-after'), now)
-    : undefined;
+function askedBy(outcome: Outcome, now: number): Pick<FailedTry, 'status' | 'retryAfterMs'> {
+  if ('error' in outcome) return {};
+  const { status, headers } = outcome.response;
+  return { status, retryAfterMs: parseRetryAfter(headers.get('retry-after'), now) };
 }
 
 function reasonOf(outcome: Outcome): string {

@@ -47,7 +47,7 @@ export async function pushChunks(
       // ECR answers 201.
       expect: [202, 201],
       writes: 'blob',
-      retry: false,
+      retry: 'throttled',
       signal,
     });
     await response.body.discard();
@@ -61,7 +61,7 @@ export async function pushChunks(
     headers: { 'content-length': '0' },
     expect: [200, 201, 202, 204],
     writes: 'blob',
-    retry: false,
+    retry: 'throttled',
     signal,
   });
   await closed.body.discard();

@@ -71,7 +71,20 @@ async function putIf(
   if (found !== expected) throw notAsExpected(room, tag, expected, found);
   const condition: Record<string, string> =
     expected === null ? { 'if-none-match': '*' } : { 'if-match': `"${expected}"` };
-  return await put(room, content, tag, options, condition);
+  // Others may have moved the tag while this one was made to wait.
+  const again = async (): Promise<void> => {
+    const present = await digestAt(room, tag, options);
+    if (present !== expected && present !== content.descriptor.digest)
+      throw notAsExpected(room, tag, expected, present);
+  };
+  return await put(room, content, tag, options, { headers: condition, again });
+}
+
+/** What a PUT of a manifest depends on. */
+interface Condition {
+  readonly headers: Readonly<Record<string, string>>;
+  /** Runs before it is sent again. @throws BullaError conflict where the condition no longer holds */
+  readonly again: () => Promise<void>;
 }
 
 async function digestAt(
@@ -88,7 +101,7 @@ async function put(
   content: ManifestContent,
   reference: Tag | Digest,
   options: PushManifestOptions,
-  condition: Readonly<Record<string, string>> = {},
+  condition?: Condition,
 ): Promise<HttpResponse> {
   const response = await tryPut(room, content, reference, options, condition);
   const { digest } = content.descriptor;
@@ -102,7 +115,7 @@ async function tryPut(
   content: ManifestContent,
   reference: Tag | Digest,
   options: PushManifestOptions,
-  condition: Readonly<Record<string, string>> = {},
+  condition?: Condition,
   tries: number = options.once === true ? 0 : UNKNOWN_PART_TRIES,
 ): Promise<HttpResponse> {
   const { descriptor, bytes } = content;
@@ -110,12 +123,12 @@ async function tryPut(
     method: 'PUT',
     to: manifestPath(room.repository, reference),
     access: room.scopes.write(),
-    headers: { 'content-type': descriptor.mediaType, ...condition },
+    headers: { 'content-type': descriptor.mediaType, ...condition?.headers },
     body: bytes,
     expect: 'any',
     writes: 'manifest',
-    // 429 says that nothing was done.
-    retry: options.once === true ? 'throttled' : true,
+    retry: options.once === true ? 'busy' : true,
+    again: condition?.again,
     signal: options.signal,
   } as const;
   const response = await room.session.call(call);

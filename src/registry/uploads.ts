@@ -47,7 +47,14 @@ export async function pushBlob(
     } catch (error) {
       if (error === source.failure || !isWorthRepeating(error)) throw error;
       const elapsedMs = timing.now() - began;
-      const delay = nextDelay(retry, { attempt, elapsedMs, retryAfterMs: askedFor(error) }, timing.random);
+      const { status } = error.details;
+      const failed = {
+        attempt,
+        elapsedMs,
+        retryAfterMs: askedFor(error),
+        status: status as number | undefined,
+      };
+      const delay = nextDelay(retry, failed, timing.random);
       if (delay === undefined) throw error;
       upload = undefined;
       room.session.noteRetry(`the upload of ${descriptor.digest} failed: ${error.message}`, delay);
@@ -135,7 +142,7 @@ async function startUpload(
     readonly access: Access;
     readonly expect: readonly number[] | 'any';
     readonly writes?: 'upload';
-    readonly retry?: boolean;
+    readonly retry?: false;
     readonly signal: AbortSignal | undefined;
   },
 ): Promise<HttpResponse> {
@@ -293,7 +300,7 @@ async function putWhole(
     body: await bodyOf(source),
     expect: [200, 201, 202, 204],
     writes: 'blob',
-    retry: false,
+    retry: 'throttled',
     signal: options.signal,
   });
 }

@@ -76,7 +76,7 @@ const CASES: Readonly<Record<string, Case>> = {
   ocimem: real('ocimem'),
   'nginx that asks for certificates': behindNginx({ clients: true }),
   'nginx that ends TLS': behindNginx({ tls: true }),
-  'nginx that counts requests': behindNginx({ rate: 100 }),
+  'nginx that counts requests': behindNginx({ rate: 40 }),
   'nginx that caches': behindNginx({ cache: 1 }, { settleMs: 2_000 }),
   ...Object.fromEntries(Object.keys(EMULATED).map((name) => [`like ${name}`, emulated(name)])),
 };

@@ -3,7 +3,7 @@ import { messageOf } from '../../src/errors.ts';
 import type { Dialect, DialectStore } from '../../src/registry/dialect.ts';
 import { blobOf, pushBytes, pushImage, tagOf } from '../support/content.ts';
 import type { Fault, FaultAction } from '../support/registry/behaviour.ts';
-import { codeOf, registryFor, repositoryOf } from '../support/registry/open.ts';
+import { codeOf, FakeTiming, registryFor, repositoryOf } from '../support/registry/open.ts';
 import type { FaultyRegistry } from '../support/registry/server.ts';
 
 class MemoryDialects implements DialectStore {
@@ -310,6 +310,83 @@ describe('a tag that is written once', () => {
     registry.fault({ method: 'PUT', path: /manifests/, times: 3, action: { status: 429 } });
     await target.pushManifest(image, { tag: tagOf('_trust'), expected: null, once: true });
     expect(registry.repository('team/app').tags.get('_trust')).toBe(image.descriptor.digest);
+  });
+
+  it.each([429, 503])(
+    'is not written over what others put there while it waited after %i',
+    async (status) => {
+      const registry = await registryFor();
+      const target = repositoryOf(registry);
+      const [ours, theirs] = [await pushImage(target, 'one', 'v1'), await pushImage(target, 'two', 'v2')];
+      const { tags } = registry.repository('team/app');
+      registry.fault({
+        method: 'PUT',
+        path: /manifests/,
+        action: {
+          answer: (_, response) => {
+            tags.set('_trust', theirs.descriptor.digest);
+            response.writeHead(status).end();
+          },
+        },
+      });
+      const push = target.pushManifest(ours, { tag: tagOf('_trust'), expected: null, once: true });
+      await expect(push).rejects.toMatchObject({ code: 'conflict' });
+      expect(tags.get('_trust')).toBe(theirs.descriptor.digest);
+    },
+  );
+});
+
+describe('a registry that counts requests', () => {
+  const busy = (registry: FaultyRegistry, method: string, path: RegExp, status: number, times: number) =>
+    registry.fault({ method, path, times, action: { status } });
+
+  it.each([
+    ['GET', /manifests/, 429, 20],
+    ['GET', /manifests/, 503, 10],
+    ['GET', /tags/, 429, 20],
+    ['GET', /referrers/, 503, 10],
+    ['HEAD', /blobs/, 429, 20],
+    ['POST', /uploads/, 429, 20],
+    ['PUT', /uploads/, 429, 20],
+    ['PUT', /uploads/, 503, 10],
+    ['PATCH', /uploads/, 429, 20],
+    ['PUT', /manifests/, 429, 20],
+    ['PUT', /manifests/, 503, 10],
+  ] as const)('is waited for: %s %s answered %i, %i times', async (method, path, status, times) => {
+    const registry = await registryFor();
+    busy(registry, method, path, status, times);
+    const timing = new FakeTiming();
+    const target = repositoryOf(registry, { timing, ...(method === 'PATCH' && { chunkBytes: 3 }) });
+    const { descriptor } = await pushImage(target, 'one', 'v1');
+    expect((await target.fetchManifest(tagOf('v1'))).descriptor.digest).toBe(descriptor.digest);
+    expect(await target.listTags()).toEqual(['v1']);
+    expect(await target.listReferrers(descriptor.digest)).toEqual([]);
+    expect(timing.slept.reduce((sum, ms) => sum + ms, 0)).toBeLessThanOrEqual(180_000);
+  });
+
+  it('goes on with the upload that was begun', async () => {
+    const registry = await registryFor();
+    busy(registry, 'PUT', /uploads/, 429, 5);
+    const target = repositoryOf(registry, { timing: new FakeTiming() });
+    expect(await pushBytes(target, blobOf('a layer'))).toBe('pushed');
+    expect(registry.requests(/uploads/).filter((line) => line.startsWith('POST'))).toHaveLength(1);
+  });
+
+  it.each([
+    [429, 21],
+    [503, 11],
+    [500, 6],
+    [502, 6],
+    [504, 6],
+    [408, 6],
+  ])('is given up in the end: %i is asked %i times', async (status, tries) => {
+    const registry = await registryFor();
+    busy(registry, 'GET', /manifests/, status, 999);
+    const target = repositoryOf(registry, { timing: new FakeTiming() });
+    expect(await codeOf(target.fetchManifest(tagOf('v1')))).toMatch(
+      /registry-throttled|registry-error|timeout/,
+    );
+    expect(registry.requests(/manifests/)).toHaveLength(tries);
   });
 });
 

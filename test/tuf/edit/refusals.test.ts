@@ -9,7 +9,11 @@ import { assertExtraMembers } from '../../../src/tuf/edit/extra-members.ts';
 import { assertKeyChoice } from '../../../src/tuf/edit/key-list.ts';
 import { extraMembers } from '../../../src/tuf/edit/known-members.ts';
 import { collisionFreeVersions, defaultLifetime, formatVersion } from '../../../src/tuf/edit/policy.ts';
-import { type RepositoryFiles, readRepositoryFiles, writeRepositoryFiles } from '../../../src/tuf/edit/repository.ts';
+import {
+  type RepositoryFiles,
+  readRepositoryFiles,
+  writeRepositoryFiles,
+} from '../../../src/tuf/edit/repository.ts';
 import { PendingFile } from '../../../src/tuf/edit/signing.ts';
 import { TargetsContent } from '../../../src/tuf/edit/targets-content.ts';
 import { TufKey } from '../../../src/tuf/keys.ts';
@@ -346,7 +350,8 @@ describe('a repository that is read', () => {
     [[1, 2, 4, 5], 3, 4],
   ])('with the roots %j lacks root %i', async (versions, expected, found) => {
     const root = (version: number) =>
-      composeMetadataFile('root', content('root', { version, keys: object({}), roles: object({}) }), []).bytes;
+      composeMetadataFile('root', content('root', { version, keys: object({}), roles: object({}) }), [])
+        .bytes;
     const files = new Map(versions.map((version) => [`${version}.root.json`, root(version)]));
     expect(() => readRepositoryFiles(files)).toThrow(
       code('content-invalid', { role: 'root', expected, found }),
