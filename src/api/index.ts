@@ -22,6 +22,7 @@ export {
   copy as copyContent,
 } from '../actions/copy/copy.ts';
 export type { CopiedImage } from '../actions/copy/image.ts';
+export type { Outcome as OutcomeOfMany } from '../actions/copy/many.ts';
 export type { CopyEvent, OnCopyEvent } from '../actions/copy/progress.ts';
 export { type ImageConfig, type Inspection, inspectManifest } from '../actions/inspect/manifest.ts';
 export { listSignatures, removeSignatures } from '../actions/inspect/signatures.ts';
@@ -91,4 +92,4 @@ export * from './oci.ts';
 export type { ChangeOptions, CollectionOptions, PublishingOptions } from './publishing.ts';
 export { type ResignOptions, resign, type Status, type StatusOptions, status } from './renew.ts';
 export { type SignedImages, type SignOptions, sign } from './sign.ts';
-export { type VerifyOptions, verify } from './verify.ts';
+export { type VerifyManyOptions, type VerifyOptions, verify, verifyMany } from './verify.ts';

@@ -1,9 +1,12 @@
 import { join } from 'node:path';
+import { eachOf, type Outcome } from '../actions/copy/many.ts';
 import type { DriftRule } from '../actions/verify/drift.ts';
-import { type Demands, verify as decide, type Verified } from '../actions/verify/verify.ts';
+import { Shared } from '../actions/verify/shared.ts';
+import { type Demands, verify as decide, type Verified, type VerifyPorts } from '../actions/verify/verify.ts';
 import { type Certificate, parseCertificates } from '../crypto/certificate.ts';
 import { parseIdentity } from '../crypto/identity.ts';
 import { type PublicKey, parsePublicKeyPem } from '../crypto/public-key.ts';
+import { throwIfAborted } from '../errors.ts';
 import { Keystore } from '../keystore/store.ts';
 import { parsePlatform } from '../oci/platform.ts';
 import { formatReference, parseReference, type Reference } from '../oci/reference.ts';
@@ -82,17 +85,72 @@ export async function verify(reference: string | Reference, options: VerifyOptio
   });
 }
 
+/** How {@link verifyMany} verifies, beside what it demands of each image. */
+export interface VerifyManyOptions extends VerifyOptions {
+  /** How many images are verified at the same time; 8 if left out. */
+  readonly concurrency?: number | undefined;
+  /** Called with each outcome, in the order of the references. */
+  readonly onOutcome?: ((outcome: Outcome<Verified>) => void) | undefined;
+}
+
+/**
+ * Verifies several images as {@link verify} does, in one run: keys and pins are read once, each trust collection once
+ * for all its names, and connections and tokens are shared. A failure of one does not end the others: look at `ok` of
+ * each outcome. A reference that is given twice is verified once.
+ * @returns outcomes in the order of the references
+ * @throws BullaError interrupted, or with what the signal says, where it ends the run: `onOutcome` got what was done by then
+ * @example
+ * ```ts
+ * import { readFile } from 'node:fs/promises';
+ * import { verifyMany } from 'bulla';
+ *
+ * const keys = [await readFile('release.pub', 'utf8')];
+ * const images = ['registry.example.com/team/app:v1', 'registry.example.com/team/app:v2'];
+ * for (const outcome of await verifyMany(images, { keys }))
+ *   if (outcome.ok) console.log(`run ${outcome.value.runnable}`);
+ *   else console.log(`do not run ${outcome.text}: ${outcome.error.code}`);
+ * ```
+ */
+export async function verifyMany(
+  references: readonly (string | Reference)[],
+  options: VerifyManyOptions = {},
+): Promise<readonly Outcome<Verified>[]> {
+  const { concurrency = 8, onOutcome, signal } = options;
+  const texts = references.map((one) => (typeof one === 'string' ? one : formatReference(one)));
+  return await call(options, async (one) => {
+    const shared = new Shared();
+    const { collections } = one;
+    const outcomes: Outcome<Verified>[] = [];
+    await eachOf(
+      texts,
+      { concurrency, signal },
+      async (text) => {
+        const image = await one.places.openImage(text);
+        return await verifyImageAt(one, text, image, options, { ...collections, shared });
+      },
+      (outcome) => {
+        outcomes.push(outcome);
+        onOutcome?.(outcome);
+      },
+    );
+    throwIfAborted(signal);
+    return outcomes;
+  });
+}
+
 /** Verifies an image that is open. */
 export async function verifyImageAt(
   one: Call,
   text: string,
   { reference, source }: Image,
   options: VerifyOptions,
+  ports: Omit<VerifyPorts, 'image' | 'requirements'> = one.collections,
 ): Promise<Verified> {
+  const requirements = (): Promise<Requirements> => requirementsOf(one, options);
   return await decide({ text, reference }, demandsOf(options), {
-    ...one.collections,
+    ...ports,
     image: async () => source,
-    requirements: () => requirementsOf(one, options),
+    requirements: () => ports.shared?.once('requirements', requirements) ?? requirements(),
   });
 }
 

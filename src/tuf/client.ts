@@ -165,6 +165,8 @@ class Update {
   private readonly options: RefreshOptions;
   /** Stored files whose reading was begun early. */
   private readonly ahead = new Map<string, Promise<Uint8Array | undefined>>();
+  /** Roles that are being loaded: several who ask at the same time get one answer. */
+  private readonly loading = new Map<string, Promise<Targets>>();
   private readonly changes = new Map<StoredRole, StateChange>();
   /** Whether what was stored of timestamp and snapshot counts no more. */
   private isForgotten = false;
@@ -292,6 +294,18 @@ class Update {
   private async loadRole(trusted: TrustedMetadata, role: string, delegator: Delegator): Promise<Targets> {
     const known = trusted.knownRole(role, delegator);
     if (known !== undefined) return known.content;
+    // Another delegator may trust other keys, and is asked for itself.
+    const key = JSON.stringify([role, delegator.name]);
+    const loading = this.loading.get(key) ?? this.fetchRole(trusted, role, delegator);
+    this.loading.set(key, loading);
+    try {
+      return await loading;
+    } finally {
+      this.loading.delete(key);
+    }
+  }
+
+  private async fetchRole(trusted: TrustedMetadata, role: string, delegator: Delegator): Promise<Targets> {
     const request = trusted.roleRequest(role);
     const stored = await this.take(role);
     if (stored !== undefined) {

@@ -80,7 +80,7 @@ describe('the package', () => {
     await change(join(dir, 'dist', cacheName()));
     await symlink('dist/bulla.js', join(dir, 'bulla'));
     const help = execFileSync(join(dir, 'bulla'), ['verify', '--help'], { encoding: 'utf8' });
-    expect(help).toContain('Usage: bulla verify [options] <reference>');
+    expect(help).toContain('Usage: bulla verify [options] [reference...]');
   });
 
   // It is read byte by byte (src/cli/start/compiled.ts). The bundler escapes what strings have, not what regular expressions do.

@@ -26,6 +26,8 @@ import {
 export interface NameTrust {
   readonly source: ObjectSource;
   readonly read: ReadOptions;
+  /** Reads it, where several names share one reading; {@link readCollection} if left out. */
+  readonly open?: typeof readCollection | undefined;
 }
 
 export interface VerifyNameOptions extends CallOptions {
@@ -74,15 +76,16 @@ export async function verifyName(
   const served = rule === 'ignore' ? undefined : fetchIfThere(source, tag, { signal });
   // Where the name is not signed, a failure here is of no interest.
   served?.catch(() => undefined);
-  const collection = await readCollection(trust.source, { ...trust.read, signal });
+  const { source: from, read, open = readCollection } = trust;
+  const collection = await open(from, { ...read, signal });
   if (collection === undefined) return undefined;
   const named = await findName(collection, tag, options.question);
   if (digest !== undefined && digest !== named.digest) throw otherDigest(options, named);
   const drift = served && (await driftFrom(served, named, rule, options));
   const content = drift?.content;
-  const from = content === undefined ? source : holding(source, content);
-  const found = await signaturesOn(from, named, content, options);
-  const isThere = await isThereToRun(from, { named, content, found, drift: drift?.drift }, options);
+  const images = content === undefined ? source : holding(source, content);
+  const found = await signaturesOn(images, named, content, options);
+  const isThere = await isThereToRun(images, { named, content, found, drift: drift?.drift }, options);
   return { collection, named, ...found, isThere, ...(drift?.drift !== undefined && { drift: drift.drift }) };
 }
 

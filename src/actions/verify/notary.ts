@@ -38,6 +38,8 @@ export interface VerifyNotaryOptions extends CallOptions {
 export interface NotaryPort {
   readonly source: NotarySource;
   readonly trust: NotaryVerifyOptions;
+  /** Reads it, where several names share one reading; {@link verifyNotaryRepository} if left out. */
+  readonly read?: typeof verifyNotaryRepository | undefined;
 }
 
 /** A name that is signed in Notary v1. */
@@ -62,7 +64,7 @@ const OTHERS_BYTES = 512 * 1024;
  */
 export async function verifyNotaryName(
   images: Source | undefined,
-  { source, trust }: NotaryPort,
+  { source, trust, read = verifyNotaryRepository }: NotaryPort,
   options: VerifyNotaryOptions,
 ): Promise<VerifiedNotaryName> {
   const { signal, tag, digest, delegations, drift: rule } = options;
@@ -71,7 +73,7 @@ export async function verifyNotaryName(
   // If the name is not signed, the result is not needed.
   served?.catch(() => undefined);
   const wanted = neededFor(delegations);
-  const repository = await verifyNotaryRepository(source, { ...trust, badDelegation: 'report', wanted });
+  const repository = await read(source, { ...trust, badDelegation: 'report', wanted });
   if (repository === undefined) throw noTrustData(trust.gun, source.place);
   const found = findNotaryName(repository, tag, { delegations });
   if (!isDigest(found.digest))

@@ -14,7 +14,9 @@ import {
 } from './collection.ts';
 import type { Drift, DriftRule, RunnableImage } from './drift.ts';
 import type { VerifiedImage } from './image.ts';
+import type { NameTrust } from './name.ts';
 import type { NotaryPort, VerifiedNotaryName } from './notary.ts';
+import type { Shared } from './shared.ts';
 
 /** The image that is to be verified. */
 export interface ImageToVerify {
@@ -54,6 +56,8 @@ export interface VerifyPorts extends CollectionPorts {
   requirements(): Promise<Requirements>;
   /** Looks the name up in this Notary v1 repository, and in no collection. */
   readonly notary?: NotaryPort | undefined;
+  /** What verifications of several images share that demand the same of each repository: its collection is read once. */
+  readonly shared?: Shared | undefined;
 }
 
 /** Who signed the name of an image: roles of a collection, read from its head or from a proof; or of Notary v1. */
@@ -153,8 +157,11 @@ async function collectionOf(
   ports: VerifyPorts,
 ): Promise<FoundCollection | undefined> {
   if (demands.name === false || reference.tag === undefined) return undefined;
-  const opened = await openCollection(reference, demands, ports);
-  return { ...opened, isExpected: isNameDemanded(demands) || (await isExpected(opened)) };
+  const find = async (): Promise<FoundCollection> => {
+    const opened = await openCollection(reference, demands, ports);
+    return { ...opened, isExpected: isNameDemanded(demands) || (await isExpected(opened)) };
+  };
+  return await (ports.shared?.once(`find ${ports.placeOf(reference)}`, find) ?? find());
 }
 
 /** By what the collection says about the name now, and detached signatures only where they are demanded too. */
@@ -162,17 +169,18 @@ async function verifyByName(
   { text, reference }: ImageToVerify,
   demands: Demands,
   ports: VerifyPorts,
-  { target, read }: OpenedCollection,
+  { target, read, repository }: OpenedCollection,
 ): Promise<Decided> {
   const { tag, digest } = reference;
   const { signers, anySigner, threshold, platform, eachPlatform, drift = 'warn' } = demands;
   const required = demands.signatures === true ? await ports.requirements() : undefined;
+  const { shared } = ports;
   const { verifyName } = await import('./name.ts');
   const verified =
     tag &&
     (await verifyName(
       await ports.image(),
-      { source: target, read: { ...read, isDemanded: true } },
+      { source: target, read: { ...read, isDemanded: true }, open: shared && readOnce(shared, repository) },
       {
         ...{ name: text, tag, digest, drift, required, platform, eachPlatform },
         question: { signers, anySigner, threshold },
@@ -185,6 +193,15 @@ async function verifyByName(
     });
   const { collection, named, drift: drifted, isThere, ...found } = verified;
   return { ...found, name: { by: 'collection', collection, named, drift: drifted, isThere } };
+}
+
+/** Reads the collection of a repository for all its names. */
+function readOnce(shared: Shared, repository: string): NonNullable<NameTrust['open']> {
+  return async (source, options) =>
+    await shared.once(`read ${repository}`, async () => {
+      const { readCollection } = await import('../../trust/read/collection.ts');
+      return await readCollection(source, options);
+    });
 }
 
 /** By a proof that lies beside the image where there is no head; undefined where that cannot be. */
@@ -251,6 +268,14 @@ async function refusal(error: unknown, collection: OpenedCollection | undefined)
   throw error;
 }
 
+function readNotaryOnce(shared: Shared, { trust }: NotaryPort): NonNullable<NotaryPort['read']> {
+  return async (source, options) =>
+    await shared.once(`notary ${trust.gun}`, async () => {
+      const { verifyNotaryRepository } = await import('../../notary/repository.ts');
+      return await verifyNotaryRepository(source, options);
+    });
+}
+
 /** By what docker would run: what targets/releases, else targets, says in Notary v1. */
 async function verifyInNotary(
   { text, reference }: ImageToVerify,
@@ -258,6 +283,7 @@ async function verifyInNotary(
   ports: VerifyPorts,
   notary: NotaryPort,
 ): Promise<Decided> {
+  const { shared } = ports;
   const { tag, digest } = reference;
   if (tag === undefined)
     throw new BullaError('usage', `${text} has no tag, and only tags are looked up in Notary`, {
@@ -267,7 +293,8 @@ async function verifyInNotary(
   // Where neither the tag nor a platform is asked for, no registry need be there.
   const images = rule === 'ignore' && platform === undefined ? undefined : await ports.image();
   const { verifyNotaryName } = await import('./notary.ts');
-  const { image, repository, named, ...facts } = await verifyNotaryName(images, notary, {
+  const port = { ...notary, read: shared && readNotaryOnce(shared, notary) };
+  const { image, repository, named, ...facts } = await verifyNotaryName(images, port, {
     ...{ name: text, tag, digest, platform },
     delegations: signers ?? [],
     drift: rule,

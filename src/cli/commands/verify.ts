@@ -1,15 +1,15 @@
 import type { Command } from 'commander';
 import type { Demands, VerifyPorts } from '../../actions/verify/verify.ts';
 import { parseReference, type Reference } from '../../oci/reference.ts';
+import { givenReferences, listOption } from '../flags/reference-list.ts';
 import {
   addNotaryVerifyOptions,
   addVerifyOptions,
   checkNotaryFlags,
   demandsOf,
-  type NotaryVerifyFlags,
+  type VerifyCommandFlags as Flags,
   notaryAuthority,
   notaryDemandsOf,
-  type VerifyFlags,
   verifyPorts,
 } from '../flags/verify-flags.ts';
 import type { Cli, Context } from '../shell/context.ts';
@@ -22,12 +22,19 @@ export function register(program: Command, cli: Cli): void {
       'Prints REPOSITORY@DIGEST, and nothing else on standard output, if verification succeeds: run that, not the tag.\n' +
         'If a trust collection is pinned, was seen before, or is requested (--signer, --root, …), the tag must be signed in it, and the digest is the signed one; with --key or --ca, detached signatures are required as well.\n' +
         'With --notary the tag is looked up as docker does it, in targets/releases and then in targets, from a root that is trusted through --root-key-id, --root, --root-ca, --notary-root-key or bulla pin --notary.\n' +
-        'Otherwise detached signatures decide: by --key and --ca, or by the default key of the key store. Without any of these, verification fails.',
+        'Otherwise detached signatures decide: by --key and --ca, or by the default key of the key store. Without any of these, verification fails.\n' +
+        'Several references are verified in one go: a line for each, and the exit status of the worst failure.',
     )
-    .argument('<reference>', 'image, by tag or digest')
+    .argument('[reference...]', 'images, by tag or digest')
+    .addOption(listOption())
     .option('--policy <file>', 'decide by a policy file; no other flag says what is demanded then')
-    .action(async (text: string, flags: Flags, command: Command) => {
+    .action(async (texts: readonly string[], flags: Flags, command: Command) => {
       const context = await cli.open(command);
+      const [text, ...others] = await givenReferences(context, texts, flags.from);
+      if (others.length > 0 || flags.from !== undefined) {
+        const { verifyAll } = await import('./verify/many.ts');
+        return await verifyAll(context, [text, ...others], flags);
+      }
       if (flags.policy !== undefined) {
         const { printByPolicy } = await import('./policy/by-policy.ts');
         return await printByPolicy(context, text, { ...flags, policy: flags.policy });
@@ -48,8 +55,6 @@ export function register(program: Command, cli: Cli): void {
       output.result(verified.runnable, verifiedJson(verified));
     });
 }
-
-type Flags = VerifyFlags & NotaryVerifyFlags & { readonly policy?: string };
 
 interface Prepared {
   readonly reference: Reference;

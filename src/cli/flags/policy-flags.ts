@@ -61,4 +61,4 @@ export function refuseDemands(flags: Readonly<Record<string, unknown>>): void {
 }
 
 /** Flags that may be given along with a policy. */
-const BESIDE: ReadonlySet<string> = new Set(['policy', 'platform', 'eachPlatform']);
+const BESIDE: ReadonlySet<string> = new Set(['policy', 'from', 'platform', 'eachPlatform']);

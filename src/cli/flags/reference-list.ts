@@ -1,3 +1,4 @@
+import { Option } from 'commander';
 import { BullaError } from '../../errors.ts';
 import { formatReference, formatRepository, parseReference, type Reference } from '../../oci/reference.ts';
 import type { Context } from '../shell/context.ts';
@@ -29,20 +30,11 @@ export async function readReferences(
   from: string | undefined,
   flags: Pick<KeyFlags, 'passphraseFd'> = {},
 ): Promise<readonly [NamedReference, ...NamedReference[]]> {
-  const listed = from === undefined ? [] : await readList(context, from, flags);
-  const all = [...texts, ...listed];
-  if (all.length > MAX_REFERENCES) {
-    throw new BullaError('usage', `${all.length} references were given, and ${MAX_REFERENCES} are allowed`, {
-      hint: 'split the list',
-    });
-  }
-  const named = all.map((text) => ({ text, reference: parseReference(text) }));
-  const [first, ...others] = named;
-  if (first === undefined) {
-    throw new BullaError('usage', 'no reference was given', {
-      hint: 'give references as arguments, or one a line with --from FILE (- for stdin)',
-    });
-  }
+  const all = await givenReferences(context, texts, from, flags);
+  const [first, ...others] = all.map((text) => ({ text, reference: parseReference(text) })) as [
+    NamedReference,
+    ...NamedReference[],
+  ];
   const repository = formatRepository(first.reference);
   const stranger = others.find(({ reference }) => formatRepository(reference) !== repository);
   if (stranger !== undefined) {
@@ -51,6 +43,38 @@ export async function readReferences(
       `${formatReference(stranger.reference)} is not in ${repository}: one change is of one repository`,
       { hint: 'run the command once for each repository' },
     );
+  }
+  return [first, ...others];
+}
+
+/** The flag of a command that takes many references. */
+export function listOption(): Option {
+  return new Option('--from <file>', 'read references from a file, one per line; - is standard input');
+}
+
+/**
+ * The references that a command was given, as they were written: its arguments, then the lines of its list. The
+ * command may search for longer where there are many.
+ * @throws BullaError usage where there is none, or there are too many; not-found, storage-error
+ */
+export async function givenReferences(
+  context: Context,
+  texts: readonly string[],
+  from: string | undefined,
+  flags: Pick<KeyFlags, 'passphraseFd'> = {},
+): Promise<readonly [string, ...string[]]> {
+  const listed = from === undefined ? [] : await readList(context, from, flags);
+  const [first, ...others] = [...texts, ...listed];
+  if (first === undefined) {
+    throw new BullaError('usage', 'no reference was given', {
+      hint: 'give references as arguments, or one a line with --from FILE (- for stdin)',
+    });
+  }
+  const count = others.length + 1;
+  if (count > MAX_REFERENCES) {
+    throw new BullaError('usage', `${count} references were given, and ${MAX_REFERENCES} are allowed`, {
+      hint: 'split the list',
+    });
   }
   context.allow(others.length * TIME_PER_REFERENCE_MS);
   return [first, ...others];

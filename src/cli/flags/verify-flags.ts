@@ -99,6 +99,13 @@ export interface NotaryVerifyFlags {
   readonly delegation?: readonly string[];
 }
 
+/** All flags of `verify`. */
+export interface VerifyCommandFlags extends VerifyFlags, NotaryVerifyFlags {
+  readonly policy?: string;
+  /** A list of references. */
+  readonly from?: string;
+}
+
 /** Adds the flags of {@link NotaryVerifyFlags} to a command. */
 export function addNotaryVerifyOptions(command: Command): Command {
   return command

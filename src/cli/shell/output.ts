@@ -17,6 +17,8 @@ export class Output implements Printer {
   readonly options: OutputOptions;
   private readonly io: Io;
   private readonly warned = new Set<string>();
+  /** JSON is written as one object a line. */
+  private hasLines = false;
 
   constructor(io: Io, options: OutputOptions) {
     this.io = io;
@@ -25,10 +27,18 @@ export class Output implements Printer {
 
   /** The result: `text` line by line, or `json` with `"ok": true` first. */
   result(text: string | readonly string[], json: Readonly<Record<string, unknown>>): void {
-    if (this.options.json)
-      this.io.stdout.write(`${jsonText(Object.assign({ ok: true }, json, { ok: true }))}\n`);
+    if (this.options.json) this.json(Object.assign({ ok: true }, json, { ok: true }));
     else
       for (const line of typeof text === 'string' ? [text] : text) this.io.stdout.write(`${lineOf(line)}\n`);
+  }
+
+  /** From here on there are several results: in JSON one object a line, the last of them about all. */
+  inLines(): void {
+    this.hasLines = true;
+  }
+
+  private json(value: Readonly<Record<string, unknown>>): void {
+    this.io.stdout.write(`${jsonText(value, this.hasLines ? undefined : 2)}\n`);
   }
 
   /** As {@link result}, for lines that are coloured on a terminal. */
@@ -51,6 +61,16 @@ export class Output implements Printer {
   /** A failure of a part of what was asked for; the command goes on, and fails at its end. */
   partFailed(error: BullaError): void {
     this.io.stderr.write(`${paragraph(error.message)} [${error.code}]\n\n`);
+  }
+
+  /** That one of several references failed, which names it; the command goes on, and fails at its end. */
+  referenceFailed(text: string, error: BullaError): void {
+    const { ok, ...failure } = failureJson(error);
+    if (this.options.json) this.json({ ok, reference: text, given: text, ...failure });
+    else {
+      const named = error.message.includes(text) ? error.message : `${text}: ${error.message}`;
+      this.io.stderr.write(`failed: ${paragraph(named)} [${error.code}]\n`);
+    }
   }
 
   /** What was done, for people; not with `-q`, nor in JSON. */
@@ -86,7 +106,7 @@ export class Output implements Printer {
   /** The end of a command that failed: code, message, hint; in JSON on stdout. */
   failure(error: BullaError, trace: boolean): void {
     if (this.options.json) {
-      this.io.stdout.write(`${jsonText(failureJson(error))}\n`);
+      this.json(failureJson(error));
     } else {
       this.io.stderr.write(`error: ${paragraph(error.message)} [${error.code}]\n`);
       if (error.hint !== undefined) this.io.stderr.write(`hint: ${paragraph(error.hint)}\n`);
@@ -133,8 +153,8 @@ function paragraph(text: string): string {
 }
 
 /** JSON means the same with such characters escaped; JSON.stringify leaves most of them as they are. */
-function jsonText(value: unknown): string {
-  return JSON.stringify(value, undefined, 2).replace(/(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, escaped);
+function jsonText(value: unknown, indent: number | undefined): string {
+  return JSON.stringify(value, undefined, indent).replace(/(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, escaped);
 }
 
 function escaped(character: string): string {

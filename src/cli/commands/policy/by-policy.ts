@@ -23,15 +23,20 @@ export async function printByPolicy(context: Context, text: string, flags: Polic
   output.result(answer.runnable, answerJson(answer));
 }
 
-/** What a policy says about an image. @throws BullaError as verifyByPolicy */
+/**
+ * What a policy says about an image.
+ * @param shared what verifications of several images share
+ * @throws BullaError as verifyByPolicy
+ */
 export async function answerFor(
   context: Context,
   text: string,
   policy: Policy,
   { platform, eachPlatform }: Omit<PolicyFlags, 'policy'> = {},
+  shared?: PolicyPorts['shared'],
 ): Promise<PolicyAnswer> {
   const { reference, source } = await context.openImage(text);
-  const ports: PolicyPorts = { ...(await collectionPorts(context)), image: async () => source };
+  const ports: PolicyPorts = { ...(await collectionPorts(context)), shared, image: async () => source };
   return await verifyByPolicy({ text, reference }, policy, ports, {
     platform: platform === undefined ? undefined : parsePlatform(platform),
     eachPlatform,
