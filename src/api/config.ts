@@ -127,7 +127,7 @@ export async function call<T>(config: Config, work: (call: Call) => Promise<T>):
 let known: string | undefined;
 
 /** Version of this package: the build writes it beside the compiled library. */
-function version(): string {
+export function version(): string {
   known ??= readVersion();
   return known;
 }

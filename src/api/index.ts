@@ -30,6 +30,20 @@ export { readTree, type TreeManifest, type TreeNode, type TreeOptions } from '..
 export type { Alarm, AlarmKind, AlarmPolicy } from '../actions/renew/alarms.ts';
 export type { PassReport, PassResult } from '../actions/renew/pass.ts';
 export type { Failure, Outcome, RenewedCollection, Work } from '../actions/renew/report.ts';
+export type {
+  Attention,
+  ReadCollection,
+  Report,
+  ReportedChange,
+  ReportedCollection,
+  ReportedKey,
+  ReportedName,
+  ReportedRole,
+  ReportedRoot,
+  ReportedStage,
+  ReportState,
+  UnreadCollection,
+} from '../actions/report/report.ts';
 export type { MissingProof, Signed, SignedNames, Subject } from '../actions/sign/sign.ts';
 export {
   type SignedImage,
@@ -91,5 +105,6 @@ export { type KeyOptions, keyOf } from './keys.ts';
 export * from './oci.ts';
 export type { ChangeOptions, CollectionOptions, PublishingOptions } from './publishing.ts';
 export { type ResignOptions, resign, type Status, type StatusOptions, status } from './renew.ts';
+export { type ReportOptions, report, reportPages, writeReport } from './report.ts';
 export { type SignedImages, type SignOptions, sign } from './sign.ts';
 export { type VerifyManyOptions, type VerifyOptions, verify, verifyMany } from './verify.ts';

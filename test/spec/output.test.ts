@@ -45,6 +45,7 @@ describe('spec/output.md', () => {
       ['inspect', ['inspect', app, '--verbose']],
       ['log', ['log', named]],
       ['status', ['status', named]],
+      ['report', ['report', named]],
       ['export tuf', ['export', 'tuf', named, 'tuf']],
       ['init', ['init', `${server.address}/other`]],
       ['signer ls', ['signer', 'ls', named]],

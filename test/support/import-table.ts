@@ -95,6 +95,7 @@ const INSIDE: ReadonlyMap<string, readonly InsideRoom[]> = inside([
       ['change', '*'],
       ['renew', '*'],
       ['inspect', '*'],
+      ['report', '*'],
       ['export', '*'],
       ['check', '*'],
       ['docker-trust', '*'],

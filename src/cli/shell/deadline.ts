@@ -66,9 +66,10 @@ export class Deadline {
 
 /**
  * Commands without a clock of their own for searching: what they do takes as long as there is content
- * (`tuf`, `export`), as the configuration says (`resign`), or until they are ended (`serve`).
+ * (`tuf`, `export`), as the configuration says (`resign`), has a deadline for each collection (`report`), or goes on
+ * until they are ended (`serve`).
  */
-const UNTIMED: ReadonlySet<string> = new Set(['serve', 'tuf', 'export', 'resign', 'completion']);
+const UNTIMED: ReadonlySet<string> = new Set(['serve', 'tuf', 'export', 'resign', 'report', 'completion']);
 
 /** Whether a command, named by its words, has a deadline for what it searches. */
 export function hasDeadline(words: readonly string[]): boolean {

@@ -27,6 +27,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'inspect', load: () => import('../commands/inspect.ts') },
   { name: 'status', load: () => import('../commands/status.ts') },
   { name: 'log', load: () => import('../commands/log.ts') },
+  { name: 'report', load: () => import('../commands/report.ts') },
   { name: 'import', load: () => import('../commands/import.ts') },
   { name: 'export', load: () => import('../commands/export.ts') },
   { name: 'signer', load: () => import('../commands/signer.ts') },

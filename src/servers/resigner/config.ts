@@ -57,10 +57,7 @@ export async function readResignerConfig(path: string): Promise<ResignerConfig> 
   const files = new Files(path);
   const document = parseResignerDocument(await files.text(path), path);
   const { schedule = {}, notify, alarms = {} } = document;
-  const pins: Pin[] = [];
-  for (const entry of document.collections) pins.push(...(await pinsOf(entry, files)));
-  const scopes = new Set(pins.map(({ scope }) => placeNamed(scope)));
-  if (scopes.size < pins.length) throw invalid(path, 'a repository is in it twice');
+  const pins = await pinsIn(document, files);
   const renewAt = schedule.renewAt ?? DEFAULT_TIMING.renewAt;
   const jitter = schedule.jitter ?? Math.min(DEFAULT_TIMING.jitter, renewAt);
   if (jitter > renewAt) throw invalid(path, 'schedule.jitter is more than schedule.renewAt');
@@ -95,6 +92,20 @@ export async function readResignerConfig(path: string): Promise<ResignerConfig> 
     },
     files: files.read,
   };
+}
+
+/** Only the pins of a configuration file: a reader needs none of its secrets. @throws as {@link readResignerConfig} */
+export async function readResignerPins(path: string): Promise<readonly Pin[]> {
+  const files = new Files(path);
+  return await pinsIn(parseResignerDocument(await files.text(path), path), files);
+}
+
+async function pinsIn({ collections }: ResignerDocument, files: Files): Promise<readonly Pin[]> {
+  const pins: Pin[] = [];
+  for (const entry of collections) pins.push(...(await pinsOf(entry, files)));
+  const scopes = new Set(pins.map(({ scope }) => placeNamed(scope)));
+  if (scopes.size < pins.length) throw invalid(files.where, 'a repository is in it twice');
+  return pins;
 }
 
 /** Files beside the configuration, read and remembered. */
