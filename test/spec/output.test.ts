@@ -52,6 +52,7 @@ describe('spec/output.md', () => {
       ['rotate', ['rotate', named, 'names', '--renew', '--export-unsigned', 'change.json']],
       ['approve', ['approve', 'change.json', '--yes']],
       ['pending', ['pending', named]],
+      ['withdraw', ['withdraw', named, 'STAGED']],
       ['signature ls', ['signature', 'ls', app]],
       ['signature rm', ['signature', 'rm', app, '--all']],
       ['pin', ['pin', app.replace(/:v1$/, ''), '--tofu']],
@@ -65,10 +66,15 @@ describe('spec/output.md', () => {
     await storePlainKeys(env.BULLA_HOME, 'release', 'publisher', 'root', 'online');
     const made = await bulla(['init', named], { env, cwd });
     expect(made.code, made.stderr).toBe(0);
+    await storePlainKeys(join(cwd, 'other'), 'bob');
+    const bob = join(cwd, 'other', 'keys', 'bob.pub');
+    const add = ['signer', 'add', named, 'bob', '--key', bob, '--stage', '-o', 'json'];
+    const { id } = (await bulla(add, { env, cwd })).json()['details'] as { id: string };
     const table = await promised();
     expect([...table.keys()].sort()).toEqual(commands.map(([name]) => name).sort());
     for (const [name, argv] of commands) {
-      const result = await bulla([...argv, '-o', 'json'], { env, cwd, stdin: 'password' });
+      const words = argv.map((word) => (word === 'STAGED' ? id : word));
+      const result = await bulla([...words, '-o', 'json'], { env, cwd, stdin: 'password' });
       expect(result, `${name}: ${result.stdout}`).toMatchObject({ code: 0 });
       const json = result.json();
       expect(json['ok'], name).toBe(true);

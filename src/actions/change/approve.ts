@@ -5,7 +5,7 @@ import type { ChangeFile } from '../../trust/approve/change-file.ts';
 import { PendingChange } from '../../trust/approve/pending-change.ts';
 import type { TrustMemory } from '../../trust/read/memory.ts';
 import type { WorkingCopy } from '../../trust/read/working-copy.ts';
-import type { SignatureDemand, TufSigner } from '../../tuf/edit/signing.ts';
+import type { MissingSignatures, SignatureDemand, TufSigner } from '../../tuf/edit/signing.ts';
 import { findPending, listPending, type PendingList, type Waiting } from './pending.ts';
 import { type ChangePlace, type KeySource, openCopy } from './place.ts';
 import { holds, publishApproved } from './publish-approved.ts';
@@ -50,8 +50,7 @@ export async function approveStaged(
   onFound(waiting);
   if (waiting.state === 'outdated') throw outdated(waiting);
   const needsKey = waiting.missing.length > 0;
-  const signed = new Set(waiting.signedBy);
-  const signers = needsKey ? await approvers(place.keys, waiting.demands, signed, options) : [];
+  const signers = needsKey ? await approvers(place.keys, waiting.demands, waiting.progress, options) : [];
   if (dryRun === true) return { waiting, stage: null, published: null };
   if (!needsKey) {
     const published = await publishApproved(place, copy, waiting);
@@ -114,8 +113,7 @@ export async function approveChange(
   await compareWithMemory(memory, change);
   if (expected !== undefined && expected !== change.digest) throw anotherChange(expected, change);
   review(change);
-  const signed = new Set(change.roles.flatMap((role) => change.signedBy(role)));
-  const signers = await approvers(keys, change.allDemands(), signed, options);
+  const signers = await approvers(keys, change.allDemands(), change.progress(), options);
   if (dryRun === true) return { change, added: 0 };
   await confirm(change);
   return { change, added: await change.sign(signers) };
@@ -140,20 +138,30 @@ async function compareWithMemory(
   }
 }
 
-/** @throws BullaError untrusted-identity if no available key may sign, or all that may have signed already */
+/**
+ * The available keys that have not signed, asked for each threshold by itself: a signature for one role says nothing
+ * about another role.
+ * @param progress of each of the demands
+ * @throws BullaError untrusted-identity if no available key may sign, or all that may have signed already
+ */
 async function approvers(
   keys: KeySource,
   demands: readonly SignatureDemand[],
-  signed: ReadonlySet<string>,
+  progress: readonly MissingSignatures[],
   { onWarning }: ApproveOptions,
 ): Promise<readonly TufSigner[]> {
   const stray = await keys.unlisted(demands);
   if (stray.length > 0)
     onWarning?.(`${stray.join(', ')} may not sign this: no role of the change lists that key`);
-  const open = demands.filter(({ role }) => role.keyids.some((keyid) => !signed.has(keyid)));
-  const signers = await keys.signersFor(open, signed);
-  if (signers.length > 0) return signers;
-  const may = [...new Set(demands.flatMap(({ role }) => role.keyids))].filter((keyid) => !signed.has(keyid));
+  const signers = new Map<string, TufSigner>();
+  for (const [at, demand] of demands.entries()) {
+    const { valid = [], open = [] } = progress[at] ?? {};
+    if (open.length === 0) continue;
+    for (const signer of await keys.signersFor([demand], new Set(valid)))
+      signers.set(signer.key.keyid, signer);
+  }
+  if (signers.size > 0) return [...signers.values()];
+  const may = [...new Set(progress.flatMap(({ open }) => open))];
   throw new BullaError(
     'untrusted-identity',
     may.length === 0

@@ -1,44 +1,28 @@
-import { equalBytes } from '../../encoding/bytes.ts';
-import { BullaError, isBullaError } from '../../errors.ts';
+import { BullaError } from '../../errors.ts';
+import type { Digest } from '../../oci/digest.ts';
 import type { Tag } from '../../oci/reference.ts';
 import type { CallOptions } from '../../oci/target.ts';
-import { changeIdOf, TYPED_DIGITS } from '../../trust/approve/change-id.ts';
+import { TYPED_DIGITS } from '../../trust/approve/change-id.ts';
 import type { PendingChange } from '../../trust/approve/pending-change.ts';
 import { readStagedChanges, stageChange } from '../../trust/approve/stage-change.ts';
-import { AdoptionReader } from '../../trust/candidates/adoption.ts';
-import type { PartialRole, SiblingRole } from '../../trust/candidates/sibling-files.ts';
-import {
-  isUnanswered,
-  type RefusedSibling,
-  type Sibling,
-  SiblingReader,
-} from '../../trust/candidates/siblings.ts';
+import { assembleNames, readStagedNames, type StagedNames } from '../../trust/approve/staged-names.ts';
+import { isUnanswered, type RefusedSibling, SiblingReader } from '../../trust/candidates/siblings.ts';
 import { linesOf, tellChange } from '../../trust/change/describe-change.ts';
-import { isBuiltUpon, namesOf } from '../../trust/change/fold.ts';
-import { assembleStage } from '../../trust/format/assemble.ts';
-import { isBinName } from '../../trust/format/bins.ts';
-import type { LogEntry } from '../../trust/format/log.ts';
-import { fetchFile, type TrustObject } from '../../trust/format/object.ts';
+import { namesOf } from '../../trust/change/fold.ts';
+import type { TrustObject } from '../../trust/format/object.ts';
 import type { Random, TrustTarget } from '../../trust/format/ports.ts';
 import { pushObject } from '../../trust/format/push.ts';
-import { findRoleFile } from '../../trust/format/role-files.ts';
-import { assertSignable, assertSignableFile } from '../../trust/format/signable.ts';
 import { stageTag } from '../../trust/format/vocabulary.ts';
 import { removeObject } from '../../trust/publish/removal.ts';
 import type { WorkingCopy } from '../../trust/read/working-copy.ts';
-import { delegationOf } from '../../tuf/delegations.ts';
 import { formatVersion } from '../../tuf/edit/policy.ts';
 import { versionOf } from '../../tuf/edit/repository.ts';
 import {
   type MissingSignatures,
-  PendingFile,
   type SignatureDemand,
   signFiles,
   type TufSigner,
 } from '../../tuf/edit/signing.ts';
-import { DEFAULT_LIMITS } from '../../tuf/limits.ts';
-import { type MetadataFile, parseMetadataFile } from '../../tuf/metadata-file.ts';
-import { metadataFileName, parseFileName } from '../../tuf/role-name.ts';
 
 /** Something that waits beside a head. */
 export interface Waiting {
@@ -46,20 +30,26 @@ export interface Waiting {
   readonly id: string;
   readonly roles: readonly string[];
   readonly tags: readonly Tag[];
+  /** What was read at the tags that were listed. */
+  readonly digests: ReadonlyMap<Tag, Digest>;
   /** What it changes, in sentences, compared with the head: everything. */
   readonly changes: readonly string[];
   /** The same, but for very many new names. */
   readonly summary: readonly string[];
-  /** When the oldest of its changes was made, where it says so. */
+  /** When the oldest of its changes was made, or when a change of roles was signed first, by what it says. */
   readonly since: Date | undefined;
-  /** Ids of keys that have signed. */
+  /** Ids of keys that have signed any of its files; which counts for what, {@link progress} says. */
   readonly signedBy: readonly string[];
+  /** How far each threshold is met, by the keys of exactly that role. */
+  readonly progress: readonly MissingSignatures[];
+  /** Those of {@link progress} that lack signatures. */
   readonly missing: readonly MissingSignatures[];
   /**
    * `signatures` are missing; all are there and the `online` key is to take it over; or the head has moved
    * on without it, and it is `outdated`: its author has to make it again.
    */
   readonly state: 'signatures' | 'online' | 'outdated';
+  /** Who may sign, in the order of {@link progress}. */
   readonly demands: readonly SignatureDemand[];
   /** Ids of the changes of names in it. */
   readonly entries: readonly string[];
@@ -104,16 +94,19 @@ export async function listPending(
   const onRefused = (tag: Tag, why: BullaError) => reasons.set(tag, why);
   const changes = await readStagedChanges(target, copy, roleChanges, now, { signal, onRefused });
   const known = new Set(changes.flatMap(({ tags }) => tags));
-  const names = await waitingNames(
+  const names = await readStagedNames(
     target,
     copy,
     stages.filter(({ tag }) => !known.has(tag)),
-    options,
+    { now, signal },
   );
   return {
     waiting: [
-      ...names.waiting,
-      ...changes.map(({ id, tags, change }) => waitingChange(target, id, tags, change, options)),
+      ...names.staged.map((staged) => waitingNames(target, copy, staged, options)),
+      ...changes.map(({ id, tags, change }) => {
+        const digests = new Map(tags.map((tag) => [tag, digestAt(roleChanges, tag)]));
+        return waitingChange(target, id, digests, change, options);
+      }),
     ],
     refused: [...refused, ...names.refused]
       .filter(({ tag }) => !known.has(tag))
@@ -151,20 +144,26 @@ export function findPending({ waiting }: PendingList, id: string): Waiting {
   );
 }
 
+function digestAt(objects: ReadonlyMap<Tag, TrustObject>, tag: Tag): Digest {
+  return (objects.get(tag) as TrustObject).content.descriptor.digest;
+}
+
 function waitingChange(
   target: TrustTarget,
   id: string,
-  tags: readonly Tag[],
+  digests: ReadonlyMap<Tag, Digest>,
   change: PendingChange,
   options: CallOptions,
 ): Waiting {
   const missing = change.missing();
+  const tags = [...digests.keys()];
   return {
-    ...{ id, tags, missing, change },
+    ...{ id, tags, digests, missing, change },
     roles: change.roles,
     changes: change.describe(),
     summary: change.tell().flatMap((told) => linesOf(told, true)),
-    since: undefined,
+    progress: change.progress(),
+    since: change.signedAt,
     entries: [],
     signedBy: [...new Set(change.roles.flatMap((role) => change.signedBy(role)))],
     state: missing.length > 0 ? 'signatures' : 'online',
@@ -177,7 +176,7 @@ function waitingChange(
         tags.filter((one) => one !== tag),
         options,
       );
-      return { ...waitingChange(target, id, [tag], change, options), tags: [tag] };
+      return { ...waitingChange(target, id, digests, change, options), tags: [tag] };
     },
   };
 }
@@ -198,98 +197,16 @@ async function removeReplaced(
   }
 }
 
-/** Copies of one change of names, by any signer. */
-interface Group {
-  readonly id: string;
-  readonly offer: SiblingRole | PartialRole;
-  readonly isCurrent: boolean;
-  readonly entries: readonly LogEntry[];
-  /** The role's file, then its bins. */
-  readonly files: readonly [PendingFile, ...PendingFile[]];
-  readonly from: Sibling[];
-}
-
-interface WaitingNames {
-  readonly waiting: readonly Waiting[];
-  readonly refused: readonly RefusedSibling[];
-}
-
-async function waitingNames(
+function waitingNames(
   target: TrustTarget,
   copy: WorkingCopy,
-  stages: readonly Sibling[],
-  options: PendingOptions,
-): Promise<WaitingNames> {
-  const groups = new Map<string, Group>();
-  const refused: RefusedSibling[] = [];
-  for (const { name: role } of copy.delegations.roles) {
-    for (const stage of stages) {
-      try {
-        const group = await groupOf(target, copy, stage, role, options);
-        if (group === undefined) continue;
-        const known = groups.get(group.id);
-        if (known === undefined) groups.set(group.id, group);
-        else pool(known, group);
-      } catch (error) {
-        // Any account with push permission can put anything there, and a valid signer can stage an inconsistent change.
-        if (!isBullaError(error, 'trust-invalid', 'content-invalid', 'not-found')) throw error;
-        refused.push({ tag: stage.tag, code: error.code, message: error.message });
-      }
-    }
-  }
-  return { waiting: [...groups.values()].map((group) => waitingRole(target, copy, group, options)), refused };
-}
-
-/** What a stage changes of a role, checked but for its signatures; undefined where it is nothing that waits. */
-async function groupOf(
-  target: TrustTarget,
-  copy: WorkingCopy,
-  stage: Sibling,
-  role: string,
-  options: PendingOptions,
-): Promise<Group | undefined> {
-  const offer = stage.roles.get(role) ?? stage.partial.get(role);
-  if (offer === undefined) return undefined;
-  const log = await copy.log(role);
-  const applied = new Set(log.entries.map(({ id }) => id));
-  const entries = offer.log.entries.filter(({ id }) => !applied.has(id));
-  if (entries.length === 0) return undefined;
-  const bins = await binsOf(target, copy, offer, stage, options);
-  const isCurrent = isBuiltUpon(offer.log, log);
-  const files = new Map([...bins].map(([bin, { file }]) => [bin, file]));
-  if (isCurrent) await new AdoptionReader(target, copy, options.now).assertReflected(offer, entries, files);
-  const all = [offer.file, ...files.values()];
-  const id = changeIdOf({
-    collection: copy.collection.id,
-    files: all,
-    logs: new Map([[role, offer.logBytes]]),
-  });
-  const pending = new PendingFile(role, offer.file.signed, demandsOn(copy, role), [], assertSignable);
-  addValid(pending, offer.file);
-  return {
-    id,
-    offer,
-    isCurrent,
-    entries,
-    files: [pending, ...[...bins.values()].map((bin) => bin.pending)],
-    from: [stage],
-  };
-}
-
-/** Puts the signatures of another copy of the same change to those that are there. */
-function pool({ files, from }: Group, other: Group): void {
-  for (const [at, file] of files.entries()) addValid(file, (other.files[at] as PendingFile).file);
-  from.push(...other.from);
-}
-
-function waitingRole(
-  target: TrustTarget,
-  copy: WorkingCopy,
-  { id, offer, isCurrent, entries, files, from }: Group,
-  options: PendingOptions,
+  staged: StagedNames,
+  options: CallOptions,
 ): Waiting {
+  const { id, offer, isCurrent, entries, files, from } = staged;
   const { role } = offer;
   const [pending] = files;
+  const progress = files.flatMap((file) => file.progress());
   const missing = files.flatMap((file) => file.missing());
   const told = isCurrent
     ? files.map(({ role: of, file }) => tellChange(copy.files.roles.get(of), file, copy.collection.id))
@@ -298,95 +215,26 @@ function waitingRole(
   const names = entries.flatMap((entry) => [...namesOf(entry)]).join(', ');
   const outdatedText = `${role} ${formatVersion(versionOf(pending.file))}: ${names}`;
   return {
-    id,
+    ...{ id, progress, missing },
     roles: [role],
     tags: from.map(({ tag }) => tag),
+    digests: new Map(from.map(({ tag, digest }) => [tag, digest])),
     changes: isCurrent ? told.flatMap((one) => linesOf(one)) : [outdatedText],
     summary: isCurrent ? told.flatMap((one) => linesOf(one, true)) : [outdatedText],
     since: new Date(Math.min(...entries.map(({ at }) => at.getTime()))),
     entries: entries.map((entry) => entry.id),
     signedBy: pending.file.signatures.map(({ keyid }) => keyid),
-    missing,
     state: !isCurrent ? 'outdated' : missing.length > 0 ? 'signatures' : 'online',
-    demands: demandsOn(copy, role),
+    demands: files.flatMap(({ demands }) => demands),
     sign: async (signers) => {
       if (!isCurrent) throw outdated(role);
       await signFiles(files, signers);
-      const tag = await stageAgain(target, files, offer, options);
-      const group = { id, offer, isCurrent, entries, files, from };
-      return { ...waitingRole(target, copy, group, options), tags: [tag] };
+      const assembly = assembleNames(staged);
+      const tag = stageTag(assembly.top.descriptor.digest);
+      await pushObject(target, assembly, tag, new Set(), { signal: options.signal });
+      return { ...waitingNames(target, copy, staged, options), tags: [tag] };
     },
   };
-}
-
-/** Bins that a stage has beside a file of `names`. */
-async function binsOf(
-  target: TrustTarget,
-  copy: WorkingCopy,
-  { content }: SiblingRole,
-  { object }: Sibling,
-  { signal }: CallOptions,
-): Promise<ReadonlyMap<string, { readonly file: MetadataFile; readonly pending: PendingFile }>> {
-  const { delegations } = content;
-  const bins = new Map<string, { readonly file: MetadataFile; readonly pending: PendingFile }>();
-  if (delegations?.succinct === undefined) return bins;
-  for (const bin of binsIn(object)) {
-    const delegated = delegationOf(delegations, bin);
-    const descriptor = findRoleFile(object, bin)?.descriptor;
-    if (delegated === undefined || descriptor === undefined) continue;
-    const bytes = await fetchFile(target, descriptor, DEFAULT_LIMITS.targetsBytes, { signal });
-    const file = parseMetadataFile(bytes, bin, DEFAULT_LIMITS.targetsBytes);
-    copy.collection.check(file);
-    assertSignableFile(file);
-    const demands = [{ delegator: 'names', keys: delegations.keys, role: delegated }];
-    const pending = new PendingFile(bin, file.signed, demands, [], assertSignable);
-    addValid(pending, file);
-    bins.set(bin, { file, pending });
-  }
-  return bins;
-}
-
-function binsIn(object: TrustObject): readonly string[] {
-  const names = [...object.files.keys()].sort();
-  return names.flatMap((name) => {
-    const role = parseFileName(name)?.role;
-    return role !== undefined && isBinName(role) ? [role] : [];
-  });
-}
-
-/** Forged ones are left out; any account with push permission can add them. */
-function addValid(pending: PendingFile, { signatures, message }: MetadataFile): void {
-  if (!equalBytes(message, pending.message)) return;
-  for (const signature of signatures) {
-    try {
-      pending.add(signature);
-    } catch (error) {
-      if (!isBullaError(error, 'untrusted-identity', 'signature-mismatch')) throw error;
-    }
-  }
-}
-
-async function stageAgain(
-  target: TrustTarget,
-  files: readonly PendingFile[],
-  { role, logBytes }: SiblingRole,
-  { signal }: CallOptions,
-): Promise<Tag> {
-  const assembly = assembleStage({
-    files: new Map(
-      files.map(({ file }) => [metadataFileName(file.role, versionOf(file)), file.bytes] as const),
-    ),
-    logs: new Map([[role, logBytes]]),
-  });
-  const tag = stageTag(assembly.top.descriptor.digest);
-  await pushObject(target, assembly, tag, new Set(), { signal });
-  return tag;
-}
-
-function demandsOn(copy: WorkingCopy, role: string): readonly SignatureDemand[] {
-  const { delegations } = copy;
-  const delegated = delegationOf(delegations, role);
-  return delegated === undefined ? [] : [{ delegator: 'targets', keys: delegations.keys, role: delegated }];
 }
 
 function outdated(role: string): BullaError {

@@ -34,6 +34,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'rotate', load: () => import('../commands/rotate.ts') },
   { name: 'pending', load: () => import('../commands/pending.ts') },
   { name: 'approve', load: () => import('../commands/approve.ts') },
+  { name: 'withdraw', load: () => import('../commands/withdraw.ts') },
   { name: 'signature', load: () => import('../commands/signature.ts') },
   { name: 'key', load: () => import('../commands/key.ts') },
   { name: 'policy', load: () => import('../commands/policy.ts') },

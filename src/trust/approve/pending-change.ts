@@ -1,4 +1,4 @@
-import { formatTime } from '../../encoding/time.ts';
+import { formatTime, parseTime } from '../../encoding/time.ts';
 import { BullaError } from '../../errors.ts';
 import { digestOf } from '../../oci/digest.ts';
 import { Keyring } from '../../tuf/edit/demands.ts';
@@ -30,6 +30,7 @@ import { linesOf, type ToldChange, tellChange } from '../change/describe-change.
 import { assertLogStart } from '../change/log-start.ts';
 import { bindingCheck, collectionIdOf, rootBindingOf } from '../format/binding.ts';
 import { namesIn } from '../format/bins.ts';
+import { lifetimeIn } from '../format/lifetimes.ts';
 import { logDescriptorOf, parseLog } from '../format/log.ts';
 import { assertPlainRoles } from '../format/plain-text.ts';
 import { assertSignable, assertSignableFile } from '../format/signable.ts';
@@ -116,6 +117,18 @@ export class PendingChange {
     });
   }
 
+  /** When the first of its files was signed, by its expiry and the lifetime that the change itself gives its role. */
+  get signedAt(): Date {
+    const [root, targets] = ['root', 'targets'].map(
+      (role) => (this.roles.includes(role) ? this.after(role) : this.before(role))?.signed,
+    );
+    const times = this.files.map(
+      ({ role, signed }) =>
+        (parseTime(String(signed['expires']))?.getTime() ?? 0) - lifetimeIn(role, root, targets),
+    );
+    return new Date(Math.max(0, Math.min(...times)));
+  }
+
   /** What changes, worked out from the files. */
   tell(): readonly ToldChange[] {
     return this.files.map(({ file }) => {
@@ -159,6 +172,11 @@ export class PendingChange {
     return this.files
       .filter(({ role: of }) => role === undefined || of === role)
       .flatMap((file) => file.missing());
+  }
+
+  /** How far each demand on each file is met. */
+  progress(): readonly MissingSignatures[] {
+    return this.files.flatMap((file) => file.progress());
   }
 
   /** Signs whatever the signers may. @returns how many signatures there are more */

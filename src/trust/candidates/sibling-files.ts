@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
+import { equalBytes } from '../../encoding/bytes.ts';
 import { BullaError, isBullaError } from '../../errors.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { CallOptions } from '../../oci/target.ts';
 import { type Delegations, delegationOf } from '../../tuf/delegations.ts';
+import { versionOf } from '../../tuf/edit/repository.ts';
 import { DEFAULT_LIMITS } from '../../tuf/limits.ts';
 import { type MetadataFile, parseMetadataFile } from '../../tuf/metadata-file.ts';
 import { assertUnexpired } from '../../tuf/refusals.ts';
@@ -22,7 +24,7 @@ import {
 } from '../format/log.ts';
 import { fetchFile, type ObjectSource, type TrustObject } from '../format/object.ts';
 import { problemWithEntry } from '../format/plain-text.ts';
-import { findRoleFile } from '../format/role-files.ts';
+import { findRoleFile, roleFilesIn } from '../format/role-files.ts';
 import { assertSignableFile } from '../format/signable.ts';
 import type { WorkingCopy } from '../read/working-copy.ts';
 import { readStructuralOffer, type StructuralOffer } from './key-change-offer.ts';
@@ -61,6 +63,8 @@ interface VerifiedFiles {
   readonly structure?: StructuralOffer | undefined;
   /** Whether there is nothing else in it: no file that could not be verified. */
   readonly isWhole: boolean;
+  /** A stage of root or targets that the head has: whatever its signatures are, it brings nothing. */
+  readonly isTakenIn?: boolean | undefined;
 }
 
 /** Verifies the files of siblings under one state of root and targets; the same file costs once. */
@@ -123,7 +127,23 @@ export class SiblingFiles {
     const structure = await readStructuralOffer(object, this.copy, this.now, fetch).catch(noting(problems));
     if (roles.size > 0 || partial.size > 0 || timestamp !== undefined || structure !== undefined)
       return { roles, partial, timestamp, structure, isWhole: problems.length === 0 };
+    if (object.kind === 'stage' && (await this.isTakenIn(object).catch(noting(problems))) === true)
+      return { roles, partial, isWhole: true, isTakenIn: true };
     throw problems[0] ?? unsigned(object);
+  }
+
+  /** Whether the head has each of its files, with the same signed content. */
+  private async isTakenIn(object: TrustObject): Promise<boolean> {
+    const { roots, roles } = this.copy.files;
+    const files = [...roleFilesIn(object)];
+    for (const { role, version, descriptor } of files) {
+      const present = role === 'root' ? roots.find((root) => versionOf(root) === version) : roles.get(role);
+      if (present === undefined || versionOf(present) !== version) return false;
+      const bytes = await this.fetch(descriptor, DEFAULT_LIMITS.targetsBytes);
+      const file = parseMetadataFile(bytes, role, DEFAULT_LIMITS.targetsBytes);
+      if (!equalBytes(file.message, present.message)) return false;
+    }
+    return files.length > 0;
   }
 
   private judge(

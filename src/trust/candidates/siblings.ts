@@ -38,6 +38,8 @@ export interface Sibling {
   readonly structure?: StructuralOffer | undefined;
   /** Whether there is nothing else in it: no file that could not be verified. */
   readonly isWhole: boolean;
+  /** A stage of root or targets that the head has. */
+  readonly isTakenIn?: boolean | undefined;
 }
 
 /** An object at a tag of the collection that nothing can be done with. */
@@ -65,6 +67,8 @@ export interface FoundSiblings {
   readonly isUnanswered: boolean;
   /** All tags that were listed, read or not. */
   readonly tags: ReadonlySet<Tag>;
+  /** Digests of what was read at tags, whatever it is. */
+  readonly digests: ReadonlyMap<Tag, Digest>;
   /** Those of them that were not read, because the head says that it holds all that they brought. */
   readonly folded: FoldedList;
   /** Stages with a root or targets that the head has not, whether or not anything in them verifies. */
@@ -106,6 +110,7 @@ export class SiblingReader {
   private known = new Map<Tag, Sibling | RefusedSibling | null>();
   private files: SiblingFiles | undefined;
   private roleChanges = new Map<Tag, TrustObject>();
+  private readonly digests = new Map<Tag, Digest>();
   private copy: WorkingCopy | undefined;
   private manifestBytes = 0;
 
@@ -156,9 +161,15 @@ export class SiblingReader {
       isComplete: listing.isComplete && unread.length === 0 && chosen.length === open.length,
       isUnanswered: unread.some(({ code }) => TRANSIENT.has(code)),
       tags: new Set(listing.tags),
+      digests: this.digests,
       folded: new Map(listing.tags.flatMap((tag) => pairOf(tag, folded.get(tag)))),
       roleChanges: new Map([...this.roleChanges].filter(([tag]) => chosen.includes(tag))),
     };
+  }
+
+  /** Looks at an object again in the next round: its tag may have been moved. */
+  forget(tag: Tag): void {
+    this.known.delete(tag);
   }
 
   /** Own objects, and of the others as many as a round may look at; those that are known cost nothing. */
@@ -195,6 +206,7 @@ export class SiblingReader {
   /** @returns null for what a registry was tried out with */
   private async verify(tag: Tag): Promise<Sibling | null> {
     const content = await this.fetch(tag);
+    this.digests.set(tag, content.descriptor.digest);
     if (!this.own.has(tag)) this.manifestBytes += content.bytes.byteLength;
     if (parseManifest(content).artifactType === TRUST_TYPES.probe) return null;
     const object = await openTrustObject(this.source, content, this.options);

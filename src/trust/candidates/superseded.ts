@@ -78,7 +78,8 @@ export async function listFolded(
 
 /** Also nothing that must be known for other reasons than changes: higher versions, another root of one version. */
 async function bringsNothing(made: HeadInTheMaking, sibling: Sibling): Promise<boolean> {
-  const { isWhole, timestamp, roles, object } = sibling;
+  const { isWhole, isTakenIn, timestamp, roles, object } = sibling;
+  if (isTakenIn === true) return true;
   const { files, collection } = made.copy;
   if (!isWhole || (timestamp?.version ?? 0) > HIGHEST_FOLLOWED) return false;
   for (const [role, { file }] of roles)

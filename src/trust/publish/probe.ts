@@ -32,7 +32,7 @@ export async function probeTags(
   const tag = candidateTag(first.descriptor.digest);
   await target.pushManifest(first, { ...options, tag });
   try {
-    await move(target, second, tag, options);
+    await moveTag(target, second, tag, options);
   } catch (error) {
     await remove(target, tag, [first, second], options);
     throw error;
@@ -61,14 +61,21 @@ export function shortcomings({ removal, listing }: TagAbilities): readonly strin
 }
 
 function probeObject(chance: Random): ManifestContent {
-  return buildArtifact({
-    artifactType: TRUST_TYPES.probe,
-    layers: [],
-    annotations: { 'vnd.bulla.trust.probe': chance.changeId() },
-  });
+  return emptyObject({ 'vnd.bulla.trust.probe': chance.changeId() });
 }
 
-async function move(target: TrustTarget, to: ManifestContent, tag: Tag, options: CallOptions): Promise<void> {
+/** An object without content, which publishers pass over. */
+export function emptyObject(annotations: Readonly<Record<string, string>>): ManifestContent {
+  return buildArtifact({ artifactType: TRUST_TYPES.probe, layers: [], annotations });
+}
+
+/** Moves a tag, and looks whether it moved. @throws BullaError conflict (details.reason `immutable-tag`) */
+export async function moveTag(
+  target: TrustTarget,
+  to: ManifestContent,
+  tag: Tag,
+  options: CallOptions,
+): Promise<void> {
   try {
     await target.pushManifest(to, { ...options, tag });
   } catch (error) {

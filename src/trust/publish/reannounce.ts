@@ -10,8 +10,8 @@ import type { AnnouncedObject } from './signer-state.ts';
 const AT_WORK_MS = 10_000;
 
 /**
- * Pushes again what this signer announced, whose changes are in no head, and which is not listed any more:
- * after a crash, or if it was removed.
+ * Pushes again what this signer announced, whose changes are in no head, and which is not there any more:
+ * after a crash, or if its tag was removed or moved.
  * @returns what was pushed
  * @throws BullaError storage-error; what the target throws
  */
@@ -31,13 +31,19 @@ export async function announceAgain(
     const age = clock.now().getTime() - madeAt.getTime();
     if (age < AT_WORK_MS) continue;
     if (ids.every((change) => applied.has(change)) || age >= LOG_KEPT_MS) await state.drop(id, tag);
-    else if (!found.tags.has(tag)) {
+    else if (isLost(object, found)) {
       onWarning?.(`${tag}, which was announced before, is gone, and is announced again`);
       await pushObject(target, assembly, tag, new Set(), { signal });
       again.push(object);
     }
   }
   return again;
+}
+
+/** Whether the tag is not listed, or was moved to something else, which is as good as its removal. */
+function isLost({ tag, assembly }: AnnouncedObject, { tags, digests }: FoundSiblings): boolean {
+  const { digest } = assembly.top.descriptor;
+  return !tags.has(tag) || (digests.get(tag) ?? digest) !== digest;
 }
 
 /** Ids that the logs of all roles hold, as far as they can be read. */

@@ -1,10 +1,13 @@
 import { isBullaError, messageOf } from '../../errors.ts';
+import { streamOf } from '../../oci/content.ts';
+import { EMPTY_BYTES, EMPTY_DESCRIPTOR } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { type ManifestContent, parseManifest } from '../../oci/manifest.ts';
 import type { Tag } from '../../oci/reference.ts';
 import type { CallOptions } from '../../oci/target.ts';
 import type { TrustTarget } from '../format/ports.ts';
 import { CANDIDATE_MARK, isOwnTag, TRUST_TYPES } from '../format/vocabulary.ts';
+import { emptyObject, moveTag } from './probe.ts';
 import type { Base } from './publish-base.ts';
 import type { PublishOptions } from './publish-options.ts';
 
@@ -55,6 +58,28 @@ export async function removeObject(
     if (!isRefusal(error)) throw error;
     return { outcome: 'refused', why: messageOf(error) };
   }
+}
+
+/**
+ * Takes a stage away: removes it, or, where the registry removes nothing, moves its tag to an empty object that
+ * publishers pass over. Any account with push permission can do the same.
+ * @param change id of the change, noted in that object
+ * @param judged digest of what was looked at
+ * @throws BullaError conflict (details.reason `immutable-tag`); what the target throws about reading
+ */
+export async function withdrawObject(
+  target: TrustTarget,
+  tag: Tag,
+  head: Digest | null,
+  change: string,
+  options: CallOptions & { readonly judged?: Digest | undefined },
+): Promise<'removed' | 'overwritten' | 'gone' | 'kept'> {
+  const removal = await removeObject(target, tag, head, options);
+  if (removal.outcome !== 'refused') return removal.outcome;
+  const { signal } = options;
+  await target.pushBlob(EMPTY_DESCRIPTOR, async () => streamOf(EMPTY_BYTES), { signal });
+  await moveTag(target, emptyObject({ 'vnd.bulla.trust.withdrawn': change }), tag, { signal });
+  return 'overwritten';
 }
 
 /**

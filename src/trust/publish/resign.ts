@@ -65,7 +65,8 @@ export async function resignCollection(
     options.cleanUp === false
       ? { removed: [] }
       : await cleanUp(target, base, found, announced.slice(0, -1), MAX_FOREIGN, options);
-  if (refused !== undefined) options.onWarning?.(`nothing can be removed at ${read.place}: ${refused}`);
+  // What is old is not read again, and does no harm: nothing that a person has to act on.
+  if (refused !== undefined) options.onProgress?.(`nothing can be removed at ${read.place}: ${refused}`);
   return {
     ...publishedBy(result, []),
     outcome: outcomeOf(first, result),

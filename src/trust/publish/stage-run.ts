@@ -165,6 +165,7 @@ export class StageRun {
 
   private async look(base: Base): Promise<FoundSiblings> {
     const now = this.options.clock.now();
+    if (this.tag !== undefined) this.reader.forget(this.tag);
     const found = await this.reader.read(base.copy, now);
     const again = await announceAgain(this.target, base, found, this.options);
     for (const { tag, assembly } of again) this.reader.own.set(tag, assembly.top);

@@ -2,6 +2,7 @@ import { type BullaError, isBullaError } from '../../errors.ts';
 import type { Tag } from '../../oci/reference.ts';
 import type { CallOptions } from '../../oci/target.ts';
 import { delegationOf } from '../../tuf/delegations.ts';
+import { publishedVersion, versionOf } from '../../tuf/edit/repository.ts';
 import type { StagedChange } from '../approve/stage-change.ts';
 import type { FoundSiblings, RefusedSibling, Sibling } from '../candidates/siblings.ts';
 import { type FoldConflict, planFold } from '../change/fold.ts';
@@ -150,10 +151,13 @@ async function roleFindings(
     const lacking = partial.get(role);
     if (lacking === undefined) continue;
     const known = new Set(log.entries.map(({ id }) => id));
+    const entries = lacking.log.entries.filter(({ id }) => !known.has(id));
+    // What the head has needs no signature any more; a renewal, which changes no name, is newer.
+    if (entries.length === 0 && versionOf(lacking.file) <= publishedVersion(copy.files, role)) continue;
     unsigned.push({
       kind: 'unsigned',
       role,
-      entries: lacking.log.entries.filter(({ id }) => !known.has(id)),
+      entries,
       tag,
       signatures: lacking.valid.length,
       threshold: delegationOf(copy.delegations, role)?.threshold ?? 1,

@@ -55,7 +55,7 @@ export interface SignatureDemand {
   readonly role: RoleKeys;
 }
 
-/** What a demand still lacks. */
+/** How far a demand is met; as what is missing where it lacks signatures. */
 export interface MissingSignatures {
   readonly role: string;
   readonly delegator: string;
@@ -133,13 +133,16 @@ export class PendingFile {
 
   /** What is missing, by demand; empty once the file may be published. */
   missing(): readonly MissingSignatures[] {
+    return this.progress().filter(({ valid, threshold }) => valid.length < threshold);
+  }
+
+  /** How far each demand is met: only signatures of its own keys count, each key once. */
+  progress(): readonly MissingSignatures[] {
     // The same content under the signatures of now, without writing the file anew for each question.
     const file = { ...this.unsigned, signatures: this.signatures() };
-    return this.demands.flatMap(({ delegator, keys, role }) => {
-      const { isMet, valid, threshold } = countSignatures(file, keys, role);
-      if (isMet) return [];
-      const open = openIds(keys, role.keyids, valid);
-      return [{ role: this.role, delegator, threshold, valid, open }];
+    return this.demands.map(({ delegator, keys, role }) => {
+      const { valid, threshold } = countSignatures(file, keys, role);
+      return { role: this.role, delegator, threshold, valid, open: openIds(keys, role.keyids, valid) };
     });
   }
 

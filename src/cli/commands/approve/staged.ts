@@ -3,7 +3,7 @@ import type { Waiting } from '../../../actions/change/pending.ts';
 import { BullaError } from '../../../errors.ts';
 import { isWholeId } from '../../../trust/approve/change-id.ts';
 import { openChangePlace, repositoryIn } from '../../flags/change-flags.ts';
-import { waitingJson, waitingLines } from '../../render/pending-text.ts';
+import { progressText, waitingJson, waitingLines } from '../../render/pending-text.ts';
 import { confirmSigning } from '../../shell/confirm.ts';
 import type { Context } from '../../shell/context.ts';
 import { type ApproveFlags, tellWhole } from './flags.ts';
@@ -33,9 +33,8 @@ export async function approveAt(
       await confirmSigning(io, `Sign ${found.id}?`, flags.yes === true);
     },
   });
-  const [first] = waiting.missing;
-  if (stage !== null && published === null && first !== undefined)
-    output.info(`signed; ${first.threshold} have to sign, ${waiting.signedBy.length} have`);
+  if (stage !== null && published === null)
+    for (const missing of waiting.missing) output.info(`signed; ${progressText(missing)}`);
   output.result(published ?? stage ?? waiting.id, {
     collection: place.name,
     place: place.place,
