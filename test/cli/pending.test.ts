@@ -86,6 +86,30 @@ describe('names that two have to sign', () => {
   });
 });
 
+describe('a staged change', () => {
+  it('is shown with what each role lacks, and taken back by its signer or after confirmation', async () => {
+    const line = `signer add ${repository} bob --key bob.pub --stage -o json`;
+    const { id } = ((await all.run(line)).json() as { details: { id: string } }).details;
+    const shown = await all.run(`pending ${repository}`);
+    expect(shown.stdout).toMatch(/, since 2030-01-01T/);
+    expect(shown.stdout).toContain(`targets has 1 of 1 signatures, by ${people.keyids.get('root')}`);
+    expect(shown.stdout).toContain(`bob has 0 of 1 signatures; may sign: ${people.keyids.get('bob')}`);
+    const stranger = await people.person(now, 'alice');
+    const short = await stranger.run(`withdraw ${repository} ${id.slice(0, 12)} --yes ${pin}`);
+    expect(short).toMatchObject({ code: 2, stderr: expect.stringContaining(id) });
+    expect(await stranger.run(`withdraw ${repository} ${id} ${pin}`)).toMatchObject({ code: 2 });
+    expect(await pending(all)).toHaveLength(1);
+    expect(await all.run(`withdraw ${repository} ${id.slice(0, 12)}`)).toMatchObject({ code: 0 });
+    expect(await pending(all)).toEqual([]);
+    expect(await all.run(`withdraw ${repository} ${id}`)).toMatchObject({ code: 11 });
+    await all.run(line);
+    const [again] = await pending(all);
+    const done = await stranger.run(`withdraw ${repository} ${again?.id} --yes -o json ${pin}`);
+    expect(done.json()).toMatchObject({ own: false, removed: [expect.any(String)], overwritten: [] });
+    expect(await pending(all)).toEqual([]);
+  });
+});
+
 describe('changes of keys without the online key', () => {
   it('are staged, and taken over where it is', async () => {
     const admin = await people.person(now, 'root', 'alice');
