@@ -239,7 +239,9 @@ describe('a stage that is withdrawn', () => {
     const change = naming({ v1: 'one' });
     await expect(publishNames(store, read, change, options)).rejects.toMatchObject({ code: 'staged' });
     const { siblings } = await new SiblingReader(store, chance).read(await copyOf(store), NOW);
-    const { file, logBytes } = siblings[0]?.partial.get('names') as PartialRole;
+    const { file, logBytes } = siblings.flatMap(
+      ({ partial }) => partial.get('names') ?? [],
+    )[0] as PartialRole;
     const forged = [...file.signatures, { keyid: idOf(ALICE), sig: 'ab'.repeat(64) }];
     const copy = composeMetadataFile('names', file.signed, forged);
     await stage(store, [copy], new Map([['names', logBytes]]));
