@@ -131,6 +131,11 @@ export interface ReferrersOptions extends CallOptions {
    * everywhere, so it is asked for when the API brought nothing acceptable.
    */
   readonly fallbackToo?: boolean | undefined;
+  /**
+   * Tags of the repository, all of them, as they were listed a moment ago: a fallback index that is not among them
+   * is not asked for.
+   */
+  readonly tags?: ReadonlySet<Tag> | undefined;
   /** Which entries the caller can use: others need not be kept in memory, but may be returned. */
   readonly keep?: ((listed: Descriptor) => boolean) | undefined;
   /**

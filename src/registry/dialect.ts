@@ -27,6 +27,7 @@ export class DialectMemory {
   private readonly store: DialectStore | undefined;
   private loading: Promise<void> | undefined;
   private current: Dialect = {};
+  private readonly seen = new Set<keyof Dialect>();
 
   constructor(registry: string, store: DialectStore | undefined) {
     this.registry = registry;
@@ -44,10 +45,16 @@ export class DialectMemory {
   /** Notes what was seen just now. */
   async learn(seen: Dialect): Promise<void> {
     const before = await this.get();
+    for (const fact of Object.keys(seen)) this.seen.add(fact as keyof Dialect);
     const after = { ...before, ...seen };
     if (isSame(before, after)) return;
     this.current = after;
     await this.store?.set(this.registry, after);
+  }
+
+  /** Whether a fact was learned by this process: what a store has of it may be old. */
+  wasSeen(fact: keyof Dialect): boolean {
+    return this.seen.has(fact);
   }
 
   private async load(store: DialectStore): Promise<void> {

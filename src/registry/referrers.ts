@@ -188,9 +188,11 @@ export async function readFallback(
     return { entries: parseReferrersIndex(bytes, what), digest: descriptor.digest, isSubject: false };
   } catch (error) {
     if (!isBullaError(error, 'not-found')) throw error;
-    return { entries: [], digest: undefined, isSubject: false };
+    return NO_INDEX;
   }
 }
+
+const NO_INDEX: FallbackIndex = { entries: [], digest: undefined, isSubject: false };
 
 /** Begins what {@link listReferrers} would wait for beside the registry's answers. */
 export async function prepareReferrers(room: RepositoryContext): Promise<void> {
@@ -215,15 +217,18 @@ async function listInTime(
   subject: Digest,
   options: ReferrersOptions,
 ): Promise<readonly Descriptor[]> {
-  const { artifactType, signal } = options;
+  const { artifactType, tags } = options;
   const { referrers } = await room.dialect.get();
+  const index = (): Promise<FallbackIndex> => readListedFallback(room, subject, options);
+  // Of a registry that has shown that it has no such API, the list of tags tells the rest.
+  if (tags !== undefined && referrers === 'fallback' && room.dialect.wasSeen('referrers'))
+    return unique(await withType(room, (await index()).entries, options));
   const both = options.fallbackToo === true || referrers === undefined;
   const asked = both || referrers === 'api' ? settle(askReferrersApi(room, subject, options)) : undefined;
-  const looked =
-    both || referrers === 'fallback' ? settle(readFallback(room, subject, { signal })) : undefined;
+  const looked = both || referrers === 'fallback' ? settle(index()) : undefined;
   const api = value(await (asked ?? undefined));
+  if (api !== undefined) await learnReferrers(room, api);
   if (api?.supported === true) {
-    await room.dialect.learn({ referrers: 'api' });
     const seen = await looked;
     // Where the API answers, the tag is a bonus, unless it was asked for.
     const extra =
@@ -231,17 +236,28 @@ async function listInTime(
     const typed = await withType(room, extra?.entries ?? [], options);
     return unique([...filterReferrers(api.entries, artifactType), ...typed]);
   }
-  if (api?.certain === true) await room.dialect.learn({ referrers: 'fallback' });
-  const fallback = value(await looked) ?? (await readFallback(room, subject, { signal }));
+  const fallback = value(await looked) ?? (await index());
   if (api === undefined && fallback.digest === undefined) {
     // What was remembered of the registry may be old; "none" is only said by one that was asked.
     const now = await askReferrersApi(room, subject, options);
-    if (now.supported) {
-      await room.dialect.learn({ referrers: 'api' });
-      return unique(filterReferrers(now.entries, artifactType));
-    }
+    await learnReferrers(room, now);
+    if (now.supported) return unique(filterReferrers(now.entries, artifactType));
   }
   return unique(await withType(room, fallback.entries, options));
+}
+
+async function learnReferrers(room: RepositoryContext, answer: ApiAnswer): Promise<void> {
+  if (answer.supported) await room.dialect.learn({ referrers: 'api' });
+  else if (answer.certain) await room.dialect.learn({ referrers: 'fallback' });
+}
+
+/** As {@link readFallback}, without asking for a tag that is known not to be there. */
+async function readListedFallback(
+  room: RepositoryContext,
+  subject: Digest,
+  { tags, signal }: ReferrersOptions,
+): Promise<FallbackIndex> {
+  return tags?.has(fallbackTag(subject)) === false ? NO_INDEX : await readFallback(room, subject, { signal });
 }
 
 type Settled<T> = { readonly value: T } | { readonly error: unknown };

@@ -8,7 +8,13 @@ import { type HeadRelation, readCarriedHead, relateHeads } from '../../trust/tra
 import { type CopyOptions, copy } from './copy.ts';
 
 export interface CopyCollectionOptions
-  extends Pick<CopyOptions, 'source' | 'destination' | 'concurrency' | 'dryRun' | 'signal' | 'onEvent'> {}
+  extends Pick<
+    CopyOptions,
+    'source' | 'destination' | 'concurrency' | 'dryRun' | 'signal' | 'onEvent' | 'shared'
+  > {
+  /** Runs before a head is written: what it names is to be there first. */
+  readonly beforeHead?: ((offered: Collection) => Promise<void>) | undefined;
+}
 
 /** What became of a collection where an image was copied. */
 export interface CopiedCollection {
@@ -73,6 +79,7 @@ async function copyOnce(options: CopyCollectionOptions): Promise<CopiedCollectio
     name: offered.name,
     head,
   };
+  await options.beforeHead?.(offered);
   await copy({ ...options, reference: head, tag: undefined, referrers: false });
   if (dryRun === true) return done;
   const before = present?.object.content.descriptor.digest ?? null;

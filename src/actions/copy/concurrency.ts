@@ -43,10 +43,11 @@ export class Pool {
   private readonly limiter: Limiter;
   private failure: { readonly error: unknown } | undefined;
 
-  constructor(concurrency: number) {
+  /** @param places how many pieces at once, or the places that it shares with other pools */
+  constructor(places: number | Limiter) {
     // Every request under way listens to it: more than Node expects, and no leak.
     setMaxListeners(0, this.controller.signal);
-    this.limiter = new Limiter(Math.max(1, concurrency));
+    this.limiter = typeof places === 'number' ? new Limiter(Math.max(1, places)) : places;
   }
 
   /** For whatever a piece calls. */

@@ -17,7 +17,7 @@ import { Pool } from './concurrency.ts';
 import { dryDestination } from './dry-run.ts';
 import { type CopyGraph, type CopyNode, discover } from './graph.ts';
 import type { CopyEvent, OnCopyEvent } from './progress.ts';
-import { type CopyDestination, Transfer } from './transfer.ts';
+import { type CopyDestination, type SharedTransfers, Transfer } from './transfer.ts';
 
 export interface CopyOptions {
   readonly source: Source;
@@ -34,6 +34,8 @@ export interface CopyOptions {
   readonly dryRun?: boolean | undefined;
   /** Requests at once, over everything: 8 if left out. */
   readonly concurrency?: number | undefined;
+  /** What this copy shares with others to the same destination, in place of `concurrency`. */
+  readonly shared?: SharedTransfers | undefined;
   readonly onEvent?: OnCopyEvent | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Runs when all is at the destination, before the tag moves: signing, on a push. Not on a dry run. */
@@ -65,7 +67,7 @@ export interface CopyResult {
   readonly left: readonly string[];
 }
 
-const DEFAULT_CONCURRENCY = 8;
+export const DEFAULT_CONCURRENCY = 8;
 
 /**
  * Copies an image with all that belongs to it, bytes unchanged: parts before what is made of them, then
@@ -75,7 +77,7 @@ const DEFAULT_CONCURRENCY = 8;
  */
 export async function copy(options: CopyOptions): Promise<CopyResult> {
   throwIfAborted(options.signal);
-  const pool = new Pool(options.concurrency ?? DEFAULT_CONCURRENCY);
+  const pool = new Pool(options.shared?.limiter ?? options.concurrency ?? DEFAULT_CONCURRENCY);
   const interrupt = (): void => pool.stop(options.signal?.reason);
   options.signal?.addEventListener('abort', interrupt, { once: true });
   try {
@@ -103,56 +105,23 @@ class Copying {
   }
 
   async run(): Promise<CopyResult> {
-    const { source, tag, referrers = true } = this.options;
+    const { source, tag, referrers = true, shared } = this.options;
     const { pool, tally, destination } = this;
     const { onEvent } = tally;
-    const content = await this.root();
+    const { platform, reference } = this.options;
+    const content = await rootOf({ source, reference, platform, signal: pool.signal });
     const asked = tag === undefined ? Promise.resolve(undefined) : this.digestAt(tag);
     const found = discover(source, content, { referrers, pool, onEvent });
     await pool.all<unknown>([asked, found]);
     const [before, graph] = [await asked, await found];
     tally.planned(graph);
-    const transfer = new Transfer({ source, destination, pool, onEvent, present: before });
+    const transfer = new Transfer({ source, destination, pool, onEvent, present: before, shared });
     await transfer.referrers(graph.root, await transfer.node(graph.root));
     await pool.all(graph.tagged.map((one) => this.copyTagged(transfer, one.tag, one.node)));
     if (this.options.dryRun !== true) await this.options.beforeTag?.(content);
     const tagMoved = tag !== undefined && before !== content.descriptor.digest;
     if (tagMoved) await transfer.tag(graph.root, tag);
     return { ...tally.result(graph), ...(tag !== undefined && { tag }), tagMoved };
-  }
-
-  /** The manifest to copy, for the platform that was asked for. */
-  private async root(): Promise<ManifestContent> {
-    const { source, reference, platform } = this.options;
-    const content = await source.fetchManifest(reference, { signal: this.pool.signal });
-    if (platform === undefined) return content;
-    const manifest = parseCarried(content);
-    if (manifest.kind === 'index') {
-      const entry = selectPlatform(platform, manifest.manifests, `${source.name} ${reference}`);
-      return await source.fetchManifest(entry.digest, { signal: this.pool.signal });
-    }
-    await this.checkPlatform(platform, manifest.config);
-    return content;
-  }
-
-  private async checkPlatform(wanted: PlatformSelector, config: Descriptor): Promise<void> {
-    const { source } = this.options;
-    const bytes = await source.fetchBlob(config, MAX_MANIFEST_BYTES, { signal: this.pool.signal });
-    const { os, architecture, variant } = parseJsonObject(bytes, {
-      what: `config ${config.digest}`,
-      floats: true,
-    });
-    const found = {
-      os: String(os),
-      architecture: String(architecture),
-      ...(typeof variant === 'string' && { variant }),
-    };
-    if (matchesPlatform(wanted, found)) return;
-    throw new BullaError(
-      'not-found',
-      `${source.name} ${this.options.reference} is for ${formatPlatform(found)}, not ${formatPlatform(wanted)}`,
-      { hint: 'it is one image, not an index: leave --platform out' },
-    );
   }
 
   private async digestAt(tag: Tag): Promise<Digest | undefined> {
@@ -186,6 +155,48 @@ class Copying {
     const ours = new Set(layers(parseCarried(node.content)).map(({ digest }) => digest));
     return layers(old).every(({ digest }) => ours.has(digest));
   }
+}
+
+type RootOptions = Pick<CopyOptions, 'source' | 'reference' | 'platform' | 'signal'>;
+
+/**
+ * The manifest that is copied: what the reference names, or of an index the manifest for the platform.
+ * @throws BullaError not-found, also where nothing is for the platform; what the source throws
+ */
+export async function rootOf(options: RootOptions): Promise<ManifestContent> {
+  const { source, reference, platform, signal } = options;
+  const content = await source.fetchManifest(reference, { signal });
+  if (platform === undefined) return content;
+  const manifest = parseCarried(content);
+  if (manifest.kind === 'index') {
+    const entry = selectPlatform(platform, manifest.manifests, `${source.name} ${reference}`);
+    return await source.fetchManifest(entry.digest, { signal });
+  }
+  await checkPlatform(options, platform, manifest.config);
+  return content;
+}
+
+async function checkPlatform(
+  { source, reference, signal }: RootOptions,
+  wanted: PlatformSelector,
+  config: Descriptor,
+): Promise<void> {
+  const bytes = await source.fetchBlob(config, MAX_MANIFEST_BYTES, { signal });
+  const { os, architecture, variant } = parseJsonObject(bytes, {
+    what: `config ${config.digest}`,
+    floats: true,
+  });
+  const found = {
+    os: String(os),
+    architecture: String(architecture),
+    ...(typeof variant === 'string' && { variant }),
+  };
+  if (matchesPlatform(wanted, found)) return;
+  throw new BullaError(
+    'not-found',
+    `${source.name} ${reference} is for ${formatPlatform(found)}, not ${formatPlatform(wanted)}`,
+    { hint: 'it is one image, not an index: leave --platform out' },
+  );
 }
 
 /** Adds up what the events say. */

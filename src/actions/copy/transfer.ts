@@ -5,7 +5,7 @@ import type { Digest } from '../../oci/digest.ts';
 import { resolveIfThere } from '../../oci/if-there.ts';
 import type { Tag } from '../../oci/reference.ts';
 import type { Source, Target } from '../../oci/target.ts';
-import type { Pool } from './concurrency.ts';
+import type { Limiter, Pool } from './concurrency.ts';
 import type { CopyNode } from './graph.ts';
 import type { OnCopyEvent } from './progress.ts';
 
@@ -22,6 +22,50 @@ export type CopyDestination = Pick<
   | 'pushManifest'
 >;
 
+/** Blobs that are remembered as brought; the oldest are looked for again. */
+const MAX_BROUGHT = 50_000;
+
+/** What copies to one destination share: how much goes on at once, and that each blob is brought once. */
+export class SharedTransfers {
+  readonly limiter: Limiter;
+  private readonly blobs = new Map<Digest, Promise<void>>();
+
+  constructor(limiter: Limiter) {
+    this.limiter = limiter;
+  }
+
+  /**
+   * Brings a blob, unless another copy brings it or has brought it. Where that one fails, its reason need not be
+   * ours: it is tried again.
+   * @returns whether it was brought by this call
+   * @throws what `bring` throws
+   */
+  async once(digest: Digest, bring: () => Promise<void>): Promise<boolean> {
+    for (;;) {
+      const other = this.blobs.get(digest);
+      if (other === undefined) break;
+      const isThere = await other.then(
+        () => true,
+        () => false,
+      );
+      if (isThere) return false;
+    }
+    const work = bring();
+    this.blobs.set(digest, work);
+    for (const oldest of this.blobs.keys()) {
+      if (this.blobs.size <= MAX_BROUGHT) break;
+      this.blobs.delete(oldest);
+    }
+    try {
+      await work;
+      return true;
+    } catch (error) {
+      this.blobs.delete(digest);
+      throw error;
+    }
+  }
+}
+
 export interface TransferOptions {
   readonly source: Source;
   readonly destination: CopyDestination;
@@ -29,6 +73,7 @@ export interface TransferOptions {
   readonly onEvent: OnCopyEvent;
   /** A manifest that is known to be at the destination. */
   readonly present?: Digest | undefined;
+  readonly shared?: SharedTransfers | undefined;
 }
 
 /** A small blob is not worth the question whether it is there, once so many were not. */
@@ -45,6 +90,7 @@ export class Transfer {
   private readonly pool: Pool;
   private readonly onEvent: OnCopyEvent;
   private readonly known: Digest | undefined;
+  private readonly shared: SharedTransfers | undefined;
   private readonly mountFrom: readonly string[];
   private readonly nodes = new Map<Digest, Promise<boolean>>();
   private readonly blobs = new Map<Digest, Promise<void>>();
@@ -58,6 +104,7 @@ export class Transfer {
     this.pool = options.pool;
     this.onEvent = options.onEvent;
     this.known = options.present;
+    this.shared = options.shared;
     const [from, to] = [options.source.mount, options.destination.mount];
     const isNear = from !== undefined && to?.registry === from.registry && to.repository !== from.repository;
     this.mountFrom = isNear ? [from.repository] : [];
@@ -140,10 +187,16 @@ export class Transfer {
   private blob(descriptor: Descriptor): Promise<void> {
     let work = this.blobs.get(descriptor.digest);
     if (work === undefined) {
-      work = this.pool.run(() => this.transferBlob(descriptor));
+      work = this.blobOnce(descriptor);
       this.blobs.set(descriptor.digest, work);
     }
     return work;
+  }
+
+  private async blobOnce(descriptor: Descriptor): Promise<void> {
+    const bring = (): Promise<void> => this.pool.run(() => this.transferBlob(descriptor));
+    if (this.shared === undefined) await bring();
+    else if (!(await this.shared.once(descriptor.digest, bring))) this.onEvent({ kind: 'skip', descriptor });
   }
 
   private async transferBlob(descriptor: Descriptor): Promise<void> {

@@ -3,16 +3,20 @@ import { parsePlatform } from '../../oci/platform.ts';
 import { parseReference } from '../../oci/reference.ts';
 import { addKeyOptions } from '../flags/key-flags.ts';
 import { addNamingOptions } from '../flags/naming-flags.ts';
+import { collect, positiveInteger } from '../flags/values.ts';
 import { addSideOptions } from '../shell/access.ts';
 import type { Cli } from '../shell/context.ts';
+import type { AllTagsFlags } from './copy/all.ts';
 import type { NamingCopyFlags } from './copy/as.ts';
 
-interface CopyCommandFlags extends NamingCopyFlags {
+interface CopyCommandFlags extends NamingCopyFlags, AllTagsFlags {
   readonly as?: true;
   readonly platform?: string;
   readonly referrers: boolean;
   readonly dryRun?: true;
 }
+
+const MANY = ['allTags', 'tags', 'exclude', 'semver', 'newest', 'prune', 'yes', 'fast'] as const;
 
 export function register(program: Command, cli: Cli): void {
   const command = addNamingOptions(addKeyOptions(program.command('copy').alias('cp')))
@@ -21,19 +25,42 @@ export function register(program: Command, cli: Cli): void {
       'Copies an image or an index with every platform and everything that refers to it: signatures, attestations, SBOMs, ' +
         "cosign's tags. Bytes are never changed, existing content is not sent again, and the tag moves last. The trust " +
         'collection of the source is copied too, if the destination has none or an older state of it; with --as the ' +
-        'name is signed in the collection of the destination, with the available keys.',
+        'name is signed in the collection of the destination, with the available keys. With --all-tags, source and ' +
+        'destination are repositories: images first, then the signed names; it can be interrupted and run again.',
     )
-    .argument('<source>', 'image, oci:DIR[:tag] or oci-archive:FILE[:tag]')
+    .argument('<source>', 'image, oci:DIR[:tag] or oci-archive:FILE[:tag]; with --all-tags, a repository')
     .argument('<destination>', 'the same; the default tag is that of the source')
     .option('--platform <os/arch>', 'of an index, only the image for this platform')
     .option('--no-referrers', 'only the image, nothing that refers to it')
     .option('--as', "sign the name in the destination's own collection, instead of copying the source's")
     .option('--no-proof', 'with --as: attach no proof of the name to the image')
     .option('--dry-run', 'read everything, write nothing')
+    .option('--all-tags', 'copy the tags of a repository, then its signed names')
+    .option(
+      '--tags <pattern>',
+      'with --all-tags: only these, such as v1.2 or v1.*, where * is the rest of the tag; repeatable',
+      collect,
+    )
+    .option('--exclude <pattern>', 'with --all-tags: not these; repeatable', collect)
+    .option('--semver <range>', 'with --all-tags: only versions in this range, such as ">=1.2 <2"')
+    .option(
+      '--newest <n>',
+      'with --all-tags: only so many, by version if all are versions, else by creation time',
+      positiveInteger,
+    )
+    .option('--prune', 'with --all-tags: remove tags of the destination that were not selected; asks first')
+    .option('--yes', 'with --prune: remove them without asking')
+    .option('--fast', 'with --all-tags: look for no new signatures of images that are there already')
     .action(async (from: string, to: string, flags: CopyCommandFlags, invoked: Command) => {
       const context = await cli.open(invoked);
-      const destination = parseReference(to);
       const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
+      if (MANY.some((name) => flags[name] !== undefined)) {
+        const [{ runAllTags }, as] = await Promise.all([import('./copy/all.ts'), import('./copy/as.ts')]);
+        as.refuseNaming(flags, flags.as);
+        const { referrers, dryRun = false } = flags;
+        return await runAllTags(context, from, to, flags, { platform, referrers, dryRun });
+      }
+      const destination = parseReference(to);
       const image = await context.openImage(from, { side: 'from' });
       const { referrers, dryRun } = flags;
       const copying = { side: 'to', platform, referrers, dryRun } as const;

@@ -23,11 +23,17 @@ export class Progress {
   private rows = 0;
   private drawn = -Infinity;
   private finished = 0;
+  private expected: number | undefined;
   private bytes = 0;
 
   constructor(sink: Sink, shown: boolean) {
     this.sink = sink;
     this.mode = !shown ? 'none' : sink.isTTY === true ? 'live' : 'plain';
+  }
+
+  /** There will be so many transfers. */
+  expect(total: number): void {
+    this.expected = total;
   }
 
   /** A transfer begins, or begins anew after a failure. */
@@ -44,14 +50,18 @@ export class Progress {
     this.draw(false);
   }
 
-  /** A transfer has ended, or there was nothing to transfer. */
-  end(id: string, line: string, bytes: number): void {
+  /**
+   * A transfer has ended, or there was nothing to transfer.
+   * @param line printed about it; without one, the caller prints something, and the display makes room
+   */
+  end(id: string, line: string | undefined, bytes: number): void {
     this.active.delete(id);
     this.finished++;
     this.bytes += bytes;
-    if (this.mode === 'plain') this.sink.write(`${line}\n`);
+    if (this.mode === 'plain' && line !== undefined) this.sink.write(`${line}\n`);
     if (this.mode !== 'live') return;
     this.clear();
+    if (line === undefined) return;
     this.sink.write(`${cut(line, this.sink.columns)}\n`);
     this.draw(true);
   }
@@ -72,7 +82,7 @@ export class Progress {
     const more = this.active.size - shown.length;
     const lines = [
       ...shown.map(row),
-      `${this.finished} done, ${this.active.size} under way${more > 0 ? ` (${more} not shown)` : ''}, ${sizeText(this.bytes + moving)}`,
+      `${this.finished}${this.expected === undefined ? '' : ` of ${this.expected}`} done, ${this.active.size} under way${more > 0 ? ` (${more} not shown)` : ''}, ${sizeText(this.bytes + moving)}`,
     ];
     this.clear();
     this.sink.write(`${lines.map((line) => cut(line, this.sink.columns)).join('\n')}\n`);

@@ -43,8 +43,12 @@ export async function runCopyAs(
   );
 }
 
-/** Nothing but `--as` signs anything. @throws BullaError usage */
-export function refuseNaming(flags: NamingCopyFlags): void {
+/** Nothing but `--as` signs anything, and that one image. @throws BullaError usage */
+export function refuseNaming(flags: NamingCopyFlags, as?: true): void {
+  if (as === true)
+    throw new BullaError('usage', '--as signs the name of one image, and --all-tags copies many', {
+      hint: 'copy the images, then sign them where they are: bulla sign',
+    });
   const { key, signer, at, collection, root, rootKeyId, rootCa, tofu, wait, trustServedHead } = flags;
   const given = [key, signer, at, collection, root, rootKeyId, rootCa, tofu, wait, trustServedHead];
   if (given.every((flag) => flag === undefined) && flags.proof) return;
