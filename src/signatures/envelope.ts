@@ -39,7 +39,7 @@ export interface Envelope {
   readonly namedAlgorithm?: AlgorithmId;
   /** Certificates of the signer, leaf first; none for a bare key. */
   readonly certificates: readonly Certificate[];
-  /** A keyless Sigstore bundle: what logs and time-stamp authorities say, not verified. */
+  /** Of Sigstore's formats: what logs and time-stamp authorities say, not verified. */
   readonly bundle?: Bundle;
   /** Which key it claims to be from: for people, never used for decisions. */
   readonly keyHint?: string;

@@ -22,7 +22,7 @@ export interface Evidence {
   readonly key: PublicKey;
   /** The signer's certificates, leaf first, not verified; none for a bare key. */
   readonly certificates: readonly Certificate[];
-  /** A keyless Sigstore bundle, whose log entries, times and certificate are not verified. */
+  /** Of Sigstore's formats: log entries, times and certificate, which are not verified. */
   readonly bundle?: Bundle;
   /** A predicate type. */
   readonly purpose: string;

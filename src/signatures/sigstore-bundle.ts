@@ -3,9 +3,10 @@ import { ecdsaToDer } from '../crypto/signature.ts';
 import type { Signer } from '../crypto/signer.ts';
 import { base64, fromBase64, fromHex, hex } from '../encoding/bytes.ts';
 import { canonicalRfc8785 } from '../encoding/canonical.ts';
+import type { JsonObject } from '../encoding/json.ts';
 import { BullaError } from '../errors.ts';
 import { sigstoreAlgorithms } from '../sigstore/algorithms.ts';
-import { parseBundle } from '../sigstore/bundle.ts';
+import { type DsseEnvelope, parseBundle } from '../sigstore/bundle.ts';
 import { preAuthEncoding } from '../sigstore/dsse.ts';
 import type { Envelope } from './envelope.ts';
 import { unsupported } from './errors.ts';
@@ -25,9 +26,15 @@ export function hintText(hint: string): string {
 
 /**
  * Signs a statement and puts it into a Sigstore bundle v0.3 (spec/signatures.md, "Sigstore bundle").
- * @throws BullaError key-invalid for a key that stock cosign does not verify with
+ * @throws BullaError key-invalid for a key that stock cosign does not verify with; usage for a statement that is too large
  */
 export async function buildBundle(parts: StatementParts, signer: Signer): Promise<Uint8Array> {
+  const envelope = await signStatement(parts, signer);
+  return encodeBundle(envelope, { publicKey: { hint: keyHint(signer.publicKey) } });
+}
+
+/** Signs a statement. @throws BullaError as {@link buildBundle} */
+export async function signStatement(parts: StatementParts, signer: Signer): Promise<DsseEnvelope> {
   const { type } = signer.publicKey;
   if (type !== 'P-256' && type !== 'Ed25519') {
     throw new BullaError('key-invalid', `a bare ${type} key cannot sign an image`, {
@@ -36,12 +43,30 @@ export async function buildBundle(parts: StatementParts, signer: Signer): Promis
   }
   const payload = buildStatement(parts);
   const plain = await signer.sign(preAuthEncoding(SIGNATURE_TYPES.inToto, payload));
-  const sig = base64(type === 'P-256' ? ecdsaToDer(plain) : plain);
-  return canonicalRfc8785({
+  const signature = type === 'P-256' ? ecdsaToDer(plain) : plain;
+  return { kind: 'dsse', payloadType: SIGNATURE_TYPES.inToto, payload, signature };
+}
+
+/**
+ * The bundle of a signed statement.
+ * @param material who signed it, and what others say about it
+ * @throws BullaError usage where it would be larger than what is read
+ */
+export function encodeBundle(
+  { payloadType, payload, signature }: DsseEnvelope,
+  material: JsonObject,
+): Uint8Array {
+  const bundle = canonicalRfc8785({
     mediaType: SIGNATURE_TYPES.bundle,
-    verificationMaterial: { publicKey: { hint: keyHint(signer.publicKey) } },
-    dsseEnvelope: { payloadType: SIGNATURE_TYPES.inToto, payload: base64(payload), signatures: [{ sig }] },
+    verificationMaterial: material,
+    dsseEnvelope: { payloadType, payload: base64(payload), signatures: [{ sig: base64(signature) }] },
   });
+  if (bundle.byteLength <= MAX_ENVELOPE_BYTES) return bundle;
+  throw new BullaError(
+    'usage',
+    `the signature would have ${bundle.byteLength} bytes, more than the ${MAX_ENVELOPE_BYTES} that are read`,
+    { hint: 'sign a smaller predicate; a large document can be an artifact of its own: bulla push' },
+  );
 }
 
 /**
@@ -72,6 +97,7 @@ export function readBundle(bytes: Uint8Array, where: string): Envelope {
     signature: content.signature,
     encoding: 'der',
     ...('certificate' in signer ? { certificates: [signer.certificate], bundle } : { certificates: [] }),
+    ...(bundle.logEntries.length + bundle.timestamps.length > 0 && { bundle }),
     ...('hint' in signer && signer.hint !== '' && { keyHint: signer.hint }),
     algorithmsOf: sigstoreAlgorithms,
     claims: () => readStatement(content.payload, where),

@@ -1,3 +1,4 @@
+import { concatBytes, decodeUtf8, utf8 } from '../encoding/bytes.ts';
 import { canonicalRfc8785 } from '../encoding/canonical.ts';
 import { isJsonObject, type JsonValue, parseJsonObject } from '../encoding/json.ts';
 import { formatTime } from '../encoding/time.ts';
@@ -19,13 +20,15 @@ export interface StatementParts {
   readonly annotations: ReadonlyMap<string, string>;
   readonly purpose?: string | undefined;
   readonly expiry?: Date | undefined;
+  /** Of an attestation: a JSON object, which is signed with these very bytes. Empty if left out. */
+  readonly predicate?: Uint8Array | undefined;
 }
 
 /** The statement's bytes (in-toto Statement v1), as cosign writes them for a signature. */
 export function buildStatement(parts: StatementParts): Uint8Array {
   const annotations: Record<string, string> = Object.fromEntries(parts.annotations);
   if (parts.expiry !== undefined) annotations[EXPIRY_ANNOTATION] = formatTime(parts.expiry);
-  return canonicalRfc8785({
+  const statement = canonicalRfc8785({
     _type: STATEMENT_TYPES[0],
     subject: [
       {
@@ -36,6 +39,13 @@ export function buildStatement(parts: StatementParts): Uint8Array {
     predicateType: parts.purpose ?? RELEASE_PURPOSE,
     predicate: {},
   });
+  return parts.predicate === undefined ? statement : withPredicate(statement, parts.predicate);
+}
+
+/** Numbers have many spellings and predicates are long: what was given is put in as it is. */
+function withPredicate(statement: Uint8Array, predicate: Uint8Array): Uint8Array {
+  const [head = '', tail = ''] = decodeUtf8(statement, 'the statement').split('"predicate":{},');
+  return concatBytes([utf8(`${head}"predicate":`), predicate, utf8(`,${tail}`)]);
 }
 
 /**

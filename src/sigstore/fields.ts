@@ -42,6 +42,14 @@ export class Fields {
     return this.#list(name, max).map((value) => this.#decode(value, name));
   }
 
+  /** Repeated texts; empty where they are left out. */
+  texts(name: string, max: number): string[] {
+    return this.#list(name, max).map((value) => {
+      if (typeof value !== 'string') throw malformed(this.where, `${name} is not a list of texts`);
+      return value;
+    });
+  }
+
   text(name: string): string {
     const value = this.#members[name];
     if (typeof value !== 'string' || value === '') throw malformed(this.where, `${name} is missing`);

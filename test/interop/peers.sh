@@ -19,7 +19,7 @@ declare -A debian=(
   [notary-server]=notary [notary-signer]=notary
   [softhsm2-util]=softhsm2 [pkcs11-tool]=opensc [faketime]=faketime
 )
-# command -> module, version, package
+# command -> module, version, package, build tags
 declare -A go_tools=(
   [notation]='github.com/notaryproject/notation v1.3.2 cmd/notation'
   [oras]='oras.land/oras v1.3.3 cmd/oras'
@@ -33,12 +33,21 @@ declare -A go_tools=(
   [docker]='github.com/docker/cli v29.2.1+incompatible cmd/docker'
   [etcd]='go.etcd.io/etcd/server/v3 v3.6.8 .'
   [kube-apiserver]='k8s.io/kubernetes v1.36.3 cmd/kube-apiserver'
+  [fulcio]='github.com/sigstore/fulcio v1.8.8 .'
+  [tesseract]='github.com/transparency-dev/tesseract v0.1.1 cmd/tesseract/posix'
+  [rekor-server]='github.com/sigstore/rekor-tiles/v2 v2.3.0 cmd/rekor-server/posix'
+  [timestamp-server]='github.com/sigstore/timestamp-authority/v2 v2.1.2 cmd/timestamp-server'
+  [skopeo-sigstore]='go.podman.io/skopeo v1.23.0 cmd/skopeo containers_image_openpgp,exclude_graphdriver_btrfs'
+)
+# command -> replacements, separated by commas: names under which modules are served, versions that are
+declare -A replaced=(
+  [skopeo-sigstore]='go.podman.io/skopeo => github.com/containers/skopeo v1.23.0,github.com/opencontainers/image-spec => github.com/opencontainers/image-spec v1.1.1'
 )
 # command -> folder beside this file with a Go program of ours around a module
 declare -A own=([go-tuf-client]=go-tuf [ocimem]=ocimem)
 python_packages=(tuf==7.0.1 'securesystemslib[crypto]==1.6.0')
 # The slowest first, so that the two lanes end together.
-all=(kube-apiserver cosign registry3 etcd notation oras regctl crane olareg docker
+all=(kube-apiserver cosign timestamp-server fulcio rekor-server tesseract skopeo-sigstore registry3 etcd notation oras regctl crane olareg docker
   oci-conformance go-tuf-client gofakes3 ocimem python nginx
   docker-registry skopeo podman notary notary-server notary-signer softhsm2-util pkcs11-tool faketime)
 
@@ -50,7 +59,7 @@ recipe() {
     python) echo "${python_packages[*]}" ;;
     nginx) echo 'unpacked from the Debian package' ;;
     *)
-      if [[ -z ${own[$1]:-} ]]; then echo "${go_tools[$1]:-}"; else
+      if [[ -z ${own[$1]:-} ]]; then echo "${go_tools[$1]:-} ${replaced[$1]:-}" | sed 's/ *$//'; else
         cat "$here/${own[$1]}"/{go.mod,main.go} | sha256sum | cut -d' ' -f1
       fi
       ;;
@@ -64,14 +73,15 @@ present() {
 
 # In a throw-away module of three lines: `go install X@V` fails where the list of versions isn't served.
 build_go_tool() {
-  local name=$1 module version package work
-  read -r module version package <<<"${go_tools[$name]}"
+  local name=$1 module version package tags work
+  read -r module version package tags <<<"${go_tools[$name]}"
   work=$(mktemp -d "$root/tmp/$name.XXXXXX")
   printf 'module x\n\ngo 1.24\n\nrequire %s %s\n' "$module" "$version" >"$work/go.mod"
+  [[ -z ${replaced[$name]:-} ]] || tr , '\n' <<<"${replaced[$name]}" | sed 's/^/replace /' >>"$work/go.mod"
   [[ $module != k8s.io/kubernetes ]] || staging "$version" >>"$work/go.mod" || return
   [[ $package == . ]] && package=$module || package=$module/$package
   (cd "$work" && CGO_ENABLED=0 GOWORK=off GOFLAGS='-mod=mod -buildvcs=false -trimpath' \
-    go build -ldflags '-s -w' -o "$work/out" "$package") || return
+    go build -tags "$tags" -ldflags '-s -w' -o "$work/out" "$package") || return
   mv "$work/out" "$root/bin/$name"
   rm -rf "$work"
 }

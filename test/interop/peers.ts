@@ -23,6 +23,7 @@ const BUILT = [
   'crane',
   'docker',
   'etcd',
+  'fulcio',
   'go-tuf-client',
   'gofakes3',
   'kube-apiserver',
@@ -35,6 +36,10 @@ const BUILT = [
   'python',
   'regctl',
   'registry3',
+  'rekor-server',
+  'skopeo-sigstore',
+  'tesseract',
+  'timestamp-server',
 ] as const;
 
 export type PeerName = (typeof DEBIAN)[number] | (typeof BUILT)[number];

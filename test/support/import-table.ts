@@ -50,20 +50,21 @@ const ROOMS: readonly Room[] = [
   room('state', 'encoding oci crypto disk tuf notary trust', true),
   room('mirror', 'encoding crypto disk http tuf', true),
   room('notary-client', 'encoding disk http tuf notary registry', true),
+  room('sigstore-client', 'encoding crypto disk http sigstore tuf state mirror', true),
   room('actions', 'encoding oci crypto sigstore signatures tuf notary trust policy', false),
   room(
     'servers',
-    'encoding oci crypto disk http programs sigstore signatures tuf notary trust policy registry layout keystore state mirror notary-client actions',
+    'encoding oci crypto disk http programs sigstore signatures tuf notary trust policy registry layout keystore state mirror notary-client sigstore-client actions',
     true,
   ),
   room(
     'api',
-    'encoding oci crypto disk http programs sigstore signatures tuf notary trust policy registry layout keystore state mirror notary-client actions servers',
+    'encoding oci crypto disk http programs sigstore signatures tuf notary trust policy registry layout keystore state mirror notary-client sigstore-client actions servers',
     true,
   ),
   room(
     'cli',
-    'encoding oci crypto disk http programs sigstore signatures tuf notary trust policy registry layout keystore state mirror notary-client actions servers api',
+    'encoding oci crypto disk http programs sigstore signatures tuf notary trust policy registry layout keystore state mirror notary-client sigstore-client actions servers api',
     true,
   ),
 ];

@@ -152,7 +152,7 @@ export async function prepareToSign(
   const tagged = references.find(({ tag }) => tag !== undefined);
   const isNamed = name !== false && tagged !== undefined;
   const [signer, found] = await inOrder(
-    signature === undefined ? NOTHING : ports.signer(),
+    signature === undefined ? NOTHING : signerFor(signature, ports),
     isNamed ? openNames(name, tagged, ports) : NOTHING,
   );
   if (signer !== undefined) checkSignature(signer, signature ?? {}, ports.now);
@@ -164,6 +164,12 @@ export async function prepareToSign(
 }
 
 const NOTHING: Promise<undefined> = Promise.resolve(undefined);
+
+/** Of a keyless signature, the key that was certified: whether there is one is found out before anything is written. */
+async function signerFor({ witness }: SignatureWish, ports: SignPorts): Promise<Signer> {
+  if (witness?.identity === undefined) return await ports.signer();
+  return (await witness.identity({ signal: ports.signal })).signer;
+}
 
 /** The collection, where there is one. @throws BullaError not-found where there must be one */
 async function openNames(

@@ -20,6 +20,10 @@ import { buildNotationCose } from '../../signatures/notation-cose.ts';
 import { buildNotationJws } from '../../signatures/notation-jws.ts';
 import { notationAlgorithms } from '../../signatures/notation-payload.ts';
 import { buildBundle } from '../../signatures/sigstore-bundle.ts';
+import type { StatementParts } from '../../signatures/statement.ts';
+import type { WitnessedBundle } from '../../signatures/witnessed-bundle.ts';
+import type { FulcioIdentity } from '../../sigstore/fulcio-identity.ts';
+import type { Witness } from '../../sigstore/witness.ts';
 import { fetchByTag, type ImageName } from '../verify/image.ts';
 import { inParallel } from './in-parallel.ts';
 
@@ -36,6 +40,10 @@ export interface SignatureWish {
   readonly purpose?: string | undefined;
   /** Of an index: sign each platform's image as well. */
   readonly recursive?: boolean | undefined;
+  /** A Sigstore instance that sees the signature before it is stored: for keyless ones, and for those in a log. */
+  readonly witness?: Witness | undefined;
+  /** Of an attestation: its predicate, a JSON object. */
+  readonly predicate?: Uint8Array | undefined;
 }
 
 export interface SignManifestOptions extends SignatureWish, CallOptions {
@@ -60,6 +68,8 @@ export interface SignedImage {
   readonly kind: ArtifactKind;
   /** Digest of the signature's manifest. */
   readonly signature: Digest;
+  /** Of a keyless signature: whom its certificate was issued to. */
+  readonly identity?: FulcioIdentity;
 }
 
 export interface SignResult {
@@ -144,8 +154,12 @@ export function checkSignature(signer: Signer, wish: SignatureWish, now: Date): 
 }
 
 /** The certificates that go into the signature; none for a Sigstore bundle. */
-function chainOf(signer: Signer, { chain, envelope }: SignatureWish): readonly Certificate[] {
-  if (envelope !== 'bundle') return chain ?? signer.certificates ?? [];
+function chainOf(
+  signer: Signer,
+  { chain, envelope, witness, predicate }: SignatureWish,
+): readonly Certificate[] {
+  if (envelope !== 'bundle' && witness === undefined && predicate === undefined)
+    return chain ?? signer.certificates ?? [];
   if (chain === undefined || chain.length === 0) return [];
   throw new BullaError('usage', 'a Sigstore bundle by a key carries no certificates', {
     hint: 'leave out --cert-chain, or --signature-format bundle',
@@ -224,32 +238,45 @@ async function signOne(
   options: SignManifestOptions,
   platform?: string,
 ): Promise<SignedImage> {
-  const { kind, artifact } = await makeSignature(image, options);
+  const { artifact, ...made } = await makeSignature(image, options);
   await pushBlobs(target, artifact.blobs, { signal: options.signal });
   // The port's promise: on return the manifest is listed among the image's referrers.
   await target.pushManifest(artifact.manifest, { signal: options.signal });
   const signature = artifact.manifest.descriptor.digest;
-  return { image, kind, signature, ...(platform !== undefined && { platform }) };
+  return { image, ...made, signature, ...(platform !== undefined && { platform }) };
+}
+
+interface MadeSignature extends Pick<SignedImage, 'kind' | 'identity'> {
+  readonly artifact: SignatureArtifact;
 }
 
 /** Makes the signature of an image, without storing it. */
-export async function makeSignature(
-  image: Descriptor,
-  options: SignManifestOptions,
-): Promise<{ readonly kind: ArtifactKind; readonly artifact: SignatureArtifact }> {
+export async function makeSignature(image: Descriptor, options: SignManifestOptions): Promise<MadeSignature> {
   const { signer, annotations = new Map(), expiry, now, agent } = options;
   const chain = chainOf(signer, options);
   if (chain.length === 0) {
     const purpose = options.purpose ?? RELEASE_PURPOSE;
-    const envelope = await buildBundle({ digest: image.digest, annotations, purpose, expiry }, signer);
+    const statement = { digest: image.digest, annotations, purpose, expiry, predicate: options.predicate };
+    const { bytes: envelope, identity } = await bundleOf(statement, signer, options);
     const details = { image, created: now, purpose };
     return {
       kind: 'sigstore-bundle',
       artifact: buildSignatureArtifact('sigstore-bundle', envelope, details),
+      ...(identity !== undefined && { identity }),
     };
   }
   const kind = options.envelope === 'cose' ? 'notation-cose' : 'notation-jws';
   const build = kind === 'notation-cose' ? buildNotationCose : buildNotationJws;
   const envelope = await build({ image, annotations, signingTime: now, expiry, agent }, signer, chain);
   return { kind, artifact: buildSignatureArtifact(kind, envelope, { image, created: now, chain }) };
+}
+
+async function bundleOf(
+  statement: StatementParts,
+  signer: Signer,
+  { witness, signal }: SignManifestOptions,
+): Promise<WitnessedBundle> {
+  if (witness === undefined) return { bytes: await buildBundle(statement, signer) };
+  const { buildWitnessedBundle } = await import('../../signatures/witnessed-bundle.ts');
+  return await buildWitnessedBundle(statement, signer, witness, { signal });
 }

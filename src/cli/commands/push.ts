@@ -28,7 +28,7 @@ export function register(program: Command, cli: Cli): void {
       )
       .argument('<source>', 'oci:DIR[:tag], oci-archive:FILE[:tag], or the path of one')
       .argument('<reference>', 'destination; the default tag is that of the source')
-      .option('--sign', 'sign the image; implied by --key')
+      .option('--sign', 'sign the image; implied by --key, --keyless and --tlog')
       .option('--no-name', 'sign only the image, not its name')
       .option('--no-proof', 'attach no proof of the name to the image')
       .option('--platform <os/arch>', 'of an index, only the image for this platform')
@@ -41,7 +41,7 @@ export function register(program: Command, cli: Cli): void {
         hint: 'bulla copy brings images anywhere; push brings them to a registry',
       });
     }
-    const signs = flags.sign === true || flags.key !== undefined;
+    const signs = [flags.sign, flags.key, flags.keyless, flags.tlog].some((flag) => flag !== undefined);
     const signature = signs ? await signatureWishOf(context, flags) : undefined;
     const image = await context.openImage(await localSource(context, from));
     const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);

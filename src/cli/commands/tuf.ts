@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { basename, join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { readFileBounded } from '../../disk/atomic.ts';
@@ -8,6 +7,7 @@ import { HttpPool } from '../../http/pool.ts';
 import { DirectoryMirror } from '../../mirror/directory.ts';
 import { HttpMirror } from '../../mirror/http.ts';
 import { saveTarget } from '../../mirror/save-target.ts';
+import { tufStateDirectory } from '../../sigstore-client/tuf-targets.ts';
 import { TrustedDirectory } from '../../state/trusted-directory.ts';
 import { refresh, type TufClient } from '../../tuf/client.ts';
 import { keyIdWarnings } from '../../tuf/key-warnings.ts';
@@ -212,6 +212,5 @@ function urlOf(text: string): string {
 /** A directory of its own for each repository, so that the state of one never counts for another. */
 function statePath(context: Context, place: Place, options: TufOptions): string {
   if (options.state !== undefined) return context.path(options.state);
-  const name = createHash('sha256').update(place.metadata).digest('hex').slice(0, 32);
-  return join(context.directories.state, 'tuf', name);
+  return tufStateDirectory(context.directories.state, place.metadata);
 }

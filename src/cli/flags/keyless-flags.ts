@@ -1,5 +1,7 @@
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { BullaError } from '../../errors.ts';
+import type { HttpPool } from '../../http/pool.ts';
 import type { KeylessTrust } from '../../policy/signers.ts';
 import type { IdentityRule } from '../../sigstore/fulcio-identity.ts';
 import type { Context } from '../shell/context.ts';
@@ -28,8 +30,8 @@ export function addKeylessOptions(command: Command): Command {
     )
     .option('--certificate-oidc-issuer-regexp <expression>', 'the same, by a regular expression')
     .option(
-      '--trusted-root <file>',
-      'trusted root of the Sigstore instance (default: the public-good instance, as shipped)',
+      '--trusted-root <place>',
+      'trusted root of the Sigstore instance: FILE, or tuf+https://… (default: the public-good instance, as shipped)',
     );
 }
 
@@ -67,8 +69,7 @@ export async function keylessOf(context: Context, flags: KeylessFlags): Promise<
     });
   }
   const identities: IdentityRule[] = subjects.map((subject) => ({ subject, issuer }));
-  const path = flags.trustedRoot === undefined ? undefined : context.path(flags.trustedRoot);
-  return { identities, root: await trustedRootOf(path) };
+  return { identities, root: await trustedRootOf(context, flags.trustedRoot) };
 }
 
 function onlyIssuer(flags: KeylessFlags): string | RegExp {
@@ -92,13 +93,62 @@ function expression(text: string, flag: string): RegExp {
   }
 }
 
-/** A trusted root from a file, or that of the public-good instance. @throws BullaError not-found, content-invalid */
-export async function trustedRootOf(path: string | undefined): Promise<KeylessTrust['root']> {
+/**
+ * A trusted root from a file or a TUF repository (`tuf+https://…`), or that of the public-good instance.
+ * @param place paths are relative to `directory`
+ * @throws BullaError not-found, content-invalid; as `sigstoreTarget`
+ */
+export async function trustedRootOf(
+  context: Context,
+  place: string | undefined,
+  directory: string = context.io.cwd,
+): Promise<KeylessTrust['root']> {
   const { parseTrustedRoot } = await import('../../sigstore/trusted-root.ts');
-  if (path === undefined) {
+  if (place === undefined) {
     const { PUBLIC_GOOD_ROOT } = await import('../../sigstore/public-good-root.ts');
     return parseTrustedRoot(Buffer.from(PUBLIC_GOOD_ROOT), "Sigstore's public-good trusted root");
   }
+  const url = tufUrlOf(place);
+  if (url !== undefined) return parseTrustedRoot(await tufTarget(context, url, 'trusted_root.json'), place);
   const { readPublicFile } = await import('../../keystore/read.ts');
-  return parseTrustedRoot(await readPublicFile(path), path);
+  return parseTrustedRoot(await readPublicFile(resolve(directory, place)), place);
+}
+
+/** The URL of a TUF repository in `tuf+https://…`; undefined for a path. @throws BullaError usage */
+export function tufUrlOf(place: string): URL | undefined {
+  if (!place.startsWith('tuf+')) return undefined;
+  const text = place.slice('tuf+'.length);
+  if (!/^https?:\/\//.test(text) || !URL.canParse(text)) {
+    throw new BullaError('usage', `${JSON.stringify(place)} is not the URL of a TUF repository`, {
+      hint: 'write tuf+https://HOST/PATH, with the folder of its metadata',
+    });
+  }
+  const url = new URL(text);
+  if (!url.pathname.endsWith('/')) url.pathname += '/';
+  return url;
+}
+
+/** A file of a Sigstore instance's TUF repository. @throws BullaError as `sigstoreTarget` */
+export async function tufTarget(context: Context, url: URL, name: string): Promise<Uint8Array> {
+  const [{ sigstoreTarget }, { PUBLIC_GOOD_REPOSITORY, PUBLIC_GOOD_TUF_ROOT }] = await Promise.all([
+    import('../../sigstore-client/tuf-targets.ts'),
+    import('../../sigstore/public-good-tuf-root.ts'),
+  ]);
+  const { io, settings, directories, output, signal } = context;
+  const pool = async (): Promise<HttpPool> => {
+    const { HttpPool } = await import('../../http/pool.ts');
+    const { http } = await (await context.connections()).reach(url.host);
+    const opened = new HttpPool({ ...http, early: undefined });
+    context.defer(() => opened.close());
+    return opened;
+  };
+  return await sigstoreTarget(
+    {
+      ...{ url, signal, now: io.now(), stateDirectory: directories.state },
+      ...(url.href === PUBLIC_GOOD_REPOSITORY && { initialRoot: Buffer.from(PUBLIC_GOOD_TUF_ROOT) }),
+      ...(!settings.offline && { pool }),
+      onWarning: (line) => output.warn(line),
+    },
+    name,
+  );
 }

@@ -18,10 +18,13 @@ export async function readPolicyDocument(context: Context, path: string): Promis
 /** A policy with the keys, certificates and roots that it names; their paths are relative to the file. */
 export async function readPolicy(context: Context, path: string): Promise<Policy> {
   const { policyOf } = await import('../../policy/file/policy.ts');
-  return await policyOf(await readPolicyDocument(context, path), materialIn(dirname(context.path(path))));
+  return await policyOf(
+    await readPolicyDocument(context, path),
+    materialIn(context, dirname(context.path(path))),
+  );
 }
 
-function materialIn(directory: string): PolicyMaterial {
+function materialIn(context: Context, directory: string): PolicyMaterial {
   const file = async (path: string): Promise<Uint8Array> => {
     const { readPublicFile } = await import('../../keystore/read.ts');
     return await readPublicFile(resolve(directory, path));
@@ -38,8 +41,7 @@ function materialIn(directory: string): PolicyMaterial {
       const text = isPem(source) ? source : Buffer.from(await file(source)).toString('latin1');
       return parseCertificates(text, nameOf(source, isPem));
     },
-    trustedRoot: async (path) =>
-      await trustedRootOf(path === undefined ? undefined : resolve(directory, path)),
+    trustedRoot: async (place) => await trustedRootOf(context, place, directory),
   };
 }
 

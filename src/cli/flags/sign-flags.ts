@@ -7,12 +7,13 @@ import type { Context } from '../shell/context.ts';
 import { addKeyOptions, type KeyFlags } from './key-flags.ts';
 import type { NamingFlags } from './naming-flags.ts';
 import { parsePairs } from './signature-flags.ts';
+import { addSigstoreOptions, type SigstoreFlags, witnessOf } from './sigstore-flags.ts';
 import { collect } from './values.ts';
 
 const FORMATS = ['jws', 'cose', 'bundle'] as const;
 
 /** Flags of every command that signs images. */
-export interface SignFlags extends KeyFlags {
+export interface SignFlags extends KeyFlags, SigstoreFlags {
   readonly certChain?: string;
   readonly annotation?: readonly string[];
   readonly expires?: string;
@@ -23,7 +24,7 @@ export interface SignFlags extends KeyFlags {
 
 /** Adds the flags of {@link SignFlags} to a command. */
 export function addSignOptions(command: Command): Command {
-  return addKeyOptions(command)
+  return addSigstoreOptions(addKeyOptions(command))
     .option('--cert-chain <file>', 'certificates of the key, from its own to the root (PEM)')
     .option(
       '--signature-format <format>',
@@ -55,6 +56,7 @@ export async function signatureWishOf(context: Context, flags: SignFlags): Promi
     expiry: expires === undefined ? undefined : expiryOf(expires, context.io.now()),
     purpose,
     recursive,
+    witness: await witnessOf(context, flags),
   };
 }
 

@@ -6,9 +6,14 @@ import type { Collection } from '../../trust/read/collection.ts';
 import { formatVersion } from '../../tuf/edit/policy.ts';
 
 /** Which image was signed, and by which signature. */
-export function describeSigned({ image, platform, kind, signature }: SignedImage, keyId: string): string {
+export function describeSigned(
+  { image, platform, kind, signature, identity }: SignedImage,
+  keyId: string,
+): string {
   const what = platform === undefined ? image.digest : `${image.digest} (${platform})`;
-  return `signed ${what} with key ${keyId.slice(0, 12)}: ${KIND_NAMES[kind]} ${signature}`;
+  const who =
+    identity === undefined ? `with key ${keyId.slice(0, 12)}` : `as ${identity.subject} (${identity.issuer})`;
+  return `signed ${what} ${who}: ${KIND_NAMES[kind]} ${signature}`;
 }
 
 /** Which names a collection has now. */
@@ -33,9 +38,10 @@ export function describeUnsigned(reference: Reference, images: Signed['images'])
 
 /** Signatures for `-o json`. */
 export function signaturesJson(signatures: readonly SignedImage[]): readonly Record<string, unknown>[] {
-  return signatures.map(({ image, platform, kind, signature }) => {
-    return { signature, kind, image: image.digest, platform: platform ?? null };
-  });
+  return signatures.map(({ image, platform, kind, signature, identity }) => ({
+    ...{ signature, kind, image: image.digest, platform: platform ?? null },
+    ...(identity !== undefined && { identity: identity.subject, issuer: identity.issuer }),
+  }));
 }
 
 /** What was published of names, for `-o json`. */

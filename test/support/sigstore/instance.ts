@@ -126,14 +126,14 @@ export class SigstoreInstance {
     const made = { ...DEFAULTS, ...making };
     const seen = making.seen ?? made.now;
     const signer = keyPair();
-    const leaf = this.#issue(signer, made);
+    const leaf = this.issue(signer.publicKey, made);
     const payloadType = 'application/vnd.in-toto+json';
     const message = preAuthEncoding(payloadType, statement);
     const signature = new Uint8Array(sign('sha256', message, signer.privateKey));
     const entry =
       made.rekor === 1
-        ? this.#rekor1(leaf, statement, signature, seen)
-        : this.#rekor2(leaf, message, signature);
+        ? this.entry1(certificatePem(leaf), statement, signature, seen)
+        : this.entry2(certificateVerifier(leaf), sha256(message), signature);
     return utf8(
       JSON.stringify({
         mediaType: 'application/vnd.dev.sigstore.bundle.v0.3+json',
@@ -157,12 +157,14 @@ export class SigstoreInstance {
     );
   }
 
-  #issue(signer: KeyPair, { owner, now, purposes, isPublished, lifetime }: Making): Uint8Array {
+  /** A certificate for a key, as Fulcio issues it. */
+  issue(publicKey: KeyObject, making: Partial<Making> = {}): Uint8Array {
+    const { owner, now, purposes, isPublished, lifetime } = { ...DEFAULTS, ...making };
     const parts = {
       subject: undefined,
       issuer: 'intermediate',
       issuerKey: this.intermediate.privateKey,
-      key: signer,
+      key: { publicKey },
       notBefore: now,
       notAfter: new Date(now.getTime() + lifetime),
       serial: randomBytes(15),
@@ -210,15 +212,15 @@ export class SigstoreInstance {
     return der(TAG.octetString, concatBytes([uint(list.byteLength, 2), list]));
   }
 
-  #rekor1(leaf: Uint8Array, statement: Uint8Array, signature: Uint8Array, seen: Date): unknown {
-    const pem = `-----BEGIN CERTIFICATE-----\n${base64(leaf).replace(/.{64}/g, '$&\n')}\n-----END CERTIFICATE-----\n`;
+  /** An entry of Rekor v1 for an envelope. @param verifier PEM of the certificate or the key */
+  entry1(verifier: string, statement: Uint8Array, signature: Uint8Array, seen: Date): Entry {
     const body = canonicalRfc8785({
       apiVersion: '0.0.1',
       kind: 'dsse',
       spec: {
         envelopeHash: { algorithm: 'sha256', value: hex(sha256(statement)) },
         payloadHash: { algorithm: 'sha256', value: hex(sha256(statement)) },
-        signatures: [{ signature: base64(signature), verifier: base64(utf8(pem)) }],
+        signatures: [{ signature: base64(signature), verifier: base64(utf8(verifier)) }],
       },
     });
     const integratedTime = Math.floor(seen.getTime() / 1000);
@@ -237,16 +239,17 @@ export class SigstoreInstance {
     };
   }
 
-  #rekor2(leaf: Uint8Array, message: Uint8Array, signature: Uint8Array): unknown {
+  /** An entry of Rekor v2 for a hash. */
+  entry2(verifier: unknown, digest: Uint8Array, signature: Uint8Array): Entry {
     const body = canonicalRfc8785({
       apiVersion: '0.0.2',
       kind: 'hashedrekord',
       spec: {
         hashedRekordV002: {
-          data: { algorithm: 'SHA2_256', digest: base64(sha256(message)) },
+          data: { algorithm: 'SHA2_256', digest: base64(digest) },
           signature: {
             content: base64(signature),
-            verifier: { keyDetails: 'PKIX_ECDSA_P256_SHA_256', x509Certificate: { rawBytes: base64(leaf) } },
+            verifier: verifier as never,
           },
         },
       },
@@ -261,7 +264,7 @@ export class SigstoreInstance {
   }
 
   /** The entry is the second of two. */
-  #inclusion(body: Uint8Array, origin: string, name: string, key: KeyPair): unknown {
+  #inclusion(body: Uint8Array, origin: string, name: string, key: KeyPair): Inclusion {
     const first = leafHash(utf8('another entry'));
     const rootHash = sha256(concatBytes([Uint8Array.of(1), first, leafHash(body)]));
     const text = `${origin}\n2\n${base64(rootHash)}\n`;
@@ -276,6 +279,33 @@ export class SigstoreInstance {
       checkpoint: { envelope: `${text}\n\u2014 ${name} ${note}\n` },
     };
   }
+}
+
+/** An entry of a log, as a bundle has it. */
+export interface Entry {
+  readonly logIndex: string;
+  readonly logId: { readonly keyId: string };
+  readonly kindVersion: { readonly kind: string; readonly version: string };
+  readonly integratedTime?: string;
+  readonly inclusionPromise?: { readonly signedEntryTimestamp: string };
+  readonly inclusionProof: Inclusion;
+  readonly canonicalizedBody: string;
+}
+
+interface Inclusion {
+  readonly logIndex: string;
+  readonly rootHash: string;
+  readonly treeSize: string;
+  readonly hashes: readonly string[];
+  readonly checkpoint: { readonly envelope: string };
+}
+
+function certificatePem(der: Uint8Array): string {
+  return `-----BEGIN CERTIFICATE-----\n${base64(der).replace(/.{64}/g, '$&\n')}\n-----END CERTIFICATE-----\n`;
+}
+
+function certificateVerifier(der: Uint8Array): unknown {
+  return { keyDetails: 'PKIX_ECDSA_P256_SHA_256', x509Certificate: { rawBytes: base64(der) } };
 }
 
 const DEFAULTS: Making = {
@@ -294,7 +324,7 @@ interface CertificateParts {
   readonly subject: string | undefined;
   readonly issuer: string;
   readonly issuerKey: KeyObject;
-  readonly key: KeyPair;
+  readonly key: Pick<KeyPair, 'publicKey'>;
   readonly notBefore: Date;
   readonly notAfter: Date;
   readonly extensions: readonly Uint8Array[];

@@ -6,9 +6,9 @@ import { utf8 } from '../../../src/encoding/bytes.ts';
 const SHA256 = derSequence(derOid('2.16.840.1.101.3.4.2.1'));
 const TST_INFO = '1.2.840.113549.1.9.16.1.4';
 
-/** DER of a TimeStampResp (RFC 3161) by a P-256 key, without certificates. */
+/** DER of a TimeStampResp (RFC 3161) by a P-256 key, without certificates. @param stamped bytes, or their SHA-256 */
 export function timeStampResponse(
-  stamped: Uint8Array,
+  stamped: Uint8Array | { readonly sha256: Uint8Array },
   time: Date,
   key: KeyObject,
   certificate: Uint8Array,
@@ -17,7 +17,7 @@ export function timeStampResponse(
   const info = derSequence(
     derInteger(1),
     derOid('1.2.3.4'),
-    derSequence(SHA256, der(TAG.octetString, sha256(stamped))),
+    derSequence(SHA256, der(TAG.octetString, 'sha256' in stamped ? stamped.sha256 : sha256(stamped))),
     derInteger(9),
     der(TAG.generalizedTime, utf8(text)),
   );
