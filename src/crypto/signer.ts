@@ -10,6 +10,8 @@ import { verifySignature } from './signature.ts';
 export interface SigningOptions {
   /** Ends the waiting for a back end, which may be far away. */
   readonly signal?: AbortSignal | undefined;
+  /** Another signature each time, also over the same message: a log takes each only once. Back ends mostly do so anyway. */
+  readonly isFresh?: boolean | undefined;
 }
 
 /** How a key is opened. */
@@ -83,7 +85,8 @@ export function createSigner(privateKey: KeyObject, chosen?: Algorithm): Signer 
     keyId: publicKey.fingerprint,
     publicKey,
     algorithm,
-    sign: async (message) => signWith(privateKey, publicKey, algorithm, message),
+    sign: async (message, { isFresh = false } = {}) =>
+      signWith(privateKey, publicKey, algorithm, message, isFresh),
     using: (another) => createSigner(privateKey, another),
   };
 }
@@ -93,6 +96,7 @@ function signWith(
   publicKey: PublicKey,
   algorithm: Algorithm,
   message: Uint8Array,
+  isFresh: boolean,
 ): Uint8Array {
   const { keyType, hash } = algorithm;
   if (keyType === 'RSA') {
@@ -103,6 +107,7 @@ function signWith(
     return new Uint8Array(nodeSign(hash, message, { key: privateKey, ...padding }));
   }
   if (keyType === 'Ed25519') return new Uint8Array(nodeSign(null, message, privateKey));
+  if (isFresh) return new Uint8Array(nodeSign(hash, message, { key: privateKey, dsaEncoding: 'ieee-p1363' }));
   const secret = scalarOf(privateKey);
   try {
     const digest = createHash(hash as string)

@@ -46,7 +46,7 @@ export const FILES: KeyBackEnd = {
 };
 
 function inMemory(key: KeyObject): SignMessages {
-  return (algorithm, messages) => signMany(createSigner(key, algorithm), messages);
+  return (algorithm, messages, options) => signMany(createSigner(key, algorithm), messages, options);
 }
 
 /** @throws BullaError key-invalid */

@@ -1,6 +1,6 @@
 import type { PublicKey } from '../crypto/public-key.ts';
 import { ecdsaToDer } from '../crypto/signature.ts';
-import type { Signer } from '../crypto/signer.ts';
+import type { Signer, SigningOptions } from '../crypto/signer.ts';
 import { base64, fromBase64, fromHex, hex } from '../encoding/bytes.ts';
 import { canonicalRfc8785 } from '../encoding/canonical.ts';
 import type { JsonObject } from '../encoding/json.ts';
@@ -34,7 +34,11 @@ export async function buildBundle(parts: StatementParts, signer: Signer): Promis
 }
 
 /** Signs a statement. @throws BullaError as {@link buildBundle} */
-export async function signStatement(parts: StatementParts, signer: Signer): Promise<DsseEnvelope> {
+export async function signStatement(
+  parts: StatementParts,
+  signer: Signer,
+  options: SigningOptions = {},
+): Promise<DsseEnvelope> {
   const { type } = signer.publicKey;
   if (type !== 'P-256' && type !== 'Ed25519') {
     throw new BullaError('key-invalid', `a bare ${type} key cannot sign an image`, {
@@ -42,7 +46,7 @@ export async function signStatement(parts: StatementParts, signer: Signer): Prom
     });
   }
   const payload = buildStatement(parts);
-  const plain = await signer.sign(preAuthEncoding(SIGNATURE_TYPES.inToto, payload));
+  const plain = await signer.sign(preAuthEncoding(SIGNATURE_TYPES.inToto, payload), options);
   const signature = type === 'P-256' ? ecdsaToDer(plain) : plain;
   return { kind: 'dsse', payloadType: SIGNATURE_TYPES.inToto, payload, signature };
 }

@@ -32,7 +32,7 @@ export async function buildWitnessedBundle(
   const certified = await witness.identity?.(options);
   const signer = certified?.signer ?? key;
   const certificate = certified?.certificate;
-  const envelope = await signStatement(parts, signer);
+  const envelope = await signStatement(parts, signer, { ...options, isFresh: true });
   const testimony = await witness.testify({ envelope, key: signer.publicKey, certificate }, options);
   const timestamps = testimony.timestamps.map((stamp) => ({ signedTimestamp: base64(stamp) }));
   const material: JsonObject = {

@@ -54,7 +54,7 @@ async function givenToken(
   env: TokenPlaces['env'],
   path: TokenPlaces['path'],
 ): Promise<string> {
-  // What is given is not repeated in any message: somebody may give the token itself.
+  // What is given is not repeated in any message: it may be the token itself.
   if (isToken(given.trim())) {
     throw new BullaError(
       'usage',

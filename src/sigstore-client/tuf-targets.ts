@@ -7,6 +7,7 @@ import { formatTime, parseTime } from '../encoding/time.ts';
 import { BullaError, type ErrorCode, isBullaError } from '../errors.ts';
 import { within } from '../http/deadline.ts';
 import type { HttpPool } from '../http/pool.ts';
+import { DEFAULT_RETRY } from '../http/retry.ts';
 import { HttpMirror } from '../mirror/http.ts';
 import { TrustedDirectory } from '../state/trusted-directory.ts';
 import { refresh, type TufClient } from '../tuf/client.ts';
@@ -28,7 +29,7 @@ const UNREACHED: readonly ErrorCode[] = [
 
 /** A TUF repository of a Sigstore instance, and what is known of it on this machine. */
 export interface SigstoreRepository {
-  /** Folder of the metadata; that of the targets is `targets/` below it. */
+  /** Folder of the metadata; that of the targets is `targets/` below it, or beside it where it is called `metadata`. */
   readonly url: URL;
   /** Where trusted state is kept. */
   readonly stateDirectory: string;
@@ -95,8 +96,9 @@ async function fetchTarget(
     const mirror = new HttpMirror({
       pool,
       metadataUrl: url,
-      targetsUrl: new URL('targets/', url),
+      targetsUrl: new URL(url.pathname.endsWith('/metadata/') ? '../targets/' : 'targets/', url),
       signal: until,
+      retry: { ...DEFAULT_RETRY, tries: 3 },
     });
     const store = await TrustedDirectory.open(tufStateDirectory(stateDirectory, url.href));
     const client = await refresh(mirror, store, now, {

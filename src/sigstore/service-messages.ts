@@ -14,8 +14,8 @@ import { preAuthEncoding } from './dsse.ts';
 import { Fields, malformed } from './fields.ts';
 import type { SignatureToWitness } from './witness.ts';
 
-// What the services of a Sigstore instance are asked, and what they answer. Nothing that they answer is believed
-// here: the finished bundle is verified against the trusted root.
+// What the services of a Sigstore instance are asked, and what they answer. No answer is trusted here: the finished
+// bundle is verified against the trusted root.
 
 /** Largest answer of Fulcio or Rekor that is read, in bytes: certificates, or an entry with its proof. */
 export const MAX_SERVICE_ANSWER_BYTES: number = 1024 * 1024;

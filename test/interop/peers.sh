@@ -36,7 +36,6 @@ declare -A go_tools=(
   [fulcio]='github.com/sigstore/fulcio v1.8.8 .'
   [tesseract]='github.com/transparency-dev/tesseract v0.1.1 cmd/tesseract/posix'
   [rekor-server]='github.com/sigstore/rekor-tiles/v2 v2.3.0 cmd/rekor-server/posix'
-  [timestamp-server]='github.com/sigstore/timestamp-authority/v2 v2.1.2 cmd/timestamp-server'
   [skopeo-sigstore]='go.podman.io/skopeo v1.23.0 cmd/skopeo containers_image_openpgp,exclude_graphdriver_btrfs'
 )
 # command -> replacements, separated by commas: names under which modules are served, versions that are
@@ -47,7 +46,7 @@ declare -A replaced=(
 declare -A own=([go-tuf-client]=go-tuf [ocimem]=ocimem)
 python_packages=(tuf==7.0.1 'securesystemslib[crypto]==1.6.0')
 # The slowest first, so that the two lanes end together.
-all=(kube-apiserver cosign timestamp-server fulcio rekor-server tesseract skopeo-sigstore registry3 etcd notation oras regctl crane olareg docker
+all=(kube-apiserver cosign fulcio rekor-server tesseract skopeo-sigstore registry3 etcd notation oras regctl crane olareg docker
   oci-conformance go-tuf-client gofakes3 ocimem python nginx
   docker-registry skopeo podman notary notary-server notary-signer softhsm2-util pkcs11-tool faketime)
 

@@ -39,7 +39,6 @@ const BUILT = [
   'rekor-server',
   'skopeo-sigstore',
   'tesseract',
-  'timestamp-server',
 ] as const;
 
 export type PeerName = (typeof DEBIAN)[number] | (typeof BUILT)[number];
