@@ -19,6 +19,9 @@ const REFRESH_AFTER_MS = 24 * 3_600_000;
 /** How long a refresh may take in all, in milliseconds. */
 const REFRESH_TIMEOUT_MS = 120_000;
 
+/** Something older is at hand, or a person waits: it is not tried for long. */
+const BRIEF = { tries: 3, totalMs: 3_000 } as const;
+
 /** Codes after which what was verified before still counts: nothing new is known. */
 const UNREACHED: readonly ErrorCode[] = [
   'registry-unreachable',
@@ -98,7 +101,7 @@ async function fetchTarget(
       metadataUrl: url,
       targetsUrl: new URL(url.pathname.endsWith('/metadata/') ? '../targets/' : 'targets/', url),
       signal: until,
-      retry: { ...DEFAULT_RETRY, tries: 3 },
+      retry: { ...DEFAULT_RETRY, ...BRIEF },
     });
     const store = await TrustedDirectory.open(tufStateDirectory(stateDirectory, url.href));
     const client = await refresh(mirror, store, now, {
