@@ -6,7 +6,13 @@ import {
   tagAt,
 } from '../actions/copy/image.ts';
 import { type CopiedAs, copyAs } from '../actions/sign/copy-as.ts';
-import { prepareToSign, type Signed, signSubjects } from '../actions/sign/sign.ts';
+import {
+  nameWaits,
+  prepareToSign,
+  type Signed,
+  type SignedOnArrival,
+  signOnArrival,
+} from '../actions/sign/sign.ts';
 import { openCollection } from '../actions/verify/collection.ts';
 import type { Verified } from '../actions/verify/verify.ts';
 import { BullaError } from '../errors.ts';
@@ -129,14 +135,16 @@ export async function push(
     const ports = signPorts(one, destination, await copying.openTarget(), signing);
     const tag = tagAt(destination, image.reference);
     const prepared = await prepareToSign([{ ...destination, tag }], wish, ports);
-    let signed: Signed | undefined;
+    let arrived: SignedOnArrival | undefined;
     const copied = await copyImage({
       ...copying,
       beforeTag: async (content) => {
-        signed = await signSubjects([{ tag, content }], prepared, wish, ports);
+        arrived = await signOnArrival({ tag, content }, prepared, wish, ports);
       },
     });
-    return { ...(await complete(copied, options)), signed };
+    const pushed = await complete(copied, options);
+    if (arrived?.waiting !== undefined) throw nameWaits({ ...destination, tag }, arrived.waiting);
+    return { ...pushed, signed: arrived?.signed };
   });
 }
 

@@ -39,6 +39,8 @@ export interface SignOptions extends ChangeOptions {
   readonly role?: string | undefined;
   /** `false`: no proof of the name is attached to the image. */
   readonly proof?: false | undefined;
+  /** Sign also what is signed already by this key in this way, and is not near its expiry. */
+  readonly again?: boolean | undefined;
   /** How many images are signed at the same time; 8 if left out. */
   readonly concurrency?: number | undefined;
 }
@@ -112,11 +114,12 @@ export function signPorts(one: Call, reference: Reference, images: Target, optio
 
 /** What is to be signed. */
 export function wishOf(options: SignOptions): SigningWish {
-  const { name, role, at, proof } = options;
+  const { name, role, at, proof, again } = options;
   const isRequired = name === 'only' || role !== undefined || at !== undefined;
   return {
     signature: name === 'only' ? undefined : signatureWishOf(options),
     name: name === false ? false : { role, isRequired, proof },
+    again,
   };
 }
 

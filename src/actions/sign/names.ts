@@ -1,6 +1,8 @@
 import type { Signer } from '../../crypto/signer.ts';
 import { BullaError } from '../../errors.ts';
-import { formatRepository, type Reference } from '../../oci/reference.ts';
+import { formatRepository, type Reference, type Tag } from '../../oci/reference.ts';
+import { lifetimesOf } from '../../trust/format/lifetimes.ts';
+import type { NamedContent } from '../../trust/format/log.ts';
 import type { TrustTarget } from '../../trust/format/ports.ts';
 import { NAMES_ROLE } from '../../trust/format/vocabulary.ts';
 import type { NameChange, Published, PublishOptions } from '../../trust/publish/publish.ts';
@@ -8,6 +10,7 @@ import { type Collection, type ReadOptions, readCollection } from '../../trust/r
 import { WorkingCopy } from '../../trust/read/working-copy.ts';
 import { Keyring } from '../../tuf/edit/demands.ts';
 import { type TufSigner, tufSigner } from '../../tuf/edit/signing.ts';
+import { livesLongEnough } from './existing.ts';
 import type { KeysAtHand } from './keys-at-hand.ts';
 
 /** A collection whose names are to be changed, and with what. Nothing was asked of it yet. */
@@ -26,6 +29,8 @@ export interface Naming {
   readonly collection: Collection;
   readonly role: string;
   readonly signers: readonly TufSigner[];
+  /** What would be signed anew anyway is due: less than a third of its life is left. */
+  readonly isRenewalDue: boolean;
 }
 
 /**
@@ -41,7 +46,45 @@ export async function openNaming(place: NamingPlace, role: string = NAMES_ROLE):
   if (collection === undefined) return undefined;
   const copy = await WorkingCopy.open(collection, { signal: publish.signal });
   copy.contentOf(role);
-  return { place, collection, role, signers: await signersFor(keys, copy, role) };
+  const signers = await signersFor(keys, copy, role);
+  return { place, collection, role, signers, isRenewalDue: isRenewalDue(copy, role, signers, read.now) };
+}
+
+/** Whether a role that publishing would sign, and that a key here signs for, has less than a third of its life left. */
+function isRenewalDue(copy: WorkingCopy, role: string, signers: readonly TufSigner[], now: Date): boolean {
+  const { trusted } = copy.collection.client;
+  const keyring = new Keyring(copy.files);
+  const lifetimes = lifetimesOf(copy.files);
+  const expiries: readonly (readonly [string, Date])[] = [
+    [role, copy.contentOf(role).expires],
+    ['snapshot', trusted.snapshot.content.expires],
+    ['timestamp', trusted.timestamp.content.expires],
+  ];
+  return expiries.some(([name, expires]) => {
+    const keyids = keyring.demandsOn(name).flatMap(({ role: { keyids } }) => keyids);
+    if (!signers.some(({ key }) => keyids.includes(key.keyid))) return false;
+    return !livesLongEnough(expires, new Date(now.getTime() + lifetimes(name)), now);
+  });
+}
+
+/**
+ * Names that need not be signed again: the role says the same of them, and nothing that it takes is due for renewal.
+ * @throws BullaError what reading the role throws
+ */
+export async function alreadyNamed(
+  { collection, role, isRenewalDue }: Naming,
+  names: ReadonlyMap<Tag, NamedContent>,
+): Promise<ReadonlySet<Tag>> {
+  const already = new Set<Tag>();
+  if (isRenewalDue) return already;
+  for (const [tag, { sha256, length, mediaType }] of names) {
+    for await (const { target } of collection.client.findTargets(tag, { through: role })) {
+      const isSame = target.hashes.get('sha256') === sha256 && target.length === length;
+      if (isSame && target.custom?.['mediaType'] === mediaType) already.add(tag);
+      break;
+    }
+  }
+  return already;
 }
 
 async function signersFor(

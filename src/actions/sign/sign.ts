@@ -1,15 +1,16 @@
 import type { Signer } from '../../crypto/signer.ts';
-import { BullaError, messageOf, throwIfAborted } from '../../errors.ts';
+import { BullaError, isBullaError, messageOf, throwIfAborted } from '../../errors.ts';
 import { bareDescriptor, type Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { ManifestContent } from '../../oci/manifest.ts';
 import { pushBlobs } from '../../oci/push-blobs.ts';
-import { formatRepository, type Reference, type Tag } from '../../oci/reference.ts';
+import { formatReference, formatRepository, type Reference, type Tag } from '../../oci/reference.ts';
 import type { CallOptions, Target } from '../../oci/target.ts';
 import type { NamedContent } from '../../trust/format/log.ts';
 import { namedContentOf } from '../../trust/format/named-content.ts';
 import { isReservedTag } from '../../trust/format/vocabulary.ts';
 import type { Collection } from '../../trust/read/collection.ts';
+import { ExistingSignatures } from './existing.ts';
 import { inParallel } from './in-parallel.ts';
 import { openEarly } from './keys-at-hand.ts';
 import type { Naming, NamingPlace } from './names.ts';
@@ -35,6 +36,8 @@ export interface SigningWish {
   readonly signature?: SignatureWish | undefined;
   /** How the tags are signed, where the repository has a collection; not at all with `false`. */
   readonly name?: NameWish | false | undefined;
+  /** Sign also what is signed already in this way. */
+  readonly again?: boolean | undefined;
 }
 
 /** How a tag is signed. */
@@ -86,6 +89,8 @@ export interface SignedNames {
   readonly collection: Collection;
   /** Ids of the changes in its log. */
   readonly changes: readonly string[];
+  /** Those of the names that were signed so before, and were not signed again. */
+  readonly already: ReadonlySet<Tag>;
 }
 
 /** A proof of names that could not be attached. It is not a failure: the head of the collection has the names. */
@@ -127,8 +132,22 @@ export async function sign(
 ): Promise<Signed> {
   checkReferences(images, wish);
   const references = images.map(({ reference }) => reference);
-  const [prepared, subjects] = await inOrder(prepareToSign(references, wish, ports), fetchAll(images, ports));
-  return await signSubjects(subjects, prepared, wish, ports);
+  const existing = existingFor(wish, ports);
+  const [prepared, subjects] = await inOrder(
+    prepareToSign(references, wish, ports),
+    fetchAll(images, ports, existing),
+  );
+  return await signSubjects(subjects, prepared, wish, ports, existing);
+}
+
+/** Where signatures that are there already are looked for, if they spare new ones. */
+function existingFor(
+  { signature, again }: SigningWish,
+  { images, signal }: SignPorts,
+): ExistingSignatures | undefined {
+  const isUnique = signature?.witness !== undefined || signature?.predicate !== undefined;
+  if (signature === undefined || isUnique || again === true) return undefined;
+  return new ExistingSignatures(images, { signal });
 }
 
 /** What is known before anything is signed. */
@@ -189,16 +208,64 @@ export async function signSubjects(
   { signer, naming, lacksCollection }: Prepared,
   wish: SigningWish,
   ports: SignPorts,
+  existing: ExistingSignatures | undefined = existingFor(wish, ports),
 ): Promise<Signed> {
   // What can't be named is found out before anything is signed.
   const names = namesOf(subjects);
   const signatures =
-    signer === undefined ? [] : await signImages(subjects, signer, wish.signature ?? {}, ports);
+    signer === undefined ? [] : await signImages(subjects, signer, wish.signature ?? {}, ports, existing);
   const done = { images: subjects, signatures, signer, lacksCollection };
   if (naming === undefined || wish.name === false || names.size === 0) return { ...done, named: undefined };
-  const named = await publishNames(names, naming, wish.name ?? {}, ports);
+  const named = await publishNames(names, naming, wish, ports);
   const proofs = wish.name?.proof === false ? NO_PROOFS : await attachProofs(subjects, named, ports);
   return { ...done, named: { ...named, ...proofs } };
+}
+
+/** An image that was signed where it arrived. */
+export interface SignedOnArrival {
+  readonly signed: Signed;
+  /** Why its name is not in effect yet; undefined if it is, or none was to be signed. */
+  readonly waiting: BullaError | undefined;
+}
+
+/**
+ * Signs an image before its tag is moved to it. A name that waits for another publisher keeps the tag from nothing: the
+ * caller reports {@link SignedOnArrival.waiting} when the image is there.
+ * @throws BullaError as {@link sign}, other than staged
+ */
+export async function signOnArrival(
+  subject: Subject,
+  prepared: Prepared,
+  wish: SigningWish,
+  ports: SignPorts,
+): Promise<SignedOnArrival> {
+  const signatures: SignedImage[] = [];
+  const onSigned: SignPorts['onSigned'] = (signature, signer) => {
+    signatures.push(signature);
+    ports.onSigned?.(signature, signer);
+  };
+  try {
+    const signed = await signSubjects([subject], prepared, wish, { ...ports, onSigned });
+    return { signed, waiting: undefined };
+  } catch (error) {
+    if (!isBullaError(error, 'staged')) throw error;
+    const { signer, lacksCollection } = prepared;
+    const signed = { images: [subject], signatures, signer, named: undefined, lacksCollection };
+    return { signed, waiting: error };
+  }
+}
+
+/** That an image has its tag, and its name waits. */
+export function nameWaits(destination: Reference, waiting: BullaError): BullaError {
+  return new BullaError(
+    'staged',
+    `${formatReference(destination)} was pushed, and its name is not signed yet: ${waiting.message}`,
+    {
+      cause: waiting,
+      ...(waiting.hint !== undefined && { hint: waiting.hint }),
+      details: { ...waiting.details, pushed: true },
+    },
+  );
 }
 
 /** @throws BullaError usage */
@@ -229,11 +296,14 @@ function checkReferences(images: readonly ImageToSign[], { signature, name }: Si
 async function fetchAll(
   images: readonly ImageToSign[],
   { images: source, concurrency, signal }: SignPorts,
+  existing: ExistingSignatures | undefined,
 ): Promise<readonly Subject[]> {
-  return await inParallel(images, concurrency, async ({ text, reference: { tag, digest } }) => ({
-    tag,
-    content: await fetchToSign(source, { tag, digest }, { name: text, signal }),
-  }));
+  return await inParallel(images, concurrency, async ({ text, reference: { tag, digest } }) => {
+    if (digest !== undefined) existing?.expect(digest);
+    const content = await fetchToSign(source, { tag, digest }, { name: text, signal });
+    existing?.expect(content.descriptor.digest);
+    return { tag, content };
+  });
 }
 
 /** What is to be signed about the tags of images. @throws BullaError usage where one tag was given two digests; content-invalid */
@@ -262,9 +332,10 @@ async function signImages(
   signer: Signer,
   wish: SignatureWish,
   { images, now, agent, concurrency, signal, onSigned }: SignPorts,
+  existing: ExistingSignatures | undefined,
 ): Promise<readonly SignedImage[]> {
   const contents = [...new Map(subjects.map(({ content }) => [content.descriptor.digest, content])).values()];
-  const options = { ...wish, ...{ signer, now, agent, concurrency, signal } };
+  const options = { ...wish, ...{ signer, now, agent, concurrency, signal, existing } };
   const report = (signatures: readonly SignedImage[]): void => {
     for (const signature of signatures) onSigned?.(signature, signer);
   };
@@ -281,14 +352,19 @@ async function signImages(
 async function publishNames(
   names: ReadonlyMap<Tag, NamedContent>,
   naming: Naming,
-  { origin }: NameWish,
+  { name, again }: SigningWish,
   { onNamed }: SignPorts,
 ): Promise<SignedNames> {
-  const { publishNaming } = await import('./names.ts');
-  const { role, place } = naming;
-  const change = { role, set: names, ...(origin !== undefined && { origin }) };
-  const { head, collection, ids } = await publishNaming(naming, [change]);
-  const signed = { place: place.place, role, names, head, collection, changes: ids };
+  const { alreadyNamed, publishNaming } = await import('./names.ts');
+  const { role, place, collection: before } = naming;
+  const already = again === true ? new Set<Tag>() : await alreadyNamed(naming, names);
+  const set = new Map([...names].filter(([tag]) => !already.has(tag)));
+  const origin = name === false ? undefined : name?.origin;
+  const { head, collection, ids } =
+    set.size === 0
+      ? { head: before.object.content.descriptor.digest, collection: before, ids: [] }
+      : await publishNaming(naming, [{ role, set, ...(origin !== undefined && { origin }) }]);
+  const signed = { place: place.place, role, names, head, collection, changes: ids, already };
   onNamed?.(signed);
   return signed;
 }
@@ -298,15 +374,21 @@ const NO_PROOFS: Proofs = { proofs: [], missingProofs: [] };
 /** Attaches proofs to images that were named. A missing proof is not a failure: the head has the names. */
 async function attachProofs(
   subjects: readonly Subject[],
-  { collection }: SignedNames,
-  { images, concurrency, signal }: SignPorts,
+  { collection, already }: SignedNames,
+  { images, concurrency, signal, now }: SignPorts,
 ): Promise<Proofs> {
-  const { buildProof } = await import('../../trust/transfer/proof.ts');
+  const [{ buildProof }, { findEqualProof }] = await Promise.all([
+    import('../../trust/transfer/proof.ts'),
+    import('./existing-proof.ts'),
+  ]);
   const attached = await inParallel(
     byImage(subjects),
     concurrency,
     async ([image, tags]): Promise<Digest | MissingProof | undefined> => {
       try {
+        const isKnown = tags.every((tag) => already.has(tag));
+        const found = isKnown && (await findEqualProof(images, collection, image, tags, { signal, now }));
+        if (found) return found;
         const proof = await buildProof(collection, bareDescriptor(image), tags, { signal });
         if (proof === undefined) return undefined;
         await pushBlobs(images, proof.blobs, { signal });

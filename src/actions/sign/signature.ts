@@ -25,6 +25,7 @@ import type { WitnessedBundle } from '../../signatures/witnessed-bundle.ts';
 import type { FulcioIdentity } from '../../sigstore/fulcio-identity.ts';
 import type { Witness } from '../../sigstore/witness.ts';
 import { fetchByTag, type ImageName } from '../verify/image.ts';
+import type { ExistingSignatures, IntendedSignature } from './existing.ts';
 import { inParallel } from './in-parallel.ts';
 
 /** What a detached signature is to be like. */
@@ -53,6 +54,8 @@ export interface SignManifestOptions extends SignatureWish, CallOptions {
   readonly agent: string;
   /** How many platforms are signed at the same time; 8 if left out. */
   readonly concurrency?: number | undefined;
+  /** Signatures that the images have: one that is equal is not made again. Left out, each is made. */
+  readonly existing?: ExistingSignatures | undefined;
 }
 
 export interface SignImageOptions extends SignManifestOptions {
@@ -70,6 +73,8 @@ export interface SignedImage {
   readonly signature: Digest;
   /** Of a keyless signature: whom its certificate was issued to. */
   readonly identity?: FulcioIdentity;
+  /** It was there before, and no other was made. */
+  readonly already: boolean;
 }
 
 export interface SignResult {
@@ -120,7 +125,10 @@ export async function signManifest(
   options: SignManifestOptions,
 ): Promise<SignResult> {
   checkSignature(options.signer, options, options.now);
+  const { existing } = options;
+  existing?.expect(content.descriptor.digest);
   const platforms = await platformsToSign(target, content, options);
+  for (const { descriptor } of platforms) existing?.expect(descriptor.digest);
   const signatures = await inParallel(platforms, options.concurrency ?? 8, ({ descriptor, platform }) =>
     signOne(target, descriptor, options, platform),
   );
@@ -238,12 +246,30 @@ async function signOne(
   options: SignManifestOptions,
   platform?: string,
 ): Promise<SignedImage> {
+  const of = platform === undefined ? { image } : { image, platform };
+  const intended = intendedSignature(options);
+  if (intended !== undefined) {
+    const found = await options.existing?.find(image, intended, options.now);
+    if (found !== undefined) return { ...of, kind: intended.kind, signature: found, already: true };
+  }
   const { artifact, ...made } = await makeSignature(image, options);
   await pushBlobs(target, artifact.blobs, { signal: options.signal });
   // The port's promise: on return the manifest is listed among the image's referrers.
   await target.pushManifest(artifact.manifest, { signal: options.signal });
-  const signature = artifact.manifest.descriptor.digest;
-  return { image, ...made, signature, ...(platform !== undefined && { platform }) };
+  return { ...of, ...made, signature: artifact.manifest.descriptor.digest, already: false };
+}
+
+/** What {@link makeSignature} would make; undefined where no two are equal: attestations, and what a log has seen. */
+function intendedSignature(options: SignManifestOptions): IntendedSignature | undefined {
+  const { signer, annotations = new Map(), expiry, purpose = RELEASE_PURPOSE, witness, predicate } = options;
+  if (witness !== undefined || predicate !== undefined) return undefined;
+  const chain = chainOf(signer, options);
+  return { kind: kindOf(chain, options), key: signer.publicKey, chain, purpose, annotations, expiry };
+}
+
+function kindOf(chain: readonly Certificate[], { envelope }: SignatureWish): ArtifactKind {
+  if (chain.length === 0) return 'sigstore-bundle';
+  return envelope === 'cose' ? 'notation-cose' : 'notation-jws';
 }
 
 interface MadeSignature extends Pick<SignedImage, 'kind' | 'identity'> {
@@ -254,18 +280,15 @@ interface MadeSignature extends Pick<SignedImage, 'kind' | 'identity'> {
 export async function makeSignature(image: Descriptor, options: SignManifestOptions): Promise<MadeSignature> {
   const { signer, annotations = new Map(), expiry, now, agent } = options;
   const chain = chainOf(signer, options);
-  if (chain.length === 0) {
+  const kind = kindOf(chain, options);
+  if (kind === 'sigstore-bundle') {
     const purpose = options.purpose ?? RELEASE_PURPOSE;
     const statement = { digest: image.digest, annotations, purpose, expiry, predicate: options.predicate };
     const { bytes: envelope, identity } = await bundleOf(statement, signer, options);
     const details = { image, created: now, purpose };
-    return {
-      kind: 'sigstore-bundle',
-      artifact: buildSignatureArtifact('sigstore-bundle', envelope, details),
-      ...(identity !== undefined && { identity }),
-    };
+    const artifact = buildSignatureArtifact(kind, envelope, details);
+    return { kind, artifact, ...(identity !== undefined && { identity }) };
   }
-  const kind = options.envelope === 'cose' ? 'notation-cose' : 'notation-jws';
   const build = kind === 'notation-cose' ? buildNotationCose : buildNotationJws;
   const envelope = await build({ image, annotations, signingTime: now, expiry, agent }, signer, chain);
   return { kind, artifact: buildSignatureArtifact(kind, envelope, { image, created: now, chain }) };

@@ -24,7 +24,7 @@ export function register(program: Command, cli: Cli): void {
       .summary('push an image from a layout or an archive to a registry, and sign it on request')
       .description(
         'Pushes the image of a layout or an archive, also from docker save, with everything that refers to it. With ' +
-          '--sign it is signed there before its tag moves, and so is its name if there is a trust collection; the flags are those of sign.',
+          '--sign it is signed there before its tag moves, and so is its name if there is a trust collection; the flags are those of sign. If the name has to wait for another publisher, the tag moves anyway, and the exit status is 31.',
       )
       .argument('<source>', 'oci:DIR[:tag], oci-archive:FILE[:tag], or the path of one')
       .argument('<reference>', 'destination; the default tag is that of the source')
@@ -54,7 +54,7 @@ export function register(program: Command, cli: Cli): void {
       context,
       image,
       destination,
-      { platform, referrers: flags.referrers, beforeTag },
+      { platform, referrers: flags.referrers, beforeTag, assertDone: signing?.assertNamed },
       undefined,
       json,
     );
@@ -62,14 +62,16 @@ export function register(program: Command, cli: Cli): void {
 }
 
 async function prepare(context: Context, destination: Reference, signature: SignatureWish, flags: PushFlags) {
-  const [{ signOnArrival }, { namedJson, signaturesJson }] = await Promise.all([
+  const [{ signingOnArrival }, { namedJson, signaturesJson }] = await Promise.all([
     import('../flags/sign-ports.ts'),
     import('../render/sign-text.ts'),
   ]);
   const name = flags.name && nameWishOf(flags);
-  const signing = await signOnArrival(context, destination, { signature, name }, flags);
+  const wish = { signature, name, again: flags.again };
+  const signing = await signingOnArrival(context, destination, wish, flags);
   return {
     sign: (subject: Subject) => signing.sign(subject),
+    assertNamed: () => signing.assertNamed(),
     json: () => {
       const { signatures = [], named } = signing.signed ?? {};
       return { signatures: signaturesJson(signatures), named: namedJson(named) };

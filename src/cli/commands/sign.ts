@@ -33,7 +33,7 @@ export function register(program: Command, cli: Cli): void {
       ]);
       const [{ reference }] = images;
       const ports = signPorts(context, reference, target, flags);
-      const signed = await sign(images, { signature, name }, ports);
+      const signed = await sign(images, { signature, name, again: flags.again }, ports);
       const { output } = context;
       for (const missing of signed.named?.missingProofs ?? []) output.warn(text.describeMissing(missing));
       if (signed.lacksCollection) output.info(text.describeUnsigned(reference, signed.images));

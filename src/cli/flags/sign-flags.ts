@@ -20,6 +20,7 @@ export interface SignFlags extends KeyFlags, SigstoreFlags {
   readonly purpose?: string;
   readonly recursive?: true;
   readonly signatureFormat?: string;
+  readonly again?: true;
 }
 
 /** Adds the flags of {@link SignFlags} to a command. */
@@ -33,7 +34,8 @@ export function addSignOptions(command: Command): Command {
     .option('-a, --annotation <key=value>', 'annotation to sign; repeatable', collect)
     .option('--expires <when>', 'when the signature expires: a duration such as 90d, or a time in RFC 3339')
     .option('--purpose <uri>', 'predicate type, if the signature means something other than "released"')
-    .option('-r, --recursive', "of an index: also sign each platform's image");
+    .option('-r, --recursive', "of an index: also sign each platform's image")
+    .option('--again', 'sign also what is already signed in this way');
 }
 
 /**

@@ -1,10 +1,12 @@
 import {
+  nameWaits,
   prepareToSign,
   type Signed,
+  type SignedOnArrival,
   type SigningWish,
   type SignPorts,
   type Subject,
-  signSubjects,
+  signOnArrival,
 } from '../../actions/sign/sign.ts';
 import type { Reference } from '../../oci/reference.ts';
 import type { Target } from '../../oci/target.ts';
@@ -48,13 +50,15 @@ export interface SigningOnArrival {
   sign(subject: Subject, origin?: string): Promise<void>;
   /** What was signed by then. */
   readonly signed: Signed | undefined;
+  /** @throws BullaError staged if its name is not in effect yet */
+  assertNamed(): void;
 }
 
 /**
  * Finds out, before anything is sent, whether an image and its name can be signed where it goes.
  * @throws BullaError as {@link prepareToSign}
  */
-export async function signOnArrival(
+export async function signingOnArrival(
   context: Context,
   destination: Reference,
   wish: SigningWish,
@@ -64,15 +68,19 @@ export async function signOnArrival(
   const target = await context.openTarget(destination, { write: true, side });
   const ports = signPorts(context, destination, target, flags, side);
   const prepared = await prepareToSign([destination], wish, ports);
-  let signed: Signed | undefined;
+  let arrived: SignedOnArrival | undefined;
   return {
     async sign(subject, origin) {
       const name = wish.name === false ? wish.name : { ...wish.name, origin };
-      signed = await signSubjects([subject], prepared, { ...wish, name }, ports);
-      for (const missing of signed.named?.missingProofs ?? []) context.output.warn(describeMissing(missing));
+      arrived = await signOnArrival(subject, prepared, { ...wish, name }, ports);
+      const missing = arrived.signed.named?.missingProofs ?? [];
+      for (const one of missing) context.output.warn(describeMissing(one));
     },
     get signed() {
-      return signed;
+      return arrived?.signed;
+    },
+    assertNamed() {
+      if (arrived?.waiting !== undefined) throw nameWaits(destination, arrived.waiting);
     },
   };
 }

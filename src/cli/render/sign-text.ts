@@ -7,21 +7,22 @@ import { formatVersion } from '../../tuf/edit/policy.ts';
 
 /** Which image was signed, and by which signature. */
 export function describeSigned(
-  { image, platform, kind, signature, identity }: SignedImage,
+  { image, platform, kind, signature, identity, already }: SignedImage,
   keyId: string,
 ): string {
   const what = platform === undefined ? image.digest : `${image.digest} (${platform})`;
   const who =
     identity === undefined ? `with key ${keyId.slice(0, 12)}` : `as ${identity.subject} (${identity.issuer})`;
-  return `signed ${what} ${who}: ${KIND_NAMES[kind]} ${signature}`;
+  return `${already ? 'already signed' : 'signed'} ${what} ${who}: ${KIND_NAMES[kind]} ${signature}`;
 }
 
 /** Which names a collection has now. */
-export function describeNamed({ names, collection }: SignedNames): readonly string[] {
+export function describeNamed({ names, collection, already }: SignedNames): readonly string[] {
   const version = versionText(collection);
-  return [...names].map(
-    ([tag, { sha256 }]) => `${collection.name}:${tag} → sha256:${sha256} (signed in version ${version})`,
-  );
+  return [...names].map(([tag, { sha256 }]) => {
+    const when = already.has(tag) ? 'already signed' : `signed in version ${version}`;
+    return `${collection.name}:${tag} → sha256:${sha256} (${when})`;
+  });
 }
 
 /** Which proofs could not be attached. */
@@ -38,8 +39,8 @@ export function describeUnsigned(reference: Reference, images: Signed['images'])
 
 /** Signatures for `-o json`. */
 export function signaturesJson(signatures: readonly SignedImage[]): readonly Record<string, unknown>[] {
-  return signatures.map(({ image, platform, kind, signature, identity }) => ({
-    ...{ signature, kind, image: image.digest, platform: platform ?? null },
+  return signatures.map(({ image, platform, kind, signature, identity, already }) => ({
+    ...{ signature, kind, image: image.digest, platform: platform ?? null, already },
     ...(identity !== undefined && { identity: identity.subject, issuer: identity.issuer }),
   }));
 }
@@ -51,14 +52,16 @@ export function publishedJson({
   head,
   collection,
   changes,
-}: Omit<SignedNames, 'names'>): Readonly<Record<string, unknown>> {
+}: Omit<SignedNames, 'names' | 'already'>): Readonly<Record<string, unknown>> {
   return { place, name: collection.name, role, head, version: versionText(collection), changes };
 }
 
 /** The names that were signed, for `-o json`. */
 export function namedJson(named: Signed['named']): Readonly<Record<string, unknown>> | null {
   if (named === undefined) return null;
-  const names = [...named.names].map(([tag, { sha256 }]) => ({ tag, digest: `sha256:${sha256}` }));
+  const names = [...named.names].map(([tag, { sha256 }]) => {
+    return { tag, digest: `sha256:${sha256}`, already: named.already.has(tag) };
+  });
   return { ...publishedJson(named), names, proofs: named.proofs };
 }
 

@@ -70,6 +70,8 @@ export interface CopyFlags
   extends Pick<CopyImageOptions, 'platform' | 'referrers' | 'dryRun' | 'beforeTag' | 'collection'> {
   /** Whose flags hold for the destination, where both sides are registries. */
   readonly side?: Side;
+  /** Called when all is there, before the result is printed. @throws BullaError if something else is not done */
+  readonly assertDone?: (() => void) | undefined;
 }
 
 /**
@@ -88,7 +90,7 @@ export async function runCopy<R extends CopiedImage = CopiedImage>(
   json: (copied: R) => Readonly<Record<string, unknown>> = () => ({}),
 ): Promise<void> {
   const { output, settings, signal } = context;
-  const { side, dryRun = false, ...rest } = flags;
+  const { side, dryRun = false, assertDone, ...rest } = flags;
   const { reference } = image;
   const imageName = reference.kind === 'registry' ? formatRepository(reference) : undefined;
   const openTarget = () => context.openTarget(to, { side, write: !dryRun, create: !dryRun, imageName });
@@ -115,6 +117,7 @@ export async function runCopy<R extends CopiedImage = CopiedImage>(
     await context.close('well');
     tellCopied(output, reference, to, copied, dryRun);
     if (!dryRun) assertComplete(copied);
+    assertDone?.();
     output.result(copied.reference, { ...copiedJson(copied, dryRun), ...json(copied) });
   } finally {
     endTransfer?.();
