@@ -15,6 +15,8 @@ export const EXIT_CODES = {
   'registry-unreachable': 3,
   'registry-throttled': 3,
   'registry-error': 3,
+  /** The device, agent or service that keeps a key cannot be asked now; nothing was signed. */
+  'key-unavailable': 3,
   timeout: 3,
   unauthorized: 4,
   forbidden: 4,

@@ -18,14 +18,15 @@ export interface KeyOptions {
   readonly passphrase?: string | PassphraseSource | undefined;
   /** Take private key files that others may read, too. */
   readonly anyKeyMode?: boolean | undefined;
-  /** Further back ends by how their URIs begin: `awskms://`, `pkcs11:`. */
+  /** Further back ends by how their URIs begin: `my-kms://`, `token:`. */
   readonly backEnds?: ReadonlyMap<string, () => Promise<KeyBackEnd>> | undefined;
   /** Where the key store is (`keys` below `config`); that of the user if left out. */
   readonly directories?: Partial<Directories> | undefined;
 }
 
 /**
- * Opens a private key: NAME of the key store, PATH of a file, `env://VARIABLE`, or the URI of a back end. What it returns
+ * Opens a private key: NAME of the key store, PATH of a file, `env://VARIABLE`, or a URI such as `pkcs11:` or
+ * `openbao://` (spec/keys.md). What it returns
  * signs with {@link sign} and everything else that takes a `Signer`, and stays open.
  * @param uri the default key of the key store if left out
  * @throws BullaError usage, not-found, key-invalid, certificate-invalid, storage-error
@@ -56,6 +57,7 @@ export function keySources({
   const { config } = { ...directories({ env: process.env, home: homedir() }), ...given };
   const places = {
     environment: (name: string) => process.env[name],
+    variables: process.env,
     cwd: process.cwd(),
     anyMode: anyKeyMode,
   };

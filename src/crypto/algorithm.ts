@@ -49,6 +49,11 @@ const ROWS: readonly Algorithm[] = [
 
 const BY_ID: ReadonlyMap<string, Algorithm> = new Map(ROWS.map((row) => [row.id, row]));
 
+/** Whether a text names an algorithm. */
+export function isAlgorithmId(text: unknown): text is AlgorithmId {
+  return typeof text === 'string' && BY_ID.has(text);
+}
+
 /** The one table of algorithms. */
 export function algorithm(id: AlgorithmId): Algorithm {
   return BY_ID.get(id) as Algorithm;

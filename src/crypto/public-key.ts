@@ -1,4 +1,4 @@
-import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
+import { createHash, createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { concatBytes, fromHex } from '../encoding/bytes.ts';
 import { BullaError, isBullaError } from '../errors.ts';
 import type { KeyType } from './algorithm.ts';
@@ -203,6 +203,17 @@ export function publicKeyFromRawPoint(point: Uint8Array, type: KeyType, where: s
     throw unreadable(where, `it is not an uncompressed point of ${type}`, undefined);
   const prefix = fromHex(curve.spkiPrefix) as Uint8Array;
   return publicKeyFromSpki(concatBytes([prefix, point.subarray(1)]), where);
+}
+
+/** A key in JOSE's form (RFC 7517), as key services give it. @throws BullaError key-invalid */
+export function publicKeyFromJwk(jwk: JsonWebKey, where: string): PublicKey {
+  let key: KeyObject;
+  try {
+    key = createPublicKey({ key: { ...jwk }, format: 'jwk' });
+  } catch (cause) {
+    throw unreadable(where, 'it is not a public key in JWK', cause);
+  }
+  return publicKeyOf(key);
 }
 
 /** The 32 raw bytes of an Ed25519 key. */

@@ -1,6 +1,6 @@
 import type { Algorithm, AlgorithmId } from '../crypto/algorithm.ts';
 import type { Certificate } from '../crypto/certificate.ts';
-import type { PrivateKeyFormat } from '../crypto/private-key.ts';
+import type { GeneratedKeyType, PrivateKeyFormat } from '../crypto/private-key.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
 import type { OpeningOptions, SigningOptions } from '../crypto/signer.ts';
 import type { Keystore } from './store.ts';
@@ -32,11 +32,18 @@ export interface KeySources {
   readonly passphrase: PassphraseSource;
   /** Value of an environment variable, for `env://VAR`. */
   readonly environment: (name: string) => string | undefined;
+  /** The environment of plug-ins; secrets that are not theirs are taken out. */
+  readonly variables?: Readonly<Record<string, string | undefined>> | undefined;
+  /**
+   * Asks a person for the PIN of a token, once: a wrong one is not asked for again. Without it the PIN must be in a
+   * file or variable.
+   */
+  readonly pin?: ((token: string) => Promise<string>) | undefined;
   /** Directory that relative paths start from. */
   readonly cwd: string;
   /** Take a private key file that others may read, too. */
   readonly anyMode?: boolean;
-  /** Further back ends by how their URIs begin, in lower case: `awskms://`, `pkcs11:`. Each is loaded when it is asked for a key. */
+  /** Further back ends by how their URIs begin, in lower case: `my-kms://`, `token:`; they go before ours. Each is loaded when it is asked for a key. */
   readonly backEnds?: ReadonlyMap<string, () => Promise<KeyBackEnd>> | undefined;
 }
 
@@ -51,6 +58,11 @@ export interface KeyBackEnd {
    * @throws BullaError usage where the URI is malformed, not-found, key-invalid; what the back end's transport throws
    */
   find(uri: string, sources: KeySources): Promise<KeyHandle>;
+  /**
+   * Makes a key there, whose private half never leaves. Left out where it has to be made with other tools.
+   * @throws BullaError conflict where there is one already, usage for a type that is not made there; as `find`
+   */
+  generate?(uri: string, type: GeneratedKeyType, sources: KeySources): Promise<void>;
 }
 
 /** What a back end knows of one key, and how it signs. `keyOf` makes a `Signer` of it, which keeps the promises of that port. */

@@ -4,12 +4,14 @@ import { type Certificate, parseCertificates } from '../crypto/certificate.ts';
 import { type PrivateKeyFile, parsePrivateKey } from '../crypto/private-key.ts';
 import { type PublicKey, publicKeyOf } from '../crypto/public-key.ts';
 import { createSigner, type OpeningOptions, signMany } from '../crypto/signer.ts';
-import { decodeUtf8, equalBytes, utf8 } from '../encoding/bytes.ts';
+import { decodeUtf8, utf8 } from '../encoding/bytes.ts';
 import { BullaError, isBullaError } from '../errors.ts';
-import type { KeyBackEnd, KeyHandle, KeySources, PassphraseSource, SignMessages } from './back-end.ts';
+import type { KeyBackEnd, KeyHandle, KeySources, SignMessages } from './back-end.ts';
+import { backEndOf } from './back-ends/registry.ts';
 import { isKeyName } from './names.ts';
 import { readPublicFile, readSecretFile } from './read.ts';
-import type { StoredKey } from './store.ts';
+import type { KeptKey, StoredKey } from './store.ts';
+import { unlockKey } from './unlock.ts';
 
 /** A private key that was found and not yet opened. */
 export interface FoundKey {
@@ -20,25 +22,52 @@ export interface FoundKey {
   readonly publicKey?: PublicKey;
 }
 
-/** A key of the store, whose file is read when it is opened. */
-export function storedHandle(
-  { name, publicKey, certificates }: Pick<StoredKey, 'name' | 'publicKey' | 'certificates'>,
-  sources: KeySources,
-): KeyHandle {
+/** A key of the store, whose file is read when it is opened; one that is kept elsewhere is asked for there. */
+export function storedHandle(key: StoredKey, sources: KeySources): KeyHandle {
+  const { name, publicKey, certificates, kept } = key;
+  const known = { name, publicKey, certificates };
+  if (kept !== undefined) {
+    const open = (options: OpeningOptions): Promise<SignMessages> => openKept(key, kept, sources, options);
+    return { ...known, algorithms: kept.algorithms, open };
+  }
   const open = async ({ unattended }: OpeningOptions): Promise<SignMessages> => {
     const file = await sources.keystore.privateKey(name, sources);
-    const key = await unlockKey(name, file, sources.passphrase, unattended);
-    assertOwn(name, key, publicKey);
-    return inMemory(key);
+    const opened = await unlockKey(name, file, sources.passphrase, unattended);
+    assertOwn(name, publicKeyOf(opened), publicKey);
+    return inMemory(opened);
   };
-  return { name, publicKey, certificates, open };
+  return { ...known, open };
 }
 
-/** Keys whose private half passes through this process: of the key store, in a file, in an environment variable. */
+/** @throws BullaError key-invalid where the key that is there now is another one; what the back end throws */
+async function openKept(
+  { name, publicKey }: StoredKey,
+  { uri }: KeptKey,
+  sources: KeySources,
+  options: OpeningOptions,
+): Promise<SignMessages> {
+  const backEnd = await backEndOf(uri, sources)?.();
+  if (backEnd === undefined) throw notKept(name, uri);
+  const handle = await backEnd.find(uri, sources);
+  if (handle.publicKey.fingerprint === publicKey.fingerprint) return await handle.open(options);
+  throw new BullaError('key-invalid', `the key ${name} is another one now at ${uri}`, {
+    hint: `if it was rotated there, and you trust it: bulla key import ${uri} ${name} --force`,
+    details: { expected: publicKey.fingerprint, found: handle.publicKey.fingerprint },
+  });
+}
+
+function notKept(name: string, uri: string): BullaError {
+  return new BullaError('key-invalid', `the key ${name} is kept at ${uri}, which is not known here`, {
+    hint: 'use the version of bulla that made it, or import the key again with --force',
+  });
+}
+
+/** Keys whose private half passes through this process, and those that the key store knows: by name, in a file, in an environment variable. */
 export const FILES: KeyBackEnd = {
   async find(uri, sources) {
-    const { name, file, certificates, publicKey } = await findKey(uri, sources);
-    if (publicKey !== undefined) return storedHandle({ name, publicKey, certificates }, sources);
+    const { keystore } = sources;
+    if (isKeyName(uri) && (await keystore.has(uri))) return storedHandle(await keystore.get(uri), sources);
+    const { name, file, certificates } = await findKey(uri, sources);
     // Only the key itself tells which key it is.
     const key = await unlockKey(name, file, sources.passphrase);
     return { name, publicKey: publicKeyOf(key), certificates, open: async () => inMemory(key) };
@@ -50,41 +79,12 @@ function inMemory(key: KeyObject): SignMessages {
 }
 
 /** @throws BullaError key-invalid */
-function assertOwn(name: string, key: KeyObject, stored: PublicKey): void {
-  const { fingerprint } = publicKeyOf(key);
+function assertOwn(name: string, { fingerprint }: PublicKey, stored: PublicKey): void {
   if (fingerprint === stored.fingerprint) return;
   throw new BullaError('key-invalid', `the public key stored beside the key ${name} is not its own`, {
     hint: 'an import or replacement was cut off: import the key again with --force',
     details: { expected: stored.fingerprint, found: fingerprint },
   });
-}
-
-/** The private key in `file`, with the passphrase asked for where one is needed. @throws BullaError key-invalid */
-export async function unlockKey(
-  name: string,
-  file: PrivateKeyFile,
-  passphrase: PassphraseSource,
-  unattended = false,
-): Promise<KeyObject> {
-  if (!file.encrypted) return file.unlock();
-  let tried: { readonly secret: Uint8Array; readonly key: KeyObject } | undefined;
-  const opens = async (secret: Uint8Array): Promise<boolean> => {
-    try {
-      tried = { secret: Uint8Array.from(secret), key: await file.unlock(secret) };
-      return true;
-    } catch (error) {
-      if (isBullaError(error, 'key-invalid')) return false;
-      throw error;
-    }
-  };
-  const request = { key: name, format: file.format, ...(unattended && { unattended }) };
-  const secret = await passphrase(request, opens);
-  try {
-    return tried !== undefined && equalBytes(tried.secret, secret) ? tried.key : await file.unlock(secret);
-  } finally {
-    secret.fill(0);
-    tried?.secret.fill(0);
-  }
 }
 
 /**

@@ -4,7 +4,8 @@ import { checkChainOrder } from '../crypto/chain.ts';
 import { verifySignature } from '../crypto/signature.ts';
 import type { OpeningOptions, Signer, SigningOptions } from '../crypto/signer.ts';
 import { BullaError, isBullaError, throwIfAborted } from '../errors.ts';
-import type { KeyBackEnd, KeyHandle, KeySources, SignMessages } from './back-end.ts';
+import type { KeyHandle, KeySources, SignMessages } from './back-end.ts';
+import { backEndOf } from './back-ends/registry.ts';
 
 /** A signer that was found by name, path or URI. */
 export interface KeySigner extends Required<Signer> {
@@ -12,13 +13,6 @@ export interface KeySigner extends Required<Signer> {
   readonly name: string;
   using(algorithm: Algorithm): KeySigner;
 }
-
-type Load = () => Promise<KeyBackEnd>;
-
-const files: Load = async () => (await import('./key-file.ts')).FILES;
-
-/** Back ends by how their URIs begin. Any other text is a name of the key store or a path. */
-const BACK_ENDS: ReadonlyMap<string, Load> = new Map([['env://', files]]);
 
 /**
  * The key that `--key` names: NAME of the store, PATH of a file, or a URI such as `env://VAR`; without one the
@@ -29,7 +23,8 @@ const BACK_ENDS: ReadonlyMap<string, Load> = new Map([['env://', files]]);
 export async function keyOf(uri: string | undefined, sources: KeySources): Promise<KeySigner> {
   const wanted = uri ?? (await sources.keystore.defaultName());
   if (wanted === undefined || wanted === '') throw noKey();
-  const backEnd = await (backEndOf(wanted, sources) ?? files)();
+  const backEnd = await (backEndOf(wanted, sources)?.() ??
+    import('./key-file.ts').then(({ FILES }) => FILES));
   return signerOf(await backEnd.find(wanted, sources));
 }
 
@@ -44,18 +39,6 @@ export async function openKey(
   const { certificates, publicKey, name } = signer;
   if (certificates.length > 0) checkChainOrder(certificates, publicKey, `the certificates of ${name}`);
   return signer;
-}
-
-/** The loader of the back end that a URI belongs to; undefined where it is a name or path, or nothing that is known. */
-export function backEndOf(
-  uri: string,
-  { backEnds = new Map() }: Pick<KeySources, 'backEnds'>,
-): Load | undefined {
-  const [, scheme, slashes = ''] = /^([A-Za-z][A-Za-z0-9+.-]*:)(\/\/)?/.exec(uri) ?? [];
-  if (scheme === undefined) return undefined;
-  const known = new Map([...backEnds, ...BACK_ENDS]);
-  const begin = scheme.toLowerCase();
-  return known.get(`${begin}${slashes}`) ?? known.get(begin);
 }
 
 /** The signer of a key that a back end has found. @throws BullaError key-invalid where it can sign with nothing that is known */

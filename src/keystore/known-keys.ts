@@ -6,8 +6,9 @@ import { type PublicKey, readPublicKeys } from '../crypto/public-key.ts';
 import { utf8 } from '../encoding/bytes.ts';
 import { BullaError } from '../errors.ts';
 import type { KeySources } from './back-end.ts';
+import { backEndOf } from './back-ends/registry.ts';
 import { storedHandle } from './key-file.ts';
-import { backEndOf, type KeySigner, keyOf, signerOf } from './key-of.ts';
+import { type KeySigner, keyOf, signerOf } from './key-of.ts';
 import { isKeyName } from './names.ts';
 import { readPublicFile } from './read.ts';
 import type { BrokenKey } from './store.ts';
@@ -31,9 +32,9 @@ export interface KnownKey {
 export async function findKnownKey(spec: string, sources: KeySources): Promise<KnownKey> {
   const { keystore } = sources;
   if (isKeyName(spec) && (await keystore.has(spec))) {
-    const { publicKey } = await keystore.get(spec);
-    const handle = { name: spec, publicKey, certificates: [] };
-    return { ...handle, signer: signerOf(storedHandle(handle, sources)) };
+    const key = { ...(await keystore.get(spec)), certificates: [] };
+    const { name, publicKey, certificates } = key;
+    return { name, publicKey, certificates, signer: signerOf(storedHandle(key, sources)) };
   }
   const publicKey = await readPublic(spec, sources);
   if (publicKey !== undefined) return { name: spec, publicKey, certificates: [] };

@@ -1,6 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import { readdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type AlgorithmId, isAlgorithmId } from '../crypto/algorithm.ts';
 import { type Certificate, parseCertificates } from '../crypto/certificate.ts';
 import { checkChainOrder } from '../crypto/chain.ts';
 import { type PrivateKeyFile, parsePrivateKey, sealPrivateKey } from '../crypto/private-key.ts';
@@ -8,6 +9,7 @@ import { type PublicKey, parsePublicKeyPem, publicKeyOf, publicKeyPem } from '..
 import { isErrno, makeDirectory, storageError, syncDirectory, writeFileAtomic } from '../disk/atomic.ts';
 import { withLock } from '../disk/lock.ts';
 import { decodeUtf8, utf8 } from '../encoding/bytes.ts';
+import { parseJsonObject } from '../encoding/json.ts';
 import { BullaError, isBullaError } from '../errors.ts';
 import { checkKeyName, isKeyName } from './names.ts';
 import { type ReadSecretOptions, readPublicFile, readSecretFile } from './read.ts';
@@ -19,6 +21,15 @@ export interface StoredKey {
   /** From the signing certificate to the root; empty for a bare key. */
   readonly certificates: readonly Certificate[];
   readonly isDefault: boolean;
+  /** Where the private key is, if it is not in this store. */
+  readonly kept?: KeptKey | undefined;
+}
+
+/** A private key that a device or service keeps; the store knows its public half, its certificates and where it is. */
+export interface KeptKey {
+  readonly uri: string;
+  /** What it signs with there, its default first. */
+  readonly algorithms: readonly AlgorithmId[];
 }
 
 /** A key of the store whose files cannot be read as they should be. */
@@ -78,12 +89,13 @@ export class Keystore {
       publicKey,
       certificates: await this.certificates(name),
       isDefault: (await this.defaultName()) === name,
+      kept: await this.keptAt(name),
     };
   }
 
   /** The private key's file, unopened. @throws BullaError not-found, key-invalid, storage-error */
   async privateKey(name: string, options: Pick<ReadSecretOptions, 'anyMode'> = {}): Promise<PrivateKeyFile> {
-    await this.mustHave(name);
+    await this.mustBeHere(name);
     const path = this.path(name, 'key');
     const bytes = await readSecretFile(path, { ...options, noFollow: true });
     try {
@@ -95,7 +107,7 @@ export class Keystore {
 
   /** The private key's file as it is: sealed. @throws BullaError not-found, key-invalid, storage-error */
   async sealedPem(name: string, options: Pick<ReadSecretOptions, 'anyMode'> = {}): Promise<string> {
-    await this.mustHave(name);
+    await this.mustBeHere(name);
     const path = this.path(name, 'key');
     return decodeUtf8(await readSecretFile(path, { ...options, noFollow: true }), path);
   }
@@ -125,6 +137,51 @@ export class Keystore {
       await writeFileAtomic(this.path(name, 'pub'), utf8(publicKeyPem(publicKeyOf(key))));
       await writeFileAtomic(this.path(name, 'key'), utf8(sealed), { mode: 0o600 });
       if ((await this.defaultName()) === undefined) await this.writeDefault(name);
+    });
+  }
+
+  /**
+   * Stores where a key is kept, with its public half. The first key of a store becomes its default.
+   * @throws BullaError conflict where the name is taken, usage, storage-error
+   */
+  async putKept(name: string, publicKey: PublicKey, kept: KeptKey, options: PutOptions = {}): Promise<void> {
+    checkKeyName(name);
+    await this.exclusively(async () => {
+      if (options.replace !== true && (await this.has(name))) throw taken(name);
+      await this.removeFile(name, 'crt');
+      await writeFileAtomic(this.path(name, 'pub'), utf8(publicKeyPem(publicKey)));
+      const { uri, algorithms } = kept;
+      await writeFileAtomic(this.path(name, 'key'), utf8(`${JSON.stringify({ uri, algorithms })}\n`), {
+        mode: 0o600,
+      });
+      if ((await this.defaultName()) === undefined) await this.writeDefault(name);
+    });
+  }
+
+  /** @throws BullaError key-invalid, storage-error */
+  private async keptAt(name: string): Promise<KeptKey | undefined> {
+    const path = this.path(name, 'key');
+    const bytes = await readPublicFile(path, { noFollow: true });
+    if (bytes[0] !== 0x7b) return undefined;
+    try {
+      const { uri, algorithms } = parseJsonObject(bytes, { what: path });
+      const known = Array.isArray(algorithms) ? algorithms.filter(isAlgorithmId) : [];
+      if (typeof uri === 'string' && known.length > 0) return { uri, algorithms: known };
+    } catch (error) {
+      if (!isBullaError(error)) throw error;
+    }
+    throw new BullaError('key-invalid', `${path} does not say where the key is kept`, {
+      hint: 'import the key again with --force',
+    });
+  }
+
+  /** @throws BullaError not-found, key-invalid */
+  private async mustBeHere(name: string): Promise<void> {
+    await this.mustHave(name);
+    const kept = await this.keptAt(name);
+    if (kept === undefined) return;
+    throw new BullaError('key-invalid', `the private key of ${name} is not here: it is kept at ${kept.uri}`, {
+      hint: 'it stays there; back it up, or change its PIN or passphrase, with the tools of that place',
     });
   }
 

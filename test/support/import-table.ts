@@ -44,9 +44,10 @@ const ROOMS: readonly Room[] = [
   room('notary', 'encoding crypto tuf', false),
   room('trust', 'encoding oci crypto tuf', false),
   room('policy', 'encoding oci crypto sigstore signatures tuf trust', false),
+  room('kubernetes', 'encoding disk http programs', true),
   room('registry', 'encoding oci disk http programs', true),
   room('layout', 'encoding oci disk', true),
-  room('keystore', 'encoding crypto disk http programs', true),
+  room('keystore', 'encoding crypto disk http programs kubernetes', true),
   room('state', 'encoding oci crypto disk tuf notary trust', true),
   room('mirror', 'encoding crypto disk http tuf', true),
   room('notary-client', 'encoding disk http tuf notary registry', true),
@@ -54,17 +55,17 @@ const ROOMS: readonly Room[] = [
   room('actions', 'encoding oci crypto sigstore signatures tuf notary trust policy', false),
   room(
     'servers',
-    'encoding oci crypto disk http programs sigstore signatures tuf notary trust policy registry layout keystore state mirror notary-client sigstore-client actions',
+    'encoding oci crypto disk http programs sigstore signatures tuf notary trust policy kubernetes registry layout keystore state mirror notary-client sigstore-client actions',
     true,
   ),
   room(
     'api',
-    'encoding oci crypto disk http programs sigstore signatures tuf notary trust policy registry layout keystore state mirror notary-client sigstore-client actions servers',
+    'encoding oci crypto disk http programs sigstore signatures tuf notary trust policy kubernetes registry layout keystore state mirror notary-client sigstore-client actions servers',
     true,
   ),
   room(
     'cli',
-    'encoding oci crypto disk http programs sigstore signatures tuf notary trust policy registry layout keystore state mirror notary-client sigstore-client actions servers api',
+    'encoding oci crypto disk http programs sigstore signatures tuf notary trust policy kubernetes registry layout keystore state mirror notary-client sigstore-client actions servers api',
     true,
   ),
 ];

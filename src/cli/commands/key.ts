@@ -3,7 +3,7 @@ import { addKeyOptions, addPassphraseOptions, type KeyFlags } from '../flags/key
 import { collect } from '../flags/values.ts';
 import type { Cli, Context } from '../shell/context.ts';
 
-const KEY = 'NAME of the key store, PATH of a file, env://VARIABLE; without it the default key';
+const KEY = 'NAME of the key store, PATH of a file, or a URI (docs/keys.md); without it the default key';
 
 export function register(program: Command, cli: Cli): void {
   const key = program
@@ -42,6 +42,7 @@ function registerMaking(key: Command, cli: Cli): void {
     .summary('make a key')
     .argument('[name]', 'name in the key store (default: "default")')
     .option('--type <type>', 'p256, p384, p521 or ed25519', 'p256')
+    .option('--at <uri>', 'make it there and keep it there: openbao://KEY, awskms:///alias/NAME, pkcs11:…')
     .option('--output-key-prefix <prefix>', 'write PREFIX.key and PREFIX.pub instead of storing it')
     .option('--force', 'replace an existing key')
     .action(
@@ -83,11 +84,19 @@ function registerLooking(key: Command, cli: Cli): void {
   key
     .command('ls')
     .summary('list the keys of the key store')
-    .action(action(cli, looking, (part, context, _flags: unknown) => part.list(context)));
+    .option('--tokens [module]', 'instead those of the SSH agent and of the tokens of a PKCS #11 module')
+    .action(
+      action(cli, looking, (part, context, flags: { tokens?: string | boolean }) =>
+        part.list(context, flags),
+      ),
+    );
   key
     .command('show')
     .summary('show a key or certificate without decrypting it')
-    .argument('[key]', 'NAME of the key store, or PATH of a private key, public key or certificate')
+    .argument(
+      '[key]',
+      'NAME of the key store, PATH of a private key, public key or certificate, or a URI (docs/keys.md)',
+    )
     .action(
       action(cli, looking, (part, context, name: string | undefined, _flags: unknown) =>
         part.show(context, name),
@@ -102,7 +111,7 @@ function registerMoving(key: Command, cli: Cli): void {
       "Reads sigstore's and cosign's keys, PKCS#8 (encrypted or not), SEC1, PKCS#1 and Docker Content Trust's\n" +
         'private/*.key. An encrypted key keeps its passphrase; another one gets a new passphrase.',
     )
-    .argument('<file>', 'key file, or env://VARIABLE')
+    .argument('<file>', 'key file, env://VARIABLE, or the URI of a key that stays where it is (docs/keys.md)')
     .argument('[name]', 'name in the key store (default: that of the file)')
     .option('--cert-chain <file>', 'certificates of the key, the signing one first')
     .option('--force', 'replace an existing key')

@@ -11,7 +11,10 @@ export interface KeyFlags extends PassphraseOptions {
 /** Adds `--key` and the flags that go with it. */
 export function addKeyOptions(command: Command): Command {
   return addPassphraseOptions(
-    command.option('-k, --key <key>', 'NAME of the key store, PATH of a file, or env://VARIABLE'),
+    command.option(
+      '-k, --key <key>',
+      'NAME of the key store, PATH of a file, or a URI: env://VARIABLE, ssh-agent:, pkcs11:, openbao://, awskms://, … (docs/keys.md)',
+    ),
   );
 }
 
@@ -25,7 +28,7 @@ export function addTrustKeyOptions(command: Command): Command {
   return addPassphraseOptions(
     command.option(
       '-k, --key <key>',
-      'key to sign with: NAME of the key store, PATH, or env://VARIABLE; repeatable; keys of the key store that the roles list are found automatically',
+      'key to sign with: NAME of the key store, PATH, or a URI (docs/keys.md); repeatable; keys of the key store that the roles list are found automatically',
       collect,
     ),
   );

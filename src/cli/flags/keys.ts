@@ -3,7 +3,7 @@ import type { KeySources, PassphraseSource } from '../../keystore/back-end.ts';
 import type { KeySigner } from '../../keystore/key-of.ts';
 import { Keystore } from '../../keystore/store.ts';
 import type { Context } from '../shell/context.ts';
-import { type PassphraseOptions, passphraseSource } from '../shell/passphrase.ts';
+import { type PassphraseOptions, passphraseSource, typedPin } from '../shell/passphrase.ts';
 import type { KeyFlags } from './key-flags.ts';
 
 /** The person's key store: `keys` in the configuration directory. */
@@ -28,6 +28,8 @@ export function keySources(context: Context, flags: KeyFlags): KeySources {
     keystore: keystoreOf(context),
     passphrase: sharedPassphrases(context, flags),
     environment: (name) => context.io.env[name],
+    variables: context.io.env,
+    pin: (token) => typedPin(context.io, token),
     cwd: context.io.cwd,
     anyMode: anyKeyMode(context, flags),
   };

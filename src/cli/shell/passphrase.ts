@@ -2,7 +2,7 @@ import { createReadStream, fstatSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { addAbortSignal, type Readable } from 'node:stream';
 import { PIPE_IDLE_MS } from '../../disk/pipe.ts';
-import { equalBytes, utf8 } from '../../encoding/bytes.ts';
+import { decodeUtf8, equalBytes, utf8 } from '../../encoding/bytes.ts';
 import { BullaError, isBullaError, throwIfAborted } from '../../errors.ts';
 import type { PassphraseSource } from '../../keystore/back-end.ts';
 import {
@@ -114,6 +114,24 @@ export async function newPassphrase(
   }
   second.fill(0);
   return first;
+}
+
+/** The PIN of a token, typed on the terminal, once. @throws BullaError usage, interrupted */
+export async function typedPin(io: Io, token: string): Promise<string> {
+  const terminal = openTerminal(io);
+  if (terminal === undefined)
+    throw new BullaError(
+      'usage',
+      `the PIN of the token ${token} is not given, and there is no terminal to ask at`,
+      {
+        hint: 'set BULLA_PKCS11_PIN, or ?pin-source=file:/PATH in the URI',
+      },
+    );
+  try {
+    return decodeUtf8(await promptSecret(`PIN of the token ${token}: `, terminal), 'the PIN');
+  } finally {
+    terminal.close();
+  }
 }
 
 function notPrompted(key: string): BullaError {

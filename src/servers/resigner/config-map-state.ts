@@ -1,10 +1,10 @@
 import { decodeUtf8, utf8 } from '../../encoding/bytes.ts';
 import type { JsonObject } from '../../encoding/json.ts';
 import { BullaError, isBullaError, messageOf } from '../../errors.ts';
+import { type KubernetesClient, objectIn } from '../../kubernetes/client.ts';
 import type { CollectionId } from '../../trust/format/binding.ts';
 import { encodeRecord, parseRecord } from '../../trust/publish/signer-record.ts';
 import { NO_RECORD, ProcessSignerState, type SignerRecord } from '../../trust/publish/signer-state.ts';
-import { type KubernetesClient, objectIn } from './kubernetes.ts';
 
 const MAX_TRIES = 8;
 const MEMBER = 'record.json';

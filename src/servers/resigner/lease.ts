@@ -1,7 +1,7 @@
 import type { JsonObject } from '../../encoding/json.ts';
 import { isBullaError, messageOf } from '../../errors.ts';
+import { type KubernetesClient, objectIn } from '../../kubernetes/client.ts';
 import type { Clock } from '../../trust/format/ports.ts';
-import { type KubernetesClient, objectIn } from './kubernetes.ts';
 
 export interface LeaseOptions {
   readonly name: string;

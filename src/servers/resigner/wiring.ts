@@ -1,15 +1,14 @@
 import { join } from 'node:path';
 import { resignOnce } from '../../actions/renew/core.ts';
-import { readFileBounded } from '../../disk/atomic.ts';
-import { decodeUtf8 } from '../../encoding/bytes.ts';
+import { BullaError, isBullaError } from '../../errors.ts';
 import { HttpPool } from '../../http/pool.ts';
+import type { KubernetesClient } from '../../kubernetes/client.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { parseReference, type RegistryReference } from '../../oci/reference.ts';
 import { TrustDirectory } from '../../state/trust-directory.ts';
 import { ProcessSignerState, type SignerState } from '../../trust/publish/signer-state.ts';
 import { ProcessMemory, type TrustMemory } from '../../trust/read/memory.ts';
 import type { ResignerConfig } from './config.ts';
-import type { KubernetesClient } from './kubernetes.ts';
 import { SYSTEM_CHANCE, SYSTEM_CLOCK } from './system.ts';
 import type { ResignCore, ServedTarget } from './worker.ts';
 
@@ -66,9 +65,17 @@ function memoryAt(path: string | undefined): () => TrustMemory {
 export async function openKubernetes(
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<{ readonly client: KubernetesClient; readonly pool: HttpPool }> {
-  const { clusterAccess, CLUSTER_CA_FILE, KubernetesClient } = await import('./kubernetes.ts');
-  const access = await clusterAccess(env);
-  const ca = decodeUtf8(await readFileBounded(CLUSTER_CA_FILE, 1024 * 1024), CLUSTER_CA_FILE);
-  const pool = new HttpPool({ tls: { ca } });
+  const [{ podAccess }, { KubernetesClient }] = await Promise.all([
+    import('../../kubernetes/access.ts'),
+    import('../../kubernetes/client.ts'),
+  ]);
+  const access = await podAccess(env).catch((error: unknown) => {
+    if (!isBullaError(error, 'usage')) throw error;
+    throw new BullaError('usage', `a Lease or ConfigMap is configured, but ${error.message}`, {
+      cause: error,
+      hint: 'run it in a cluster, with a service account, or leave lease and state.configMaps out',
+    });
+  });
+  const pool = new HttpPool({ tls: access.tls });
   return { client: new KubernetesClient(access, pool), pool };
 }

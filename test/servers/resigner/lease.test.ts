@@ -4,7 +4,8 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import type { JsonObject } from '../../../src/encoding/json.ts';
 import { BullaError } from '../../../src/errors.ts';
 import { HttpPool } from '../../../src/http/pool.ts';
-import { clusterAccess, KubernetesClient } from '../../../src/servers/resigner/kubernetes.ts';
+import { podAccess, tokenIn } from '../../../src/kubernetes/access.ts';
+import { KubernetesClient } from '../../../src/kubernetes/client.ts';
 import { LeaseElection } from '../../../src/servers/resigner/lease.ts';
 import { temporaryDirectory } from '../../support/cli.ts';
 import { codeOf } from '../../support/registry/open.ts';
@@ -125,7 +126,10 @@ describe('the client of Kubernetes', () => {
       await pool.close();
       await stop();
     });
-    const client = new KubernetesClient({ url, tokenFile, namespace: 'trust' }, pool);
+    const client = new KubernetesClient(
+      { url, token: tokenIn(tokenFile), namespace: 'trust', tls: {} },
+      pool,
+    );
     return {
       client,
       turn: async (next: string) => {
@@ -163,6 +167,6 @@ describe('the client of Kubernetes', () => {
   });
 
   it('says so outside of a cluster', async () => {
-    expect(await codeOf(clusterAccess({}))).toBe('usage');
+    expect(await codeOf(podAccess({}))).toBe('usage');
   });
 });

@@ -12,10 +12,11 @@ import {
 } from '../../../crypto/public-key.ts';
 import { formatTime } from '../../../encoding/time.ts';
 import { BullaError } from '../../../errors.ts';
+import { isKept, lookAtKept } from '../../../keystore/kept.ts';
 import { isKeyName } from '../../../keystore/names.ts';
 import { readPublicFile } from '../../../keystore/read.ts';
 import type { BrokenKey, Keystore, StoredKey } from '../../../keystore/store.ts';
-import { keystoreOf } from '../../flags/keys.ts';
+import { keySources, keystoreOf } from '../../flags/keys.ts';
 import type { Context } from '../../shell/context.ts';
 
 /** What is printed of one thing. */
@@ -25,7 +26,11 @@ export interface Description {
 }
 
 /** `bulla key ls` */
-export async function list(context: Context): Promise<void> {
+export async function list(
+  context: Context,
+  { tokens }: { readonly tokens?: string | boolean } = {},
+): Promise<void> {
+  if (tokens !== undefined) return listTokens(context, tokens);
   const keystore = keystoreOf(context);
   const keys = await keystore.list();
   context.output.result(
@@ -36,9 +41,43 @@ export async function list(context: Context): Promise<void> {
     context.output.info(`no keys in ${keystore.directory}; bulla key generate makes one`);
 }
 
+/** `bulla key ls --tokens`: what the agent and the tokens of a PKCS #11 module have, by the URIs that name it. */
+async function listTokens(context: Context, tokens: string | boolean): Promise<void> {
+  const sources = keySources(context, {});
+  const module = tokens === true ? context.io.env['BULLA_PKCS11_MODULE'] : String(tokens);
+  const { agentKeys } = await import('../../../keystore/back-ends/ssh-agent.ts');
+  const { tokenKeys } = await import('../../../keystore/back-ends/pkcs11.ts');
+  const found = [
+    ...(await agentKeys(sources)).map(({ uri, type, comment }) => ({ uri, type, label: comment })),
+    ...(module === undefined ? [] : await tokenKeys(sources, module)).map(({ uri, type, label }) => ({
+      uri,
+      type,
+      label,
+    })),
+  ];
+  context.output.result(
+    found.map(({ uri, type, label }) => [uri, type, label].join('  ')),
+    { keys: found },
+  );
+  if (found.length === 0)
+    context.output.info(
+      'the SSH agent has no keys; for tokens give the module: --tokens /usr/lib/…/libNAME.so',
+    );
+}
+
 /** `bulla key show` */
 export async function show(context: Context, given: string | undefined): Promise<void> {
-  const keystore = keystoreOf(context);
+  const sources = keySources(context, {});
+  const { keystore } = sources;
+  if (given !== undefined && isKept(given, sources)) {
+    const { publicKey, kept } = await lookAtKept(given, sources);
+    context.output.result([given, ...publicKeyText(publicKey)], {
+      ...publicKeyJson(publicKey),
+      kept: kept.uri,
+      algorithms: kept.algorithms,
+    });
+    return;
+  }
   const isStored = given === undefined || (isKeyName(given) && (await keystore.has(given)));
   const { text, json } = isStored
     ? describeKey(await keystore.get(await nameOrDefault(keystore, given)))
@@ -56,10 +95,11 @@ export async function nameOrDefault(keystore: Keystore, given: string | undefine
 }
 
 /** A key of the store, for people and for programs. */
-export function describeKey({ name, publicKey, certificates, isDefault }: StoredKey): Description {
+export function describeKey({ name, publicKey, certificates, isDefault, kept }: StoredKey): Description {
   return {
     text: [
       `${name}${isDefault ? ' (default)' : ''}`,
+      ...(kept === undefined ? [] : [`  kept at      ${kept.uri}`]),
       ...publicKeyText(publicKey),
       ...certificates.flatMap(certificateText),
     ],
@@ -68,6 +108,7 @@ export function describeKey({ name, publicKey, certificates, isDefault }: Stored
       default: isDefault,
       ...publicKeyJson(publicKey),
       certificates: certificates.map(certificateJson),
+      ...(kept !== undefined && { kept: kept.uri }),
     },
   };
 }
@@ -113,6 +154,7 @@ function line(key: StoredKey | BrokenKey): string {
   const [leaf] = key.certificates;
   const parts = [key.name, key.publicKey.type, shortFingerprint(key.publicKey)];
   if (leaf !== undefined) parts.push(`${subjectOf(leaf)} until ${formatTime(leaf.notAfter)}`);
+  if (key.kept !== undefined) parts.push(`at ${key.kept.uri}`);
   if (key.isDefault) parts.push('(default)');
   return parts.join('  ');
 }

@@ -4,8 +4,9 @@ import { publicKeyOf, publicKeyPem } from '../../../crypto/public-key.ts';
 import { discard, writeFileAtomic } from '../../../disk/atomic.ts';
 import { utf8 } from '../../../encoding/bytes.ts';
 import { BullaError } from '../../../errors.ts';
-import { unlockKey } from '../../../keystore/key-file.ts';
+import { generateKept, lookAtKept } from '../../../keystore/kept.ts';
 import { checkKeyName } from '../../../keystore/names.ts';
+import { unlockKey } from '../../../keystore/unlock.ts';
 import type { KeyFlags } from '../../flags/key-flags.ts';
 import { keySources, keystoreOf, passphraseOptions } from '../../flags/keys.ts';
 import type { Context } from '../../shell/context.ts';
@@ -16,6 +17,8 @@ export interface GenerateFlags extends KeyFlags {
   readonly type?: string;
   readonly outputKeyPrefix?: string;
   readonly force?: boolean;
+  /** `--at`: where it is made and kept. */
+  readonly at?: string;
 }
 
 const TYPES: ReadonlyMap<string, GeneratedKeyType> = new Map([
@@ -37,9 +40,14 @@ export async function generate(
       hint: `choose one of ${[...TYPES.keys()].join(', ')}; RSA keys can be imported`,
     });
   }
+  if (flags.outputKeyPrefix !== undefined && flags.at !== undefined)
+    throw new BullaError('usage', '--at and --output-key-prefix exclude each other', {
+      hint: 'leave one of them out',
+    });
   if (flags.outputKeyPrefix !== undefined)
     return generateFiles(context, given, type, flags.outputKeyPrefix, flags);
   const name = checkKeyName(given ?? 'default');
+  if (flags.at !== undefined) return generateElsewhere(context, name, type, flags.at, flags);
   const keystore = keystoreOf(context);
   const replace = flags.force === true;
   // Asked before the passphrase is, so that it is not typed in vain. put() asks again, under the lock.
@@ -53,6 +61,26 @@ export async function generate(
   context.output.info(
     `stored as ${name} in ${keystore.directory}; keep a copy where a fire does not reach it`,
   );
+  if (stored.isDefault) context.output.info('this is the default key: `bulla sign` uses it');
+}
+
+/** Makes a key in a device or service, and takes its name into the key store. */
+async function generateElsewhere(
+  context: Context,
+  name: string,
+  type: GeneratedKeyType,
+  uri: string,
+  flags: GenerateFlags,
+): Promise<void> {
+  const sources = keySources(context, flags);
+  const replace = flags.force === true;
+  if (!replace && (await sources.keystore.has(name))) throw taken(name);
+  await generateKept(uri, type, sources);
+  const { publicKey, kept } = await lookAtKept(uri, sources);
+  await sources.keystore.putKept(name, publicKey, kept, { replace });
+  const stored = await sources.keystore.get(name);
+  context.output.result(describeKey(stored).text, describeKey(stored).json);
+  context.output.info(`the private key was made at ${uri} and stays there; ${name} is its name here`);
   if (stored.isDefault) context.output.info('this is the default key: `bulla sign` uses it');
 }
 

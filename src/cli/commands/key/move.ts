@@ -1,13 +1,17 @@
 import type { KeyObject } from 'node:crypto';
 import { basename, resolve } from 'node:path';
+import type { Certificate } from '../../../crypto/certificate.ts';
 import { checkChainOrder } from '../../../crypto/chain.ts';
 import { formatPem } from '../../../crypto/pem.ts';
 import { type PrivateKeyFile, privateKeyPem } from '../../../crypto/private-key.ts';
 import { publicKeyOf, publicKeyPem } from '../../../crypto/public-key.ts';
 import { BullaError } from '../../../errors.ts';
 import type { KeySources } from '../../../keystore/back-end.ts';
-import { findKey, readCertificateFile, unlockKey } from '../../../keystore/key-file.ts';
+import { isKept, lookAtKept } from '../../../keystore/kept.ts';
+import { findKey, readCertificateFile } from '../../../keystore/key-file.ts';
 import { checkKeyName, isKeyName } from '../../../keystore/names.ts';
+import type { Keystore } from '../../../keystore/store.ts';
+import { unlockKey } from '../../../keystore/unlock.ts';
 import type { KeyFlags } from '../../flags/key-flags.ts';
 import { keySources, passphraseOptions } from '../../flags/keys.ts';
 import type { Context } from '../../shell/context.ts';
@@ -34,6 +38,16 @@ export async function importKey(
   if (!replace && (await sources.keystore.has(name))) throw taken(name);
   const certificates =
     flags.certChain === undefined ? [] : await readCertificateFile(resolve(context.io.cwd, flags.certChain));
+  if (isKept(file, sources)) {
+    const { publicKey, kept } = await lookAtKept(file, sources);
+    if (certificates.length > 0) checkChainOrder(certificates, publicKey, flags.certChain ?? '');
+    await sources.keystore.putKept(name, publicKey, kept, { replace });
+    await putCertificates(sources.keystore, name, certificates, flags.certChain);
+    const { text, json } = describeKey(await sources.keystore.get(name));
+    context.output.result(text, json);
+    context.output.info(`the private key stays at ${file}; ${name} is its name here`);
+    return;
+  }
   // An absolute path is never taken for the name of a key in the store.
   const spec = file.includes('://') ? file : resolve(context.io.cwd, file);
   const found = await findKey(spec, sources);
@@ -42,10 +56,7 @@ export async function importKey(
   warnIfEmpty(context, passphrase, name);
   await sources.keystore.put(name, key, passphrase, { replace });
   passphrase.fill(0);
-  if (certificates.length > 0) {
-    const pem = certificates.map(({ der }) => formatPem('CERTIFICATE', der)).join('');
-    await sources.keystore.putCertificates(name, pem, flags.certChain ?? '');
-  }
+  await putCertificates(sources.keystore, name, certificates, flags.certChain);
   const stored = await sources.keystore.get(name);
   const { role, gun } = found.file;
   context.output.result(describeKey(stored).text, {
@@ -54,6 +65,17 @@ export async function importKey(
     ...(gun !== undefined && { gun }),
   });
   context.output.info(`${file} is still there; remove it if the key is to be in one place only`);
+}
+
+async function putCertificates(
+  keystore: Keystore,
+  name: string,
+  certificates: readonly Certificate[],
+  where = '',
+): Promise<void> {
+  if (certificates.length === 0) return;
+  const pem = certificates.map(({ der }) => formatPem('CERTIFICATE', der)).join('');
+  await keystore.putCertificates(name, pem, where);
 }
 
 /** The key in the file, and the passphrase that it will be stored with: its own where it has one. */

@@ -1,40 +1,11 @@
-import { readFileBounded } from '../../disk/atomic.ts';
-import { decodeUtf8, utf8 } from '../../encoding/bytes.ts';
-import { isJsonObject, type JsonObject, parseJsonObject } from '../../encoding/json.ts';
-import { BullaError, type ErrorCode } from '../../errors.ts';
-import type { HttpPool } from '../../http/pool.ts';
+import { utf8 } from '../encoding/bytes.ts';
+import { isJsonObject, type JsonObject, parseJsonObject } from '../encoding/json.ts';
+import { BullaError, type ErrorCode } from '../errors.ts';
+import type { HttpPool } from '../http/pool.ts';
+import type { ClusterAccess } from './access.ts';
 
-/** Where a pod finds its API server, and who it is there. */
-export interface ClusterAccess {
-  readonly url: URL;
-  /** Read again for each request: Kubernetes replaces it every hour. */
-  readonly tokenFile: string;
-  readonly namespace: string;
-}
-
-const ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
-/** Certificates of the API server's authority, in every pod that has a service account. */
-export const CLUSTER_CA_FILE: string = `${ACCOUNT}/ca.crt`;
 const MAX_OBJECT_BYTES = 4 * 1024 * 1024;
-const MAX_TOKEN_BYTES = 64 * 1024;
 const ANSWER_MS = 8_000;
-
-/**
- * What every pod has that may use the API server.
- * @throws BullaError usage outside of a cluster
- */
-export async function clusterAccess(
-  env: Readonly<Record<string, string | undefined>>,
-): Promise<ClusterAccess> {
-  const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = env;
-  if (host === undefined || host === '')
-    throw new BullaError('usage', 'a Lease or ConfigMap is configured, but this is not a pod of Kubernetes', {
-      hint: 'run it in a cluster, with a service account, or leave lease and state.configMaps out',
-    });
-  const bare = host.includes(':') ? `[${host}]` : host;
-  const namespace = decodeUtf8(await readFileBounded(`${ACCOUNT}/namespace`, 1024), 'the namespace').trim();
-  return { url: new URL(`https://${bare}:${port ?? '443'}`), tokenFile: `${ACCOUNT}/token`, namespace };
-}
 
 /** The few requests of the Kubernetes API that leases and state need; see spec/decisions/0128. */
 export class KubernetesClient {
@@ -70,10 +41,7 @@ export class KubernetesClient {
     object: JsonObject | undefined,
     signal: AbortSignal | undefined,
   ): Promise<JsonObject | undefined> {
-    const token = decodeUtf8(
-      await readFileBounded(this.access.tokenFile, MAX_TOKEN_BYTES),
-      'the token',
-    ).trim();
+    const token = await this.access.token();
     const late = new AbortController();
     const timer = setTimeout(() => late.abort(slow(path)), ANSWER_MS);
     const stop = (): void => late.abort(signal?.reason);
@@ -83,7 +51,7 @@ export class KubernetesClient {
         method,
         url: new URL(path, this.access.url),
         headers: {
-          authorization: `Bearer ${token}`,
+          ...(token !== undefined && { authorization: `Bearer ${token}` }),
           accept: 'application/json',
           ...(object !== undefined && { 'content-type': 'application/json' }),
         },
@@ -115,7 +83,7 @@ function refused(method: string, path: string, status: number, bytes: Uint8Array
   return new BullaError(code, `Kubernetes answered ${status} to ${method} ${path}${said(bytes)}`, {
     hint:
       status === 403 || status === 401
-        ? 'the service account lacks a right: deploy/kubernetes/resigner.yaml has those it needs'
+        ? 'this account lacks a right; for a re-signer, deploy/kubernetes/resigner.yaml has those it needs'
         : 'look at the API server',
     details: { status },
   });
