@@ -19,7 +19,7 @@ const REFRESH_AFTER_MS = 24 * 3_600_000;
 /** How long a refresh may take in all, in milliseconds. */
 const REFRESH_TIMEOUT_MS = 120_000;
 
-/** Something older is at hand, or a person waits: it is not tried for long. */
+/** An older copy can be used, or a person waits: it is not tried for long. */
 const BRIEF = { tries: 3, totalMs: 3_000 } as const;
 
 /** Codes after which what was verified before still counts: nothing new is known. */
