@@ -5,7 +5,9 @@ import { BullaError } from '../errors.ts';
 import { checkTrustedChain } from '../signatures/chain.ts';
 import type { Evidence, Refusal } from '../signatures/evidence.ts';
 import type { Bundle } from '../sigstore/bundle.ts';
+import { type HashName, hashNamed } from '../sigstore/log-body.ts';
 import { checkIdentity, verifyCertificate, verifyMaterial } from '../sigstore/verify.ts';
+import { checkConditions } from './conditions.ts';
 import type { Requirements } from './requirements.ts';
 import type { KeylessTrust } from './signers.ts';
 
@@ -16,8 +18,15 @@ import type { KeylessTrust } from './signers.ts';
 export function judge(evidence: Evidence, required: Requirements): Refusal | undefined {
   try {
     checkSigner(evidence, required);
+    checkProof(evidence, required);
     checkPurpose(evidence, required);
     checkAnnotations(evidence, required);
+    checkConditions(
+      required.conditions ?? [],
+      evidence.predicate,
+      required.now,
+      `attestation ${evidence.manifest}`,
+    );
     checkExpiry(evidence, required.now);
     return undefined;
   } catch (error) {
@@ -80,8 +89,36 @@ function checkKeyless(
       { hint: 'say who must have signed: --certificate-identity and --certificate-oidc-issuer' },
     );
   }
-  const material = verifyMaterial(bundle, leaf.publicKey, trust.root, where);
+  const material = verifyMaterial(bundle, leaf.publicKey, trust.root, where, loggedDigest(bundle));
   checkIdentity(verifyCertificate(leaf, material, trust.root, where), trust.identities, where);
+}
+
+/** Log entry and time stamp, if the policy demands them: also of a signature by a trusted key. */
+function checkProof({ bundle, key, manifest }: Evidence, { proof }: Requirements): void {
+  if (proof === undefined) return;
+  const where = `signature ${manifest}`;
+  const material = bundle && verifyMaterial(bundle, key, proof.root, where, loggedDigest(bundle));
+  if (proof.transparency && (material?.logEntries.length ?? 0) === 0) {
+    throw new BullaError(
+      'signature-mismatch',
+      `${where} is in no transparency log, and the policy demands it`,
+      {
+        hint: 'sign with --tlog or --keyless',
+      },
+    );
+  }
+  if (proof.timestamp && (material?.stamped.length ?? 0) === 0) {
+    throw new BullaError('signature-mismatch', `${where} has no time stamp, and the policy demands one`, {
+      hint: 'sign with --tlog or --keyless and a signing config that lists a time-stamp authority',
+    });
+  }
+}
+
+/** What was signed is not in the bundle of a `.sig` tag; its reader has computed the digest. */
+function loggedDigest({ content }: Bundle): (algorithm: HashName) => Uint8Array | undefined {
+  const digest = content.kind === 'message' ? content.digest : undefined;
+  return (algorithm) =>
+    digest !== undefined && hashNamed(digest.algorithm) === algorithm ? digest.value : undefined;
 }
 
 function checkPurpose(evidence: Evidence, required: Requirements): void {

@@ -1,5 +1,7 @@
 import { BullaError } from '../errors.ts';
 import { RELEASE_PURPOSE } from '../signatures/formats.ts';
+import type { TrustedRoot } from '../sigstore/trusted-root.ts';
+import type { Condition } from './conditions.ts';
 import { mostSigners, type TrustedSigners } from './signers.ts';
 
 /** What detached signatures must be for an image to be accepted: flags today, a rule of a policy file as well. */
@@ -10,10 +12,23 @@ export interface Requirements extends TrustedSigners {
   readonly purposes: readonly string[];
   /** Annotations that must be signed, each with exactly this value. */
   readonly annotations: ReadonlyMap<string, string>;
+  /** What an attestation must say beside its purpose. */
+  readonly conditions?: readonly Condition[] | undefined;
+  /** What trusted logs and time-stamp authorities must say about a signature; left out where nothing. */
+  readonly proof?: ProofDemand | undefined;
   /** The time it is. */
   readonly now: Date;
   /** More requirements, each of which must be satisfied as well. */
   readonly also?: readonly Requirements[] | undefined;
+}
+
+/** Demands of a policy on a signature by whomever it is (spec/policy.md, "Proof"). */
+export interface ProofDemand {
+  /** It must be in a trusted log. */
+  readonly transparency: boolean;
+  /** A trusted time-stamp authority must have seen it. */
+  readonly timestamp: boolean;
+  readonly root: TrustedRoot;
 }
 
 /** Requirements without those beside them, the first one first. */
@@ -40,7 +55,8 @@ export function requirements(parts: Partial<Requirements> & Pick<Requirements, '
     });
   }
   checkThreshold({ keys, roots, identities, keyless }, threshold);
-  return { keys, roots, identities, keyless, threshold, purposes, annotations, now: parts.now };
+  const { conditions, proof, now } = parts;
+  return { keys, roots, identities, keyless, threshold, purposes, annotations, conditions, proof, now };
 }
 
 /** A threshold that some signers can meet. */

@@ -2,6 +2,7 @@ import type { Algorithm, AlgorithmId } from '../crypto/algorithm.ts';
 import type { Certificate } from '../crypto/certificate.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
 import type { SignatureEncoding } from '../crypto/signature.ts';
+import type { JsonObject } from '../encoding/json.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Bundle } from '../sigstore/bundle.ts';
 
@@ -26,6 +27,8 @@ export interface Claims {
   readonly purpose: string;
   readonly signingTime?: Date;
   readonly expiry?: Date;
+  /** Of an attestation: what it says about the artifact. */
+  readonly predicate?: JsonObject;
 }
 
 /** A signature of any format, taken apart and not verified. */

@@ -2,6 +2,7 @@ import type { Certificate } from '../crypto/certificate.ts';
 import { verifyEd25519ph } from '../crypto/ed25519ph.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
 import { verifySignature } from '../crypto/signature.ts';
+import type { JsonObject } from '../encoding/json.ts';
 import { BullaError, type ErrorCode } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -32,6 +33,8 @@ export interface Evidence {
   readonly signingTime?: Date;
   /** From then on it does not count. */
   readonly expiry?: Date;
+  /** Of an attestation: what it says about the image. */
+  readonly predicate?: JsonObject;
 }
 
 /** A signature that was examined and is not evidence. */
@@ -110,6 +113,7 @@ function evidenceOf(
     annotations: target.annotations,
     ...(claims.signingTime !== undefined && { signingTime: claims.signingTime }),
     ...(claims.expiry !== undefined && { expiry: claims.expiry }),
+    ...(claims.predicate !== undefined && { predicate: claims.predicate }),
   };
 }
 

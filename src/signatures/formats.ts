@@ -43,6 +43,10 @@ export const SIGNATURE_ANNOTATIONS = {
   bundlePurpose: 'dev.sigstore.bundle.predicateType',
   legacySignature: 'dev.cosignproject.cosign/signature',
   legacyCertificate: 'dev.sigstore.cosign/certificate',
+  /** Rekor v1's entry and promise. */
+  legacyEntry: 'dev.sigstore.cosign/bundle',
+  legacyTimeStamp: 'dev.sigstore.cosign/rfc3161timestamp',
+  legacyPredicateType: 'predicateType',
 } as const;
 
 /** Signed annotation of a Sigstore bundle of ours that says when the signature ends; RFC 3339. */

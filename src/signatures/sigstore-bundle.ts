@@ -46,6 +46,8 @@ export async function signStatement(
     });
   }
   const payload = buildStatement(parts);
+  // A predicate of others may hold what our readers refuse.
+  if (parts.predicate !== undefined) readStatement(payload, 'the new attestation');
   const plain = await signer.sign(preAuthEncoding(SIGNATURE_TYPES.inToto, payload), options);
   const signature = type === 'P-256' ? ecdsaToDer(plain) : plain;
   return { kind: 'dsse', payloadType: SIGNATURE_TYPES.inToto, payload, signature };

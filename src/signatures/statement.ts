@@ -81,7 +81,12 @@ export function readStatement(payload: Uint8Array, where: string): Claims {
   const targets = subject.flatMap((entry, at) => targetsOf(entry, annotated[at]?.annotations, where));
   // Also of subjects with unknown digest algorithms: their expiry was signed, too.
   const expiry = earliest(annotated.map((subjectsOwn) => subjectsOwn.expiry));
-  return { targets, purpose, ...(expiry !== undefined && { expiry }) };
+  const { predicate } = json;
+  return {
+    ...{ targets, purpose },
+    ...(expiry !== undefined && { expiry }),
+    ...(isJsonObject(predicate) && Object.keys(predicate).length > 0 && { predicate }),
+  };
 }
 
 /** One subject may carry digests by several algorithms; each known one names the artifact. */

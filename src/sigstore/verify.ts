@@ -41,6 +41,8 @@ export interface VerifiedMaterial {
   readonly logEntries: readonly VerifiedLogEntry[];
   /** When trusted logs and time-stamp authorities saw the signature. */
   readonly times: readonly Date[];
+  /** Those of time-stamp authorities alone. */
+  readonly stamped: readonly Date[];
 }
 
 /** A bundle whose signature, signer, log entries and times have all been verified. */
@@ -103,7 +105,7 @@ export function verifyMaterial(
   });
   const times = [...logEntries.flatMap(({ time }) => time ?? []), ...stamped];
   for (const { log } of logEntries) for (const time of times) checkLogValidity(log, time, where);
-  return { logEntries, times };
+  return { logEntries, times, stamped };
 }
 
 /**

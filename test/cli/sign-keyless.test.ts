@@ -7,7 +7,7 @@ import { DirectoryFiles } from '../../src/layout/directory.ts';
 import { LayoutStore } from '../../src/layout/store.ts';
 import { bulla as run, temporaryDirectory } from '../support/cli.ts';
 import { pushImage } from '../support/content.ts';
-import type { Making } from '../support/sigstore/instance.ts';
+import { type Making, SigstoreInstance } from '../support/sigstore/instance.ts';
 import { type Fault, SigstoreServer, token } from '../support/sigstore/server.ts';
 
 type Json = Record<string, unknown>;
@@ -285,5 +285,48 @@ describe('bulla sign --tlog', () => {
     await writeKey('ed25519');
     expect(await bulla(`sign oci:img:v1 --key key.pem --tlog ${services}`)).toMatchObject({ code: 2 });
     expect(await signatures()).toEqual([]);
+  });
+});
+
+describe('a policy that demands a proof', () => {
+  const under = async (demand: Json) => {
+    const rule = { scope: '*', signatures: [{ keys: ['key.pub'], trustedRoot: 'root.json', ...demand }] };
+    await writeFile(join(cwd, 'policy.json'), JSON.stringify({ version: 1, rules: [rule] }));
+    return await bulla('verify oci:img:v1 --policy policy.json');
+  };
+  const required = { transparency: 'required', timestamp: 'required' };
+  const unstamped = (config: Json) => {
+    config['tsaUrls'] = [];
+  };
+
+  it('of a log counts only signatures that are in one, also by a trusted key', async () => {
+    await writeKey();
+    expect(await bulla('sign oci:img:v1 --key key.pem')).toMatchObject({ code: 0 });
+    expect(await under({ trustedRoot: undefined })).toMatchObject({ code: 0 });
+    expect(await under({ transparency: 'required' })).toMatchObject({ code: 12, stdout: '' });
+    expect(await under({ timestamp: 'required' })).toMatchObject({ code: 12, stdout: '' });
+    await writeFile(join(cwd, 'signing.json'), server.signingConfig(2, unstamped));
+    expect(await bulla(`sign oci:img:v1 --key key.pem --tlog ${services}`)).toMatchObject({ code: 0 });
+    expect(await under({ transparency: 'required' })).toMatchObject({ code: 0 });
+    expect(await under(required)).toMatchObject({ code: 12, stdout: '' });
+    await writeFile(join(cwd, 'signing.json'), server.signingConfig());
+    expect(await bulla(`sign oci:img:v1 --key key.pem --tlog ${services}`)).toMatchObject({ code: 0 });
+    expect(await under(required)).toMatchObject({ code: 0 });
+    // A log of another instance is not the one that is trusted.
+    await writeFile(join(cwd, 'other.json'), new SigstoreInstance().trustedRoot());
+    expect(await under({ ...required, trustedRoot: 'other.json' })).toMatchObject({ code: 12 });
+    expect(await under({ transparency: 'optional' })).toMatchObject({ code: 2 });
+  });
+
+  it('of a time stamp counts only keyless signatures that have one', async () => {
+    const identity = { identity: 'alice@example.com', issuer };
+    const demand = { keys: undefined, keyless: [identity] };
+    await writeFile(join(cwd, 'signing.json'), server.signingConfig(1, unstamped));
+    expect(await sign('--identity-token token')).toMatchObject({ code: 0 });
+    expect(await under(demand)).toMatchObject({ code: 0 });
+    expect(await under({ ...demand, ...required })).toMatchObject({ code: 12 });
+    await writeFile(join(cwd, 'signing.json'), server.signingConfig(1));
+    expect(await sign('--identity-token token')).toMatchObject({ code: 0 });
+    expect(await under({ ...demand, ...required })).toMatchObject({ code: 0 });
   });
 });

@@ -7,6 +7,7 @@ import { isManifestType } from '../../oci/media-types.ts';
 import { cosignTags, type Tag } from '../../oci/reference.ts';
 import { slimReferrer } from '../../oci/referrers.ts';
 import type { CallOptions, Source } from '../../oci/target.ts';
+import { SIGNATURE_ANNOTATIONS } from '../../signatures/formats.ts';
 import { Limiter } from '../copy/concurrency.ts';
 
 /** What is drawn of a manifest; a parsed one takes many times its bytes, and thousands of them are in a tree. */
@@ -16,6 +17,8 @@ export interface TreeManifest {
   /** Media type of its config; undefined for an index. */
   readonly configType: string | undefined;
   readonly subject: Digest | undefined;
+  /** Predicate type that it says it attests. */
+  readonly predicateType: string | undefined;
 }
 
 /** A manifest and what hangs from it. */
@@ -79,6 +82,7 @@ function drawn(content: ManifestContent): Drawn {
       artifactType: manifest.artifactType,
       configType: manifest.kind === 'manifest' ? manifest.config.mediaType : undefined,
       subject: manifest.subject?.digest,
+      predicateType: manifest.annotations?.[SIGNATURE_ANNOTATIONS.bundlePurpose],
     },
     children: listed.filter((child) => isManifestType(child.mediaType)).map(slimReferrer),
   };

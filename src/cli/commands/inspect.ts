@@ -3,6 +3,8 @@ import { type Inspection, inspectManifest } from '../../actions/inspect/manifest
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { formatPlatform } from '../../oci/platform.ts';
 import { formatRepository, parseReference, type Reference } from '../../oci/reference.ts';
+import { RELEASE_PURPOSE, SIGNATURE_ANNOTATIONS } from '../../signatures/formats.ts';
+import { predicateLabel } from '../../signatures/predicates.ts';
 import { FILE_TITLE, HEAD_TAG } from '../../trust/format/vocabulary.ts';
 import { addCollectionOptions, type CollectionFlags } from '../flags/collection-flags.ts';
 import { sizeText } from '../render/tree-text.ts';
@@ -78,6 +80,8 @@ function inspectionLines(name: string, { descriptor, manifest, config }: Inspect
   const lines = [name, row('media type', descriptor.mediaType), row('size', sizeText(descriptor.size))];
   if (manifest.artifactType !== undefined) lines.push(row('artifact type', manifest.artifactType));
   if (manifest.subject !== undefined) lines.push(row('subject', manifest.subject.digest));
+  const attests = attestedTypes(manifest).map((type) => predicateLabel(type) ?? type);
+  if (attests.length > 0) lines.push(row('attests', attests.join(', ')));
   if (config !== undefined) lines.push(...configLines(config));
   lines.push(...pairs('annotation', manifest.annotations));
   if (manifest.kind === 'index') {
@@ -99,6 +103,16 @@ function inspectionLines(name: string, { descriptor, manifest, config }: Inspect
     }
   }
   return lines;
+}
+
+/** Predicate types that a bundle, or a manifest of cosign's `.att` tag, says it attests. */
+function attestedTypes(manifest: Inspection['manifest']): readonly string[] {
+  if (manifest.kind === 'index') return [];
+  const all = [
+    manifest.annotations?.[SIGNATURE_ANNOTATIONS.bundlePurpose],
+    ...manifest.layers.map(({ annotations }) => annotations?.[SIGNATURE_ANNOTATIONS.legacyPredicateType]),
+  ];
+  return [...new Set(all)].flatMap((type) => (type === undefined || type === RELEASE_PURPOSE ? [] : [type]));
 }
 
 function configLines(config: NonNullable<Inspection['config']>): string[] {

@@ -20,6 +20,7 @@ export interface SignatureFlags extends KeylessFlags {
   readonly ca?: readonly string[];
   readonly threshold?: number;
   readonly purpose?: readonly string[];
+  readonly type?: readonly string[];
   readonly annotation?: readonly string[];
 }
 
@@ -36,15 +37,20 @@ export function addSignatureOptions(command: Command): Command {
   return addKeylessOptions(withAuthorities)
     .option('--threshold <n>', 'minimum number of different signers (default: 1)', positiveInteger)
     .option('--purpose <uri>', 'predicate type that signatures must have; repeatable', collect)
+    .option(
+      '--type <type>',
+      'require an attestation of this type: slsaprovenance1, spdxjson, cyclonedx, vuln, vsa, or a URI; repeatable',
+      collect,
+    )
     .option('-a, --annotation <key=value>', 'annotation that must be signed; repeatable', collect);
 }
 
 /** Whether the command line says anything about detached signatures. */
 export function asksForSignatures(flags: SignatureFlags): boolean {
-  const { key, ca, certificateIdentity, threshold, purpose, annotation } = flags;
+  const { key, ca, certificateIdentity, threshold, purpose, type, annotation } = flags;
   return (
     asksForKeyless(flags) ||
-    [key, ca, certificateIdentity, threshold, purpose, annotation].some((flag) => flag !== undefined)
+    [key, ca, certificateIdentity, threshold, purpose, type, annotation].some((flag) => flag !== undefined)
   );
 }
 
@@ -72,10 +78,17 @@ export async function requirementsOf(context: Context, flags: SignatureFlags): P
     annotations: parsePairs(flags.annotation ?? []),
     now: context.io.now(),
     ...(flags.threshold !== undefined && { threshold: flags.threshold }),
-    ...(flags.purpose !== undefined && { purposes: flags.purpose }),
+    ...((flags.purpose ?? flags.type) !== undefined && { purposes: await purposesOf(flags) }),
   });
   await warnOfAnyIdentity(context, required);
   return required;
+}
+
+/** Predicate types, one of which a signature must have. @throws BullaError usage */
+async function purposesOf({ purpose = [], type = [] }: SignatureFlags): Promise<readonly string[]> {
+  if (type.length === 0) return purpose;
+  const { predicateType } = await import('../../signatures/predicates.ts');
+  return [...purpose, ...type.map(predicateType)];
 }
 
 /** An authority certifies many: without an identity, any of them can sign any image. `*` says so and is not warned of. */

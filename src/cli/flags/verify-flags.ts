@@ -128,9 +128,9 @@ function withoutNotary({ delegation }: NotaryVerifyFlags): BullaError {
 }
 
 function refuseOthers(flags: VerifyFlags): void {
-  const { key, certificateIdentity, threshold, purpose, annotation } = flags;
+  const { key, certificateIdentity, threshold, purpose, type, annotation } = flags;
   const { at, anySigner, maxStaleness, eachPlatform } = flags;
-  const signatures = { key, certificateIdentity, threshold, purpose, annotation };
+  const signatures = { key, certificateIdentity, threshold, purpose, type, annotation };
   const others = { ...signatures, at, anySigner, maxStaleness, eachPlatform };
   const [given] = Object.entries(others).filter(([, value]) => value !== undefined);
   if (given === undefined && flags.name !== false) return;

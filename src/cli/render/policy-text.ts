@@ -44,7 +44,12 @@ export function* demandsText({ verdict, mode, scope }: PolicyRule): Generator<st
     const trusted = root === undefined ? 'as pinned' : `by ${root.kind}`;
     yield `  the name is signed by ${count} ${signers.join(', ')}; root keys trusted ${trusted}; a moved tag: ${drift}`;
   }
-  for (const rule of signatures) yield `  ${expectation(rule)}, for ${rule.purposes.join(' or ')}`;
+  for (const rule of signatures) {
+    yield `  ${expectation(rule)}, for ${rule.purposes.join(' or ')}`;
+    for (const { text } of rule.conditions ?? []) yield `    ${text}`;
+    if (rule.proof?.transparency) yield '    in a transparency log';
+    if (rule.proof?.timestamp) yield '    with a time stamp';
+  }
 }
 
 function ruleText({ scope, mode }: PolicyRule): string {

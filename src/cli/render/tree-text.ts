@@ -1,5 +1,7 @@
 import type { TreeNode } from '../../actions/inspect/tree.ts';
 import { formatPlatform } from '../../oci/platform.ts';
+import { RELEASE_PURPOSE } from '../../signatures/formats.ts';
+import { predicateLabel } from '../../signatures/predicates.ts';
 
 /** `1.5 KiB`: sizes for people. */
 export function sizeText(bytes: number): string {
@@ -51,7 +53,17 @@ export function artifactTypeOf(node: TreeNode): string {
 function nodeLabel(node: TreeNode): string {
   const platform =
     node.descriptor.platform === undefined ? '' : `${formatPlatform(node.descriptor.platform)}  `;
-  return platform + node.descriptor.digest + (node.manifest === undefined ? '  (not here)' : '');
+  return (
+    platform +
+    node.descriptor.digest +
+    (node.manifest === undefined ? '  (not here)' : attestedText(node.manifest.predicateType))
+  );
+}
+
+/** What an artifact says it attests, unverified; nothing for a signature. */
+function attestedText(predicateType: string | undefined): string {
+  if (predicateType === undefined || predicateType === RELEASE_PURPOSE) return '';
+  return `  ${predicateLabel(predicateType) ?? predicateType.slice(0, 120)}`;
 }
 
 function draw(branches: readonly Branch[], indent: string): string[] {
@@ -69,6 +81,7 @@ export function treeJson(node: TreeNode): Record<string, unknown> {
   return {
     ...node.descriptor,
     ...(node.manifest === undefined ? { missing: true } : {}),
+    ...(node.manifest?.predicateType !== undefined && { predicateType: node.manifest.predicateType }),
     ...(node.platforms.length > 0 && { manifests: node.platforms.map(treeJson) }),
     referrers: node.referrers.map((child) => ({ ...treeJson(child), artifactType: artifactTypeOf(child) })),
     ...(node.cosign.length > 0 && {

@@ -17,6 +17,7 @@ export interface CommandEntry {
 export const COMMANDS: readonly CommandEntry[] = [
   { name: 'init', load: () => import('../commands/init.ts') },
   { name: 'sign', load: () => import('../commands/sign.ts') },
+  { name: 'attest', load: () => import('../commands/attest.ts') },
   { name: 'verify', load: () => import('../commands/verify.ts') },
   { name: 'revoke', load: () => import('../commands/revoke.ts') },
   { name: 'copy', alias: 'cp', load: () => import('../commands/copy.ts') },

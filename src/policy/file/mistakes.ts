@@ -1,11 +1,14 @@
 import { parseDuration } from '../../encoding/time.ts';
 import { BullaError, isBullaError } from '../../errors.ts';
 import { placeNamed } from '../../oci/place.ts';
+import { predicateType } from '../../signatures/predicates.ts';
 import { checkKeyIds, checkPin, checkScope } from '../../trust/read/pin.ts';
+import { parseCondition } from '../conditions.ts';
 import type {
+  AttestationDocument,
   PolicyDocument,
   RuleDocument,
-  SignatureDocument,
+  SignersOfDocument,
   SourceDocument,
   TrustDocument,
 } from './schema.ts';
@@ -33,13 +36,20 @@ export function mistakesIn({ rules, sets = {} }: PolicyDocument): Mistake[] {
 type Sets = ReadonlySet<string>;
 
 function inRule(rule: RuleDocument, sets: Sets): Mistake[] {
-  const { scope, allow, deny, trust, signatures } = rule;
-  const decisions = [allow, deny, trust ?? signatures].filter((decision) => decision !== undefined);
+  const { scope, allow, deny, trust, signatures, attestations } = rule;
+  const decisions = [allow, deny, trust ?? signatures ?? attestations].filter(
+    (decision) => decision !== undefined,
+  );
   return [
     ...(scope === '*' ? [] : told(['scope'], () => checkScope(scope))),
-    ...unless(decisions.length === 1, [], 'a rule has one of allow, deny, or trust and signatures'),
+    ...unless(
+      decisions.length === 1,
+      [],
+      'a rule has one of allow, deny, or some of trust, signatures and attestations',
+    ),
     ...(trust === undefined ? [] : inTrust(trust, scope, sets)),
     ...(signatures ?? []).flatMap((demand, index) => inSignatures(demand, ['signatures', index], sets)),
+    ...(attestations ?? []).flatMap((demand, index) => inAttestation(demand, ['attestations', index], sets)),
   ];
 }
 
@@ -79,8 +89,19 @@ function inTrust(trust: TrustDocument, scope: string, sets: Sets): Mistake[] {
   ];
 }
 
-function inSignatures(demand: SignatureDocument, path: readonly PropertyKey[], sets: Sets): Mistake[] {
-  const { keys, authorities, identities, keyless = [], trustedRoot } = demand;
+function inAttestation(demand: AttestationDocument, path: readonly PropertyKey[], sets: Sets): Mistake[] {
+  const { type, conditions = [] } = demand;
+  return [
+    ...inSignatures(demand, path, sets),
+    ...told([...path, 'type'], () => predicateType(type)),
+    ...conditions.flatMap((condition, at) =>
+      told([...path, 'conditions', at], () => parseCondition(condition)),
+    ),
+  ];
+}
+
+function inSignatures(demand: SignersOfDocument, path: readonly PropertyKey[], sets: Sets): Mistake[] {
+  const { keys, authorities, identities, keyless = [], trustedRoot, transparency, timestamp } = demand;
   return [
     ...unless(
       keys !== undefined || authorities !== undefined || keyless.length > 0,
@@ -93,9 +114,12 @@ function inSignatures(demand: SignatureDocument, path: readonly PropertyKey[], s
       'identities need authorities that certify them',
     ),
     ...unless(
-      trustedRoot === undefined || keyless.length > 0,
+      trustedRoot === undefined ||
+        keyless.length > 0 ||
+        transparency !== undefined ||
+        timestamp !== undefined,
       [...path, 'trustedRoot'],
-      'a trusted root is for keyless signatures',
+      'a trusted root is for keyless, transparency or timestamp',
     ),
     ...inSources(keys ?? [], [...path, 'keys'], sets),
     ...inSources(authorities ?? [], [...path, 'authorities'], sets),

@@ -3,9 +3,11 @@ import { parseIdentity } from '../../crypto/identity.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
 import { parseDuration } from '../../encoding/time.ts';
 import { BullaError, isBullaError } from '../../errors.ts';
+import { predicateType } from '../../signatures/predicates.ts';
 import type { IdentityRule } from '../../sigstore/fulcio-identity.ts';
 import type { TrustedRoot } from '../../sigstore/trusted-root.ts';
 import { collectionUnder, findPin, type PinnedTrust } from '../../trust/read/pin.ts';
+import { parseCondition } from '../conditions.ts';
 import { type Requirements, requirements } from '../requirements.ts';
 import type {
   KeylessDocument,
@@ -95,6 +97,16 @@ async function verdictOf(rule: RuleDocument, sets: Sets, material: PolicyMateria
   const signatures: SignatureRule[] = [];
   for (const [index, demand] of (rule.signatures ?? []).entries())
     signatures.push(await signatureRule(demand, sets, material, `${rule.scope}: signatures[${index}]`));
+  for (const [index, { type, conditions = [], ...signers }] of (rule.attestations ?? []).entries()) {
+    const where = `${rule.scope}: attestations[${index}]`;
+    const attested = await signatureRule(
+      { ...signers, purposes: [predicateType(type)] },
+      sets,
+      material,
+      where,
+    );
+    signatures.push({ ...attested, conditions: conditions.map(parseCondition) });
+  }
   return {
     kind: 'verify',
     signatures,
@@ -143,6 +155,9 @@ async function signatureRule(
   where: string,
 ): Promise<SignatureRule> {
   const { keys = [], authorities = [], identities = [], keyless, threshold, purposes, annotations } = demand;
+  const [transparency, timestamp] = [demand.transparency !== undefined, demand.timestamp !== undefined];
+  const isRooted = keyless !== undefined || transparency || timestamp;
+  const root = isRooted ? await material.trustedRoot(demand.trustedRoot) : undefined;
   try {
     const {
       now: _,
@@ -154,12 +169,9 @@ async function signatureRule(
       roots: await gather(authorities, sets, (source) => material.certificates(source)),
       identities: identities.map((text) => parseIdentity(text)),
       annotations: new Map(Object.entries(annotations ?? {})),
-      ...(keyless !== undefined && {
-        keyless: {
-          identities: keyless.map(identityRule),
-          root: await material.trustedRoot(demand.trustedRoot),
-        },
-      }),
+      ...(keyless !== undefined &&
+        root !== undefined && { keyless: { identities: keyless.map(identityRule), root } }),
+      ...((transparency || timestamp) && root !== undefined && { proof: { transparency, timestamp, root } }),
       ...(threshold !== undefined && { threshold }),
       ...(purposes !== undefined && { purposes }),
     });

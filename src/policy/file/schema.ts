@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import type { ConditionDocument } from '../conditions.ts';
 
 /** A policy file (spec/policy.md). */
 export interface PolicyDocument {
@@ -9,7 +10,7 @@ export interface PolicyDocument {
   readonly rules: readonly RuleDocument[];
 }
 
-/** A rule. It has `allow`, or `deny`, or `trust` and `signatures`, one of which may be left out. */
+/** A rule. It has `allow`, or `deny`, or some of `trust`, `signatures` and `attestations`. */
 export interface RuleDocument {
   readonly scope: string;
   readonly mode?: 'enforce' | 'audit' | undefined;
@@ -19,6 +20,7 @@ export interface RuleDocument {
   readonly deny?: string | undefined;
   readonly trust?: TrustDocument | undefined;
   readonly signatures?: readonly SignatureDocument[] | undefined;
+  readonly attestations?: readonly AttestationDocument[] | undefined;
 }
 
 /** What the signed name of an image must be like. */
@@ -43,15 +45,30 @@ export type SignersDocument =
   | { readonly threshold: number; readonly of: readonly string[] };
 
 /** What detached signatures must be like. */
-export interface SignatureDocument {
+export interface SignatureDocument extends SignersOfDocument {
+  readonly purposes?: readonly string[] | undefined;
+  readonly annotations?: Readonly<Record<string, string>> | undefined;
+}
+
+/** What attestations must be like. */
+export interface AttestationDocument extends SignersOfDocument {
+  /** A predicate type, by name or as a URI. */
+  readonly type: string;
+  readonly conditions?: readonly ConditionDocument[] | undefined;
+}
+
+/** Whose signatures count, and how many of them there must be. */
+export interface SignersOfDocument {
   readonly threshold?: number | undefined;
   readonly keys?: readonly SourceDocument[] | undefined;
   readonly authorities?: readonly SourceDocument[] | undefined;
   readonly identities?: readonly string[] | undefined;
   readonly keyless?: readonly KeylessDocument[] | undefined;
   readonly trustedRoot?: string | undefined;
-  readonly purposes?: readonly string[] | undefined;
-  readonly annotations?: Readonly<Record<string, string>> | undefined;
+  /** The signature must be in a trusted log. */
+  readonly transparency?: 'required' | undefined;
+  /** A trusted time-stamp authority must have seen the signature. */
+  readonly timestamp?: 'required' | undefined;
 }
 
 /** The path of a file beside the policy, or PEM; or all members of a named set. */
@@ -97,13 +114,47 @@ const keyless: z.ZodMiniType<KeylessDocument> = z.union([
   z.strictObject({ identityRegexp: text, issuerRegexp: text }),
 ]);
 
-const signature: z.ZodMiniType<SignatureDocument> = z.strictObject({
+const signersOf = {
   threshold: z.optional(positive),
   keys: z.optional(sources),
   authorities: z.optional(sources),
   identities: z.optional(texts),
   keyless: z.optional(z.array(keyless).check(z.minLength(1))),
   trustedRoot: z.optional(text),
+  transparency: z.optional(z.literal('required')),
+  timestamp: z.optional(z.literal('required')),
+};
+
+const scalar: z.ZodMiniType<string | number | boolean | null> = z.union([
+  z.string(),
+  z.number(),
+  z.boolean(),
+  z.null(),
+]);
+const bound: z.ZodMiniType<string | number> = z.union([z.number(), text]);
+
+const condition: z.ZodMiniType<ConditionDocument> = z.strictObject({
+  path: text,
+  some: z.optional(z.boolean()),
+  exists: z.optional(z.boolean()),
+  equals: z.optional(scalar),
+  in: z.optional(z.array(scalar).check(z.minLength(1))),
+  matches: z.optional(text),
+  atLeast: z.optional(bound),
+  atMost: z.optional(bound),
+  lessThan: z.optional(bound),
+  greaterThan: z.optional(bound),
+  maxAge: z.optional(text),
+});
+
+const attestation: z.ZodMiniType<AttestationDocument> = z.strictObject({
+  ...signersOf,
+  type: text,
+  conditions: z.optional(z.array(condition).check(z.minLength(1))),
+});
+
+const signature: z.ZodMiniType<SignatureDocument> = z.strictObject({
+  ...signersOf,
   purposes: z.optional(texts),
   annotations: z.optional(z.record(z.string(), z.string())),
 });
@@ -115,6 +166,7 @@ const rule: z.ZodMiniType<RuleDocument> = z.strictObject({
   deny: z.optional(text),
   trust: z.optional(trust),
   signatures: z.optional(z.array(signature).check(z.minLength(1))),
+  attestations: z.optional(z.array(attestation).check(z.minLength(1))),
 });
 
 /** What a policy file may hold; its JSON schema is generated from this. */
