@@ -22,7 +22,7 @@ export interface Requirements extends TrustedSigners {
   readonly also?: readonly Requirements[] | undefined;
 }
 
-/** Demands of a policy on a signature by whomever it is (spec/policy.md, "Proof"). */
+/** Demands of a policy on the signatures of all signers (spec/policy.md, "Proof"). */
 export interface ProofDemand {
   /** It must be in a trusted log. */
   readonly transparency: boolean;
