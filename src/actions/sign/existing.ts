@@ -106,12 +106,13 @@ function mayBe(
 }
 
 function isEqual(evidence: Evidence, intended: IntendedSignature, now: Date): boolean {
-  const { kind, key, certificates, bundle, purpose, annotations } = evidence;
+  const { kind, key, certificates, bundle, predicate, purpose, annotations } = evidence;
   const signed = [...annotations].filter(([name]) => name !== EXPIRY_ANNOTATION);
   return (
     kind === intended.kind &&
     key.fingerprint === intended.key.fingerprint &&
     bundle === undefined &&
+    predicate === undefined &&
     purpose === intended.purpose &&
     certificates.map(({ thumbprint }) => thumbprint).join() ===
       intended.chain.map(({ thumbprint }) => thumbprint).join() &&
