@@ -8,13 +8,15 @@ import type { WorkingCopy } from '../../trust/read/working-copy.ts';
 import type { MissingSignatures, SignatureDemand, TufSigner } from '../../tuf/edit/signing.ts';
 import { findPending, listPending, type PendingList, type Waiting } from './pending.ts';
 import { type ChangePlace, type KeySource, openCopy } from './place.ts';
-import { holds, publishApproved } from './publish-approved.ts';
+import { awaitTakenIn, holds, outdated, publishApproved } from './publish-approved.ts';
 
 export interface ApproveOptions {
   /** The whole id of the one change that may be signed. */
   readonly expected?: string | undefined;
   /** Look at everything and sign nothing. */
   readonly dryRun?: boolean | undefined;
+  /** Also wait for the signatures of others, as long as `publish.wait` says. */
+  readonly awaitsSigners?: boolean | undefined;
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 
@@ -58,7 +60,10 @@ export async function approveStaged(
   }
   await confirm(waiting);
   const own = await waiting.sign(signers);
-  return { stage: own.tags[0], ...(await afterSigning(place, own)) };
+  const after = await afterSigning(place, own);
+  if (after.published !== null || options.awaitsSigners !== true) return { stage: own.tags[0], ...after };
+  const published = await awaitTakenIn(place, own, after.waiting.missing);
+  return { stage: own.tags[0], waiting: { ...after.waiting, state: 'online', missing: [] }, published };
 }
 
 /**
@@ -188,12 +193,5 @@ function anotherWaits(expected: string, { id }: Waiting): BullaError {
   return new BullaError('conflict', `the change that waits is ${id}, not ${expected.slice(0, 80)}`, {
     hint: 'look at what waits now: bulla pending REPOSITORY',
     details: { expected, found: id },
-  });
-}
-
-function outdated({ id, roles }: Waiting): BullaError {
-  return new BullaError('conflict', `the head has moved on, and ${id} was made without that`, {
-    hint: 'its author must run the same command again; a command that still waits does so by itself',
-    details: { id, roles },
   });
 }

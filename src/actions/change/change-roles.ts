@@ -1,13 +1,17 @@
 import { BullaError, isBullaError } from '../../errors.ts';
 import type { Digest } from '../../oci/digest.ts';
+import type { Tag } from '../../oci/reference.ts';
 import type { ChangeFile } from '../../trust/approve/change-file.ts';
 import { gatherChange, importChange, isPublished } from '../../trust/approve/import-change.ts';
 import type { PendingChange } from '../../trust/approve/pending-change.ts';
-import { stageChange } from '../../trust/approve/stage-change.ts';
+import { findSameChange } from '../../trust/approve/same-change.ts';
+import { readStagedChanges, type StagedChange, stageChange } from '../../trust/approve/stage-change.ts';
+import { SiblingReader } from '../../trust/candidates/siblings.ts';
 import { describeChange } from '../../trust/change/describe-change.ts';
 import type { StructureChange } from '../../trust/change/role-changes.ts';
 import { trustVersions } from '../../trust/format/versions.ts';
 import { publishEdit } from '../../trust/publish/publish.ts';
+import { removeStages } from '../../trust/publish/removal.ts';
 import { WorkingCopy } from '../../trust/read/working-copy.ts';
 import type { VersionPolicy } from '../../tuf/edit/policy.ts';
 import type { MissingSignatures, TufSigner } from '../../tuf/edit/signing.ts';
@@ -15,7 +19,7 @@ import { openEarly } from '../sign/keys-at-hand.ts';
 import { type IntakeEntry, type IntakePreview, intakeText, previewIntake } from './intake.ts';
 import { demandsOf, exportChange, onlineDemands } from './offline.ts';
 import { type ChangePlace, meetsAll, type PublishPorts } from './place.ts';
-import { publishApproved } from './publish-approved.ts';
+import { awaitTakenIn, publishApproved } from './publish-approved.ts';
 
 /** What a change took in from others, and what it left waiting. */
 export interface AgreedIntake {
@@ -41,6 +45,8 @@ export interface ChangedRoles {
 export interface ChangeRolesOptions {
   /** Stage the change with the signatures that can be given here, and publish nothing. */
   readonly stageOnly?: boolean | undefined;
+  /** Also wait for the signatures of others, as long as `publish.wait` says. */
+  readonly awaitsSigners?: boolean | undefined;
   /** False for a repair, which is only made where the registry can be asked what is broken. */
   readonly isCarried?: boolean | undefined;
   /** Shows what the change would take in from others first. @returns whether to take it in; else it is left waiting */
@@ -122,10 +128,13 @@ async function publishOrStage(
     options.isCarried === false
       ? undefined
       : await exportChange(copy, change, { ...made, signers }).catch(canPublish ? noneCarried : rethrow);
+  const same = carried === undefined ? undefined : await findWaiting(place, copy, carried);
   if (carried !== undefined && (!canPublish || carried.missing().length > 0))
-    return await stage(place, copy, carried, options, isImported);
+    return await stage(place, copy, await joined(place, same, carried, signers), options, isImported);
   const { ids, ...intake } = await agreeOnIntake(place, copy, change, signers, options);
   const { head, collection } = await publishEdit(target, read, change, { ...publish, signers, intake: ids });
+  // It says what the head says now, in other bytes: nothing can come of it any more.
+  if (same !== undefined) await removeStages(target, same.tags, publish);
   const changes =
     carried === undefined
       ? []
@@ -133,24 +142,69 @@ async function publishOrStage(
   return { head, change: carried, changes, intake, wasStaged: false, wasPublished: false };
 }
 
+/** The same change among those that wait, made on the same state. @throws BullaError what the target throws */
+async function findWaiting(
+  { target, publish }: ChangePlace,
+  copy: WorkingCopy,
+  change: PendingChange,
+): Promise<StagedChange | undefined> {
+  const { clock, chance, signal } = publish;
+  const now = clock.now();
+  const { roleChanges } = await new SiblingReader(target, chance, { signal }).read(copy, now);
+  return findSameChange(await readStagedChanges(target, copy, roleChanges, now, { signal }), change, now);
+}
+
+/** A change that is to be staged, and where it is already. */
+interface ToStage {
+  readonly change: PendingChange;
+  /** Tags of the same change that was found, without the signatures that were given here. */
+  readonly before: readonly Tag[];
+  /** Whether a stage there has all signatures that are known. */
+  readonly isThere: boolean;
+}
+
+/** Signs the change that waits in place of one's own, where they are the same: their signatures count together. */
+async function joined(
+  { publish }: ChangePlace,
+  same: StagedChange | undefined,
+  own: PendingChange,
+  signers: readonly TufSigner[],
+): Promise<ToStage> {
+  if (same === undefined) return { change: own, before: [], isThere: false };
+  const added = await same.change.sign(signers);
+  const done = added > 0 ? 'it gets the signatures that are made here' : 'nothing is added to it';
+  publish.onProgress?.(`the same change waits already, as ${same.id}: ${done}`);
+  return { change: same.change, before: same.tags, isThere: added === 0 && same.tags.length === 1 };
+}
+
 /** Puts a change beside the head, for the machines that have the missing keys. @throws BullaError threshold-not-met, staged */
 async function stage(
   place: ChangePlace,
   copy: WorkingCopy,
-  change: PendingChange,
-  { stageOnly, onStaged }: ChangeRolesOptions,
+  { change, before, isThere }: ToStage,
+  { stageOnly, awaitsSigners, onStaged }: ChangeRolesOptions,
   isImported: boolean,
 ): Promise<ChangedRoles> {
   const missing = change.missing();
   // Root and targets say who may sign; the consent of the new keys can come later.
   const undecided = missing.find(({ role }) => role === 'root' || role === 'targets' || isImported);
-  if (undecided !== undefined && stageOnly !== true) throw notSigned(undecided, missing);
+  // What waits already was staged deliberately: further signatures may be given one by one.
+  if (undecided !== undefined && stageOnly !== true && before.length === 0)
+    throw notSigned(undecided, missing);
   const { target, publish } = place;
-  const tag = await stageChange(target, change, { signal: publish.signal });
+  const [there] = before;
+  const tag =
+    isThere && there !== undefined ? there : await stageChange(target, change, { signal: publish.signal });
+  const replaced = before.filter((one) => one !== tag);
+  await removeStages(target, replaced, publish);
   onStaged?.(change);
   const id = change.digest;
-  if (missing.length > 0) throw stagedUnsigned(place.place, id, tag, missing);
-  const head = await publishApproved(place, copy, { id, tags: [tag], entries: [], change });
+  if (missing.length > 0 && awaitsSigners !== true) throw stagedUnsigned(place.place, id, tag, missing);
+  const approved = { id, tags: [tag], entries: [], change };
+  const head =
+    missing.length > 0
+      ? await awaitTakenIn(place, approved, missing)
+      : await publishApproved(place, copy, approved);
   return {
     head,
     change,

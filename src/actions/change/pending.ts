@@ -6,14 +6,14 @@ import { TYPED_DIGITS } from '../../trust/approve/change-id.ts';
 import type { PendingChange } from '../../trust/approve/pending-change.ts';
 import { readStagedChanges, stageChange } from '../../trust/approve/stage-change.ts';
 import { assembleNames, readStagedNames, type StagedNames } from '../../trust/approve/staged-names.ts';
-import { isUnanswered, type RefusedSibling, SiblingReader } from '../../trust/candidates/siblings.ts';
+import { type RefusedSibling, SiblingReader } from '../../trust/candidates/siblings.ts';
 import { linesOf, tellChange } from '../../trust/change/describe-change.ts';
 import { namesOf } from '../../trust/change/fold.ts';
 import type { TrustObject } from '../../trust/format/object.ts';
 import type { Random, TrustTarget } from '../../trust/format/ports.ts';
 import { pushObject } from '../../trust/format/push.ts';
 import { stageTag } from '../../trust/format/vocabulary.ts';
-import { removeObject } from '../../trust/publish/removal.ts';
+import { removeStages } from '../../trust/publish/removal.ts';
 import type { WorkingCopy } from '../../trust/read/working-copy.ts';
 import { formatVersion } from '../../tuf/edit/policy.ts';
 import { versionOf } from '../../tuf/edit/repository.ts';
@@ -171,30 +171,12 @@ function waitingChange(
     sign: async (signers) => {
       await change.sign(signers);
       const tag = await stageChange(target, change, { signal: options.signal });
-      await removeReplaced(
-        target,
-        tags.filter((one) => one !== tag),
-        options,
-      );
+      // The new stage has all signatures of those that it was put together from; other publishers would not remove these.
+      const replaced = tags.filter((one) => one !== tag);
+      await removeStages(target, replaced, options);
       return { ...waitingChange(target, id, digests, change, options), tags: [tag] };
     },
   };
-}
-
-/** The new stage has all signatures of those that it was put together from; other publishers would not remove these. */
-async function removeReplaced(
-  target: TrustTarget,
-  tags: readonly Tag[],
-  { signal }: CallOptions,
-): Promise<void> {
-  for (const tag of tags) {
-    try {
-      await removeObject(target, tag, null, { signal });
-    } catch (error) {
-      // The change is signed, and what lies there beside it does no harm.
-      if (!isUnanswered(error)) throw error;
-    }
-  }
 }
 
 function waitingNames(

@@ -18,7 +18,10 @@ export interface PublishFlags {
 /** Adds the flags of {@link PublishFlags}. */
 export function addPublishOptions(command: Command): Command {
   return command
-    .option('--wait <duration>', 'how long to wait until a staged change is published (default: 60s)')
+    .option(
+      '--wait <duration>',
+      'how long to wait until a staged change is published (default: 60s); if given, also for the signatures of others',
+    )
     .option('--trust-served-head <digest>', 'accept this head although it has expired');
 }
 
@@ -44,6 +47,11 @@ export async function publishPortsOf(context: Context, flags: PublishFlags): Pro
     onProgress: (message) => output.info(message),
     onWarning: (message) => output.warn(message),
   };
+}
+
+/** Whether a command waits for people too: they take their time, so it does only if it was told how long. */
+export function awaitsSigners(flags: PublishFlags, { publish }: { readonly publish: PublishPorts }): boolean {
+  return flags.wait !== undefined && (publish.wait ?? 0) > 0;
 }
 
 /** The clock of a command. */

@@ -47,7 +47,8 @@ export class PendingChange {
   readonly change: ChangeFile;
   /** `HOST/REPOSITORY` that the collection's roots name. */
   readonly name: string;
-  private readonly base: RepositoryFiles;
+  /** The state that it was made on. */
+  readonly base: RepositoryFiles;
   private readonly files: readonly PendingFile[];
   private readonly demands: ReadonlyMap<string, readonly SignatureDemand[]>;
 
@@ -117,16 +118,18 @@ export class PendingChange {
     });
   }
 
-  /** When the first of its files was signed, by its expiry and the lifetime that the change itself gives its role. */
+  /** When the first of its files was signed. */
   get signedAt(): Date {
+    return new Date(Math.min(...this.roles.map((role) => this.signedAtOf(role).getTime())));
+  }
+
+  /** When a role's file was signed first, by its expiry and the lifetime that the change itself gives the role. */
+  signedAtOf(role: string): Date {
     const [root, targets] = ['root', 'targets'].map(
-      (role) => (this.roles.includes(role) ? this.after(role) : this.before(role))?.signed,
+      (of) => (this.roles.includes(of) ? this.after(of) : this.before(of))?.signed,
     );
-    const times = this.files.map(
-      ({ role, signed }) =>
-        (parseTime(String(signed['expires']))?.getTime() ?? 0) - lifetimeIn(role, root, targets),
-    );
-    return new Date(Math.max(0, Math.min(...times)));
+    const expires = parseTime(String(this.after(role).signed['expires']))?.getTime() ?? 0;
+    return new Date(Math.max(0, expires - lifetimeIn(role, root, targets)));
   }
 
   /** What changes, worked out from the files. */

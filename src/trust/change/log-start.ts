@@ -8,7 +8,7 @@ import { type ChangeLog, LOG_KEPT_MS } from '../format/log.ts';
 /** By how much a clock may be behind for changes that are dated at the beginning of such a log, in milliseconds. */
 const AHEAD_MARGIN_MS = 3_600_000;
 /** By how much the clocks of two people who change roles may differ, in milliseconds. */
-const SKEW_MS = 3_600_000;
+export const SKEW_MS = 3_600_000;
 
 /**
  * When the log of a role begins whose earlier changes must never be folded: as late as an entry that was made before
@@ -54,7 +54,7 @@ export function assertLogStart(
  * A time before which targets was not signed: its expiry less the longest lifetime that a root gave it, so that a
  * lifetime that was changed since can only make it earlier.
  */
-function targetsMade({ roots, roles }: RepositoryFiles): Date {
+export function targetsMade({ roots, roles }: RepositoryFiles): Date {
   const targets = roles.get('targets');
   if (targets === undefined) return new Date(0);
   const longest = Math.max(...roots.map(({ signed }) => lifetimeIn('targets', signed, undefined)));

@@ -165,6 +165,15 @@ export function isSameEntry(a: LogEntry, b: LogEntry): boolean {
   return a === b || (a.id === b.id && equalBytes(encodeOwn(entryJson(a)), encodeOwn(entryJson(b))));
 }
 
+/** Whether two changes do the same, regardless of their ids, their authors and their times. */
+export function doesSame(a: LogEntry, b: LogEntry): boolean {
+  const what = ({ origin, set, unset }: LogEntry): LogEntry => ({
+    ...{ id: '', at: new Date(0), origin, set },
+    unset: unset && new Set([...unset].sort()),
+  });
+  return equalBytes(encodeOwn(entryJson(what(a))), encodeOwn(entryJson(what(b))));
+}
+
 function entryJson({ id, at, by, origin, set, unset }: LogEntry): JsonObject {
   const json: JsonObject = { id, at: formatTime(at) };
   if (by !== undefined) json['by'] = by;

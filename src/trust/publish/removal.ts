@@ -5,6 +5,7 @@ import type { Digest } from '../../oci/digest.ts';
 import { type ManifestContent, parseManifest } from '../../oci/manifest.ts';
 import type { Tag } from '../../oci/reference.ts';
 import type { CallOptions } from '../../oci/target.ts';
+import { isUnanswered } from '../candidates/siblings.ts';
 import type { TrustTarget } from '../format/ports.ts';
 import { CANDIDATE_MARK, isOwnTag, TRUST_TYPES } from '../format/vocabulary.ts';
 import { emptyObject, moveTag } from './probe.ts';
@@ -57,6 +58,25 @@ export async function removeObject(
     if (isBullaError(error, 'not-found')) return { outcome: 'gone' };
     if (!isRefusal(error)) throw error;
     return { outcome: 'refused', why: messageOf(error) };
+  }
+}
+
+/**
+ * Removes stages in whose place there is something better, each if it is still at the tag of its own digest. What
+ * cannot be removed does no harm.
+ * @throws BullaError what the target throws about reading
+ */
+export async function removeStages(
+  target: TrustTarget,
+  tags: readonly Tag[],
+  { signal }: CallOptions,
+): Promise<void> {
+  for (const tag of tags) {
+    try {
+      await removeObject(target, tag, null, { signal });
+    } catch (error) {
+      if (!isUnanswered(error)) throw error;
+    }
   }
 }
 

@@ -5,10 +5,11 @@ import { delegationOf } from '../../tuf/delegations.ts';
 import type { RepositoryFiles } from '../../tuf/edit/repository.ts';
 import type { TufSigner } from '../../tuf/edit/signing.ts';
 import type { MetadataFile } from '../../tuf/metadata-file.ts';
+import type { StagedNames } from '../approve/staged-names.ts';
 import { TrustAfter } from '../candidates/intake.ts';
 import { CollectionEdit } from '../change/collection-edit.ts';
 import { namesOf } from '../change/fold.ts';
-import type { ChangeLog, LogEntry, NamedContent } from '../format/log.ts';
+import { type ChangeLog, doesSame, type LogEntry, type NamedContent } from '../format/log.ts';
 import { problemWithEntry } from '../format/plain-text.ts';
 import type { Random } from '../format/ports.ts';
 import { trustVersions } from '../format/versions.ts';
@@ -31,6 +32,11 @@ export interface PublishWork {
   apply(edit: CollectionEdit, base: Base): Promise<void>;
   /** Of a change of roles: who may sign once it is made on this base. @throws BullaError what `apply` throws */
   trustAfter?(base: Base, now: Date): Promise<TrustAfter>;
+  /**
+   * Takes a change that waits for one's own, if it does the same: from then on it is that change that must be in the
+   * logs. @param isStaged whether one's own waits too: then only the earlier of both is taken
+   */
+  join?(base: Base, waiting: StagedNames, isStaged: boolean): Promise<boolean>;
   /** Called with what was signed, before it is announced. */
   noteMade?(files: RepositoryFiles, base: Base): void;
 }
@@ -53,13 +59,19 @@ export interface NameChange {
   readonly origin?: string | undefined;
 }
 
+/** @property entry as another publisher made it, where one's own was found to be the same */
+type OwnChange = NameChange & {
+  readonly role: string;
+  readonly id: string;
+  readonly entry?: LogEntry | undefined;
+};
+
 /**
  * The changes of one publish: each keeps its id, whatever head it is applied to, so that it is applied
  * once. They come later than whatever is in the head by then, but for what takes the same name out.
  */
 export class OwnChanges {
-  readonly ids: readonly string[];
-  private readonly changes: readonly (NameChange & { readonly role: string; readonly id: string })[];
+  private changes: readonly OwnChange[];
   /** What the role's log listed when the publish began, by role. */
   private readonly first = new Map<string, ReadonlySet<string>>();
   /** When each role's changes were made: once and for all, so that every copy of an entry is the same. */
@@ -71,7 +83,10 @@ export class OwnChanges {
       ...(unset === undefined || unset.size === 0 ? [] : [{ role, unset, origin, id: chance.changeId() }]),
       ...(set === undefined || set.size === 0 ? [] : [{ role, set, origin, id: chance.changeId() }]),
     ]);
-    this.ids = this.changes.map(({ id }) => id);
+  }
+
+  get ids(): readonly string[] {
+    return this.changes.map(({ id }) => id);
   }
 
   get roles(): ReadonlySet<string> {
@@ -109,19 +124,34 @@ export class OwnChanges {
     const missing = this.changes.filter((change) => change.role === role && !present.has(change.id));
     const at = this.timeFor(role, log, now);
     const by = keyOf(role, copy, signers);
-    const entries: LogEntry[] = missing.map(({ id, origin, set, unset }) => ({
-      id,
-      at,
-      ...(by !== undefined && { by }),
-      ...(origin !== undefined && { origin }),
-      ...(set !== undefined ? { set } : { unset: unset as ReadonlySet<string> }),
-    }));
+    const entries: LogEntry[] = missing.map(
+      ({ id, origin, set, unset, entry }) =>
+        entry ?? {
+          id,
+          at,
+          ...(by !== undefined && { by }),
+          ...(origin !== undefined && { origin }),
+          ...(set !== undefined ? { set } : { unset: unset as ReadonlySet<string> }),
+        },
+    );
     for (const entry of entries) {
       const problem = problemWithEntry(entry);
       if (problem !== undefined) throw notPlain(problem);
       if (entry.set !== undefined) this.assertNotRevoked(entry, role, log);
     }
     return entries;
+  }
+
+  /**
+   * Takes another publisher's entries for one's own, as they are: a change has one id, one author and one time.
+   * @param own those that a log lacks, as {@link entriesFor} gave them @param others what does the same, in that order
+   */
+  take(own: readonly LogEntry[], others: readonly LogEntry[]): void {
+    const taken = new Map(own.map(({ id }, at) => [id, others[at]]));
+    this.changes = this.changes.map((change) => {
+      const entry = taken.get(change.id);
+      return entry === undefined ? change : { ...change, id: entry.id, entry };
+    });
   }
 
   /** To the second, and never before the log begins: such an entry would count as an old one. */
@@ -203,6 +233,19 @@ export class NameWork implements PublishWork {
     return isDone;
   }
 
+  async join({ copy }: Base, { offer, entries }: StagedNames, isStaged: boolean): Promise<boolean> {
+    const { clock, signers } = this.options;
+    const { role } = offer;
+    // A stage of several roles is published in parts only by its own publisher.
+    if (this.own.roles.size !== 1 || !this.own.roles.has(role)) return false;
+    const own = this.own.entriesFor(role, await copy.log(role), clock.now(), copy, signers);
+    const isSame =
+      own.length === entries.length && own.every((one, at) => doesSame(one, entries[at] as LogEntry));
+    if (!isSame || (isStaged && isEarlier(own[0], entries[0]))) return false;
+    this.own.take(own, entries);
+    return true;
+  }
+
   async apply(edit: CollectionEdit, { copy }: Base): Promise<void> {
     const { clock, signers } = this.options;
     for (const role of this.own.roles) {
@@ -210,6 +253,13 @@ export class NameWork implements PublishWork {
       if (entries.length > 0) await edit.apply(role, entries);
     }
   }
+}
+
+/** Of two who stage the same at the same time, both say alike whose stays. */
+function isEarlier(a: LogEntry | undefined, b: LogEntry | undefined): boolean {
+  if (a === undefined || b === undefined) return false;
+  const [first, second] = [a.at.getTime(), b.at.getTime()];
+  return first < second || (first === second && a.id < b.id);
 }
 
 /** A change of keys, delegations or expiry: made anew on whatever the head is by then. */

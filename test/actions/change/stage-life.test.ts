@@ -1,12 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { exportChange } from '../../../src/actions/change/offline.ts';
-import { listPending, type Waiting } from '../../../src/actions/change/pending.ts';
-import type { ChangePlace } from '../../../src/actions/change/place.ts';
 import { withdrawStage } from '../../../src/actions/change/withdraw.ts';
 import { readStatus } from '../../../src/actions/inspect/status.ts';
-import { KeysAtHand } from '../../../src/actions/sign/keys-at-hand.ts';
-import { algorithm } from '../../../src/crypto/algorithm.ts';
-import { createSigner } from '../../../src/crypto/signer.ts';
 import { BullaError } from '../../../src/errors.ts';
 import { MemoryStore } from '../../../src/oci/memory.ts';
 import type { Tag } from '../../../src/oci/reference.ts';
@@ -15,49 +9,29 @@ import { stageChange } from '../../../src/trust/approve/stage-change.ts';
 import type { PartialRole } from '../../../src/trust/candidates/sibling-files.ts';
 import { SiblingReader } from '../../../src/trust/candidates/siblings.ts';
 import { addSigner, rekey, type StructureChange } from '../../../src/trust/change/role-changes.ts';
-import { assembleStage } from '../../../src/trust/format/assemble.ts';
-import { trustVersions } from '../../../src/trust/format/versions.ts';
-import { HEAD_TAG, stageTag } from '../../../src/trust/format/vocabulary.ts';
+import { HEAD_TAG } from '../../../src/trust/format/vocabulary.ts';
 import { publishNames } from '../../../src/trust/publish/publish.ts';
-import { resignCollection } from '../../../src/trust/publish/resign.ts';
-import { WorkingCopy } from '../../../src/trust/read/working-copy.ts';
-import { versionOf } from '../../../src/tuf/edit/repository.ts';
-import { composeMetadataFile, type MetadataFile } from '../../../src/tuf/metadata-file.ts';
-import { metadataFileName } from '../../../src/tuf/role-name.ts';
-import { readAny } from '../../support/trust/changing.ts';
-import { newCollection, pushAssembly, pushHead } from '../../support/trust/collection.ts';
+import { composeMetadataFile } from '../../../src/tuf/metadata-file.ts';
+import { newCollection, pushHead } from '../../support/trust/collection.ts';
 import { FakeClock, naming, publisher } from '../../support/trust/publishing.ts';
+import {
+  ALICE,
+  BOB,
+  chance,
+  collection,
+  copyOf,
+  idOf,
+  listAt,
+  made,
+  personAt,
+  resign,
+  stage,
+  stagesAt,
+  twoSigners,
+  waitingAt,
+} from '../../support/trust/staging.ts';
 import { anyOf, NOW, ONLINE, PUBLISHER, ROOT, signersOf } from '../../support/tuf/editing.ts';
 import { poolKey } from '../../support/tuf/keys.ts';
-
-const [ALICE, BOB] = [3, 4];
-const chance = { fraction: () => 0.5 };
-const idOf = (key: number): string => poolKey(key).key.keyid;
-
-async function collection(): Promise<MemoryStore> {
-  const store = new MemoryStore();
-  await pushHead(store, await newCollection());
-  return store;
-}
-
-const copyOf = async (store: MemoryStore): Promise<WorkingCopy> => WorkingCopy.open(await readAny(store));
-const listAt = async (store: MemoryStore) =>
-  await listPending(store, await copyOf(store), { now: NOW, chance });
-const waitingAt = async (store: MemoryStore): Promise<readonly Waiting[]> => (await listAt(store)).waiting;
-const findingsAt = async (store: MemoryStore) =>
-  (await readStatus(store, await copyOf(store), { now: NOW, chance })).findings.map(({ kind }) => kind);
-
-/** One pass of the re-signer. */
-const resign = (store: MemoryStore, clock?: FakeClock, force?: boolean) => {
-  const { read, options } = publisher(7, { signers: signersOf(poolKey(ONLINE)) }, clock);
-  return resignCollection(store, read, { ...options, force });
-};
-
-async function made(store: MemoryStore, change: StructureChange, ...keys: number[]): Promise<PendingChange> {
-  const versions = trustVersions((range) => Math.floor(Math.random() * range));
-  const signers = signersOf(...keys.map(poolKey));
-  return await exportChange(await copyOf(store), change, { now: NOW, versions, signers });
-}
 
 const twoForNames = rekey('names', {
   add: [poolKey(ALICE).key, poolKey(BOB).key],
@@ -66,33 +40,8 @@ const twoForNames = rekey('names', {
   threshold: 2,
 });
 const newRoot = rekey('root', { add: [poolKey(ALICE).key], drop: [], keep: false });
-
-/** A collection whose names two have to sign. */
-async function twoSigners(): Promise<MemoryStore> {
-  const store = await collection();
-  const change = await made(
-    store,
-    rekey('names', { add: [poolKey(ALICE).key], drop: [], keep: true, threshold: 2 }),
-    ...[ROOT, PUBLISHER, ALICE],
-  );
-  await stageChange(store, change);
-  await resign(store);
-  for (const tag of await stagesAt(store)) await store.deleteTag(tag);
-  return store;
-}
-
-const stagesAt = async (store: MemoryStore): Promise<readonly Tag[]> =>
-  (await store.listTags()).filter((tag) => tag.startsWith('_trust.stage.'));
-
-async function stage(
-  store: MemoryStore,
-  files: readonly MetadataFile[],
-  logs: ReadonlyMap<string, Uint8Array>,
-): Promise<void> {
-  const named = files.map((file) => [metadataFileName(file.role, versionOf(file)), file.bytes] as const);
-  const assembly = assembleStage({ files: new Map(named), logs });
-  await pushAssembly(store, assembly, stageTag(assembly.top.descriptor.digest));
-}
+const findingsAt = async (store: MemoryStore) =>
+  (await readStatus(store, await copyOf(store), { now: NOW, chance })).findings.map(({ kind }) => kind);
 
 describe('how far a stage is signed', () => {
   it('counts for each role the keys of that role alone', async () => {
@@ -174,19 +123,6 @@ class KeepingStore extends MemoryStore {
   override deleteManifest(): Promise<void> {
     return Promise.reject(new BullaError('registry-error', 'unsupported', { hint: '' }));
   }
-}
-
-/** A person with some private keys. */
-function personAt(store: MemoryStore, keys: readonly number[], seed = 11): ChangePlace {
-  const { read, options } = publisher(seed, { wait: 0 });
-  const own = keys.map((key) => createSigner(poolKey(key).privateKey, algorithm('ES256')));
-  const all = async () =>
-    own.map((signer) => ({ name: 'own', publicKey: signer.publicKey, certificates: [], signer }));
-  return {
-    ...{ place: read.place, repository: read.place, name: read.place, target: store, read },
-    keys: new KeysAtHand({ all, find: () => Promise.reject(new Error('not named')) }, []),
-    publish: options,
-  };
 }
 
 async function withdraw(store: MemoryStore, id: string, keys: readonly number[], agrees = false) {

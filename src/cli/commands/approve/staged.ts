@@ -3,6 +3,7 @@ import type { Waiting } from '../../../actions/change/pending.ts';
 import { BullaError } from '../../../errors.ts';
 import { isWholeId } from '../../../trust/approve/change-id.ts';
 import { openChangePlace, repositoryIn } from '../../flags/change-flags.ts';
+import { awaitsSigners } from '../../flags/publish-flags.ts';
 import { progressText, waitingJson, waitingLines } from '../../render/pending-text.ts';
 import { confirmSigning } from '../../shell/confirm.ts';
 import type { Context } from '../../shell/context.ts';
@@ -25,6 +26,7 @@ export async function approveAt(
   const { waiting, stage, published } = await approveStaged(place, id, {
     expected: flags.change,
     dryRun: flags.dryRun,
+    awaitsSigners: awaitsSigners(flags, place),
     onWarning: (message) => output.warn(message),
     onFound: (found) => tellWhole(output, named, waitingLines(found, false)),
     confirm: async (found) => {

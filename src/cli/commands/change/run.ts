@@ -9,6 +9,7 @@ import type { KeysAtHand } from '../../../actions/sign/keys-at-hand.ts';
 import { BullaError } from '../../../errors.ts';
 import type { StructureChange } from '../../../trust/change/role-changes.ts';
 import { type ChangeFlags, openChangePlace, repositoryIn } from '../../flags/change-flags.ts';
+import { awaitsSigners } from '../../flags/publish-flags.ts';
 import { printChanged, printChangeFile, tellIntake, tellMissing } from '../../render/change-text.ts';
 import { pieces } from '../../render/printer.ts';
 import { askYes } from '../../shell/confirm.ts';
@@ -44,6 +45,7 @@ export async function runChange(
   const { output } = context;
   const options: ChangeRolesOptions = {
     stageOnly: flags.stage,
+    awaitsSigners: awaitsSigners(flags, place),
     isCarried: maker.isCarried,
     agree: async (preview) => {
       tellIntake(output, preview);
