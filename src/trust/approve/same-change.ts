@@ -14,7 +14,7 @@ import type { StagedChange } from './stage-change.ts';
 import type { StagedNames } from './staged-names.ts';
 
 /** How long ago what is joined may have been signed first, in milliseconds: stages stay as long. */
-const MAX_AGE_MS: number = 30 * LOG_KEPT_MS;
+const JOINED_AGE_MS: number = 30 * LOG_KEPT_MS;
 /** By how much the time of a file and that of its log may differ for rounding, in milliseconds. */
 const ROUNDING_MS = 2000;
 
@@ -43,7 +43,7 @@ export function findSameChange(
  */
 export function isSameChange(waiting: PendingChange, own: PendingChange, now: Date): boolean {
   if (waiting.change.id !== own.change.id || waiting.roles.length !== own.roles.length) return false;
-  const earliest = Math.max(targetsMade(own.base).getTime() - SKEW_MS, now.getTime() - MAX_AGE_MS);
+  const earliest = Math.max(targetsMade(own.base).getTime() - SKEW_MS, now.getTime() - JOINED_AGE_MS);
   return own.roles.every((role) => {
     if (!waiting.roles.includes(role)) return false;
     const [file, ownFile] = [waiting.after(role), own.after(role)];
@@ -64,7 +64,7 @@ export function isJoinable(
   copy: WorkingCopy,
   now: Date,
 ): boolean {
-  const [earliest, latest] = [now.getTime() - MAX_AGE_MS, now.getTime() + SKEW_MS];
+  const [earliest, latest] = [now.getTime() - JOINED_AGE_MS, now.getTime() + SKEW_MS];
   const isTimely = (time: number): boolean => time >= earliest && time <= latest;
   const [root, targets] = [copy.files.roots.at(-1)?.signed, copy.files.roles.get('targets')?.signed];
   const signers = new Set(files[0].progress().flatMap(({ valid }) => valid));
