@@ -4,8 +4,6 @@ export const ISOLATED: readonly string[] = [
   'test/cli/start/program.test.ts',
   'test/cli/statements.test.ts',
   'test/state/trusted-directory-races.test.ts',
-  // Replace crypto.verify.
-  'test/trust/simulation/*.test.ts',
   // Set variables, the exit status or listeners of the process.
   'test/cli/start/run.test.ts',
   'test/cli/tls-attacks.test.ts',

@@ -1,6 +1,10 @@
+import { availableParallelism } from 'node:os';
 import type { ViteUserConfig } from 'vitest/config';
 import { ISOLATED } from './isolated.ts';
+import { useMemoryDirectory } from './support/memory-directory.ts';
 import { suite } from './support/suite.ts';
+
+useMemoryDirectory();
 
 const exclude = ['test/{interop,conformance,soak,fuzz,bench}/**', 'node_modules/**'];
 
@@ -12,11 +16,11 @@ const config: ViteUserConfig = suite({
   // Each project has its own, and a project would add to what stands here.
   include: [],
   exclude,
-  // One less than there are, as is the default, would be a single one where CI has two.
-  maxWorkers: '100%',
+  // More than there are processors: many tests wait for a clock, a disk or a program.
+  maxWorkers: 2 * availableParallelism(),
   testTimeout: 30_000,
   hookTimeout: 60_000,
-  setupFiles: ['test/support/scrypt-once.ts'],
+  setupFiles: ['test/support/crypto-once.ts'],
   projects: [
     {
       extends: true,

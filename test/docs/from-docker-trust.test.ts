@@ -71,7 +71,7 @@ describe('docs/from-docker-trust.md', () => {
     await writeFile(join(bin, 'docker'), DOCKER, { mode: 0o755 });
     await writeFile(
       join(bin, 'bulla'),
-      `#!/bin/sh\nexec "${process.execPath}" "${root}dist/bulla.js" "$@"\n`,
+      `#!/bin/sh\nexec "${process.execPath}" --require "${root}test/support/derive-once.cjs" "${root}dist/bulla.js" "$@"\n`,
       {
         mode: 0o755,
       },
@@ -84,6 +84,7 @@ describe('docs/from-docker-trust.md', () => {
     const env: NodeJS.ProcessEnv = {
       HOME: home,
       PATH: `${bin}${delimiter}${process.env['PATH']}`,
+      DERIVED: join(home, 'derived'),
       BULLA_PASSPHRASE: PASSPHRASE,
       BULLA_NEW_PASSPHRASE: PASSPHRASE,
     };

@@ -1,3 +1,4 @@
+import '../../crypto-once.ts';
 import { playMany } from './many.ts';
 import type { Family } from './scenario.ts';
 

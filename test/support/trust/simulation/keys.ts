@@ -1,5 +1,4 @@
-import crypto, { createHash, createPrivateKey, createPublicKey, type KeyObject, sign } from 'node:crypto';
-import { syncBuiltinESMExports } from 'node:module';
+import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign } from 'node:crypto';
 import { publicKeyOf } from '../../../../src/crypto/public-key.ts';
 import { utf8 } from '../../../../src/encoding/bytes.ts';
 import type { TufSigner } from '../../../../src/tuf/edit/signing.ts';
@@ -40,58 +39,6 @@ export function signerOf({ key, privateKey }: SimulatedKey, signedTexts: Set<str
       return new Uint8Array(sign(null, message, privateKey));
     },
   };
-}
-
-type Verify = (
-  algorithm: string | null | undefined,
-  message: NodeJS.ArrayBufferView,
-  key: unknown,
-  signature: NodeJS.ArrayBufferView,
-) => boolean;
-
-/** Messages that a signature was found to be over, by public key and signature. */
-const verified = new Map<string, Buffer>();
-const MAX_VERIFIED = 20_000;
-
-/**
- * Has each valid signature verified once only, by node:crypto as ever: a schedule reads the same files over
- * and over, and verifying takes much of its time. Lasts as long as this process or test file.
- */
-export function verifyOnce(): void {
-  const verify = crypto.verify as Verify;
-  if ('isRemembering' in verify) return;
-  const remembering: Verify = (algorithm, message, key, signature) => {
-    if (algorithm !== null || !('export' in (key as object)))
-      return verify(algorithm, message, key, signature);
-    const name = `${idOf(key as KeyObject)}${latin1(signature)}`;
-    const bytes = bufferOf(message);
-    if (verified.get(name)?.equals(bytes) === true) return true;
-    if (!verify(algorithm, message, key, signature)) return false;
-    if (verified.size >= MAX_VERIFIED) verified.clear();
-    verified.set(name, Buffer.from(bytes));
-    return true;
-  };
-  crypto.verify = Object.assign(remembering, { isRemembering: true }) as unknown as typeof crypto.verify;
-  syncBuiltinESMExports();
-}
-
-function bufferOf({ buffer, byteOffset, byteLength }: NodeJS.ArrayBufferView): Buffer {
-  return Buffer.from(buffer, byteOffset, byteLength);
-}
-
-function latin1(bytes: NodeJS.ArrayBufferView): string {
-  return bufferOf(bytes).toString('latin1');
-}
-
-const ids = new WeakMap<KeyObject, string>();
-
-function idOf(key: KeyObject): string {
-  let id = ids.get(key);
-  if (id === undefined) {
-    id = latin1(key.export({ type: 'spki', format: 'der' }));
-    ids.set(key, id);
-  }
-  return id;
 }
 
 /** Content of an image that exists in name only. */

@@ -1,7 +1,7 @@
 import type { FoldConflict } from '../../../../src/trust/change/fold.ts';
 import { attack, deleteSiblings } from './attacker.ts';
 import { borrow } from './borrower.ts';
-import { KEYS, verifyOnce } from './keys.ts';
+import { KEYS } from './keys.ts';
 import { Machine } from './machine.ts';
 import { type EndedChange, publishAll } from './publisher.ts';
 import { type PublishingCode, SHIPPED } from './publishing-code.ts';
@@ -23,7 +23,6 @@ const MAX_EVENTS = 200_000;
 
 /** Plays one schedule to its end, and judges it. */
 export async function simulate(scenario: Scenario, code: PublishingCode = SHIPPED): Promise<Verdict> {
-  verifyOnce();
   const world = await World.create(scenario, code);
   const readers = Array.from(
     { length: scenario.readers },
