@@ -14,9 +14,11 @@ export {
 } from '../oci/descriptor.ts';
 export { type Digest, type DigestAlgorithm, digestOf, isDigest, parseDigest } from '../oci/digest.ts';
 export {
+  type ArtifactManifest,
   type ArtifactParts,
   buildArtifact,
   buildIndex,
+  type CarriedManifest,
   childrenOf,
   type ImageManifest,
   type IndexManifest,

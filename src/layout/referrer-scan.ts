@@ -1,8 +1,8 @@
 import { BullaError, throwIfAborted } from '../errors.ts';
 import { bareDescriptor, type Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
-import { type Manifest, type ManifestContent, parseCarried } from '../oci/manifest.ts';
-import { isIndexType, isManifestType } from '../oci/media-types.ts';
+import { type CarriedManifest, type ManifestContent, parseCarried } from '../oci/manifest.ts';
+import { isCarriedType, isIndexType } from '../oci/media-types.ts';
 import { referrerDescriptor } from '../oci/referrers.ts';
 import type { LayoutIndex } from './index-file.ts';
 
@@ -46,7 +46,7 @@ export class ReferrerScan {
     const seen = new Set<Digest>();
     const waiting = [...index.entries];
     for (let entry = waiting.pop(); entry !== undefined; entry = waiting.pop()) {
-      if (seen.has(entry.digest) || !isManifestType(entry.mediaType)) continue;
+      if (seen.has(entry.digest) || !isCarriedType(entry.mediaType)) continue;
       seen.add(entry.digest);
       if (seen.size > MAX_MANIFESTS) throw tooMany();
       throwIfAborted(signal);
@@ -60,12 +60,12 @@ export class ReferrerScan {
 
   /** Digest of what a manifest refers to; undefined where it refers to nothing, or is not there. */
   async subjectOf(entry: Descriptor): Promise<Digest | undefined> {
-    return isManifestType(entry.mediaType) ? (await this.look(entry))?.subject : undefined;
+    return isCarriedType(entry.mediaType) ? (await this.look(entry))?.subject : undefined;
   }
 
   /** Whether a manifest is an image, or anything else that refers to nothing and is not part of a collection. */
   async standsAlone(entry: Descriptor): Promise<boolean> {
-    if (!isManifestType(entry.mediaType)) return false;
+    if (!isCarriedType(entry.mediaType)) return false;
     const known = await this.look(entry);
     return known?.subject === undefined && known?.isTrust !== true;
   }
@@ -85,7 +85,7 @@ export class ReferrerScan {
       isTrust: isTrustManifest(manifest),
       children:
         manifest.kind === 'index' && isIndexType(entry.mediaType)
-          ? manifest.manifests.filter((child) => isManifestType(child.mediaType)).map(bareDescriptor)
+          ? manifest.manifests.filter((child) => isCarriedType(child.mediaType)).map(bareDescriptor)
           : [],
     };
     this.known.set(entry.digest, known);
@@ -94,7 +94,7 @@ export class ReferrerScan {
 }
 
 /** By the types of spec/trust.md; a large head is an index with an annotation of its own. */
-function isTrustManifest({ artifactType, annotations }: Manifest): boolean {
+function isTrustManifest({ artifactType, annotations }: CarriedManifest): boolean {
   return (
     artifactType?.startsWith('application/vnd.bulla.trust.') === true ||
     Object.keys(annotations ?? {}).some((name) => name.startsWith('vnd.bulla.trust.'))

@@ -3,14 +3,14 @@ import { checkBound, readVerified, streamOf, verifiedStream } from '../oci/conte
 import { bareDescriptor, checkContent, type Descriptor } from '../oci/descriptor.ts';
 import { type Digest, isDigest } from '../oci/digest.ts';
 import {
+  type CarriedManifest,
   childrenOf,
   MAX_MANIFEST_BYTES,
-  type Manifest,
   type ManifestContent,
   mediaTypeOfManifest,
   parseCarried,
 } from '../oci/manifest.ts';
-import { isForeignLayerType, isManifestType } from '../oci/media-types.ts';
+import { isCarriedType, isForeignLayerType } from '../oci/media-types.ts';
 import type { Tag } from '../oci/reference.ts';
 import { filterReferrers } from '../oci/referrers.ts';
 import type {
@@ -201,7 +201,7 @@ export class LayoutStore implements Target {
     return result;
   }
 
-  private async checkParts(parent: Descriptor, manifest: Manifest): Promise<void> {
+  private async checkParts(parent: Descriptor, manifest: CarriedManifest): Promise<void> {
     for (const child of childrenOf(manifest)) {
       if (isForeignLayerType(child.mediaType)) continue;
       if ((await this.files.blobSize(child.digest)) !== undefined) continue;
@@ -330,7 +330,7 @@ export class LayoutStore implements Target {
 function typeOf(bytes: Uint8Array): string | undefined {
   try {
     const type = mediaTypeOfManifest(bytes, 'blob');
-    return isManifestType(type) ? type : undefined;
+    return isCarriedType(type) ? type : undefined;
   } catch (error) {
     // Not a manifest, but a config or a layer: a caller that asks for a manifest gets "not-found".
     if (error instanceof BullaError && error.code === 'content-invalid') return undefined;

@@ -9,7 +9,7 @@ import {
   descriptorSchema,
   EMPTY_DESCRIPTOR,
 } from './descriptor.ts';
-import { isIndexType, MEDIA_TYPES } from './media-types.ts';
+import { isArtifactType, isIndexType, MEDIA_TYPES } from './media-types.ts';
 import { describeIssues, listOf, textsByName } from './shape.ts';
 
 /** Largest manifest that is read or written, in bytes: what distribution-spec makes registries accept. */
@@ -44,6 +44,19 @@ export interface IndexManifest {
 
 export type Manifest = ImageManifest | IndexManifest;
 
+/** An artifact manifest from before OCI 1.1: of ORAS, or of the release candidates of image-spec 1.1. */
+export interface ArtifactManifest {
+  readonly kind: 'artifact';
+  readonly mediaType: string;
+  readonly artifactType?: string | undefined;
+  readonly blobs: readonly Descriptor[];
+  readonly subject?: Descriptor | undefined;
+  readonly annotations?: Annotations | undefined;
+}
+
+/** Any manifest that is carried from place to place. */
+export type CarriedManifest = Manifest | ArtifactManifest;
+
 const common = {
   schemaVersion: z.literal(2),
   mediaType: z.optional(z.string()),
@@ -61,6 +74,11 @@ export const indexManifestSchema: z.ZodMiniType<object> = z.looseObject({
   ...common,
   manifests: listOf(descriptorSchema),
 });
+const artifactManifestSchema: z.ZodMiniType<object> = z.looseObject({
+  ...common,
+  schemaVersion: z.optional(z.number()),
+  blobs: listOf(descriptorSchema),
+});
 
 /**
  * Parses a manifest whose bytes were already checked against a digest. Refuses one that could be
@@ -69,7 +87,7 @@ export const indexManifestSchema: z.ZodMiniType<object> = z.looseObject({
  * @throws BullaError content-invalid
  */
 export function parseManifest(content: ManifestContent): Manifest {
-  return parse(content, false);
+  return parse(content, false) as Manifest;
 }
 
 /**
@@ -78,11 +96,11 @@ export function parseManifest(content: ManifestContent): Manifest {
  * to be readable. Not for anything that is trusted for its content.
  * @throws BullaError content-invalid
  */
-export function parseCarried(content: ManifestContent): Manifest {
+export function parseCarried(content: ManifestContent): CarriedManifest {
   return parse(content, true);
 }
 
-function parse(content: ManifestContent, isCarried: boolean): Manifest {
+function parse(content: ManifestContent, isCarried: boolean): CarriedManifest {
   const served = content.descriptor.mediaType;
   const where = `manifest ${content.descriptor.digest}`;
   const json = parseJsonObject(content.bytes, { what: where, maxBytes: MAX_MANIFEST_BYTES, floats: true });
@@ -96,8 +114,11 @@ function parse(content: ManifestContent, isCarried: boolean): Manifest {
       `it was served as ${served} and calls itself ${JSON.stringify(own).slice(0, 200)}`,
     );
   }
-  const isIndex = isIndexType(served);
-  const parsed = (isIndex ? indexManifestSchema : imageManifestSchema).safeParse(tidied(json, isCarried));
+  const kind = isIndexType(served) ? 'index' : isCarried && isArtifactType(served) ? 'artifact' : 'manifest';
+  if (kind === 'artifact' && ('manifests' in json || 'layers' in json || 'config' in json)) {
+    throw ambiguous(where, `it was served as ${served} and reads like an image`);
+  }
+  const parsed = SCHEMAS[kind].safeParse(tidied(json, isCarried));
   if (!parsed.success) {
     throw new BullaError(
       'content-invalid',
@@ -107,10 +128,14 @@ function parse(content: ManifestContent, isCarried: boolean): Manifest {
       },
     );
   }
-  const kind = isIndex ? 'index' : 'manifest';
-  return { ...parsed.data, kind, mediaType: served } as unknown as Manifest;
+  return { ...parsed.data, kind, mediaType: served } as unknown as CarriedManifest;
 }
 
+const SCHEMAS = {
+  manifest: imageManifestSchema,
+  index: indexManifestSchema,
+  artifact: artifactManifestSchema,
+} as const;
 const OPTIONAL = ['mediaType', 'artifactType', 'subject', 'annotations', 'urls', 'data', 'platform'] as const;
 
 /** A manifest without the members that say nothing. */
@@ -120,14 +145,15 @@ function tidied(json: JsonObject, isCarried: boolean): JsonObject {
     const one = manifest[name];
     if (isJsonObject(one)) manifest[name] = tidiedMembers(one, isCarried);
   }
-  for (const name of ['layers', 'manifests'] as const) {
+  for (const name of ['layers', 'manifests', 'blobs'] as const) {
     const list = manifest[name];
     if (list === null) manifest[name] = [];
     if (Array.isArray(list))
       manifest[name] = list.map((one) => (isJsonObject(one) ? tidiedMembers(one, isCarried) : one));
   }
   // An artifact may be nothing but its config and annotations.
-  if (isJsonObject(manifest['config']) && manifest['layers'] === undefined) manifest['layers'] = [];
+  if (isJsonObject(manifest['config'])) manifest['layers'] ??= [];
+  else if (!('layers' in manifest || 'manifests' in manifest)) manifest['blobs'] ??= [];
   return manifest;
 }
 
@@ -189,7 +215,8 @@ function ambiguous(where: string, why: string): BullaError {
 }
 
 /** Descriptors of all that a manifest is made of, in order; its subject is not part of it. */
-export function childrenOf(manifest: Manifest): readonly Descriptor[] {
+export function childrenOf(manifest: CarriedManifest): readonly Descriptor[] {
+  if (manifest.kind === 'artifact') return manifest.blobs;
   return manifest.kind === 'index' ? manifest.manifests : [manifest.config, ...manifest.layers];
 }
 

@@ -18,13 +18,25 @@ export const MEDIA_TYPES = {
 
 const INDEX_TYPES: ReadonlySet<string> = new Set([MEDIA_TYPES.ociIndex, MEDIA_TYPES.dockerManifestList]);
 
-/** Every type of manifest that is understood; the Accept header of each request for one. */
+/** Every type of manifest that is understood. */
 export const MANIFEST_TYPES: readonly string[] = [
   MEDIA_TYPES.ociManifest,
   MEDIA_TYPES.ociIndex,
   MEDIA_TYPES.dockerManifest,
   MEDIA_TYPES.dockerManifestList,
 ];
+
+/**
+ * Types of manifests that registries took before OCI 1.1 settled on the image manifest: what ORAS and Notation wrote
+ * then still lies beside images. They are carried from place to place, and not read for anything else.
+ */
+const ARTIFACT_TYPES: readonly string[] = [
+  'application/vnd.oci.artifact.manifest.v1+json',
+  'application/vnd.cncf.oras.artifact.manifest.v1+json',
+];
+
+/** Every type of manifest that is carried; the Accept header of each request for one. */
+export const CARRIED_TYPES: readonly string[] = [...MANIFEST_TYPES, ...ARTIFACT_TYPES];
 
 /** Whether a media type is an index or a manifest list: a manifest whose children are manifests. */
 export function isIndexType(mediaType: string): boolean {
@@ -34,6 +46,16 @@ export function isIndexType(mediaType: string): boolean {
 /** Whether a media type is a manifest of any kind that is understood. */
 export function isManifestType(mediaType: string): boolean {
   return MANIFEST_TYPES.includes(mediaType);
+}
+
+/** Whether a media type is an artifact manifest from before OCI 1.1, which is carried and not understood. */
+export function isArtifactType(mediaType: string): boolean {
+  return ARTIFACT_TYPES.includes(mediaType);
+}
+
+/** Whether a media type is a manifest of any kind that can be carried. */
+export function isCarriedType(mediaType: string): boolean {
+  return CARRIED_TYPES.includes(mediaType);
 }
 
 const FOREIGN =

@@ -2,8 +2,8 @@ import { BullaError, throwIfAborted } from '../errors.ts';
 import { checkBound, readVerified, streamOf } from './content.ts';
 import { checkContent, type Descriptor } from './descriptor.ts';
 import { type Digest, isDigest } from './digest.ts';
-import { childrenOf, type Manifest, type ManifestContent, parseCarried } from './manifest.ts';
-import { isForeignLayerType, isManifestType } from './media-types.ts';
+import { type CarriedManifest, childrenOf, type ManifestContent, parseCarried } from './manifest.ts';
+import { isCarriedType, isForeignLayerType } from './media-types.ts';
 import type { Tag } from './reference.ts';
 import { filterReferrers, referrerDescriptor } from './referrers.ts';
 import type {
@@ -21,7 +21,7 @@ const MAX_BLOB_BYTES = 256 * 1024 * 1024;
 
 interface StoredManifest {
   readonly content: ManifestContent;
-  readonly manifest: Manifest;
+  readonly manifest: CarriedManifest;
 }
 
 /**
@@ -108,9 +108,9 @@ export class MemoryStore implements Target {
     if (options.tag !== undefined) this.tags.set(options.tag, digest);
   }
 
-  private checkParts(content: ManifestContent, manifest: Manifest): void {
+  private checkParts(content: ManifestContent, manifest: CarriedManifest): void {
     for (const child of childrenOf(manifest)) {
-      const held = isManifestType(child.mediaType)
+      const held = isCarriedType(child.mediaType)
         ? this.manifests.has(child.digest)
         : isForeignLayerType(child.mediaType) || this.blobs.has(child.digest);
       if (held) continue;

@@ -3,7 +3,7 @@ import { parseJsonObject } from '../encoding/json.ts';
 import { BullaError } from '../errors.ts';
 import { bareDescriptorSchema, type Descriptor, descriptorSchema } from './descriptor.ts';
 import type { Digest } from './digest.ts';
-import { buildIndex, type Manifest, type ManifestContent } from './manifest.ts';
+import { buildIndex, type CarriedManifest, type ManifestContent } from './manifest.ts';
 import { MEDIA_TYPES } from './media-types.ts';
 import { describeIssues, listOf } from './shape.ts';
 
@@ -54,7 +54,7 @@ export function parseReferrersIndex(
  * "Listing Referrers"): the artifact type is the manifest's, else its config's media type, and the
  * annotations are the manifest's.
  */
-export function referrerDescriptor(content: ManifestContent, manifest: Manifest): Descriptor {
+export function referrerDescriptor(content: ManifestContent, manifest: CarriedManifest): Descriptor {
   const artifactType =
     manifest.artifactType ?? (manifest.kind === 'manifest' ? manifest.config.mediaType : undefined);
   return {

@@ -5,7 +5,7 @@ import { isRetriableStatus } from '../http/retry.ts';
 import { checkContent, type Descriptor } from '../oci/descriptor.ts';
 import { algorithmOf, type Digest, digestOf, isDigest } from '../oci/digest.ts';
 import { MAX_MANIFEST_BYTES, type ManifestContent, mediaTypeOfManifest } from '../oci/manifest.ts';
-import { isManifestType, MANIFEST_TYPES } from '../oci/media-types.ts';
+import { CARRIED_TYPES, isCarriedType } from '../oci/media-types.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { CallOptions } from '../oci/target.ts';
 import { failureError } from './failure.ts';
@@ -13,7 +13,7 @@ import type { RepositoryContext } from './repository-context.ts';
 import { manifestPath } from './urls.ts';
 
 /** Always explicit: distribution 2.8 answers `Accept: * / *` with 404. */
-const ACCEPT = MANIFEST_TYPES.join(', ');
+const ACCEPT = CARRIED_TYPES.join(', ');
 
 /**
  * What a tag or digest names, in one HEAD where the registry says enough in its headers. A HEAD that fails tells
@@ -85,7 +85,7 @@ async function headManifest(
   const digest = isDigest(reference) ? reference : servedDigest(response);
   // No manifest is empty: a server that says 0 counted the bytes of a body that HEAD does not have.
   if (size === undefined || size === 0 || mediaType === undefined || digest === undefined) return 'little';
-  if (!isManifestType(mediaType)) return 'little';
+  if (!isCarriedType(mediaType)) return 'little';
   if (isDigest(reference)) checkServedDigest(room, response, reference);
   await room.dialect.learn({ head: 'works' });
   return { mediaType, digest, size };
@@ -256,8 +256,7 @@ async function readManifest(
   checkServedDigest(room, response, digest);
   const served = servedType(response);
   // Where a registry serves the bytes without their type, they say it themselves.
-  const mediaType =
-    served !== undefined && isManifestType(served) ? served : mediaTypeOfManifest(bytes, what);
+  const mediaType = served !== undefined && isCarriedType(served) ? served : mediaTypeOfManifest(bytes, what);
   return { descriptor: { mediaType, digest, size: bytes.byteLength }, bytes };
 }
 

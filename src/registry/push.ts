@@ -5,7 +5,7 @@ import { checkContent, type Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { ifThere } from '../oci/if-there.ts';
 import { childrenOf, MAX_MANIFEST_BYTES, type ManifestContent, parseCarried } from '../oci/manifest.ts';
-import { isForeignLayerType, isManifestType } from '../oci/media-types.ts';
+import { isCarriedType, isForeignLayerType } from '../oci/media-types.ts';
 import type { Tag } from '../oci/reference.ts';
 import { referrerDescriptor } from '../oci/referrers.ts';
 import type { CallOptions, PushManifestOptions } from '../oci/target.ts';
@@ -43,7 +43,7 @@ export async function pushManifest(
   if (bytes.byteLength > MAX_MANIFEST_BYTES)
     throw tooLarge(`the manifest ${descriptor.digest}`, bytes.byteLength);
   checkContent(descriptor, bytes, `the manifest to be pushed to ${room.name}`);
-  const manifest = isManifestType(descriptor.mediaType) ? parseCarried(content) : undefined;
+  const manifest = isCarriedType(descriptor.mediaType) ? parseCarried(content) : undefined;
   const { tag, expected } = options;
   const response =
     tag === undefined || expected === undefined

@@ -1,7 +1,7 @@
 import { BullaError } from '../errors.ts';
 import type { Digest } from '../oci/digest.ts';
 import { parseCarried } from '../oci/manifest.ts';
-import { isManifestType } from '../oci/media-types.ts';
+import { isCarriedType } from '../oci/media-types.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { CallOptions } from '../oci/target.ts';
 import { failureError } from './failure.ts';
@@ -23,7 +23,7 @@ export async function deleteManifest(
 ): Promise<void> {
   // Afterwards it cannot be determined any more what it referred to.
   const content = await fetchOnce(room, digest, options);
-  const subject = isManifestType(content.descriptor.mediaType)
+  const subject = isCarriedType(content.descriptor.mediaType)
     ? parseCarried(content).subject?.digest
     : undefined;
   await remove(room, digest, options);

@@ -4,7 +4,7 @@ import { streamOf } from '../oci/content.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { ManifestContent } from '../oci/manifest.ts';
-import { isManifestType, MANIFEST_TYPES } from '../oci/media-types.ts';
+import { CARRIED_TYPES, isCarriedType } from '../oci/media-types.ts';
 import type {
   AfterTag,
   Agreement,
@@ -29,7 +29,7 @@ import type { RegistryCall } from './session.ts';
 import { cancelUpload, pushBlob, tryMount } from './uploads.ts';
 import { blobPath, manifestPath, tagsPath } from './urls.ts';
 
-const ACCEPT = MANIFEST_TYPES.join(', ');
+const ACCEPT = CARRIED_TYPES.join(', ');
 /** A digest that no content has, for a condition that cannot hold. */
 const OTHER = `sha256:${'0'.repeat(64)}`;
 
@@ -87,7 +87,7 @@ export class RepositoryProbe implements RepositoryProbes {
       type: agreement(typeOf(asked), descriptor.mediaType),
     };
     const isTelling = asked.status === 200 && head.digest === 'same' && head.length === 'same';
-    const works = isTelling && isManifestType(typeOf(asked) ?? '');
+    const works = isTelling && isCarriedType(typeOf(asked) ?? '');
     const again = await this.ask(
       { method: 'GET', to, headers: { accept: ACCEPT, 'if-none-match': `"${descriptor.digest}"` } },
       options,

@@ -3,7 +3,7 @@ import { BullaError, throwIfAborted } from '../../errors.ts';
 import { bareDescriptor, type Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { resolveIfThere } from '../../oci/if-there.ts';
-import { MAX_MANIFEST_BYTES, type ManifestContent, parseCarried } from '../../oci/manifest.ts';
+import { childrenOf, MAX_MANIFEST_BYTES, type ManifestContent, parseCarried } from '../../oci/manifest.ts';
 import {
   formatPlatform,
   matchesPlatform,
@@ -151,7 +151,7 @@ class Copying {
       await this.pool.run(() => this.destination.fetchManifest(there, { signal: this.pool.signal })),
     );
     const layers = (manifest: typeof old): readonly Descriptor[] =>
-      manifest.kind === 'manifest' ? manifest.layers : manifest.manifests;
+      manifest.kind === 'manifest' ? manifest.layers : childrenOf(manifest);
     const ours = new Set(layers(parseCarried(node.content)).map(({ digest }) => digest));
     return layers(old).every(({ digest }) => ours.has(digest));
   }
@@ -172,7 +172,7 @@ export async function rootOf(options: RootOptions): Promise<ManifestContent> {
     const entry = selectPlatform(platform, manifest.manifests, `${source.name} ${reference}`);
     return await source.fetchManifest(entry.digest, { signal });
   }
-  await checkPlatform(options, platform, manifest.config);
+  if (manifest.kind === 'manifest') await checkPlatform(options, platform, manifest.config);
   return content;
 }
 

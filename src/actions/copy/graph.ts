@@ -2,8 +2,8 @@ import { BullaError, isBullaError } from '../../errors.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { fetchIfThere } from '../../oci/if-there.ts';
-import { childrenOf, type Manifest, type ManifestContent, parseCarried } from '../../oci/manifest.ts';
-import { isForeignLayerType, isManifestType } from '../../oci/media-types.ts';
+import { type CarriedManifest, childrenOf, type ManifestContent, parseCarried } from '../../oci/manifest.ts';
+import { isCarriedType, isForeignLayerType } from '../../oci/media-types.ts';
 import { formatPlatform } from '../../oci/platform.ts';
 import { cosignTags, type Tag } from '../../oci/reference.ts';
 import type { Source } from '../../oci/target.ts';
@@ -92,8 +92,7 @@ class Discovery {
     }
     const manifest = parseCarried(content);
     const parts = [...new Map(childrenOf(manifest).map((part) => [part.digest, part])).values()];
-    const isChild = (part: Descriptor): boolean =>
-      manifest.kind === 'index' && isManifestType(part.mediaType);
+    const isChild = (part: Descriptor): boolean => manifest.kind === 'index' && isCarriedType(part.mediaType);
     const blobs = parts.filter((part) => !isChild(part));
     const node: CopyNode = {
       content,
@@ -138,7 +137,7 @@ class Discovery {
   private async whatIsThere(parent: CopyNode): Promise<string> {
     const there: string[] = [];
     for (const entry of childrenOf(parseCarried(parent.content)).slice(0, MAX_HINTED)) {
-      if (entry.platform === undefined || !isManifestType(entry.mediaType)) continue;
+      if (entry.platform === undefined || !isCarriedType(entry.mediaType)) continue;
       if ((await this.fetch(entry.digest)) !== undefined) there.push(formatPlatform(entry.platform));
     }
     const [first] = there;
@@ -160,7 +159,7 @@ class Discovery {
 
   /** A listed referrer, if it is one: lists are not trusted. */
   private async referrer(subject: Digest, entry: Descriptor, depth: number): Promise<CopyNode | undefined> {
-    if (!isManifestType(entry.mediaType)) {
+    if (!isCarriedType(entry.mediaType)) {
       this.leave(
         `${entry.digest}, which refers to ${subject}, is not copied: manifests of type ${entry.mediaType} are not supported`,
       );
@@ -241,7 +240,7 @@ function needed({ mediaType, digest, size, data }: Descriptor): Descriptor {
 }
 
 /** A manifest beside the image, if it is one: pushed nonsense must not stop a copy. */
-function readable(content: ManifestContent): Manifest | undefined {
+function readable(content: ManifestContent): CarriedManifest | undefined {
   try {
     return parseCarried(content);
   } catch (error) {

@@ -3,6 +3,7 @@ import { observedStream, streamOf } from '../../oci/content.ts';
 import { type Descriptor, inlineContent } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { resolveIfThere } from '../../oci/if-there.ts';
+import { isArtifactType } from '../../oci/media-types.ts';
 import type { Tag } from '../../oci/reference.ts';
 import type { Source, Target } from '../../oci/target.ts';
 import type { Limiter, Pool } from './concurrency.ts';
@@ -95,6 +96,8 @@ export class Transfer {
   private readonly nodes = new Map<Digest, Promise<boolean>>();
   private readonly blobs = new Map<Digest, Promise<void>>();
   private readonly surrounded = new Set<Digest>();
+  /** Artifact manifests that the destination does not accept. */
+  private readonly left = new Set<Digest>();
   private absent = 0;
   private present = 0;
 
@@ -133,8 +136,28 @@ export class Transfer {
     }
     await this.parts(node);
     if (isThere) this.onEvent({ kind: 'skip', descriptor: node.content.descriptor });
-    else await this.push(node);
+    else await this.pushOrLeave(node);
     return isThere;
+  }
+
+  /**
+   * Many registries do not accept artifact manifests from before OCI 1.1, and none has to. That must not keep the
+   * image from being copied; it is said what stays behind.
+   */
+  private async pushOrLeave(node: CopyNode): Promise<void> {
+    const { digest, mediaType } = node.content.descriptor;
+    try {
+      await this.push(node);
+    } catch (error) {
+      const mayBeLeft = node.isReferrer && isArtifactType(mediaType);
+      if (!mayBeLeft || !isBullaError(error) || error.details['reason'] !== 'type-refused') throw error;
+      this.left.add(digest);
+      this.onEvent({
+        kind: 'warning',
+        message: `${digest} is not copied: ${this.destination.name} does not accept manifests of type ${mediaType}`,
+        isLeft: true,
+      });
+    }
   }
 
   private async parts(node: CopyNode): Promise<void> {
@@ -251,8 +274,9 @@ export class Transfer {
     if (node.referrers.length > 0) {
       const listed = wasThere ? await this.listed(subject) : new Set<Digest>();
       await this.pool.all(node.referrers.map((one) => this.referrer(one, listed)));
-      if (node.referrers.some((one) => !listed.has(one.content.descriptor.digest))) {
-        await this.settle(subject, node.referrers);
+      const taken = node.referrers.filter((one) => !this.left.has(one.content.descriptor.digest));
+      if (taken.some((one) => !listed.has(one.content.descriptor.digest))) {
+        await this.settle(subject, taken);
       }
     }
     const around = [...node.referrers, ...node.children];

@@ -2,8 +2,8 @@ import { BullaError, isBullaError } from '../../errors.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { fetchIfThere } from '../../oci/if-there.ts';
-import { type Manifest, type ManifestContent, parseManifest } from '../../oci/manifest.ts';
-import { isManifestType } from '../../oci/media-types.ts';
+import { type CarriedManifest, type ManifestContent, parseCarried } from '../../oci/manifest.ts';
+import { isCarriedType } from '../../oci/media-types.ts';
 import { cosignTags, type Tag } from '../../oci/reference.ts';
 import { slimReferrer } from '../../oci/referrers.ts';
 import type { CallOptions, Source } from '../../oci/target.ts';
@@ -12,9 +12,9 @@ import { Limiter } from '../copy/concurrency.ts';
 
 /** What is drawn of a manifest; a parsed one takes many times its bytes, and thousands of them are in a tree. */
 export interface TreeManifest {
-  readonly kind: Manifest['kind'];
+  readonly kind: CarriedManifest['kind'];
   readonly artifactType: string | undefined;
-  /** Media type of its config; undefined for an index. */
+  /** Media type of its config, if it has one. */
   readonly configType: string | undefined;
   readonly subject: Digest | undefined;
   /** Predicate type that it says it attests. */
@@ -74,7 +74,7 @@ interface Drawn {
 }
 
 function drawn(content: ManifestContent): Drawn {
-  const manifest = parseManifest(content);
+  const manifest = parseCarried(content);
   const listed = manifest.kind === 'index' ? manifest.manifests : [];
   return {
     manifest: {
@@ -84,7 +84,7 @@ function drawn(content: ManifestContent): Drawn {
       subject: manifest.subject?.digest,
       predicateType: manifest.annotations?.[SIGNATURE_ANNOTATIONS.bundlePurpose],
     },
-    children: listed.filter((child) => isManifestType(child.mediaType)).map(slimReferrer),
+    children: listed.filter((child) => isCarriedType(child.mediaType)).map(slimReferrer),
   };
 }
 

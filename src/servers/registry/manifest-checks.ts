@@ -1,8 +1,8 @@
 import { isBullaError } from '../../errors.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
-import { childrenOf, parseCarried } from '../../oci/manifest.ts';
-import { isManifestType } from '../../oci/media-types.ts';
+import { type CarriedManifest, childrenOf, parseCarried } from '../../oci/manifest.ts';
+import { isCarriedType } from '../../oci/media-types.ts';
 import { Fault } from './faults.ts';
 import { entryOf } from './store/index-file.ts';
 import type { ManifestEntry } from './store/repository.ts';
@@ -18,17 +18,17 @@ const MAX_CHILDREN = 10_000;
 /** Type of a pushed manifest, from its Content-Type. @throws Fault 400 */
 export function manifestTypeOf(header: string | undefined): string {
   const type = header?.split(';', 1)[0]?.trim() ?? '';
-  if (isManifestType(type)) return type;
+  if (isCarriedType(type)) return type;
   throw new Fault(
     400,
     'MANIFEST_INVALID',
-    `Content-Type must be the type of an OCI image manifest or index, or of docker's schema 2`,
+    `Content-Type must be the type of an OCI image manifest or index, of docker's schema 2, or of an artifact manifest`,
   );
 }
 
 /** What must be known about a pushed manifest. Its other content need not be kept. */
 export interface Pushed {
-  readonly kind: 'manifest' | 'index';
+  readonly kind: CarriedManifest['kind'];
   readonly entry: ManifestEntry;
   /** Its parts; its subject is not one of them. */
   readonly children: readonly Pick<Descriptor, 'mediaType' | 'digest' | 'size'>[];
@@ -64,12 +64,12 @@ export async function missingContent(
   { kind, children }: Pushed,
   tags: readonly string[],
 ): Promise<Fault | undefined> {
-  if (kind === 'manifest') return missingBlob(store, repository, children);
+  if (kind !== 'index') return missingBlob(store, repository, children);
   if (tags.some((tag) => FALLBACK_TAG.test(tag))) return undefined;
   const blobs: Pushed['children'][number][] = [];
   for (const child of children) {
     if (repository?.index.manifests.has(child.digest) === true) continue;
-    if (isManifestType(child.mediaType)) return missing(`manifest ${child.digest}`);
+    if (isCarriedType(child.mediaType)) return missing(`manifest ${child.digest}`);
     blobs.push(child);
   }
   return missingBlob(store, repository, blobs);

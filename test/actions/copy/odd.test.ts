@@ -1,10 +1,15 @@
-import { describe, expect, it } from 'vitest';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { copy } from '../../../src/actions/copy/copy.ts';
 import { utf8 } from '../../../src/encoding/bytes.ts';
+import { openLayout } from '../../../src/layout/open.ts';
 import { type Descriptor, describe as describeBytes } from '../../../src/oci/descriptor.ts';
 import { type ManifestContent, parseCarried, parseManifest } from '../../../src/oci/manifest.ts';
 import { MEDIA_TYPES } from '../../../src/oci/media-types.ts';
-import { startTestRegistry } from '../../servers/registry/client.ts';
+import { MemoryStore } from '../../../src/oci/memory.ts';
+import type { Target } from '../../../src/oci/target.ts';
+import { openRepository } from '../../../src/registry/client.ts';
+import { startTestRegistry, temporaryDirectory } from '../../servers/registry/client.ts';
 import { pushIndex, tagOf } from '../../support/content.ts';
 import { codeOf, registryFor, repositoryOf } from '../../support/registry/open.ts';
 import type { FaultyRegistry } from '../../support/registry/server.ts';
@@ -179,14 +184,144 @@ describe('a manifest as it lies in registries', () => {
   });
 });
 
+describe('an artifact manifest from before OCI 1.1', () => {
+  const [OCI, ORAS] = [
+    'application/vnd.oci.artifact.manifest.v1+json',
+    'application/vnd.cncf.oras.artifact.manifest.v1+json',
+  ] as const;
+  const BLOB = describeBytes('application/spdx+json', utf8('a list of parts'));
+  const MEMBERS: [string, string, object][] = [
+    ['of the OCI, with a blob', OCI, { artifactType: 'application/spdx+json', blobs: [BLOB] }],
+    ['of ORAS, with two blobs', ORAS, { artifactType: 'application/spdx+json', blobs: [BLOB, LAYER] }],
+    ['of the OCI, with annotations alone', OCI, { artifactType: 'x/y', annotations: { a: 'b' } }],
+    ['of ORAS, with blobs that are null', ORAS, { artifactType: 'x/y', blobs: null }],
+    ['of the OCI, without a type of artifact', OCI, { blobs: [BLOB] }],
+    ['of ORAS, with annotations that are numbers', ORAS, { blobs: [BLOB], annotations: { a: 1 } }],
+    ['of the OCI, with a version', OCI, { schemaVersion: 3, blobs: [BLOB] }],
+  ];
+  const made = (type: string, json: object): ManifestContent => content({ mediaType: type, ...json }, type);
+
+  async function withArtifact(type: string, json: object) {
+    const registry = await registryFor();
+    const image = content(M);
+    store(registry, image, 'v1');
+    registry.repository('team/app').blobs.set(BLOB.digest, Buffer.from('a list of parts'));
+    const artifact = made(type, { ...json, subject: image.descriptor });
+    store(registry, artifact);
+    registry.repository('team/app').list(image.descriptor.digest, artifact.descriptor.digest);
+    return { registry, image, artifact };
+  }
+  const bring = (registry: FaultyRegistry, destination: Target) =>
+    copy({ source: repositoryOf(registry), reference: tagOf('v1'), destination, tag: tagOf('v1') });
+
+  const PLACES: [string, () => Promise<Target>][] = [
+    ['a registry', async () => repositoryOf(await registryFor(), { access: 'write' })],
+    [
+      'a registry without the referrers API',
+      async () => repositoryOf(await registryFor({ referrersApi: false }), { access: 'write' }),
+    ],
+    [
+      'our registry',
+      async () => {
+        const { server } = await startTestRegistry();
+        const target = openRepository({ registry: server.address, repository: 'team/app' });
+        onTestFinished(() => target.close());
+        return target;
+      },
+    ],
+    [
+      'a layout',
+      async () =>
+        openLayout({ kind: 'layout', path: join(await temporaryDirectory(), 'layout') }, { create: true }),
+    ],
+    ['memory', async () => new MemoryStore('memory')],
+  ];
+  it.each(
+    PLACES.flatMap(([place, open]) => MEMBERS.map(([name, ...rest]) => [name, place, open, rest] as const)),
+  )('%s is carried with its image to %s, byte for byte', async (_, __, open, [type, json]) => {
+    const { registry, image, artifact } = await withArtifact(type, json);
+    const destination = await open();
+    const result = await bring(registry, destination);
+    expect([result.referrers, result.warnings]).toEqual([1, []]);
+    const { digest } = artifact.descriptor;
+    const there = await destination.fetchManifest(digest);
+    expect([there.descriptor.mediaType, Buffer.from(there.bytes)]).toEqual([
+      type,
+      Buffer.from(artifact.bytes),
+    ]);
+    expect((await destination.listReferrers(image.descriptor.digest)).map((one) => one.digest)).toEqual([
+      digest,
+    ]);
+    for (const blob of (json as { blobs?: Descriptor[] | null }).blobs ?? [])
+      expect(await destination.hasBlob(blob)).toBe(true);
+  });
+
+  it.each(MEMBERS)('%s is carried by its own name', async (_, type, json) => {
+    const registry = await registryFor();
+    registry.repository('team/app').blobs.set(BLOB.digest, Buffer.from('a list of parts'));
+    const artifact = made(type, json);
+    store(registry, artifact, 'v1');
+    const destination = repositoryOf(registry, { access: 'write' }, 'team/copy');
+    expect((await bring(registry, destination)).root.digest).toBe(artifact.descriptor.digest);
+    expect((await destination.resolve(tagOf('v1'))).digest).toBe(artifact.descriptor.digest);
+  });
+
+  it.each([
+    [400, 'MANIFEST_INVALID'],
+    [415, 'UNSUPPORTED'],
+    [422, 'MANIFEST_INVALID'],
+    [406, ''],
+    [400, 'UNKNOWN'],
+    [405, 'UNSUPPORTED'],
+  ])('is left behind, and told, where the registry answers %i %s', async (status, code) => {
+    const { registry, artifact } = await withArtifact(OCI, { artifactType: 'x/y', blobs: [BLOB] });
+    const destination = repositoryOf(registry, { access: 'write' }, 'team/copy');
+    registry.fault({
+      method: 'PUT',
+      path: new RegExp(`team/copy/manifests/${artifact.descriptor.digest}`),
+      times: 99,
+      action: { status, body: JSON.stringify({ errors: [{ code }] }) },
+    });
+    const result = await bring(registry, destination);
+    expect(result.left).toEqual([expect.stringContaining(artifact.descriptor.digest)]);
+    expect(await codeOf(destination.resolve(tagOf('v1')))).toBe('success');
+  });
+
+  it('ends the copy where the registry fails for another reason', async () => {
+    const { registry, artifact } = await withArtifact(OCI, { artifactType: 'x/y', blobs: [BLOB] });
+    const destination = repositoryOf(registry, { access: 'write' }, 'team/copy');
+    const path = new RegExp(`team/copy/manifests/${artifact.descriptor.digest}`);
+    registry.fault({ method: 'PUT', path, times: 99, action: { status: 403 } });
+    expect(await codeOf(bring(registry, destination))).toBe('forbidden');
+  });
+
+  it.each<[string, object]>([
+    ['layers', { blobs: [], layers: [] }],
+    ['a config', { blobs: [], config: EMPTY }],
+    ['manifests', { blobs: [], manifests: [] }],
+    ['another type of its own', { mediaType: ORAS, blobs: [] }],
+    ['blobs that are a text', { blobs: 'none' }],
+    ['a blob without a digest', { blobs: [{ mediaType: 'x/y', size: 1 }] }],
+    ['a subject that is a text', { blobs: [], subject: EMPTY.digest }],
+  ])('is refused with %s', (_, json) => {
+    expect(() => parseCarried(made(OCI, json))).toThrow(expect.objectContaining({ code: 'content-invalid' }));
+  });
+
+  it.each(MEMBERS)('%s is read for nothing else', (_, type, json) => {
+    expect(() => parseManifest(made(type, json))).toThrow(
+      expect.objectContaining({ code: 'content-invalid' }),
+    );
+  });
+});
+
 describe('what a copy leaves behind is told', () => {
   const cases: [string, (image: Descriptor) => ManifestContent][] = [
     [
       'an artifact of a type that is not known',
       (image) =>
         content(
-          { mediaType: 'application/vnd.oci.artifact.manifest.v1+json', blobs: [], subject: image },
-          'application/vnd.oci.artifact.manifest.v1+json',
+          { mediaType: 'application/vnd.example.manifest.v1+json', blobs: [], subject: image },
+          'application/vnd.example.manifest.v1+json',
         ),
     ],
     ['a manifest that cannot be read', (image) => content({ ...M, layers: 'none', subject: image })],

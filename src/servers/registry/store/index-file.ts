@@ -4,8 +4,8 @@ import { utf8 } from '../../../encoding/bytes.ts';
 import { isJsonObject, type JsonObject, type JsonValue, parseJsonObject } from '../../../encoding/json.ts';
 import { BullaError, isBullaError, messageOf } from '../../../errors.ts';
 import { algorithmOf, type Digest, digestOf, isDigest } from '../../../oci/digest.ts';
-import { MAX_MANIFEST_BYTES, type Manifest, parseCarried } from '../../../oci/manifest.ts';
-import { isManifestType, MEDIA_TYPES } from '../../../oci/media-types.ts';
+import { type CarriedManifest, MAX_MANIFEST_BYTES, parseCarried } from '../../../oci/manifest.ts';
+import { isCarriedType, MEDIA_TYPES } from '../../../oci/media-types.ts';
 import { isTag } from '../../../oci/reference.ts';
 import { referrerDescriptor } from '../../../oci/referrers.ts';
 import { isAnnotationsPlace, NO_ANNOTATIONS, placeOfAnnotations } from './annotations.ts';
@@ -28,7 +28,7 @@ const MAX_INDEX_BYTES = 1024 * 1024 * 1024;
 const MAX_NESTING = 8;
 
 /** The entry to remember of a manifest that was checked. */
-export function entryOf(manifest: Manifest, bytes: Uint8Array, digest: Digest): ManifestEntry {
+export function entryOf(manifest: CarriedManifest, bytes: Uint8Array, digest: Digest): ManifestEntry {
   const descriptor = { mediaType: manifest.mediaType, digest, size: bytes.byteLength };
   const { artifactType } = referrerDescriptor({ descriptor, bytes }, manifest);
   return {
@@ -176,7 +176,7 @@ async function adopt(
   report: (problem: string) => void,
   depth: number,
 ): Promise<void> {
-  if (typeof claimed !== 'string' || !isManifestType(claimed) || depth > MAX_NESTING) return;
+  if (typeof claimed !== 'string' || !isCarriedType(claimed) || depth > MAX_NESTING) return;
   try {
     const bytes = await readFileBounded(blobPath(directory, digest), MAX_MANIFEST_BYTES);
     if (digestOf(bytes, algorithmOf(digest)) !== digest) {
