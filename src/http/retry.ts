@@ -113,8 +113,8 @@ export interface Retrying {
   readonly policy: RetryPolicy;
   readonly timing: Timing;
   readonly signal?: AbortSignal | undefined;
-  /** Send again after these statuses alone, and never for want of an answer. */
-  readonly only?: readonly number[] | undefined;
+  /** Send again after this status alone, and never for want of an answer. */
+  readonly only?: number | undefined;
 }
 
 /**
@@ -131,8 +131,8 @@ export async function sendWithRetries(
   for (let attempt = 1; ; attempt++) {
     const outcome = only === undefined ? await tryOnce(send) : { response: await send() };
     if ('response' in outcome) {
-      const retriable = only?.includes(outcome.response.status) ?? isRetriableStatus(outcome.response.status);
-      if (!retriable) return outcome.response;
+      const { status } = outcome.response;
+      if (only === undefined ? !isRetriableStatus(status) : status !== only) return outcome.response;
     }
     const now = timing.now();
     const delay = nextDelay(

@@ -16,6 +16,8 @@ export interface ArchiveContent {
   readonly blobs: ReadonlyMap<Digest, Place>;
   /** Names that docker's manifest.json gives images. */
   readonly repoTags: RepoTags;
+  /** Whether docker's manifest.json is in it. */
+  readonly isSaved: boolean;
   /** Whether it is a plain tar of a layout, which can be written anew with more in it. */
   readonly writable: boolean;
   /** Tells one state of the file from the next. */
@@ -31,6 +33,7 @@ export const NO_CONTENT: ArchiveContent = {
   index: EMPTY_INDEX,
   blobs: new Map(),
   repoTags: new Map(),
+  isSaved: false,
   writable: true,
   version: '',
   close: async () => undefined,
@@ -70,7 +73,7 @@ async function closeAll(...files: FileHandle[]): Promise<void> {
   for (const file of new Set(files)) await file.close();
 }
 
-type Content = Pick<ArchiveContent, 'index' | 'blobs' | 'repoTags' | 'writable'>;
+type Content = Pick<ArchiveContent, 'index' | 'blobs' | 'repoTags' | 'isSaved' | 'writable'>;
 
 /** Whether there is a layer as docker kept each of them before version 1.10, in a directory of its own. */
 function isOldLayer(tar: TarIndex): boolean {
@@ -103,7 +106,7 @@ async function contentOf(tar: TarIndex, where: string): Promise<Content> {
     if (json === undefined && (tar.files.has('repositories') || isOldLayer(tar))) throw tooOld(where);
     if (json === undefined)
       throw damaged(where, 'it has neither index.json and oci-layout nor manifest.json');
-    return { ...(await dockerSaveContent(tar, items, where)), writable: false };
+    return { ...(await dockerSaveContent(tar, items, where)), isSaved: true, writable: false };
   }
   await checkVersion(tar, where);
   const blobs = new Map<Digest, Place>();
@@ -116,6 +119,7 @@ async function contentOf(tar: TarIndex, where: string): Promise<Content> {
     index: parseLayoutIndex(bytes, `${where}: index.json`),
     blobs,
     repoTags: new Map(items.map((item) => [item.config, item.repoTags])),
+    isSaved: json !== undefined,
     writable: true,
   };
 }

@@ -44,6 +44,7 @@ const ARCHITECTURES: ReadonlyMap<string, string> = new Map([
 export class ArchiveFiles implements LayoutFiles {
   readonly name: string;
   readonly writable: boolean;
+  readonly isSaved: boolean;
   private readonly path: string;
   private readonly options: ArchiveOptions;
   private readonly changes: ChangeQueue;
@@ -62,6 +63,7 @@ export class ArchiveFiles implements LayoutFiles {
     this.options = options;
     this.base = base;
     this.writable = base.writable;
+    this.isSaved = base.isSaved;
     this.current = base.index;
     this.blobs = new Map(base.blobs);
     this.changes = new ChangeQueue((step) => this.apply(step));

@@ -16,6 +16,8 @@ export interface LayoutFiles {
   readonly name: string;
   /** Whether it can be written to. */
   readonly writable: boolean;
+  /** Whether it has docker's manifest.json, as what `docker save` and its relatives write. */
+  readonly isSaved?: boolean | undefined;
   /** index.json as it is now. */
   index(): Promise<LayoutIndex>;
   /**

@@ -51,11 +51,13 @@ const MAX_TRIES = 5;
 export class LayoutStore implements Target {
   readonly name: string;
   readonly mayLackParts: boolean = true;
+  readonly mayLackImages: boolean;
   private readonly files: LayoutFiles;
   private readonly scan: ReferrerScan;
 
   constructor(files: LayoutFiles) {
     this.name = files.name;
+    this.mayLackImages = files.isSaved === true;
     this.files = files;
     this.scan = new ReferrerScan((entry) => this.readListed(entry));
   }

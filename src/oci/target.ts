@@ -176,6 +176,8 @@ export interface Source extends Resolver, ManifestFetcher, BlobFetcher, TagListe
   readonly name: string;
   /** The repository's name, where blobs can be mounted from it: within this registry (`host`). */
   readonly mount?: { readonly registry: string; readonly repository: string } | undefined;
+  /** Whether its indexes may list images that were never put into it, as in what `docker save` writes of one platform. */
+  readonly mayLackImages?: boolean | undefined;
 }
 
 /** What they are written to; reading included, because every write is read back. */

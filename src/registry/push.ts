@@ -127,7 +127,8 @@ async function tryPut(
     body: bytes,
     expect: 'any',
     writes: 'manifest',
-    retry: options.once === true ? 'busy' : true,
+    // 429 says that nothing was done.
+    retry: options.once === true ? 'throttled' : true,
     again: condition?.again,
     signal: options.signal,
   } as const;

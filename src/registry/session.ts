@@ -30,9 +30,9 @@ export interface RegistryCall {
   readonly expect: readonly number[] | 'any';
   /**
    * Send again after failures; only where that does no harm. `throttled`: after 429 only, which says that
-   * nothing was done; `busy`: after 503, too. True if left out.
+   * nothing was done. True if left out.
    */
-  readonly retry?: boolean | 'throttled' | 'busy' | undefined;
+  readonly retry?: boolean | 'throttled' | undefined;
   /** Runs before the request is sent again; what it throws ends the call. */
   readonly again?: (() => Promise<void>) | undefined;
   /** Hand redirects to other hosts to the caller, as an answer, rather than follow them. */
@@ -56,8 +56,6 @@ export interface SessionOptions {
   readonly warnings: Warnings;
 }
 
-/** Statuses that say that nothing was done. */
-const SENT_AGAIN = { throttled: [429], busy: [429, 503] } as const;
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 const MAX_REDIRECTS = 5;
 /** How long redirects and logins of one try may go on, in milliseconds: each of them can be slow. */
@@ -138,7 +136,7 @@ export class RegistrySession {
               policy: retry,
               timing,
               signal: call.signal,
-              only: typeof call.retry === 'string' ? SENT_AGAIN[call.retry] : undefined,
+              only: call.retry === 'throttled' ? 429 : undefined,
             },
             send,
           );

@@ -10,6 +10,7 @@ import { openLayout } from '../../src/layout/open.ts';
 import type { LayoutStore } from '../../src/layout/store.ts';
 import { streamOf } from '../../src/oci/content.ts';
 import { digestOf, hexOf } from '../../src/oci/digest.ts';
+import { MEDIA_TYPES } from '../../src/oci/media-types.ts';
 import { MemoryStore } from '../../src/oci/memory.ts';
 import { blobOf, pushBytes, pushImage, pushIndex, pushReferrer, tagOf } from '../support/content.ts';
 import { runChild, temporaryDirectory } from '../support/processes.ts';
@@ -455,6 +456,98 @@ describe('docker save', () => {
     const again = await open();
     expect((await again.resolve(tagOf('v1'))).digest).toBe(content.descriptor.digest);
     await again.close();
+  });
+
+  describe('of an image that was pulled for some of its platforms', () => {
+    const [MANIFEST, INDEX] = [MEDIA_TYPES.ociManifest, MEDIA_TYPES.ociIndex];
+    type File = { readonly name: string; readonly content: string };
+    const files: File[] = [];
+    const put = (content: string | object) => {
+      const text = typeof content === 'string' ? content : JSON.stringify(content);
+      const digest = digestOf(Buffer.from(text));
+      files.push({ name: `blobs/sha256/${hexOf(digest)}`, content: text });
+      return { digest, size: Buffer.byteLength(text) };
+    };
+
+    /** As docker with containerd's store, nerdctl and ctr write it. */
+    async function partial(there: readonly string[], options: { attested?: true; plain?: true } = {}) {
+      files.length = 0;
+      const images = new Map<string, string>();
+      const entries = ['amd64', 'arm64', 's390x'].map((architecture) => {
+        const before = files.length;
+        const layer = { mediaType: MEDIA_TYPES.ociLayer, ...put(`layer of ${architecture}`) };
+        const image = { mediaType: MEDIA_TYPES.ociConfig, ...put({ os: 'linux', architecture }) };
+        const manifest = put({ schemaVersion: 2, mediaType: MANIFEST, config: image, layers: [layer] });
+        if (!there.includes(architecture)) files.splice(before);
+        images.set(architecture, manifest.digest);
+        return { mediaType: MANIFEST, ...manifest, platform: { os: 'linux', architecture } };
+      });
+      const before = files.length;
+      const empty = { mediaType: MEDIA_TYPES.empty, ...put('{}') };
+      const attestation = put({ schemaVersion: 2, mediaType: MANIFEST, config: empty, layers: [] });
+      if (options.attested !== true) files.splice(before);
+      const unknown = { os: 'unknown', architecture: 'unknown' };
+      const manifests = [...entries, { mediaType: MANIFEST, ...attestation, platform: unknown }];
+      const index = { mediaType: INDEX, ...put({ schemaVersion: 2, mediaType: INDEX, manifests }) };
+      const annotations = { 'org.opencontainers.image.ref.name': 'v1' };
+      await writeFile(
+        path,
+        await tarOf([
+          ...files,
+          { name: 'oci-layout', content: '{"imageLayoutVersion":"1.0.0"}' },
+          {
+            name: 'index.json',
+            content: JSON.stringify({ schemaVersion: 2, manifests: [{ ...index, annotations }] }),
+          },
+          ...(options.plain === true ? [] : [{ name: 'manifest.json', content: '[]' }]),
+        ]),
+      );
+      return { images, index: index.digest };
+    }
+    async function taken(): Promise<{ root: string; warnings: readonly string[] }> {
+      const source = await open();
+      try {
+        const destination = new MemoryStore();
+        const { root, warnings, left } = await copy({
+          ...{ source, destination },
+          ...{ reference: tagOf('v1'), tag: tagOf('v1') },
+        });
+        expect(left).toEqual([]);
+        expect((await destination.resolve(tagOf('v1'))).digest).toBe(root.digest);
+        return { root: root.digest, warnings };
+      } finally {
+        await source.close();
+      }
+    }
+
+    it.each([
+      ['amd64', {}],
+      ['arm64', {}],
+      ['s390x', {}],
+      ['arm64', { attested: true }],
+    ] as const)('gives the one that is there: %s, %j', async (architecture, options) => {
+      const { images } = await partial([architecture], options);
+      const { root, warnings } = await taken();
+      expect(root).toBe(images.get(architecture));
+      expect(warnings).toEqual([
+        expect.stringContaining(`only the image for linux/${architecture}, of 3 that its index lists`),
+      ]);
+    });
+
+    it('gives the whole where all is there', async () => {
+      const { index } = await partial(['amd64', 'arm64', 's390x'], { attested: true });
+      expect(await taken()).toEqual({ root: index, warnings: [] });
+    });
+
+    it.each<[string, string[], object]>([
+      ['two of three', ['amd64', 's390x'], {}],
+      ['none', [], {}],
+      ['the attestation alone', [], { attested: true }],
+      ['one, in an archive that docker did not write', ['amd64'], { plain: true }],
+    ])('leaves the choice to the user: %s', async (_, there, options) => {
+      await partial(there, options);
+      await expect(taken()).rejects.toMatchObject({ code: 'content-invalid', hint: expect.any(String) });
+    });
   });
 
   it('is read through the links that docker makes for layers that stand twice', async () => {

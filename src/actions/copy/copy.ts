@@ -2,12 +2,13 @@ import { parseJsonObject } from '../../encoding/json.ts';
 import { BullaError, throwIfAborted } from '../../errors.ts';
 import { bareDescriptor, type Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
-import { resolveIfThere } from '../../oci/if-there.ts';
+import { fetchIfThere, resolveIfThere } from '../../oci/if-there.ts';
 import { childrenOf, MAX_MANIFEST_BYTES, type ManifestContent, parseCarried } from '../../oci/manifest.ts';
 import {
   formatPlatform,
   matchesPlatform,
   type PlatformSelector,
+  runnableEntries,
   selectPlatform,
 } from '../../oci/platform.ts';
 import type { Tag } from '../../oci/reference.ts';
@@ -109,7 +110,7 @@ class Copying {
     const { pool, tally, destination } = this;
     const { onEvent } = tally;
     const { platform, reference } = this.options;
-    const content = await rootOf({ source, reference, platform, signal: pool.signal });
+    const content = await rootOf({ source, reference, platform, onEvent, signal: pool.signal });
     const asked = tag === undefined ? Promise.resolve(undefined) : this.digestAt(tag);
     const found = discover(source, content, { referrers, pool, onEvent });
     await pool.all<unknown>([asked, found]);
@@ -157,7 +158,7 @@ class Copying {
   }
 }
 
-type RootOptions = Pick<CopyOptions, 'source' | 'reference' | 'platform' | 'signal'>;
+type RootOptions = Pick<CopyOptions, 'source' | 'reference' | 'platform' | 'onEvent' | 'signal'>;
 
 /**
  * The manifest that is copied: what the reference names, or of an index the manifest for the platform.
@@ -166,7 +167,8 @@ type RootOptions = Pick<CopyOptions, 'source' | 'reference' | 'platform' | 'sign
 export async function rootOf(options: RootOptions): Promise<ManifestContent> {
   const { source, reference, platform, signal } = options;
   const content = await source.fetchManifest(reference, { signal });
-  if (platform === undefined) return content;
+  if (platform === undefined)
+    return source.mayLackImages === true ? await wholeOrOnly(content, options) : content;
   const manifest = parseCarried(content);
   if (manifest.kind === 'index') {
     const entry = selectPlatform(platform, manifest.manifests, `${source.name} ${reference}`);
@@ -174,6 +176,29 @@ export async function rootOf(options: RootOptions): Promise<ManifestContent> {
   }
   if (manifest.kind === 'manifest') await checkPlatform(options, platform, manifest.config);
   return content;
+}
+
+/**
+ * An index; or, where only one of its images is there, that image: `docker save` of an image that was pulled for one
+ * platform still writes the index of all.
+ */
+async function wholeOrOnly(
+  index: ManifestContent,
+  { source, onEvent, signal }: RootOptions,
+): Promise<ManifestContent> {
+  const manifest = parseCarried(index);
+  if (manifest.kind !== 'index') return index;
+  const entries = runnableEntries(manifest);
+  const images = await Promise.all(entries.map(({ digest }) => fetchIfThere(source, digest, { signal })));
+  const [only, ...others] = images.filter((image) => image !== undefined);
+  if (only === undefined || others.length > 0 || entries.length === 1) return index;
+  const platform = entries.find(({ digest }) => digest === only.descriptor.digest)?.platform;
+  const which = platform === undefined ? only.descriptor.digest : formatPlatform(platform);
+  onEvent?.({
+    kind: 'warning',
+    message: `${source.name} has only the image for ${which}, of ${entries.length} that its index lists: that image is copied`,
+  });
+  return only;
 }
 
 async function checkPlatform(

@@ -226,7 +226,13 @@ class RepositoryCopy {
   /** The tag is asked for once; all that follows is about the digest that it names then. */
   private async copyTag(tag: Tag): Promise<RepositoryTag> {
     const { source, destination, platform, signal, referrers, fast } = this.options;
-    const root = await this.shared.limiter.run(() => rootOf({ source, reference: tag, platform, signal }));
+    const onEvent: OnCopyEvent = (event) => {
+      this.options.onEvent?.(tag, event);
+      if (event.kind === 'warning') this.warnings.add(event.message);
+    };
+    const root = await this.shared.limiter.run(() =>
+      rootOf({ source, reference: tag, platform, onEvent, signal }),
+    );
     const { digest } = root.descriptor;
     const mayBeThere = this.destinationTags?.has(tag) !== false;
     const before = mayBeThere

@@ -1,6 +1,6 @@
 import { parseJsonObject } from '../../encoding/json.ts';
 import { BullaError, isBullaError } from '../../errors.ts';
-import { MAX_MANIFEST_BYTES, type Manifest, parseCarried } from '../../oci/manifest.ts';
+import { type CarriedManifest, MAX_MANIFEST_BYTES, parseCarried } from '../../oci/manifest.ts';
 import { isManifestType } from '../../oci/media-types.ts';
 import { isBesideTag, isTag, type Tag } from '../../oci/reference.ts';
 import type { CallOptions, Source } from '../../oci/target.ts';
@@ -128,7 +128,7 @@ async function createdAt(source: Source, tag: Tag, options: CallOptions): Promis
   try {
     let manifest = parseCarried(await source.fetchManifest(tag, options));
     const own = annotated(manifest);
-    if (own !== undefined || manifest.kind === 'manifest')
+    if (own !== undefined || manifest.kind !== 'index')
       return own ?? (await configured(source, manifest, options));
     const [first] = manifest.manifests.filter(({ mediaType }) => isManifestType(mediaType));
     if (first === undefined) return undefined;
@@ -140,16 +140,16 @@ async function createdAt(source: Source, tag: Tag, options: CallOptions): Promis
   }
 }
 
-function annotated({ annotations }: Manifest): number | undefined {
+function annotated({ annotations }: CarriedManifest): number | undefined {
   return timeOf(annotations?.['org.opencontainers.image.created']);
 }
 
 async function configured(
   source: Source,
-  manifest: Manifest,
+  manifest: CarriedManifest,
   options: CallOptions,
 ): Promise<number | undefined> {
-  if (manifest.kind === 'index' || manifest.config.size > MAX_MANIFEST_BYTES) return undefined;
+  if (manifest.kind !== 'manifest' || manifest.config.size > MAX_MANIFEST_BYTES) return undefined;
   const { config } = manifest;
   const bytes = await source.fetchBlob(config, MAX_MANIFEST_BYTES, options);
   const { created } = parseJsonObject(bytes, { what: `config ${config.digest}`, floats: true });

@@ -17,6 +17,7 @@ import type { Naming, NamingPlace } from './names.ts';
 import {
   checkSignature,
   fetchToSign,
+  platformsToSign,
   type SignatureWish,
   type SignedImage,
   signManifest,
@@ -339,11 +340,16 @@ async function signImages(
   const report = (signatures: readonly SignedImage[]): void => {
     for (const signature of signatures) onSigned?.(signature, signer);
   };
+  // What is not there is found out before anything is signed.
+  const platforms = await inParallel(contents, concurrency, (content) =>
+    platformsToSign(images, content, options),
+  );
+  const toSign = contents.map((content, at) => ({ content, platforms: platforms[at] ?? [] }));
   return (
     await inParallel(
-      contents,
+      toSign,
       concurrency,
-      async (content) => (await signManifest(images, content, options)).signatures,
+      async (one) => (await signManifest(images, one.content, one.platforms, options)).signatures,
       report,
     )
   ).flat();

@@ -7,7 +7,7 @@ import { BullaError } from '../../errors.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { type ManifestContent, parseCarried } from '../../oci/manifest.ts';
-import { formatPlatform, platformEntries } from '../../oci/platform.ts';
+import { platformEntries } from '../../oci/platform.ts';
 import { pushBlobs } from '../../oci/push-blobs.ts';
 import type { CallOptions, ManifestFetcher, Target } from '../../oci/target.ts';
 import {
@@ -25,6 +25,7 @@ import type { WitnessedBundle } from '../../signatures/witnessed-bundle.ts';
 import type { FulcioIdentity } from '../../sigstore/fulcio-identity.ts';
 import type { Witness } from '../../sigstore/witness.ts';
 import { fetchByTag, type ImageName } from '../verify/image.ts';
+import { entryName, fetchEntries } from '../verify/missing-images.ts';
 import type { ExistingSignatures, IntendedSignature } from './existing.ts';
 import { inParallel } from './in-parallel.ts';
 
@@ -96,7 +97,8 @@ export async function signImage(
   options: SignImageOptions,
 ): Promise<SignResult> {
   checkSignature(options.signer, options, options.now);
-  return await signManifest(target, await fetchToSign(target, reference, options), options);
+  const content = await fetchToSign(target, reference, options);
+  return await signManifest(target, content, await platformsToSign(target, content, options), options);
 }
 
 /**
@@ -117,17 +119,18 @@ export async function fetchToSign(
 /**
  * Signs a manifest that was fetched. The lists of signatures of platforms are separate, so several are signed at the
  * same time; the index comes last, so that where its signature is, those of all platforms are.
+ * @param platforms of {@link platformsToSign}
  * @throws BullaError as {@link signImage}
  */
 export async function signManifest(
   target: Target,
   content: ManifestContent,
+  platforms: readonly PlatformImage[],
   options: SignManifestOptions,
 ): Promise<SignResult> {
   checkSignature(options.signer, options, options.now);
   const { existing } = options;
   existing?.expect(content.descriptor.digest);
-  const platforms = await platformsToSign(target, content, options);
   for (const { descriptor } of platforms) existing?.expect(descriptor.digest);
   const signatures = await inParallel(platforms, options.concurrency ?? 8, ({ descriptor, platform }) =>
     signOne(target, descriptor, options, platform),
@@ -218,26 +221,35 @@ function checkCertified(
   checkValidAt(chain, now);
 }
 
-interface PlatformImage {
+/** An image of an index that is to be signed on its own. */
+export interface PlatformImage {
   readonly descriptor: Descriptor;
   readonly platform: string;
 }
 
-/** Each platform's image, once, as it is in the target: with the size and type of its own bytes. */
-async function platformsToSign(
+/**
+ * Each platform's image, once, as it is in the target: with the size and type of its own bytes. None where platforms are
+ * not to be signed.
+ * @throws BullaError image-missing where the index names images that are not there
+ */
+export async function platformsToSign(
   target: Target,
   content: ManifestContent,
   options: SignManifestOptions,
 ): Promise<PlatformImage[]> {
   const manifest = parseCarried(content);
   if (options.recursive !== true || manifest.kind !== 'index') return [];
-  const entries = new Map(platformEntries(manifest).map((entry) => [entry.digest, entry]));
-  return Promise.all(
-    [...entries.values()].map(async ({ digest, platform }) => ({
-      descriptor: (await target.fetchManifest(digest, { signal: options.signal })).descriptor,
-      platform: platform === undefined ? digest : formatPlatform(platform),
-    })),
-  );
+  const entries = [...new Map(platformEntries(manifest).map((entry) => [entry.digest, entry])).values()];
+  const images = await fetchEntries(target, content.descriptor.digest, entries, signTheIndex, options);
+  return entries.map((entry, at) => ({
+    descriptor: (images[at] as ManifestContent).descriptor,
+    platform: entryName(entry),
+  }));
+}
+
+function signTheIndex(there: readonly string[]): string {
+  const present = there.length === 0 ? '' : `only ${there.join(', ')} can be signed; `;
+  return `${present}leave out --recursive to sign the index, which covers all that it names, or copy the missing images here first`;
 }
 
 async function signOne(

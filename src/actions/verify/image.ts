@@ -14,6 +14,7 @@ import type { CallOptions, ManifestFetcher, Source } from '../../oci/target.ts';
 import { type AcceptedEvidence, type Decision, decider } from '../../policy/decision.ts';
 import { everyRequirement, type Requirements } from '../../policy/requirements.ts';
 import type { Refusal } from '../../signatures/evidence.ts';
+import { entryName, fetchEntries } from './missing-images.ts';
 import { isCandidate, type ListedReferrers, searchSignatures } from './signature-search.ts';
 
 /** An image given by tag, by digest, or by both, which must agree then. */
@@ -65,7 +66,7 @@ export async function verifyImage(
   if (manifest.kind !== 'index') return accepted(content.descriptor, 'image', decision);
   return options.platform === undefined
     ? verifyEachPlatform(source, content.descriptor, manifest, decision, options)
-    : verifyPlatform(source, manifest, decision, options.platform, options);
+    : verifyPlatform(source, content.descriptor, manifest, decision, options.platform, options);
 }
 
 interface FetchedImage {
@@ -150,6 +151,7 @@ function accepted(image: Descriptor, signed: VerifiedImage['signed'], decision: 
 /** The image of one platform: by the index, which binds it, or by signatures of its own. */
 async function verifyPlatform(
   source: Source,
+  image: Descriptor,
   index: IndexManifest,
   decision: Decision,
   platform: PlatformSelector,
@@ -158,6 +160,7 @@ async function verifyPlatform(
   const entry = selectPlatform(platform, platformEntries(index), options.name);
   const { content, decision: own } = await decideOnEntry(
     source,
+    image.digest,
     entry,
     formatPlatform(platform),
     decision,
@@ -179,8 +182,8 @@ async function verifyEachPlatform(
   const evidence: AcceptedEvidence[] = [];
   const refusals: Refusal[] = [...decision.refusals];
   for (const entry of entries) {
-    const platform = entry.platform === undefined ? entry.digest : formatPlatform(entry.platform);
-    const { decision: own } = await decideOnEntry(source, entry, platform, decision, options);
+    const platform = entryName(entry);
+    const { decision: own } = await decideOnEntry(source, image.digest, entry, platform, decision, options);
     if (!own.accepted) throw own.error;
     evidence.push(...own.evidence);
     refusals.push(...own.refusals);
@@ -220,15 +223,20 @@ async function pointToPlatforms(
   });
 }
 
+const copyTheRest = (): string =>
+  'only a part of the index was copied here: copy it from its origin: bulla copy ORIGIN:TAG HERE:TAG';
+
 /** Decides on an entry of an index; what is said against it also says what was found on the index. */
 async function decideOnEntry(
   source: Source,
+  index: Digest,
   entry: Descriptor,
   platform: string,
   ofIndex: Decision,
   options: VerifyOptions,
 ): Promise<{ readonly content: Descriptor; readonly decision: Decision }> {
-  const { descriptor } = await source.fetchManifest(entry.digest, { signal: options.signal });
+  const [fetched] = await fetchEntries(source, index, [entry], copyTheRest, options);
+  const { descriptor } = fetched as ManifestContent;
   if (ofIndex.accepted) return { content: descriptor, decision: ofIndex };
   const own = await decideOn(source, descriptor, `${options.name} (${platform})`, options);
   if (own.accepted) return { content: descriptor, decision: own };

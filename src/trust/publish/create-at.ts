@@ -15,6 +15,9 @@ import { withUsed } from './signer-state.ts';
 /** Between two looks for a head that was just written: some caches keep "not found" for seconds. */
 const SETTLE_MS = [250, 500, 1_000, 2_000, 4_000] as const;
 
+/** Times that the head is sent to a registry that says each time that it is too busy. */
+const MAX_HEAD_TRIES = 4;
+
 /** A collection's first head. */
 export interface CreatedAt {
   readonly head: Digest;
@@ -41,13 +44,17 @@ export async function createAt(
   const head = assembly.top.descriptor.digest;
   await state.update(id, (record) => withUsed(record, versionsOf(files)));
   await pushObject(target, assembly, undefined, new Set(), { signal });
-  try {
-    await target.pushManifest(assembly.top, { tag: HEAD_TAG, expected: null, once: true, signal });
-  } catch (error) {
-    if (!isUnanswered(error) && !isBullaError(error, 'conflict')) throw error;
-    if ((await headAfterWrite(target, options)) === head)
-      return { head, abilities, shortcomings: shortcomings(abilities) };
-    throw error;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await target.pushManifest(assembly.top, { tag: HEAD_TAG, expected: null, once: true, signal });
+      break;
+    } catch (error) {
+      if (!isUnanswered(error) && !isBullaError(error, 'conflict')) throw error;
+      if ((await headAfterWrite(target, options)) === head)
+        return { head, abilities, shortcomings: shortcomings(abilities) };
+      const isBusy = isBullaError(error) && error.details['status'] === 503;
+      if (!isBusy || attempt === MAX_HEAD_TRIES) throw error;
+    }
   }
   const found = await headAfterWrite(target, options);
   if (found === undefined) throw unseen(target, head);

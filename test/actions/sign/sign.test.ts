@@ -226,6 +226,32 @@ describe('signing images and their names', () => {
     expect(reported).toEqual(signatures);
   });
 
+  it.each<[string, readonly number[], RegExp]>([
+    ['one platform', [1], /^only linux\/amd64 can be signed; leave out --recursive/],
+    ['the first platform', [0], /^only linux\/arm64 can be signed; leave out --recursive/],
+    ['every platform', [0, 1], /^leave out --recursive/],
+  ])('signs nothing of an index that lacks %s, and names what is missing', async (_, lacking, hint) => {
+    const { store, ports, calls } = await world();
+    const { index, images: platforms } = await pushIndex(store, 'multi', 'multi');
+    const missing = lacking.map((at) => platforms[at]!.descriptor.digest);
+    for (const digest of missing) await store.deleteManifest(digest);
+    const both = sign(images(':v1', ':multi'), { signature: { recursive: true } }, ports);
+    const names = lacking.map(
+      (at) => `linux/${['amd64', 'arm64'][at]} (${platforms[at]!.descriptor.digest})`,
+    );
+    await expect(both).rejects.toMatchObject({
+      code: 'image-missing',
+      message: expect.stringContaining(
+        `${index.descriptor.digest} names images that are not there: ${names.join(', ')}`,
+      ),
+      hint: expect.stringMatching(hint),
+      details: { missing },
+    });
+    expect(written(calls)).toEqual([]);
+    const { signatures } = await sign(images(':v1', ':multi'), { signature: {} }, ports);
+    expect(signatures).toHaveLength(2);
+  });
+
   it.each<[string, NameWish | false, boolean, number]>([
     ['no collection, and none is needed', {}, true, 1],
     ['no name is wanted', false, false, 1],

@@ -117,6 +117,24 @@ describe('sign, then verify', () => {
     });
   });
 
+  it.each<[string, number, object]>([
+    ['of the platform that is asked for', 1, { platform: parsePlatform('linux/arm64') }],
+    ['of a signed index', 2, { platform: parsePlatform('linux/amd64') }],
+    ['of each platform', 1, { eachPlatform: true }],
+  ])('names an image that is listed and not there: %s', async (_, signed, options) => {
+    const { images } = await pushIndex(store, 'multi', 'v1');
+    const { signatures } = await sign({ recursive: true });
+    if (signed === 1) await store.deleteManifest(signatures[2]!.signature);
+    const at = 'platform' in options && signed === 2 ? 0 : 1;
+    const { digest } = images[at]!.descriptor;
+    await store.deleteManifest(digest);
+    await expect(verify({ keys: [bare.publicKey] }, options)).rejects.toMatchObject({
+      code: 'image-missing',
+      message: expect.stringContaining(`not there: linux/${['amd64', 'arm64'][at]} (${digest})`),
+      details: { missing: [digest] },
+    });
+  });
+
   it('says where only platforms are signed, and stays unsigned', async () => {
     const { images } = await pushIndex(store, 'multi', 'v1');
     const keys = [bare.publicKey];

@@ -57,6 +57,26 @@ describe('createAt', () => {
     });
   });
 
+  it.each([
+    [503, 1, 'made'],
+    [503, 3, 'made'],
+    [503, 4, 'registry-error'],
+    [500, 1, 'registry-error'],
+  ])('is sent again where the registry was too busy: %i, %i times', async (status, times, outcome) => {
+    const store = new MemoryStore();
+    let refused = 0;
+    store.pushManifest = async (content, options) => {
+      if (options?.tag === '_trust' && refused++ < times)
+        throw new BullaError('registry-error', 'too busy', { details: { status } });
+      await MemoryStore.prototype.pushManifest.call(store, content, options);
+    };
+    const made = createAt(store, await newCollection(), publisher().options).then(
+      () => 'made',
+      (error: BullaError) => error.code,
+    );
+    expect(await made).toBe(outcome);
+  });
+
   it.each([1, 3, 5])('waits where a cache still says that there is none, %d times', async (times) => {
     const store = new MemoryStore();
     const { options } = publisher();
