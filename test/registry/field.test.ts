@@ -331,7 +331,7 @@ describe('a tag that is written once', () => {
         },
       },
     });
-    const push = target.pushManifest(ours, { tag: tagOf('_trust'), expected: null, once: true });
+    const push = target.pushManifest(ours, { tag: tagOf('_trust'), expected: null, once });
     await expect(push).rejects.toMatchObject({ code: 'conflict' });
     expect(tags.get('_trust')).toBe(theirs.descriptor.digest);
   });

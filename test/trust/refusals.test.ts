@@ -520,6 +520,14 @@ describe('tags and places', () => {
     );
   });
 
+  it('are in order, however their file lists them', () => {
+    const entry = object({ length: 1, hashes: object({ sha256: ID }) });
+    const listed = ['v2', 'a', 'v10', 'b'];
+    const targets = object(Object.fromEntries(listed.map((name) => [name, entry])));
+    const names = namesIn(parseTargets(file('names', { _type: 'targets', targets })), 'names');
+    expect([...names.keys()]).toEqual(['a', 'b', 'v10', 'v2']);
+  });
+
   it('are about a manifest, whose media type may be told', () => {
     const mediaType = 'x'.repeat(255);
     expect(namesIn(target(object({ sha256: ID }), object({ mediaType })), 'names').get('v1')).toEqual({

@@ -80,6 +80,31 @@ describe('a change that is signed on other machines', () => {
     expect(isPublished(gatherChange(copies, NOW), copy)).toBe(true);
   });
 
+  it('changes nothing of an edit until all have signed', async () => {
+    const store = await collection();
+    const change = gatherChange([await carried(store, alice)], NOW);
+    const copy = await copyOf(store);
+    const edit = new CollectionEdit(copy, { now: NOW, policy: { versions } });
+    await expect(importChange(change)(edit, copy)).rejects.toMatchObject({
+      code: 'threshold-not-met',
+      details: { missing: [{ role: 'targets' }] },
+    });
+  });
+
+  it.each<[string, (change: PendingChange) => object]>([
+    ['of another name', () => ({ name: 'registry.example.com/team/other' })],
+    ['of another root', ({ change }) => ({ change: { ...change, id: 'a'.repeat(64) } })],
+  ])('is for the collection that it was exported from, not for one %s', async (_, other) => {
+    const store = await collection();
+    const change = gatherChange([await signed(await carried(store, renew('root')), ROOT)], NOW);
+    const copy = await copyOf(store);
+    const altered = Object.create(change, Object.getOwnPropertyDescriptors(other(change))) as PendingChange;
+    const foreign = { code: 'trust-invalid', details: { reason: 'binding' } };
+    expect(() => isPublished(altered, copy)).toThrow(expect.objectContaining({ code: 'trust-invalid' }));
+    const edit = new CollectionEdit(copy, { now: NOW, policy: { versions } });
+    await expect(importChange(altered)(edit, copy)).rejects.toMatchObject(foreign);
+  });
+
   it('renews an expired root, which only its key can', async () => {
     const store = await collection();
     const file = await carried(store, renew('root'));

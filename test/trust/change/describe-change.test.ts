@@ -35,6 +35,17 @@ const chain = parseCertificates(
   'notation.crt',
 );
 
+it('tells new names once, and nothing else of their file', async () => {
+  const edit = new CollectionEdit(copy, { now: NOW, policy: { versions: trustVersions(() => 7) } });
+  await edit.apply('names', [setting(['v4', 'v5'])]);
+  const { edit: prepared } = edit.prepare();
+  const names = prepared.pending().find(({ file }) => file.role === 'names')!.file;
+  const told = tellChange(copy.files.roles.get('names'), names, copy.collection.id);
+  expect(told).toMatchObject({ moved: [], removed: [] });
+  expect(told.added).toHaveLength(2);
+  expect(told.other.filter((line) => !line.includes('list of changes'))).toEqual([]);
+});
+
 /** The next version of each role, with something of everything in it. */
 async function nextFiles(): Promise<readonly (readonly [MetadataFile | undefined, MetadataFile])[]> {
   const edit = new CollectionEdit(copy, { now: NOW, policy: { versions: trustVersions(() => 7) } });

@@ -116,6 +116,8 @@ describe('a pin', () => {
     await expect(
       readWith(store, { scope: PLACE, trust: byRoot(files, 1), minRootVersion: 4 }, { memory, now: LATER }),
     ).rejects.toMatchObject({ code: 'trust-rollback', details: { from: 4, to: 3 } });
+    const least = { scope: PLACE, trust: byRoot(files, 1), minRootVersion: 3 };
+    expect((await readWith(store, least, { memory }))?.name).toBe(PLACE);
     expect((await readWith(store, byRoot(files, 1), { memory }))?.name).toBe(PLACE);
   });
 });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { BullaError } from '../../../src/errors.ts';
 import { MemoryStore } from '../../../src/oci/memory.ts';
 import { anyFirstRoot, type ReadOptions, readCollection } from '../../../src/trust/read/collection.ts';
 import { ProcessMemory } from '../../../src/trust/read/memory.ts';
@@ -41,6 +42,38 @@ describe('readCollection', () => {
       code: 'trust-invalid',
       details: { reason: 'missing-head' },
     });
+  });
+
+  it.each(['root', 'timestamp', 'snapshot'])(
+    'says why what is remembered cannot be read: %s',
+    async (role) => {
+      const store = new MemoryStore();
+      const options = reading();
+      const made = await newCollection();
+      await pushHead(store, made);
+      await readCollection(store, options);
+      const memory = await options.memory.open(made.id);
+      const failure = new BullaError('storage-error', 'no permission', { details: { errno: 'EACCES' } });
+      const load = memory.load.bind(memory);
+      memory.load = async (name) => {
+        if (name === role) throw failure;
+        return await load(name);
+      };
+      await expect(readCollection(store, options)).rejects.toBe(failure);
+    },
+  );
+
+  it('refuses what a pin says now of a place where another collection was seen', async () => {
+    const [store, other] = [new MemoryStore(), new MemoryStore()];
+    const options = reading();
+    await pushHead(store, await newCollection());
+    await readCollection(store, options);
+    await pushHead(other, await newCollection(PLACE, new Date(NOW.getTime() + 1000)));
+    for (const isPinned of [true, false])
+      await expect(readCollection(other, { ...options, isPinned })).rejects.toMatchObject({
+        code: 'trust-invalid',
+        details: { reason: 'collection' },
+      });
   });
 
   it('refuses the head of another repository', async () => {

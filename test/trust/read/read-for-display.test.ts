@@ -29,6 +29,22 @@ async function listed(store: MemoryStore) {
   return listing.flat().map(({ name, digest, signers }) => [name, digest.slice(7), signers]);
 }
 
+describe('readForDisplay', () => {
+  it('shows no older state than is remembered, and nothing where the memory is damaged', async () => {
+    const store = await collection();
+    const old = await store.fetchManifest(HEAD_TAG);
+    await changeHead(store, (edit) => edit.apply(NAMES_ROLE, [setting(['v1'])]));
+    const options = reading({ memory: new ProcessMemory() });
+    expect((await readForDisplay(store, options))?.unpinned).toBeUndefined();
+    await store.pushManifest(old, { tag: HEAD_TAG });
+    const later = { ...options, now: new Date(NOW.getTime() + 120_000) };
+    await expect(readForDisplay(store, later)).rejects.toMatchObject({ code: 'trust-rollback' });
+    const failure = new BullaError('storage-error', 'no permission');
+    const memory = Object.assign(new ProcessMemory(), { seen: () => Promise.reject(failure) });
+    await expect(readForDisplay(store, reading({ memory }))).rejects.toBe(failure);
+  });
+});
+
 describe('listNames', () => {
   it('lists names with all who signed them, in order', async () => {
     const store = await collection();
