@@ -102,6 +102,7 @@ const INSIDE: ReadonlyMap<string, readonly InsideRoom[]> = inside([
       ['check', '*'],
       ['docker-trust', '*'],
       ['import-notary', '*'],
+      ['sync', 'copy'],
     ],
   ],
   [

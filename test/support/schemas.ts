@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import * as z from 'zod/mini';
+import { syncSchema } from '../../src/actions/sync/schema.ts';
 import { configSchema } from '../../src/cli/shell/config-schema.ts';
 import { descriptorSchema } from '../../src/oci/descriptor.ts';
 import { imageManifestSchema, indexManifestSchema } from '../../src/oci/manifest.ts';
@@ -20,6 +21,7 @@ const DOCUMENTS: Readonly<Record<string, z.ZodMiniType>> = {
   index: indexManifestSchema,
   pins: pinsSchema,
   policy: policySchema,
+  sync: syncSchema,
   change: changeFileSchema,
 };
 

@@ -16,7 +16,7 @@ import { type CopyOptions, type CopyResult, copy } from './copy.ts';
 export interface CopyImageOptions
   extends Pick<
     CopyOptions,
-    'platform' | 'referrers' | 'dryRun' | 'concurrency' | 'onEvent' | 'signal' | 'beforeTag'
+    'platform' | 'referrers' | 'dryRun' | 'concurrency' | 'shared' | 'onEvent' | 'signal' | 'beforeTag'
   > {
   readonly from: { readonly reference: Reference; readonly source: Source; readonly version: Tag | Digest };
   /** Without a tag it gets that of the source. */
@@ -41,7 +41,7 @@ export interface CopiedImage extends CopyResult {
  *   {@link copy} and of opening the destination
  */
 export async function copyImage(options: CopyImageOptions): Promise<CopiedImage> {
-  const { from, to, platform, referrers, dryRun, concurrency, onEvent, signal } = options;
+  const { from, to, platform, referrers, dryRun, concurrency, shared, onEvent, signal } = options;
   const { source, version } = from;
   if (to.digest !== undefined && platform === undefined)
     assertDigest(to, isDigest(version) ? version : (await source.resolve(version, { signal })).digest);
@@ -53,10 +53,18 @@ export async function copyImage(options: CopyImageOptions): Promise<CopiedImage>
   asked.catch(() => undefined);
   const bring = async (): Promise<void> => {
     if (await asked)
-      collection = await copyCollection({ source, destination, concurrency, onEvent, dryRun, signal });
+      collection = await copyCollection({
+        source,
+        destination,
+        concurrency,
+        shared,
+        onEvent,
+        dryRun,
+        signal,
+      });
   };
   const result = await copy({
-    ...{ source, destination, platform, referrers, dryRun, concurrency, onEvent, signal },
+    ...{ source, destination, platform, referrers, dryRun, concurrency, shared, onEvent, signal },
     // Before the tag moves, like everything else that belongs to the image.
     beforeTag: async (root: ManifestContent) => {
       await options.beforeTag?.(root);

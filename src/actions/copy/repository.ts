@@ -41,6 +41,10 @@ export interface CopyRepositoryOptions
   readonly fast?: boolean | undefined;
   /** Asked, with every tag that would be removed, before any is; left out, none is removed. */
   readonly prune?: ((tags: readonly Tag[]) => boolean | Promise<boolean>) | undefined;
+  /** The tag that each gets at the destination; its own if left out. */
+  readonly rename?: ((tag: Tag) => Tag) | undefined;
+  /** The tag that is given to what a tag of the destination names before it moves; left out, it gets none. */
+  readonly backup?: ((tag: Tag) => Tag) | undefined;
   /** Called with the number of tags before the first is copied. */
   readonly onSelected?: ((tags: number) => void) | undefined;
   /** Called as soon as a tag is done with. */
@@ -149,6 +153,7 @@ class RepositoryCopy {
         `no tag of ${source.name} is selected (of ${listed.length} in its list)`,
         {
           hint: 'look at them: bulla ls; a pattern is a tag, or the beginning of tags and *',
+          details: { reason: 'no-tags' },
         },
       );
     onSelected?.(tags.length + missing.length);
@@ -225,7 +230,7 @@ class RepositoryCopy {
 
   /** The tag is asked for once; all that follows is about the digest that it names then. */
   private async copyTag(tag: Tag): Promise<RepositoryTag> {
-    const { source, destination, platform, signal, referrers, fast } = this.options;
+    const { source, destination, platform, signal, referrers, fast, rename } = this.options;
     const onEvent: OnCopyEvent = (event) => {
       this.options.onEvent?.(tag, event);
       if (event.kind === 'warning') this.warnings.add(event.message);
@@ -234,20 +239,22 @@ class RepositoryCopy {
       rootOf({ source, reference: tag, platform, onEvent, signal }),
     );
     const { digest } = root.descriptor;
-    const mayBeThere = this.destinationTags?.has(tag) !== false;
+    const to = rename?.(tag) ?? tag;
+    const mayBeThere = this.destinationTags?.has(to) !== false;
     const before = mayBeThere
-      ? await this.shared.limiter.run(() => resolveIfThere(destination, tag, { signal }))
+      ? await this.shared.limiter.run(() => resolveIfThere(destination, to, { signal }))
       : undefined;
     const isThere = before?.digest === digest && destination.mayLackParts !== true;
     if (isThere && (referrers === false || fast === true || (await this.hasAll(root)))) {
       this.arrived.add(digest);
       return { tag, outcome: 'present', digest, pushed: NOTHING, mounted: NOTHING };
     }
-    const { result, isOurs } = await this.image(root, tag);
+    if (before !== undefined && before.digest !== digest) await this.keep(to, before.digest);
+    const { result, isOurs } = await this.image(root, to);
     this.arrived.add(digest);
     if (!isOurs && before?.digest !== digest && this.options.dryRun !== true)
-      await this.shared.limiter.run(() => destination.pushManifest(root, { tag, signal }));
-    if (result.left.length > 0) throw incomplete(`${destination.name}:${tag}`, result.left);
+      await this.shared.limiter.run(() => destination.pushManifest(root, { tag: to, signal }));
+    if (result.left.length > 0) throw incomplete(`${destination.name}:${to}`, result.left);
     const brought = isOurs ? result.pushed.content + result.mounted.content > 0 || result.tagMoved : false;
     return {
       tag,
@@ -256,6 +263,16 @@ class RepositoryCopy {
       pushed: isOurs ? result.pushed : NOTHING,
       mounted: isOurs ? result.mounted : NOTHING,
     };
+  }
+
+  /** What a tag names before it moves stays under another tag. */
+  private async keep(tag: Tag, digest: Digest): Promise<void> {
+    const { backup, destination, dryRun, signal } = this.options;
+    if (backup === undefined || dryRun === true) return;
+    await this.shared.limiter.run(async () => {
+      const content = await destination.fetchManifest(digest, { signal });
+      await destination.pushManifest(content, { tag: backup(tag), signal });
+    });
   }
 
   private async hasAll(root: ManifestContent): Promise<boolean> {

@@ -30,9 +30,25 @@ const MAX_BROUGHT = 50_000;
 export class SharedTransfers {
   readonly limiter: Limiter;
   private readonly blobs = new Map<Digest, Promise<void>>();
+  private readonly places: Map<Digest, string>;
 
-  constructor(limiter: Limiter) {
+  /** @param places repositories of the destination's registry that have a blob: shared by copies to that registry */
+  constructor(limiter: Limiter, places: Map<Digest, string> = new Map()) {
     this.limiter = limiter;
+    this.places = places;
+  }
+
+  /** A repository of the registry from which a blob can be mounted. */
+  placeOf(digest: Digest): readonly string[] {
+    const place = this.places.get(digest);
+    return place === undefined ? [] : [place];
+  }
+
+  /** A blob is in a repository now. */
+  notePlace(digest: Digest, repository: string | undefined): void {
+    if (repository === undefined || this.places.has(digest)) return;
+    this.places.set(digest, repository);
+    trim(this.places);
   }
 
   /**
@@ -53,10 +69,7 @@ export class SharedTransfers {
     }
     const work = bring();
     this.blobs.set(digest, work);
-    for (const oldest of this.blobs.keys()) {
-      if (this.blobs.size <= MAX_BROUGHT) break;
-      this.blobs.delete(oldest);
-    }
+    trim(this.blobs);
     try {
       await work;
       return true;
@@ -64,6 +77,13 @@ export class SharedTransfers {
       this.blobs.delete(digest);
       throw error;
     }
+  }
+}
+
+function trim(remembered: Map<Digest, unknown>): void {
+  for (const oldest of remembered.keys()) {
+    if (remembered.size <= MAX_BROUGHT) return;
+    remembered.delete(oldest);
   }
 }
 
@@ -235,9 +255,10 @@ export class Transfer {
     };
     const outcome = await this.destination.pushBlob(descriptor, open, {
       signal,
-      mountFrom: this.mountFrom,
+      mountFrom: this.mountable(descriptor.digest),
       known: guessAbsent ? 'absent' : undefined,
     });
+    this.shared?.notePlace(descriptor.digest, this.destination.mount?.repository);
     if (outcome === 'exists') {
       this.present++;
       onEvent({ kind: 'skip', descriptor });
@@ -245,6 +266,12 @@ export class Transfer {
       this.absent++;
       onEvent({ kind: 'done', descriptor, outcome, bytes: outcome === 'pushed' ? descriptor.size : 0 });
     }
+  }
+
+  private mountable(digest: Digest): readonly string[] {
+    const here = this.destination.mount?.repository;
+    const near = (this.shared?.placeOf(digest) ?? []).filter((repository) => repository !== here);
+    return [...new Set([...this.mountFrom, ...near])];
   }
 
   private async openBlob(descriptor: Descriptor): Promise<AsyncIterable<Uint8Array>> {

@@ -40,6 +40,8 @@ export interface ConnectionsOptions {
   readonly early?: EarlyConnection | undefined;
   /** When a request is tried again, where that is not as usual: a service has others to serve meanwhile. */
   readonly retry?: Partial<RetryPolicy> | undefined;
+  /** Credentials that come before those of docker and podman, for which it gets these. */
+  readonly credentials?: ((stored: CredentialsProvider) => CredentialsProvider) | undefined;
 }
 
 /** Clients of registries: one for all registries that are reached in the same way. */
@@ -192,9 +194,10 @@ export class Connections {
   private async connect(registry: string, side: Side | undefined): Promise<RegistryClient> {
     const access = this.access(registry, side);
     const given = await this.given(access);
+    const stored = (): CredentialsProvider => storedCredentials(this.credentialFiles(access));
     const credentials: CredentialsProvider =
       given === undefined
-        ? storedCredentials(this.credentialFiles(access))
+        ? (this.options.credentials?.(stored()) ?? stored())
         : fixedCredentials(registry, { kind: 'basic', ...given });
     return new RegistryClient({ ...(await this.reach(registry, side)), credentials });
   }

@@ -69,7 +69,15 @@ export class Deadline {
  * (`tuf`, `export`), as the configuration says (`resign`), has a deadline for each collection (`report`), or goes on
  * until they are ended (`serve`).
  */
-const UNTIMED: ReadonlySet<string> = new Set(['serve', 'tuf', 'export', 'resign', 'report', 'completion']);
+const UNTIMED: ReadonlySet<string> = new Set([
+  'serve',
+  'tuf',
+  'export',
+  'resign',
+  'sync',
+  'report',
+  'completion',
+]);
 
 /** Whether a command, named by its words, has a deadline for what it searches. */
 export function hasDeadline(words: readonly string[]): boolean {

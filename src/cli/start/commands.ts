@@ -21,6 +21,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'verify', load: () => import('../commands/verify.ts') },
   { name: 'revoke', load: () => import('../commands/revoke.ts') },
   { name: 'copy', alias: 'cp', load: () => import('../commands/copy.ts') },
+  { name: 'sync', load: () => import('../commands/sync.ts') },
   { name: 'push', load: () => import('../commands/push.ts') },
   { name: 'pull', load: () => import('../commands/pull.ts') },
   { name: 'ls', load: () => import('../commands/ls.ts') },

@@ -1,3 +1,4 @@
+import type { Mistake } from '../../encoding/located-yaml.ts';
 import { parseDuration } from '../../encoding/time.ts';
 import { BullaError, isBullaError } from '../../errors.ts';
 import { placeNamed } from '../../oci/place.ts';
@@ -12,12 +13,6 @@ import type {
   SourceDocument,
   TrustDocument,
 } from './schema.ts';
-
-/** A member of a policy that cannot be meant as it is written. */
-export interface Mistake {
-  readonly path: readonly PropertyKey[];
-  readonly message: string;
-}
 
 /** What is wrong with a policy beyond what its schema says. Nothing is read for it. */
 export function mistakesIn({ rules, sets = {} }: PolicyDocument): Mistake[] {
