@@ -1,41 +1,138 @@
-import { fromBase64 } from '../encoding/bytes.ts';
+import { createHash } from 'node:crypto';
+import { parseCertificates } from '../crypto/certificate.ts';
+import { base64, fromBase64, fromHex, utf8 } from '../encoding/bytes.ts';
 import { isJsonObject, type JsonObject, parseJsonObject, unknownMember } from '../encoding/json.ts';
-import type { Descriptor } from '../oci/descriptor.ts';
+import { isBullaError } from '../errors.ts';
+import type { Annotations, Descriptor } from '../oci/descriptor.ts';
 import { isDigest } from '../oci/digest.ts';
 import { sigstoreAlgorithms } from '../sigstore/algorithms.ts';
+import { type Bundle, type LogEntry, parseEnvelope } from '../sigstore/bundle.ts';
+import { preAuthEncoding } from '../sigstore/dsse.ts';
+import { Fields } from '../sigstore/fields.ts';
 import { readAnnotations } from './annotations.ts';
 import type { Claims, Envelope } from './envelope.ts';
 import { malformed, unsupported } from './errors.ts';
-import { MAX_ENVELOPE_BYTES, RELEASE_PURPOSE, SIGNATURE_ANNOTATIONS } from './formats.ts';
+import { MAX_ENVELOPE_BYTES, RELEASE_PURPOSE, SIGNATURE_ANNOTATIONS, SIGNATURE_TYPES } from './formats.ts';
+import { readStatement } from './statement.ts';
 
 const SIGNATURE_TYPE = 'cosign container image signature';
 
 /**
- * Takes one layer of a cosign `.sig` manifest apart: the payload's bytes are the blob, the signature
- * stands in the layer's annotations.
- * @throws BullaError content-invalid, unsupported-signature
+ * Takes one layer of a cosign `.sig` manifest apart: the payload's bytes are the blob; the signature, and what others
+ * say about it, stand in the layer's annotations.
+ * @throws BullaError content-invalid, certificate-invalid
  */
 export function readLegacySignature(layer: Descriptor, payload: Uint8Array, where: string): Envelope {
-  const annotations = layer.annotations ?? {};
-  if (SIGNATURE_ANNOTATIONS.legacyCertificate in annotations) {
-    throw unsupported(
-      where,
-      'it is keyless: signed with a short-lived certificate of a public authority',
-      'only signatures by a key or by a certificate chain can be verified; sign with --key',
-    );
-  }
-  const signature = fromBase64(annotations[SIGNATURE_ANNOTATIONS.legacySignature] ?? '');
+  const signature = fromBase64(layer.annotations?.[SIGNATURE_ANNOTATIONS.legacySignature] ?? '');
   if (signature === undefined || signature.byteLength === 0) {
     throw malformed(where, `its layer has no ${SIGNATURE_ANNOTATIONS.legacySignature} in base64`);
   }
+  const value = new Uint8Array(createHash('sha256').update(payload).digest());
+  const digest = { algorithm: 'sha256', value };
   return {
     kind: 'cosign-legacy',
     message: payload,
     signature,
     encoding: 'der',
-    certificates: [],
+    ...materialOf(layer, { kind: 'message', signature, digest }, where),
     algorithmsOf: sigstoreAlgorithms,
     claims: () => readPayload(payload, where),
+  };
+}
+
+/**
+ * Takes one layer of a cosign `.att` manifest apart: the blob is a DSSE envelope.
+ * @throws BullaError content-invalid, certificate-invalid, unsupported-signature
+ */
+export function readLegacyAttestation(layer: Descriptor, bytes: Uint8Array, where: string): Envelope {
+  const content = parseEnvelope(bytes, where, MAX_ENVELOPE_BYTES);
+  if (content.payloadType !== SIGNATURE_TYPES.inToto) {
+    throw unsupported(
+      where,
+      `its payload is of type ${JSON.stringify(content.payloadType).slice(0, 120)}`,
+      `only ${SIGNATURE_TYPES.inToto} says something about an image`,
+    );
+  }
+  return {
+    kind: 'cosign-legacy',
+    message: preAuthEncoding(content.payloadType, content.payload),
+    signature: content.signature,
+    encoding: 'der',
+    ...materialOf(layer, content, where),
+    algorithmsOf: sigstoreAlgorithms,
+    claims: () => readStatement(content.payload, where),
+  };
+}
+
+/**
+ * The certificate, the log entry and the time stamp in a layer's annotations, as a bundle of version 0.1 holds them. The
+ * chain beside the certificate is left aside: issuers come from the trusted root.
+ */
+function materialOf(
+  { annotations = {} }: Descriptor,
+  content: Bundle['content'],
+  where: string,
+): Pick<Envelope, 'certificates' | 'bundle'> {
+  const pem = annotations[SIGNATURE_ANNOTATIONS.legacyCertificate];
+  if (pem === undefined || pem === '')
+    return { certificates: [], ...keyMaterial(annotations, content, where) };
+  const [certificate, second] = parseCertificates(pem, `the certificate of ${where}`);
+  if (certificate === undefined || second !== undefined)
+    throw malformed(where, 'its certificate is not exactly one');
+  const proofs = readProofs(annotations, where);
+  return {
+    certificates: [certificate],
+    bundle: { version: '0.1', signer: { certificate }, content, ...proofs },
+  };
+}
+
+/** Of a key: a proof that cannot be read is none. It decides nothing, unless a policy demands one. */
+function keyMaterial(
+  annotations: Annotations,
+  content: Bundle['content'],
+  where: string,
+): Pick<Envelope, 'bundle'> {
+  try {
+    const proofs = readProofs(annotations, where);
+    if (proofs.logEntries.length + proofs.timestamps.length === 0) return {};
+    return { bundle: { version: '0.1', signer: { hint: '' }, content, ...proofs } };
+  } catch (error) {
+    if (isBullaError(error, 'content-invalid')) return {};
+    throw error;
+  }
+}
+
+function readProofs(annotations: Annotations, where: string): Pick<Bundle, 'logEntries' | 'timestamps'> {
+  const read = (name: string): Fields | undefined => {
+    const text = annotations[name];
+    if (text === undefined || text === '') return undefined;
+    const what = `${name} of ${where}`;
+    return new Fields(parseJsonObject(utf8(text), { what }), what);
+  };
+  const entry = read(SIGNATURE_ANNOTATIONS.legacyEntry);
+  const stamp = read(SIGNATURE_ANNOTATIONS.legacyTimeStamp);
+  return {
+    logEntries: entry === undefined ? [] : [readEntry(entry, `log entry of ${where}`)],
+    timestamps: stamp === undefined ? [] : [stamp.bytes('SignedRFC3161Timestamp')],
+  };
+}
+
+/** Rekor v1's entry as cosign writes it: what is promised, without a proof of inclusion. */
+function readEntry(entry: Fields, where: string): LogEntry {
+  const payload = entry.message('Payload');
+  const canonicalizedBody = payload.bytes('body');
+  const body = new Fields(parseJsonObject(canonicalizedBody, { what: where }), where);
+  const id = fromHex(payload.text('logID'));
+  if (id === undefined) throw malformed(where, 'its logID is not hexadecimal');
+  return {
+    where,
+    index: payload.integer('logIndex'),
+    logId: base64(id),
+    kind: body.text('kind'),
+    kindVersion: body.text('apiVersion'),
+    integratedTime: payload.integer('integratedTime'),
+    canonicalizedBody,
+    signedEntryTimestamp: entry.bytes('SignedEntryTimestamp'),
   };
 }
 

@@ -16,6 +16,8 @@ export const SIGNATURE_TYPES = {
   cosign: 'application/vnd.dev.cosign.artifact.sig.v1+json',
   /** Layer type of cosign's `.sig` tags, and of such manifests. */
   simpleSigning: 'application/vnd.dev.cosign.simplesigning.v1+json',
+  /** Layer type of cosign's `.att` tags. */
+  envelope: 'application/vnd.dsse.envelope.v1+json',
 } as const;
 
 /** Types of signatures in versions of their formats that are not read: they are named, never overlooked. */

@@ -54,6 +54,8 @@ export interface DsseEnvelope {
   readonly payloadType: string;
   readonly payload: Uint8Array;
   readonly signature: Uint8Array;
+  /** The bytes of an envelope that stands alone: the first entries of attestations are about their hash. */
+  readonly raw?: Uint8Array;
 }
 
 /** An entry of a transparency log. */
@@ -152,6 +154,11 @@ function readContent(bundle: Fields): Bundle['content'] {
       digest: { algorithm: digest.text('algorithm'), value: digest.bytes('digest') },
     }),
   };
+}
+
+/** Takes a DSSE envelope that stands alone apart. @throws BullaError content-invalid */
+export function parseEnvelope(raw: Uint8Array, where: string, maxBytes: number): DsseEnvelope {
+  return { ...readEnvelope(new Fields(parseJsonObject(raw, { what: where, maxBytes }), where)), raw };
 }
 
 function readEnvelope(envelope: Fields): DsseEnvelope {

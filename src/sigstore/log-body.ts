@@ -62,7 +62,8 @@ const CHECKS: ReadonlyMap<string, Check> = new Map<string, Check>([
   ['hashedrekord 0.0.2', checkHashedRekord2],
   ['dsse 0.0.1', checkDsse1],
   ['dsse 0.0.2', checkDsse2],
-  ['intoto 0.0.2', checkIntoto],
+  ['intoto 0.0.1', checkIntoto1],
+  ['intoto 0.0.2', checkIntoto2],
 ]);
 
 function checkHashedRekord1(spec: Fields, expected: LoggedContent, where: string): void {
@@ -101,8 +102,17 @@ function checkDsse2(spec: Fields, expected: LoggedContent, where: string): void 
   checkVerifier(signature.message('verifier'), expected, where);
 }
 
+/** It has the hash of the whole envelope, and so only where that stands alone it is about one. */
+function checkIntoto1(spec: Fields, expected: LoggedContent, where: string): void {
+  const { raw } = envelopeOf(expected, where);
+  if (raw === undefined) throw mismatch(where, 'it is for an envelope that stands alone');
+  const hash = spec.message('content').message('hash');
+  checkHash(hash.text('algorithm'), fromHex(hash.text('value')), raw, where);
+  checkPem(spec.bytes('publicKey'), expected, where);
+}
+
 /** Payload and signature stand in it as base64 of base64. */
-function checkIntoto(spec: Fields, expected: LoggedContent, where: string): void {
+function checkIntoto2(spec: Fields, expected: LoggedContent, where: string): void {
   const { payload, payloadType } = envelopeOf(expected, where);
   const content = spec.message('content');
   const hash = content.message('payloadHash');

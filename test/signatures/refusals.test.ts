@@ -180,9 +180,9 @@ describe('a cosign .sig', () => {
       () => legacy({}, { [SIGNATURE_ANNOTATIONS.legacySignature]: 'AAAA' }),
     ],
     [
-      'a certificate',
-      'unsupported-signature',
-      () => legacy({}, { [SIGNATURE_ANNOTATIONS.legacyCertificate]: '' }),
+      'a certificate that is not one',
+      'certificate-invalid',
+      () => legacy({}, { [SIGNATURE_ANNOTATIONS.legacyCertificate]: 'x' }),
     ],
     [
       'a digest that is not one',

@@ -67,9 +67,10 @@ export async function signaturesOf(
   { part = false, ...options }: CallOptions & PartOptions,
 ): Promise<ListedSignature[]> {
   const onCut = part ? () => undefined : undefined;
-  const [listed, legacy] = await Promise.all([
+  const [listed, ...tagged] = await Promise.all([
     source.listReferrers(image, { ...options, fallbackToo: true, keep: isCandidate, onCut }),
     fetchLegacyManifest(source, image, options),
+    fetchLegacyManifest(source, image, options, 'att'),
   ]);
   const found = listed.filter(isCandidate);
   const candidates = part ? found.slice(0, MAX_LISTED) : found;
@@ -88,10 +89,12 @@ export async function signaturesOf(
       digest,
       open: () => openSignature(meter.source, digest, image, options),
     })),
-    ...(legacy === undefined ? [] : openLegacySignatures(meter.source, legacy, options)).map((open) => ({
-      digest: legacy?.descriptor.digest as Digest,
-      open: async () => [await open()],
-    })),
+    ...tagged.flatMap((legacy) =>
+      (legacy === undefined ? [] : openLegacySignatures(meter.source, legacy, options)).map((open) => ({
+        digest: legacy?.descriptor.digest as Digest,
+        open: async () => [await open()],
+      })),
+    ),
   ];
   const signatures: ListedSignature[] = [];
   for (let at = 0; at < opens.length; at += BATCH) {
@@ -207,7 +210,11 @@ async function isOwn(target: Target, digest: Digest, image: Digest, options: Cal
   try {
     const content = await target.fetchManifest(digest, { signal: options.signal });
     if (parseManifest(content).subject?.digest === image) return true;
-    return (await fetchLegacyManifest(target, image, options))?.descriptor.digest === digest;
+    const tagged = [
+      await fetchLegacyManifest(target, image, options),
+      await fetchLegacyManifest(target, image, options, 'att'),
+    ];
+    return tagged.some((legacy) => legacy?.descriptor.digest === digest);
   } catch (error) {
     if (isBullaError(error, 'not-found', 'content-invalid')) return false;
     throw error;

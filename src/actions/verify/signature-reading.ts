@@ -5,7 +5,7 @@ import { type ManifestContent, parseManifest } from '../../oci/manifest.ts';
 import { isManifestType } from '../../oci/media-types.ts';
 import type { CallOptions, Source } from '../../oci/target.ts';
 import { type LocatedEnvelope, locateCosignLayers, locateEnvelope } from '../../signatures/artifact.ts';
-import { readLegacySignature } from '../../signatures/cosign-legacy.ts';
+import { readLegacyAttestation, readLegacySignature } from '../../signatures/cosign-legacy.ts';
 import type { Envelope } from '../../signatures/envelope.ts';
 import { malformed, unsupported } from '../../signatures/errors.ts';
 import { MAX_ENVELOPE_BYTES, MAX_LEGACY_SIGNATURES, SIGNATURE_TYPES } from '../../signatures/formats.ts';
@@ -85,8 +85,10 @@ async function envelopeBytes(
   return inline ?? source.fetchBlob(layer, MAX_ENVELOPE_BYTES, { signal: options.signal });
 }
 
+const LEGACY_TYPES: readonly string[] = [SIGNATURE_TYPES.simpleSigning, SIGNATURE_TYPES.envelope];
+
 /**
- * The signatures of a cosign `.sig` manifest, each to be fetched when called.
+ * The signatures of a cosign `.sig` or `.att` manifest, each to be fetched when called.
  * @throws BullaError content-invalid where there is something else at that tag
  */
 export function openLegacySignatures(
@@ -97,7 +99,7 @@ export function openLegacySignatures(
   const { digest } = content.descriptor;
   const manifest = parseManifest(content);
   const layers = manifest.kind === 'manifest' ? manifest.layers : [];
-  const signatures = layers.filter((layer) => layer.mediaType === SIGNATURE_TYPES.simpleSigning);
+  const signatures = layers.filter(({ mediaType }) => LEGACY_TYPES.includes(mediaType));
   return openLayers(source, digest, signatures, options);
 }
 
@@ -124,10 +126,13 @@ async function openLayer(
   options: CallOptions,
 ): Promise<OpenedSignature> {
   try {
+    const where = `signature ${manifest}`;
+    const isEnvelope = layer.mediaType === SIGNATURE_TYPES.envelope;
+    const most = isEnvelope ? MAX_ENVELOPE_BYTES : MAX_LEGACY_PAYLOAD_BYTES;
     const payload =
-      inlineContent(layer, `signature ${manifest}`) ??
-      (await source.fetchBlob(layer, MAX_LEGACY_PAYLOAD_BYTES, { signal: options.signal }));
-    return { manifest, envelope: readLegacySignature(layer, payload, `signature ${manifest}`) };
+      inlineContent(layer, where) ?? (await source.fetchBlob(layer, most, { signal: options.signal }));
+    const read = isEnvelope ? readLegacyAttestation : readLegacySignature;
+    return { manifest, envelope: read(layer, payload, where) };
   } catch (error) {
     return problemOf(manifest, error);
   }

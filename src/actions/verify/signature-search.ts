@@ -10,7 +10,7 @@ import type { CallOptions, Source } from '../../oci/target.ts';
 import type { SignatureFindings } from '../../policy/decision.ts';
 import { guessArtifact } from '../../signatures/artifact.ts';
 import { examineEnvelope, type Finding, refusalOf } from '../../signatures/evidence.ts';
-import { SIGNATURE_ANNOTATIONS } from '../../signatures/formats.ts';
+import { RELEASE_PURPOSE, SIGNATURE_ANNOTATIONS } from '../../signatures/formats.ts';
 import { type MeteredSource, meteredSource } from '../copy/metered-source.ts';
 import { type OpenedSignature, openLegacySignatures, openSignature } from './signature-reading.ts';
 
@@ -68,25 +68,29 @@ export async function searchSignatures(
   if (options.listed?.cut !== undefined) onCut(options.listed.cut);
   const listed = options.listed?.entries ?? (await source.listReferrers(image.digest, listing));
   if (await search.examineListed(listed)) return search.found;
-  const [all, legacy] = await Promise.all([
+  const isAttestation = options.purposes.some((purpose) => purpose !== RELEASE_PURPOSE);
+  const [all, signatures, attestations] = await Promise.all([
     source.listReferrers(image.digest, { ...listing, fallbackToo: true }),
     fetchLegacyManifest(source, image.digest, options),
+    isAttestation ? fetchLegacyManifest(source, image.digest, options, 'att') : undefined,
   ]);
   if (await search.examineListed(all)) return search.found;
-  if (legacy !== undefined && (await search.examineLegacy(legacy))) return search.found;
+  for (const legacy of [signatures, attestations])
+    if (legacy !== undefined && (await search.examineLegacy(legacy))) return search.found;
   if (search.failure !== undefined) throw search.failure;
   return search.found;
 }
 
-/** The manifest at cosign's `.sig` tag, where there is one. */
+/** The manifest at cosign's `.sig` or `.att` tag, where there is one. */
 export async function fetchLegacyManifest(
   source: Source,
   image: Digest,
   options: CallOptions,
+  kind: 'sig' | 'att' = 'sig',
 ): Promise<ManifestContent | undefined> {
-  const [tag] = cosignTags(image);
   // A sha512 digest is too long for such a tag.
-  if (tag?.endsWith('.sig') !== true) return undefined;
+  const tag = cosignTags(image).find((one) => one.endsWith(`.${kind}`));
+  if (tag === undefined) return undefined;
   return await fetchIfThere(source, tag, { signal: options.signal });
 }
 

@@ -17,6 +17,7 @@ import { requirements } from '../../../src/policy/requirements.ts';
 import { openRepository } from '../../../src/registry/client.ts';
 import type { Dialect } from '../../../src/registry/dialect.ts';
 import { SIGNATURE_ANNOTATIONS, SIGNATURE_TYPES } from '../../../src/signatures/formats.ts';
+import { preAuthEncoding } from '../../../src/sigstore/dsse.ts';
 import {
   blobOf,
   imageOf,
@@ -30,6 +31,7 @@ import { attach, forgeBundle, statement } from '../../support/forge.ts';
 import { issueChain } from '../../support/issue.ts';
 import { recording } from '../../support/recording-target.ts';
 import { type FaultyRegistry, startRegistry } from '../../support/registry/server.ts';
+import { SigstoreInstance } from '../../support/sigstore/instance.ts';
 
 const now = new Date('2026-12-01T00:00:00Z');
 const key = createSigner(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey);
@@ -129,8 +131,36 @@ describe('where a signature is looked for', () => {
 
   it('a .sig tag with a keyless signature is named and not counted', async () => {
     await start(true);
-    await pushLegacy(image.descriptor, image.descriptor, { [SIGNATURE_ANNOTATIONS.legacyCertificate]: 'x' });
+    const making = {
+      owner: { kind: 'email', subject: 'alice@example.com', issuer: 'https://example.com' },
+    } as const;
+    const { blob, annotations } = new SigstoreInstance().legacy(
+      'hashedrekord',
+      legacyPayload(image.descriptor),
+      making,
+    );
+    await pushLegacyLayer(image.descriptor, blob, annotations);
     await expect(verify(repository())).rejects.toMatchObject({ code: 'unsupported-signature' });
+  });
+
+  it("at cosign's .att tag, for the type that it attests", async () => {
+    await start(true);
+    const type = 'https://slsa.dev/provenance/v1';
+    const subject = [{ digest: { sha256: image.descriptor.digest.slice(7) } }];
+    const _type = 'https://in-toto.io/Statement/v0.1';
+    const payload = utf8(JSON.stringify({ _type, subject, predicateType: type, predicate: { a: 1 } }));
+    const signed = preAuthEncoding('application/vnd.in-toto+json', payload);
+    const signatures = [{ sig: base64(ecdsaToDer(await key.sign(signed))) }];
+    const envelope = { payloadType: 'application/vnd.in-toto+json', payload: base64(payload), signatures };
+    await pushLegacyLayer(image.descriptor, utf8(JSON.stringify(envelope)), {}, [
+      'att',
+      SIGNATURE_TYPES.envelope,
+    ]);
+    const required = requirements({ keys: [key.publicKey], purposes: [type], now });
+    const { evidence } = await verifyImage(repository(), { tag }, { name: 'app:v1', required });
+    expect(evidence).toMatchObject([{ kind: 'cosign-legacy', purpose: type, predicate: { a: 1 } }]);
+    // Without the type it is not even asked for.
+    await expect(verify(repository())).rejects.toMatchObject({ code: 'unsigned' });
   });
 
   it('in a list whose entries lost their types', async () => {
@@ -145,8 +175,14 @@ describe('where a signature is looked for', () => {
   });
 });
 
-async function pushLegacy(at: Descriptor, signed: Descriptor, annotations: Record<string, string> = {}) {
-  const payload = utf8(
+async function pushLegacy(at: Descriptor, signed: Descriptor) {
+  const payload = legacyPayload(signed);
+  const signature = base64(ecdsaToDer(await key.sign(payload)));
+  await pushLegacyLayer(at, payload, { [SIGNATURE_ANNOTATIONS.legacySignature]: signature });
+}
+
+const legacyPayload = (signed: Descriptor): Uint8Array =>
+  utf8(
     JSON.stringify({
       critical: {
         identity: { 'docker-reference': 'app' },
@@ -156,16 +192,20 @@ async function pushLegacy(at: Descriptor, signed: Descriptor, annotations: Recor
       optional: { a: 'b' },
     }),
   );
-  const layer = describeBytes(SIGNATURE_TYPES.simpleSigning, payload);
-  const signature = base64(ecdsaToDer(await key.sign(payload)));
+
+async function pushLegacyLayer(
+  at: Descriptor,
+  bytes: Uint8Array,
+  annotations: Readonly<Record<string, string>>,
+  [kind, type] = ['sig', SIGNATURE_TYPES.simpleSigning as string],
+) {
+  const layer = describeBytes(type, bytes);
   const config = blobOf('{}', 'application/vnd.oci.image.config.v1+json');
   const target = repository();
   await pushBytes(target, config);
-  await pushBytes(target, { descriptor: layer, bytes: payload });
-  const manifest = imageOf(config.descriptor, [
-    { ...layer, annotations: { [SIGNATURE_ANNOTATIONS.legacySignature]: signature, ...annotations } },
-  ]);
-  await target.pushManifest(manifest, { tag: tagOf(`${fallbackTag(at.digest)}.sig`) });
+  await pushBytes(target, { descriptor: layer, bytes });
+  const manifest = imageOf(config.descriptor, [{ ...layer, annotations }]);
+  await target.pushManifest(manifest, { tag: tagOf(`${fallbackTag(at.digest)}.${kind}`) });
 }
 
 describe('what keeps signatures from being read is never "unsigned"', () => {

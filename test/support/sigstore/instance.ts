@@ -157,6 +157,62 @@ export class SigstoreInstance {
     );
   }
 
+  /** A layer of cosign 2: the blob of a `.sig` tag (any bytes) or of an `.att` tag (a statement), and its annotations. */
+  legacy(kind: LegacyKind, payload: Uint8Array, making: Partial<Making> = {}, own?: KeyPair): LegacyLayer {
+    const made = { ...DEFAULTS, ...making };
+    const seen = making.seen ?? made.now;
+    const signer = own ?? keyPair();
+    const pem =
+      own === undefined
+        ? certificatePem(this.issue(signer.publicKey, made))
+        : String(own.publicKey.export({ type: 'spki', format: 'pem' }));
+    const payloadType = 'application/vnd.in-toto+json';
+    const message = kind === 'hashedrekord' ? payload : preAuthEncoding(payloadType, payload);
+    const signature = new Uint8Array(sign('sha256', message, signer.privateKey));
+    const envelope = utf8(
+      JSON.stringify({
+        payloadType,
+        payload: base64(payload),
+        signatures: [{ keyid: '', sig: base64(signature) }],
+      }),
+    );
+    const blob = kind === 'hashedrekord' ? payload : envelope;
+    const hash = { algorithm: 'sha256', value: hex(sha256(blob)) };
+    const publicKey = base64(utf8(pem));
+    const bodies = {
+      hashedrekord: {
+        data: { hash },
+        signature: { content: base64(signature), publicKey: { content: publicKey } },
+      },
+      intoto: { content: { hash }, publicKey },
+    };
+    const entry =
+      kind === 'dsse'
+        ? this.entry1(pem, payload, signature, seen)
+        : this.promised(canonicalRfc8785({ apiVersion: '0.0.1', kind, spec: bodies[kind] }), kind, seen);
+    const bundle = {
+      SignedEntryTimestamp: entry.inclusionPromise?.signedEntryTimestamp,
+      Payload: {
+        body: entry.canonicalizedBody,
+        integratedTime: Number(entry.integratedTime),
+        logIndex: Number(entry.logIndex),
+        logID: hex(logId(this.rekor1.publicKey)),
+      },
+    };
+    const stamp = timeStampResponse(signature, seen, this.tsa.privateKey, this.tsaCertificate);
+    return {
+      blob,
+      annotations: {
+        'dev.cosignproject.cosign/signature': kind === 'hashedrekord' ? base64(signature) : '',
+        ...(own === undefined && { 'dev.sigstore.cosign/certificate': pem, 'dev.sigstore.cosign/chain': '' }),
+        ...(made.isLogged && { 'dev.sigstore.cosign/bundle': JSON.stringify(bundle) }),
+        ...(made.isStamped && {
+          'dev.sigstore.cosign/rfc3161timestamp': JSON.stringify({ SignedRFC3161Timestamp: base64(stamp) }),
+        }),
+      },
+    };
+  }
+
   /** A certificate for a key, as Fulcio issues it. */
   issue(publicKey: KeyObject, making: Partial<Making> = {}): Uint8Array {
     const { owner, now, purposes, isPublished, lifetime } = { ...DEFAULTS, ...making };
@@ -223,13 +279,18 @@ export class SigstoreInstance {
         signatures: [{ signature: base64(signature), verifier: base64(utf8(verifier)) }],
       },
     });
+    return this.promised(body, 'dsse', seen);
+  }
+
+  /** An entry of Rekor v1 with any body: `apiVersion` is 0.0.1. */
+  promised(body: Uint8Array, kind: string, seen: Date): Entry {
     const integratedTime = Math.floor(seen.getTime() / 1000);
     const id = logId(this.rekor1.publicKey);
     const promised = canonicalRfc8785({ body: base64(body), integratedTime, logID: hex(id), logIndex: 7 });
     return {
       logIndex: '7',
       logId: { keyId: base64(id) },
-      kindVersion: { kind: 'dsse', version: '0.0.1' },
+      kindVersion: { kind, version: '0.0.1' },
       integratedTime: String(integratedTime),
       inclusionPromise: {
         signedEntryTimestamp: base64(new Uint8Array(sign('sha256', promised, this.rekor1.privateKey))),
@@ -279,6 +340,14 @@ export class SigstoreInstance {
       checkpoint: { envelope: `${text}\n\u2014 ${name} ${note}\n` },
     };
   }
+}
+
+/** By the kind of its log entry: `hashedrekord` is a `.sig`, the others are `.att`. */
+export type LegacyKind = 'hashedrekord' | 'dsse' | 'intoto';
+
+export interface LegacyLayer {
+  readonly blob: Uint8Array;
+  readonly annotations: Readonly<Record<string, string>>;
 }
 
 /** An entry of a log, as a bundle has it. */
