@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { parseCertificates } from '../crypto/certificate.ts';
 import { base64, fromBase64, fromHex, utf8 } from '../encoding/bytes.ts';
 import { isJsonObject, type JsonObject, parseJsonObject, unknownMember } from '../encoding/json.ts';
-import { isBullaError } from '../errors.ts';
+import { BullaError, isBullaError } from '../errors.ts';
 import type { Annotations, Descriptor } from '../oci/descriptor.ts';
 import { isDigest } from '../oci/digest.ts';
 import { sigstoreAlgorithms } from '../sigstore/algorithms.ts';
@@ -78,7 +78,9 @@ function materialOf(
     return { certificates: [], ...keyMaterial(annotations, content, where) };
   const [certificate, second] = parseCertificates(pem, `the certificate of ${where}`);
   if (certificate === undefined || second !== undefined)
-    throw malformed(where, 'its certificate is not exactly one');
+    throw new BullaError('certificate-invalid', `${where} has not exactly one certificate in its annotation`, {
+      hint: 'it was damaged, or made by a tool that does not follow cosign',
+    });
   const proofs = readProofs(annotations, where);
   return {
     certificates: [certificate],
@@ -86,7 +88,7 @@ function materialOf(
   };
 }
 
-/** Of a key: a proof that cannot be read is none. It decides nothing, unless a policy demands one. */
+/** Of a key: what cannot be read proves nothing, which matters only to a policy that demands a proof. */
 function keyMaterial(
   annotations: Annotations,
   content: Bundle['content'],
