@@ -78,9 +78,13 @@ function materialOf(
     return { certificates: [], ...keyMaterial(annotations, content, where) };
   const [certificate, second] = parseCertificates(pem, `the certificate of ${where}`);
   if (certificate === undefined || second !== undefined)
-    throw new BullaError('certificate-invalid', `${where} has not exactly one certificate in its annotation`, {
-      hint: 'it was damaged, or made by a tool that does not follow cosign',
-    });
+    throw new BullaError(
+      'certificate-invalid',
+      `${where} has not exactly one certificate in its annotation`,
+      {
+        hint: 'it was damaged, or made by a tool that does not follow cosign',
+      },
+    );
   const proofs = readProofs(annotations, where);
   return {
     certificates: [certificate],
