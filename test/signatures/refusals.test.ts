@@ -180,8 +180,8 @@ describe('a cosign .sig', () => {
       () => legacy({}, { [SIGNATURE_ANNOTATIONS.legacySignature]: 'AAAA' }),
     ],
     [
-      'a certificate that is not one',
-      'certificate-invalid',
+      'a certificate that is not PEM',
+      'content-invalid',
       () => legacy({}, { [SIGNATURE_ANNOTATIONS.legacyCertificate]: 'x' }),
     ],
     [
