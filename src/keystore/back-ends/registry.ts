@@ -11,6 +11,7 @@ const BACK_ENDS: ReadonlyMap<string, Load> = new Map<string, Load>([
   ['awskms://', async () => (await import('./aws-kms.ts')).AWS_KMS],
   ['gcpkms://', async () => (await import('./gcp-kms.ts')).GCP_KMS],
   ['azurekms://', async () => (await import('./azure-kms.ts')).AZURE_KMS],
+  ['notation-plugin:', async () => (await import('./notation-plugin.ts')).NOTATION_PLUGIN],
   ['k8s://', async () => (await import('./kubernetes-secret.ts')).KUBERNETES_SECRET],
 ]);
 const plugin: Load = async () => (await import('./sigstore-plugin.ts')).SIGSTORE_PLUGIN;

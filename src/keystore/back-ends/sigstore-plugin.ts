@@ -23,6 +23,7 @@ const SCHEMES = [
     'gcpkms://',
     'azurekms://',
     'k8s://',
+    'notation-plugin:',
   ],
 ];
 const PROTOCOL = 'v1';
