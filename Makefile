@@ -39,7 +39,7 @@ bench: $(bundle) peers ## measure against the peers (BENCH_SIZE=small|full, BENC
 interop: $(bundle) peers ## with the real registries and tools of others
 	@$(vitest) test/interop/vitest.config.ts
 
-conformance: $(bundle) peers ## the conformance suites (TUF_CONFORMANCE=checkout of tuf-conformance)
+conformance: $(bundle) peers ## the conformance suites (checkouts: TUF_CONFORMANCE, SIGSTORE_CONFORMANCE)
 	@$(vitest) test/conformance/vitest.config.ts
 
 fuzz: $(modules) ## random and mutated input through every parser (FUZZ_SECONDS, FUZZ_SEED)
