@@ -22,7 +22,7 @@ import { immovable, isImmovable } from './probe.ts';
 import { type Base, hasMoved, readBase } from './publish-base.ts';
 import type { PublishOptions } from './publish-options.ts';
 import { announceAgain } from './reannounce.ts';
-import { keepDisplaced } from './recover-head.ts';
+import { keepDisplaced, restoreParts } from './recover-head.ts';
 import { withdraw } from './removal.ts';
 import { keepAnnounced, withUsed } from './signer-state.ts';
 import { NO_WORK, type PublishWork } from './work.ts';
@@ -78,6 +78,8 @@ export class PublishRun {
   private readonly intake: Intake;
   private readonly folded = new Map<string, LogEntry>();
   private readonly kept = new Set<Digest>();
+  /** Remembered heads whose parts were pushed again. */
+  private readonly restored = new Set<Digest>();
   private readonly announced: Tag[] = [];
   private isRestructured = false;
   private staged: { readonly key: string; readonly trust: readonly TrustAfter[] } | undefined;
@@ -125,6 +127,7 @@ export class PublishRun {
       if (rounds > MAX_ROUNDS) throw this.unfinished();
       // Not ours to hurry: its author is about to publish it.
       if (isDone && (await this.letFinish(base, siblings))) continue;
+      if (base.isBuried) await this.restoreParts(base);
       if (isDone && isLeft) await this.moveTo(base, base.collection.object.content);
       else await this.publish(base, found, plan, isDone);
     }
@@ -213,6 +216,14 @@ export class PublishRun {
     const version = timestamp === undefined ? 0 : versionOf(timestamp);
     if (await this.letFinish(base, (await this.look(base)).siblings, version)) return;
     await this.moveTo(base, made.head.top);
+  }
+
+  /** What a remembered head consists of may be gone from the registry; pushed once for each head. */
+  private async restoreParts(base: Base): Promise<void> {
+    const { digest } = base.collection.object.content.descriptor;
+    if (this.restored.has(digest)) return;
+    await restoreParts(this.target, base, { signal: this.options.signal });
+    this.restored.add(digest);
   }
 
   /** Pushes the next head under a tag of its own, where it is found should the moving fail. */

@@ -1,10 +1,15 @@
 import { isBullaError, throwIfAborted } from '../../errors.ts';
-import type { Digest } from '../../oci/digest.ts';
+import { bareDescriptor, type Descriptor, EMPTY_BYTES, EMPTY_DESCRIPTOR } from '../../oci/descriptor.ts';
+import { type Digest, digestOf } from '../../oci/digest.ts';
+import { pushBlobs } from '../../oci/push-blobs.ts';
 import type { Tag } from '../../oci/reference.ts';
 import type { CallOptions } from '../../oci/target.ts';
+import { writeRepositoryFiles } from '../../tuf/edit/repository.ts';
+import { DEFAULT_LIMITS } from '../../tuf/limits.ts';
 import { isUnanswered, listSiblings, MAX_FOREIGN } from '../candidates/siblings.ts';
 import { candidateOf, headOf } from '../format/candidate.ts';
-import { openTrustObject } from '../format/object.ts';
+import { MAX_LOG_BYTES } from '../format/log.ts';
+import { fetchFile, openShard, openTrustObject, type ShardList } from '../format/object.ts';
 import type { TrustTarget } from '../format/ports.ts';
 import { candidateTag, kindOfTag } from '../format/vocabulary.ts';
 import { type Collection, type ReadOptions, readCollection } from '../read/collection.ts';
@@ -48,6 +53,50 @@ async function announceHeadAt(target: TrustTarget, parent: Digest, options: Call
 /** Registries refuse a manifest whose parts they do not have. */
 function isRefused(error: unknown): boolean {
   return isBullaError(error, 'registry-error') && error.details['status'] === 400;
+}
+
+/**
+ * Pushes the parts of a remembered head that the registry may lack, because it was restored from a backup that is older
+ * than they are. Parts that are kept nowhere are left out: the registry then refuses the head, and says which.
+ * @throws BullaError what the target throws
+ */
+export async function restoreParts(
+  target: TrustTarget,
+  { collection, copy }: { readonly collection: Collection; readonly copy: WorkingCopy },
+  options: CallOptions = {},
+): Promise<void> {
+  const { object, source } = collection;
+  const kept = new Map([...writeRepositoryFiles(copy.files).values()].map((bytes) => [digestOf(bytes), bytes]));
+  const push = async (parts: readonly Descriptor[], maxBytes: number): Promise<void> => {
+    const found = await Promise.all(
+      parts.map(async (part) => {
+        const bytes =
+          kept.get(part.digest) ?? (await ifKept(() => fetchFile(source, part, maxBytes, options)));
+        return bytes === undefined ? [] : [{ descriptor: bareDescriptor(part), bytes }];
+      }),
+    );
+    await pushBlobs(target, found.flat(), options);
+  };
+  await pushBlobs(target, [{ descriptor: EMPTY_DESCRIPTOR, bytes: EMPTY_BYTES }], options);
+  await push([...object.files.values()], DEFAULT_LIMITS.targetsBytes);
+  await push([...object.logs.values()], MAX_LOG_BYTES);
+  for (const shard of object.bins?.shards ?? []) {
+    const bins = await ifKept(() => openShard(source, object.bins as ShardList, shard, options));
+    if (bins === undefined) continue;
+    await push(bins, DEFAULT_LIMITS.targetsBytes);
+    await target.pushManifest(await source.fetchManifest(shard.digest, options), options);
+  }
+  if (object.listing !== object.content) await target.pushManifest(object.listing, options);
+}
+
+/** What is kept here or there; undefined where neither has it. */
+async function ifKept<T>(fetch: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await fetch();
+  } catch (error) {
+    if (isBullaError(error, 'not-found', 'content-invalid')) return undefined;
+    throw error;
+  }
 }
 
 /**

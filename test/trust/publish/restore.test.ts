@@ -4,6 +4,7 @@ import { candidateOf } from '../../../src/trust/format/candidate.ts';
 import { HEAD_TAG } from '../../../src/trust/format/vocabulary.ts';
 import { publishNames } from '../../../src/trust/publish/publish.ts';
 import { resignCollection } from '../../../src/trust/publish/resign.ts';
+import { ProcessBlobCache } from '../../../src/trust/read/memory.ts';
 import { pushImage } from '../../support/content.ts';
 import { recording } from '../../support/recording-target.ts';
 import { newCollection, pushHead } from '../../support/trust/collection.ts';
@@ -57,6 +58,48 @@ describe('a head that is gone', () => {
       publishNames(store, reading({ isPinned: true }), naming({ v2: 'two' }), stranger.options),
     ).rejects.toMatchObject({ code: 'trust-invalid', details: { reason: 'missing-head' } });
     expect(await store.digestOf(HEAD_TAG)).toBeNull();
+  });
+});
+
+/** So many names that they are kept in bins. */
+const MANY = 1_500;
+
+/** A registry that was restored from a backup: of what came later, it has not even the parts. */
+const BACKUPS = {
+  'from before the last change': { names: { v1: 'one' }, hasHead: true },
+  'that is empty': { names: { v1: 'one' }, hasHead: false },
+  'of a collection with bins': {
+    names: Object.fromEntries(Array.from({ length: MANY }, (_, at) => [`v${at}`, 'one'])),
+    hasHead: true,
+  },
+} as const;
+
+describe('a registry that was restored from a backup', () => {
+  async function restored({ names, hasHead }: (typeof BACKUPS)[keyof typeof BACKUPS]) {
+    const collection = await newCollection();
+    const [store, older] = [new WeakStore(), new WeakStore()];
+    await pushHead(store, collection);
+    const known = publisher(1);
+    const read = { ...known.read, cache: new ProcessBlobCache() };
+    if (hasHead) await pushHead(older, collection);
+    await publishNames(store, read, naming(names), known.options);
+    return { store, older, known: { ...known, read } };
+  }
+
+  it.each(Object.entries(BACKUPS))('%s gets the newest head again, whole, by a re-signer', async (_, backup) => {
+    const { store, older, known } = await restored(backup);
+    const resigned = await resignCollection(older, known.read, { ...known.options, signers });
+    expect(resigned.outcome).toBe('healed');
+    expect(await older.digestOf(HEAD_TAG)).toBe(await store.digestOf(HEAD_TAG));
+    const stranger = publisher(6);
+    await publishNames(older, reading(), naming({ next: 'two' }), stranger.options);
+    expect(await hashesOf(older, ['v1', 'next'])).toEqual({ ...one, next: contentOf('two').sha256 });
+  });
+
+  it.each(Object.entries(BACKUPS))('%s gets it by the next publisher who remembers it', async (_, backup) => {
+    const { older, known } = await restored(backup);
+    await publishNames(older, known.read, naming({ next: 'two' }), known.options);
+    expect(await hashesOf(older, ['v1', 'next'])).toEqual({ ...one, next: contentOf('two').sha256 });
   });
 });
 
