@@ -8,7 +8,6 @@ import { BullaError } from '../errors.ts';
 import { formatRepository, parseReference, type Reference } from '../oci/reference.ts';
 import { SYSTEM_CHANCE } from '../servers/resigner/system.ts';
 import { readForDisplay } from '../trust/read/read-for-display.ts';
-import { WorkingCopy } from '../trust/read/working-copy.ts';
 import type { CollectionStatus } from '../trust/report/status.ts';
 import { repositoryOf } from './change.ts';
 import { type Config, call } from './config.ts';
@@ -104,15 +103,14 @@ export async function status(repository: string | Reference, options: StatusOpti
     const ports = { ...one.collections };
     const opened = await openCollection(repositoryOf(repository), collectionDemands(options), ports);
     const { target, read, place } = opened;
-    const looked = await readForDisplay(target, read);
+    const { signal, now } = one;
+    const looked = await readForDisplay(target, { ...read, signal });
     if (looked === undefined)
       throw new BullaError('not-found', `${place} has no trust collection`, {
         hint: 'if it is in another repository, give `at`',
       });
-    const { signal, now } = one;
-    const copy = await WorkingCopy.open(looked.collection, { signal });
     const { warnBefore, allBins, onWarning } = options;
-    const found = await readStatus(target, copy, {
+    const found = await readStatus(target, looked.copy, {
       ...{ now, signal, warnBefore, allBins, onWarning },
       chance: SYSTEM_CHANCE,
     });

@@ -51,6 +51,7 @@ describe('spec/output.md', () => {
       ['signer ls', ['signer', 'ls', named]],
       ['rotate', ['rotate', named, 'names', '--renew', '--export-unsigned', 'change.json']],
       ['approve', ['approve', 'change.json', '--yes']],
+      ['recover', ['recover', named, '--lost', 'online-key']],
       ['pending', ['pending', named]],
       ['withdraw', ['withdraw', named, 'STAGED']],
       ['signature ls', ['signature', 'ls', app]],

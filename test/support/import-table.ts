@@ -98,6 +98,7 @@ const INSIDE: ReadonlyMap<string, readonly InsideRoom[]> = inside([
       ['renew', '*'],
       ['inspect', '*'],
       ['report', '*'],
+      ['recover', '*'],
       ['export', '*'],
       ['check', '*'],
       ['docker-trust', '*'],

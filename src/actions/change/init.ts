@@ -12,7 +12,7 @@ import type { TrustTarget } from '../../trust/format/ports.ts';
 import { pushObject } from '../../trust/format/push.ts';
 import { trustVersions } from '../../trust/format/versions.ts';
 import { stageTag } from '../../trust/format/vocabulary.ts';
-import { assertNoHead, createAt } from '../../trust/publish/create-at.ts';
+import { assertNoHead, type CreateOptions, createAt, headToReplace } from '../../trust/publish/create-at.ts';
 import { probeTags, shortcomings } from '../../trust/publish/probe.ts';
 import type { PublishOptions } from '../../trust/publish/publish-options.ts';
 import { completeStaged } from '../../trust/publish/staged-creation.ts';
@@ -43,6 +43,8 @@ export interface InitWish {
   readonly thresholds?: ReadonlyMap<string, number> | undefined;
   /** By role, in milliseconds, where they are to differ from the defaults. */
   readonly lifetimes?: ReadonlyMap<string, number> | undefined;
+  /** Id of the collection that it replaces, or at least its first 8 digits; left out, there must not be a head. */
+  readonly replaces?: string | undefined;
 }
 
 /** What a collection begins with, and who can sign it here. */
@@ -60,8 +62,8 @@ export interface InitResult extends MadeCollection {
 }
 
 /**
- * Makes the collection of a repository that has none (spec/trust.md), and remembers it as any client would that
- * pinned its first root.
+ * Makes the collection of a repository (spec/trust.md), and remembers it as any client would that pinned its first
+ * root. A collection that is there is only replaced if its id is given.
  * @throws BullaError conflict where there is one; usage, not-found, key-invalid; what the target throws
  */
 export async function init(place: ChangePlace<KeySource>, wish: InitWish): Promise<InitResult> {
@@ -71,23 +73,36 @@ export async function init(place: ChangePlace<KeySource>, wish: InitWish): Promi
     place.keys,
     place.publish,
   );
-  const made = await initCollection(place.target, { ...place.publish, signers, collection, hasOnlineKey });
-  if (made.stage === undefined) await remember(place, made.made);
+  const replaces = await replacedBy(place, wish.replaces, place.publish);
+  const options = { ...place.publish, signers, collection, hasOnlineKey, replaces };
+  const made = await initCollection(place.target, options);
+  if (made.stage === undefined) await remember(place, made.made, replaces);
   return { ...made, chosen, expires: expiryOf(made.made) };
 }
 
 /**
  * Makes the first head of a collection that was begun without its online key, where that key is.
+ * @param replaced as {@link InitWish.replaces}
  * @throws BullaError trust-unpinned without a pin; not-found where nothing was begun; what reading and publishing throw
  */
 export async function completeInit(
   place: CollectionPlace,
   publish: PublishPorts,
   signers: readonly TufSigner[],
+  replaced?: string,
 ): Promise<Awaited<ReturnType<typeof completeStaged>>> {
-  const completed = await completeStaged(place.target, place.read, { ...publish, signers });
-  await remember(place, completed.made);
+  const replaces = await replacedBy(place, replaced, publish);
+  const completed = await completeStaged(place.target, place.read, { ...publish, signers, replaces });
+  await remember(place, completed.made, replaces);
   return completed;
+}
+
+async function replacedBy(
+  { target }: CollectionPlace,
+  id: string | undefined,
+  { signal }: PublishPorts,
+): Promise<Digest | undefined> {
+  return id === undefined ? undefined : await headToReplace(target, id, { signal });
 }
 
 /**
@@ -133,7 +148,12 @@ function demandOf(delegator: string, { keys, threshold }: KeyChoice): SignatureD
 }
 
 /** Reads it back as any client would, from its own first root on: that is the pin. */
-async function remember({ target, read }: CollectionPlace, { files }: CollectionFiles): Promise<void> {
+async function remember(
+  { target, read, place }: CollectionPlace,
+  { files }: CollectionFiles,
+  replaces: Digest | undefined,
+): Promise<void> {
+  if (replaces !== undefined) await read.memory.forget(place);
   const initialRoot = files.roots[0]?.bytes ?? new Uint8Array();
   const anchor = async () => ({ id: collectionIdOf(initialRoot), initialRoot });
   await readCollection(target, { ...read, isDemanded: true, isPinned: true, anchor });
@@ -160,6 +180,7 @@ export interface InitOptions
   readonly collection: NewCollection;
   /** Whether one of the signers has an online key; otherwise the parts without it are staged for a publisher that has. */
   readonly hasOnlineKey: boolean;
+  readonly replaces?: CreateOptions['replaces'];
 }
 
 /** A collection that was made, and where it is now. */
@@ -179,14 +200,15 @@ export interface MadeCollection {
  *   usage, key-invalid; what the target throws
  */
 export async function initCollection(target: TrustTarget, options: InitOptions): Promise<MadeCollection> {
-  const { collection, signers, hasOnlineKey, signal } = options;
+  const { collection, signers, hasOnlineKey } = options;
   const begun = await beginCollection(collection, signers);
   if (hasOnlineKey) {
     const made = await completeCollection(begun, collection, signers);
     const { head, shortcomings: lacks } = await createAt(target, made, options);
     return { made, head, stage: undefined, shortcomings: lacks };
   }
-  await assertNoHead(target, signal);
+  await assertNoHead(target, options);
+  const { signal } = options;
   const abilities = await probeTags(target, options, { signal });
   const assembly = assembleStage({ files: writeRepositoryFiles(begun.files), logs: begun.logs });
   const stage = stageTag(assembly.top.descriptor.digest);

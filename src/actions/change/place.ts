@@ -2,7 +2,7 @@ import { BullaError } from '../../errors.ts';
 import type { TrustTarget } from '../../trust/format/ports.ts';
 import type { PublishOptions } from '../../trust/publish/publish-options.ts';
 import { readForDisplay } from '../../trust/read/read-for-display.ts';
-import { WorkingCopy } from '../../trust/read/working-copy.ts';
+import type { WorkingCopy } from '../../trust/read/working-copy.ts';
 import { distinctKeys } from '../../tuf/delegation-keys.ts';
 import type { SignatureDemand, TufSigner } from '../../tuf/edit/signing.ts';
 import type { KeysAtHand } from '../sign/keys-at-hand.ts';
@@ -40,14 +40,15 @@ export async function openCopy({
   read,
   publish,
 }: Omit<ChangePlace, 'keys'>): Promise<WorkingCopy> {
-  const looked = await readForDisplay(target, { ...read, now: publish.clock.now() });
+  const { clock, signal } = publish;
+  const looked = await readForDisplay(target, { ...read, now: clock.now(), signal });
   if (looked === undefined)
     throw new BullaError('not-found', `${place} has no trust collection`, {
       hint: `create one: bulla init ${repository}; or give its place: --at`,
     });
   if (looked.unpinned !== undefined) throw looked.unpinned;
   if (looked.expired !== undefined) publish.onWarning?.(looked.expired.message);
-  return await WorkingCopy.open(looked.collection, { signal: publish.signal });
+  return looked.copy;
 }
 
 /** Whether these signers meet every threshold. A key counts once, whatever ids it is listed under. */

@@ -27,14 +27,13 @@ export async function inspectCollection<S extends ObjectSource>(
   opened: OpenedCollection<S>,
   options: CallOptions,
 ): Promise<InspectedCollection<S> | undefined> {
-  const looked = await readForDisplay(opened.target, opened.read);
+  const looked = await readForDisplay(opened.target, { ...opened.read, ...options });
   if (looked === undefined) return undefined;
-  const { unpinned, expired } = looked;
+  const { unpinned, expired, copy } = looked;
   const warnings = [
     unpinned && `${unpinned.message}. What follows is what ${opened.place} says of itself; ${unpinned.hint}`,
     expired && `this collection cannot be used now: ${expired.message}`,
   ].filter((warning) => warning !== undefined);
-  const copy = await WorkingCopy.open(looked.collection, options);
   return { opened, looked, copy, trusted: warnings.length === 0, warnings };
 }
 

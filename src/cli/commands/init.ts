@@ -23,6 +23,10 @@ export function register(program: Command, cli: Cli): void {
     .option('--threshold <role=n>', 'how many keys of root or names must sign together; repeatable', collect)
     .option('--expires <role=duration>', 'lifetime of the files of a role; repeatable', collect)
     .option(
+      '--replace <id>',
+      'begin again where the collection with this id is: it is replaced, and every reader must pin the new root',
+    )
+    .option(
       '--complete',
       'create the first head of a collection that was staged without the online key, where that key is; needs a pin',
     )

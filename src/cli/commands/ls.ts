@@ -22,6 +22,8 @@ interface LsFlags extends CollectionFlags {
   readonly all?: true;
   readonly long?: true;
   readonly tags?: true;
+  readonly references?: true;
+  readonly out?: string;
 }
 
 export function register(program: Command, cli: Cli): void {
@@ -38,9 +40,18 @@ export function register(program: Command, cli: Cli): void {
       'show digest, media type and size of each tag, or where it points (one request per tag)',
     )
     .option('--tags', 'list only the tags, without the trust collection')
+    .option(
+      '--references',
+      'list only signed names, as references with their digests, for --from of other commands',
+    )
+    .option('--out <file>', 'with --references: write them to a new file')
     .action(async (text: string, flags: LsFlags, command: Command) => {
       const context = await cli.open(command);
       const reference = parseReference(text);
+      if (flags.references === true) {
+        const { listReferences } = await import('./ls/references.ts');
+        return await listReferences(context, reference, flags);
+      }
       if (flags.tags !== true && (await listCollection(context, reference, flags))) return;
       await printTags(context, reference, flags);
     });

@@ -2,7 +2,7 @@ import type { ChangePlace } from '../../actions/change/place.ts';
 import { parseReference, type Reference } from '../../oci/reference.ts';
 import { presentKeys } from '../../trust/change/role-changes.ts';
 import { readForDisplay } from '../../trust/read/read-for-display.ts';
-import { WorkingCopy } from '../../trust/read/working-copy.ts';
+import type { WorkingCopy } from '../../trust/read/working-copy.ts';
 import { type CollectionFlags, openCollection } from '../flags/collection-flags.ts';
 import type { KeyFlags } from '../flags/key-flags.ts';
 import { type PublishFlags, publishPortsOf } from '../flags/publish-flags.ts';
@@ -35,7 +35,7 @@ export async function openTrust(
   const looked = await readForDisplay(opened.target, opened.read);
   if (looked?.unpinned !== undefined) throw looked.unpinned;
   if (looked?.expired !== undefined) context.output.warn(looked.expired.message);
-  const copy = looked && (await WorkingCopy.open(looked.collection, { signal: context.signal }));
+  const copy = looked?.copy;
   const passphrases = new DockerPassphrases();
   const { signWith, ...rest } = flags;
   const keys = keysAtHand(context, {

@@ -8,6 +8,7 @@ import {
   addCollectionOptions,
   type CollectionFlags,
   type OpenCollectionOptions,
+  type OpenedCollection,
   openCollection,
 } from './collection-flags.ts';
 import { addPassphraseOptions, type KeyFlags } from './key-flags.ts';
@@ -61,10 +62,10 @@ export async function openChangePlace(
   flags: CollectionFlags & PublishFlags,
   keys: Parameters<typeof keysAtHand>[1],
   options: OpenCollectionOptions = { write: true },
-): Promise<ChangePlace<KeysAtHand>> {
+): Promise<ChangePlace<KeysAtHand> & Pick<OpenedCollection, 'pin'>> {
   const publish = await publishPortsOf(context, flags);
-  const { place, repository, name, target, read } = await openCollection(context, reference, flags, options);
-  return { place, repository, name, target, read, publish, keys: keysAtHand(context, keys) };
+  const opened = await openCollection(context, reference, flags, options);
+  return { ...opened, publish, keys: keysAtHand(context, keys) };
 }
 
 /** A repository without a tag or digest. @throws BullaError usage */

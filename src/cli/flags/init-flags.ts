@@ -11,6 +11,7 @@ import { BullaError } from '../../errors.ts';
 import type { Reference } from '../../oci/reference.ts';
 import type { Context } from '../shell/context.ts';
 import { newPassphrase, otherVariable } from '../shell/passphrase.ts';
+import { pinFile } from '../shell/trust-stores.ts';
 import { openChangePlace } from './change-flags.ts';
 import type { KeyFlags } from './key-flags.ts';
 import { keystoreOf, passphraseOptions } from './keys.ts';
@@ -24,6 +25,7 @@ export interface InitFlags extends Omit<KeyFlags, 'key'> {
   readonly onlineKey?: readonly string[];
   readonly threshold?: readonly string[];
   readonly expires?: readonly string[];
+  readonly replace?: string;
 }
 
 /** What the flags say about a new collection. @throws BullaError usage */
@@ -40,6 +42,7 @@ export function wishOf(flags: InitFlags): InitWish {
     },
     thresholds,
     lifetimes: new Map(Object.entries({ ...both, ...others })),
+    replaces: flags.replace,
   };
 }
 
@@ -129,5 +132,28 @@ export async function makeAt(context: Context, reference: Reference, flags: Init
   const key = [root ?? [INIT_KEYS.root], names ?? [INIT_KEYS.names], online ?? [INIT_KEYS.online]].flat();
   const place = await openChangePlace(context, reference, flags, { ...flags, key: [...new Set(key)] });
   const generated = await makeMissingKeys(context, flags, wish.keys);
-  return { place, made: await makeCollection(place, wish), generated };
+  const made = await makeCollection(place, wish);
+  await pinOwnRoot(context, reference, flags, { place, made });
+  return { place, made, generated };
+}
+
+/**
+ * Pins the first root on the machine that made it, which has nothing to compare it with. A pin that applies already
+ * stays, unless it is of a collection that was replaced.
+ */
+async function pinOwnRoot(
+  context: Context,
+  reference: Reference,
+  { at, replace }: InitFlags,
+  { place: { repository, name, pin }, made: { made } }: Omit<MadeHere, 'generated'>,
+): Promise<void> {
+  const [root] = made.files.roots;
+  if (reference.kind !== 'registry' || root === undefined) return;
+  if (pin !== undefined && replace === undefined) return;
+  await (await pinFile(context)).set({
+    scope: repository,
+    trust: { kind: 'root', bytes: root.bytes },
+    ...(name !== repository && { collection: name }),
+    ...(at !== undefined && { at }),
+  });
 }

@@ -13,6 +13,37 @@ export async function askYes(io: Io, question: string): Promise<boolean | undefi
   }
 }
 
+/** How often a person is asked again after another answer than the choices. */
+const TRIES = 3;
+
+/**
+ * Has a person choose from a numbered list on the terminal.
+ * @returns the index of the choice; undefined where there is no terminal
+ * @throws BullaError interrupted; usage after too many other answers
+ */
+export async function choose(
+  io: Io,
+  question: string,
+  choices: readonly string[],
+): Promise<number | undefined> {
+  const terminal = openTerminal(io);
+  if (terminal === undefined) return undefined;
+  try {
+    terminal.output.write(`${question}\n`);
+    for (const [at, choice] of choices.entries()) terminal.output.write(`  ${at + 1}  ${choice}\n`);
+    for (let tries = 1; tries <= TRIES; tries++) {
+      const answer = (await promptLine(`1-${choices.length}: `, terminal)).trim();
+      const number = /^[1-9][0-9]?$/.test(answer) ? Number(answer) : 0;
+      if (number >= 1 && number <= choices.length) return number - 1;
+    }
+  } finally {
+    terminal.close();
+  }
+  throw new BullaError('usage', `a number from 1 to ${choices.length} was expected`, {
+    hint: 'run the command again',
+  });
+}
+
 /**
  * Asks before something is signed.
  * @param isAgreed with `--yes`

@@ -37,6 +37,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'pending', load: () => import('../commands/pending.ts') },
   { name: 'approve', load: () => import('../commands/approve.ts') },
   { name: 'withdraw', load: () => import('../commands/withdraw.ts') },
+  { name: 'recover', load: () => import('../commands/recover.ts') },
   { name: 'signature', load: () => import('../commands/signature.ts') },
   { name: 'key', load: () => import('../commands/key.ts') },
   { name: 'policy', load: () => import('../commands/policy.ts') },

@@ -1,12 +1,15 @@
 import { BullaError, isBullaError } from '../../errors.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { fetchIfThere } from '../../oci/if-there.ts';
+import type { CallOptions } from '../../oci/target.ts';
 import { isUnanswered } from '../candidates/siblings.ts';
 import type { CollectionFiles } from '../change/create.ts';
 import { assembleHead } from '../format/assemble.ts';
+import { openTrustObject } from '../format/object.ts';
 import type { TrustTarget } from '../format/ports.ts';
 import { pushObject } from '../format/push.ts';
 import { HEAD_TAG } from '../format/vocabulary.ts';
+import { rootsOf } from '../read/root-chain.ts';
 import { versionsOf } from './make-head.ts';
 import { probeTags, shortcomings, type TagAbilities } from './probe.ts';
 import type { PublishOptions } from './publish-options.ts';
@@ -26,6 +29,12 @@ export interface CreatedAt {
   readonly shortcomings: readonly string[];
 }
 
+/** What {@link createAt} is told. */
+export interface CreateOptions extends Pick<PublishOptions, 'clock' | 'chance' | 'state' | 'signal'> {
+  /** The head of another collection, whose place the new one takes; left out, the tag must not exist. */
+  readonly replaces?: Digest | undefined;
+}
+
 /**
  * Publishes the first head of a collection (spec/trust-publishing.md, "Creating"). Whether tags can be
  * moved there at all is tried first.
@@ -35,10 +44,10 @@ export interface CreatedAt {
 export async function createAt(
   target: TrustTarget,
   { id, files, logs }: CollectionFiles,
-  options: Pick<PublishOptions, 'clock' | 'chance' | 'state' | 'signal'>,
+  options: CreateOptions,
 ): Promise<CreatedAt> {
-  const { state, signal } = options;
-  await assertNoHead(target, signal);
+  const { state, signal, replaces } = options;
+  await assertNoHead(target, options);
   const abilities = await probeTags(target, options, { signal });
   const assembly = assembleHead({ files, logs });
   const head = assembly.top.descriptor.digest;
@@ -46,7 +55,12 @@ export async function createAt(
   await pushObject(target, assembly, undefined, new Set(), { signal });
   for (let attempt = 1; ; attempt++) {
     try {
-      await target.pushManifest(assembly.top, { tag: HEAD_TAG, expected: null, once: true, signal });
+      await target.pushManifest(assembly.top, {
+        tag: HEAD_TAG,
+        expected: replaces ?? null,
+        once: true,
+        signal,
+      });
       break;
     } catch (error) {
       if (!isUnanswered(error) && !isBullaError(error, 'conflict')) throw error;
@@ -62,10 +76,42 @@ export async function createAt(
   return { head, abilities, shortcomings: shortcomings(abilities) };
 }
 
-/** @throws BullaError conflict where a place has a collection already; what the target throws */
-export async function assertNoHead(target: TrustTarget, signal: AbortSignal | undefined): Promise<void> {
+/** @throws BullaError conflict where a place has a collection that is not to be replaced; what the target throws */
+export async function assertNoHead(
+  target: TrustTarget,
+  { replaces, signal }: Pick<CreateOptions, 'replaces' | 'signal'>,
+): Promise<void> {
   const present = await headAt(target, signal);
-  if (present !== undefined) throw taken(target, present);
+  if (present !== undefined && present !== replaces) throw taken(target, present);
+}
+
+/** Fewest digits of an id that name a collection. */
+const MIN_ID_DIGITS = 8;
+
+/**
+ * The head that a new collection is to replace.
+ * @param id of the collection that is expected there, or at least its first 8 digits
+ * @returns undefined where there is no head, and nothing to replace
+ * @throws BullaError conflict where another collection is there; trust-invalid where the tag has none; usage
+ */
+export async function headToReplace(
+  target: TrustTarget,
+  id: string,
+  options: CallOptions,
+): Promise<Digest | undefined> {
+  if (!/^[0-9a-f]{8,64}$/.test(id))
+    throw new BullaError('usage', `${JSON.stringify(id.slice(0, 80))} is not the id of a collection`, {
+      hint: `give the id that bulla status shows, at least ${MIN_ID_DIGITS} digits`,
+    });
+  const head = await fetchIfThere(target, HEAD_TAG, options);
+  if (head === undefined) return undefined;
+  const object = await openTrustObject(target, head, options);
+  const found = rootsOf(target, object, options).id;
+  if (found.startsWith(id)) return head.descriptor.digest;
+  throw new BullaError('conflict', `${target.name} has the collection ${found}, not ${id}`, {
+    hint: 'look at it with bulla tree before it is replaced',
+    details: { expected: id, found },
+  });
 }
 
 /**
@@ -74,14 +120,18 @@ export async function assertNoHead(target: TrustTarget, signal: AbortSignal | un
  */
 async function headAfterWrite(
   target: TrustTarget,
-  { clock, signal }: Pick<PublishOptions, 'clock' | 'signal'>,
+  { clock, signal, replaces }: Pick<CreateOptions, 'clock' | 'signal' | 'replaces'>,
 ): Promise<Digest | undefined> {
-  for (const ms of SETTLE_MS) {
+  const look = async (): Promise<Digest | undefined> => {
     const found = await headAt(target, signal);
+    return found === replaces ? undefined : found;
+  };
+  for (const ms of SETTLE_MS) {
+    const found = await look();
     if (found !== undefined) return found;
     await clock.sleep(ms, signal);
   }
-  return await headAt(target, signal);
+  return await look();
 }
 
 async function headAt(target: TrustTarget, signal: AbortSignal | undefined): Promise<Digest | undefined> {
@@ -101,7 +151,7 @@ function taken(target: TrustTarget, digest: Digest): BullaError {
     'conflict',
     `${target.name} has a trust collection already: ${HEAD_TAG} is ${digest}`,
     {
-      hint: 'look at it with bulla tree; to change its signers, run bulla signer or bulla rotate. To begin again, remove the tag first and tell everyone who pinned it',
+      hint: 'look at it with bulla tree; to change its signers, run bulla signer or bulla rotate. To begin again with other keys, run bulla init with --replace, and tell everyone who pinned it',
       details: { digest },
     },
   );

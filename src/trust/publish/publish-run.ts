@@ -127,7 +127,7 @@ export class PublishRun {
       if (rounds > MAX_ROUNDS) throw this.unfinished();
       // Not ours to hurry: its author is about to publish it.
       if (isDone && (await this.letFinish(base, siblings))) continue;
-      if (base.isBuried) await this.restoreParts(base);
+      await this.restoreParts(base);
       if (isDone && isLeft) await this.moveTo(base, base.collection.object.content);
       else await this.publish(base, found, plan, isDone);
     }
@@ -221,7 +221,7 @@ export class PublishRun {
   /** What a remembered head consists of may be gone from the registry; pushed once for each head. */
   private async restoreParts(base: Base): Promise<void> {
     const { digest } = base.collection.object.content.descriptor;
-    if (this.restored.has(digest)) return;
+    if (!base.isBuried || this.restored.has(digest)) return;
     await restoreParts(this.target, base, { signal: this.options.signal });
     this.restored.add(digest);
   }

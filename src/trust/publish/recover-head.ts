@@ -66,7 +66,9 @@ export async function restoreParts(
   options: CallOptions = {},
 ): Promise<void> {
   const { object, source } = collection;
-  const kept = new Map([...writeRepositoryFiles(copy.files).values()].map((bytes) => [digestOf(bytes), bytes]));
+  const kept = new Map(
+    [...writeRepositoryFiles(copy.files).values()].map((bytes) => [digestOf(bytes), bytes]),
+  );
   const push = async (parts: readonly Descriptor[], maxBytes: number): Promise<void> => {
     const found = await Promise.all(
       parts.map(async (part) => {

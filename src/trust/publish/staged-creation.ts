@@ -15,7 +15,7 @@ import { trustVersions } from '../format/versions.ts';
 import { NAMES_ROLE } from '../format/vocabulary.ts';
 import type { ReadOptions } from '../read/collection.ts';
 import { rootsOf } from '../read/root-chain.ts';
-import { type CreatedAt, createAt } from './create-at.ts';
+import { type CreatedAt, type CreateOptions, createAt } from './create-at.ts';
 import type { PublishOptions } from './publish-options.ts';
 
 /** Most stages that are looked at. */
@@ -31,7 +31,7 @@ const MAX_STAGES = 256;
 export async function completeStaged(
   target: TrustTarget,
   read: ReadOptions,
-  options: PublishOptions,
+  options: PublishOptions & Pick<CreateOptions, 'replaces'>,
 ): Promise<CreatedAt & { readonly made: CollectionFiles }> {
   const { signal, clock, chance, signers } = options;
   const refused: string[] = [];

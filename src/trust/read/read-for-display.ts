@@ -3,10 +3,13 @@ import type { ObjectSource } from '../format/object.ts';
 import { anyFirstRoot, type Collection, type ReadOptions, readCollection } from './collection.ts';
 import { ProcessMemory } from './memory.ts';
 import { ScratchMemory } from './scratch-memory.ts';
+import { WorkingCopy } from './working-copy.ts';
 
 /** A collection that is displayed. */
 export interface DisplayedCollection {
   readonly collection: Collection;
+  /** All of its files but bins. */
+  readonly copy: WorkingCopy;
   /** It is unpinned: its root is the served one, and was not compared with a trusted one. */
   readonly unpinned?: BullaError | undefined;
   /** Something has expired: no client would use it as it is. */
@@ -43,12 +46,21 @@ export async function readForDisplay(
 
 async function lookNow(source: ObjectSource, options: ReadOptions): Promise<DisplayedCollection | undefined> {
   try {
-    const collection = await readCollection(source, options);
-    return collection && { collection };
+    return await lookWith(source, options);
   } catch (expired) {
     if (!isBullaError(expired, 'trust-expired')) throw expired;
     const still = { ...options, now: BEFORE_ALL_EXPIRY, memory: new ScratchMemory(options.memory) };
-    const collection = await readCollection(source, still);
-    return collection && { collection, expired };
+    const looked = await lookWith(source, still);
+    return looked && { ...looked, expired };
   }
+}
+
+/** The files of the roles may have expired too, although the head has not. */
+async function lookWith(
+  source: ObjectSource,
+  options: ReadOptions,
+): Promise<DisplayedCollection | undefined> {
+  const collection = await readCollection(source, options);
+  if (collection === undefined) return undefined;
+  return { collection, copy: await WorkingCopy.open(collection, { signal: options.signal }) };
 }

@@ -86,15 +86,18 @@ describe('a registry that was restored from a backup', () => {
     return { store, older, known: { ...known, read } };
   }
 
-  it.each(Object.entries(BACKUPS))('%s gets the newest head again, whole, by a re-signer', async (_, backup) => {
-    const { store, older, known } = await restored(backup);
-    const resigned = await resignCollection(older, known.read, { ...known.options, signers });
-    expect(resigned.outcome).toBe('healed');
-    expect(await older.digestOf(HEAD_TAG)).toBe(await store.digestOf(HEAD_TAG));
-    const stranger = publisher(6);
-    await publishNames(older, reading(), naming({ next: 'two' }), stranger.options);
-    expect(await hashesOf(older, ['v1', 'next'])).toEqual({ ...one, next: contentOf('two').sha256 });
-  });
+  it.each(Object.entries(BACKUPS))(
+    '%s gets the newest head again, whole, by a re-signer',
+    async (_, backup) => {
+      const { store, older, known } = await restored(backup);
+      const resigned = await resignCollection(older, known.read, { ...known.options, signers });
+      expect(resigned.outcome).toBe('healed');
+      expect(await older.digestOf(HEAD_TAG)).toBe(await store.digestOf(HEAD_TAG));
+      const stranger = publisher(6);
+      await publishNames(older, reading(), naming({ next: 'two' }), stranger.options);
+      expect(await hashesOf(older, ['v1', 'next'])).toEqual({ ...one, next: contentOf('two').sha256 });
+    },
+  );
 
   it.each(Object.entries(BACKUPS))('%s gets it by the next publisher who remembers it', async (_, backup) => {
     const { older, known } = await restored(backup);

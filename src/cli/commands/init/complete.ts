@@ -13,7 +13,7 @@ export async function complete(
   const { output } = context;
   const place = await openChangePlace(context, repositoryIn(text), flags, flags);
   const signers = await Promise.all((flags.onlineKey ?? ['online']).map((spec) => place.keys.signer(spec)));
-  const { made, head, shortcomings } = await completeInit(place, place.publish, signers);
+  const { made, head, shortcomings } = await completeInit(place, place.publish, signers, flags.replace);
   for (const sentence of shortcomings) output.warn(`${place.place}: ${sentence}`);
   output.result(head, { collection: place.name, place: place.place, id: made.id, head, shortcomings });
 }

@@ -1,0 +1,53 @@
+import type { RecoveryState } from './state.ts';
+import { type LossDetails, missingHere, overSteps, type RecoveryPlan, type RecoveryStep } from './steps.ts';
+
+/** Where a copy of the repository may be, if the user named none. */
+const SOME_BACKUP = 'oci:backup';
+
+/** The newest head is put back, from the memory of this machine or from a copy. */
+export function planOfRegistry(state: RecoveryState, loss: LossDetails): RecoveryPlan {
+  const { repository, source, collection, missingImages } = state;
+  const { lost, backup = SOME_BACKUP } = loss;
+  const online = collection?.roles.find(({ kind }) => kind === 'online');
+  const canResign = online !== undefined && missingHere(online).length === 0;
+  const putBack: RecoveryStep[] =
+    source === 'remembered' && canResign
+      ? [
+          {
+            command: ['bulla', 'resign', repository],
+            why: 'this machine remembers the newest state, and puts it back; it ends with 21 because that is an alarm',
+            exits: [0, 21, 22],
+          },
+        ]
+      : [
+          {
+            command: ['bulla', 'copy', `${backup}:_trust`, `${repository}:_trust`],
+            why: 'from a copy or a mirror of the repository; or run bulla resign on a machine that has the online key and saw the newest state',
+          },
+        ];
+  const images = missingImages.map(({ tag }) => ({
+    command: ['bulla', 'copy', `${backup}:${tag}`, `${repository}:${tag}`],
+    why: 'a signed name whose image the registry does not have; without a copy, build and sign it again',
+  }));
+  return {
+    lost,
+    isStolen: false,
+    keys: [],
+    steps: [...putBack, ...images],
+    readers:
+      lost === 'trust-tag'
+        ? [
+            'readers that have seen or pinned the collection end with trust-invalid (exit 22): "no trust collection any more"; nothing is verified against the tags alone',
+            'readers that know nothing of it see a repository without signed names',
+          ]
+        : [
+            'readers that have seen a newer state end with trust-rollback (exit 21), and accept nothing older',
+            'readers that remember nothing see the old names until the newest state is back',
+          ],
+    unsaved: [
+      'images that were pushed, and names that were signed, after the backup, unless there is a copy of them',
+      'signatures of images are not in the collection: bulla copy brings them from a mirror, else sign again',
+    ],
+    over: overSteps(state),
+  };
+}
