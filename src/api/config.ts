@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import type { CollectionPorts } from '../actions/verify/collection.ts';
 import { parseJsonObject } from '../encoding/json.ts';
 import { proxyFromEnvironment } from '../http/proxy.ts';
+import { REAL_TIMING } from '../http/retry.ts';
 import { placeOf } from '../oci/place.ts';
 import { formatRepository } from '../oci/reference.ts';
 import type { CallOptions, Target } from '../oci/target.ts';
@@ -85,6 +86,7 @@ export class Call {
           : canonicalPlace(formatRepository({ ...reference, path: resolve(reference.path) })),
       openSource: (reference) => this.places.openTarget(reference),
       isUnattended: false,
+      pause: (ms) => REAL_TIMING.sleep(ms, signal),
     };
   }
 

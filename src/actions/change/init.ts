@@ -76,7 +76,7 @@ export async function init(place: ChangePlace<KeySource>, wish: InitWish): Promi
   const replaces = await replacedBy(place, wish.replaces, place.publish);
   const options = { ...place.publish, signers, collection, hasOnlineKey, replaces };
   const made = await initCollection(place.target, options);
-  if (made.stage === undefined) await remember(place, made.made, replaces);
+  if (made.stage === undefined) await remember(place, made.made, replaces, place.publish);
   return { ...made, chosen, expires: expiryOf(made.made) };
 }
 
@@ -93,7 +93,7 @@ export async function completeInit(
 ): Promise<Awaited<ReturnType<typeof completeStaged>>> {
   const replaces = await replacedBy(place, replaced, publish);
   const completed = await completeStaged(place.target, place.read, { ...publish, signers, replaces });
-  await remember(place, completed.made, replaces);
+  await remember(place, completed.made, replaces, publish);
   return completed;
 }
 
@@ -152,11 +152,12 @@ async function remember(
   { target, read, place }: CollectionPlace,
   { files }: CollectionFiles,
   replaces: Digest | undefined,
+  { clock }: Pick<PublishPorts, 'clock'>,
 ): Promise<void> {
   if (replaces !== undefined) await read.memory.forget(place);
   const initialRoot = files.roots[0]?.bytes ?? new Uint8Array();
   const anchor = async () => ({ id: collectionIdOf(initialRoot), initialRoot });
-  await readCollection(target, { ...read, isDemanded: true, isPinned: true, anchor });
+  await readCollection(target, { ...read, now: clock.now(), isDemanded: true, isPinned: true, anchor });
 }
 
 function expiryOf({

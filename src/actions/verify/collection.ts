@@ -40,6 +40,8 @@ export interface CollectionPorts<S extends ObjectSource = ObjectSource> extends 
   /** Root keys cannot be compared, as in CI: `tofu` among the demands is ignored. */
   readonly isUnattended: boolean;
   readonly onWarning?: ((message: string) => void) | undefined;
+  /** As {@link ReadOptions.pause}; for registries only. */
+  readonly pause?: ((ms: number) => Promise<void>) | undefined;
 }
 
 /** Where a collection is read, and under which conditions. Nothing was asked of the place yet. */
@@ -75,6 +77,7 @@ export async function openCollection<S extends ObjectSource>(
   const isUnattended = isDemanded && ports.isUnattended;
   const read: ReadOptions = {
     ...{ place, now, memory, isNamed, cache, signal, onWarning },
+    ...(lies.kind === 'registry' && { pause: ports.pause }),
     isDemanded: pin !== undefined,
     maxStaleness: demands.maxStaleness ?? 0,
     isPinned: isPinnedBy(pin),

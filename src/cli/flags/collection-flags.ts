@@ -6,6 +6,7 @@ import type {
 } from '../../actions/verify/collection.ts';
 import { decodeUtf8 } from '../../encoding/bytes.ts';
 import { BullaError } from '../../errors.ts';
+import { REAL_TIMING } from '../../http/retry.ts';
 import { parseReference, type Reference } from '../../oci/reference.ts';
 import type { Target } from '../../oci/target.ts';
 import type { PinnedTrust } from '../../trust/read/pin.ts';
@@ -95,6 +96,7 @@ export async function collectionPorts(
     isUnattended: isCi(context),
     signal: context.signal,
     onWarning: (message) => context.output.warn(message),
+    pause: (ms) => REAL_TIMING.sleep(ms, context.signal),
   };
 }
 

@@ -49,7 +49,8 @@ export async function readBase(
   const head = new HeadSource(target);
   const onWarning = read.onWarning ?? options.onWarning;
   // Nothing is built upon what is stale, whatever may still be read of it.
-  const asOfNow = { ...read, now: readAt, signal, onWarning, maxStaleness: 0 };
+  // Where the head went back, the newer one that is known is built upon, without waiting for a cache.
+  const asOfNow = { ...read, now: readAt, signal, onWarning, maxStaleness: 0, pause: undefined };
   const opened = await open(head, asOfNow, options).catch(async (error: unknown) => {
     const restored = await restore(target, asOfNow, options, error);
     return { ...restored, copy: await openCopy(restored.collection, asOfNow) };

@@ -61,6 +61,12 @@ export interface ReadOptions extends CallOptions {
   /** Keeps what was fetched by digest, so that it is not fetched again. */
   readonly cache?: BlobCache | undefined;
   readonly onWarning?: ((message: string) => void) | undefined;
+  /**
+   * Waits so many milliseconds. Where it is given, an answer that contradicts what was read a moment ago is asked for
+   * again, for {@link CACHED_MS} at most: another process of this machine may just have written, and a cache or a
+   * lagging replica shows what was there before.
+   */
+  readonly pause?: ((ms: number) => Promise<void>) | undefined;
 }
 
 /** Whether what was read is of today. */
@@ -87,6 +93,11 @@ export interface Collection {
   readonly wasKnown: boolean;
 }
 
+/** How long after a head was read or written caches may show what was there before, in milliseconds. */
+export const CACHED_MS = 6_000;
+const FIRST_PAUSE_MS = 200;
+const LAST_PAUSE_MS = 2_000;
+
 /** Two heads may be racing: for so long after a refresh an older one is answered from memory, in milliseconds. */
 export const RACE_MS = 60_000;
 
@@ -101,18 +112,26 @@ export async function readCollection(
   from: ObjectSource,
   options: ReadOptions,
 ): Promise<Collection | undefined> {
-  const { memory, place, isPinned, isDemanded = false, cache } = options;
+  const { memory, place, cache } = options;
   const source = cache === undefined ? from : new CachedSource(from, cache);
   const seen = await memory.seen(place);
   const known = seen && (await (await memory.open(seen)).loadHead(place));
-  const content = await fetchHead(source, known?.content, options);
-  if (content === undefined) {
-    if (isPinned || isDemanded || seen !== undefined) throw missingHead(place, seen !== undefined);
-    return undefined;
+  const reading = new Reading(source, options, seen, known);
+  let left = options.pause === undefined ? 0 : cachedFor(known, options.now);
+  for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LAST_PAUSE_MS)) {
+    const found = await reading.head();
+    if (!isBullaError(found)) return found;
+    if (left <= 0) return await reading.race(found);
+    const ms = Math.min(pause, left);
+    left -= ms;
+    await options.pause?.(ms);
   }
-  const object = await openTrustObject(source, content, options);
-  if (object.kind !== 'head' || object.isCandidate) throw notAHead(place, object);
-  return await new Reading(source, options, seen, known).read(object);
+}
+
+/** For how long yet an answer may be from before `known`, in milliseconds. A clock that was put back tells nothing. */
+function cachedFor(known: KnownHead | undefined, now: Date): number {
+  const age = known === undefined ? CACHED_MS : now.getTime() - known.refreshedAt.getTime();
+  return age < 0 ? 0 : CACHED_MS - age;
 }
 
 /**
@@ -159,22 +178,43 @@ class Reading {
     this.known = known;
   }
 
-  async read(object: TrustObject): Promise<Collection> {
-    const { memory, place, now, onWarning } = this.options;
-    try {
-      const collection = await this.verify(object);
-      await collection.memory.keepHead(place, { content: object.content, refreshedAt: now });
-      await memory.note(place, collection.id);
-      return collection;
-    } catch (error) {
-      const age = this.known && now.getTime() - this.known.refreshedAt.getTime();
-      const isRace = age !== undefined && age >= 0 && age < RACE_MS;
-      if (!isRace || this.known === undefined || !isBullaError(error, 'trust-rollback')) throw error;
-      onWarning?.(
-        `${place} went back to an older state (${error.message}); it was refreshed ${Math.round(age / 1000)} s ago, and two publishers may be racing, so the answer is from then`,
-      );
-      return await this.verify(await openTrustObject(this.source, this.known.content, this.options));
+  /** What is at the head now, or how that contradicts what is known. */
+  async head(): Promise<Collection | undefined | BullaError> {
+    const { source, seen, options } = this;
+    const { place, isPinned, isDemanded = false } = options;
+    const content = await fetchHead(source, this.known?.content, options);
+    if (content === undefined) {
+      const isExpected = isPinned || isDemanded || seen !== undefined;
+      return isExpected ? missingHead(place, seen !== undefined) : undefined;
     }
+    const object = await openTrustObject(source, content, options);
+    if (object.kind !== 'head' || object.isCandidate) throw notAHead(place, object);
+    try {
+      return await this.read(object);
+    } catch (error) {
+      if (isBullaError(error, 'trust-rollback')) return error;
+      throw error;
+    }
+  }
+
+  private async read(object: TrustObject): Promise<Collection> {
+    const { memory, place, now } = this.options;
+    const collection = await this.verify(object);
+    await collection.memory.keepHead(place, { content: object.content, refreshedAt: now });
+    await memory.note(place, collection.id);
+    return collection;
+  }
+
+  /** The answer from memory, where that is so new that an older head may come of a race. @throws BullaError `found` */
+  async race(found: BullaError): Promise<Collection> {
+    const { place, now, onWarning } = this.options;
+    const age = this.known && now.getTime() - this.known.refreshedAt.getTime();
+    const isRace = age !== undefined && age >= 0 && age < RACE_MS;
+    if (!isRace || this.known === undefined || !isBullaError(found, 'trust-rollback')) throw found;
+    onWarning?.(
+      `${place} went back to an older state (${found.message}); it was refreshed ${Math.round(age / 1000)} s ago, and two publishers may be racing, so the answer is from then`,
+    );
+    return await this.verify(await openTrustObject(this.source, this.known.content, this.options));
   }
 
   async verify(object: TrustObject): Promise<Collection> {
