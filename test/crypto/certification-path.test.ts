@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Certificate } from '../../src/crypto/certificate.ts';
 import { checkCertificationPath, commonNameOf, urisOf } from '../../src/crypto/certification-path.ts';
+import { derOid, derSequence } from '../../src/crypto/der-write.ts';
 import { type Certified, certify, DURING, NOT_AFTER, NOT_BEFORE } from '../support/certificates.ts';
 
 let root: Certified;
@@ -15,6 +16,8 @@ beforeAll(async () => {
   });
 });
 
+/** ecdsa-with-SHA1 */
+const SHA1 = derSequence(derOid('1.2.840.10045.4.1'));
 const critical = (oid: string) => new Map([[oid, { oid, critical: true, value: new Uint8Array() }]]);
 
 describe('checkCertificationPath', () => {
@@ -62,6 +65,24 @@ describe('checkCertificationPath', () => {
       'name constraints, which are not understood',
       'certificate-invalid',
       () => [[leaf.certificate], { ...issuing.certificate, extensions: critical('2.5.29.30') }],
+    ],
+    [
+      'an authority as the end, whatever its key may do',
+      'certificate-invalid',
+      () => [
+        [{ ...issuing.certificate, keyUsage: new Set(['digitalSignature', 'keyCertSign'] as const) }],
+        root.certificate,
+      ],
+    ],
+    [
+      'a certificate that is signed with SHA-1',
+      'certificate-invalid',
+      () => [[{ ...leaf.certificate, signatureAlgorithmDer: SHA1 }], issuing.certificate],
+    ],
+    [
+      'more authorities than one of them allows',
+      'certificate-invalid',
+      () => [[leaf.certificate, issuing.certificate], { ...root.certificate, pathLength: 0 }],
     ],
     [
       'another name for the issuer',
