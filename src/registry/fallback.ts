@@ -7,6 +7,7 @@ import { MANIFEST_TYPES } from '../oci/media-types.ts';
 import { fallbackTag } from '../oci/reference.ts';
 import { applyReferrersChange, buildReferrersIndex } from '../oci/referrers.ts';
 import type { CallOptions } from '../oci/target.ts';
+import { Claim } from './claim.ts';
 import { tooLarge } from './manifests.ts';
 import { STALE_MS } from './recent-writes.ts';
 import { type FallbackIndex, readFallback } from './referrers.ts';
@@ -31,10 +32,15 @@ interface Waiting {
 const MAX_ROUNDS = 60;
 /** Longest that the index is watched after a write, in milliseconds, for each look. */
 const MAX_SETTLE_MS = 3000;
+/** Versions that are claimed, and replaced by others meanwhile, before one is written without a claim. */
+const MAX_CLAIMS = 2;
+/** Part of the time that an index is watched, where no other writer has claimed the version that was replaced. */
+const ALONE_SETTLE = 0.125;
 
 /**
  * Changes fallback indexes on registries that have no compare-and-swap: the last writer wins, and
- * of 16 that write at once, 15 lose without being told. So a writer stays and watches until the index
+ * of 16 that write at once, 15 lose without being told. So a writer claims the version that it is about to replace,
+ * and one that finds no other claim on it afterwards is done. If there is one, it stays and watches until the index
  * was left alone for longer than another writer needs from reading to writing, and brings back what it
  * saw disappear meanwhile, its own or not. Changes of one process to one index go together.
  */
@@ -118,6 +124,12 @@ class Rewrite {
   /** Of the index as it was last written or seen by us; undefined before the first write. */
   private last: Digest | typeof NONE | undefined;
   private settleMs: number;
+  /** On the version that is replaced, or was replaced last. */
+  private claim: Claim | undefined;
+  /** Claims that were made for the next write. */
+  private claims = 0;
+  /** No other writer was seen, and ours can be seen. */
+  private isAlone = true;
 
   constructor(
     room: RepositoryContext,
@@ -146,25 +158,7 @@ class Rewrite {
   }
 
   async run(): Promise<void> {
-    const { timing } = this.room.session;
-    for (let round = 0; round < MAX_ROUNDS; round++) {
-      const began = timing.now();
-      const index = await readFallback(this.room, this.subject);
-      if (this.last !== undefined && index.isSubject) throw takenForSubject(this.room, this.subject);
-      const entries = await this.merge(index);
-      const took = timing.now() - began;
-      if (isSame(entries, index.entries)) {
-        if (this.last === undefined || this.last === (index.digest ?? NONE)) return;
-        this.last = index.digest ?? NONE;
-        await this.settle(took);
-      } else if (this.last !== undefined && this.last !== (index.digest ?? NONE)) {
-        // Another writer overwrote us, or others: all that watch see it, and one must repair it.
-        this.last = index.digest ?? NONE;
-        await this.pause(2 * this.settleMs * timing.random());
-      } else if (await this.write(index, entries)) {
-        await this.settle(timing.now() - began);
-      }
-    }
+    for (let round = 0; round < MAX_ROUNDS; round++) if (await this.isDoneAfter()) return;
     throw new BullaError(
       'conflict',
       `${this.room.name}: others kept overwriting the list of referrers of ${this.subject}`,
@@ -172,6 +166,59 @@ class Rewrite {
         hint: 'the manifest is stored, but perhaps not listed: run the command again when fewer write at once',
       },
     );
+  }
+
+  /** One round: the index is read, and then claimed, written or watched, if it is not as it should be. */
+  private async isDoneAfter(): Promise<boolean> {
+    const { timing } = this.room.session;
+    const began = timing.now();
+    // Of other writers only a writer needs to know that would not stay to see them.
+    const asked = this.last !== undefined && this.isAlone ? this.claim?.isContested() : undefined;
+    const index = await readFallback(this.room, this.subject);
+    if (this.last !== undefined && index.isSubject) throw takenForSubject(this.room, this.subject);
+    const entries = await this.merge(index);
+    const version = index.digest ?? NONE;
+    const isMoved = this.last !== undefined && this.last !== version;
+    if (isSame(entries, index.entries)) {
+      const isContested = (await asked) === true;
+      if (!isMoved && !isContested) return true;
+      this.isAlone = false;
+      this.last = version;
+      await this.settle(timing.now() - began);
+    } else if (isMoved) {
+      // Another writer overwrote us, or others: all that watch see it, and one must repair it.
+      this.isAlone = false;
+      this.last = version;
+      await this.pause(2 * this.settleMs * timing.random());
+    } else if (await this.isClaimed(index.digest)) {
+      if (await this.write(index, entries)) await this.settle(timing.now() - began);
+    }
+    return false;
+  }
+
+  /**
+   * Claims the version that is about to be replaced, unless that is done. What is claimed is read again before it is
+   * replaced: a writer that did not see the claim has written by then. Where others are faster, it is written without.
+   */
+  private async isClaimed(version: Digest | undefined): Promise<boolean> {
+    if (this.claim !== undefined && this.claim.version === version) {
+      this.claims = 0;
+      return true;
+    }
+    // What was claimed was replaced meanwhile.
+    if (this.claims > 0) this.isAlone = false;
+    if (this.claims >= MAX_CLAIMS) {
+      this.claims = 0;
+      this.claim = undefined;
+      return true;
+    }
+    this.claims++;
+    this.claim = await Claim.make(this.room, this.subject, version, this.isAlone);
+    // A registry that keeps no claims is written to without, and watched for longer.
+    if (this.claim !== undefined) return false;
+    this.claims = MAX_CLAIMS;
+    this.isAlone = false;
+    return false;
   }
 
   /** What the index should be: an entry of ours that it has with another type counts as missing. */
@@ -194,8 +241,12 @@ class Rewrite {
     return applyReferrersChange(index.entries, { add, remove: this.remove });
   }
 
-  /** Waits for longer than a writer needs that has read before us and not yet written. */
+  /**
+   * Waits for longer than a writer needs that has read before us and not yet written. Alone, it waits for those who make
+   * no claims, as long as it needed itself.
+   */
   private async settle(tookMs: number): Promise<void> {
+    if (this.isAlone) return await this.pause(Math.max(this.room.settleMs * ALONE_SETTLE, tookMs));
     this.settleMs = Math.min(MAX_SETTLE_MS, Math.max(this.settleMs, 3 * tookMs));
     await this.pause(this.settleMs);
   }

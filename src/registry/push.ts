@@ -29,8 +29,12 @@ export interface Writers {
 const MAX_LISTINGS = 12;
 /** Times that a manifest is pushed again that was refused for want of parts which are there. */
 const UNKNOWN_PART_TRIES = 3;
-/** A registry that keeps the list itself is quicker at it than its clients: part of their time to settle. */
-const LISTED_SETTLE = 0.25;
+/**
+ * A registry that keeps the list itself is quicker at it than its clients: part of their time to settle, and how many
+ * times as long as it took to list.
+ */
+const LISTED_SETTLE = 0.0625;
+const LISTED_PATIENCE = 2;
 
 /** Stores a manifest, and sees to it that it is listed among the referrers of its subject. */
 export async function pushManifest(
@@ -278,14 +282,17 @@ async function isListed(
   const policy = { ...retry, tries: MAX_LISTINGS, maxMs: 2000 };
   let seen = 0;
   for (let attempt = 1; ; ) {
+    const began = timing.now();
     const answer = await askReferrersApi(room, subject, { signal: options.signal });
+    const took = timing.now() - began;
     if (!answer.supported) return false;
     if (isIn(answer.entries, content.descriptor.digest)) {
       if (++seen >= 2) {
         await room.dialect.learn({ referrers: 'api' });
         return true;
       }
-      await timing.sleep(room.settleMs * LISTED_SETTLE * (0.75 + timing.random() / 2), options.signal);
+      const settle = Math.max(room.settleMs * LISTED_SETTLE, LISTED_PATIENCE * took);
+      await timing.sleep(settle * (0.75 + timing.random() / 2), options.signal);
       continue;
     }
     seen = 0;
