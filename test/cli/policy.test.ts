@@ -217,4 +217,21 @@ describe('bulla policy', () => {
     expect(wrong).toMatchObject({ code: 12 });
     expect(wrong.stderr).toContain('expected unsigned, found verified');
   });
+
+  it('import prints a policy that check accepts, with the differences as comments', async () => {
+    const source = join(place.home, 'policy.json');
+    const demand = { type: 'sigstoreSigned', keyPath: join(place.home, 'policies/8.pub') };
+    const docker = { [registry.host]: [demand], [`${place.name}:v1`]: [{ type: 'reject' }] };
+    await writeFile(source, JSON.stringify({ default: [{ type: 'reject' }], transports: { docker } }));
+    const imported = await place.run(['policy', 'import', source]);
+    expect(imported).toMatchObject({ code: 0 });
+    expect(imported.stdout).toContain(
+      `# ${place.name}: the scope ${place.name}:v1 is finer than a repository`,
+    );
+    const file = join(place.home, 'imported.yaml');
+    await writeFile(file, imported.stdout);
+    expect(await place.run(['policy', 'check', file])).toMatchObject({ code: 0 });
+    const nothing = await place.run(['policy', 'import', join(place.home, 'policies/8.pub')]);
+    expect(nothing).toMatchObject({ code: 2, stderr: expect.stringContaining('[policy-invalid]') });
+  });
 });

@@ -38,4 +38,20 @@ export function register(program: Command, cli: Cli): void {
       const { printTest } = await import('./policy/test.ts');
       await printTest(await cli.open(command), file, flags.policy);
     });
+  policy
+    .command('import')
+    .summary('make a policy file of a policy of another tool')
+    .description(
+      "Reads Notation's trustpolicy.json, policy.json of podman and CRI-O, Helm values of Connaisseur, ClusterImagePolicies, and " +
+        'verifyImages of Kyverno, and prints a policy file. What differs stands in comments; what cannot be carried over is denied.',
+    )
+    .argument('<file>', 'policy of the other tool, YAML or JSON')
+    .option(
+      '--trust-store <directory>',
+      'trust stores of Notation (default: truststore/x509 beside the file)',
+    )
+    .action(async (file: string, flags: { readonly trustStore?: string }, command: Command) => {
+      const { printImport } = await import('./policy/import.ts');
+      await printImport(await cli.open(command), file, flags);
+    });
 }

@@ -1,0 +1,163 @@
+import { isJsonObject, type JsonObject } from '../../encoding/json.ts';
+import type { SignatureDocument } from '../file/schema.ts';
+import {
+  anyOf,
+  Draft,
+  type ImportedPolicy,
+  objectAt,
+  objectsIn,
+  pem,
+  scopeAround,
+  scopeOf,
+  textAt,
+  textsIn,
+  type Verdict,
+} from './draft.ts';
+
+/** Helm values of Connaisseur 3: `application.validators` and `application.policy`. */
+export function importConnaisseur(values: JsonObject): ImportedPolicy {
+  const draft = new Draft();
+  const application = objectAt(values, 'application');
+  const validators = new Map(
+    objectsIn(application, 'validators').map((one) => [textAt(one, 'name') ?? 'default', one]),
+  );
+  for (const rule of objectsIn(application, 'policy')) {
+    const pattern = textAt(rule, 'pattern') ?? '';
+    const validator = validators.get(textAt(rule, 'validator') ?? 'default');
+    const scope = scopeOfPattern(pattern, draft);
+    if (scope === undefined) {
+      draft.deny(scopeAround(bare(pattern)), `the pattern ${pattern} matches a part of a name or a tag`);
+      continue;
+    }
+    const verdict =
+      validator === undefined ? undefined : verdictOf(validator, objectAt(rule, 'with'), scope, draft);
+    if (verdict === undefined)
+      draft.deny(scope, `the validator ${textAt(rule, 'validator') ?? 'default'} cannot be carried over`);
+    else draft.add(scope, verdict);
+  }
+  const features = objectAt(application, 'features');
+  const isDetecting =
+    features['detectionMode'] === true || objectAt(features, 'detectionMode')['enabled'] === true;
+  return draft.finish(isDetecting ? 'audit' : undefined);
+}
+
+function bare(pattern: string): string {
+  return pattern.replace(/:\*$/, '');
+}
+
+/** Its `*` crosses `/`, and its patterns match anywhere in a name: they are anchored here. */
+function scopeOfPattern(pattern: string, draft: Draft): string | undefined {
+  if (/^\*(?::\*)?$/.test(pattern)) return '*';
+  if (/:[^/*]*$/.test(pattern) && !/^[^/]*:\d+$/.test(pattern)) return undefined;
+  const [first = ''] = bare(pattern).split('/');
+  const isHost = /[.:]/.test(first) || first === 'localhost';
+  const anchored = isHost
+    ? bare(pattern)
+    : `docker.io/${bare(pattern).includes('/') ? '' : 'library/'}${bare(pattern)}`;
+  const scope = scopeOf(anchored);
+  if (scope !== undefined)
+    draft.note(
+      `the pattern ${pattern} matched anywhere in a name there; here it is ${scope} and nothing else`,
+    );
+  return scope;
+}
+
+function verdictOf(
+  validator: JsonObject,
+  rule: JsonObject,
+  scope: string,
+  draft: Draft,
+): Verdict | undefined {
+  switch (textAt(validator, 'type')) {
+    case 'static':
+      return validator['approve'] === true
+        ? { allow: `approved by the static validator ${textAt(validator, 'name') ?? ''}` }
+        : { deny: `denied by the static validator ${textAt(validator, 'name') ?? ''}` };
+    case 'notaryv1':
+      return notary(rule, scope, draft);
+    case 'cosign':
+      return cosign(validator, rule, scope, draft);
+    case 'notation':
+      return notation(validator, rule, scope, draft);
+    default:
+      return undefined;
+  }
+}
+
+/** Signed names of Docker Content Trust become those of a collection, which `bulla import notary` makes. */
+function notary(rule: JsonObject, scope: string, draft: Draft): Verdict {
+  const delegations = textsIn(rule, 'delegations').map((name) => name.replace(/^targets\//, ''));
+  draft.note(
+    `${scope}: names are looked up in trust collections, whose roots must be pinned on the machine that decides: bulla import notary, then bulla pin`,
+  );
+  // One digest is demanded of all that signed a name, as there.
+  return {
+    trust: delegations.length === 0 ? { signers: { all: ['names'] } } : { signers: { all: delegations } },
+  };
+}
+
+function chosen(validator: JsonObject, rule: JsonObject): readonly JsonObject[] {
+  const roots = objectsIn(validator, 'trustRoots');
+  const wanted = textAt(rule, 'trustRoot') ?? 'default';
+  return wanted === '*' ? roots : roots.filter((root) => textAt(root, 'name') === wanted);
+}
+
+function cosign(validator: JsonObject, rule: JsonObject, scope: string, draft: Draft): Verdict | undefined {
+  const roots = chosen(validator, rule);
+  const isLogged = rule['verifyInTransparencyLog'] !== false;
+  const demands = new Map<string, SignatureDocument>();
+  for (const root of roots) {
+    const demand = cosignRoot(root, isLogged);
+    if (demand === undefined) {
+      draft.note(`${scope}: the trust root ${textAt(root, 'name') ?? ''} cannot be carried over`);
+      return undefined;
+    }
+    demands.set(textAt(root, 'name') ?? '', demand);
+  }
+  if (isJsonObject(validator['host'] ?? null))
+    draft.note(`${scope}: own hosts of Fulcio and Rekor need a trusted root here: trustedRoot`);
+  if (demands.size === 0) return undefined;
+  const isAll = textAt(rule, 'trustRoot') === '*';
+  const threshold = typeof rule['threshold'] === 'number' ? rule['threshold'] : isAll ? demands.size : 1;
+  const joined = anyOf([...demands.values()], threshold);
+  if (joined === undefined || !Number.isInteger(threshold) || threshold < 1 || threshold > demands.size)
+    return undefined;
+  const required = textsIn(rule, 'required').map((name) => demands.get(name));
+  if (required.some((demand) => demand === undefined)) return undefined;
+  return { signatures: [joined, ...(required as SignatureDocument[])] };
+}
+
+function cosignRoot(root: JsonObject, isLogged: boolean): SignatureDocument | undefined {
+  const key = textAt(root, 'key');
+  const logged = isLogged ? { transparency: 'required' as const } : {};
+  if (key !== undefined)
+    return key.includes('-----BEGIN PUBLIC KEY-----') ? { keys: [pem(key)], ...logged } : undefined;
+  const keyless = objectAt(root, 'keyless');
+  const identity = textAt(keyless, 'subject');
+  const identityRegexp = textAt(keyless, 'subjectRegex');
+  const issuer = textAt(keyless, 'issuer');
+  const issuerRegexp = textAt(keyless, 'issuerRegex');
+  if ((identity ?? identityRegexp) === undefined || (issuer ?? issuerRegexp) === undefined) return undefined;
+  const who = identity !== undefined ? { identity } : { identityRegexp: anywhere(identityRegexp as string) };
+  const by = issuer !== undefined ? { issuer } : { issuerRegexp: anywhere(issuerRegexp as string) };
+  return { keyless: [{ ...who, ...by }], ...logged };
+}
+
+/** An expression that matched anywhere, for one that must match the whole value. */
+export function anywhere(expression: string): string {
+  const begin = expression.startsWith('^') ? expression.slice(1) : `.*${expression}`;
+  return begin.endsWith('$') && !begin.endsWith('\\$') ? begin.slice(0, -1) : `${begin}.*`;
+}
+
+function notation(validator: JsonObject, rule: JsonObject, scope: string, draft: Draft): Verdict | undefined {
+  const authorities = chosen(validator, rule).map((root) => textAt(root, 'cert'));
+  if (authorities.length === 0 || authorities.some((cert) => cert === undefined)) return undefined;
+  if (chosen(validator, rule).some((root) => textAt(root, 'tsaCert') !== undefined))
+    draft.note(
+      `${scope}: time stamps are not asked for here: a signature counts while its certificate is valid`,
+    );
+  draft.note(
+    `${scope}: no identities are given, so every certificate of these authorities signs; add identities`,
+  );
+  return { signatures: [{ authorities: authorities.map((cert) => pem(cert as string)) }] };
+}

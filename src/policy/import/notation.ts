@@ -1,0 +1,121 @@
+import type { JsonObject } from '../../encoding/json.ts';
+import {
+  Draft,
+  type ImportedPolicy,
+  type ImportFiles,
+  objectAt,
+  objectsIn,
+  scopeOf,
+  textAt,
+  textsIn,
+  type Verdict,
+} from './draft.ts';
+
+/** `trustpolicy.json` of Notation, version 1.0. */
+export async function importNotation(document: JsonObject, files: ImportFiles): Promise<ImportedPolicy> {
+  const draft = new Draft();
+  const policies = [...objectsIn(document, 'trustPolicies'), ...objectsIn(document, 'ociTrustPolicies')];
+  for (const policy of policies) {
+    const name = textAt(policy, 'name') ?? 'without a name';
+    const { verdict, mode } = await verdictOf(policy, name, files, draft);
+    for (const written of textsIn(policy, 'registryScopes')) {
+      const scope = scopeOf(written);
+      if (scope === undefined)
+        draft.note(`policy ${name}: the scope ${written} is not a repository, and was left out`);
+      else if (verdict === undefined) draft.deny(scope, `policy ${name} uses what cannot be said here`);
+      else draft.add(scope, verdict, mode);
+    }
+  }
+  return draft.finish();
+}
+
+interface Outcome {
+  readonly verdict?: Verdict;
+  readonly mode?: 'audit';
+}
+
+async function verdictOf(
+  policy: JsonObject,
+  name: string,
+  files: ImportFiles,
+  draft: Draft,
+): Promise<Outcome> {
+  const verification = objectAt(policy, 'signatureVerification');
+  const level = textAt(verification, 'level') ?? 'that is missing';
+  if (level === 'skip') return { verdict: { allow: `the policy ${name} of Notation skips verification` } };
+  const checks = LEVELS.get(level);
+  if (checks === undefined) {
+    draft.note(`policy ${name}: the level ${level} is not known`);
+    return {};
+  }
+  const override = objectAt(verification, 'override');
+  const action = (check: Check): string => textAt(override, check) ?? checks[check];
+  if (textAt(override, 'integrity') === 'skip' || action('authenticity') === 'skip') {
+    draft.note(`policy ${name}: it verifies without authenticity or integrity, which proves nothing`);
+    return {};
+  }
+  const isAudit = action('authenticity') === 'log';
+  if (!isAudit) noteDifferences(name, action, draft);
+  const authorities = await authoritiesOf(policy, name, files, draft);
+  const identities = identitiesOf(policy, name, draft);
+  if (authorities === undefined || identities === undefined) return {};
+  const verdict = { signatures: [{ authorities, ...(identities.length > 0 && { identities }) }] };
+  return { verdict, ...(isAudit && { mode: 'audit' as const }) };
+}
+
+type Check = 'authenticity' | 'authenticTimestamp' | 'expiry' | 'revocation';
+
+/** What the levels say of each check (Notary Project, "Signature Verification details"). */
+const LEVELS: ReadonlyMap<string, Readonly<Record<Check, string>>> = new Map([
+  [
+    'strict',
+    { authenticity: 'enforce', authenticTimestamp: 'enforce', expiry: 'enforce', revocation: 'enforce' },
+  ],
+  ['permissive', { authenticity: 'enforce', authenticTimestamp: 'log', expiry: 'log', revocation: 'log' }],
+  ['audit', { authenticity: 'log', authenticTimestamp: 'log', expiry: 'log', revocation: 'log' }],
+]);
+
+function noteDifferences(name: string, action: (check: Check) => string, draft: Draft): void {
+  for (const check of ['expiry', 'authenticTimestamp'] as const)
+    if (action(check) !== 'enforce')
+      draft.note(`policy ${name}: ${check} is only logged there, and enforced here`);
+  if (action('revocation') === 'enforce')
+    draft.note(`policy ${name}: revocation is enforced there, and not checked here`);
+}
+
+/** Certificates of the trust stores; undefined where one cannot be carried over. */
+async function authoritiesOf(
+  policy: JsonObject,
+  name: string,
+  files: ImportFiles,
+  draft: Draft,
+): Promise<readonly string[] | undefined> {
+  const authorities: string[] = [];
+  for (const store of textsIn(policy, 'trustStores')) {
+    const [type = '', storeName = ''] = store.split(':', 2);
+    if (type === 'tsa') {
+      draft.note(
+        `policy ${name}: time stamps by ${store} are not asked for here: a signature counts while its certificate is valid`,
+      );
+      continue;
+    }
+    const found = type === 'ca' ? await files.trustStore(type, storeName) : [];
+    if (found.length === 0) {
+      draft.note(
+        `policy ${name}: the trust store ${store} ${type === 'ca' ? 'is missing or empty' : 'cannot be said here'}`,
+      );
+      return undefined;
+    }
+    authorities.push(...found);
+  }
+  return authorities.length === 0 ? undefined : authorities;
+}
+
+/** Empty for every identity; undefined where one cannot be carried over. */
+function identitiesOf(policy: JsonObject, name: string, draft: Draft): readonly string[] | undefined {
+  const trusted = textsIn(policy, 'trustedIdentities');
+  if (trusted.includes('*')) return [];
+  if (trusted.length > 0 && trusted.every((identity) => identity.startsWith('x509.subject:'))) return trusted;
+  draft.note(`policy ${name}: the identities ${trusted.join('; ') || '(none)'} cannot be said here`);
+  return undefined;
+}
