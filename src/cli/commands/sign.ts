@@ -1,9 +1,13 @@
-import type { Command } from 'commander';
-import type { ImageToSign } from '../../actions/sign/sign.ts';
+import { type Command, InvalidArgumentError } from 'commander';
+import type { ImageToSign, Signed } from '../../actions/sign/sign.ts';
+import type { SimplySigned } from '../../actions/sign/simple-signing.ts';
 import { BullaError } from '../../errors.ts';
+import { formatRepository, type Reference } from '../../oci/reference.ts';
+import type { Target } from '../../oci/target.ts';
 import { addNamingOptions, type NamingFlags } from '../flags/naming-flags.ts';
 import { readReferences } from '../flags/reference-list.ts';
 import { addSignOptions, nameWishOf, type SignFlags, signatureWishOf } from '../flags/sign-flags.ts';
+import { parsePairs } from '../flags/signature-flags.ts';
 import type { Cli, Context } from '../shell/context.ts';
 
 export function register(program: Command, cli: Cli): void {
@@ -19,6 +23,11 @@ export function register(program: Command, cli: Cli): void {
     .option('--no-name', 'sign only the image, not its name')
     .option('--name-only', 'sign only the name, not the image')
     .option('--no-proof', 'attach no proof of the name to the image')
+    .option(
+      '--also <format>',
+      'simplesigning: also write .sig tags, which podman and CRI-O verify',
+      alsoFormat,
+    )
     .action(async (texts: readonly string[], flags: Flags, command: Command) => {
       const context = await cli.open(command);
       checkFlags(flags);
@@ -35,10 +44,12 @@ export function register(program: Command, cli: Cli): void {
       const ports = signPorts(context, reference, target, flags);
       const signed = await sign(images, { signature, name, again: flags.again }, ports);
       const { output } = context;
+      const simple =
+        flags.also === undefined ? undefined : await signForPodman(context, target, reference, signed, flags);
       for (const missing of signed.named?.missingProofs ?? []) output.warn(text.describeMissing(missing));
       if (signed.lacksCollection) output.info(text.describeUnsigned(reference, signed.images));
       const { lines, json } = text.signedResult(reference, signed, signature?.expiry);
-      output.result(lines, json);
+      output.result(lines, { ...json, ...(simple !== undefined && { simpleSignatures: simple }) });
     });
 }
 
@@ -47,13 +58,58 @@ interface Flags extends SignFlags, Omit<NamingFlags, 'key' | keyof SignFlags> {
   readonly name: boolean;
   readonly nameOnly?: true;
   readonly proof: boolean;
+  readonly also?: 'simplesigning';
+}
+
+function alsoFormat(text: string): 'simplesigning' {
+  if (text === 'simplesigning') return text;
+  throw new InvalidArgumentError('It must be simplesigning.');
+}
+
+/** Tags for podman and CRI-O, after the signatures of bulla's own. @throws BullaError as the action */
+async function signForPodman(
+  context: Context,
+  target: Target,
+  reference: Reference,
+  { images, signer }: Signed,
+  flags: Flags,
+): Promise<readonly SimplySigned[]> {
+  if (signer === undefined) return [];
+  const { signForPodman: sign } = await import('../../actions/sign/simple-signing.ts');
+  const tags = await sign(target, images, {
+    signer,
+    repository: formatRepository(reference),
+    annotations: parsePairs(flags.annotation ?? []),
+    signal: context.signal,
+  });
+  for (const { image, tag, already } of tags)
+    context.output.info(`${already ? 'already signed' : 'signed'} ${image} for podman: tag ${tag}`);
+  return tags;
 }
 
 /** @throws BullaError usage */
-function checkFlags({ name, nameOnly, signer }: Flags): void {
+function checkFlags(flags: Flags): void {
+  const { name, nameOnly, signer } = flags;
+  checkAlso(flags);
   if (name || (nameOnly !== true && signer === undefined)) return;
   throw new BullaError('usage', `--no-name is given along with ${nameOnly ? '--name-only' : '--signer'}`, {
     hint: 'leave one of them out',
+  });
+}
+
+/** What podman would not know of is not signed for it. @throws BullaError usage */
+function checkAlso({ also, nameOnly, keyless, expires, purpose }: Flags): void {
+  if (also === undefined) return;
+  const others = {
+    '--name-only': nameOnly,
+    '--keyless': keyless,
+    '--expires': expires,
+    '--purpose': purpose,
+  };
+  const [given] = Object.entries(others).find(([, value]) => value !== undefined) ?? [];
+  if (given === undefined) return;
+  throw new BullaError('usage', `--also simplesigning cannot be combined with ${given}`, {
+    hint: 'a simple signature is by a key, means "released", and does not expire',
   });
 }
 
