@@ -1,19 +1,11 @@
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import { overBudget } from '../actions/renew/failure.ts';
-import { collectionPage } from '../actions/report/collection-page.ts';
-import { PAGE_START } from '../actions/report/html.ts';
-import { overviewPage, rowOf } from '../actions/report/overview-page.ts';
-import { OVERVIEW_FILE, PAGE_NAME, pageName } from '../actions/report/page-name.ts';
 import { type Report, reportOn } from '../actions/report/report.ts';
 import { openCollection } from '../actions/verify/collection.ts';
-import { discard, makeDirectory, openForReading, sweepTemporaries, writeFileAtomic } from '../disk/atomic.ts';
-import { BullaError, isBullaError } from '../errors.ts';
 import { formatRepository, parseReference, type Reference } from '../oci/reference.ts';
 import { SYSTEM_CHANCE } from '../servers/resigner/system.ts';
 import { repositoryOf } from './change.ts';
 import { type Config, call, version } from './config.ts';
 import { type CollectionOptions, collectionDemands } from './publishing.ts';
+import { limitOf, reportPages as pagesOf, writeReport as writePages } from './report-pages.ts';
 
 /** What {@link report} looks at, and what it works with. */
 export interface ReportOptions extends Config, CollectionOptions {
@@ -66,15 +58,8 @@ export async function report(
  * A report as HTML, by file name: `index.html`, and a page for each collection. Each file is complete in itself: it
  * loads nothing and has no scripts (spec/report.md).
  */
-export function reportPages(made: Report, madeBy: string = version()): ReadonlyMap<string, string> {
-  const frame = { now: made.at, version: madeBy };
-  const rows = made.collections.map((one) => rowOf(one, pageName(one.place)));
-  return new Map([
-    ...made.collections.map(
-      (one) => [pageName(one.place), collectionPage(one, { ...frame, overview: OVERVIEW_FILE })] as const,
-    ),
-    [OVERVIEW_FILE, overviewPage(rows, frame)],
-  ]);
+export function reportPages(made: Report): ReadonlyMap<string, string> {
+  return pagesOf(made, version());
 }
 
 /**
@@ -82,50 +67,6 @@ export function reportPages(made: Report, madeBy: string = version()): ReadonlyM
  * reports that are not part of this one are removed. Other files stay.
  * @throws BullaError conflict if the directory has an `index.html` that is not a report's; storage-error
  */
-export async function writeReport(
-  directory: string,
-  made: Report,
-  madeBy: string = version(),
-): Promise<void> {
-  const pages = reportPages(made, madeBy);
-  await makeDirectory(directory);
-  await sweepTemporaries(directory);
-  if ((await startOf(join(directory, OVERVIEW_FILE))) === 'other')
-    throw new BullaError('conflict', `${join(directory, OVERVIEW_FILE)} is not part of a report`, {
-      hint: 'choose a directory of its own for the report',
-    });
-  for (const [name, page] of pages) await writeFileAtomic(join(directory, name), Buffer.from(page));
-  for (const name of await readdir(directory)) {
-    if (pages.has(name) || !PAGE_NAME.test(name)) continue;
-    const path = join(directory, name);
-    if ((await startOf(path)) === 'report') await discard(path);
-  }
-}
-
-/** Ends work on a collection after so many milliseconds. */
-export function limitOf(ms: number): (place: string) => AbortSignal {
-  return (place) => {
-    const late = new AbortController();
-    setTimeout(() => late.abort(overBudget(place, ms)), ms).unref();
-    return late.signal;
-  };
-}
-
-/** Whether a file is a page of a report, judged by its beginning. */
-async function startOf(path: string): Promise<'report' | 'other' | 'none'> {
-  try {
-    const file = await openForReading(path, { noFollow: true });
-    try {
-      const bytes = Buffer.alloc(PAGE_START.length);
-      const { bytesRead } = await file.read(bytes, 0, bytes.length, 0);
-      return bytes.toString('latin1', 0, bytesRead) === PAGE_START ? 'report' : 'other';
-    } finally {
-      await file.close();
-    }
-  } catch (error) {
-    if (isBullaError(error, 'not-found')) return 'none';
-    // A link, a directory, a pipe: nothing that a report has made.
-    if (isBullaError(error, 'storage-error')) return 'other';
-    throw error;
-  }
+export async function writeReport(directory: string, made: Report): Promise<void> {
+  await writePages(directory, made, version());
 }

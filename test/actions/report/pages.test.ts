@@ -3,7 +3,7 @@ import { PAGE_HEADERS, PAGE_START, visible } from '../../../src/actions/report/h
 import { overviewPage, rowOf } from '../../../src/actions/report/overview-page.ts';
 import { PAGE_NAME, pageName } from '../../../src/actions/report/page-name.ts';
 import { STYLE } from '../../../src/actions/report/style.ts';
-import { reportPages } from '../../../src/api/report.ts';
+import { reportPages } from '../../../src/api/report-pages.ts';
 import {
   HOSTILE,
   hostileReport,

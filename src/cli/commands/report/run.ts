@@ -1,7 +1,7 @@
 import { worstOf } from '../../../actions/renew/failure.ts';
 import { type Report, type ReportedCollection, reportOn } from '../../../actions/report/report.ts';
 import { openCollection } from '../../../actions/verify/collection.ts';
-import { limitOf, writeReport } from '../../../api/report.ts';
+import { limitOf, writeReport } from '../../../api/report-pages.ts';
 import { BullaError, type ErrorCode, EXIT_CODES } from '../../../errors.ts';
 import { formatRepository, parseReference } from '../../../oci/reference.ts';
 import { allPlaces } from '../../../servers/resigner/catalogue.ts';
