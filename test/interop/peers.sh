@@ -18,6 +18,7 @@ declare -A debian=(
   [docker-registry]=docker-registry [skopeo]=skopeo [podman]=podman [notary]=notary
   [notary-server]=notary [notary-signer]=notary
   [ssh-agent]=openssh-client [softhsm2-util]=softhsm2 [pkcs11-tool]=opensc [faketime]=faketime
+  [chromium]=chromium
 )
 # command -> module, version, package, build tags
 declare -A go_tools=(
@@ -52,7 +53,7 @@ python_packages=(tuf==7.0.1 'securesystemslib[crypto]==1.6.0')
 # The slowest first, so that the two lanes end together.
 all=(kube-apiserver cosign fulcio rekor-server tesseract skopeo-sigstore registry3 etcd notation oras regctl crane olareg docker
   oci-conformance go-tuf-client gofakes3 ocimem local-kms python bao pkcs11js nginx
-  docker-registry skopeo podman notary notary-server notary-signer ssh-agent softhsm2-util pkcs11-tool faketime)
+  docker-registry skopeo podman notary notary-server notary-signer ssh-agent softhsm2-util pkcs11-tool faketime chromium)
 
 note() { printf 'peers: %s\n' "$*" >&2; }
 

@@ -8,6 +8,7 @@ import { delimiter, join } from 'node:path';
  * merely happens to be on PATH counts only where Debian packages it.
  */
 const DEBIAN = [
+  'chromium',
   'docker-registry',
   'faketime',
   'notary',

@@ -39,7 +39,7 @@ function drawing(roles: readonly ReportedRole[], layout: Layout, id: string): Ma
   const boxes = layout.isNarrow ? below(drawn, layout) : beside(drawn, layout);
   const height = Math.max(0, ...boxes.map(({ y, height: own }) => y + own)) + 2;
   const left = roles.length - drawn.length;
-  return html`<svg viewBox="0 0 ${layout.width} ${height}" role="img" aria-labelledby="roles-${id}-title roles-${id}-text">
+  return html`<svg viewBox="0 0 ${layout.width} ${height}" role="img" aria-labelledby="roles-${id}-title" aria-describedby="roles-${id}-text">
 <title id="roles-${id}-title">Who may sign what</title>
 <desc id="roles-${id}-text">${descriptionOf(drawn)}${left > 0 ? ` ${left} more signers are in the table.` : ''}</desc>
 ${boxes.map((box) => edge(box, layout))}

@@ -55,7 +55,7 @@ function drawing(roles: readonly ReportedRole[], now: Date, layout: Layout, id: 
     ({ role, state, expires }) =>
       `${cut(role, 60)} ${state === 'expired' ? 'expired' : 'expires'} ${relativeTime(expires, now)}, on ${dayOf(expires)}.`,
   );
-  return html`<svg viewBox="0 0 ${width} ${bottom + 4}" role="img" aria-labelledby="time-${id}-title time-${id}-text">
+  return html`<svg viewBox="0 0 ${width} ${bottom + 4}" role="img" aria-labelledby="time-${id}-title" aria-describedby="time-${id}-text">
 <title id="time-${id}-title">What expires when</title>
 <desc id="time-${id}-text">${text.join(' ')}</desc>
 ${marks.map(([x, label]) => html`<line class="grid" x1="${x}" x2="${x}" y1="22" y2="${bottom}"/><text class="faint" x="${x}" y="14" text-anchor="middle">${label}</text>`)}
