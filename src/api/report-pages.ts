@@ -1,6 +1,5 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { overBudget } from '../actions/renew/failure.ts';
 import { collectionPage } from '../actions/report/collection-page.ts';
 import { PAGE_START } from '../actions/report/html.ts';
 import { overviewPage, rowOf } from '../actions/report/overview-page.ts';
@@ -43,15 +42,6 @@ export async function writeReport(directory: string, made: Report, version: stri
     const path = join(directory, name);
     if ((await startOf(path)) === 'report') await discard(path);
   }
-}
-
-/** Ends work on a collection after so many milliseconds. */
-export function limitOf(ms: number): (place: string) => AbortSignal {
-  return (place) => {
-    const late = new AbortController();
-    setTimeout(() => late.abort(overBudget(place, ms)), ms).unref();
-    return late.signal;
-  };
 }
 
 /** Whether a file is a page of a report, judged by its beginning. */

@@ -1,11 +1,11 @@
 import { type Report, reportOn } from '../actions/report/report.ts';
 import { openCollection } from '../actions/verify/collection.ts';
 import { formatRepository, parseReference, type Reference } from '../oci/reference.ts';
-import { SYSTEM_CHANCE } from '../servers/resigner/system.ts';
+import { limitOf, SYSTEM_CHANCE } from '../servers/resigner/system.ts';
 import { repositoryOf } from './change.ts';
 import { type Config, call, version } from './config.ts';
 import { type CollectionOptions, collectionDemands } from './publishing.ts';
-import { limitOf, reportPages as pagesOf, writeReport as writePages } from './report-pages.ts';
+import { reportPages as pagesOf, writeReport as writePages } from './report-pages.ts';
 
 /** What {@link report} looks at, and what it works with. */
 export interface ReportOptions extends Config, CollectionOptions {

@@ -1,10 +1,13 @@
 import { mkdir, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { PAGE_HEADERS } from '../../src/actions/report/html.ts';
 import { pageName } from '../../src/actions/report/page-name.ts';
 import { reportPages, writeReport } from '../../src/api/report-pages.ts';
 import { temporaryDirectory } from '../support/cli.ts';
+import { listen } from '../support/listen.ts';
 import { HOSTILE, hostileReport, REPORT_TIME, reportedCollection } from '../support/report.ts';
 import { type BrowserPage, startBrowser } from './browser.ts';
 import { havePeers } from './peers.ts';
@@ -191,6 +194,34 @@ describe.runIf(havePeers('chromium'))('a report in Chromium', () => {
       ))
         expect(link).toMatch(/^file:/);
     }
+  });
+
+  it('can be walked through as the re-signer serves it', async () => {
+    const pages = reportPages(hostileReport('v1'), '1.0.0');
+    const server = createServer((request, response) => {
+      const text = pages.get(request.url === '/' ? 'index.html' : (request.url ?? '').slice(1));
+      response.writeHead(text === undefined ? 404 : 200, PAGE_HEADERS).end(text);
+    });
+    const { host, stop } = await listen(server);
+    onTestFinished(stop);
+    await show(page, SCREENS[0]);
+    await page.open(`http://${host}/`);
+    expect(
+      page
+        .events('Log.entryAdded')
+        .filter(({ entry }) => (entry as { source: string }).source === 'security'),
+    ).toEqual([]);
+    const [x, y] = await page.evaluate<[number, number]>(
+      '(() => { const link = document.querySelector("tbody a"); link.scrollIntoView(); const { x, y, width, height } = link.getBoundingClientRect(); return [x + width / 2, y + height / 2]; })()',
+    );
+    for (const type of ['mousePressed', 'mouseReleased'])
+      await page.send('Input.dispatchMouseEvent', { type, x, y, button: 'left', clickCount: 1 });
+    await expect
+      .poll(() => page.evaluate('document.querySelector("h1").textContent'), { timeout: 10_000 })
+      .toMatch(/team\/worker$/);
+    expect(await page.evaluate('getComputedStyle(document.querySelector("section")).borderRadius')).toBe(
+      '10px',
+    );
   });
 
   it('shows many collections', async () => {

@@ -50,6 +50,7 @@ dt { color: var(--quiet); } dd { margin: 0; min-width: 0; overflow-wrap: anywher
 .points > li { border-left: 4px solid currentColor; border-radius: 4px; padding: 0.55rem 0.9rem 0.65rem; }
 .points > .soon { background: var(--soon-back); } .points > .bad { background: var(--bad-back); } .points > .good { background: var(--good-back); }
 .points p { color: var(--text); overflow-wrap: anywhere; margin: 0.15rem 0; }
+th .quiet { font-weight: 400; }
 .points .what { font-weight: 600; } .points h3 { color: var(--text); }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 0.92rem; }

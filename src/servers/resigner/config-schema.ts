@@ -32,6 +32,7 @@ export interface ResignerDocument {
   readonly cache?: string | undefined;
   readonly listen?: string | undefined;
   readonly hosts?: readonly string[] | undefined;
+  readonly pages?: boolean | undefined;
   readonly notify?:
     | {
         readonly secretFile: string;
@@ -101,6 +102,7 @@ export const resignerSchema: z.ZodMiniType<ResignerDocument> = z.strictObject({
   cache: z.optional(path),
   listen: z.optional(z.string()),
   hosts: z.optional(z.array(z.string())),
+  pages: z.optional(z.boolean()),
   notify: z.optional(
     z.strictObject({ secretFile: path, listEvery: z.optional(duration), poll: z.optional(duration) }),
   ),

@@ -28,6 +28,8 @@ export interface ResignerConfig {
   readonly listen: string | undefined;
   /** Names by which it is reached. */
   readonly hosts: readonly string[];
+  /** Whether the pages of a report are served; left out, where it listens on this machine only. */
+  readonly pages: boolean | undefined;
   readonly timing: ResignTiming;
   /** Between two looks into the catalogue, in milliseconds. */
   readonly catalogueMs: number;
@@ -68,6 +70,7 @@ export async function readResignerConfig(path: string): Promise<ResignerConfig> 
     cache: document.cache === undefined ? undefined : files.path(document.cache),
     listen: document.listen,
     hosts: document.hosts ?? [],
+    pages: document.pages,
     timing: {
       ...DEFAULT_TIMING,
       pollMs: ms(schedule.poll ?? notify?.poll, notify === undefined ? DEFAULT_TIMING.pollMs : 60_000),

@@ -4,6 +4,7 @@ import { type Guard, type Refusal, requestTarget } from '../guard.ts';
 import type { RequestHandler } from '../listener.ts';
 import type { RequestSample } from '../metrics.ts';
 import { isAuthorized, MAX_NOTIFICATION_BYTES, repositoriesIn } from './notify.ts';
+import type { PageAnswer } from './pages.ts';
 
 /** What the re-signer tells and takes over HTTP. */
 export interface Endpoints {
@@ -11,6 +12,8 @@ export interface Endpoints {
   readonly metrics: () => Iterable<string>;
   /** Why it is not ready; undefined where it is. */
   readonly unready: () => string | undefined;
+  /** The page at a path; undefined where there is none, or pages are not served. */
+  readonly page?: ((path: string) => Promise<PageAnswer | undefined>) | undefined;
   readonly guard: Guard;
   /** Undefined: notifications are refused. */
   readonly notifySecret: () => string | undefined;
@@ -36,7 +39,7 @@ interface Answer {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** Answers `/healthz`, `/readyz`, `/metrics` and `POST /notify`. */
+/** Answers `/healthz`, `/readyz`, `/metrics`, `POST /notify`, and the pages of the report. */
 export function endpointHandler(endpoints: Endpoints): RequestHandler {
   return async (request, response, expectsContinue) => {
     const started = performance.now();
@@ -53,7 +56,7 @@ export function endpointHandler(endpoints: Endpoints): RequestHandler {
         const body = await notification(endpoints, request, response, expectsContinue);
         received = body instanceof Uint8Array ? body.byteLength : 0;
         answer = body instanceof Uint8Array ? accept(endpoints, body) : body;
-      } else answer = read(endpoints, route, request.method ?? '');
+      } else answer = await read(endpoints, route, path, request.method ?? '');
     } catch (error) {
       endpoints.problem(`a request to ${route} failed: ${messageOf(error)}`);
       answer = { status: 500, text: 'failed; the log says why\n' };
@@ -81,10 +84,16 @@ function refusalOf(
   return guard.crossOrigin(request) ?? (isTrusted ? undefined : guard.foreignHost(request));
 }
 
-function read(endpoints: Endpoints, route: string, method: string): Answer {
-  if (route === 'other') return { status: 404, text: 'there is nothing at this address\n' };
-  if (method !== 'GET' && method !== 'HEAD')
-    return { status: 405, text: 'GET, HEAD\n', headers: { Allow: 'GET, HEAD' } };
+async function read(endpoints: Endpoints, route: string, path: string, method: string): Promise<Answer> {
+  const isRead = method === 'GET' || method === 'HEAD';
+  if (route === 'other')
+    return (
+      (isRead ? await endpoints.page?.(path) : undefined) ?? {
+        status: 404,
+        text: 'there is nothing at this address\n',
+      }
+    );
+  if (!isRead) return { status: 405, text: 'GET, HEAD\n', headers: { Allow: 'GET, HEAD' } };
   if (route === 'metrics')
     return { status: 200, text: endpoints.metrics(), type: 'text/plain; version=0.0.4; charset=utf-8' };
   const problem = route === 'ready' ? endpoints.unready() : undefined;

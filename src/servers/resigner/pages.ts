@@ -3,7 +3,7 @@ import type { Knowledge } from '../../actions/renew/step.ts';
 import { collectionPage } from '../../actions/report/collection-page.ts';
 import { PAGE_HEADERS } from '../../actions/report/html.ts';
 import { type OverviewRow, overviewPage } from '../../actions/report/overview-page.ts';
-import { pageName } from '../../actions/report/page-name.ts';
+import { PAGE_NAME, pageName } from '../../actions/report/page-name.ts';
 import type { ReportedCollection } from '../../actions/report/report.ts';
 
 /** What the re-signer knows of a place without asking for it. */
@@ -46,6 +46,7 @@ export class ReportPages {
   private readonly options: PagesOptions;
   private readonly kept = new Map<string, { readonly at: number; readonly page: Promise<string> }>();
   private names: ReadonlyMap<string, string> = new Map();
+  private learnedAt = 0;
   private reading = 0;
 
   constructor(options: PagesOptions) {
@@ -54,7 +55,8 @@ export class ReportPages {
 
   /** @param path of the request: `/`, or `/` and the name of a page. @returns undefined for other paths */
   async answer(path: string): Promise<PageAnswer | undefined> {
-    if (path === '/' || path === '/index.html') return { status: 200, text: this.overview(), headers: PAGE_HEADERS };
+    if (path === '/' || path === '/index.html')
+      return { status: 200, text: this.overview(), headers: PAGE_HEADERS };
     const place = this.placeOf(path.slice(1));
     if (place === undefined) return undefined;
     const now = this.options.now().getTime();
@@ -87,25 +89,19 @@ export class ReportPages {
   private overview(): string {
     const { places, now, version } = this.options;
     const rows = [...places()].map(rowOf).sort((a, b) => (a.place < b.place ? -1 : 1));
+    this.learn(rows);
     return overviewPage(rows, { now: now(), version });
   }
 
   private placeOf(name: string): string | undefined {
-    const find = (): string | undefined => {
-      const place = this.names.get(name);
-      return place !== undefined && this.isServed(place) ? place : undefined;
-    };
-    return find() ?? this.learn(name);
-  }
-
-  private isServed(place: string): boolean {
-    for (const served of this.options.places()) if (served.place === place) return true;
-    return false;
-  }
-
-  private learn(name: string): string | undefined {
-    this.names = new Map([...this.options.places()].map(({ place }) => [pageName(place), place]));
+    const isOld = Math.abs(this.options.now().getTime() - this.learnedAt) > FRESH_MS;
+    if (!this.names.has(name) && isOld && PAGE_NAME.test(name)) this.learn([...this.options.places()]);
     return this.names.get(name);
+  }
+
+  private learn(places: readonly { readonly place: string }[]): void {
+    this.names = new Map(places.map(({ place }) => [pageName(place), place]));
+    this.learnedAt = this.options.now().getTime();
   }
 }
 

@@ -23,6 +23,7 @@ import {
 } from './catalogue.ts';
 import type { ResignerConfig } from './config.ts';
 import { ResignLoop } from './loop.ts';
+import type { ServedPlace } from './pages.ts';
 import { Statistics, workLabel } from './statistics.ts';
 import { timedTarget } from './timed-target.ts';
 import { type AlarmSink, alarmJson } from './webhook.ts';
@@ -135,6 +136,21 @@ export class Resigner {
     this.take(places);
     for (const place of places) this.wake(place);
     return places.length;
+  }
+
+  /** What is known of the collections that are served, and what stands about anything else. */
+  *places(): Iterable<ServedPlace> {
+    const alarms = new Map<string, Alarm[]>();
+    for (const { alarm } of this.book.all())
+      alarms.set(alarm.place, [...(alarms.get(alarm.place) ?? []), alarm]);
+    const exact = new Set(exactPlaces(this.material.pins, this.options.shard));
+    for (const place of new Set([...this.found, ...alarms.keys()])) {
+      const known = this.steps.known(place);
+      const isFailing = this.failingSince.has(place);
+      // Most repositories under a prefix may have no collection.
+      if (known === undefined && !isFailing && !alarms.has(place) && !exact.has(place)) continue;
+      yield { place, known, isFailing, alarms: alarms.get(place) ?? [] };
+    }
   }
 
   /** An alarm about something else than a collection. */

@@ -4,6 +4,8 @@ import { hostname } from 'node:os';
 import { type Alarm, alarmOfFailure } from '../../actions/renew/alarms.ts';
 import { failureOf } from '../../actions/renew/failure.ts';
 import type { Shard } from '../../actions/renew/shard.ts';
+import { type ReportedCollection, reportOn } from '../../actions/report/report.ts';
+import type { OpenedCollection } from '../../actions/verify/collection.ts';
 import { BullaError } from '../../errors.ts';
 import type { HttpPool } from '../../http/pool.ts';
 import type { KubernetesClient } from '../../kubernetes/client.ts';
@@ -16,13 +18,20 @@ import { createListener, formatAddress, type Listener, type ListenerLimits } fro
 import type { LogSink } from '../log.ts';
 import type { ListRepositories } from './catalogue.ts';
 import type { ResignerConfig } from './config.ts';
-import { endpointHandler } from './endpoints.ts';
+import { type Endpoints, endpointHandler } from './endpoints.ts';
 import { LeaseElection } from './lease.ts';
+import { ReportPages } from './pages.ts';
 import { Resigner } from './resigner.ts';
-import { SYSTEM_CHANCE, SYSTEM_CLOCK } from './system.ts';
+import { limitOf, SYSTEM_CHANCE, SYSTEM_CLOCK } from './system.ts';
 import { WatchedFiles } from './watched.ts';
 import { Webhook } from './webhook.ts';
-import type { ResignCore, ServedTarget, SigningMaterial } from './worker.ts';
+import {
+  type ResignCore,
+  readOptions,
+  referenceOf,
+  type ServedTarget,
+  type SigningMaterial,
+} from './worker.ts';
 
 export interface ServeOptions {
   /** Path of the configuration, for alarms. */
@@ -45,6 +54,8 @@ export interface ServeOptions {
   /** For the webhook. */
   readonly pool: HttpPool;
   readonly kubernetes: () => Promise<KubernetesClient>;
+  /** Version of bulla, for the pages. */
+  readonly version: string;
   readonly log: LogSink;
 }
 
@@ -69,6 +80,8 @@ const LIMITS: ListenerLimits = {
 /** How often files are looked at for changes, in milliseconds. */
 const WATCH_MS = 2_000;
 const GRACE_MS = 20_000;
+/** How long the page of a collection may take, in milliseconds. */
+const PAGE_MS = 15_000;
 
 /**
  * Starts the re-signer with all its doors.
@@ -163,6 +176,7 @@ class Service implements ResignerServer {
     const { resigner } = this;
     const handler = endpointHandler({
       metrics: () => resigner.statistics.metrics.pieces(),
+      page: isServingPages(this.config, where.host) ? this.pages() : undefined,
       unready: () => (this.isReady ? undefined : 'starting or ending'),
       guard: new Guard([...this.config.hosts, ...(this.options.hosts ?? []), ...nameOf(where.host)]),
       notifySecret: () => this.config.notifySecret,
@@ -174,6 +188,32 @@ class Service implements ResignerServer {
     });
     this.listener = createListener(handler, undefined, LIMITS);
     this.address = formatAddress(await this.listener.listen(where.host, where.port));
+  }
+
+  private pages(): Endpoints['page'] {
+    const { resigner, options, stopping } = this;
+    const open = async (place: string): Promise<OpenedCollection<ServedTarget>> => {
+      const { material } = this;
+      if (material === undefined)
+        throw new BullaError('internal', 'not started', { hint: 'please report this' });
+      const target = await options.target(referenceOf(place));
+      const read = readOptions(place, material, SYSTEM_CLOCK.now(), stopping.signal, () => undefined);
+      return { place, repository: place, name: place, target, read };
+    };
+    const pages = new ReportPages({
+      places: () => resigner.places(),
+      report: async (place) => {
+        const { collections } = await reportOn([place], open, {
+          ...{ now: SYSTEM_CLOCK.now(), chance: SYSTEM_CHANCE, keyNames: new Map(), concurrency: 1 },
+          limit: limitOf(PAGE_MS),
+          signal: stopping.signal,
+        });
+        return collections[0] as ReportedCollection;
+      },
+      now: () => SYSTEM_CLOCK.now(),
+      version: options.version,
+    });
+    return (path) => pages.answer(path);
   }
 
   private async elect(lease: NonNullable<ResignerConfig['lease']>): Promise<void> {
@@ -213,7 +253,7 @@ class Service implements ResignerServer {
       if (this.material !== undefined) this.material = { ...this.material, pins: config.pins };
       if (needsRestart(this.config, config))
         this.problem(
-          `${where}: state, schedule, lease, webhook, listen and hosts are taken at the next start only`,
+          `${where}: state, schedule, lease, webhook, listen, hosts and pages are taken at the next start only`,
         );
       this.config = {
         ...this.config,
@@ -251,6 +291,11 @@ class Service implements ResignerServer {
   }
 }
 
+/** Names and keys of collections are not for everyone who reaches a port: elsewhere, the configuration must say so. */
+function isServingPages({ pages }: ResignerConfig, host: string): boolean {
+  return pages ?? (host === '::1' || host === 'localhost' || /^127(\.\d{1,3}){3}$/.test(host));
+}
+
 /** What a re-signer without state has to say about itself. */
 export const STATELESS: string =
   'no state is configured: only heads with a valid timestamp are re-signed, and an old but valid head that is put back is accepted; configure state';
@@ -275,13 +320,14 @@ function needsRestart(before: ResignerConfig, after: ResignerConfig): boolean {
     cache,
     listen,
     hosts,
+    pages,
     timing,
     concurrency,
     webhook,
     lease,
     alarms,
   }: ResignerConfig): string =>
-    JSON.stringify([state, cache, listen, hosts, timing, concurrency, webhook, lease, alarms]);
+    JSON.stringify([state, cache, listen, hosts, pages, timing, concurrency, webhook, lease, alarms]);
   return fixed(before) !== fixed(after);
 }
 

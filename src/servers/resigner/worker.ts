@@ -80,8 +80,11 @@ export function workerPorts(options: WorkerOptions): StepPorts {
   };
 }
 
-/** @throws BullaError trust-unpinned, config-invalid */
-function readOptions(
+/**
+ * How a collection that is served is read.
+ * @throws BullaError trust-unpinned, config-invalid
+ */
+export function readOptions(
   place: string,
   { pins, memory, isAlsoNamed }: SigningMaterial,
   now: Date,

@@ -1,12 +1,12 @@
 import { worstOf } from '../../../actions/renew/failure.ts';
 import { type Report, type ReportedCollection, reportOn } from '../../../actions/report/report.ts';
 import { openCollection } from '../../../actions/verify/collection.ts';
-import { limitOf, writeReport } from '../../../api/report-pages.ts';
+import { writeReport } from '../../../api/report-pages.ts';
 import { BullaError, type ErrorCode, EXIT_CODES } from '../../../errors.ts';
 import { formatRepository, parseReference } from '../../../oci/reference.ts';
 import { allPlaces } from '../../../servers/resigner/catalogue.ts';
 import { readResignerPins } from '../../../servers/resigner/config.ts';
-import { SYSTEM_CHANCE } from '../../../servers/resigner/system.ts';
+import { limitOf, SYSTEM_CHANCE } from '../../../servers/resigner/system.ts';
 import { type CollectionFlags, collectionDemands, collectionPorts } from '../../flags/collection-flags.ts';
 import { keyNames } from '../../flags/shown-collection.ts';
 import { durationOf } from '../../flags/values.ts';

@@ -8,6 +8,7 @@ import { addressOf, serveResigner as start } from '../../../servers/resigner/ser
 import { coreOf } from '../../../servers/resigner/wiring.ts';
 import type { KeyFlags } from '../../flags/key-flags.ts';
 import type { Context } from '../../shell/context.ts';
+import { VERSION } from '../../shell/version.ts';
 import { ended } from './ended.ts';
 import { wireResigner } from './wiring.ts';
 
@@ -50,6 +51,7 @@ export async function serveResigner(context: Context, command: Command, flags: R
     shard,
     listen,
     hosts: flags.host ?? [],
+    version: VERSION,
     log: (entry) => io.stderr.write(`${JSON.stringify(entry)}\n`),
   });
   context.defer(() => server.close());
