@@ -4,6 +4,7 @@ import { basename, delimiter, join } from 'node:path';
 import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
 import { cacheName, PROGRAM } from '../../src/cli/start/compiled.ts';
 import { makeCodeCache } from './code-cache.ts';
+import { makeManualPage } from './manual-page.ts';
 
 /**
  * Builds what is published: `dist/bulla.js`, the command, with its program and what V8 makes of that, and
@@ -89,6 +90,7 @@ await makeCodeCache('dist', [process.execPath, ...others]);
 execFileSync('node_modules/.bin/tsc', ['-p', 'src/tsconfig.lib.json'], { stdio: 'inherit' });
 const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
 writeFileSync('dist/lib/package.json', `${JSON.stringify({ type: 'module', version })}\n`);
+writeFileSync('dist/bulla.1', await makeManualPage(version));
 checkPackage();
 for (const name of ['bulla.js', PROGRAM, cacheName()]) {
   process.stdout.write(`dist/${name} ${Math.ceil(statSync(join('dist', name)).size / 1024)} KiB\n`);
@@ -117,10 +119,11 @@ function checkPackage(): void {
   const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as {
     exports: Readonly<Record<string, unknown>>;
     bin: unknown;
+    man: unknown;
   };
   const leaves = (value: unknown): string[] =>
     typeof value === 'string' ? [value] : Object.values(value ?? {}).flatMap(leaves);
-  for (const path of leaves([manifest.exports, manifest.bin])) {
+  for (const path of leaves([manifest.exports, manifest.bin, manifest.man])) {
     if (!existsSync(path)) throw new Error(`package.json promises ${path}, which the build did not make`);
   }
   const entries = Object.keys(manifest.exports).filter((entry) => !entry.endsWith('.json'));

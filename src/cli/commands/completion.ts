@@ -8,10 +8,7 @@ export function register(program: Command, cli: Cli): void {
     .command('completion')
     .summary('print the completion script of a shell')
     .description(
-      'Prints a script that completes commands and flags.\n\n' +
-        '  bash: bulla completion bash > ~/.local/share/bash-completion/completions/bulla\n' +
-        '  zsh:  bulla completion zsh > ~/.zfunc/_bulla\n' +
-        '  fish: bulla completion fish > ~/.config/fish/completions/bulla.fish',
+      'Prints a script that completes commands and options, and the names of keys, pinned repositories and tags.',
     )
     .argument('<shell>', SHELLS.join(', '))
     .action(async (shell: string, _options: unknown, command: Command) => {

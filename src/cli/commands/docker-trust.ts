@@ -41,7 +41,7 @@ function registerKeys(trust: Command, cli: Cli): void {
   const key = trust.command('key').summary('manage keys for signing Docker images');
   addPassphraseOptions(key.command('generate'))
     .summary('generate and load a signing key-pair')
-    .argument('<name>')
+    .argument('<name>', 'name of the key')
     .option('--dir <dir>', 'directory to write NAME.pub to (default: the current directory)')
     .action(async (name: string, flags: GenerateFlags, command: Command) => {
       const context = await cli.open(command);
@@ -53,7 +53,7 @@ function registerKeys(trust: Command, cli: Cli): void {
     .description(
       "Imports a private key of docker, notary, openssl or cosign into the key store; an encrypted one keeps its passphrase. The file's mode must be 0600 or less.",
     )
-    .argument('<keyfile>')
+    .argument('<keyfile>', 'private key in PEM')
     .option('--name <name>', 'name for the loaded key (default: the role in the file, or signer)')
     .action(async (file: string, flags: LoadFlags, command: Command) => {
       const context = await cli.open(command);
@@ -69,8 +69,8 @@ function registerSigners(trust: Command, cli: Cli): void {
     .description(
       'Creates the collection of a repository without one, with the keys root, publisher and online of the key store.',
     )
-    .argument('<name>')
-    .argument('<repository...>')
+    .argument('<name>', 'name of the signer')
+    .argument('<repository...>', 'HOST/REPOSITORY')
     .option('--key <file>', "path to the signer's public key or certificate; repeatable", collect)
     .action(async (name: string, repositories: readonly string[], flags: AddFlags, command: Command) => {
       const context = await cli.open(command);
@@ -79,8 +79,8 @@ function registerSigners(trust: Command, cli: Cli): void {
     });
   changing(signer.command('remove'))
     .summary('remove a signer, and the tags that only this signer has signed')
-    .argument('<name>')
-    .argument('<repository...>')
+    .argument('<name>', 'name of the signer')
+    .argument('<repository...>', 'HOST/REPOSITORY')
     .option('-f, --force', 'do not ask before tags are removed with the signer')
     .action(async (name: string, repositories: readonly string[], flags: RemoveFlags, command: Command) => {
       const context = await cli.open(command);
@@ -99,7 +99,7 @@ function registerImages(trust: Command, cli: Cli): void {
     };
   changing(trust.command('sign'))
     .summary('sign an image, in every role with an available key')
-    .argument('<image:tag>')
+    .argument('<image:tag>', 'HOST/REPOSITORY:TAG')
     .option(
       '--local',
       'accepted for compatibility with docker, without effect: the image in the registry is signed',
@@ -112,7 +112,7 @@ function registerImages(trust: Command, cli: Cli): void {
     .action(run((part, context, image: string, flags: RevokeFlags) => part.revoke(context, image, flags)));
   addCollectionOptions(trust.command('inspect'))
     .summary('return low-level information about keys and signatures')
-    .argument('<image[:tag]...>')
+    .argument('<image[:tag]...>', 'HOST/REPOSITORY, or with a tag')
     .option('--pretty', 'print the information in a human friendly format')
     .action(
       run((part, context, images: readonly string[], flags: InspectFlags) =>

@@ -13,6 +13,7 @@ import {
   type Tag,
 } from '../../oci/reference.ts';
 import type { Source } from '../../oci/target.ts';
+import { isMachineTag } from '../../trust/format/vocabulary.ts';
 import { addCollectionOptions, type CollectionFlags, openCollection } from '../flags/collection-flags.ts';
 import type { Shown } from '../flags/shown-collection.ts';
 import { sizeText } from '../render/tree-text.ts';
@@ -155,11 +156,6 @@ async function entriesOf(
 
 async function readTags(context: Context, source: Source): Promise<readonly Tag[]> {
   return [...(await source.listTags({ signal: context.signal }))].sort(byBytes);
-}
-
-/** Tags that no person gave: the fallback index and cosign's (`sha256-…`), and ours (`_trust…`). */
-function isMachineTag(tag: string): boolean {
-  return /^sha(?:256|512)-[0-9a-f]{64,}/.test(tag) || tag === '_trust' || tag.startsWith('_trust.');
 }
 
 function byBytes(a: string, b: string): number {

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { BullaError, messageOf } from '../../errors.ts';
 import { Cli } from '../shell/context.ts';
+import { helpText } from '../shell/help.ts';
 import type { Io } from '../shell/io.ts';
 import { addGlobalOptions } from '../shell/settings.ts';
 import { VERSION } from '../shell/version.ts';
@@ -51,6 +52,7 @@ export async function buildProgram(argv: readonly string[], cli: Cli): Promise<C
     .version(VERSION, '-V, --version')
     .helpCommand('help [command]', 'show a command with its flags')
     .showSuggestionAfterError(true)
+    .configureHelp({ formatHelp: helpText })
     .exitOverride()
     .configureOutput({
       writeOut: (text) => void cli.io.stdout.write(text),
@@ -66,6 +68,7 @@ export async function buildProgram(argv: readonly string[], cli: Cli): Promise<C
   );
   const everything = named.length === 0 || argv.includes('completion') || argv.includes('help');
   for (const entry of everything ? COMMANDS : named) {
+    program.commandsGroup(entry.group);
     (await entry.load()).register(program, cli);
   }
   for (const command of descendants(program)) command.exitOverride().copyInheritedSettings(program);

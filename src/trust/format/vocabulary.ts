@@ -93,3 +93,8 @@ export function isReservedTag(tag: Tag): boolean {
 export const LIST_AFTER: Tag = HEAD_TAG;
 /** After this in byte order there is none of them any more. */
 export const LIST_UNTIL: Tag = '_trust.stage.g' as Tag;
+
+/** Tags that no person gave: the fallback index and cosign's (`sha256-…`), and ours (`_trust…`). */
+export function isMachineTag(tag: string): boolean {
+  return /^sha(?:256|512)-[0-9a-f]{64,}/.test(tag) || tag === HEAD_TAG || tag.startsWith(`${HEAD_TAG}.`);
+}
