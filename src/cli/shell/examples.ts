@@ -1,4 +1,5 @@
-import type { Example } from './help.ts';
+/** A command line, and what it does. */
+export type Example = readonly [what: string, line: string];
 
 /** Examples of a command, named by its words without `bulla`; shown by its help and in the manual page. */
 export function examplesOf(path: string): readonly Example[] {

@@ -1,5 +1,5 @@
 import type { Argument, Command, Option } from 'commander';
-import { examplesOf } from './examples.ts';
+import { type Example, examplesOf } from './examples.ts';
 
 /** Widest line of a help text. */
 const WIDTH = 80;
@@ -35,9 +35,6 @@ export interface HelpContent {
   /** Commands, arguments, its own options; those of every command last. */
   readonly lists: readonly HelpList[];
 }
-
-/** A command line, and what it does. */
-export type Example = readonly [what: string, line: string];
 
 /** Everything about a command; what a person is likely to look for first comes first. */
 export function helpContent(command: Command): HelpContent {
