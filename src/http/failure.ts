@@ -31,12 +31,27 @@ const TLS: Kind = {
 };
 const EXPIRED: Kind = {
   code: 'registry-unreachable',
-  hint: "the server's certificate is out of date: have it renewed, and check the clock of this machine",
+  hint: "the server's certificate, or that of its CA, has expired: have it renewed, and check the clock of this machine",
+  transient: false,
+};
+const NOT_YET: Kind = {
+  code: 'registry-unreachable',
+  hint: "the server's certificate is not valid yet: check the clock of this machine, and from when the certificate is valid",
   transient: false,
 };
 const OTHER_NAME: Kind = {
   code: 'registry-unreachable',
   hint: 'the certificate is for other names than the one given: use one of those in the message, or have the certificate issued for this one',
+  transient: false,
+};
+const NOT_FOR_THIS: Kind = {
+  code: 'registry-unreachable',
+  hint: "the server's certificate was not made for servers, or that of its CA not for issuing: have it issued again",
+  transient: false,
+};
+const REVOKED: Kind = {
+  code: 'registry-unreachable',
+  hint: "the server's certificate has been revoked: do not send it anything; ask its operator",
   transient: false,
 };
 const WANTS_CERTIFICATE: Kind = {
@@ -88,8 +103,13 @@ const KINDS: ReadonlyMap<string, Kind> = new Map([
   ['ERR_SSL_WRONG_VERSION_NUMBER', NOT_TLS],
   ['ERR_SSL_PACKET_LENGTH_TOO_LONG', NOT_TLS],
   ['CERT_HAS_EXPIRED', EXPIRED],
-  ['CERT_NOT_YET_VALID', EXPIRED],
+  ['CERT_NOT_YET_VALID', NOT_YET],
   ['ERR_TLS_CERT_ALTNAME_INVALID', OTHER_NAME],
+  ['HOSTNAME_MISMATCH', OTHER_NAME],
+  ['INVALID_PURPOSE', NOT_FOR_THIS],
+  ['INVALID_CA', NOT_FOR_THIS],
+  ['PATH_LENGTH_EXCEEDED', NOT_FOR_THIS],
+  ['CERT_REVOKED', REVOKED],
   // Alerts of TLS 1.3 and, in some servers' TLS 1.2, of a handshake that lacks the client's certificate.
   ['ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', WANTS_CERTIFICATE],
   ['ERR_SSL_TLSV1_ALERT_UNKNOWN_CA', REFUSED_CERTIFICATE],

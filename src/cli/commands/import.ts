@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { addPlaceOptions } from '../flags/collection-flags.ts';
 import { addPassphraseOptions } from '../flags/key-flags.ts';
-import { collect } from '../flags/values.ts';
+import { collect, collectKeyIds } from '../flags/values.ts';
 import type { Cli } from '../shell/context.ts';
 import type { ImportFlags } from './import/notary.ts';
 
@@ -24,7 +24,7 @@ export function register(program: Command, cli: Cli): void {
     .option('--from <dir>', 'saved trust data instead: a dump, or docker’s ~/.docker/trust')
     .option('--gun <name>', 'name of the repository on the Notary server, if it is another one')
     .option('--root <file>', 'trusted root metadata of Notary (instead of a pin)')
-    .option('--root-key-id <id>', 'trusted root key of Notary (instead of a pin); repeatable', collect)
+    .option('--root-key-id <id>', 'trusted root key of Notary (instead of a pin); repeatable', collectKeyIds)
     .option('--root-ca, --ca <file>', 'CA that certifies root keys of Notary (instead of a pin)')
     .option('--notary-root-key <file>', 'trusted public root key of Notary, in PEM (instead of a pin)')
     .option('--tofu', 'trust the root keys that the server has now, if none are pinned or known')

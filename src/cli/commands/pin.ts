@@ -11,7 +11,7 @@ import { checkCollectionName, checkPin, type Pin, type PinnedTrust } from '../..
 import { TrustedMetadata } from '../../tuf/trusted-metadata.ts';
 import { openCollection, trustFromFlags } from '../flags/collection-flags.ts';
 import type { NotaryFlags } from '../flags/notary-flags.ts';
-import { collect } from '../flags/values.ts';
+import { collectKeyIds } from '../flags/values.ts';
 import type { Cli, Context } from '../shell/context.ts';
 import { pinFile, repositoryOf, trustMemory } from '../shell/trust-stores.ts';
 
@@ -39,7 +39,7 @@ export function register(program: Command, cli: Cli): void {
     )
     .argument('<repository>', 'repository, or HOST/PREFIX/*')
     .option('--root <file>', 'root metadata, any version of the chain')
-    .option('--root-key-id <id>', 'id of a root key; repeatable', collect)
+    .option('--root-key-id <id>', 'id of a root key; repeatable', collectKeyIds)
     .option('--ca <file>', 'certificates of CAs that certify the root keys (PEM)')
     .option('--tofu', 'trust on first use: pin the root keys that are found first')
     .option('--collection <name>', 'HOST/REPOSITORY that the collection was made for, if this is a copy')

@@ -66,7 +66,7 @@ async function verifyToPull(
   demands: Demands,
   flags: VerifyFlags,
 ): Promise<Verified> {
-  const [{ verify }, { remarksOn }] = await Promise.all([
+  const [{ verify }, { remarksOn, verdictOn }] = await Promise.all([
     import('../../actions/verify/verify.ts'),
     import('../render/verified-text.ts'),
   ]);
@@ -75,6 +75,7 @@ async function verifyToPull(
     const verified = await verify({ text, reference }, demands, ports);
     for (const [level, line] of remarksOn(verified, text, context.directories.state))
       context.output[level](line);
+    context.output.verdict(verdictOn(verified, context.io.now()));
     return verified;
   } catch (cause) {
     if (!isBullaError(cause, 'trust-unpinned')) throw cause;

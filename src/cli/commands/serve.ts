@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { parseDuration } from '../../encoding/time.ts';
 import { addKeyOptions } from '../flags/key-flags.ts';
-import { collect } from '../flags/values.ts';
+import { collect, collectKeyIds } from '../flags/values.ts';
 import type { Cli } from '../shell/context.ts';
 
 const HOST_HELP =
@@ -46,7 +46,7 @@ export function register(program: Command, cli: Cli): void {
     .option(
       '--resign-root-key-id <id>',
       'with --resign-key: trusted root key of all of them; repeatable (default: your pins)',
-      collect,
+      collectKeyIds,
     )
     .option(
       '--resign-host <host:port>',

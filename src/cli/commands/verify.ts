@@ -45,13 +45,14 @@ export function register(program: Command, cli: Cli): void {
         ? prepare(context, text, flags)
         : prepareForNotary(context, text, { ...flags, notary }));
       await yieldToEventLoop();
-      const [{ verify }, { remarksOn, verifiedJson }] = await Promise.all([
+      const [{ verify }, { remarksOn, verdictOn, verifiedJson }] = await Promise.all([
         import('../../actions/verify/verify.ts'),
         import('../render/verified-text.ts'),
       ]);
       const verified = await verify({ text, reference }, demands, ports);
       const { output, directories } = context;
       for (const [level, line] of remarksOn(verified, text, directories.state)) output[level](line);
+      output.verdict(verdictOn(verified, context.io.now()));
       output.result(verified.runnable, verifiedJson(verified));
     });
 }

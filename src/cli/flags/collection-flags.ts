@@ -12,7 +12,7 @@ import type { Target } from '../../oci/target.ts';
 import type { PinnedTrust } from '../../trust/read/pin.ts';
 import type { Context, OpenOptions } from '../shell/context.ts';
 import { blobCache, isCi, mayHavePins, pinFile, repositoryOf, trustMemory } from '../shell/trust-stores.ts';
-import { collect, durationOf } from './values.ts';
+import { collectKeyIds, durationOf } from './values.ts';
 
 /** Flags that say where a collection lies, and whose root keys are trusted. */
 export interface CollectionFlags {
@@ -36,7 +36,7 @@ export function addPlaceOptions(command: Command): Command {
 export function addCollectionOptions(command: Command): Command {
   return addPlaceOptions(command)
     .option('--root <file>', 'trusted root metadata of the collection (instead of a pin)')
-    .option('--root-key-id <id>', 'trusted root key (instead of a pin); repeatable', collect)
+    .option('--root-key-id <id>', 'trusted root key (instead of a pin); repeatable', collectKeyIds)
     .option('--root-ca <file>', 'CA that certifies root keys (instead of a pin)')
     .option('--tofu', 'trust the root keys that are found now, if none are pinned or known')
     .option(

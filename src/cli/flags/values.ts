@@ -42,3 +42,12 @@ export function positiveInteger(text: string): number {
   if (/^[1-9][0-9]{0,8}$/.test(text)) return Number(text);
   throw new InvalidArgumentError('It must be a positive integer.');
 }
+
+/**
+ * Gathers ids of root keys: an id, or the line about a root key that `bulla init` and `inspect` print, pasted as it is.
+ * What is no id stays as it is, and is refused where ids are checked.
+ */
+export function collectKeyIds(value: string, before: readonly string[] = []): readonly string[] {
+  const ids = value.match(/(?<![\w:])[0-9a-fA-F]{64}(?!\w)/g) ?? [];
+  return [...before, ids.length === 1 ? (ids[0] as string).toLowerCase() : value.trim()];
+}

@@ -1,10 +1,12 @@
+import type { Line } from './style.ts';
+
 /** What renderers of results need of the output of a command. */
 export interface Printer {
   readonly options: { readonly json: boolean; readonly quiet: boolean };
   /** The result: `text` line by line, or `json`. */
   result(text: string | readonly string[], json: Readonly<Record<string, unknown>>): void;
   /** What was done, for people. */
-  info(line: string): void;
+  info(line: Line): void;
   /** What people must know although the command goes on. */
   warn(line: string): void;
   /** What a user is about to sign or to agree to: shown in full, whatever the flags. */

@@ -32,11 +32,28 @@ export function paint(line: Line, colour: boolean, clean: (text: string) => stri
     .join('');
 }
 
-/** Whether to use colour: a terminal that supports it, and no request for plain text (no-color.org). */
-export function wantsColour(
-  sink: { readonly isTTY?: boolean | undefined },
-  env: Readonly<Record<string, string | undefined>>,
-): boolean {
-  const refused = env['NO_COLOR'] !== undefined && env['NO_COLOR'] !== '';
-  return sink.isTTY === true && !refused && env['TERM'] !== 'dumb';
+/** Whether what is written there is shown to a person: by a terminal, or by what shows colours as one does. */
+export function isShown(sink: Screen, env: Environment): boolean {
+  return sink.isTTY === true || forcesColour(env);
+}
+
+/**
+ * Whether to use colour: on a terminal that supports it, unless plain text is asked for with NO_COLOR (no-color.org);
+ * elsewhere only with FORCE_COLOR.
+ */
+export function wantsColour(sink: Screen, env: Environment): boolean {
+  if (forcesColour(env)) return true;
+  const isRefused = (env['NO_COLOR'] ?? '') !== '' || env['FORCE_COLOR'] !== undefined;
+  return sink.isTTY === true && !isRefused && env['TERM'] !== 'dumb';
+}
+
+interface Screen {
+  readonly isTTY?: boolean | undefined;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** As other programs take it: set, and neither `0` nor `false`. An empty value asks for colours. */
+function forcesColour({ FORCE_COLOR: forced }: Environment): boolean {
+  return forced !== undefined && forced !== '0' && forced !== 'false';
 }

@@ -6,10 +6,30 @@ import { rootKeysOf } from '../../notary/root-chain.ts';
 import { isSamePlace } from '../../oci/place.ts';
 import { describeEvidence, summarizeEvidence, summarizeRefusal } from '../../policy/summary.ts';
 import { freshnessOf } from '../../trust/read/collection.ts';
-import { plainName } from './style.ts';
+import { warningTime } from '../../trust/report/expiry.ts';
+import { type Line, plainName } from './style.ts';
 
 /** One line about a result, and how loudly it is said. */
 export type Remark = readonly ['info' | 'warn' | 'verbose', string];
+
+/** What is said at a terminal when all demands were met: of what, and whether it expires soon. */
+export function verdictOn({ name, runnable }: Verified, now: Date): Line {
+  const expires =
+    name === undefined
+      ? undefined
+      : name.by === 'notary'
+        ? name.repository.expires
+        : name.collection.client.trusted.expires;
+  const left = expires === undefined ? Infinity : expires.getTime() - now.getTime();
+  const isSoon = expires !== undefined && left > 0 && left < warningTime('timestamp');
+  return [
+    ['good', 'verified'],
+    ` ${runnable}`,
+    ...(isSoon
+      ? ['; the trust metadata ', ['soon', `expires soon, ${relativeTime(expires, now)}`] as const]
+      : []),
+  ];
+}
 
 type ByCollection = NameEvidence & { readonly by: 'collection' | 'proof' };
 type ByNotary = NameEvidence & { readonly by: 'notary' };

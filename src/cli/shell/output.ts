@@ -1,6 +1,6 @@
 import { type BullaError, isBullaError, MAX_SHOWN, shown } from '../../errors.ts';
 import { type Printer, pieces } from '../render/printer.ts';
-import { type Line, paint, wantsColour } from '../render/style.ts';
+import { isShown, type Line, type Piece, paint, wantsColour } from '../render/style.ts';
 import type { Io } from './io.ts';
 
 export interface OutputOptions {
@@ -69,13 +69,33 @@ export class Output implements Printer {
     if (this.options.json) this.json({ ok, reference: text, given: text, ...failure });
     else {
       const named = error.message.includes(text) ? error.message : `${text}: ${error.message}`;
-      this.io.stderr.write(`failed: ${paragraph(named)} [${error.code}]\n`);
+      this.labelled(['bad', `${this.labelOf(error, 'failed')}:`], `${paragraph(named)} [${error.code}]`);
     }
   }
 
   /** What was done, for people; not with `-q`, nor in JSON. */
-  info(line: string): void {
-    if (!this.options.quiet && !this.options.json) this.io.stderr.write(`${shown(line)}\n`);
+  info(line: Line): void {
+    if (!this.options.quiet && !this.options.json) this.said(line);
+  }
+
+  /** In a word what came of it, at a terminal: there the result alone does not say it. */
+  verdict(line: Line): void {
+    if (isShown(this.io.stderr, this.io.env)) this.info(line);
+  }
+
+  private said(line: Line): void {
+    this.io.stderr.write(`${paint(line, wantsColour(this.io.stderr, this.io.env), shown)}\n`);
+  }
+
+  /** @param text made harmless already */
+  private labelled(label: Piece, text: string): void {
+    const colour = wantsColour(this.io.stderr, this.io.env);
+    this.io.stderr.write(`${paint([label], colour, shown)} ${text}\n`);
+  }
+
+  /** At a terminal, what was looked at and refused is told apart from what did not work. */
+  private labelOf(error: BullaError, otherwise: string): string {
+    return REFUSALS.has(error.exitCode) && isShown(this.io.stderr, this.io.env) ? 'refused' : otherwise;
   }
 
   /**
@@ -95,7 +115,7 @@ export class Output implements Printer {
   warn(line: string): void {
     if (this.warned.has(line)) return;
     this.warned.add(line);
-    this.io.stderr.write(`warning: ${shown(line)}\n`);
+    this.labelled(['soon', 'warning:'], shown(line));
   }
 
   /** What `--trace` shows. */
@@ -108,12 +128,18 @@ export class Output implements Printer {
     if (this.options.json) {
       this.json(failureJson(error));
     } else {
-      this.io.stderr.write(`error: ${paragraph(error.message)} [${error.code}]\n`);
-      if (error.hint !== undefined) this.io.stderr.write(`hint: ${paragraph(error.hint)}\n`);
+      this.labelled(
+        ['bad', `${this.labelOf(error, 'error')}:`],
+        `${paragraph(error.message)} [${error.code}]`,
+      );
+      if (error.hint !== undefined) this.labelled(['faint', 'hint:'], paragraph(error.hint));
     }
     if (trace) for (const line of causes(error)) this.io.stderr.write(`trace: ${paragraph(line)}\n`);
   }
 }
+
+/** Statuses that say: this was looked at, and must not be used (spec/outcomes.md). */
+const REFUSALS: ReadonlySet<number> = new Set([10, 12, 13, 20, 21, 22, 23, 24, 25, 40]);
 
 /** `{"ok":false,…}` as spec/outcomes.md has it. */
 export function failureJson(error: BullaError): Record<string, unknown> {
