@@ -50,6 +50,7 @@ async function hintOf(server: string, ca: string | undefined): Promise<string> {
   return error.hint ?? '';
 }
 
+const SELF = own(NOW);
 const UNTRUSTED = /not trusted here: give its CA with --ca-file/;
 const OTHER_NAMES = /for other names than the one given/;
 const OUT_OF_DATE = /or that of its CA, has expired: have it renewed/;
@@ -76,13 +77,13 @@ describe('the hint about a certificate', () => {
   });
 
   it('for another host', async () => {
-    expect(await hintOf(await serve(own(NOW), '127.0.0.2'), own(NOW))).toMatch(OTHER_NAMES);
+    expect(await hintOf(await serve(SELF, '127.0.0.2'), SELF)).toMatch(OTHER_NAMES);
   });
 
   it.each([
     ['expired', issued(PAST), authority(NOW), OUT_OF_DATE, '127.0.0.1'],
     ['of an unknown CA', issued(NOW), own(NOW), UNTRUSTED, '127.0.0.1'],
-    ['for another host', own(NOW), own(NOW), OTHER_NAMES, '127.0.0.2'],
+    ['for another host', SELF, SELF, OTHER_NAMES, '127.0.0.2'],
   ])('is what the command prints: %s', async (_, cert, ca, hint, host) => {
     const server = await serve(cert, host);
     const caFile = join(await temporaryDirectory(), 'ca.pem');

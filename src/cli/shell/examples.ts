@@ -51,6 +51,12 @@ bulla copy REPO mirror.example.com/team/app --all-tags --semver '*'
 # copy only one platform, to an archive
 bulla copy REPO:v1 oci-archive:app.tar --platform linux/amd64
 
+[sync]
+# copy everything that a file names, once, and print a report
+bulla sync --config sync.yaml --once
+# stay, and copy what is new every ten minutes
+bulla sync --config sync.yaml --every 10m
+
 [push]
 # push what docker has built, and sign it
 docker save app | bulla push - REPO:v1 --sign

@@ -13,7 +13,7 @@ export interface CommandEntry {
   load(): Promise<CommandModule>;
 }
 
-/** Every command, in the order of `bulla --help`. Only the one that is asked for is loaded. */
+/** Every command; groups.ts says in which order `bulla --help` lists them. Only the one that is asked for is loaded. */
 export const COMMANDS: readonly CommandEntry[] = [
   { name: 'init', load: () => import('../commands/init.ts') },
   { name: 'sign', load: () => import('../commands/sign.ts') },
@@ -50,4 +50,5 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'resign', load: () => import('../commands/resign.ts') },
   { name: 'serve', load: () => import('../commands/serve.ts') },
   { name: 'completion', load: () => import('../commands/completion.ts') },
+  { name: '__complete', load: () => import('../commands/complete.ts') },
 ];

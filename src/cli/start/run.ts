@@ -6,6 +6,7 @@ import type { Io } from '../shell/io.ts';
 import { addGlobalOptions } from '../shell/settings.ts';
 import { VERSION } from '../shell/version.ts';
 import { COMMANDS } from './commands.ts';
+import { byGroup, groupOf } from './groups.ts';
 
 /**
  * Runs one command line and says its exit status. Nothing it does escapes as an exception, and
@@ -67,8 +68,8 @@ export async function buildProgram(argv: readonly string[], cli: Cli): Promise<C
     ({ name, alias }) => argv.includes(name) || (alias !== undefined && argv.includes(alias)),
   );
   const everything = named.length === 0 || argv.includes('completion') || argv.includes('help');
-  for (const entry of everything ? COMMANDS : named) {
-    program.commandsGroup(entry.group);
+  for (const entry of everything ? byGroup(COMMANDS) : named) {
+    program.commandsGroup(groupOf(entry.name));
     (await entry.load()).register(program, cli);
   }
   for (const command of descendants(program)) command.exitOverride().copyInheritedSettings(program);

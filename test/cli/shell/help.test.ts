@@ -5,6 +5,7 @@ import { examplesOf } from '../../../src/cli/shell/examples.ts';
 import { helpContent, helpText, isHidden } from '../../../src/cli/shell/help.ts';
 import type { Io } from '../../../src/cli/shell/io.ts';
 import { COMMANDS } from '../../../src/cli/start/commands.ts';
+import { groupOf } from '../../../src/cli/start/groups.ts';
 import { buildProgram } from '../../../src/cli/start/run.ts';
 import { bulla } from '../../support/cli.ts';
 import { manualPage } from '../../support/manual-page.ts';
@@ -84,7 +85,10 @@ describe('the help', () => {
     const { stdout } = await bulla(['help']);
     expect(stdout.indexOf('  sign ')).toBeLessThan(stdout.indexOf('  init '));
     expect(stdout.indexOf('  verify ')).toBeLessThan(stdout.indexOf('  tuf '));
-    for (const { group } of COMMANDS) expect(stdout).toContain(`\n${group}:\n`);
+    for (const { name } of COMMANDS.filter((one) => !one.name.startsWith('__')))
+      expect(groupOf(name), name).not.toBe('Other commands');
+    for (const { name } of COMMANDS)
+      if (name !== '__complete') expect(stdout).toContain(`\n${groupOf(name)}:\n`);
     const sign = (await bulla(['sign', '--help'])).stdout;
     const order = [
       'Examples:',
