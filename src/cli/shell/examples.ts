@@ -431,6 +431,12 @@ bulla docker-trust install-plugin
 # in another directory of plug-ins
 bulla docker-trust install-plugin --dir /usr/local/lib/docker/cli-plugins
 
+[recover]
+# ask what was lost, and print the commands that lead out of it, in order
+bulla recover REPO
+# the same as JSON
+bulla recover REPO -o json
+
 [resign]
 # re-sign a collection that is about to expire; for a cron job
 bulla resign REPO
