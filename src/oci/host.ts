@@ -8,6 +8,8 @@ const LABEL = '[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?';
 const HOST = new RegExp(`^(${LABEL}(?:\\.${LABEL})*|\\[[0-9a-fA-F:.]{2,45}\\])(?::([0-9]{1,10}))?$`);
 const OCTET = '(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])';
 const IPV4 = new RegExp(`^${OCTET}(?:\\.${OCTET}){3}$`);
+/** An IPv4 address whose last number stands for several octets, in the one way in which it is read at all: `127.1`. */
+const SHORT_IPV4 = /^(?:0|[1-9][0-9]{0,9})(?:\.(?:0|[1-9][0-9]{0,9})){1,2}$/;
 /** What the parsers of URLs take for a part of an IPv4 address: decimal, octal or hexadecimal. */
 const NUMBER = /^(?:[0-9]+|0x[0-9a-f]*)$/;
 const PORT = /^[1-9][0-9]{0,4}$/;
@@ -16,10 +18,10 @@ const DOCKER_HUB: ReadonlySet<string> = new Set(['docker.io', 'index.docker.io',
 
 /**
  * The canonical spelling of a host with an optional port (spec/references.md, "Hosts"): small letters; IPv6 in its
- * shortest form, and an IPv4 address within it as IPv4; the names of Docker Hub as `docker.io`. The port stays
- * as it is written: connections and credentials are of an exact port.
+ * shortest form, and an IPv4 address within it as IPv4; IPv4 addresses of two or three decimal numbers as four; the
+ * names of Docker Hub as `docker.io`. The port stays as it is written: connections and credentials are of an exact port.
  * @returns undefined where it is not a host, or a spelling that not everything reads in the same way: IPv4
- *   addresses in other forms than four decimal numbers, ports with leading zeros, a dot at the end
+ *   addresses with leading zeros, in hexadecimal or as one number, ports with leading zeros, a dot at the end
  */
 export function canonicalHost(text: string): string | undefined {
   const [, written, digits] = HOST.exec(text) ?? [];
@@ -41,7 +43,10 @@ export function splitHost(host: string): HostAndPort {
 
 function canonicalName(name: string): string | undefined {
   const last = name.slice(name.lastIndexOf('.') + 1);
-  if (NUMBER.test(last)) return IPV4.test(name) ? name : undefined;
+  if (NUMBER.test(last)) {
+    if (IPV4.test(name)) return name;
+    return SHORT_IPV4.test(name) ? hostnameOf(name) : undefined;
+  }
   // Punycode that says nothing, or in another way than it is written.
   return !name.includes('xn--') || hostnameOf(name) === name ? name : undefined;
 }

@@ -121,14 +121,19 @@ describe.each(['pinned by a prefix', 'seen'])(
 );
 
 describe('an image that was moved back at an address', () => {
-  const verified = ['127.0.0.1', '[::ffff:127.0.0.1]', '[::FFFF:7F00:1]', '[0:0:0:0:0:ffff:7f00:0001]'];
+  const verified = [
+    '127.0.0.1',
+    '127.1',
+    '[::ffff:127.0.0.1]',
+    '[::FFFF:7F00:1]',
+    '[0:0:0:0:0:ffff:7f00:0001]',
+  ];
   const refused = [
     '127.0.0.01',
     '0127.0.0.1',
     '0x7f.0.0.1',
     '2130706433',
-    '127.1',
-    '127.0.1',
+    '127.01',
     '0x7f000001',
     '[::ffff:127.0.0.01]',
   ];

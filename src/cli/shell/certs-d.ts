@@ -1,6 +1,8 @@
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isBullaError } from '../../errors.ts';
 import { readDockerTls } from '../../notary-client/docker-tls.ts';
+import { canonicalHost } from '../../oci/host.ts';
 import type { Io } from './io.ts';
 
 /** Certificates that other tools keep for a registry: authorities, and a client certificate with its key. */
@@ -27,8 +29,7 @@ export async function readCertsD(
     '/etc/docker/certs.d',
   ];
   const found: { -readonly [Member in keyof KeptTls]: KeptTls[Member] } = {};
-  for (const place of new Set(places)) {
-    const directory = join(place, host);
+  for (const directory of await directoriesOf(host, new Set(places))) {
     let kept: KeptTls;
     try {
       kept = await readDockerTls(directory);
@@ -50,6 +51,17 @@ export async function readCertsD(
       found.key = kept.key;
       tell(`${host}: the client certificate of ${directory} is used`);
     }
+  }
+  return found;
+}
+
+/** Directories of a host, in the order in which they count: its canonical spelling first, then others of the same host. */
+async function directoriesOf(host: string, places: Iterable<string>): Promise<readonly string[]> {
+  const found: string[] = [];
+  for (const place of places) {
+    const names = await readdir(place).catch((): string[] => []);
+    const others = names.filter((name) => name !== host && canonicalHost(name) === host).sort();
+    for (const name of [host, ...others]) found.push(join(place, name));
   }
   return found;
 }
