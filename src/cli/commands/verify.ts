@@ -1,7 +1,9 @@
 import type { Command } from 'commander';
 import type { Demands, VerifyPorts } from '../../actions/verify/verify.ts';
+import { BullaError } from '../../errors.ts';
 import { parseReference, type Reference } from '../../oci/reference.ts';
 import { givenReferences, listOption } from '../flags/reference-list.ts';
+import { collect } from '../flags/values.ts';
 import {
   addNotaryVerifyOptions,
   addVerifyOptions,
@@ -14,6 +16,7 @@ import {
 } from '../flags/verify-flags.ts';
 import type { Cli, Context } from '../shell/context.ts';
 import { yieldToEventLoop } from '../shell/yield.ts';
+import type { ManifestFlags } from './verify/manifests.ts';
 
 export function register(program: Command, cli: Cli): void {
   addNotaryVerifyOptions(addVerifyOptions(program.command('verify')))
@@ -27,9 +30,31 @@ export function register(program: Command, cli: Cli): void {
     )
     .argument('[reference...]', 'images, by tag or digest')
     .addOption(listOption())
+    .option(
+      '--k8s <file>',
+      'every image in Kubernetes manifests or a compose file, or - for standard input; repeatable',
+      collect,
+    )
+    .option(
+      '--image-path <path>',
+      'with --k8s: where other kinds name images, such as spec.jobs[*].image; repeatable',
+      collect,
+    )
+    .option('--write', 'with --k8s: put the verified digests into the files, if all images pass')
     .option('--policy <file>', 'decide by a policy file; no other flag says what is demanded then')
-    .action(async (texts: readonly string[], flags: Flags, command: Command) => {
+    .action(async (texts: readonly string[], flags: Flags & Partial<ManifestFlags>, command: Command) => {
       const context = await cli.open(command);
+      const { k8s, imagePath, write } = flags;
+      if (k8s !== undefined) {
+        const { verifyManifests } = await import('./verify/manifests.ts');
+        const given =
+          texts.length === 0 && flags.from === undefined
+            ? []
+            : await givenReferences(context, texts, flags.from);
+        return await verifyManifests(context, given, { ...flags, k8s });
+      }
+      if (imagePath !== undefined || write === true)
+        throw new BullaError('usage', '--image-path and --write go with --k8s', { hint: 'add --k8s FILE' });
       const [text, ...others] = await givenReferences(context, texts, flags.from);
       if (others.length > 0 || flags.from !== undefined) {
         const { verifyAll } = await import('./verify/many.ts');

@@ -25,12 +25,19 @@ interface Answer {
 /**
  * Verifies several images in one run: keys, pins and policy are read once, each collection and each Notary repository
  * once for all its names, and connections and tokens are shared.
+ * @param onVerified called for each image that may be run
  * @throws BullaError with the code of the worst failure
  */
-export async function verifyAll(context: Context, texts: readonly string[], flags: Flags): Promise<void> {
+export async function verifyAll(
+  context: Context,
+  texts: readonly string[],
+  flags: Flags,
+  onVerified?: (text: string, runnable: string) => void,
+): Promise<void> {
   const work = flags.policy === undefined ? await byDemands(context, flags) : await byPolicy(context, flags);
   const { output } = context;
   await runMany(context, texts, 'verified', work, ({ runnable, remarks, json }, text) => {
+    onVerified?.(text, runnable);
     for (const [level, line] of remarks) output[level === 'warn' ? 'warn' : 'verbose'](`${text}: ${line}`);
     output.result(runnable, { given: text, ...json });
   });

@@ -1,0 +1,104 @@
+import {
+  type ImageUse,
+  imagesInManifests,
+  type Manifests,
+  parseImagePath,
+  pinned,
+} from '../../../actions/verify/manifests.ts';
+import { readFileBounded, writeFileAtomic } from '../../../disk/atomic.ts';
+import { decodeUtf8, utf8 } from '../../../encoding/bytes.ts';
+import { BullaError } from '../../../errors.ts';
+import { formatReference, parseReference } from '../../../oci/reference.ts';
+import type { VerifyCommandFlags as Flags } from '../../flags/verify-flags.ts';
+import type { Context } from '../../shell/context.ts';
+import { verifyAll } from './many.ts';
+
+const MAX_MANIFEST_BYTES = 64 * 1024 * 1024;
+
+/** Flags of `bulla verify --k8s`. */
+export interface ManifestFlags extends Flags {
+  readonly k8s: readonly string[];
+  readonly imagePath?: readonly string[] | undefined;
+  readonly write?: boolean | undefined;
+}
+
+interface File extends Manifests {
+  readonly path: string;
+  readonly text: string;
+}
+
+/**
+ * Verifies every image in Kubernetes manifests and compose files; with `--write` puts the verified digests in, once all
+ * have passed.
+ * @throws BullaError usage, content-invalid, storage-error; with the code of the worst failure
+ */
+export async function verifyManifests(
+  context: Context,
+  texts: readonly string[],
+  flags: ManifestFlags,
+): Promise<void> {
+  const { k8s, imagePath = [], write = false, ...rest } = flags;
+  const paths = imagePath.map(parseImagePath);
+  if (write && k8s.includes('-'))
+    throw new BullaError('usage', '--write needs a file, and - is standard input', {
+      hint: 'write the manifests to a file first',
+    });
+  const files: File[] = [];
+  for (const path of k8s) {
+    const text = await read(context, path);
+    files.push({ path, text, ...imagesInManifests(text, path, paths) });
+  }
+  const { output } = context;
+  for (const { path, guessed } of files)
+    for (const kind of guessed)
+      output.warn(
+        `${path}: ${kind} is not known; its images were looked for by what pods look like (--image-path names them)`,
+      );
+  const uses = files.flatMap((file) => file.uses);
+  for (const { path, uses: own } of files)
+    for (const { line, owner, written } of own) output.verbose(`${path}:${line}  ${owner}  ${written}`);
+  if (uses.length === 0 && texts.length === 0) {
+    output.info('there are no images in these manifests');
+    output.result([], { details: { total: 0, done: 0, failed: 0, left: 0 } });
+    return;
+  }
+  const digests = new Map<string, string>();
+  await verifyAll(context, [...texts, ...uses.map(({ image }) => image)], rest, (text, runnable) => {
+    digests.set(identity(text), runnable.slice(runnable.lastIndexOf('@') + 1));
+  });
+  if (!write) return;
+  for (const file of files) await pin(context, file, (use) => digests.get(identity(use.image)));
+}
+
+async function read(context: Context, path: string): Promise<string> {
+  if (path !== '-') return decodeUtf8(await readFileBounded(context.path(path), MAX_MANIFEST_BYTES), path);
+  const pieces: Buffer[] = [];
+  let size = 0;
+  for await (const piece of context.io.stdin) {
+    size += piece.length;
+    if (size > MAX_MANIFEST_BYTES)
+      throw new BullaError('content-invalid', `standard input has more than ${MAX_MANIFEST_BYTES} bytes`, {
+        hint: 'verify the manifests in parts',
+      });
+    pieces.push(Buffer.from(piece as Buffer | string));
+  }
+  return decodeUtf8(Buffer.concat(pieces), 'standard input');
+}
+
+/** One spelling for each image: several manifests may write it differently. */
+function identity(text: string): string {
+  return formatReference(parseReference(text));
+}
+
+async function pin(
+  context: Context,
+  { path, text, uses }: File,
+  digestOf: (use: ImageUse) => string | undefined,
+): Promise<void> {
+  const result = pinned(text, uses, digestOf);
+  const count = uses.filter((use) => !use.written.includes('@')).length;
+  if (result !== text) await writeFileAtomic(context.path(path), utf8(result));
+  context.output.info(
+    `${path}: ${count} images are pinned by digest now, ${uses.length - count} were already`,
+  );
+}
