@@ -45,7 +45,7 @@ export function positiveInteger(text: string): number {
 
 /**
  * Gathers ids of root keys: an id, or the line about a root key that `bulla init` and `inspect` print, pasted as it is.
- * What is no id stays as it is, and is refused where ids are checked.
+ * Other text stays as it is, and is refused where ids are checked.
  */
 export function collectKeyIds(value: string, before: readonly string[] = []): readonly string[] {
   const ids = value.match(/(?<![\w:])[0-9a-fA-F]{64}(?!\w)/g) ?? [];

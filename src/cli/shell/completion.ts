@@ -4,7 +4,7 @@ import { isHidden } from './help.ts';
 /** Shells that {@link completionScript} knows. */
 export const SHELLS: readonly string[] = ['bash', 'zsh', 'fish'];
 
-/** What a word stands for: a key of the key store, a repository or a name in one, or a path. */
+/** What a word names: a key of the key store, a repository or a name in one, or a path. */
 type Kind = 'key' | 'reference' | 'path';
 
 /** A command by its full name (`key generate`) and what may follow it. */
@@ -15,10 +15,10 @@ interface Node {
   readonly flags: readonly {
     readonly flag: string;
     readonly summary: string;
-    /** What its value stands for; undefined where it has none. */
+    /** What its value names; undefined if it has none. */
     readonly value: Kind | undefined;
   }[];
-  /** What its arguments stand for. */
+  /** What its arguments name. */
   readonly argument: Kind;
 }
 
