@@ -27,6 +27,10 @@ export interface CopyOptions {
   readonly destination: Target;
   /** Name at the destination, moved last; without it, the image is there by its digest. */
   readonly tag?: Tag | undefined;
+  /** What the tag names now, where that was asked a moment ago: null for nothing. */
+  readonly before?: Digest | null | undefined;
+  /** Tags of the source, where they were listed a moment ago. */
+  readonly sourceTags?: ReadonlySet<Tag> | undefined;
   /** Of an index, only the manifest for this platform, which becomes the root. */
   readonly platform?: PlatformSelector | undefined;
   /** Also all that refers to the image: true if left out. */
@@ -106,13 +110,12 @@ class Copying {
   }
 
   async run(): Promise<CopyResult> {
-    const { source, tag, referrers = true, shared } = this.options;
+    const { source, tag, platform, reference, referrers = true, shared, sourceTags } = this.options;
     const { pool, tally, destination } = this;
     const { onEvent } = tally;
-    const { platform, reference } = this.options;
     const content = await rootOf({ source, reference, platform, onEvent, signal: pool.signal });
-    const asked = tag === undefined ? Promise.resolve(undefined) : this.digestAt(tag);
-    const found = discover(source, content, { referrers, pool, onEvent });
+    const asked = tag === undefined ? Promise.resolve(undefined) : this.before(tag);
+    const found = discover(source, content, { referrers, tags: sourceTags, pool, onEvent });
     await pool.all<unknown>([asked, found]);
     const [before, graph] = [await asked, await found];
     tally.planned(graph);
@@ -123,6 +126,11 @@ class Copying {
     const tagMoved = tag !== undefined && before !== content.descriptor.digest;
     if (tagMoved) await transfer.tag(graph.root, tag);
     return { ...tally.result(graph), ...(tag !== undefined && { tag }), tagMoved };
+  }
+
+  private async before(tag: Tag): Promise<Digest | undefined> {
+    const { before } = this.options;
+    return before === undefined ? await this.digestAt(tag) : (before ?? undefined);
   }
 
   private async digestAt(tag: Tag): Promise<Digest | undefined> {

@@ -45,6 +45,8 @@ export interface CopyGraph {
 
 export interface DiscoverOptions {
   readonly referrers: boolean;
+  /** Tags of the source, as they were listed a moment ago: what is not among them is not asked for. */
+  readonly tags?: ReadonlySet<Tag> | undefined;
   readonly pool: Pool;
   readonly onEvent: OnCopyEvent;
 }
@@ -148,7 +150,11 @@ class Discovery {
   private async addReferrers(node: CopyNode, depth: number): Promise<void> {
     const { digest } = node.content.descriptor;
     const listed = await this.pool.run(() =>
-      this.source.listReferrers(digest, { fallbackToo: true, signal: this.pool.signal }),
+      this.source.listReferrers(digest, {
+        fallbackToo: true,
+        tags: this.options.tags,
+        signal: this.pool.signal,
+      }),
     );
     // Counted before anything is fetched: each list may name the same thousands of manifests.
     this.listed += listed.length;
@@ -208,6 +214,8 @@ class Discovery {
   }
 
   private async likely(tags: readonly Tag[]): Promise<readonly Tag[]> {
+    const { tags: known } = this.options;
+    if (known !== undefined) return tags.filter((tag) => known.has(tag));
     if (tags.length <= MAX_TAG_QUESTIONS) return tags;
     const { signal } = this.pool;
     try {

@@ -4,7 +4,7 @@ import { decorated } from '../../oci/decorated.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { resolveIfThere } from '../../oci/if-there.ts';
 import type { ManifestContent } from '../../oci/manifest.ts';
-import { isBesideTag, type Tag } from '../../oci/reference.ts';
+import { cosignTags, fallbackTag, isBesideTag, type Tag } from '../../oci/reference.ts';
 import { MAX_TAGS, type Source } from '../../oci/target.ts';
 import { HEAD_TAG } from '../../trust/format/vocabulary.ts';
 import type { Collection } from '../../trust/read/collection.ts';
@@ -88,7 +88,7 @@ export interface CopiedRepository {
 }
 
 /** Tags that are worked on at the same time, for each request that may be under way. */
-const TAGS_PER_PLACE = 2;
+const TAGS_PER_PLACE = 4;
 /** Failures in a row that are about a registry as a whole, after which the rest is not tried. */
 const MAX_IN_A_ROW = 10;
 const OF_THE_REGISTRY: readonly ErrorCode[] = [
@@ -159,11 +159,14 @@ class RepositoryCopy {
     onSelected?.(tags.length + missing.length);
     // The first by itself: what it teaches about both registries saves the others a request each.
     const [first, ...others] = tags;
+    const begun = first === undefined ? [] : [await this.tag(first)];
+    await this.learn(begun);
     const results = [
       ...missing.map((tag) => this.ended({ tag, outcome: 'failed', error: this.notListed(tag) })),
-      ...(first === undefined ? [] : [await this.tag(first)]),
+      ...begun,
       ...(await mapConcurrently(others, TAGS_PER_PLACE * this.places, (tag) => this.tag(tag))),
     ];
+    await this.bringLate();
     const collection = await this.collection(tags);
     return {
       tags: results,
@@ -173,18 +176,30 @@ class RepositoryCopy {
     };
   }
 
+  /** A HEAD of what is there: until one has told something, what is absent is asked for twice. */
+  private async learn([first]: readonly RepositoryTag[]): Promise<void> {
+    const { destination, dryRun, signal } = this.options;
+    if (first?.outcome !== 'copied' || dryRun === true) return;
+    await resolveIfThere(destination, first.digest, { signal });
+  }
+
+  /** What the list of tags does not have is not asked for. What was pushed since then belongs to what was copied, too. */
+  private async bringLate(): Promise<void> {
+    const { source, referrers } = this.options;
+    if (this.images.size === 0 || referrers === false) return;
+    const before = this.sourceTags;
+    this.sourceTags = new Set(await this.listSource());
+    const isNew = (tag: Tag): boolean => this.sourceTags.has(tag) && !before.has(tag);
+    for (const digest of this.images.keys())
+      if ([fallbackTag(digest), ...cosignTags(digest)].some(isNew)) await this.copyDigest(digest, { source });
+  }
+
   /** @throws BullaError content-invalid where there is more than is listed */
   private async listSource(): Promise<readonly Tag[]> {
     const { source, signal } = this.options;
     const listed = await source.listTags({ signal });
     if (listed.length < MAX_TAGS) return listed;
-    throw new BullaError(
-      'content-invalid',
-      `${source.name} lists more than ${MAX_TAGS} tags, and not all are read`,
-      {
-        hint: 'copy the images that are needed one by one',
-      },
-    );
+    throw tooMany(source);
   }
 
   private async listDestination(): Promise<void> {
@@ -192,6 +207,7 @@ class RepositoryCopy {
     try {
       const listed = await destination.listTags({ signal });
       if (listed.length < MAX_TAGS) this.destinationTags = new Set(listed);
+      else if (prune !== undefined) throw tooMany(destination);
     } catch (error) {
       // It is asked for each tag then. What is not known to be there is not removed either.
       if (prune !== undefined || !isBullaError(error, 'not-found', 'registry-error', 'forbidden'))
@@ -250,7 +266,7 @@ class RepositoryCopy {
       return { tag, outcome: 'present', digest, pushed: NOTHING, mounted: NOTHING };
     }
     if (before !== undefined && before.digest !== digest) await this.keep(to, before.digest);
-    const { result, isOurs } = await this.image(root, to);
+    const { result, isOurs } = await this.image(root, to, before?.digest ?? null);
     this.arrived.add(digest);
     if (!isOurs && before?.digest !== digest && this.options.dryRun !== true)
       await this.shared.limiter.run(() => destination.pushManifest(root, { tag: to, signal }));
@@ -287,19 +303,25 @@ class RepositoryCopy {
   private async image(
     root: ManifestContent,
     tag: Tag,
+    before: Digest | null,
   ): Promise<{ readonly result: CopyResult; readonly isOurs: boolean }> {
     const { digest } = root.descriptor;
+    const { source } = this.options;
     const running = this.images.get(digest);
     if (running !== undefined) return { result: await running, isOurs: false };
-    const work = this.copyDigest(root.descriptor.digest, tag, withManifest(this.options.source, root));
+    const work = this.copyDigest(digest, { source: withManifest(source, root), tag, before });
     this.images.set(digest, work);
     return { result: await work, isOurs: true };
   }
 
-  private async copyDigest(reference: Digest, tag: Tag | undefined, source: Source): Promise<CopyResult> {
+  private async copyDigest(
+    reference: Digest,
+    { source, tag, before }: Pick<CopyOptions, 'source' | 'tag' | 'before'>,
+  ): Promise<CopyResult> {
     const { destination, referrers, dryRun, signal, onEvent } = this.options;
+    const { shared, sourceTags } = this;
     const result = await copy({
-      ...{ source, reference, destination, tag, referrers, dryRun, signal, shared: this.shared },
+      ...{ source, reference, destination, tag, before, sourceTags, referrers, dryRun, signal, shared },
       onEvent: (event) => onEvent?.(tag ?? HEAD_TAG, event),
     });
     for (const warning of result.warnings) this.warnings.add(warning);
@@ -344,7 +366,7 @@ class RepositoryCopy {
       if (digest === undefined || this.arrived.has(digest)) continue;
       const about = `${tag} is signed for ${digest}`;
       try {
-        await this.copyDigest(digest, undefined, source);
+        await this.copyDigest(digest, { source });
         this.arrived.add(digest);
         this.warnings.add(`${about}, which is not what the tag names: both were copied`);
       } catch (error) {
@@ -400,6 +422,12 @@ async function signedDigest(collection: Collection, tag: Tag): Promise<Digest | 
       return undefined;
     throw error;
   }
+}
+
+function tooMany({ name }: Source): BullaError {
+  return new BullaError('content-invalid', `${name} lists more than ${MAX_TAGS} tags, and not all are read`, {
+    hint: 'copy the images that are needed one by one',
+  });
 }
 
 /** A source that does not ask again for a manifest that was just fetched. */

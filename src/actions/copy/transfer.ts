@@ -1,4 +1,4 @@
-import { BullaError, isBullaError } from '../../errors.ts';
+import { BullaError, isBullaError, throwIfAborted } from '../../errors.ts';
 import { observedStream, streamOf } from '../../oci/content.ts';
 import { type Descriptor, inlineContent } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
@@ -6,7 +6,7 @@ import { resolveIfThere } from '../../oci/if-there.ts';
 import { isArtifactType } from '../../oci/media-types.ts';
 import type { Tag } from '../../oci/reference.ts';
 import type { Source, Target } from '../../oci/target.ts';
-import type { Limiter, Pool } from './concurrency.ts';
+import { Limiter, type Pool } from './concurrency.ts';
 import type { CopyNode } from './graph.ts';
 import type { OnCopyEvent } from './progress.ts';
 
@@ -25,16 +25,23 @@ export type CopyDestination = Pick<
 
 /** Blobs that are remembered as brought; the oldest are looked for again. */
 const MAX_BROUGHT = 50_000;
+/** Referrers of one repository that are pushed at the same time. */
+const WATCHED_AT_ONCE = 32;
 
 /** What copies to one destination share: how much goes on at once, and that each blob is brought once. */
 export class SharedTransfers {
   readonly limiter: Limiter;
+  /** Whether blobs were at the destination so far. */
+  readonly found = { absent: 0, present: 0 };
+  /** A list that was changed is watched for a while: that takes time, and hardly any requests. */
+  readonly watching: Limiter;
   private readonly blobs = new Map<Digest, Promise<void>>();
   private readonly places: Map<Digest, string>;
 
   /** @param places repositories of the destination's registry that have a blob: shared by copies to that registry */
   constructor(limiter: Limiter, places: Map<Digest, string> = new Map()) {
     this.limiter = limiter;
+    this.watching = new Limiter(WATCHED_AT_ONCE);
     this.places = places;
   }
 
@@ -118,8 +125,7 @@ export class Transfer {
   private readonly surrounded = new Set<Digest>();
   /** Artifact manifests that the destination does not accept. */
   private readonly left = new Set<Digest>();
-  private absent = 0;
-  private present = 0;
+  private readonly found: { absent: number; present: number };
 
   constructor(options: TransferOptions) {
     this.source = options.source;
@@ -128,6 +134,7 @@ export class Transfer {
     this.onEvent = options.onEvent;
     this.known = options.present;
     this.shared = options.shared;
+    this.found = options.shared?.found ?? { absent: 0, present: 0 };
     const [from, to] = [options.source.mount, options.destination.mount];
     const isNear = from !== undefined && to?.registry === from.registry && to.repository !== from.repository;
     this.mountFrom = isNear ? [from.repository] : [];
@@ -213,13 +220,22 @@ export class Transfer {
   private async push(node: CopyNode, tag?: Tag): Promise<void> {
     const { content } = node;
     const { descriptor } = content;
-    await this.pool.run(async () => {
+    await this.stored(node, async () => {
       if (tag === undefined) this.onEvent({ kind: 'start', descriptor });
       await this.destination.pushManifest(content, { tag, signal: this.pool.signal });
     });
     if (tag === undefined) {
       this.onEvent({ kind: 'done', descriptor, outcome: 'pushed', bytes: descriptor.size });
     }
+  }
+
+  /** Runs what pushes a manifest when there is a place for it. */
+  private async stored(node: CopyNode, push: () => Promise<void>): Promise<void> {
+    if (!node.isReferrer || this.shared === undefined) return await this.pool.run(push);
+    await this.shared.watching.run(async () => {
+      throwIfAborted(this.pool.signal);
+      await push();
+    });
   }
 
   /** Gives a manifest that is at the destination a name. */
@@ -245,7 +261,8 @@ export class Transfer {
   private async transferBlob(descriptor: Descriptor): Promise<void> {
     const { onEvent } = this;
     const { signal } = this.pool;
-    const guessAbsent = this.present === 0 && this.absent >= ENOUGH_ABSENT && descriptor.size <= SMALL_BYTES;
+    const { absent, present } = this.found;
+    const guessAbsent = present === 0 && absent >= ENOUGH_ABSENT && descriptor.size <= SMALL_BYTES;
     let hasStarted = false;
     const open = async (): Promise<AsyncIterable<Uint8Array>> => {
       if (!hasStarted) onEvent({ kind: 'start', descriptor });
@@ -260,10 +277,10 @@ export class Transfer {
     });
     this.shared?.notePlace(descriptor.digest, this.destination.mount?.repository);
     if (outcome === 'exists') {
-      this.present++;
+      this.found.present++;
       onEvent({ kind: 'skip', descriptor });
     } else {
-      this.absent++;
+      this.found.absent++;
       onEvent({ kind: 'done', descriptor, outcome, bytes: outcome === 'pushed' ? descriptor.size : 0 });
     }
   }
@@ -314,7 +331,7 @@ export class Transfer {
   private async referrer(node: CopyNode, listed: ReadonlySet<Digest>): Promise<void> {
     const wasThere = await this.node(node);
     if (!wasThere || listed.has(node.content.descriptor.digest)) return;
-    await this.pool.run(() => this.destination.pushManifest(node.content, { signal: this.pool.signal }));
+    await this.stored(node, () => this.destination.pushManifest(node.content, { signal: this.pool.signal }));
   }
 
   /** Some registries lose entries of their list when many are pushed at once; those are pushed again. */
@@ -325,7 +342,9 @@ export class Transfer {
       if (missing.length === 0) return;
       if (round === MAX_ROUNDS) throw this.unlisted(subject, missing);
       for (const one of missing) {
-        await this.pool.run(() => this.destination.pushManifest(one.content, { signal: this.pool.signal }));
+        await this.stored(one, () =>
+          this.destination.pushManifest(one.content, { signal: this.pool.signal }),
+        );
       }
     }
   }

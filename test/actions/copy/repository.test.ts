@@ -39,6 +39,11 @@ function repository({ host }: FaultyRegistry, name = 'team/app'): Target {
   return target;
 }
 
+/** A repository that lists referrers by itself, or one whose clients have to. */
+async function place(referrersApi: boolean): Promise<Target> {
+  return referrersApi ? new MemoryStore() : repository(await registry({ referrersApi: false }));
+}
+
 async function images(target: Target, tags: readonly string[] = TAGS): Promise<void> {
   for (const tag of tags) {
     const image = await pushImage(target, tag, tag);
@@ -137,10 +142,7 @@ describe.each([true, false])('a whole repository, referrers API: %s', (referrers
       },
     ],
   ])('finds %s in a second run', async (_, change) => {
-    const [source, destination] = [
-      repository(await registry({ referrersApi })),
-      repository(await registry({ referrersApi })),
-    ];
+    const [source, destination] = [await place(referrersApi), await place(referrersApi)];
     await images(source, TAGS.slice(0, 2));
     await pushIndex(source, 'many platforms', 'v2');
     await run(source, destination);
@@ -163,10 +165,7 @@ describe.each([true, false])('a whole repository, referrers API: %s', (referrers
       },
     ],
   ])('puts back what the destination lost: %s', async (_, lose) => {
-    const [source, destination] = [
-      repository(await registry({ referrersApi })),
-      repository(await registry({ referrersApi })),
-    ];
+    const [source, destination] = [await place(referrersApi), await place(referrersApi)];
     await images(source, TAGS.slice(0, 2));
     await run(source, destination);
     await lose(destination);
@@ -230,6 +229,34 @@ describe('a copy of a repository that cannot be whole', () => {
     expect(await userTags(destination)).toEqual(['v0.9.0', ...TAGS]);
   });
 
+  it.each([
+    ['of cosign', async (source: Target, tag: string) => void (await pushImage(source, "cosign's", tag))],
+    [
+      'in a fallback index',
+      async (source: Target) =>
+        void (await pushReferrer(source, await source.resolve(tagOf('v1.0.0')), 'late')),
+    ],
+  ])('finds a signature %s that was pushed while it was made', async (_, sign) => {
+    const source = repository(await registry({ referrersApi: false }));
+    const destination = new MemoryStore('destination');
+    const image = await pushImage(source, 'image', 'v1.0.0');
+    const [tag = ''] = cosignTags(image.descriptor.digest);
+    let isSigned = false;
+    const copied = await run(
+      altered(source, {
+        openBlob: async (descriptor, options) => {
+          if (!isSigned) await sign(source, tag);
+          isSigned = true;
+          return await source.openBlob(descriptor, options);
+        },
+      }),
+      destination,
+    );
+    expect(failuresOf(copied)).toEqual([]);
+    const referrers = await destination.listReferrers(image.descriptor.digest);
+    expect(referrers.length + (await destination.listTags()).filter((one) => one === tag).length).toBe(1);
+  });
+
   it('copies one digest where a tag moves while it is copied', async () => {
     const [source, destination] = await inMemory(['v1.0.0']);
     const before = await source.resolve(tagOf('v1.0.0'));
@@ -268,7 +295,7 @@ describe('a copy of a repository that cannot be whole', () => {
         throw new BullaError('registry-unreachable', 'no connection');
       },
     });
-    const copied = await run(down, destination);
+    const copied = await run(down, destination, { concurrency: 2 });
     expect(countsOf(copied)).toMatchObject({ total: 200, failed: 200 });
     expect(asked).toBeLessThan(40);
   });
