@@ -99,7 +99,8 @@ export class Call {
     }
   }
 
-  private client(): RegistryClient {
+  /** The client that the caller gave, or one that ends with the call. */
+  client(): RegistryClient {
     const { client, registry = {}, onWarning } = this.config;
     if (client !== undefined) return client;
     this.own ??= new RegistryClient({

@@ -24,6 +24,8 @@ export {
 export type { CopiedImage } from '../actions/copy/image.ts';
 export type { Outcome as OutcomeOfMany } from '../actions/copy/many.ts';
 export type { CopyEvent, OnCopyEvent } from '../actions/copy/progress.ts';
+export type { CopiedRepository, PrunedTag, RepositoryTag } from '../actions/copy/repository.ts';
+export type { RepositoryCounts } from '../actions/copy/repository-outcome.ts';
 export { type ImageConfig, type Inspection, inspectManifest } from '../actions/inspect/manifest.ts';
 export { listSignatures, removeSignatures } from '../actions/inspect/signatures.ts';
 export { readTree, type TreeManifest, type TreeNode, type TreeOptions } from '../actions/inspect/tree.ts';
@@ -51,6 +53,8 @@ export {
   type SignResult,
   signImage,
 } from '../actions/sign/signature.ts';
+export type { SyncDocument, SyncEntryDocument } from '../actions/sync/schema.ts';
+export type { SyncedRepository, SyncFailure, SyncReport } from '../actions/sync/sync.ts';
 export type { Drift, DriftRule, RunnableImage } from '../actions/verify/drift.ts';
 export {
   type ImageName,
@@ -101,6 +105,13 @@ export {
   pull,
   push,
 } from './copy.ts';
+export {
+  type CopiedAll,
+  type CopyAllOptions,
+  copyAll,
+  type SyncOptions,
+  sync,
+} from './copy-all.ts';
 export { type KeyOptions, keyOf } from './keys.ts';
 export * from './oci.ts';
 export type { ChangeOptions, CollectionOptions, PublishingOptions } from './publishing.ts';

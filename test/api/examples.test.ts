@@ -94,6 +94,7 @@ describe('the library, installed from the packed package', () => {
     expect(functionsOfReferences()).toEqual(
       expect.arrayContaining([
         'copy',
+        'copyAll',
         'init',
         'pull',
         'push',
@@ -146,8 +147,8 @@ const STRICT = {
 
 /** Everything that package.json exports, with the types of what the functions take and give spelled out. */
 const EVERY_PATH = `
-import type { ChangeOptions, Config, Copied, CopyAsOptions, CopyOptions, InitOptions, InitResult, KeyOptions, KeySigner, NameEvidence, PassReport, Pulled, PullOptions, Pushed, PushOptions, Reference, ResignOptions, Revoked, RevokeOptions, SignedImages, SignedNames, Signer, SignOptions, Status, StatusOptions, Verified, VerifyOptions } from 'bulla';
-import { copy, init, keyOf, pull, push, resign, revoke, sign, status, verify } from 'bulla';
+import type { ChangeOptions, Config, Copied, CopiedAll, CopyAllOptions, CopyAsOptions, CopyOptions, InitOptions, InitResult, KeyOptions, KeySigner, NameEvidence, PassReport, Pulled, PullOptions, Pushed, PushOptions, Reference, ResignOptions, Revoked, RevokeOptions, SignedImages, SignedNames, Signer, SignOptions, Status, StatusOptions, SyncDocument, SyncOptions, SyncReport, Verified, VerifyOptions } from 'bulla';
+import { copy, copyAll, init, keyOf, pull, push, resign, revoke, sign, status, sync, verify } from 'bulla';
 import { digestOf } from 'bulla/oci';
 import { serveRegistry } from 'bulla/registry-server';
 import { ProcessMemory } from 'bulla/trust';
@@ -164,6 +165,10 @@ export const own = async (signer: Signer): Promise<Uint8Array> => await signer.s
 const signing: SignOptions = { ...config, ...keys, name: 'only', role: 'names', wait: 0 };
 export const signAll = async (...references: string[]): Promise<SignedImages> => await sign(references, signing);
 export const head = (named: SignedNames): string => named.head;
+const some: CopyAllOptions = { ...config, tags: ['v1*'], newest: 3, prune: (tags) => tags.length < 9 };
+export const all = async (from: string, to: string): Promise<CopiedAll> => await copyAll(from, to, some);
+const once: SyncOptions = { ...config, dryRun: true };
+export const mirror = async (document: SyncDocument): Promise<SyncReport> => await sync(document, once);
 export const functions = [digestOf, serveRegistry, refresh];
 const change: ChangeOptions = { ...config, ...keys, wait: 0 };
 const to: CopyOptions & { as: CopyAsOptions } = { referrers: true, dryRun: true, as: { key: 'release', role: 'names' } };
