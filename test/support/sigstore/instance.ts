@@ -63,7 +63,8 @@ export class SigstoreInstance {
   readonly intermediateCertificate: Uint8Array;
   readonly tsaCertificate: Uint8Array;
 
-  constructor() {
+  /** @param intermediateUntil when the certificate that issues expires */
+  constructor(intermediateUntil: Date = new Date('2036-01-01T00:00:00Z')) {
     const years = { notBefore: this.start, notAfter: new Date('2036-01-01T00:00:00Z') };
     const ca = [
       extension('2.5.29.19', true, derSequence(DER_TRUE)),
@@ -78,6 +79,7 @@ export class SigstoreInstance {
     });
     this.intermediateCertificate = certificate({
       ...authority,
+      notAfter: intermediateUntil,
       subject: 'intermediate',
       key: this.intermediate,
       extensions: [...ca, extension('2.5.29.37', false, derSequence(derOid('1.3.6.1.5.5.7.3.3')))],
