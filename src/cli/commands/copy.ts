@@ -1,15 +1,19 @@
 import type { Command } from 'commander';
+import { BullaError } from '../../errors.ts';
 import { parsePlatform } from '../../oci/platform.ts';
 import { parseReference } from '../../oci/reference.ts';
 import { addKeyOptions } from '../flags/key-flags.ts';
 import { addNamingOptions } from '../flags/naming-flags.ts';
+import { listOption } from '../flags/reference-list.ts';
 import { collect, positiveInteger } from '../flags/values.ts';
 import { addSideOptions } from '../shell/access.ts';
-import type { Cli } from '../shell/context.ts';
+import type { Cli, Context } from '../shell/context.ts';
 import type { AllTagsFlags } from './copy/all.ts';
 import type { NamingCopyFlags } from './copy/as.ts';
 
 interface CopyCommandFlags extends NamingCopyFlags, AllTagsFlags {
+  /** A list of sources. */
+  readonly from?: string;
   readonly as?: true;
   readonly platform?: string;
   readonly referrers: boolean;
@@ -26,10 +30,14 @@ export function register(program: Command, cli: Cli): void {
         "cosign's tags. Bytes are never changed, existing content is not sent again, and the tag moves last. The trust " +
         'collection of the source is copied too, if the destination has none or an older state of it; with --as the ' +
         'name is signed in the collection of the destination, with the available keys. With --all-tags, source and ' +
-        'destination are repositories: images first, then the signed names; it can be interrupted and run again.',
+        'destination are repositories: images first, then the signed names; it can be interrupted and run again. Several ' +
+        'images go to one repository or layout, where they keep their tags, or, with a slash at its end (registry.example.com/mirror/), ' +
+        'below it, where they keep the last part of their names as well.',
     )
-    .argument('<source>', 'image, oci:DIR[:tag] or oci-archive:FILE[:tag]; with --all-tags, a repository')
-    .argument('<destination>', 'the same; the default tag is that of the source')
+    .usage('[options] <source...> <destination>')
+    .argument('<source>', 'images, oci:DIR[:tag] or oci-archive:FILE[:tag]; with --all-tags, a repository')
+    .argument('[destination...]', 'the same; the default tag is that of the source')
+    .addOption(listOption())
     .option('--platform <os/arch>', 'of an index, only the image for this platform')
     .option('--no-referrers', 'only the image, nothing that refers to it')
     .option('--as', "sign the name in the destination's own collection, instead of copying the source's")
@@ -51,8 +59,15 @@ export function register(program: Command, cli: Cli): void {
     .option('--prune', 'with --all-tags: remove tags of the destination that were not selected; asks first')
     .option('--yes', 'with --prune: remove them without asking')
     .option('--fast', 'with --all-tags: look for no new signatures of images that are there already')
-    .action(async (from: string, to: string, flags: CopyCommandFlags, invoked: Command) => {
+    .action(async (from: string, more: readonly string[], flags: CopyCommandFlags, invoked: Command) => {
       const context = await cli.open(invoked);
+      const [to] = more;
+      if (flags.from !== undefined || more.length > 1)
+        return await copySeveral(context, [from, ...more], flags);
+      if (to === undefined)
+        throw new BullaError('usage', "missing required argument 'destination'", {
+          hint: 'say where it is copied to: bulla copy SOURCE DESTINATION',
+        });
       const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
       if (MANY.some((name) => flags[name] !== undefined)) {
         const [{ runAllTags }, as] = await Promise.all([import('./copy/all.ts'), import('./copy/as.ts')]);
@@ -71,4 +86,45 @@ export function register(program: Command, cli: Cli): void {
       await runCopy(context, image, destination, copying);
     });
   addSideOptions(command);
+}
+
+/** The last of the words is where all go. */
+async function copySeveral(
+  context: Context,
+  words: readonly string[],
+  flags: CopyCommandFlags,
+): Promise<void> {
+  const given = MANY.find((name) => flags[name] !== undefined);
+  if (given !== undefined)
+    throw new BullaError(
+      'usage',
+      'several images are given along with flags that select tags of a repository',
+      {
+        hint: 'copy one repository with --all-tags, or name the images',
+      },
+    );
+  const [{ givenReferences }, { destinationsIn, runCopies }, as, { runCopy }] = await Promise.all([
+    import('../flags/reference-list.ts'),
+    import('./copy/many.ts'),
+    import('./copy/as.ts'),
+    import('./copy/run.ts'),
+  ]);
+  const destinations = destinationsIn(words.at(-1) ?? '');
+  const sources = await givenReferences(context, words.slice(0, -1), flags.from);
+  if (flags.as !== true) as.refuseNaming(flags);
+  const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
+  const { referrers, dryRun } = flags;
+  await runCopies(
+    context,
+    sources,
+    destinations,
+    dryRun === true ? 'looked at' : 'copied',
+    async (_, image, to, one) => {
+      const copying = { ...one, side: 'to', platform, referrers, dryRun } as const;
+      await (flags.as === true
+        ? as.runCopyAs(context, image, to, copying, flags)
+        : runCopy(context, image, to, copying));
+    },
+    'from',
+  );
 }

@@ -7,12 +7,16 @@ import { RELEASE_PURPOSE, SIGNATURE_ANNOTATIONS } from '../../signatures/formats
 import { predicateLabel } from '../../signatures/predicates.ts';
 import { FILE_TITLE, HEAD_TAG } from '../../trust/format/vocabulary.ts';
 import { addCollectionOptions, type CollectionFlags } from '../flags/collection-flags.ts';
+import { listOption } from '../flags/reference-list.ts';
+import { type Shown, showEach } from '../flags/show-each.ts';
 import { sizeText } from '../render/tree-text.ts';
 import type { Cli, Context } from '../shell/context.ts';
 
 interface InspectFlags extends CollectionFlags {
   readonly notary?: string;
   readonly notaryRootKey?: string;
+  /** A list of references. */
+  readonly from?: string;
 }
 
 export function register(program: Command, cli: Cli): void {
@@ -22,58 +26,59 @@ export function register(program: Command, cli: Cli): void {
       'Shows the manifest of an image, an index or an artifact, and the config of an image. To see what refers to it: bulla tree; who signed it: bulla signature ls.\n' +
         'For a repository, or its tag _trust, it shows the trust collection: roles, keys, files; with --notary, its trust data in Notary v1: roles, keys, names and their signers.',
     )
-    .argument('<reference>', 'image, by tag or digest; or a repository')
+    .argument('[reference...]', 'images, by tag or digest; or repositories')
+    .addOption(listOption())
     .option('--notary <url>', 'show the trust data in Notary v1: URL of a server, auto, or a directory')
     .option('--notary-root-key <file>', 'public root key of the Notary repository (PEM)')
-    .action(async (text: string, flags: InspectFlags, command: Command) => {
+    .action(async (texts: readonly string[], flags: InspectFlags, command: Command) => {
       const context = await cli.open(command);
-      if (flags.notary !== undefined) {
-        return await printNotary(context, text, { ...flags, notary: flags.notary });
-      }
-      const reference = await context.places.namedInLayout(parseReference(text));
-      const { isCollection } = await import('../flags/shown-collection.ts');
-      if (reference.tag === HEAD_TAG || (await isCollection(context, reference)))
-        await printCollection(context, reference, flags);
-      else await printImage(context, text);
+      await showEach(context, texts, flags.from, (text) => inspect(context, text, flags));
     });
 }
 
-async function printNotary(
+async function inspect(context: Context, text: string, flags: InspectFlags): Promise<Shown> {
+  if (flags.notary !== undefined) return await notaryIn(context, text, { ...flags, notary: flags.notary });
+  const reference = await context.places.namedInLayout(parseReference(text));
+  const { isCollection } = await import('../flags/shown-collection.ts');
+  return reference.tag === HEAD_TAG || (await isCollection(context, reference))
+    ? await collectionIn(context, reference, flags)
+    : await imageAt(context, text);
+}
+
+async function notaryIn(
   context: Context,
   text: string,
   flags: InspectFlags & { readonly notary: string },
-): Promise<void> {
+): Promise<Shown> {
   const [{ parseGun, showNotary }, { notaryJson, notaryLines }] = await Promise.all([
     import('../flags/notary-flags.ts'),
     import('../render/notary-text.ts'),
   ]);
   const { repository, untrusted } = await showNotary(context, text, flags);
   for (const warning of repository.warnings) context.output.warn(warning);
-  context.output.result(notaryLines(repository), {
-    reference: formatRepository(parseGun(text)),
-    ...notaryJson(repository, untrusted === undefined),
-  });
+  return {
+    lines: notaryLines(repository),
+    json: {
+      reference: formatRepository(parseGun(text)),
+      ...notaryJson(repository, untrusted === undefined),
+    },
+  };
 }
 
-async function printImage(context: Context, text: string): Promise<void> {
+async function imageAt(context: Context, text: string): Promise<Shown> {
   const { source, reference, version } = await context.openImage(text);
   const inspection = await inspectManifest(source, version, { signal: context.signal });
   const name = `${formatRepository(reference)}@${inspection.descriptor.digest}`;
-  context.output.result(inspectionLines(name, inspection), inspectionJson(name, inspection));
+  return { lines: inspectionLines(name, inspection), json: inspectionJson(name, inspection) };
 }
 
-async function printCollection(
-  context: Context,
-  reference: Reference,
-  flags: CollectionFlags,
-): Promise<void> {
+async function collectionIn(context: Context, reference: Reference, flags: CollectionFlags): Promise<Shown> {
   const [{ demandShown, keyNames }, { collectionInspection }] = await Promise.all([
     import('../flags/shown-collection.ts'),
     import('../render/collection-inspection-text.ts'),
   ]);
   const shown = await demandShown(context, reference, flags);
-  const { lines, json } = collectionInspection(shown, await keyNames(context), context.io.now());
-  context.output.drawing(lines, json);
+  return collectionInspection(shown, await keyNames(context), context.io.now());
 }
 
 function inspectionLines(name: string, { descriptor, manifest, config }: Inspection): string[] {

@@ -3,11 +3,15 @@ import { readTree } from '../../actions/inspect/tree.ts';
 import { BullaError } from '../../errors.ts';
 import { formatRepository, parseReference, type Reference } from '../../oci/reference.ts';
 import { addCollectionOptions, type CollectionFlags } from '../flags/collection-flags.ts';
+import { listOption } from '../flags/reference-list.ts';
+import { type Shown, showEach } from '../flags/show-each.ts';
 import { treeJson, treeLines } from '../render/tree-text.ts';
 import type { Cli, Context } from '../shell/context.ts';
 
 interface TreeFlags extends CollectionFlags {
   readonly names?: number;
+  /** A list of references. */
+  readonly from?: string;
 }
 
 /** Most names of a role that are drawn unless more are asked for. */
@@ -20,28 +24,32 @@ export function register(program: Command, cli: Cli): void {
       'Draws an image with its platforms, signatures, attestations, and everything else that refers to any of them.\n' +
         'For a repository it draws the trust collection: roles, keys, expiry dates and names.',
     )
-    .argument('<reference>', 'image, by tag or digest; or a repository')
+    .argument('[reference...]', 'images, by tag or digest; or repositories')
+    .addOption(listOption())
     .option('--names <n>', `most names of each role that are drawn (default: ${NAMES_DRAWN})`, wholeNumber)
-    .action(async (text: string, flags: TreeFlags, command: Command) => {
+    .action(async (texts: readonly string[], flags: TreeFlags, command: Command) => {
       const context = await cli.open(command);
-      const reference = parseReference(text);
-      const { isCollection } = await import('../flags/shown-collection.ts');
-      if (await isCollection(context, reference)) await drawCollection(context, reference, flags);
-      else await drawImage(context, text);
+      await showEach(context, texts, flags.from, async (text) => {
+        const reference = parseReference(text);
+        const { isCollection } = await import('../flags/shown-collection.ts');
+        return (await isCollection(context, reference))
+          ? await collectionOf(context, reference, flags)
+          : await imageAt(context, text);
+      });
     });
 }
 
-async function drawImage(context: Context, text: string): Promise<void> {
+async function imageAt(context: Context, text: string): Promise<Shown> {
   const { source, reference, version } = await context.openImage(text);
   const tree = await readTree(source, version, {
     concurrency: context.settings.concurrency,
     signal: context.signal,
   });
   const name = `${formatRepository(reference)}@${tree.descriptor.digest}`;
-  context.output.result(treeLines(name, tree), { reference: name, ...treeJson(tree) });
+  return { lines: treeLines(name, tree), json: { reference: name, ...treeJson(tree) } };
 }
 
-async function drawCollection(context: Context, reference: Reference, flags: TreeFlags): Promise<void> {
+async function collectionOf(context: Context, reference: Reference, flags: TreeFlags): Promise<Shown> {
   const [{ showCollection, keyNames }, { overviewOf }, { collectionJson, collectionLines }] =
     await Promise.all([
       import('../flags/shown-collection.ts'),
@@ -56,10 +64,10 @@ async function drawCollection(context: Context, reference: Reference, flags: Tre
     keyNames: await keyNames(context),
     names: flags.names ?? NAMES_DRAWN,
   };
-  context.output.drawing(collectionLines(overview, drawing), {
-    trusted: shown.trusted,
-    ...collectionJson(overview, drawing),
-  });
+  return {
+    lines: collectionLines(overview, drawing),
+    json: { trusted: shown.trusted, ...collectionJson(overview, drawing) },
+  };
 }
 
 function noCollection(reference: Reference): BullaError {

@@ -10,6 +10,7 @@ export function isMany(texts: readonly string[], from: string | undefined): bool
  * Works on each reference of a command, and says what came of it: a line for each, then one about all.
  * @param what is done with them: `verified`
  * @param print prints what came of one
+ * @param finish called when all are done and none has failed
  * @throws BullaError with the code of the reference that failed with the greatest exit status
  */
 export async function runMany<R>(
@@ -18,6 +19,7 @@ export async function runMany<R>(
   what: string,
   work: (text: string) => Promise<R>,
   print: (value: R, text: string) => void,
+  finish: () => Promise<void> = async () => undefined,
 ): Promise<void> {
   const { output, settings, signal } = context;
   output.inLines();
@@ -27,6 +29,7 @@ export async function runMany<R>(
     else output.referenceFailed(outcome.text, outcome.error);
   });
   assertAll(tally, what, signal);
+  await finish();
   const { total, done, failed, left } = tally;
   output.info(summary(tally, what));
   output.result([], { details: { total, done, failed, left } });

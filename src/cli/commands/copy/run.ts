@@ -72,6 +72,8 @@ export interface CopyFlags
   readonly side?: Side;
   /** Called when all is there, before the result is printed. @throws BullaError if something else is not done */
   readonly assertDone?: (() => void) | undefined;
+  /** It is one of several images: what it was given as, and what prints the result when its turn comes. */
+  readonly many?: { readonly given: string; print(tell: () => void): void } | undefined;
 }
 
 /**
@@ -90,11 +92,11 @@ export async function runCopy<R extends CopiedImage = CopiedImage>(
   json: (copied: R) => Readonly<Record<string, unknown>> = () => ({}),
 ): Promise<void> {
   const { output, settings, signal } = context;
-  const { side, dryRun = false, assertDone, ...rest } = flags;
+  const { side, dryRun = false, assertDone, many, ...rest } = flags;
   const { reference } = image;
   const imageName = reference.kind === 'registry' ? formatRepository(reference) : undefined;
   const openTarget = () => context.openTarget(to, { side, write: !dryRun, create: !dryRun, imageName });
-  if (isCollectionAlone(reference, to))
+  if (isCollectionAlone(reference, to) && many === undefined)
     return await runAlone(context, { from: image, to, openTarget }, dryRun);
   const display = copyDisplay(context, dryRun);
   let endTransfer: (() => void) | undefined;
@@ -114,11 +116,18 @@ export async function runCopy<R extends CopiedImage = CopiedImage>(
     });
     display.stop();
     // An archive is there when it is closed; nothing is said to be there before.
-    await context.close('well');
-    tellCopied(output, reference, to, copied, dryRun);
+    if (many === undefined) await context.close('well');
+    const result = { ...copiedJson(copied, dryRun), ...json(copied) };
+    const tell = (): void => tellCopied(output, reference, to, copied, dryRun);
+    if (many === undefined) tell();
     if (!dryRun) assertComplete(copied);
     assertDone?.();
-    output.result(copied.reference, { ...copiedJson(copied, dryRun), ...json(copied) });
+    if (many === undefined) output.result(copied.reference, result);
+    else
+      many.print(() => {
+        tell();
+        output.result(copied.reference, { given: many.given, ...result });
+      });
   } finally {
     endTransfer?.();
     display.stop();
