@@ -42,7 +42,10 @@ export async function signStatement(
   const { type } = signer.publicKey;
   if (type !== 'P-256' && type !== 'Ed25519') {
     throw new BullaError('key-invalid', `a bare ${type} key cannot sign an image`, {
-      hint: 'use a P-256 or Ed25519 key, or give the certificate chain of this one with --cert-chain',
+      hint:
+        parts.predicate === undefined
+          ? 'use a P-256 or Ed25519 key, or give the certificate chain of this one with --cert-chain'
+          : 'attest with a P-256 or Ed25519 key, or with --keyless',
     });
   }
   const payload = buildStatement(parts);

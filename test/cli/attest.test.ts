@@ -152,6 +152,20 @@ describe('bulla attest', () => {
     });
   });
 
+  it.each(['P-384', 'rsa'] as const)(
+    'does not sign with a %s key, which stock cosign would not verify',
+    async (type) => {
+      const made =
+        type === 'rsa'
+          ? generateKeyPairSync(type, { modulusLength: 2048 })
+          : generateKeyPairSync('ec', { namedCurve: type });
+      await writeKey('other', made);
+      const refused = await attest('slsaprovenance1', '--key other.pem');
+      expect(refused).toMatchObject({ code: 2, stdout: '' });
+      expect(refused.stderr).toContain('--keyless');
+    },
+  );
+
   it('signs keyless', async () => {
     await writeFile(join(cwd, 'root.json'), server.instance.trustedRoot());
     await writeFile(join(cwd, 'signing.json'), server.signingConfig());

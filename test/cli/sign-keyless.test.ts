@@ -117,6 +117,21 @@ describe('bulla sign --keyless', () => {
     expect(server.asked).toEqual([]);
   });
 
+  it.each<[string, Fault, number]>([
+    ['refuses', { status: 403, body: 'a-github-request-token is not allowed' }, 4],
+    ['does not know who asks', { status: 401 }, 4],
+    ['redirects', { status: 307, headers: { location: 'http://127.0.0.1:1/' } }, 3],
+    ['answers with a web page', { status: 200, body: '<html>' }, 40],
+    ['answers without a token', { status: 200, body: '{"count":0}' }, 2],
+    ['answers with something else', { status: 200, body: '{"value":["eyJ.a.b"]}' }, 2],
+  ])('asks Fulcio for nothing where GitHub’s issuer %s', async (_, fault, code) => {
+    server.faults.set('/github', fault);
+    const signed = await sign('', github());
+    expect(signed).toMatchObject({ code, stdout: '' });
+    expect(signed.stderr).not.toContain('a-github-request-token');
+    expect(server.asked.filter(({ path }) => path.startsWith('/fulcio'))).toEqual([]);
+  });
+
   it.each<[string, number]>([
     ['sign oci:img:v1 --identity-token token', 2],
     ['sign oci:img:v1 --tlog --identity-token token', 2],
@@ -274,11 +289,19 @@ describe('bulla sign --tlog', () => {
     await writeKey();
     await writeFile(join(cwd, 'signing.json'), server.signingConfig(1));
     server.faults.set('/rekor1', { status: 409, headers: { location: '/rekor1/api/v1/log/entries/108e' } });
-    // The existing entry is asked for, and this server refuses that as well.
-    expect(await bulla(`sign oci:img:v1 --key key.pem --tlog ${services}`)).toMatchObject({ code: 3 });
+    expect(await bulla(`sign oci:img:v1 --key key.pem --tlog ${services}`)).toMatchObject({ code: 0 });
+    expect(await signatures()).toHaveLength(1);
     expect(server.asked.map(({ path }) => path)).toContain('/rekor1/api/v1/log/entries/108e');
-    server.faults.set('/rekor1', { status: 409, headers: { location: 'http://127.0.0.1:1/x' } });
-    expect(await bulla(`sign oci:img:v1 --key key.pem --tlog ${services}`)).toMatchObject({ code: 3 });
+    for (const location of [
+      'http://127.0.0.1:1/rekor1/api/v1/log/entries/108e',
+      '/elsewhere',
+      '',
+      '/rekor1/api/v1/log/entries/../x',
+    ]) {
+      server.faults.set('/rekor1', { status: 409, headers: { location } });
+      expect(await bulla(`sign oci:img:v1 --key key.pem --tlog ${services}`)).toMatchObject({ code: 3 });
+    }
+    expect(await signatures()).toHaveLength(1);
   });
 
   it('refuses a key that the log cannot verify with', async () => {

@@ -27,6 +27,8 @@ export class SigstoreServer {
   readonly faults: Map<string, Fault> = new Map();
   /** How certificates are issued. */
   making: Partial<Making>;
+  /** What Rekor v1 was last sent, whether or not it took it. */
+  #logged: Buffer = Buffer.alloc(0);
   url = '';
   stop: () => Promise<void> = async () => undefined;
   /** Changes an answer before it is sent. */
@@ -76,8 +78,9 @@ export class SigstoreServer {
     const body = Buffer.concat(pieces);
     const path = request.url ?? '';
     this.asked.push({ path, body, headers: request.headers });
-    const [prefix, fault] = [...this.faults].find(([begin]) => path.startsWith(begin)) ?? [];
-    if (prefix !== undefined && fault !== undefined) {
+    const [, fault] = [...this.faults].find(([begin]) => path.startsWith(begin)) ?? [];
+    if (path === '/rekor1/api/v1/log/entries') this.#logged = body;
+    if (fault !== undefined && !(request.method === 'GET' && isConflict(fault))) {
       if (fault === 'hang') return;
       if (fault === 'cut') return void request.socket.destroy();
       response.writeHead(fault.status, fault.headers ?? {});
@@ -93,6 +96,7 @@ export class SigstoreServer {
     if (path === '/fulcio/api/v2/signingCert') return json(this.#certify(JSON.parse(String(body))));
     if (path === '/rekor1/api/v1/log/entries') return json(this.#log1(JSON.parse(String(body))));
     if (path === '/rekor2/api/v2/log/entries') return json(this.#log2(JSON.parse(String(body))));
+    if (path === '/rekor1/api/v1/log/entries/108e') return json(this.#log1(JSON.parse(String(this.#logged))));
     if (path === '/tsa') return this.#stamp(body);
     if (path.startsWith('/github')) return json({ count: 1, value: token({ via: 'github' }) });
     return undefined;
@@ -157,6 +161,11 @@ export class SigstoreServer {
       tsaCertificate,
     );
   }
+}
+
+/** What is there already can be read. */
+function isConflict(fault: Fault): boolean {
+  return typeof fault === 'object' && fault.status === 409;
 }
 
 /** An identity token: Fulcio would check it, and this one does not. */
