@@ -6,6 +6,7 @@ import type { HttpPool } from '../http/pool.ts';
 import { type RetryPolicy, sendWithRetries, type Timing } from '../http/retry.ts';
 import { type Challenge, parseChallenges } from './challenge.ts';
 import { basicAuthorization, type Credentials, type CredentialsProvider } from './credentials.ts';
+import { readDecoded } from './decoded.ts';
 import { failureError, readFailure } from './failure.ts';
 import { allowedAddresses, checkRealm } from './realm.ts';
 import { MAX_TOKEN_BYTES, parseToken, type Token, tokenRequest } from './token.ts';
@@ -188,7 +189,7 @@ export class Authenticator {
     // No redirect is followed: the credentials are for this server.
     if (response.status !== 200)
       throw this.refused(await readFailure(response, this.secrets()), demand.realm, credentials);
-    const token = parseToken(await response.body.read(MAX_TOKEN_BYTES, `the answer of ${host}`), host);
+    const token = parseToken(await readDecoded(response, MAX_TOKEN_BYTES, `the answer of ${host}`), host);
     this.remember(token.value);
     if (token.identityToken !== undefined && credentials?.kind === 'identity') {
       this.known.set(repository ?? '', Promise.resolve({ kind: 'identity', token: token.identityToken }));

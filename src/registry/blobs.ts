@@ -5,6 +5,7 @@ import { nextDelay } from '../http/retry.ts';
 import { checkBound, readVerified, verifiedStream } from '../oci/content.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { CallOptions } from '../oci/target.ts';
+import { isEncoded } from './decoded.ts';
 import { checkServedDigest } from './manifests.ts';
 import type { RepositoryContext } from './repository-context.ts';
 import { blobPath } from './urls.ts';
@@ -38,7 +39,7 @@ export async function hasBlob(
   const { status } = response;
   if (status === 404 && response.url.origin === room.session.base.origin) return false;
   if (status !== 200) return await hasFirstByte(room, descriptor, options);
-  const size = response.headers.contentLength;
+  const size = isEncoded(response) ? undefined : response.headers.contentLength;
   // A proxy that counts the body of a HEAD says 0.
   if (size === 0 && descriptor.size > 0) return await hasFirstByte(room, descriptor, options);
   checkSize(room, descriptor, size);
@@ -87,6 +88,8 @@ export async function openBlob(
   return verifiedStream(descriptor, resuming(room, descriptor, first, options), room.name);
 }
 
+/** A blob is what its digest says: it must not be compressed on its way. */
+const AS_IT_IS = { 'accept-encoding': 'identity' } as const;
 /** A connection that brings less than this before it is cut has brought nothing, or a download would never end. */
 const LEAST_PROGRESS_BYTES = 64 * 1024;
 
@@ -139,7 +142,7 @@ async function requestBlob(
     method: 'GET',
     to: blobPath(room.repository, descriptor.digest),
     access: room.scopes.read(),
-    headers: from > 0 ? { range: `bytes=${from}-` } : {},
+    headers: { ...AS_IT_IS, ...(from > 0 && { range: `bytes=${from}-` }) },
     expect: [200, 206],
     signal,
   });

@@ -3,6 +3,7 @@ import { isJsonObject, parseJson } from '../encoding/json.ts';
 import { BullaError, type ErrorCode } from '../errors.ts';
 import type { HttpResponse } from '../http/exchange.ts';
 import { quoted } from '../http/redact.ts';
+import { readDecoded } from './decoded.ts';
 
 export const MAX_ERROR_BYTES: number = 64 * 1024;
 /** The status is known already: what is said about it is not waited for any longer, in milliseconds. */
@@ -29,7 +30,7 @@ export async function readFailure(
   const { status } = response;
   let bytes: Uint8Array;
   try {
-    bytes = await response.body.read(MAX_ERROR_BYTES, 'an error', ERROR_TIMEOUT_MS);
+    bytes = await readDecoded(response, MAX_ERROR_BYTES, 'an error', ERROR_TIMEOUT_MS);
   } catch {
     return { status, codes: [], message: '' };
   }

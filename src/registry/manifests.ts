@@ -8,6 +8,7 @@ import { MAX_MANIFEST_BYTES, type ManifestContent, mediaTypeOfManifest } from '.
 import { CARRIED_TYPES, isCarriedType } from '../oci/media-types.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { CallOptions } from '../oci/target.ts';
+import { isEncoded, readDecoded } from './decoded.ts';
 import { failureError } from './failure.ts';
 import type { RepositoryContext } from './repository-context.ts';
 import { manifestPath } from './urls.ts';
@@ -80,7 +81,7 @@ async function headManifest(
     );
   }
   if (status !== 200) return isRetriableStatus(status) ? 'failed' : 'little';
-  const size = response.headers.contentLength;
+  const size = isEncoded(response) ? undefined : response.headers.contentLength;
   const mediaType = servedType(response);
   const digest = isDigest(reference) ? reference : servedDigest(response);
   // No manifest is empty: a server that says 0 counted the bytes of a body that HEAD does not have.
@@ -249,7 +250,7 @@ async function readManifest(
     response.body.abort(new Error('too large'));
     throw tooLarge(what, announced);
   }
-  const bytes = await response.body.read(MAX_MANIFEST_BYTES, what);
+  const bytes = await readDecoded(response, MAX_MANIFEST_BYTES, what);
   const wanted = isDigest(reference) ? reference : servedDigest(response);
   const digest = digestOf(bytes, wanted === undefined ? 'sha256' : algorithmOf(wanted));
   if (isDigest(reference)) checkContent({ digest: reference, size: bytes.byteLength }, bytes, room.name);

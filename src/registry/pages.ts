@@ -4,6 +4,7 @@ import { BullaError } from '../errors.ts';
 import { within } from '../http/deadline.ts';
 import { listOf } from '../oci/shape.ts';
 import type { Access } from './authenticator.ts';
+import { readDecoded } from './decoded.ts';
 import { nextLink, nextPage } from './link.ts';
 import type { RegistrySession } from './session.ts';
 
@@ -81,7 +82,7 @@ async function askPage(
       signal,
     });
     const links = response.headers.all('link');
-    return { links, bytes: await response.body.read(MAX_PAGE_BYTES, what) };
+    return { links, bytes: await readDecoded(response, MAX_PAGE_BYTES, what) };
   });
 }
 

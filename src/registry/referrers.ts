@@ -17,6 +17,7 @@ import {
   slimReferrer,
 } from '../oci/referrers.ts';
 import type { CallOptions, ReferrersOptions } from '../oci/target.ts';
+import { readDecoded } from './decoded.ts';
 import { failureError, isUnsupported } from './failure.ts';
 import { nextLink, nextPage } from './link.ts';
 import { fetchManifest, fetchOnce } from './manifests.ts';
@@ -134,7 +135,7 @@ async function readPage(
     if (response.status !== 400 || isUnsupported(failure)) return undefined;
     throw failureError(failure, where);
   }
-  const bytes = await response.body.read(MAX_MANIFEST_BYTES, where);
+  const bytes = await readDecoded(response, MAX_MANIFEST_BYTES, where);
   try {
     return { entries: parseReferrersIndex(bytes, where, MAX_PAGE_ENTRIES), bytes: bytes.byteLength };
   } catch (error) {

@@ -17,6 +17,7 @@ import type {
 } from '../oci/probes.ts';
 import { isTag, type Tag } from '../oci/reference.ts';
 import type { CallOptions } from '../oci/target.ts';
+import { readDecoded } from './decoded.ts';
 import { failureError, type RegistryFailure } from './failure.ts';
 import { fetchOnce } from './manifests.ts';
 import { MAX_PAGE_BYTES, PAGE_SIZE, parsePage } from './pages.ts';
@@ -223,7 +224,7 @@ export class RepositoryProbe implements RepositoryProbes {
     const response = await this.ask(call, options);
     if (response.status !== 200) return { refusal: await this.refusal(call, response) };
     const what = `${this.room.session.where(call)}: the list`;
-    const names = parsePage(await response.body.read(MAX_PAGE_BYTES, what), 'tags', what);
+    const names = parsePage(await readDecoded(response, MAX_PAGE_BYTES, what), 'tags', what);
     return { tags: names.filter(isTag), link: response.headers.get('link') !== undefined };
   }
 

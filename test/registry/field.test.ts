@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { messageOf } from '../../src/errors.ts';
 import type { Dialect, DialectStore } from '../../src/registry/dialect.ts';
@@ -503,5 +504,76 @@ describe('a manifest whose parts are said to be missing', () => {
     registry.forget();
     expect(await codeOf(other.pushManifest(image, { tag: tagOf('v1') }))).toBe('registry-error');
     expect(registry.requests(/manifests\/v1/).filter((request) => request.startsWith('PUT'))).toHaveLength(1);
+  });
+});
+
+describe('an answer that was compressed on its way', () => {
+  const gzipped = (
+    path: RegExp,
+    bytes: Uint8Array,
+    headers: Record<string, string> = {},
+    status = 200,
+  ): Fault => ({
+    path,
+    times: 1_000,
+    action: {
+      answer: (_, response) => {
+        response.writeHead(status, { 'content-encoding': 'gzip', ...headers }).end(bytes);
+      },
+    },
+  });
+  const json = (value: unknown): Uint8Array => gzipSync(JSON.stringify(value));
+
+  it('is read: tags, a manifest, its referrers', async () => {
+    const registry = await registryFor();
+    const image = await pushImage(repositoryOf(registry), 'one', 'v1');
+    const { digest, mediaType } = image.descriptor;
+    registry.fault(gzipped(/tags\/list/, json({ name: 'team/app', tags: ['v1', 'v2'] })));
+    registry.fault(gzipped(/manifests\/v1$/, gzipSync(image.bytes), { 'content-type': mediaType }));
+    const entry = { mediaType, digest, size: image.bytes.byteLength, artifactType: 'x/y' };
+    registry.fault(gzipped(/referrers/, json({ schemaVersion: 2, manifests: [entry] })));
+    const target = repositoryOf(registry);
+    expect(await target.listTags()).toEqual(['v1', 'v2']);
+    expect(await target.resolve(tagOf('v1'))).toEqual(image.descriptor);
+    expect((await target.fetchManifest(tagOf('v1'))).bytes).toEqual(new Uint8Array(image.bytes));
+    expect((await target.listReferrers(digest)).map((one) => one.digest)).toEqual([digest]);
+  });
+
+  it('is read where it is a refusal', async () => {
+    const registry = await registryFor();
+    const body = json({ errors: [{ code: 'DENIED', message: 'ask the operator' }] });
+    registry.fault(gzipped(/tags\/list/, body, {}, 403));
+    await expect(repositoryOf(registry).listTags()).rejects.toThrow(/ask the operator/);
+  });
+
+  it.each<[string, Uint8Array]>([
+    ['is damaged', gzipSync('{"schemaVersion":2}').subarray(0, 20)],
+    ['would fill the memory', gzipSync(new Uint8Array(64 * 1024 * 1024))],
+  ])('is refused where it %s', async (_, bytes) => {
+    const registry = await registryFor();
+    registry.fault(
+      gzipped(/manifests/, bytes, { 'content-type': 'application/vnd.oci.image.manifest.v1+json' }),
+    );
+    expect(await codeOf(repositoryOf(registry).fetchManifest(tagOf('v1')))).toBe('content-invalid');
+  });
+
+  it('is not what is asked for of blobs', async () => {
+    const registry = await registryFor();
+    const blob = blobOf('a layer');
+    const target = repositoryOf(registry);
+    await pushBytes(target, blob);
+    let asked: string | undefined;
+    registry.fault({
+      method: 'GET',
+      path: /blobs/,
+      action: {
+        answer: (request, response) => {
+          asked = String(request.headers['accept-encoding']);
+          response.writeHead(200).end(blob.bytes);
+        },
+      },
+    });
+    expect(Buffer.from(await target.fetchBlob(blob.descriptor, 100)).toString()).toBe('a layer');
+    expect(asked).toBe('identity');
   });
 });

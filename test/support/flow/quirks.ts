@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import {
   type Answer,
@@ -23,7 +24,11 @@ const CHOICES = {
   blobHead: ['works', 'no length', 'elsewhere', 400, 403, 405, 501],
   blobGet: ['served', 301, 302, 307],
   /** GET of a manifest. */
-  manifest: ['served', 'no digest', 'parameters', 'octets', 'no length'],
+  manifest: ['served', 'no digest', 'parameters', 'octets', 'no length', 'text', 'no type', 'gzip'],
+  /** GET of a part of a blob. */
+  ranges: ['works', 'ignored', 'refused'],
+  /** How lists of tags and referrers come. */
+  lists: ['json', 'text', 'no type', 'gzip'],
   etag: [true, false],
   tags: [
     'whole',
@@ -41,14 +46,17 @@ const CHOICES = {
   ],
   /** Tags in a page, where the list has pages. */
   pageSize: [9, 2, 3, 5],
-  link: ['relative', 'absolute', 'inner path', 'no brackets', 'other scheme', 'more parameters'],
+  link: ['relative', 'absolute', 'inner path', 'no brackets', 'other scheme', 'more parameters', 'several'],
   // Not 400: it says that the digest is wrong.
   referrers: ['api', 'pages', 'not filtered', 404, 'page', 'elsewhere', 'claimed', 405, 501],
   mount: ['works', 'ignored', 400, 403, 404, 405, 416, 500],
   blobPut: [201, 200, 202, 204],
   manifestPut: [201, 200, 202],
+  /** Answers to what was stored. */
+  stored: ['with headers', 'no headers'],
   location: ['as it is', 'relative', 'with a query'],
   deletes: ['all', 'no tags', 'none'],
+  deleted: [202, 200, 204],
   errors: ['json', 'html', 'nothing', 'text'],
   /** Of so many requests one is answered `trouble`; 0: none. */
   every: [0, 13, 29],
@@ -112,12 +120,12 @@ async function answered(program: Quirks, lists: Lists, asked: Asked, context: Co
   const { kind, reference, pass } = context;
   const { method } = asked;
   const plain = (): Promise<Answer> => pass(unconditional(asked));
-  if (kind === 'tags') return await lists(asked, context);
-  if (kind === 'referrers') return await referrers(program, asked, context);
+  if (kind === 'tags') return listed(program, await lists(asked, context));
+  if (kind === 'referrers') return listed(program, await referrers(program, asked, context));
   if (kind === 'uploads') return await upload(program, asked, context);
   if (kind === 'blobs') {
     if (method === 'HEAD') return await head(program.blobHead, await plain(), context);
-    const answer = await plain();
+    const answer = method === 'GET' ? await part(program, asked, context) : await plain();
     return method === 'GET' && answer.status < 300 && program.blobGet !== 'served'
       ? redirect(program.blobGet, context.storage())
       : answer;
@@ -127,7 +135,8 @@ async function answered(program: Quirks, lists: Lists, asked: Asked, context: Co
   if (method === 'DELETE') {
     if (program.deletes === 'none' || (program.deletes === 'no tags' && !isDigest(reference)))
       return refusal(program.deletes === 'none' ? 405 : 400, 'UNSUPPORTED', 'the operation is unsupported');
-    return await plain();
+    const answer = await plain();
+    return answer.status === 202 ? { ...answer, status: program.deleted } : answer;
   }
   if (method === 'PUT') return await manifestPut(program, await plain());
   return manifest(program, program.etag ? await pass() : without(await plain(), 'etag'));
@@ -158,15 +167,47 @@ function manifest(program: Quirks, answer: Answer): Answer {
       return { ...answer, headers: { ...answer.headers, 'content-type': 'application/octet-stream' } };
     case 'no length':
       return without(answer, 'content-length');
+    case 'text':
+      return { ...answer, headers: { ...answer.headers, 'content-type': 'text/plain' } };
+    case 'no type':
+      return without(answer, 'content-type');
+    case 'gzip':
+      return compressed(answer);
     default:
       return answer;
   }
 }
 
+function compressed(answer: Answer): Answer {
+  const { headers, body } = answer;
+  return {
+    ...answer,
+    headers: { ...headers, 'content-encoding': 'gzip', 'content-length': undefined },
+    body: gzipSync(body),
+  };
+}
+
+function listed(program: Quirks, answer: Answer): Answer {
+  if (answer.status !== 200) return answer;
+  if (program.lists === 'gzip') return compressed(answer);
+  if (program.lists === 'no type') return without(answer, 'content-type');
+  if (program.lists === 'json') return answer;
+  return { ...answer, headers: { ...answer.headers, 'content-type': 'text/plain; charset=utf-8' } };
+}
+
+async function part(program: Quirks, asked: Asked, { pass }: Context): Promise<Answer> {
+  const { range, ...headers } = unconditional(asked).headers ?? asked.headers;
+  if (range === undefined || program.ranges === 'works') return await pass(unconditional(asked));
+  if (program.ranges === 'refused') return refusal(416, 'RANGE_INVALID', 'no parts of blobs');
+  return await pass({ headers });
+}
+
 async function manifestPut(program: Quirks, answer: Answer): Promise<Answer> {
   if (answer.status !== 201) return answer;
   const lists = ['api', 'pages', 'not filtered', 'claimed'].includes(String(program.referrers));
-  const seen = lists ? answer : without(answer, 'oci-subject');
+  const bare =
+    program.stored === 'no headers' ? without(answer, 'location', 'docker-content-digest') : answer;
+  const seen = lists ? bare : without(bare, 'oci-subject');
   return program.manifestPut === 201 ? seen : { ...seen, status: program.manifestPut };
 }
 
@@ -183,7 +224,10 @@ async function upload(program: Quirks, asked: Asked, { pass }: Context): Promise
   if (method === 'PUT') {
     query.delete('state');
     const answer = await pass({ query });
-    return answer.status === 201 ? { ...answer, status: program.blobPut } : answer;
+    if (answer.status !== 201) return answer;
+    const bare =
+      program.stored === 'no headers' ? without(answer, 'location', 'docker-content-digest') : answer;
+    return { ...bare, status: program.blobPut };
   }
   return located(program, await pass());
 }
@@ -278,6 +322,8 @@ function linkOf(program: Quirks, { host }: Context, path: string, query: string)
       return `<https://registry.internal${path}?${query}>; rel="next"`;
     case 'more parameters':
       return `<${path}?${query}>; title="a, b"; rel="prev next"`;
+    case 'several':
+      return `<${path}?last=zzz>; rel="prev", <${path}?n=1>; rel=first, <${path}?${query}>; rel="next"`;
     default:
       return `<${path}?${query}>; rel=next`;
   }
