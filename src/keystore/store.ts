@@ -10,7 +10,7 @@ import { isErrno, makeDirectory, storageError, syncDirectory, writeFileAtomic } 
 import { withLock } from '../disk/lock.ts';
 import { decodeUtf8, utf8 } from '../encoding/bytes.ts';
 import { parseJsonObject } from '../encoding/json.ts';
-import { BullaError, isBullaError } from '../errors.ts';
+import { BullaError, isBullaError, throwIfAborted } from '../errors.ts';
 import { checkKeyName, isKeyName } from './names.ts';
 import { type ReadSecretOptions, readPublicFile, readSecretFile } from './read.ts';
 
@@ -36,6 +36,13 @@ export interface KeptKey {
 export interface BrokenKey {
   readonly name: string;
   readonly problem: BullaError;
+}
+
+/** A private key that is to be stored, and what it is sealed with. */
+export interface NewKey {
+  readonly name: string;
+  readonly key: KeyObject;
+  readonly passphrase: Uint8Array;
 }
 
 export interface PutOptions {
@@ -128,15 +135,30 @@ export class Keystore {
    * @throws BullaError conflict where the name is taken, usage, storage-error
    */
   async put(name: string, key: KeyObject, passphrase: Uint8Array, options: PutOptions = {}): Promise<void> {
-    checkKeyName(name);
-    const sealed = await sealPrivateKey(key, passphrase);
+    await this.putAll([{ name, key, passphrase }], options);
+  }
+
+  /**
+   * Stores several keys that belong together, in order. All of them are sealed before the first is stored, and none is
+   * stored if one of the names is taken.
+   * @throws BullaError as {@link put}; interrupted before the first is stored
+   */
+  async putAll(
+    keys: readonly NewKey[],
+    { replace, signal }: PutOptions & { readonly signal?: AbortSignal } = {},
+  ): Promise<void> {
+    for (const { name } of keys) checkKeyName(name);
+    const sealed = await Promise.all(keys.map(({ key, passphrase }) => sealPrivateKey(key, passphrase)));
     await this.exclusively(async () => {
-      if (options.replace !== true && (await this.has(name))) throw taken(name);
-      await this.removeFile(name, 'crt');
-      // A key is there as soon as NAME.key is; so that comes last.
-      await writeFileAtomic(this.path(name, 'pub'), utf8(publicKeyPem(publicKeyOf(key))));
-      await writeFileAtomic(this.path(name, 'key'), utf8(sealed), { mode: 0o600 });
-      if ((await this.defaultName()) === undefined) await this.writeDefault(name);
+      for (const { name } of keys) if (replace !== true && (await this.has(name))) throw taken(name);
+      throwIfAborted(signal);
+      for (const [at, { name, key }] of keys.entries()) {
+        await this.removeFile(name, 'crt');
+        // A key is there as soon as NAME.key is; so that comes last.
+        await writeFileAtomic(this.path(name, 'pub'), utf8(publicKeyPem(publicKeyOf(key))));
+        await writeFileAtomic(this.path(name, 'key'), utf8(sealed[at] as string), { mode: 0o600 });
+        if ((await this.defaultName()) === undefined) await this.writeDefault(name);
+      }
     });
   }
 

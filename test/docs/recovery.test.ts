@@ -26,7 +26,7 @@ function shown(command: string, repository: string): string {
     .replaceAll(/(--trust-served-head|@) ?sha256:[0-9a-f]{64}/g, '$1DIGEST');
 }
 
-describe('docs/recovery.md', () => {
+describe('docs/recovery.md', { timeout: 120_000 }, () => {
   it.each(Object.entries(LOSSES))(
     'recovers with its commands, as bulla recover prints them: %s',
     async (name, loss) => {
@@ -79,7 +79,7 @@ describe('docs/recovery.md', () => {
   });
 });
 
-describe('a recovery with keys on other machines', () => {
+describe('a recovery with keys on other machines', { timeout: 120_000 }, () => {
   it("replaces a publisher's key by way of the machine with the root key", async () => {
     const lab = await Lab.open(inProcess);
     const vault = await lab.machine();

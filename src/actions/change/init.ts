@@ -1,3 +1,4 @@
+import { BullaError, isBullaError } from '../../errors.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Tag } from '../../oci/reference.ts';
 import {
@@ -6,12 +7,13 @@ import {
   completeCollection,
   type NewCollection,
 } from '../../trust/change/create.ts';
+import { rekey } from '../../trust/change/role-changes.ts';
 import { assembleStage } from '../../trust/format/assemble.ts';
 import { collectionIdOf } from '../../trust/format/binding.ts';
 import type { TrustTarget } from '../../trust/format/ports.ts';
 import { pushObject } from '../../trust/format/push.ts';
 import { trustVersions } from '../../trust/format/versions.ts';
-import { stageTag } from '../../trust/format/vocabulary.ts';
+import { NAMES_ROLE, stageTag } from '../../trust/format/vocabulary.ts';
 import { assertNoHead, type CreateOptions, createAt, headToReplace } from '../../trust/publish/create-at.ts';
 import { probeTags, shortcomings } from '../../trust/publish/probe.ts';
 import type { PublishOptions } from '../../trust/publish/publish-options.ts';
@@ -22,11 +24,13 @@ import { writeRepositoryFiles } from '../../tuf/edit/repository.ts';
 import type { SignatureDemand, TufSigner } from '../../tuf/edit/signing.ts';
 import { parseSigned } from '../../tuf/signed.ts';
 import { openEarly } from '../sign/keys-at-hand.ts';
+import { changeRoles } from './change-roles.ts';
 import {
   type ChangePlace,
   type CollectionPlace,
   type KeySource,
   meetsAll,
+  openCopy,
   type PublishPorts,
 } from './place.ts';
 
@@ -55,10 +59,23 @@ export interface PreparedCollection {
   readonly chosen: Readonly<Record<KeyedRole, KeyChoice>>;
 }
 
-/** A collection that was made, with the keys that it has and until when its files count, by role. */
+/** A collection that was made, with the keys that it is to have and until when its files are valid, by role. */
 export interface InitResult extends MadeCollection {
   readonly chosen: PreparedCollection['chosen'];
   readonly expires: ReadonlyMap<string, Date>;
+  /**
+   * The keys of `names` are elsewhere: root signs for `names` until their owners have approved the staged change that
+   * hands it over. `change` is undefined where there is no head yet that it could be staged beside.
+   */
+  readonly handOver?: { readonly change: StagedHandOver | undefined } | undefined;
+  /** Roles whose private keys are all here. */
+  readonly here: ReadonlySet<KeyedRole>;
+}
+
+/** A staged change that gives `names` to keys that are elsewhere. */
+export interface StagedHandOver {
+  readonly id: string;
+  readonly tag: string;
 }
 
 /**
@@ -67,17 +84,38 @@ export interface InitResult extends MadeCollection {
  * @throws BullaError conflict where there is one; usage, not-found, key-invalid; what the target throws
  */
 export async function init(place: ChangePlace<KeySource>, wish: InitWish): Promise<InitResult> {
-  const { collection, signers, hasOnlineKey, chosen } = await prepareCollection(
-    place.name,
-    wish,
-    place.keys,
-    place.publish,
-  );
+  const prepared = await prepareCollection(place.name, wish, place.keys, place.publish);
+  const { signers, hasOnlineKey, chosen } = prepared;
+  const here = new Set(KEYED_ROLES.filter((role) => meetsAll([demandOf(role, chosen[role])], signers)));
+  // A role begins with a file that its own keys have signed. Where these are elsewhere, root begins it.
+  const handsOver = here.has('root') && !here.has('names');
+  const collection = handsOver ? { ...prepared.collection, names: chosen.root } : prepared.collection;
   const replaces = await replacedBy(place, wish.replaces, place.publish);
   const options = { ...place.publish, signers, collection, hasOnlineKey, replaces };
   const made = await initCollection(place.target, options);
   if (made.stage === undefined) await remember(place, made.made, replaces, place.publish);
-  return { ...made, chosen, expires: expiryOf(made.made) };
+  const result = { ...made, chosen, here, expires: expiryOf(made.made) };
+  if (!handsOver) return result;
+  const change = made.stage === undefined ? await handOver(place, chosen.names) : undefined;
+  return { ...result, handOver: { change } };
+}
+
+/** Stages the change that gives `names` to keys whose owners have to approve it. */
+async function handOver(
+  place: ChangePlace<KeySource>,
+  { keys, threshold }: KeyChoice,
+): Promise<StagedHandOver> {
+  const change = rekey(NAMES_ROLE, { add: keys, drop: [], keep: false, threshold });
+  try {
+    await changeRoles(place, await openCopy(place), change, { agree: async () => false });
+  } catch (error) {
+    if (!isBullaError(error, 'staged')) throw error;
+    const { id, tag } = error.details as unknown as StagedHandOver;
+    return { id, tag };
+  }
+  throw new BullaError('internal', 'names was handed over without the keys that it was handed to', {
+    hint: 'please report this',
+  });
 }
 
 /**

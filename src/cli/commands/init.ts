@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { addCollectionOptions, type CollectionFlags } from '../flags/collection-flags.ts';
 import type { InitFlags } from '../flags/init-flags.ts';
 import { addPassphraseOptions } from '../flags/key-flags.ts';
+import { isManyRepositories } from '../flags/repositories.ts';
 import { collect } from '../flags/values.ts';
 import type { Cli } from '../shell/context.ts';
 
@@ -16,9 +17,15 @@ export function register(program: Command, cli: Cli): void {
         'from the key store, or generated. With only the public online key, run --complete on the machine with the private one ' +
         'to create the first head.',
     )
-    .argument('<repository>', 'HOST/REPOSITORY, or oci:DIR')
+    .argument('[repository]', 'HOST/REPOSITORY, oci:DIR, or HOST/PREFIX/* for all that the registry lists')
     .option('--root-key <key>', `key of root and targets: ${SPEC}`, collect)
-    .option('--publisher-key <key>', `key of names: ${SPEC}`, collect)
+    .option(
+      '--publisher-key <key>',
+      `key of names: ${SPEC}; public keys are handed the role in a staged change`,
+      collect,
+    )
+    .option('--names-key <key>', 'the same as --publisher-key', collect)
+    .option('--from <file>', 'every repository of this list, one per line; - is standard input')
     .option('--online-key <key>', `key of snapshot and timestamp, public or private: ${SPEC}`, collect)
     .option('--threshold <role=n>', 'how many keys of root or names must sign together; repeatable', collect)
     .option('--expires <role=duration>', 'lifetime of the files of a role; repeatable', collect)
@@ -30,13 +37,17 @@ export function register(program: Command, cli: Cli): void {
       '--complete',
       'create the first head of a collection that was staged without the online key, where that key is; needs a pin',
     )
-    .action(async (repository: string, flags: InitFlags & CollectionFlags, command: Command) => {
+    .action(async (repository: string | undefined, flags: InitFlags & CollectionFlags, command: Command) => {
       const context = await cli.open(command);
       if (flags.complete === true) {
         const { complete } = await import('./init/complete.ts');
-        return await complete(context, repository, flags);
+        return await complete(context, repository ?? '', flags);
+      }
+      if (isManyRepositories(repository, flags)) {
+        const { initAll } = await import('./init/many.ts');
+        return await initAll(context, repository, flags);
       }
       const { init } = await import('./init/make.ts');
-      cli.exitStatus = await init(context, repository, flags);
+      cli.exitStatus = await init(context, repository ?? '', flags);
     });
 }

@@ -12,7 +12,10 @@ export function register(program: Command, cli: Cli): void {
         'their lifetime. Only the online key is needed. For a timer or a CI job; `bulla serve resigner` ' +
         'does it continuously. Exit status 0: all are fresh.',
     )
-    .argument('[repository...]', 'HOST/REPOSITORY or oci:DIR; with --config and --all, none')
+    .argument(
+      '[repository...]',
+      'HOST/REPOSITORY, oci:DIR, or HOST/PREFIX/* for all below it; with --config and --all, none',
+    )
     .option('--config <file>', 'configuration of the re-signer: pins, key, state')
     .option('--all', 'with --config: every collection in it')
     .option('--shard <i/n>', 'with --all: the i-th of n parts, counted from 0')

@@ -36,6 +36,18 @@ export function keySources(context: Context, flags: KeyFlags): KeySources {
 }
 
 const shared = new WeakMap<Context, Map<string, PassphraseSource>>();
+const entered = new WeakMap<Context, Uint8Array[]>();
+
+/** Has a passphrase that was given for new keys open them too, in the same command: it is not asked for again. */
+export function rememberPassphrase(context: Context, passphrase: Uint8Array): void {
+  enteredIn(context).push(Uint8Array.from(passphrase));
+}
+
+function enteredIn(context: Context): Uint8Array[] {
+  const secrets = entered.get(context) ?? [];
+  entered.set(context, secrets);
+  return secrets;
+}
 
 /** One command may open several keys, or one twice: a descriptor is read, and a person asked, only once. */
 function sharedPassphrases(context: Context, flags: KeyFlags): PassphraseSource {
@@ -43,7 +55,7 @@ function sharedPassphrases(context: Context, flags: KeyFlags): PassphraseSource 
   shared.set(context, sources);
   const options = passphraseOptions(context, flags);
   const which = `${options.passphraseFd ?? ''} ${options.anyMode} ${options.variables !== undefined}`;
-  const source = sources.get(which) ?? passphraseSource(context.io, options);
+  const source = sources.get(which) ?? passphraseSource(context.io, options, enteredIn(context));
   sources.set(which, source);
   return source;
 }

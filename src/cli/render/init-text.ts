@@ -11,7 +11,7 @@ export async function printInit(
     place,
     keys,
   }: Pick<CollectionPlace, 'name' | 'place'> & { readonly keys: Pick<KeySource, 'nameOf'> },
-  { made, head, stage, shortcomings, chosen, expires }: InitResult,
+  { made, head, stage, shortcomings, chosen, expires, handOver, here }: InitResult,
   generated: ReadonlySet<string>,
 ): Promise<void> {
   const lines = [`${name}  collection ${made.id}`];
@@ -33,18 +33,51 @@ export async function printInit(
     id: made.id,
     head: head ?? null,
     stage: stage ?? null,
+    waiting: handOver?.change ?? null,
     keys: described,
     expires: Object.fromEntries([...expires].map(([role, time]) => [role, formatTime(time)])),
     shortcomings,
   });
   const until = (role: string): string => formatTime(expires.get(role) as Date);
+  const rootIds = chosen.root.keys.map(({ keyid }) => `--root-key-id ${keyid}`).join(' ');
   if (stage !== undefined)
     output.info(
-      `staged as ${stage}: there is no head before the online key has signed; where it is, run: bulla init ${place} --complete --root-key-id KEYID`,
+      `staged as ${stage}: there is no head before the online key has signed; where it is, run: bulla init ${place} --complete ${rootIds}`,
     );
   else
     output.info(`fresh until ${until('timestamp')}: before that, something must run: bulla resign ${place}`);
   output.info(`root and targets last until ${until('root')}: bulla rotate ${place} root --renew`);
-  output.info('keep a copy of the root key in another building, and off machines that publish');
+  for (const line of handOverLines(place, rootIds, chosen.names, handOver)) output.info(line);
+  for (const line of here.size === Object.keys(chosen).length ? ALL_HERE : [BACKUP]) output.info(line);
   for (const sentence of shortcomings) output.warn(`${place}: ${sentence}`);
+}
+
+const BACKUP = 'keep a copy of the root key in another building, and off machines that publish';
+
+/** What to do soon where one machine has every key. */
+const ALL_HERE: readonly string[] = [
+  'all keys are on this machine: that is a start, but anyone who takes it can sign everything',
+  'move root away soon, and keep a copy: bulla key export root --out /media/usb/root.key, then bulla key rm root --force (docs/team.md)',
+  'the same root and publisher keys serve any number of repositories: run bulla init for each; give the online key to a re-signer',
+];
+
+/** What the owners of the keys of `names` have to do before names can be signed. */
+function handOverLines(
+  place: string,
+  rootIds: string,
+  { keys, threshold }: InitResult['chosen']['names'],
+  handOver: InitResult['handOver'],
+): readonly string[] {
+  if (handOver === undefined) return [];
+  const { change } = handOver;
+  if (change === undefined)
+    return [
+      'root signs for names until that is done; then hand names over, here:',
+      `  bulla rotate ${place} names ${keys.map(({ keyid }) => `--key ${keyid.slice(0, 12)}.pub`).join(' ')} --threshold ${threshold} --stage`,
+    ];
+  return [
+    `root signs for names until ${threshold === keys.length ? 'all' : threshold} of its ${keys.length} keys have approved; the owner of each runs:`,
+    `  bulla pin ${place} ${rootIds}`,
+    `  bulla approve ${place} ${change.id}`,
+  ];
 }

@@ -13,6 +13,17 @@ export interface Printer {
   told(lines: Iterable<string>): void;
 }
 
+/** Names what each line is about, where several collections are worked on at once. */
+export function prefixed(output: Printer, about: string): Printer {
+  return {
+    options: output.options,
+    result: (text, json) => output.result(text, json),
+    info: (line) => output.info(`${about}: ${line}`),
+    warn: (line) => output.warn(`${about}: ${line}`),
+    told: (lines) => output.told([`${about}:`, ...[...lines].map((line) => `  ${line}`)]),
+  };
+}
+
 /** Longest piece of a line that is shown whole, in characters. */
 const MAX_PIECE = 500;
 

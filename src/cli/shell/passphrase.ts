@@ -43,13 +43,22 @@ const TRIES = 3;
  * BULLA_PASSPHRASE_FILE, for a sigstore key COSIGN_PASSWORD, the terminal. A variable that is set but
  * empty is the empty passphrase. On a terminal one question is asked at a time, and none for a key that opens with
  * what was typed for another.
+ * @param typed what was entered for other keys of the command; what is typed here is added
  */
-export function passphraseSource(io: Io, options: PassphraseOptions): PassphraseSource {
+export function passphraseSource(
+  io: Io,
+  options: PassphraseOptions,
+  typed: Uint8Array[] = [],
+): PassphraseSource {
   const given = once(() => find(io, currentPlaces(options), options));
-  const typed: Uint8Array[] = [];
   let turn: Promise<unknown> = Promise.resolve();
-  const fromPerson = async (key: string, opens: Opens): Promise<Uint8Array> => {
+  const known = async (opens: Opens): Promise<Uint8Array | undefined> => {
     for (const secret of typed) if (await opens(secret)) return Uint8Array.from(secret);
+    return undefined;
+  };
+  const fromPerson = async (key: string, opens: Opens): Promise<Uint8Array> => {
+    const entered = await known(opens);
+    if (entered !== undefined) return entered;
     for (let tries = 1; ; tries++) {
       const secret = await ask(io, `Passphrase for ${key}: `, key, placesText(options, key));
       const isRight = await opens(secret);
@@ -59,12 +68,16 @@ export function passphraseSource(io: Io, options: PassphraseOptions): Passphrase
     }
   };
   return async ({ key, format, unattended }, opens = async () => true) => {
-    const secret = await given();
+    // A descriptor was read for the first of the keys, and has nothing more.
+    const read = options.passphraseFd === undefined ? undefined : await known(opens);
+    const secret = read ?? (await given());
     if (secret !== undefined) return Uint8Array.from(secret);
     const other = otherVariable(io, options, key);
     if (other !== undefined) return utf8(other);
     const cosign = io.env['COSIGN_PASSWORD'];
     if (format === 'sigstore' && cosign !== undefined) return utf8(cosign);
+    const entered = unattended === true ? await known(opens) : undefined;
+    if (entered !== undefined) return entered;
     if (unattended === true) throw notPrompted(key);
     const answer = turn.then(() => fromPerson(key, opens));
     // After Ctrl-C nothing more is asked.
@@ -100,20 +113,23 @@ export async function newPassphrase(
   const cosign = io.env['COSIGN_PASSWORD'];
   if (!another && cosign !== undefined) return utf8(cosign);
   const named = another ? places.variable : placesText(options, key);
-  const first = await ask(io, `New passphrase for ${key}: `, key, named);
-  if (first.byteLength === 0) {
-    throw new BullaError('usage', 'a key is not made with an empty passphrase by accident', {
-      hint: `type one, or set ${places.variable} to nothing if you want the key unprotected`,
-    });
+  for (let tries = 1; ; tries++) {
+    const first = await ask(io, `New passphrase for ${key}: `, key, named);
+    if (first.byteLength === 0)
+      throw new BullaError('usage', 'a key is not made with an empty passphrase by accident', {
+        hint: `type one, or set ${places.variable} to nothing if you want the key unprotected`,
+      });
+    const second = await ask(io, 'Repeat it: ', key, named);
+    const isSame = equalBytes(first, second);
+    second.fill(0);
+    if (isSame) return first;
+    first.fill(0);
+    if (tries === TRIES)
+      throw new BullaError('usage', 'the two passphrases are not the same', {
+        hint: 'nothing was changed; run the command again',
+      });
+    io.stderr.write('the two are not the same\n');
   }
-  const second = await ask(io, 'Repeat it: ', key, named);
-  if (!equalBytes(first, second)) {
-    throw new BullaError('usage', 'the two passphrases are not the same', {
-      hint: 'nothing was changed; run the command again',
-    });
-  }
-  second.fill(0);
-  return first;
 }
 
 /** The PIN of a token, typed on the terminal, once. @throws BullaError usage, interrupted */

@@ -13,5 +13,5 @@ export async function init(context: Context, text: string, flags: InitFlags): Pr
     });
   const { made, place, generated } = await makeAt(context, reference, flags);
   await printInit(context.output, place, made, generated);
-  return made.stage === undefined ? 0 : EXIT_CODES.staged;
+  return made.stage === undefined && made.handOver === undefined ? 0 : EXIT_CODES.staged;
 }

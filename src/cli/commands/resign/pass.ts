@@ -88,7 +88,7 @@ async function ownTask(context: Context, repositories: readonly string[], flags:
     import('../../flags/trust-keys.ts'),
   ]);
   return {
-    places: placesOf(repositories),
+    places: placesOf(await named(context, repositories)),
     ports: ownPorts({
       open: (place) => openCollection(context, parseReference(place), flags, { write: true }),
       keys: keysAtHand(context, flags),
@@ -98,6 +98,16 @@ async function ownTask(context: Context, repositories: readonly string[], flags:
     policy: DEFAULT_ALARMS,
     budgetMs: PATIENT_MS,
   };
+}
+
+/** The repositories of a command line, in which `HOST/PREFIX/*` means all below that have a collection. */
+async function named(context: Context, texts: readonly string[]): Promise<readonly string[]> {
+  if (!texts.some((text) => text.endsWith('/*'))) return texts;
+  const { collectionsOf } = await import('../../flags/repositories.ts');
+  const found: string[] = [];
+  for (const text of texts)
+    found.push(...(text.endsWith('/*') ? await collectionsOf(context, text, {}) : [text]));
+  return found;
 }
 
 /** `HOST/REPOSITORY` of references of the command line, to be connected to: a port stays. */
