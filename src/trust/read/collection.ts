@@ -333,7 +333,7 @@ function missingHead(place: string, wasSeen: boolean): BullaError {
       ? `${place} has no trust collection any more: the tag ${HEAD_TAG} is gone`
       : `${place} has no trust collection, and one was demanded: there is no tag ${HEAD_TAG}`,
     {
-      hint: 'it was removed, or is elsewhere now (--at); to accept that names are no longer signed: bulla pin rm',
+      hint: 'it was removed, or is elsewhere now (--at); to put it back: bulla recover REPOSITORY --lost trust-tag; to accept that names are no longer signed: bulla pin rm',
       details: { place, reason: 'missing-head' },
     },
   );
