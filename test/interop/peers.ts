@@ -32,6 +32,8 @@ const BUILT = [
   'kube-apiserver',
   'local-kms',
   'nginx',
+  'node22',
+  'node24',
   'notation',
   'oci-conformance',
   'ocimem',
