@@ -13,8 +13,7 @@ const ORDER_8 = 2707385501144840649318225287225658788936804267575313519463743609
 const SMALL_ORDER: ReadonlySet<bigint> = new Set([0n, 1n, FIELD - 1n, ORDER_8, FIELD - ORDER_8]);
 
 /** No modulus has a factor as small as these (NIST SP 800-89 §5.3.3). */
-const SMALL_PRIMES: readonly number[] = primesBelow(752);
-const SMALL_PRODUCT: bigint = SMALL_PRIMES.reduce((product, prime) => product * BigInt(prime), 1n);
+const FACTORS_BELOW = 752;
 
 /**
  * Why a public key must not be trusted, regardless of its owner: with it, signatures could be made without its
@@ -30,8 +29,10 @@ export function weaknessOf(key: SpkiShape): string | undefined {
 function weaknessOfRsa(modulus: bigint, exponent: bigint): string | undefined {
   if (exponent < 3n || exponent % 2n === 0n || exponent > MAX_EXPONENT)
     return `its exponent is not an odd number from 3 to ${MAX_EXPONENT}`;
-  const rest = modulus % SMALL_PRODUCT;
-  const factor = SMALL_PRIMES.find((prime) => rest % BigInt(prime) === 0n);
+  // Made when an RSA key is read: most commands read none.
+  const primes = primesBelow(FACTORS_BELOW);
+  const rest = modulus % primes.reduce((product, prime) => product * BigInt(prime), 1n);
+  const factor = primes.find((prime) => rest % BigInt(prime) === 0n);
   return factor === undefined ? undefined : `its modulus is divisible by ${factor}`;
 }
 
