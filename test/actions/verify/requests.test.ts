@@ -163,6 +163,26 @@ describe('where a signature is looked for', () => {
     await expect(verify(repository())).rejects.toMatchObject({ code: 'unsigned' });
   });
 
+  it.each([
+    [403, 'forbidden'],
+    [401, 'unauthorized'],
+    [418, 'registry-error'],
+  ] as const)(
+    'an .att tag that is answered with %d does not mean that there is none',
+    async (status, code) => {
+      await start(true);
+      registry.fault({ path: /\.att$/, times: 99, action: { status, body: utf8(''), headers: {} } });
+      const required = requirements({
+        keys: [key.publicKey],
+        purposes: ['https://example.com/scan/v1'],
+        now,
+      });
+      await expect(verifyImage(repository(), { tag }, { name: 'app:v1', required })).rejects.toMatchObject({
+        code,
+      });
+    },
+  );
+
   it('in a list whose entries lost their types', async () => {
     const store = new MemoryStore();
     registry = await startRegistry();
