@@ -6,6 +6,7 @@ import { checkTrustedChain } from '../signatures/chain.ts';
 import type { Evidence, Refusal } from '../signatures/evidence.ts';
 import type { Bundle } from '../sigstore/bundle.ts';
 import { type HashName, hashNamed } from '../sigstore/log-body.ts';
+import { parseTimeStampToken, verifyTimeStampBy } from '../sigstore/time-stamp.ts';
 import { checkIdentity, verifyCertificate, verifyMaterial } from '../sigstore/verify.ts';
 import { checkConditions } from './conditions.ts';
 import type { Requirements } from './requirements.ts';
@@ -61,8 +62,9 @@ function checkSigner(evidence: Evidence, required: Requirements): void {
       hint: 'give the authority that issued the certificate with --ca if you trust it',
     });
   }
-  const times = { now: required.now, signingTime: evidence.signingTime };
-  checkTrustedChain(evidence.certificates, required.roots, times, where);
+  // By the word of a trusted authority the certificates had to be valid then, and not now.
+  const now = stampedTime(evidence, required, where) ?? required.now;
+  checkTrustedChain(evidence.certificates, required.roots, { now, signingTime: evidence.signingTime }, where);
   const { identities } = required;
   if (identities.length > 0 && !identities.some((identity) => matchesIdentity(identity, leaf))) {
     throw new BullaError(
@@ -73,6 +75,29 @@ function checkSigner(evidence: Evidence, required: Requirements): void {
       },
     );
   }
+}
+
+/**
+ * When a trusted authority saw the signature; undefined without a time stamp, or without an authority to trust. One
+ * that does not verify is never ignored.
+ */
+function stampedTime(
+  { timeStamp }: Evidence,
+  { timestampAuthorities = [], now }: Requirements,
+  where: string,
+): Date | undefined {
+  if (timeStamp === undefined || timestampAuthorities.length === 0) return undefined;
+  const what = `the time stamp of ${where}`;
+  const time = verifyTimeStampBy(
+    parseTimeStampToken(timeStamp.token, what),
+    timeStamp.stamped,
+    timestampAuthorities,
+    what,
+  );
+  if (time <= now) return time;
+  throw new BullaError('certificate-invalid', `${what} is from the future: ${formatTime(time)}`, {
+    hint: 'check the clock of this machine',
+  });
 }
 
 /** Logs and time stamps are right, and at the times that they prove an accepted identity had the certificate. */

@@ -55,8 +55,24 @@ export function requirements(parts: Partial<Requirements> & Pick<Requirements, '
     });
   }
   checkThreshold({ keys, roots, identities, keyless }, threshold);
-  const { conditions, proof, now } = parts;
-  return { keys, roots, identities, keyless, threshold, purposes, annotations, conditions, proof, now };
+  const { conditions, proof, now, timestampAuthorities = [] } = parts;
+  if (timestampAuthorities.length > 0 && roots.length === 0)
+    throw new BullaError('usage', 'a time-stamp authority is for signatures with certificates', {
+      hint: 'give the authority of the signers as well',
+    });
+  return {
+    keys,
+    roots,
+    identities,
+    timestampAuthorities,
+    keyless,
+    threshold,
+    purposes,
+    annotations,
+    conditions,
+    proof,
+    now,
+  };
 }
 
 /** A threshold that some signers can meet. */

@@ -20,6 +20,8 @@ export interface TrustedSigners {
   readonly roots: readonly Certificate[];
   /** Which of the signers that {@link roots} certify are trusted; an empty list trusts them all. */
   readonly identities: readonly TrustedIdentity[];
+  /** Certificates of time-stamp authorities, by whose word a Notation signature outlives its certificates. */
+  readonly timestampAuthorities?: readonly Certificate[] | undefined;
   /** Whose keyless signatures are trusted; left out where none are. */
   readonly keyless?: KeylessTrust | undefined;
 }

@@ -44,6 +44,8 @@ export interface Envelope {
   readonly certificates: readonly Certificate[];
   /** Of Sigstore's formats: what logs and time-stamp authorities say, not verified. */
   readonly bundle?: Bundle;
+  /** Of Notation's formats: a time-stamp token over the signature, not verified (RFC 3161). */
+  readonly timeStampToken?: Uint8Array;
   /** Which key it claims to be from: for people, never used for decisions. */
   readonly keyHint?: string;
   /** The algorithms with which the format uses a key, mostly one; none for keys that it does not use. */

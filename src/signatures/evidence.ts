@@ -25,6 +25,8 @@ export interface Evidence {
   readonly certificates: readonly Certificate[];
   /** Of Sigstore's formats: log entries, times and certificate, which are not verified. */
   readonly bundle?: Bundle;
+  /** Of Notation's formats: a time-stamp token and what it stamps, the signature; not verified. */
+  readonly timeStamp?: { readonly token: Uint8Array; readonly stamped: Uint8Array };
   /** A predicate type. */
   readonly purpose: string;
   /** Signed annotations. */
@@ -109,6 +111,9 @@ function evidenceOf(
     key,
     certificates: envelope.certificates,
     ...(envelope.bundle !== undefined && { bundle: envelope.bundle }),
+    ...(envelope.timeStampToken !== undefined && {
+      timeStamp: { token: envelope.timeStampToken, stamped: envelope.signature },
+    }),
     purpose: claims.purpose,
     annotations: target.annotations,
     ...(claims.signingTime !== undefined && { signingTime: claims.signingTime }),

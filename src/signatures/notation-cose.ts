@@ -36,11 +36,15 @@ const NUMBERS: ReadonlyMap<AlgorithmId, number> = new Map([
   ['PS512', -39],
 ]);
 
-/** Signs an image as Notation does and puts it into a COSE_Sign1 (spec/signatures.md, "Notation COSE"). */
+/**
+ * Signs an image as Notation does and puts it into a COSE_Sign1 (spec/signatures.md, "Notation COSE").
+ * @param stamp has the signature countersigned: returns a time-stamp token
+ */
 export async function buildNotationCose(
   parts: NotationParts,
   signer: Signer,
   chain: readonly Certificate[],
+  stamp?: (signature: Uint8Array) => Promise<Uint8Array>,
 ): Promise<Uint8Array> {
   const { expiry } = parts;
   const critical = [NOTATION_HEADERS.scheme, ...(expiry === undefined ? [] : [NOTATION_HEADERS.expiry])];
@@ -56,9 +60,11 @@ export async function buildNotationCose(
   );
   const payload = buildNotationPayload(parts);
   const signature = await signer.sign(signatureStructure(header, payload));
+  const token = await stamp?.(signature);
   const unprotected = new Map<unknown, unknown>([
     [LABELS.chain, chain.map((certificate) => certificate.der)],
     [NOTATION_HEADERS.agent, parts.agent],
+    ...(token === undefined ? [] : [[NOTATION_HEADERS.timestamp, token] as const]),
   ]);
   return concatBytes([Uint8Array.of(SIGN1_TAG), encodeCbor([header, unprotected, payload, signature])]);
 }
@@ -93,6 +99,9 @@ export function readNotationCose(bytes: Uint8Array, where: string): Envelope {
   const headers = headersOf(fields, where);
   const namedAlgorithm = namedNotationAlgorithm(nameOf(fields.get(LABELS.algorithm), where), where);
   checkNotationHeaders(headers, where);
+  const token: unknown = unprotected.get(NOTATION_HEADERS.timestamp);
+  // One that is not bytes is kept as empty: it is refused where time stamps count, and ignored elsewhere.
+  const timeStampToken = token === undefined || isBytes(token) ? token : new Uint8Array();
   return {
     kind: 'notation-cose',
     message: signatureStructure(header, payload),
@@ -100,6 +109,7 @@ export function readNotationCose(bytes: Uint8Array, where: string): Envelope {
     encoding: 'raw',
     namedAlgorithm,
     certificates: readChain(certificatesOf(unprotected.get(LABELS.chain), where), where),
+    ...(timeStampToken !== undefined && { timeStampToken }),
     algorithmsOf: notationAlgorithms,
     claims: () => readNotationPayload(payload, headers, where),
   };

@@ -21,11 +21,15 @@ import {
   readNotationPayload,
 } from './notation-payload.ts';
 
-/** Signs an image as Notation does and puts it into a flattened JWS (spec/signatures.md, "Notation JWS"). */
+/**
+ * Signs an image as Notation does and puts it into a flattened JWS (spec/signatures.md, "Notation JWS").
+ * @param stamp has the signature countersigned: returns a time-stamp token
+ */
 export async function buildNotationJws(
   parts: NotationParts,
   signer: Signer,
   chain: readonly Certificate[],
+  stamp?: (signature: Uint8Array) => Promise<Uint8Array>,
 ): Promise<Uint8Array> {
   const { expiry } = parts;
   const critical = [NOTATION_HEADERS.scheme, ...(expiry === undefined ? [] : [NOTATION_HEADERS.expiry])];
@@ -40,12 +44,14 @@ export async function buildNotationJws(
   const encodedHeader = base64url(header);
   const encodedPayload = base64url(buildNotationPayload(parts));
   const signature = await signer.sign(utf8(`${encodedHeader}.${encodedPayload}`));
+  const token = await stamp?.(signature);
   return canonicalRfc8785({
     payload: encodedPayload,
     protected: encodedHeader,
     header: {
       x5c: chain.map((certificate) => base64(certificate.der)),
       [NOTATION_HEADERS.agent]: parts.agent,
+      ...(token !== undefined && { [NOTATION_HEADERS.timestamp]: base64(token) }),
     },
     signature: base64url(signature),
   });
@@ -72,6 +78,7 @@ export function readNotationJws(bytes: Uint8Array, where: string): Envelope {
   const namedAlgorithm = namedNotationAlgorithm(protectedHeader['alg'], where);
   const headers = headersOf(protectedHeader, where);
   checkNotationHeaders(headers, where);
+  const timeStampToken = tokenOf(unprotected[NOTATION_HEADERS.timestamp]);
   return {
     kind: 'notation-jws',
     message: utf8(`${json['protected']}.${json['payload']}`),
@@ -79,6 +86,7 @@ export function readNotationJws(bytes: Uint8Array, where: string): Envelope {
     encoding: 'raw',
     namedAlgorithm,
     certificates: readChain(certificatesOf(unprotected['x5c'], where), where),
+    ...(timeStampToken !== undefined && { timeStampToken }),
     algorithmsOf: notationAlgorithms,
     claims: () => readNotationPayload(payload, headers, where),
   };
@@ -116,6 +124,12 @@ function certificatesOf(x5c: JsonValue | undefined, where: string): Uint8Array[]
     if (der === undefined) throw malformed(where, 'a certificate in x5c is not base64');
     return der;
   });
+}
+
+/** The time-stamp token. One that is not base64 is kept as empty: it is refused where time stamps count, and ignored elsewhere. */
+function tokenOf(text: JsonValue | undefined): Uint8Array | undefined {
+  if (text === undefined) return undefined;
+  return (typeof text === 'string' ? fromBase64(text) : undefined) ?? new Uint8Array();
 }
 
 function decode(json: JsonObject, name: string, where: string): Uint8Array {

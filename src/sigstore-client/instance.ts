@@ -10,13 +10,13 @@ import {
   logEntry2,
   logRequest1,
   logRequest2,
-  timeStampRequest,
 } from '../sigstore/service-messages.ts';
 import type { SigningServices, SigstoreService } from '../sigstore/signing-config.ts';
 import type { TrustedRoot } from '../sigstore/trusted-root.ts';
 import type { CertifiedSigner, SignatureToWitness, Testimony, Witness } from '../sigstore/witness.ts';
 import { oddTokenText } from './identity-token.ts';
 import { ask, type ServiceOptions } from './service.ts';
+import { askForStamp } from './time-stamp.ts';
 
 /** How long a certificate is used, in milliseconds. Fulcio's are valid for ten minutes; stamping takes some of them. */
 const USED_FOR_MS = 4 * 60_000;
@@ -44,7 +44,9 @@ export function sigstoreInstance(options: InstanceOptions): Witness {
     const [logEntries, timestamps] = await Promise.all([
       Promise.all(logs.map((log) => logged(log, signature, options, signal))),
       Promise.all(
-        timestampAuthorities.map(({ url }) => stamped(url, signature.envelope.signature, options, signal)),
+        timestampAuthorities.map(({ url }) =>
+          askForStamp(url, signature.envelope.signature, options, signal),
+        ),
       ),
     ]);
     return { logEntries, timestamps };
@@ -150,18 +152,6 @@ async function logged(
     signal,
   );
   return logEntry1(existing.body, where);
-}
-
-async function stamped(
-  url: URL,
-  signature: Uint8Array,
-  options: InstanceOptions,
-  signal: AbortSignal | undefined,
-): Promise<Uint8Array> {
-  const headers = { 'content-type': 'application/timestamp-query', accept: 'application/timestamp-reply' };
-  const body = timeStampRequest(signature);
-  return (await ask({ service: 'time-stamp authority', method: 'POST', url, headers, body }, options, signal))
-    .body;
 }
 
 function below(base: URL, path: string): URL {

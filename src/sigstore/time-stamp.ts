@@ -89,10 +89,32 @@ interface SignerInfo {
  * @throws BullaError content-invalid, certificate-invalid
  */
 export function parseTimeStamp(response: Uint8Array, where: string): TimeStamp {
+  return readToken(tokenOf(response, where), where);
+}
+
+/** DER of the token in the answer of a time-stamp authority. @throws BullaError content-invalid */
+export function timeStampToken(response: Uint8Array, where: string): Uint8Array {
+  return tokenOf(response, where).raw;
+}
+
+function tokenOf(response: Uint8Array, where: string): DerValue {
   const [status, token] = derChildren(readDer(response, TAG.sequence));
   if (readSmallInteger(derChildren(expectTag(status, TAG.sequence))[0]) > 1)
     throw malformed(where, 'the authority refused to stamp');
-  const [contentType, wrapped] = derChildren(expectTag(token, TAG.sequence));
+  return expectTag(token, TAG.sequence);
+}
+
+/**
+ * Takes a time-stamp token apart, without the answer around it.
+ * @param token DER of a TimeStampToken (RFC 3161 §2.4.2)
+ * @throws BullaError content-invalid, certificate-invalid
+ */
+export function parseTimeStampToken(token: Uint8Array, where: string): TimeStamp {
+  return readToken(readDer(token, TAG.sequence), where);
+}
+
+function readToken(token: DerValue, where: string): TimeStamp {
+  const [contentType, wrapped] = derChildren(token);
   if (readOid(contentType) !== SIGNED_DATA) throw malformed(where, 'the token is not signed data');
   const [signedData] = derChildren(expectTag(wrapped, CONTEXT_0));
   const [, , encapsulated, ...rest] = derChildren(expectTag(signedData, TAG.sequence));
@@ -201,6 +223,44 @@ export function verifyTimeStamp(
   }
   if (failure !== undefined) throw failure;
   return undefined;
+}
+
+/**
+ * As {@link verifyTimeStamp}, by certificates of authorities alone: the certificate that stamped, and what is between
+ * it and a root, is in the token or among them.
+ * @throws BullaError signature-mismatch, certificate-invalid, certificate-expired
+ */
+export function verifyTimeStampBy(
+  stamp: TimeStamp,
+  stamped: Uint8Array,
+  roots: readonly Certificate[],
+  where: string,
+): Date {
+  const known = { ...stamp, certificates: [...stamp.certificates, ...roots] };
+  const authorities = roots.map((root) => ({
+    chain: chainTo(root, known),
+    validFor: { start: new Date(0) },
+  }));
+  const time = verifyTimeStamp(known, stamped, authorities, where);
+  if (time !== undefined) return time;
+  throw new BullaError('certificate-invalid', `${where} is by an authority that is not trusted`, {
+    hint: 'give the root certificate of the time-stamp authority if you trust it',
+  });
+}
+
+/** The issuers of the certificate that stamped, up to a root; the root alone where the token does not lead to it. */
+function chainTo(root: Certificate, { certificates, signer }: TimeStamp): readonly Certificate[] {
+  const path: Certificate[] = [];
+  let current = certificates.find((certificate) => !certificate.isCa && isSigner(certificate, signer));
+  while (current !== undefined && path.length < MAX_CHAIN_LENGTH) {
+    const { issuerDer } = current;
+    if (equalBytes(issuerDer, root.subjectDer)) return [...path, root];
+    current = certificates.find(
+      (one) => one.isCa && equalBytes(one.subjectDer, issuerDer) && !path.includes(one),
+    );
+    if (current !== undefined) path.push(current);
+  }
+  return [root];
 }
 
 /** From the certificate that stamped, which the authority's list or the token brings, to the root. */

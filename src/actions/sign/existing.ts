@@ -19,6 +19,8 @@ export interface IntendedSignature {
   readonly purpose: string;
   readonly annotations: ReadonlyMap<string, string>;
   readonly expiry: Date | undefined;
+  /** A time-stamp authority countersigns it; an existing one must have such a stamp as well. */
+  readonly isStamped: boolean;
 }
 
 /** Signatures that are looked at, at the same time. */
@@ -116,6 +118,7 @@ function isEqual(evidence: Evidence, intended: IntendedSignature, now: Date): bo
     purpose === intended.purpose &&
     certificates.map(({ thumbprint }) => thumbprint).join() ===
       intended.chain.map(({ thumbprint }) => thumbprint).join() &&
+    (!intended.isStamped || evidence.timeStamp !== undefined) &&
     signed.length === intended.annotations.size &&
     signed.every(([name, value]) => intended.annotations.get(name) === value) &&
     livesLongEnough(evidence.expiry, intended.expiry, now)

@@ -44,9 +44,14 @@ export interface SignatureWish {
   readonly recursive?: boolean | undefined;
   /** A Sigstore instance that sees the signature before it is stored: for keyless ones, and for those in a log. */
   readonly witness?: Witness | undefined;
+  /** A time-stamp authority that countersigns a Notation signature before it is stored. */
+  readonly stamp?: Stamp | undefined;
   /** Of an attestation: its predicate, a JSON object. */
   readonly predicate?: Uint8Array | undefined;
 }
+
+/** Asks a time-stamp authority about a signature. @returns its token, which has been verified */
+export type Stamp = (signature: Uint8Array, options: CallOptions) => Promise<Uint8Array>;
 
 export interface SignManifestOptions extends SignatureWish, CallOptions {
   readonly signer: Signer;
@@ -160,6 +165,10 @@ export function checkSignature(signer: Signer, wish: SignatureWish, now: Date): 
     });
   }
   const chain = chainOf(signer, wish);
+  if (wish.stamp !== undefined && kindOf(chain, wish) === 'sigstore-bundle')
+    throw new BullaError('usage', 'a time-stamp authority countersigns signatures with certificates', {
+      hint: 'give a key with certificates; bundles get their time stamp with --tlog and a signing config',
+    });
   if (chain.length === 0) checkBare(wish);
   else checkCertified(signer, chain, wish, now);
 }
@@ -276,7 +285,16 @@ function intendedSignature(options: SignManifestOptions): IntendedSignature | un
   const { signer, annotations = new Map(), expiry, purpose = RELEASE_PURPOSE, witness, predicate } = options;
   if (witness !== undefined || predicate !== undefined) return undefined;
   const chain = chainOf(signer, options);
-  return { kind: kindOf(chain, options), key: signer.publicKey, chain, purpose, annotations, expiry };
+  const isStamped = options.stamp !== undefined;
+  return {
+    kind: kindOf(chain, options),
+    key: signer.publicKey,
+    chain,
+    purpose,
+    annotations,
+    expiry,
+    isStamped,
+  };
 }
 
 function kindOf(chain: readonly Certificate[], { envelope }: SignatureWish): ArtifactKind {
@@ -302,7 +320,10 @@ export async function makeSignature(image: Descriptor, options: SignManifestOpti
     return { kind, artifact, ...(identity !== undefined && { identity }) };
   }
   const build = kind === 'notation-cose' ? buildNotationCose : buildNotationJws;
-  const envelope = await build({ image, annotations, signingTime: now, expiry, agent }, signer, chain);
+  const { stamp, signal } = options;
+  const stamping = stamp && ((signature: Uint8Array) => stamp(signature, { signal }));
+  const parts = { image, annotations, signingTime: now, expiry, agent };
+  const envelope = await build(parts, signer, chain, stamping);
   return { kind, artifact: buildSignatureArtifact(kind, envelope, { image, created: now, chain }) };
 }
 

@@ -7,13 +7,20 @@ import type { Context } from '../shell/context.ts';
 import { addKeyOptions, type KeyFlags } from './key-flags.ts';
 import type { NamingFlags } from './naming-flags.ts';
 import { parsePairs } from './signature-flags.ts';
-import { addSigstoreOptions, type SigstoreFlags, witnessOf } from './sigstore-flags.ts';
+import {
+  addSigstoreOptions,
+  addStampOptions,
+  type SigstoreFlags,
+  type StampFlags,
+  stampOf,
+  witnessOf,
+} from './sigstore-flags.ts';
 import { collect } from './values.ts';
 
 const FORMATS = ['jws', 'cose', 'bundle'] as const;
 
 /** Flags of every command that signs images. */
-export interface SignFlags extends KeyFlags, SigstoreFlags {
+export interface SignFlags extends KeyFlags, SigstoreFlags, StampFlags {
   readonly certChain?: string;
   readonly annotation?: readonly string[];
   readonly expires?: string;
@@ -25,7 +32,7 @@ export interface SignFlags extends KeyFlags, SigstoreFlags {
 
 /** Adds the flags of {@link SignFlags} to a command. */
 export function addSignOptions(command: Command): Command {
-  return addSigstoreOptions(addKeyOptions(command))
+  return addStampOptions(addSigstoreOptions(addKeyOptions(command)))
     .option('--cert-chain <file>', 'certificates of the key, from its own to the root (PEM)')
     .option(
       '--signature-format <format>',
@@ -59,6 +66,7 @@ export async function signatureWishOf(context: Context, flags: SignFlags): Promi
     purpose,
     recursive,
     witness: await witnessOf(context, flags),
+    stamp: await stampOf(context, flags),
   };
 }
 

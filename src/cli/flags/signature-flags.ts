@@ -18,6 +18,7 @@ import { collect, positiveInteger } from './values.ts';
 export interface SignatureFlags extends KeylessFlags {
   readonly key?: readonly string[];
   readonly ca?: readonly string[];
+  readonly timestampAuthority?: readonly string[];
   readonly threshold?: number;
   readonly purpose?: readonly string[];
   readonly type?: readonly string[];
@@ -35,6 +36,11 @@ export function addSignatureOptions(command: Command): Command {
       collect,
     );
   return addKeylessOptions(withAuthorities)
+    .option(
+      '--timestamp-authority <file>',
+      'with --ca: root certificate of a time-stamp authority, by whose word a signature outlives its certificates; repeatable',
+      collect,
+    )
     .option('--threshold <n>', 'minimum number of different signers (default: 1)', positiveInteger)
     .option('--purpose <uri>', 'predicate type that signatures must have; repeatable', collect)
     .option(
@@ -47,10 +53,12 @@ export function addSignatureOptions(command: Command): Command {
 
 /** Whether the command line says anything about detached signatures. */
 export function asksForSignatures(flags: SignatureFlags): boolean {
-  const { key, ca, certificateIdentity, threshold, purpose, type, annotation } = flags;
+  const { key, ca, timestampAuthority, certificateIdentity, threshold, purpose, type, annotation } = flags;
   return (
     asksForKeyless(flags) ||
-    [key, ca, certificateIdentity, threshold, purpose, type, annotation].some((flag) => flag !== undefined)
+    [key, ca, timestampAuthority, certificateIdentity, threshold, purpose, type, annotation].some(
+      (flag) => flag !== undefined,
+    )
   );
 }
 
@@ -64,7 +72,7 @@ export async function requirementsOf(context: Context, flags: SignatureFlags): P
     import('../../policy/requirements.ts'),
     import('../../crypto/identity.ts'),
   ]);
-  const { key = [], ca = [], certificateIdentity = [] } = flags;
+  const { key = [], ca = [], timestampAuthority = [], certificateIdentity = [] } = flags;
   const keyless = await keylessOf(context, flags);
   const isNobodyNamed = key.length === 0 && ca.length === 0 && keyless === undefined;
   const specs = isNobodyNamed ? await defaultKeys(context) : key;
@@ -74,6 +82,9 @@ export async function requirementsOf(context: Context, flags: SignatureFlags): P
     identities: certificateIdentity
       .filter((text) => keyless === undefined || isSubject(text))
       .map((text) => parseIdentity(text)),
+    timestampAuthorities: (
+      await Promise.all(timestampAuthority.map((path) => certificates(context, path)))
+    ).flat(),
     keyless,
     annotations: parsePairs(flags.annotation ?? []),
     now: context.io.now(),

@@ -1,8 +1,10 @@
 import type { Command } from 'commander';
+import type { Stamp } from '../../actions/sign/signature.ts';
 import { BullaError } from '../../errors.ts';
 import type { Witness } from '../../sigstore/witness.ts';
 import type { Context } from '../shell/context.ts';
 import { trustedRootOf, tufTarget, tufUrlOf } from './keyless-flags.ts';
+import { collect } from './values.ts';
 
 /** Flags of commands that sign keyless, or have signatures logged. */
 export interface SigstoreFlags {
@@ -11,6 +13,19 @@ export interface SigstoreFlags {
   readonly identityToken?: string;
   readonly signingConfig?: string;
   readonly trustedRoot?: string;
+}
+
+/** Flags of commands that have Notation signatures countersigned. */
+export interface StampFlags {
+  readonly timestampUrl?: string;
+  readonly timestampAuthority?: readonly string[];
+}
+
+/** Adds the flags of {@link StampFlags} to a command. */
+export function addStampOptions(command: Command): Command {
+  return command
+    .option('--timestamp-url <url>', 'have a Notation signature countersigned by this time-stamp authority')
+    .option('--timestamp-authority <file>', 'root certificate of that authority; repeatable', collect);
 }
 
 /** Adds the flags of {@link SigstoreFlags} to a command. */
@@ -90,6 +105,42 @@ async function open(context: Context, flags: SigstoreFlags): Promise<Witness> {
       token: (signal: AbortSignal | undefined) => identityToken(places, { pool }, signal),
     }),
   });
+}
+
+/**
+ * Has Notation signatures countersigned; undefined if the flags ask for no time stamp.
+ * @throws BullaError usage, not-found, certificate-invalid; registry-unreachable with --offline
+ */
+export async function stampOf(context: Context, flags: StampFlags): Promise<Stamp | undefined> {
+  const { timestampUrl, timestampAuthority = [] } = flags;
+  if (timestampUrl === undefined && timestampAuthority.length === 0) return undefined;
+  if (timestampUrl === undefined || timestampAuthority.length === 0)
+    throw new BullaError('usage', '--timestamp-url and --timestamp-authority belong together', {
+      hint: 'give the URL of the authority, and its root certificate, by which each stamp is verified',
+    });
+  const url = URL.canParse(timestampUrl) ? new URL(timestampUrl) : undefined;
+  if (url === undefined || !/^https?:$/.test(url.protocol))
+    throw new BullaError('usage', `--timestamp-url is ${JSON.stringify(timestampUrl)}`, {
+      hint: 'write http://… or https://…',
+    });
+  if (context.settings.offline)
+    throw new BullaError(
+      'registry-unreachable',
+      'no time-stamp authority was asked: --offline opens no socket',
+      {
+        hint: 'leave --offline out, or sign without --timestamp-url',
+      },
+    );
+  const [{ stamping }, { HttpPool }, { readCertificateFile }] = await Promise.all([
+    import('../../sigstore-client/time-stamp.ts'),
+    import('../../http/pool.ts'),
+    import('../../keystore/key-file.ts'),
+  ]);
+  const { http } = await (await context.connections()).reach(url.host);
+  const pool = new HttpPool({ ...http, early: undefined });
+  context.defer(() => pool.close());
+  const files = await Promise.all(timestampAuthority.map((path) => readCertificateFile(context.path(path))));
+  return stamping({ url, authorities: files.flat(), pool });
 }
 
 /** Services from a file, from the TUF repository of the trusted root, or of the public-good instance. */

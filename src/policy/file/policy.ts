@@ -168,6 +168,9 @@ async function signatureRule(
       keys: await gather(keys, sets, (source) => material.keys(source)),
       roots: await gather(authorities, sets, (source) => material.certificates(source)),
       identities: identities.map((text) => parseIdentity(text)),
+      timestampAuthorities: await gather(demand.timestampAuthorities ?? [], sets, (source) =>
+        material.certificates(source),
+      ),
       annotations: new Map(Object.entries(annotations ?? {})),
       ...(keyless !== undefined &&
         root !== undefined && { keyless: { identities: keyless.map(identityRule), root } }),

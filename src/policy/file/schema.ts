@@ -63,6 +63,8 @@ export interface SignersOfDocument {
   readonly keys?: readonly SourceDocument[] | undefined;
   readonly authorities?: readonly SourceDocument[] | undefined;
   readonly identities?: readonly string[] | undefined;
+  /** Certificates of time-stamp authorities for `authorities`. */
+  readonly timestampAuthorities?: readonly SourceDocument[] | undefined;
   readonly keyless?: readonly KeylessDocument[] | undefined;
   readonly trustedRoot?: string | undefined;
   /** The signature must be in a trusted log. */
@@ -119,6 +121,7 @@ const signersOf = {
   keys: z.optional(sources),
   authorities: z.optional(sources),
   identities: z.optional(texts),
+  timestampAuthorities: z.optional(sources),
   keyless: z.optional(z.array(keyless).check(z.minLength(1))),
   trustedRoot: z.optional(text),
   transparency: z.optional(z.literal('required')),

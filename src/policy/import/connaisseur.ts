@@ -152,12 +152,12 @@ export function anywhere(expression: string): string {
 function notation(validator: JsonObject, rule: JsonObject, scope: string, draft: Draft): Verdict | undefined {
   const authorities = chosen(validator, rule).map((root) => textAt(root, 'cert'));
   if (authorities.length === 0 || authorities.some((cert) => cert === undefined)) return undefined;
-  if (chosen(validator, rule).some((root) => textAt(root, 'tsaCert') !== undefined))
-    draft.note(
-      `${scope}: time stamps are not asked for here: a signature counts while its certificate is valid`,
-    );
+  const stamps = chosen(validator, rule).flatMap((root) => textAt(root, 'tsaCert') ?? []);
   draft.note(
     `${scope}: no identities are given, so every certificate of these authorities signs; add identities`,
   );
-  return { signatures: [{ authorities: authorities.map((cert) => pem(cert as string)) }] };
+  const trusted = { authorities: authorities.map((cert) => pem(cert as string)) };
+  return {
+    signatures: [{ ...trusted, ...(stamps.length > 0 && { timestampAuthorities: stamps.map(pem) }) }],
+  };
 }

@@ -90,6 +90,7 @@ export function anyOf(
       demand.annotations,
       demand.trustedRoot,
       demand.threshold,
+      demand.timestampAuthorities,
     ]);
   if (demands.some((demand) => shared(demand) !== shared(first))) return undefined;
   // Identities restrict all authorities of a requirement, so those of one would be taken for those of another.

@@ -1,4 +1,5 @@
 import type { JsonObject } from '../../encoding/json.ts';
+import type { SignatureDocument } from '../file/schema.ts';
 import {
   Draft,
   type ImportedPolicy,
@@ -56,10 +57,10 @@ async function verdictOf(
   }
   const isAudit = action('authenticity') === 'log';
   if (!isAudit) noteDifferences(name, action, draft);
-  const authorities = await authoritiesOf(policy, name, files, draft);
+  const stores = await storesOf(policy, name, files, draft);
   const identities = identitiesOf(policy, name, draft);
-  if (authorities === undefined || identities === undefined) return {};
-  const verdict = { signatures: [{ authorities, ...(identities.length > 0 && { identities }) }] };
+  if (stores === undefined || identities === undefined) return {};
+  const verdict = { signatures: [{ ...stores, ...(identities.length > 0 && { identities }) }] };
   return { verdict, ...(isAudit && { mode: 'audit' as const }) };
 }
 
@@ -84,31 +85,29 @@ function noteDifferences(name: string, action: (check: Check) => string, draft: 
 }
 
 /** Certificates of the trust stores; undefined where one cannot be carried over. */
-async function authoritiesOf(
+async function storesOf(
   policy: JsonObject,
   name: string,
   files: ImportFiles,
   draft: Draft,
-): Promise<readonly string[] | undefined> {
-  const authorities: string[] = [];
+): Promise<Pick<SignatureDocument, 'authorities' | 'timestampAuthorities'> | undefined> {
+  const found = new Map<string, string[]>([
+    ['ca', []],
+    ['tsa', []],
+  ]);
   for (const store of textsIn(policy, 'trustStores')) {
     const [type = '', storeName = ''] = store.split(':', 2);
-    if (type === 'tsa') {
-      draft.note(
-        `policy ${name}: time stamps by ${store} are not asked for here: a signature counts while its certificate is valid`,
-      );
-      continue;
-    }
-    const found = type === 'ca' ? await files.trustStore(type, storeName) : [];
-    if (found.length === 0) {
-      draft.note(
-        `policy ${name}: the trust store ${store} ${type === 'ca' ? 'is missing or empty' : 'cannot be said here'}`,
-      );
+    const certificates = found.has(type) ? await files.trustStore(type, storeName) : [];
+    if (certificates.length === 0) {
+      const why = found.has(type) ? 'is missing or empty' : 'cannot be said here';
+      draft.note(`policy ${name}: the trust store ${store} ${why}`);
       return undefined;
     }
-    authorities.push(...found);
+    found.get(type)?.push(...certificates);
   }
-  return authorities.length === 0 ? undefined : authorities;
+  const [authorities = [], timestampAuthorities = []] = [...found.values()];
+  if (authorities.length === 0) return undefined;
+  return { authorities, ...(timestampAuthorities.length > 0 && { timestampAuthorities }) };
 }
 
 /** Empty for every identity; undefined where one cannot be carried over. */

@@ -46,6 +46,13 @@ describe('of Notation', () => {
     ]);
   });
 
+  it('carries time-stamp authorities over', async () => {
+    const more = 'trustStores: ["ca:acme", "tsa:acme"], trustedIdentities: ["*"]';
+    const { policy } = await imported(trustPolicy('{level: strict}', more));
+    const files = ['/store/acme/a.crt', '/store/acme/b.crt'];
+    expect(policy.rules[0]?.signatures).toEqual([{ authorities: files, timestampAuthorities: files }]);
+  });
+
   it.each([
     ['{level: audit}', { mode: 'audit' }],
     ['{level: strict, override: {authenticity: log}}', { mode: 'audit' }],
