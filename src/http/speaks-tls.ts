@@ -6,7 +6,7 @@ import { interruption } from './failure.ts';
 /** A server on this machine answers a handshake sooner, or is not going to, in milliseconds. */
 const PATIENCE_MS = 3_000;
 
-/** How the system says that a server hung up, or is not there. What fails otherwise is no reason for plain HTTP. */
+/** How the system says that a server hung up, or is not there. Other failures are not a reason for plain HTTP. */
 const NO_ANSWER: ReadonlySet<string> = new Set(['ECONNRESET', 'ECONNREFUSED', 'EPIPE']);
 
 /** Types of the first record of an answer (RFC 8446 §5.1): only a server that speaks TLS sends one of them. */
@@ -55,7 +55,7 @@ export function speaksTls(url: URL, signal?: AbortSignal): Promise<boolean> {
 
 /**
  * A ClientHello (RFC 8446 §4.1.2) that servers of TLS 1.2 and 1.3 answer. It offers no key (§4.2.8): the handshake does not
- * go on, and so its random bytes are none.
+ * go on, so its random bytes are constant.
  */
 function clientHello(host: string): Uint8Array {
   const isName = /[a-z]/i.test(host) && !host.includes(':');

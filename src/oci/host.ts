@@ -8,7 +8,7 @@ const LABEL = '[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?';
 const HOST = new RegExp(`^(${LABEL}(?:\\.${LABEL})*|\\[[0-9a-fA-F:.]{2,45}\\])(?::([0-9]{1,10}))?$`);
 const OCTET = '(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])';
 const IPV4 = new RegExp(`^${OCTET}(?:\\.${OCTET}){3}$`);
-/** An IPv4 address whose last number stands for several octets, in the one way in which it is read at all: `127.1`. */
+/** An IPv4 address whose last number covers several octets, in the only spelling that is read: `127.1`. */
 const SHORT_IPV4 = /^(?:0|[1-9][0-9]{0,9})(?:\.(?:0|[1-9][0-9]{0,9})){1,2}$/;
 /** What the parsers of URLs take for a part of an IPv4 address: decimal, octal or hexadecimal. */
 const NUMBER = /^(?:[0-9]+|0x[0-9a-f]*)$/;

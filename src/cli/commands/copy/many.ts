@@ -104,12 +104,12 @@ export async function runCopies(
     },
     (print) => {
       if (destinations.isArchive) later.push(...print);
-      else for (const tell of print) tell();
+      else for (const report of print) report();
     },
     async () => {
       if (!destinations.isArchive) return;
       await context.close('well');
-      for (const tell of later) tell();
+      for (const report of later) report();
     },
   );
 }
