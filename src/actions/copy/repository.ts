@@ -130,7 +130,8 @@ class RepositoryCopy {
   /** Digests that are at the destination now. */
   private readonly arrived = new Set<Digest>();
   private readonly warnings = new Set<string>();
-  private sourceTags: ReadonlySet<Tag> = new Set();
+  /** Undefined where the source has tags that it does not list. */
+  private sourceTags: ReadonlySet<Tag> | undefined = new Set();
   /** Undefined where the destination does not list its tags. */
   private destinationTags: ReadonlySet<Tag> | undefined;
   private inARow = 0;
@@ -145,8 +146,9 @@ class RepositoryCopy {
   async run(): Promise<CopiedRepository> {
     const { source, selection = {}, signal, onSelected } = this.options;
     const [listed] = await Promise.all([this.listSource(), this.listDestination()]);
-    this.sourceTags = new Set(listed);
-    const { tags, missing } = await selectTags([...this.sourceTags], selection, source, { signal });
+    const all = new Set(listed);
+    this.sourceTags = all;
+    const { tags, missing } = await selectTags([...all], selection, source, { signal });
     if (tags.length + missing.length === 0)
       throw new BullaError(
         'not-found',
@@ -160,20 +162,37 @@ class RepositoryCopy {
     // The first by itself: what it teaches about both registries saves the others a request each.
     const [first, ...others] = tags;
     const begun = first === undefined ? [] : [await this.tag(first)];
-    await this.learn(begun);
+    await this.attempt(() => this.learn(begun));
+    // Where the list could not be tried, everything is asked for.
+    if ((await this.attempt(() => this.checkList(begun))) !== undefined) this.sourceTags = undefined;
     const results = [
       ...missing.map((tag) => this.ended({ tag, outcome: 'failed', error: this.notListed(tag) })),
       ...begun,
       ...(await mapConcurrently(others, TAGS_PER_PLACE * this.places, (tag) => this.tag(tag))),
     ];
-    await this.bringLate();
-    const collection = await this.collection(tags);
+    const lateError = await this.attempt(() => this.bringLate());
+    const collection =
+      lateError === undefined
+        ? await this.collection(tags)
+        : { collection: undefined, collectionError: lateError };
     return {
       tags: results,
       ...collection,
       ...(await this.prune(tags, results, collection.collectionError)),
       warnings: [...this.warnings],
     };
+  }
+
+  /** Why some work failed, which must not end the others. @throws BullaError interrupted */
+  private async attempt(work: () => Promise<void>): Promise<BullaError | undefined> {
+    try {
+      await work();
+      return undefined;
+    } catch (error) {
+      throwIfAborted(this.options.signal);
+      if (isBullaError(error)) return error;
+      throw error;
+    }
   }
 
   /** A HEAD of what is there: until one has told something, what is absent is asked for twice. */
@@ -183,13 +202,32 @@ class RepositoryCopy {
     await resolveIfThere(destination, first.digest, { signal });
   }
 
+  /** A list without any tag of referrers can be one that hides them. It is tried with the first image. */
+  private async checkList([first]: readonly RepositoryTag[]): Promise<void> {
+    const { source, referrers, fast, signal } = this.options;
+    const tags = this.sourceTags;
+    if (first === undefined || first.outcome === 'failed' || tags === undefined) return;
+    if (referrers === false || fast === true || [...tags].some(isBesideTag)) return;
+    const { digest } = first;
+    for (const tag of [fallbackTag(digest), ...cosignTags(digest).slice(0, 1)]) {
+      const found = await resolveIfThere(source, tag, { signal });
+      // For GitLab, the tag of the index means the image itself.
+      if (found === undefined || found.digest === digest) continue;
+      this.sourceTags = undefined;
+      await this.copyDigest(digest, { source });
+      return;
+    }
+  }
+
   /** What the list of tags does not have is not asked for. What was pushed since then belongs to what was copied, too. */
   private async bringLate(): Promise<void> {
     const { source, referrers } = this.options;
     if (this.images.size === 0 || referrers === false) return;
     const before = this.sourceTags;
-    this.sourceTags = new Set(await this.listSource());
-    const isNew = (tag: Tag): boolean => this.sourceTags.has(tag) && !before.has(tag);
+    if (before === undefined) return;
+    const now = new Set(await this.listSource());
+    this.sourceTags = now;
+    const isNew = (tag: Tag): boolean => now.has(tag) && !before.has(tag);
     for (const digest of this.images.keys())
       if ([fallbackTag(digest), ...cosignTags(digest)].some(isNew)) await this.copyDigest(digest, { source });
   }

@@ -229,6 +229,21 @@ describe('a copy of a repository that cannot be whole', () => {
     expect(await userTags(destination)).toEqual(['v0.9.0', ...TAGS]);
   });
 
+  it('is not fooled by a list that hides where signatures are', async () => {
+    const from = await registry({ referrersApi: false });
+    await images(repository(from), TAGS.slice(0, 3));
+    from.behaviour.tagDialect = (_, tags) => ({ tags: tags.filter((tag) => !tag.startsWith('sha256-')) });
+    const destination = new MemoryStore('destination');
+    expect(failuresOf(await run(repository(from), destination))).toEqual([]);
+    for (const tag of TAGS.slice(0, 3))
+      expect(await destination.listReferrers((await destination.resolve(tagOf(tag))).digest)).toHaveLength(1);
+    const there = repository(await registry());
+    await run(repository(from), there);
+    const source = repository(from);
+    await pushReferrer(source, await source.resolve(tagOf('v1.2.0')), 'late');
+    expect(countsOf(await run(repository(from), there))).toMatchObject({ copied: 1 });
+  });
+
   it.each([
     ['of cosign', async (source: Target, tag: string) => void (await pushImage(source, "cosign's", tag))],
     [
