@@ -11,8 +11,9 @@ import { preAuthEncoding } from '../sigstore/dsse.ts';
 import { Fields } from '../sigstore/fields.ts';
 import { readAnnotations } from './annotations.ts';
 import type { Claims, Envelope } from './envelope.ts';
-import { malformed, unsupported } from './errors.ts';
-import { MAX_ENVELOPE_BYTES, RELEASE_PURPOSE, SIGNATURE_ANNOTATIONS, SIGNATURE_TYPES } from './formats.ts';
+import { malformed } from './errors.ts';
+import { MAX_ENVELOPE_BYTES, RELEASE_PURPOSE, SIGNATURE_ANNOTATIONS } from './formats.ts';
+import { checkInToto } from './sigstore-bundle.ts';
 import { readStatement } from './statement.ts';
 
 const SIGNATURE_TYPE = 'cosign container image signature';
@@ -46,13 +47,7 @@ export function readLegacySignature(layer: Descriptor, payload: Uint8Array, wher
  */
 export function readLegacyAttestation(layer: Descriptor, bytes: Uint8Array, where: string): Envelope {
   const content = parseEnvelope(bytes, where, MAX_ENVELOPE_BYTES);
-  if (content.payloadType !== SIGNATURE_TYPES.inToto) {
-    throw unsupported(
-      where,
-      `its payload is of type ${JSON.stringify(content.payloadType).slice(0, 120)}`,
-      `only ${SIGNATURE_TYPES.inToto} says something about an image`,
-    );
-  }
+  checkInToto(content, where);
   return {
     kind: 'cosign-legacy',
     message: preAuthEncoding(content.payloadType, content.payload),

@@ -93,13 +93,7 @@ export function readBundle(bytes: Uint8Array, where: string): Envelope {
       'sign the image itself: a bundle over a blob says nothing about it',
     );
   }
-  if (content.payloadType !== SIGNATURE_TYPES.inToto) {
-    throw unsupported(
-      where,
-      `its payload is of type ${JSON.stringify(content.payloadType).slice(0, 120)}`,
-      `only ${SIGNATURE_TYPES.inToto} says something about an image`,
-    );
-  }
+  checkInToto(content, where);
   return {
     kind: 'sigstore-bundle',
     message: preAuthEncoding(SIGNATURE_TYPES.inToto, content.payload),
@@ -111,4 +105,14 @@ export function readBundle(bytes: Uint8Array, where: string): Envelope {
     algorithmsOf: sigstoreAlgorithms,
     claims: () => readStatement(content.payload, where),
   };
+}
+
+/** Demands that an envelope holds an in-toto statement. @throws BullaError unsupported-signature */
+export function checkInToto({ payloadType }: DsseEnvelope, where: string): void {
+  if (payloadType === SIGNATURE_TYPES.inToto) return;
+  throw unsupported(
+    where,
+    `its payload is of type ${JSON.stringify(payloadType).slice(0, 120)}`,
+    `only ${SIGNATURE_TYPES.inToto} says something about an image`,
+  );
 }

@@ -43,17 +43,25 @@ import { placeNamed } from '../../../src/oci/place.ts';
 import { parsePlatform } from '../../../src/oci/platform.ts';
 import { parseReference, type Tag } from '../../../src/oci/reference.ts';
 import { parseReferrersIndex } from '../../../src/oci/referrers.ts';
+import { parseCondition } from '../../../src/policy/conditions.ts';
 import { parseChallenges } from '../../../src/registry/challenge.ts';
 import { nextLink } from '../../../src/registry/link.ts';
 import { listPages } from '../../../src/registry/pages.ts';
 import { parseToken } from '../../../src/registry/token.ts';
 import { parseWarning } from '../../../src/registry/warnings.ts';
 import { parseCbor } from '../../../src/signatures/cbor.ts';
-import { readLegacySignature } from '../../../src/signatures/cosign-legacy.ts';
+import { readLegacyAttestation, readLegacySignature } from '../../../src/signatures/cosign-legacy.ts';
 import { readNotationCose } from '../../../src/signatures/notation-cose.ts';
 import { readNotationJws } from '../../../src/signatures/notation-jws.ts';
+import { checkPredicate } from '../../../src/signatures/predicates.ts';
 import { readBundle } from '../../../src/signatures/sigstore-bundle.ts';
 import { readStatement } from '../../../src/signatures/statement.ts';
+import { PUBLIC_GOOD_ROOT } from '../../../src/sigstore/public-good-root.ts';
+import { PUBLIC_GOOD_SIGNING_CONFIG } from '../../../src/sigstore/public-good-signing-config.ts';
+import { issuedCertificate, logEntry1, logEntry2 } from '../../../src/sigstore/service-messages.ts';
+import { parseSigningConfig } from '../../../src/sigstore/signing-config.ts';
+import { parseTimeStamp } from '../../../src/sigstore/time-stamp.ts';
+import { parseTrustedRoot } from '../../../src/sigstore/trusted-root.ts';
 import { readPins } from '../../../src/state/pins.ts';
 import { encodeChangeFile, parseChangeFile } from '../../../src/trust/approve/change-file.ts';
 import { PendingChange } from '../../../src/trust/approve/pending-change.ts';
@@ -305,6 +313,61 @@ export const PARSERS: readonly FuzzedParser[] = [
     parse: (bytes) => parseCbor(bytes, where),
   },
   { name: 'sigstore-bundle', seeds: documents, parse: (bytes) => readBundle(bytes, where).claims() },
+  {
+    name: 'cosign-attestation',
+    seeds: [
+      ...documents,
+      ...words(
+        '{"payloadType":"application/vnd.in-toto+json","payload":"e30=","signatures":[{"sig":"AAAA"}]}',
+        '{"SignedEntryTimestamp":"AAAA","Payload":{"body":"e30=","integratedTime":1,"logIndex":1,"logID":"aa"}}',
+      ),
+    ],
+    parse: (bytes) => {
+      const annotations = {
+        'dev.sigstore.cosign/certificate': latin1(bytes),
+        'dev.sigstore.cosign/bundle': latin1(bytes),
+        'dev.sigstore.cosign/rfc3161timestamp': latin1(bytes),
+      };
+      const layer = describeBytes('application/vnd.dsse.envelope.v1+json', bytes, { annotations });
+      for (const described of [layer, { ...layer, annotations: {} }])
+        readLegacyAttestation(described, bytes, where).claims();
+    },
+  },
+  {
+    name: 'signing-config',
+    seeds: words(PUBLIC_GOOD_SIGNING_CONFIG),
+    parse: (bytes) => parseSigningConfig(bytes, new Date('2026-06-01T00:00:00Z'), where),
+  },
+  { name: 'trusted-root', seeds: words(PUBLIC_GOOD_ROOT), parse: (bytes) => parseTrustedRoot(bytes, where) },
+  ...(['fulcio-answer', 'rekor1-answer', 'rekor2-answer'] as const).map((name) => ({
+    name,
+    seeds: words(
+      '{"signedCertificateEmbeddedSct":{"chain":{"certificates":["-----BEGIN CERTIFICATE-----\\n"]}}}',
+      '{"u":{"body":"e30=","integratedTime":1,"logID":"aa","logIndex":1,"verification":{"inclusionProof":{"checkpoint":"x","hashes":["aa"],"logIndex":1,"rootHash":"aa","treeSize":2},"signedEntryTimestamp":"AA=="}}}',
+      '{"logIndex":"1","logId":{"keyId":"AA=="},"kindVersion":{"kind":"hashedrekord","version":"0.0.2"},"canonicalizedBody":"e30="}',
+    ),
+    parse: (bytes: Uint8Array) =>
+      ({ 'fulcio-answer': issuedCertificate, 'rekor1-answer': logEntry1, 'rekor2-answer': logEntry2 })[name](
+        bytes,
+        where,
+      ),
+  })),
+  {
+    name: 'time-stamp',
+    seeds: words('0\u0003\u0002\u0001\u0000'),
+    parse: (bytes) => parseTimeStamp(bytes, where),
+  },
+  {
+    name: 'predicate',
+    seeds: words('{"bomFormat":"CycloneDX","specVersion":"1.6"}', '{"_type":"x","predicateType":"y"}'),
+    parse: (bytes) => checkPredicate('https://cyclonedx.org/bom', bytes, where),
+  },
+  {
+    name: 'condition',
+    seeds: words('a.b[0].c[*]["d.e"]', '$.a', 'a..b', 'a["\\u00"]'),
+    parse: (bytes) =>
+      parseCondition({ path: text(bytes).slice(0, 1000), exists: true }).unmet({}, new Date(0)),
+  },
   {
     name: 'statement',
     seeds: [
