@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { appendFileSync, readFileSync } from 'node:fs';
 import { type RunnerTestCase, TestRunner } from 'vitest';
 import { SWITCH } from './switched.ts';
@@ -45,6 +46,8 @@ export default class MutationRunner extends TestRunner {
   async runTask(test: RunnerTestCase): Promise<void> {
     const run = TestRunner.getTestFn(test);
     const name = `${test.file.name} > ${test.name}`;
+    // Each run adds a listener of vitest's to the signal of the test.
+    setMaxListeners(0, test.context.signal);
     asked.clear();
     await run();
     const met = [...asked];

@@ -138,4 +138,6 @@ process.on('message', (job: Job) => {
     (error: unknown) => process.send?.({ error: String(error) }),
   );
 });
+// Without its parent it has nothing to do, and no one to answer.
+process.on('disconnect', () => process.exit(1));
 process.send?.('ready');
