@@ -237,6 +237,16 @@ const TABLE: Readonly<Record<string, readonly [RecoveryState, LossDetails, reado
     { lost: 'registry' },
     ['copy oci:backup:_trust r.example/app:_trust'],
   ],
+  'a restored registry, nothing newer known, and no copy': [
+    state(ALL),
+    { lost: 'registry' },
+    ['key generate online-2', 'rotate online --drop c… --key online-2 --threshold 1 --restart', 'ls'],
+  ],
+  'a restored registry, nothing newer known, and a copy': [
+    state(ALL),
+    { lost: 'registry', backup: 'oci:b' },
+    ['copy oci:b:_trust r.example/app:_trust'],
+  ],
   'a deleted tag, and nothing known': [
     state([], { source: 'unknown', collection: undefined }),
     { lost: 'trust-tag', backup: 'mirror.example/app' },

@@ -148,6 +148,28 @@ export const LOSSES: Readonly<Record<string, LossCase>> = {
       };
     },
   },
+  'registry (nothing remembered)': {
+    heading: 'The registry was restored from a backup',
+    async lose(execute) {
+      const lab = await Lab.open(execute);
+      const restore = await lab.backUp();
+      await lab.push('v3', 'three');
+      await lab.owner.do('sign REPO:v3 --name-only --no-proof');
+      await lab.reader.do('verify REPO:v3');
+      await restore();
+      for (const directory of ['state', 'cache'])
+        await rm(join(lab.owner.home, directory), { recursive: true, force: true });
+      const later = new Date(Date.now() + 300_000);
+      expect(await lab.reader.run('verify REPO:v1', later)).toMatchObject({ code: 21 });
+      return {
+        ...{ lab, flags: '--lost registry', meanwhile: 0 },
+        async check() {
+          for (const tag of ['v1', 'v2'])
+            expect((await lab.reader.do(`verify REPO:${tag}`, later)).stdout).toContain(lab.images.get(tag));
+        },
+      };
+    },
+  },
   clock: {
     heading: 'A clock was wrong',
     async lose(execute) {
