@@ -109,7 +109,10 @@ function includes(narrow: TrustedIdentity, wide: TrustedIdentity): boolean {
 }
 
 /** Whom the certificate of a keyless signature was issued to; undefined for others, and where it does not say. */
-export function keylessIdentity({ certificates, bundle }: Evidence): FulcioIdentity | undefined {
+export function keylessIdentity({
+  certificates,
+  bundle,
+}: Pick<Evidence, 'certificates' | 'bundle'>): FulcioIdentity | undefined {
   const [leaf] = certificates;
   if (leaf === undefined || bundle === undefined) return undefined;
   try {

@@ -71,9 +71,11 @@ describe('bulla sign --keyless', () => {
     ]);
   });
 
-  it('says who signed', async () => {
+  it('says who signed, and so does the list of signatures', async () => {
     const signed = await sign('--identity-token token');
     expect(signed.stderr).toContain(`as alice@example.com (${issuer})`);
+    expect((await bulla('signature ls oci:img:v1')).stdout).toContain(`alice@example.com (${issuer})`);
+    expect(await signatures()).toMatchObject([{ signer: `alice@example.com (${issuer})` }]);
   });
 
   const github = () => ({

@@ -5,7 +5,8 @@ import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { parseManifest } from '../../oci/manifest.ts';
 import type { CallOptions, Source, Target } from '../../oci/target.ts';
-import type { Claims, SignatureKind } from '../../signatures/envelope.ts';
+import { keylessIdentity } from '../../policy/signers.ts';
+import type { Claims, Envelope, SignatureKind } from '../../signatures/envelope.ts';
 import { mapConcurrently } from '../copy/concurrency.ts';
 import { meteredSource } from '../copy/metered-source.ts';
 import { fetchByTag, type ImageName } from '../verify/image.ts';
@@ -128,6 +129,14 @@ async function resolveImage(
   return (await fetchByTag(source, tag, digest, name, options)).descriptor;
 }
 
+/** Who it says it is by. Fulcio's certificates have no subject: the identity stands in extensions. */
+function signerOf(envelope: Envelope): string | null {
+  const [leaf] = envelope.certificates;
+  if (leaf === undefined) return envelope.keyHint ?? null;
+  const identity = keylessIdentity(envelope);
+  return identity === undefined ? subjectOf(leaf) : `${identity.subject} (${identity.issuer})`;
+}
+
 function show(opened: OpenedSignature, image: Digest): ListedSignature {
   const claims = opened.envelope === undefined ? opened.problem : claimsOf(opened.envelope);
   if (claims instanceof BullaError) {
@@ -135,13 +144,13 @@ function show(opened: OpenedSignature, image: Digest): ListedSignature {
     const kind = opened.envelope?.kind ?? null;
     return { ...NOTHING, signature: opened.manifest, kind, problem: { code, message } };
   }
-  const { kind, certificates, keyHint } = opened.envelope as NonNullable<OpenedSignature['envelope']>;
-  const [leaf] = certificates;
+  const envelope = opened.envelope as NonNullable<OpenedSignature['envelope']>;
+  const { kind, certificates } = envelope;
   const target = claims.targets.find(({ digest }) => digest === image);
   return {
     signature: opened.manifest,
     kind,
-    signer: leaf === undefined ? (keyHint ?? null) : subjectOf(leaf),
+    signer: signerOf(envelope),
     certificates: certificates.map(({ thumbprint }) => thumbprint),
     purpose: claims.purpose,
     annotations: Object.fromEntries(target?.annotations ?? []),

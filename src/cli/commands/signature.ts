@@ -5,6 +5,7 @@ import { type Digest, isDigest } from '../../oci/digest.ts';
 import { formatRepository } from '../../oci/reference.ts';
 import { KIND_NAMES } from '../../policy/summary.ts';
 import { RELEASE_PURPOSE } from '../../signatures/formats.ts';
+import { predicateLabel } from '../../signatures/predicates.ts';
 import { hintText } from '../../signatures/sigstore-bundle.ts';
 import type { Cli, Image } from '../shell/context.ts';
 
@@ -82,7 +83,10 @@ function signatureLines(signature: ListedSignature): string[] {
   const { kind, signer, certificates, purpose, signingTime, expires, problem } = signature;
   const rows: (readonly [string, string | null])[] = [
     ['says it is by', signer === null || certificates.length > 0 ? signer : hintText(signer)],
-    ['purpose', purpose === RELEASE_PURPOSE ? null : purpose],
+    [
+      'purpose',
+      purpose === null || purpose === RELEASE_PURPOSE ? null : (predicateLabel(purpose) ?? purpose),
+    ],
     ...Object.entries(signature.annotations).map(
       ([name, value]) => ['annotation', `${name}=${value}`] as const,
     ),
