@@ -127,4 +127,32 @@ describe.runIf(have)('bulla copy --all-tags', () => {
     expect(synced.status, synced.stderr).toBe(0);
     expect(synced.stdout).toContain(`${to}/synced: 2 tags: 2 copied`);
   });
+
+  it('stays, reads its file again on SIGHUP, copies what is new in it at once, and ends well on SIGTERM', async () => {
+    const to = registries.get('embedded')?.host;
+    const path = join(signers.directory, 'stay.yaml');
+    const write = (tags: string): void =>
+      writeFileSync(
+        path,
+        `defaults: { interval: 1h }\nsync:\n  - { source: ${origin}, target: ${to}/stay, type: repository, tags: { allow: [${tags}] } }\n`,
+      );
+    write('v1');
+    const child = spawn(process.execPath, [BULLA, 'sync', '--config', path, '--listen', '127.0.0.1:0'], {
+      env: { ...cleanEnvironment(), ...signers.env },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    let log = '';
+    child.stderr.on('data', (piece: Buffer) => (log += piece.toString()));
+    const ended = new Promise((resolve) => child.on('close', resolve));
+    try {
+      await expect.poll(() => log).toContain('"event":"synced"');
+      write('v1, v2');
+      child.kill('SIGHUP');
+      await expect.poll(() => log).toMatch(/"event":"reload"[\s\S]*"event":"synced"[^\n]*"copied":1/);
+    } finally {
+      child.kill('SIGTERM');
+    }
+    expect(await ended, log).toBe(0);
+    expect(await digestOf(`${to}/stay:v2`)).toBe(await digestOf(`${origin}:v2`));
+  });
 });

@@ -28,7 +28,8 @@ export async function main(): Promise<void> {
   let asked = false;
   let reads = false;
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    if (name === 'SIGHUP' && argv[0] === 'serve') continue;
+    // They read their files again then.
+    if (name === 'SIGHUP' && ['serve', 'sync'].includes(argv[0] ?? '')) continue;
     process.on(name, () => {
       // The first signal lets the command clean up; a second one ends it at once.
       if (asked) endNow();
