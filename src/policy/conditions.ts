@@ -1,5 +1,5 @@
 import { isJsonObject, type JsonObject, type JsonValue } from '../encoding/json.ts';
-import { formatTime, parseDuration, parseTime } from '../encoding/time.ts';
+import { parseDuration, parseTime } from '../encoding/time.ts';
 import { BullaError } from '../errors.ts';
 
 /** Most values that one path may lead to. */
@@ -214,24 +214,4 @@ function invalid(path: string, why: string, cause?: unknown): BullaError {
     cause,
     hint: 'spec/policy.md describes conditions',
   });
-}
-
-/**
- * Demands that a predicate fulfils conditions.
- * @throws BullaError signature-mismatch
- */
-export function checkConditions(
-  conditions: readonly Condition[],
-  predicate: JsonObject | undefined,
-  now: Date,
-  where: string,
-): void {
-  for (const condition of conditions) {
-    const why = condition.unmet(predicate ?? {}, now);
-    if (why === undefined) continue;
-    throw new BullaError('signature-mismatch', `${where}: ${why}; expected that ${condition.text}`, {
-      hint: `the attestation does not say what the policy demands (verified ${formatTime(now)})`,
-      details: { path: condition.path },
-    });
-  }
 }

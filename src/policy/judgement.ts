@@ -1,5 +1,6 @@
 import { type Certificate, subjectOf } from '../crypto/certificate.ts';
 import { matchesIdentity } from '../crypto/identity.ts';
+import type { JsonObject } from '../encoding/json.ts';
 import { formatTime } from '../encoding/time.ts';
 import { BullaError } from '../errors.ts';
 import { checkTrustedChain } from '../signatures/chain.ts';
@@ -8,7 +9,7 @@ import type { Bundle } from '../sigstore/bundle.ts';
 import { type HashName, hashNamed } from '../sigstore/log-body.ts';
 import { parseTimeStampToken, verifyTimeStampBy } from '../sigstore/time-stamp.ts';
 import { checkIdentity, verifyCertificate, verifyMaterial } from '../sigstore/verify.ts';
-import { checkConditions } from './conditions.ts';
+import type { Condition } from './conditions.ts';
 import type { Requirements } from './requirements.ts';
 import type { KeylessTrust } from './signers.ts';
 
@@ -173,4 +174,24 @@ function checkExpiry(evidence: Evidence, now: Date): void {
   throw new BullaError('certificate-expired', `signature ${manifest} expired at ${formatTime(expiry)}`, {
     hint: 'have the image signed again',
   });
+}
+
+/**
+ * Demands that a predicate fulfils conditions.
+ * @throws BullaError signature-mismatch
+ */
+export function checkConditions(
+  conditions: readonly Condition[],
+  predicate: JsonObject | undefined,
+  now: Date,
+  where: string,
+): void {
+  for (const condition of conditions) {
+    const why = condition.unmet(predicate ?? {}, now);
+    if (why === undefined) continue;
+    throw new BullaError('signature-mismatch', `${where}: ${why}; expected that ${condition.text}`, {
+      hint: `the attestation does not say what the policy demands (verified ${formatTime(now)})`,
+      details: { path: condition.path },
+    });
+  }
 }

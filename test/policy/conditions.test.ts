@@ -3,11 +3,11 @@ import { utf8 } from '../../src/encoding/bytes.ts';
 import { parseJsonObject } from '../../src/encoding/json.ts';
 import {
   type ConditionDocument,
-  checkConditions,
   MAX_MATCHED_CHARACTERS,
   MAX_PATH_VALUES,
   parseCondition,
 } from '../../src/policy/conditions.ts';
+import { checkConditions } from '../../src/policy/judgement.ts';
 
 const now = new Date('2026-12-01T00:00:00Z');
 const read = (value: unknown) =>
