@@ -20,6 +20,8 @@ export interface CliOptions {
   readonly stdin?: string;
   readonly now?: Date;
   readonly signal?: AbortSignal;
+  /** Path under which the program pretends to have been started. */
+  readonly program?: string;
   /** Whether the streams pretend to be a terminal. */
   readonly tty?: boolean;
   /** Somebody sits there and types `stdin`. */
@@ -58,6 +60,7 @@ export async function bulla(argv: readonly string[], options: CliOptions = {}): 
     },
     env: { BULLA_HOME: join(home, 'bulla'), ...options.env },
     cwd: options.cwd ?? home,
+    ...(options.program !== undefined && { program: options.program }),
     home,
     signal: options.signal ?? new AbortController().signal,
     now: () => options.now ?? new Date(),

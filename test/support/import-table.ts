@@ -101,6 +101,7 @@ const INSIDE: ReadonlyMap<string, readonly InsideRoom[]> = inside([
       ['recover', '*'],
       ['export', '*'],
       ['check', '*'],
+      ['gate', '*'],
       ['docker-trust', '*'],
       ['import-notary', '*'],
       ['sync', 'copy'],

@@ -42,6 +42,8 @@ bulla verify REPO:v1
 bulla verify REPO:v1 --key a.pub --key b.pub --threshold 2
 # require a keyless signature
 bulla verify REPO:v1 --certificate-identity ci@example.com --certificate-oidc-issuer https://accounts.example.com
+# every image in Kubernetes manifests, and pin the verified digests there
+bulla verify --k8s deploy.yaml --policy policy.yaml --write
 
 [copy]
 # copy an image, its signatures and its trust collection to another registry
@@ -296,6 +298,24 @@ bulla policy check policy.yaml -o json
 bulla policy explain REPO:v1 --policy policy.yaml
 # the same as JSON
 bulla policy explain REPO:v1 --policy policy.yaml -o json
+
+[policy import]
+# carry over a policy of Notation, podman, Connaisseur, or Kyverno
+bulla policy import trustpolicy.json > policy.yaml
+# the same, with trust stores that are elsewhere
+bulla policy import trustpolicy.json --trust-store ~/.config/notation/truststore/x509
+
+[gate]
+# let containerd ask before each pull
+bulla gate containerd --install /opt/bulla/verifiers --policy /etc/bulla/policy.yaml
+# the same, with more time for a decision
+bulla gate containerd --install /opt/bulla/verifiers --policy /etc/bulla/policy.yaml --within 20s
+
+[gate containerd]
+# let containerd ask before each pull
+bulla gate containerd --install /opt/bulla/verifiers --policy /etc/bulla/policy.yaml
+# the same, with more time for a decision
+bulla gate containerd --install /opt/bulla/verifiers --policy /etc/bulla/policy.yaml --within 20s
 
 [policy test]
 # compare what a policy decides with what a file of cases expects

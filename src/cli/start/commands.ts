@@ -40,6 +40,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'recover', load: () => import('../commands/recover.ts') },
   { name: 'signature', load: () => import('../commands/signature.ts') },
   { name: 'key', load: () => import('../commands/key.ts') },
+  { name: 'gate', load: () => import('../commands/gate.ts') },
   { name: 'policy', load: () => import('../commands/policy.ts') },
   { name: 'pin', load: () => import('../commands/pin.ts') },
   { name: 'tuf', load: () => import('../commands/tuf.ts') },

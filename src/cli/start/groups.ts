@@ -4,7 +4,7 @@ const GROUPS: readonly (readonly [title: string, names: string])[] = [
   ['Look at images and collections', 'ls tree inspect status log report'],
   ['Trust collections', 'init signer rotate pending approve withdraw recover resign'],
   ['Keys and trust', 'key pin policy signature'],
-  ['Registries and servers', 'login logout check serve'],
+  ['Registries and servers', 'login logout check serve gate'],
   ['Other systems', 'import export docker-trust tuf'],
   ['Help', 'completion'],
 ];
