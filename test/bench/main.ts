@@ -17,6 +17,7 @@ const ALL = [
   'resigner',
   'names',
   'before',
+  'publishers',
 ].filter((name) => existsSync(fileOf(name)));
 
 const chosen = process.env['BENCH']?.split(',') ?? ALL;

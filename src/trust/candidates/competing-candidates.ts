@@ -2,6 +2,8 @@ import type { Sibling } from './siblings.ts';
 
 /** A candidate that was first seen less long ago may be moved to by its maker any moment, in milliseconds. */
 export const YOUNG_MS = 1500;
+/** For so long after it was seen first, its maker may be waiting for its turn, in milliseconds. */
+const RECENT_MS = 15_000;
 
 /**
  * Remembers when candidates were first seen. A candidate is its signed timestamp: copies under other tags
@@ -20,6 +22,20 @@ export class Rivals {
     for (const { timestamp } of siblings)
       if (timestamp !== undefined && !this.firstSeen.has(timestamp.identity))
         this.firstSeen.set(timestamp.identity, now);
+  }
+
+  /**
+   * How many candidates above a version were first seen lately: their makers may be at work. An older one may be what a
+   * publisher left that has died, or one in conflict.
+   */
+  countAbove(siblings: readonly Sibling[], above: number, now: Date): number {
+    const makers = new Set<string>();
+    for (const { timestamp } of siblings) {
+      if (timestamp === undefined || timestamp.version <= above || this.own.has(timestamp.identity)) continue;
+      const seen = this.firstSeen.get(timestamp.identity) ?? now;
+      if (now.getTime() - seen.getTime() < RECENT_MS) makers.add(timestamp.identity);
+    }
+    return makers.size;
   }
 
   /**

@@ -21,6 +21,8 @@ const MAX_ROUND_BYTES = 96 * 1024 * 1024;
 /** Most bytes of their manifests in one round: those beyond it are looked at in another. */
 const MAX_SIBLING_MANIFEST_BYTES: number = 48 * 1024 * 1024;
 const AT_ONCE = 8;
+/** Where one may be enough. */
+const FEW_AT_ONCE = 2;
 
 /** A candidate or stage beside the head, as far as it is verified under what the head delegates. */
 export interface Sibling {
@@ -63,6 +65,8 @@ export interface FoundSiblings {
   readonly refused: readonly RefusedSibling[];
   /** Whether every listed object was looked at. */
   readonly isComplete: boolean;
+  /** How many listed objects were not looked at because there was enough. */
+  readonly unread: number;
   /** Whether the registry owes an answer about something that was to be looked at: another time it may tell. */
   readonly isUnanswered: boolean;
   /** All tags that were listed, read or not. */
@@ -127,8 +131,11 @@ export class SiblingReader {
     this.options = options;
   }
 
-  /** @throws BullaError what listing throws; interrupted, unauthorized, forbidden */
-  async read(copy: WorkingCopy, now: Date): Promise<FoundSiblings> {
+  /**
+   * @param isEnough ends the looking when it holds for any of them
+   * @throws BullaError what listing throws; interrupted, unauthorized, forbidden
+   */
+  async read(copy: WorkingCopy, now: Date, isEnough?: (sibling: Sibling) => boolean): Promise<FoundSiblings> {
     const listing = await listSiblings(this.target, this.options, [...this.own.keys()].at(-1));
     if (this.files === undefined || !this.files.isFor(copy)) {
       // Who may sign has changed: everything has to be judged anew.
@@ -143,22 +150,29 @@ export class SiblingReader {
     const chosen = this.choose(open);
     const unread: RefusedSibling[] = [];
     this.manifestBytes = 0;
-    for (let at = 0; at < chosen.length; at += AT_ONCE) {
+    const atOnce = isEnough === undefined ? AT_ONCE : FEW_AT_ONCE;
+    let looked = 0;
+    for (let at = 0; at < chosen.length; at += atOnce) {
       throwIfAborted(this.options.signal);
-      const part = chosen.slice(at, at + AT_ONCE).filter((tag) => !this.known.has(tag));
+      const seen = chosen.flatMap((tag) => this.known.get(tag) ?? []);
+      if (isEnough !== undefined && seen.some((one) => 'object' in one && isEnough(one))) break;
+      looked = at + atOnce;
+      const part = chosen.slice(at, at + atOnce).filter((tag) => !this.known.has(tag));
       if (this.manifestBytes >= MAX_SIBLING_MANIFEST_BYTES) {
         unread.push(...part.map(tooLateFor));
         continue;
       }
       unread.push(...(await Promise.all(part.map((tag) => this.open(tag)))).flat());
     }
+    const skipped = chosen.slice(looked).filter((tag) => !this.known.has(tag)).length;
     const found = chosen.flatMap((tag) => this.known.get(tag) ?? []);
     const siblings = found.filter((one): one is Sibling => 'object' in one);
     const refused = [...found.filter((one): one is RefusedSibling => 'code' in one), ...unread];
     return {
       siblings: siblings.sort(inOrder),
       refused,
-      isComplete: listing.isComplete && unread.length === 0 && chosen.length === open.length,
+      isComplete: listing.isComplete && unread.length === 0 && chosen.length === open.length && skipped === 0,
+      unread: skipped,
       isUnanswered: unread.some(({ code }) => TRANSIENT.has(code)),
       tags: new Set(listing.tags),
       digests: this.digests,

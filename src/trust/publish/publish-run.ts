@@ -34,6 +34,10 @@ export const WAIT_MS = 60_000;
 const JITTER_MS = 750;
 /** Longest pause between two looks at the head while waiting. */
 const LOOK_MS = 400;
+/** Shortest and longest time that those who wait give one publisher to fold what all of them have announced. */
+const TURN_MS = 400;
+const LONGEST_TURN_MS = 5_000;
+const MOST_UNREAD = 8;
 /** Rounds after which a publish gives up. */
 export const MAX_ROUNDS = 100;
 /** Failures of the moving of the head in a row that are taken for a registry that will not have it. */
@@ -51,6 +55,37 @@ export interface RunResult {
   /** Whether a change of keys or delegations was taken over. */
   readonly isRestructured: boolean;
 }
+
+/** A head that was announced here. */
+interface Announced {
+  readonly parent: Digest | null;
+  readonly top: ManifestContent;
+  /** Of its timestamp. */
+  readonly version: number;
+  /** Ids of the changes of others in it. */
+  readonly ids: ReadonlySet<string>;
+}
+
+/** What is found and planned where nothing has to be looked for. */
+const NOTHING_FOUND: FoundSiblings = {
+  siblings: [],
+  refused: [],
+  isComplete: false,
+  isUnanswered: false,
+  unread: 0,
+  tags: new Set(),
+  digests: new Map(),
+  folded: new Map(),
+  roleChanges: new Map(),
+};
+const NOTHING_PLANNED: SiblingPlan = {
+  folds: new Map(),
+  adoptions: [],
+  conflicts: [],
+  waiting: [],
+  refused: [],
+  left: [],
+};
 
 /** What a round finds. */
 interface Survey {
@@ -84,6 +119,15 @@ export class PublishRun {
   private isRestructured = false;
   private staged: { readonly key: string; readonly trust: readonly TrustAfter[] } | undefined;
   private waited = 0;
+  /** What was announced last, and not moved to yet. */
+  private made: Announced | undefined;
+  /** Whether a head was sent to its tag: only then can this run have overwritten what others did. */
+  private hasPut = false;
+  /** What was found last, and the head beside which this publisher has waited for its turn. */
+  private last: FoundSiblings = NOTHING_FOUND;
+  private turnAt: Digest | null | undefined;
+  /** How long making and announcing a head took last, in milliseconds. */
+  private turnMs = TURN_MS;
   /** Candidates and stages that were listed once the work was done, after whatever was moved last. */
   private duties: ReadonlySet<Tag> | undefined;
   private failures: BullaError[] = [];
@@ -119,18 +163,36 @@ export class PublishRun {
     for (let rounds = 1; ; rounds++) {
       throwIfAborted(this.options.signal);
       const base = rounds === 1 && first !== undefined ? first : await this.readBack();
-      const { isDone, isLeft, found, siblings, plan } = await this.survey(base);
-      // What could not be read may be a newer head's candidate, which this one has buried.
-      if (isDone && isLeft && (await this.askAgain(found))) continue;
-      if (isDone && !base.isBuried && (isLeft || rounds > MAX_ROUNDS))
-        return await this.end(base, found, plan, rounds);
-      if (rounds > MAX_ROUNDS) throw this.unfinished();
-      // Not ours to hurry: its author is about to publish it.
-      if (isDone && (await this.letFinish(base, siblings))) continue;
-      await this.restoreParts(base);
-      if (isDone && isLeft) await this.moveTo(base, base.collection.object.content);
-      else await this.publish(base, found, plan, isDone);
+      const isAnnounced = this.announced.length > 0 && !base.isBuried && this.work.ids.length > 0;
+      const next = isAnnounced && rounds <= MAX_ROUNDS ? await this.afterAnnouncing(base) : 'on';
+      // Others took it in, and nothing was sent here that can have overwritten theirs.
+      if (next === 'done') return await this.end(base, NOTHING_FOUND, NOTHING_PLANNED, rounds);
+      const result = next === 'again' ? undefined : await this.round(base, rounds);
+      if (result !== undefined) return result;
     }
+  }
+
+  /** @returns undefined where another round is needed */
+  private async round(base: Base, rounds: number): Promise<RunResult | undefined> {
+    const { isDone, isLeft, found, siblings, plan } = await this.survey(base);
+    // What could not be read may be a newer head's candidate, which this one has buried.
+    if (isDone && isLeft && (await this.askAgain(found))) return undefined;
+    if (isDone && !base.isBuried && (isLeft || rounds > MAX_ROUNDS))
+      return await this.end(base, found, plan, rounds);
+    if (rounds > MAX_ROUNDS) throw this.unfinished();
+    // Not ours to hurry: its author is about to publish it.
+    if (isDone && (await this.letFinish(base, siblings))) return undefined;
+    await this.restoreParts(base);
+    if (isDone && isLeft) await this.moveTo(base, base.collection.object.content);
+    else await this.publish(base, found, plan, isDone);
+    return undefined;
+  }
+
+  /** What a publisher does first that has announced its work: it may be in the head by now, or it is another's turn. */
+  private async afterAnnouncing(base: Base): Promise<'done' | 'again' | 'on'> {
+    const isDone = await this.work.isDone(base);
+    if (!isDone) return (await this.waitForTurn(base)) ? 'again' : 'on';
+    return this.hasPut ? 'on' : 'done';
   }
 
   /** What there is beside a head, and what is to be done about it. `isLeft`: nothing. */
@@ -200,8 +262,12 @@ export class PublishRun {
   }
 
   private async publish(base: Base, found: FoundSiblings, plan: SiblingPlan, isDone: boolean): Promise<void> {
-    // What was announced before is folded by the first publisher; announcing it anew would keep all waiting.
-    if (this.announced.length > 0 && (await this.letFinish(base, found.siblings))) return;
+    // A change of roles has no turn: it is made anew after what others are about to publish.
+    if (this.announced.length > 0 && this.work.ids.length === 0)
+      if (await this.letFinish(base, found.siblings)) return;
+    if (!isDone && this.made !== undefined && isStillNext(this.made, base, plan))
+      return await this.moveTo(base, this.made.top);
+    const began = this.options.clock.now().getTime();
     const isFirst = plan.structure !== undefined || (this.work.isStructural === true && hasWork(plan));
     const work = isFirst || isDone ? NO_WORK : this.work;
     const made = await makeHead(base, found, plan, work, this.options).catch((error: unknown) =>
@@ -210,11 +276,14 @@ export class PublishRun {
     work.noteMade?.(made.files, base);
     await this.announce(base, made);
     if (plan.structure !== undefined) this.isRestructured = true;
-    for (const entry of [...plan.folds.values()].flat().concat(plan.adoptions.flatMap((one) => one.entries)))
-      this.folded.set(entry.id, entry);
+    for (const entry of entriesIn(plan)) this.folded.set(entry.id, entry);
     const { timestamp } = made.files;
     const version = timestamp === undefined ? 0 : versionOf(timestamp);
-    if (await this.letFinish(base, (await this.look(base)).siblings, version)) return;
+    const ids = new Set(entriesIn(plan).map(({ id }) => id));
+    this.made = { parent: base.parent, top: made.head.top, version, ids };
+    const took = this.options.clock.now().getTime() - began;
+    this.turnMs = Math.min(LONGEST_TURN_MS, Math.max(TURN_MS, 1.5 * took));
+    if (await this.letFinish(base, (await this.look(base, version)).siblings, version)) return;
     await this.moveTo(base, made.head.top);
   }
 
@@ -253,6 +322,8 @@ export class PublishRun {
     const { mediaType, digest, size } = descriptor;
     const content = { descriptor: { mediaType, digest, size }, bytes };
     this.duties = undefined;
+    this.made = undefined;
+    this.hasPut = true;
     try {
       await this.target.pushManifest(content, { tag: HEAD_TAG, expected: base.parent, once: true, signal });
       this.failures = [];
@@ -285,10 +356,16 @@ export class PublishRun {
     }
   }
 
-  private async look(base: Base): Promise<FoundSiblings> {
+  /** @param above look only until there is a reason to wait for one above this version */
+  private async look(base: Base, above?: number): Promise<FoundSiblings> {
     const now = this.options.clock.now();
-    const found = await this.reader.read(base.copy, now);
+    const isRival = (sibling: Sibling): boolean => {
+      this.rivals.note([sibling], now);
+      return this.rivals.remaining([sibling], above ?? 0, now) > 0;
+    };
+    const found = await this.reader.read(base.copy, now, above === undefined ? undefined : isRival);
     this.rivals.note(found.siblings, now);
+    this.last = found;
     const again = await announceAgain(this.target, base, found, this.options);
     for (const { tag, assembly } of again) this.reader.own.set(tag, assembly.top);
     return again.length === 0 ? found : await this.reader.read(base.copy, now);
@@ -308,8 +385,32 @@ export class PublishRun {
     return true;
   }
 
-  /** Waits as long, or until the head has moved. */
-  private async waitForMove(base: Base, milliseconds: number): Promise<void> {
+  /**
+   * Publishers whose changes the head lacks take turns: the one whose candidate is the highest folds what all have
+   * announced, while the others wait for as long as those before them need. So each announces once, and hardly
+   * any reads all of the others. Once beside each head; safety does not depend on it.
+   * @returns whether the head has moved
+   */
+  private async waitForTurn(base: Base): Promise<boolean> {
+    const { clock, chance } = this.options;
+    if (this.turnAt === base.parent || this.waited >= WAIT_MS) return false;
+    this.turnAt = base.parent;
+    const held = new Set<string>();
+    for (const role of this.work.roles)
+      for (const { id } of (await base.copy.log(role)).entries) held.add(id);
+    const isOpen = ({ roles }: Sibling): boolean =>
+      [...roles.values()].some(({ log }) => log.entries.some(({ id }) => !held.has(id)));
+    const { siblings, unread } = this.last;
+    const version = this.made?.version ?? 0;
+    const before = this.rivals.countAbove(siblings.filter(isOpen), version, clock.now());
+    // Of those that were not read, half may be before this one; anyone can put junk there.
+    const turns = before + Math.min(unread, MOST_UNREAD) / 2;
+    if (turns === 0) return false;
+    return await this.waitForMove(base, turns * this.turnMs * (0.75 + chance.fraction() / 2));
+  }
+
+  /** Waits as long, or until the head has moved. @returns whether it has */
+  private async waitForMove(base: Base, milliseconds: number): Promise<boolean> {
     const { clock, chance, signal } = this.options;
     this.waited += milliseconds;
     let left = milliseconds;
@@ -317,8 +418,9 @@ export class PublishRun {
       const pause = Math.min(left, LOOK_MS * (0.5 + chance.fraction() / 2));
       await clock.sleep(pause, signal);
       left -= pause;
-      if (await hasMoved(this.target, base, { signal })) return;
+      if (await hasMoved(this.target, base, { signal })) return true;
     }
+    return false;
   }
 
   /** Takes back what was announced, where it is in conflict. */
@@ -340,4 +442,16 @@ export class PublishRun {
       details: { ids: this.work.ids, tag },
     });
   }
+}
+
+/** Changes of others that a plan takes in. */
+function entriesIn({ folds, adoptions }: SiblingPlan): readonly LogEntry[] {
+  return [...folds.values()].flat().concat(adoptions.flatMap(({ entries }) => entries));
+}
+
+/** Whether a head that was announced is still the next one: it builds on the present one, and has all that there is. */
+function isStillNext({ parent, ids }: Announced, base: Base, plan: SiblingPlan): boolean {
+  const { structure, adoptions } = plan;
+  if (parent !== base.parent || structure !== undefined || adoptions.length > 0) return false;
+  return entriesIn(plan).every(({ id }) => ids.has(id));
 }

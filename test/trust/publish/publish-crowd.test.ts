@@ -1,45 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { MemoryStore } from '../../../src/oci/memory.ts';
 import type { PushManifestOptions } from '../../../src/oci/target.ts';
+import { Rivals } from '../../../src/trust/candidates/competing-candidates.ts';
+import type { Sibling } from '../../../src/trust/candidates/siblings.ts';
 import type { Clock } from '../../../src/trust/format/ports.ts';
 import { HEAD_TAG } from '../../../src/trust/format/vocabulary.ts';
 import { publishNames } from '../../../src/trust/publish/publish.ts';
 import { newCollection, pushHead } from '../../support/trust/collection.ts';
+import { crowdCost, SharedClock } from '../../support/trust/crowd-cost.ts';
 import { logOf, naming, publisher } from '../../support/trust/publishing.ts';
 import { NOW } from '../../support/tuf/editing.ts';
-
-/** Time that all share, and that goes on only when everybody sleeps. */
-class SharedClock implements Clock {
-  private time = NOW.getTime();
-  private readonly sleepers: { readonly until: number; readonly wake: () => void }[] = [];
-
-  now(): Date {
-    return new Date(this.time);
-  }
-
-  sleep(ms: number): Promise<void> {
-    return new Promise((wake) => this.sleepers.push({ until: this.time + ms, wake }));
-  }
-
-  /** Lets time pass until the work ends. */
-  async run<T>(work: Promise<T>): Promise<T> {
-    let isOver = false;
-    const over = () => {
-      isOver = true;
-    };
-    work.then(over, over);
-    while (!isOver) {
-      // Whoever was woken goes on until it sleeps again.
-      for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
-      this.sleepers.sort((a, b) => a.until - b.until);
-      const next = this.sleepers.shift();
-      if (next === undefined) continue;
-      this.time = next.until;
-      next.wake();
-    }
-    return await work;
-  }
-}
 
 /** A store whose requests take some time, and which counts heads and what announces them. */
 class FarStore extends MemoryStore {
@@ -108,4 +78,35 @@ describe('a crowd of publishers', () => {
       expect(store.candidates).toBeLessThan(3 * size);
     },
   );
+
+  it.each([
+    [2, 0],
+    [20, 0],
+    [20, 5000],
+  ])(
+    'of 16, with %i ms for a request, that come within %i ms, hardly reads what it need not',
+    async (latency, within) => {
+      const { requests, lost, counts } = await crowdCost({ size: 16, latency, within, seed: 1 });
+      expect(lost).toBe(0);
+      // Each announces once, for about 15 requests, and all read the head a few times.
+      expect(counts['candidate']).toBeLessThan(within === 0 ? 24 : 32);
+      expect(requests).toBeLessThan(within === 0 ? 800 : 1100);
+    },
+  );
+});
+
+describe('the candidates that a publisher waits for', () => {
+  const candidate = (version: number, identity: string) =>
+    ({ timestamp: { version, identity } }) as unknown as Sibling;
+
+  it('are those above its own that came lately, each once, whatever tags they lie at', () => {
+    const rivals = new Rivals();
+    const seen = [candidate(5, 'a'), candidate(6, 'b'), candidate(6, 'b'), candidate(2, 'c')];
+    rivals.addOwn('d');
+    rivals.note([...seen, candidate(9, 'd')], NOW);
+    expect(rivals.countAbove([...seen, candidate(9, 'd')], 4, NOW)).toBe(2);
+    // What a dead publisher has left, or what is in conflict, holds nobody up.
+    expect(rivals.countAbove(seen, 4, new Date(NOW.getTime() + 16_000))).toBe(0);
+    expect(rivals.countAbove([{ timestamp: undefined } as unknown as Sibling], 0, NOW)).toBe(0);
+  });
 });
