@@ -124,27 +124,38 @@ export function alarmOfFailure(
   return { kind: kind ?? 'failing', place, code, message, hint };
 }
 
-/** An alarm as it is sent. */
+/** An alarm as it is told. */
 export interface AlarmEvent {
   readonly state: 'firing' | 'resolved';
   readonly alarm: Alarm;
   readonly since: Date;
+  /** All places with the same cause; left out where it is only {@link Alarm.place}. */
+  readonly places?: readonly string[] | undefined;
 }
 
-const REPEAT_MS = DAY_MS;
-
-interface Standing {
+/** An alarm that stands. */
+export interface StandingAlarm {
   readonly alarm: Alarm;
   readonly since: Date;
   readonly toldAt: Date;
 }
 
+const REPEAT_MS = DAY_MS;
+
 /** Alarms that stand, so that each is told once, again every day, and once more when it is over. */
 export class AlarmBook {
-  private readonly standing = new Map<string, Map<string, Standing>>();
+  private readonly standing = new Map<string, Map<string, StandingAlarm>>();
+
+  /** @param before what stood when the process before this one ended: it is not told again, but when it is over */
+  constructor(before: Iterable<StandingAlarm> = []) {
+    for (const one of before) {
+      const alarms = this.standing.get(one.alarm.place) ?? new Map<string, StandingAlarm>();
+      this.standing.set(one.alarm.place, alarms.set(keyOf(one.alarm), one));
+    }
+  }
 
   /** Alarms that stand now, of all places. */
-  *all(): Iterable<Standing> {
+  *all(): Iterable<StandingAlarm> {
     for (const alarms of this.standing.values()) yield* alarms.values();
   }
 
@@ -152,10 +163,10 @@ export class AlarmBook {
   update(place: string, alarms: readonly Alarm[], now: Date): readonly AlarmEvent[] {
     const before = this.standing.get(place);
     if (before === undefined && alarms.length === 0) return [];
-    const after = new Map<string, Standing>();
+    const after = new Map<string, StandingAlarm>();
     const events: AlarmEvent[] = [];
     for (const alarm of alarms) {
-      const key = `${alarm.kind} ${alarm.role ?? ''}`;
+      const key = keyOf(alarm);
       const known = before?.get(key);
       const isTold = known !== undefined && now.getTime() - known.toldAt.getTime() < REPEAT_MS;
       const since = known?.since ?? now;
@@ -168,4 +179,8 @@ export class AlarmBook {
     else this.standing.set(place, after);
     return events;
   }
+}
+
+function keyOf({ kind, role }: Alarm): string {
+  return `${kind} ${role ?? ''}`;
 }

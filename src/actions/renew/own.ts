@@ -1,5 +1,6 @@
 import { readBase } from '../../trust/publish/publish-base.ts';
 import { Keyring } from '../../tuf/edit/demands.ts';
+import type { TufSigner } from '../../tuf/edit/signing.ts';
 import type { CollectionPlace, PublishPorts, SignerSource } from '../change/place.ts';
 import { resignOnce } from './core.ts';
 import { listMarks, lookAt } from './look.ts';
@@ -11,11 +12,13 @@ export interface OwnPorts {
   /** A collection by its place; opened once for each. @throws BullaError usage, config-invalid, storage-error */
   open(place: string): Promise<Pick<CollectionPlace, 'target' | 'read'>>;
   readonly keys: SignerSource;
+  /** The keys that were named: they sign too if only a staged change lists them, as in a rotation. */
+  named?(): Promise<readonly TufSigner[]>;
   readonly publish: PublishPorts;
 }
 
 /** Re-signs collections by the pins, the memory and the keys of a user, as all commands do. */
-export function ownPorts({ open: openOnce, keys, publish }: OwnPorts): StepPorts {
+export function ownPorts({ open: openOnce, keys, named, publish }: OwnPorts): StepPorts {
   const opened = new Map<string, ReturnType<typeof openOnce>>();
   const open = (place: string): ReturnType<typeof openOnce> => {
     const collection = opened.get(place) ?? openOnce(place);
@@ -36,7 +39,10 @@ export function ownPorts({ open: openOnce, keys, publish }: OwnPorts): StepPorts
       const keyring = new Keyring(copy.files);
       // The available keys that the collection's root lists for snapshot and timestamp.
       const demands = ['snapshot', 'timestamp'].flatMap((role) => keyring.demandsOn(role));
-      const signers = await keys.signersFor(demands);
+      const listed = await keys.signersFor(demands);
+      const known = new Set(listed.map(({ key }) => key.fingerprint));
+      const more = (await named?.()) ?? [];
+      const signers = [...listed, ...more.filter(({ key }) => !known.has(key.fingerprint))];
       const { renewAt } = DEFAULT_TIMING;
       return await resignOnce(target, { ...read, signal }, { ...options, signers, renew, renewAt });
     },

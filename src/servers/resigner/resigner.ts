@@ -4,7 +4,9 @@ import {
   type AlarmEvent,
   alarmOfFailure,
   alarmsOf,
+  type StandingAlarm,
 } from '../../actions/renew/alarms.ts';
+import { Causes } from '../../actions/renew/causes.ts';
 import { failureOf } from '../../actions/renew/failure.ts';
 import { ResignQueue, type StepResult, type Ticket } from '../../actions/renew/queue.ts';
 import type { Shard } from '../../actions/renew/shard.ts';
@@ -12,10 +14,12 @@ import { Steps } from '../../actions/renew/step.ts';
 import type { RegistryReference } from '../../oci/reference.ts';
 import type { Clock } from '../../trust/format/ports.ts';
 import type { LogSink } from '../log.ts';
+import type { AlarmStore } from './alarm-file.ts';
 import {
   exactPlaces,
   type ListRepositories,
   MAX_COLLECTIONS,
+  pinFor,
   placesIn,
   placesNotified,
   registriesToList,
@@ -26,7 +30,7 @@ import { ResignLoop } from './loop.ts';
 import type { ServedPlace } from './pages.ts';
 import { Statistics, workLabel } from './statistics.ts';
 import { timedTarget } from './timed-target.ts';
-import { type AlarmSink, alarmJson } from './webhook.ts';
+import { type AlarmSink, logJson } from './webhook.ts';
 import { type ResignCore, type ServedTarget, type SigningMaterial, workerPorts } from './worker.ts';
 
 /** The part of the configuration that the work itself is done by. */
@@ -49,6 +53,10 @@ export interface ResignerOptions {
   readonly shard?: Shard | undefined;
   readonly log: LogSink;
   readonly alarms?: AlarmSink | undefined;
+  /** Keeps what stands from one start to the next. */
+  readonly alarmStore?: AlarmStore | undefined;
+  /** What stood when the process before this one ended. */
+  readonly standing?: readonly StandingAlarm[] | undefined;
 }
 
 /** What the alarms about the catalogue of a registry are filed under. */
@@ -64,7 +72,8 @@ export class Resigner {
   private readonly queue: ResignQueue;
   private readonly steps: Steps;
   private readonly loop: ResignLoop;
-  private readonly book = new AlarmBook();
+  private readonly book: AlarmBook;
+  private readonly causes: Causes;
   private readonly stopping = new AbortController();
   /** Since when something fails, by what it is about. */
   private readonly failingSince = new Map<string, Date>();
@@ -73,11 +82,17 @@ export class Resigner {
   private isActive = true;
   private listing: Promise<void> | undefined;
   private relist: AbortController | undefined;
+  /** How many collections the log reported last. */
+  private serving: number | undefined;
 
   constructor(options: ResignerOptions) {
     const { config, clock, fraction } = options;
     this.options = options;
     this.material = options.material;
+    const { standing = [] } = options;
+    this.book = new AlarmBook(standing);
+    this.causes = new Causes(standing);
+    for (const { alarm, since } of standing) if (isOfTime(alarm)) this.failingSince.set(alarm.place, since);
     this.queue = new ResignQueue(config.timing, config.concurrency, fraction);
     this.steps = new Steps(
       workerPorts({
@@ -107,6 +122,9 @@ export class Resigner {
 
   start(): void {
     this.take(exactPlaces(this.material.pins, this.options.shard));
+    // What is not served any more has no alarms.
+    for (const { alarm } of [...this.book.all()])
+      if (alarm.place.includes('/') && !isServed(alarm.place, this.material.pins)) this.forget(alarm.place);
     this.loop.start();
     this.listing ??= this.listForEver();
   }
@@ -165,6 +183,7 @@ export class Resigner {
     await this.loop.stop(graceMs);
     await this.listing;
     await this.options.alarms?.close(Math.min(graceMs, 5_000));
+    await this.options.alarmStore?.close();
   }
 
   private wake(place: string): void {
@@ -186,6 +205,10 @@ export class Resigner {
     this.found.delete(place);
     this.queue.remove(place);
     this.steps.forget(place);
+    this.forget(place);
+  }
+
+  private forget(place: string): void {
     this.failingSince.delete(place);
     this.alarm(place, []);
   }
@@ -196,8 +219,20 @@ export class Resigner {
       this.relist = new AbortController();
       for (const registry of registriesToList(this.material.pins)) await this.expand(registry);
       if (this.stopping.signal.aborted) return;
+      this.tellServing();
       await clock.sleep(config.catalogueMs, this.relist.signal).catch(() => undefined);
     }
+  }
+
+  /** How many collections there are: once they were listed, and when their number changes. */
+  private tellServing(): void {
+    const collections = this.queue.size;
+    if (collections === this.serving) return;
+    this.serving = collections;
+    this.log('info', 'serving', {
+      collections,
+      message: `serving ${collections} ${collections === 1 ? 'collection' : 'collections'}`,
+    });
   }
 
   private async expand(registry: string): Promise<void> {
@@ -265,11 +300,24 @@ export class Resigner {
 
   private tell(events: readonly AlarmEvent[]): void {
     for (const event of events)
-      this.log(event.state === 'firing' ? 'error' : 'info', 'alarm', alarmJson(event));
-    this.options.alarms?.send(events);
+      this.log(event.state === 'firing' ? 'error' : 'info', 'alarm', logJson(event));
+    // People get one message for each cause; the log and the metrics have each place.
+    this.options.alarms?.send(this.causes.take(events, this.options.clock.now()));
+    if (events.length > 0) this.options.alarmStore?.save(this.book.all());
   }
 
   private log(level: string, event: string, more: Readonly<Record<string, string | number>>): void {
     this.options.log({ time: this.options.clock.now().toISOString(), level, event, ...more });
   }
+}
+
+/** Whether an alarm is about a failure that is told only after some time. */
+function isOfTime({ kind }: Alarm): boolean {
+  return kind === 'failing';
+}
+
+/** Whether a place is among those that are served: a repository, or all of a registry. */
+function isServed(place: string, pins: SigningMaterial['pins']): boolean {
+  if (place.endsWith(ALL)) return registriesToList(pins).has(registryOf(place));
+  return pinFor(pins, place) !== undefined;
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { isIP } from 'node:net';
 import { hostname } from 'node:os';
+import { join } from 'node:path';
 import { type Alarm, alarmOfFailure } from '../../actions/renew/alarms.ts';
 import { failureOf } from '../../actions/renew/failure.ts';
 import type { Shard } from '../../actions/renew/shard.ts';
@@ -12,11 +13,13 @@ import type { KubernetesClient } from '../../kubernetes/client.ts';
 import type { RegistryReference } from '../../oci/reference.ts';
 import type { SignerState } from '../../trust/publish/signer-state.ts';
 import type { TrustMemory } from '../../trust/read/memory.ts';
+import { isPrefix } from '../../trust/read/pin.ts';
 import type { TufSigner } from '../../tuf/edit/signing.ts';
 import { Guard } from '../guard.ts';
 import { createListener, formatAddress, type Listener, type ListenerLimits } from '../listener.ts';
 import type { LogSink } from '../log.ts';
-import type { ListRepositories } from './catalogue.ts';
+import { AlarmFile } from './alarm-file.ts';
+import { exactPlaces, type ListRepositories } from './catalogue.ts';
 import type { ResignerConfig } from './config.ts';
 import { type Endpoints, endpointHandler } from './endpoints.ts';
 import { LeaseElection } from './lease.ts';
@@ -64,6 +67,9 @@ export interface ResignerServer {
   /** `127.0.0.1:8089` */
   readonly address: string;
   readonly url: string;
+  /** How many collections the configuration names one by one, and how many prefixes. */
+  readonly collections: number;
+  readonly prefixes: number;
   readonly resigner: Resigner;
   /** Reads configuration and keys again; what cannot be used is not, and raises an alarm. */
   reload(): Promise<void>;
@@ -122,6 +128,16 @@ class Service implements ResignerServer {
     return `http://${this.address}`;
   }
 
+  /** How many collections the configuration names one by one. */
+  get collections(): number {
+    return exactPlaces(this.config.pins, this.options.shard).length;
+  }
+
+  /** How many prefixes it has, whose collections are listed. */
+  get prefixes(): number {
+    return this.config.pins.filter(({ scope }) => isPrefix(scope)).length;
+  }
+
   get resigner(): Resigner {
     if (this.running !== undefined) return this.running;
     throw new BullaError('internal', 'the re-signer is not running', { hint: 'please report this' });
@@ -133,6 +149,8 @@ class Service implements ResignerServer {
     const signers = await openSigners(config.keys);
     const { state, memory } = await openState(config);
     this.material = { pins: config.pins, signers, state, memory };
+    const alarmStore = alarmStoreOf(config, (message) => this.problem(message));
+    const standing = (await alarmStore?.load()) ?? [];
     this.running = new Resigner({
       config,
       material: this.material,
@@ -144,6 +162,8 @@ class Service implements ResignerServer {
       list: options.list,
       shard: options.shard,
       log,
+      alarmStore,
+      standing,
       ...(config.webhook !== undefined && {
         alarms: new Webhook(config.webhook, pool, (message) => this.problem(message)),
       }),
@@ -152,6 +172,8 @@ class Service implements ResignerServer {
     await this.listen(listen ?? addressOf(config.listen, options.where));
     if (!state.isLasting) this.problem(STATELESS);
     if (config.lease !== undefined) await this.elect(config.lease);
+    const { collections, prefixes } = this;
+    this.log('info', 'start', { url: this.url, collections, prefixes });
     this.running.start();
     this.isReady = true;
     this.watching = this.watch();
@@ -299,6 +321,15 @@ function isServingPages({ pages }: ResignerConfig, host: string): boolean {
 /** What a re-signer without state has to say about itself. */
 export const STATELESS: string =
   'no state is configured: only heads with a valid timestamp are re-signed, and an old but valid head that is put back is accepted; configure state';
+
+/** Where the alarms that stand are kept: beside the state, where that is a directory, or in the cache. */
+function alarmStoreOf(
+  { state, cache }: ResignerConfig,
+  problem: (message: string) => void,
+): AlarmFile | undefined {
+  const directory = state.kind === 'directory' ? state.path : cache;
+  return directory === undefined ? undefined : new AlarmFile(join(directory, 'alarms.json'), problem);
+}
 
 function alarmAbout(place: string, error: unknown): Alarm {
   const failure = failureOf(error);

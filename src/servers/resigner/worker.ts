@@ -1,14 +1,15 @@
 import { listMarks, lookAt } from '../../actions/renew/look.ts';
 import type { RenewedCollection } from '../../actions/renew/report.ts';
 import type { StepPorts } from '../../actions/renew/step.ts';
-import { BullaError } from '../../errors.ts';
+import { BullaError, isBullaError } from '../../errors.ts';
 import { resolveIfThere } from '../../oci/if-there.ts';
 import { isSamePlace } from '../../oci/place.ts';
-import { parseReference, type RegistryReference } from '../../oci/reference.ts';
+import { parseReference, type RegistryReference, type Tag } from '../../oci/reference.ts';
 import type { Resolver } from '../../oci/target.ts';
 import type { Clock, TrustTarget } from '../../trust/format/ports.ts';
 import { HEAD_TAG } from '../../trust/format/vocabulary.ts';
 import type { SignerState } from '../../trust/publish/signer-state.ts';
+import { findBeginning } from '../../trust/publish/staged-creation.ts';
 import { anchorFor } from '../../trust/read/bootstrap.ts';
 import type { ReadOptions } from '../../trust/read/collection.ts';
 import type { TrustMemory } from '../../trust/read/memory.ts';
@@ -57,6 +58,18 @@ export interface WorkerOptions {
 export function workerPorts(options: WorkerOptions): StepPorts {
   const { clock, fraction, material, core, warn } = options;
   const targetOf = (place: string): Promise<ServedTarget> => options.target(referenceOf(place));
+  /** The stage that begins a collection of which no head was ever seen. */
+  const beginningAt = async (
+    place: string,
+    target: ServedTarget,
+    signal: AbortSignal,
+  ): Promise<Tag | undefined> => {
+    if ((await material().memory().seen(place)) !== undefined) return undefined;
+    return await findBeginning(
+      target,
+      readOptions(place, material(), clock.now(), signal, () => undefined),
+    );
+  };
   return {
     clock,
     fraction,
@@ -68,14 +81,25 @@ export function workerPorts(options: WorkerOptions): StepPorts {
       const pin = pinFor(pins, place);
       if (pin !== undefined && !isPrefix(pin.scope)) return true;
       if ((await memory().seen(place)) !== undefined) return true;
-      return (await resolveIfThere(await targetOf(place), HEAD_TAG, { signal })) !== undefined;
+      const target = await targetOf(place);
+      if ((await resolveIfThere(target, HEAD_TAG, { signal })) !== undefined) return true;
+      if ((await listMarks(target, { signal })).size === 0) return false;
+      // What was begun without the online key waits for a person, who must be told.
+      return (await beginningAt(place, target, signal)) !== undefined;
     },
     async resign(place, { renew, signal }) {
       const { signers, state } = material();
       if (signers.length === 0) throw noKey();
       const onWarning = (message: string): void => warn(place, message);
       const read = readOptions(place, material(), clock.now(), signal, onWarning);
-      return await core(await targetOf(place), read, { signers, state, renew, signal, onWarning });
+      const target = await targetOf(place);
+      try {
+        return await core(target, read, { signers, state, renew, signal, onWarning });
+      } catch (error) {
+        if (!isBullaError(error) || error.details['reason'] !== 'missing-head') throw error;
+        const tag = await beginningAt(place, target, signal);
+        throw tag === undefined ? error : begun(place, tag, error);
+      }
     },
   };
 }
@@ -121,6 +145,18 @@ function unpinned(place: string): BullaError {
   return new BullaError('trust-unpinned', `no trust root configured for the collection at ${place}`, {
     hint: 'add it to the configuration with its rootFile, rootKeyIds or caFile, or pin it: bulla pin',
   });
+}
+
+function begun(place: string, tag: Tag, cause: BullaError): BullaError {
+  return new BullaError(
+    'trust-invalid',
+    `${place} has no head yet: ${tag} begins it, without the online key`,
+    {
+      cause,
+      hint: `complete it where the online key is, if there never was a head: bulla init ${place} --complete`,
+      details: { place, tag, reason: 'missing-head' },
+    },
+  );
 }
 
 function noKey(): BullaError {

@@ -34,26 +34,47 @@ export async function completeStaged(
   options: PublishOptions & Pick<CreateOptions, 'replaces'>,
 ): Promise<CreatedAt & { readonly made: CollectionFiles }> {
   const { signal, clock, chance, signers } = options;
-  const refused: string[] = [];
-  const { tags } = await listSiblings(target, { signal }, null);
-  for (const tag of tags.slice(0, MAX_STAGES)) {
-    let staged: CollectionFiles | undefined;
-    try {
-      staged = await readBeginning(target, tag, read);
-    } catch (error) {
-      const isForeign = isBullaError(error, 'trust-invalid', 'content-invalid', 'not-found');
-      if (!isForeign) throw error;
-      refused.push(`${tag}: ${error.message}`);
-    }
-    if (staged === undefined) continue;
+  const { staged, refused } = await searchBeginning(target, { ...read, signal });
+  if (staged !== undefined) {
     const policy = { versions: trustVersions((range) => chance.below(range)) };
-    const made = await completeCollection(staged, { now: clock.now(), policy }, signers);
+    const made = await completeCollection(staged.files, { now: clock.now(), policy }, signers);
     return { ...(await createAt(target, made, options)), made };
   }
   throw new BullaError('not-found', `no stage at ${read.place} is the beginning of the pinned collection`, {
     hint: 'run bulla init where the root key is, with the public online key; bulla tree shows an existing head',
     details: { place: read.place, refused },
   });
+}
+
+/**
+ * The stage that begins the pinned collection of a place without a head, if there is one. Nothing tells it from one that
+ * is pushed again later, so it is completed only by someone who knows that there was no head.
+ * @throws BullaError trust-unpinned without a pin; what the target throws
+ */
+export async function findBeginning(target: TrustTarget, read: ReadOptions): Promise<Tag | undefined> {
+  return (await searchBeginning(target, read)).staged?.tag;
+}
+
+async function searchBeginning(
+  target: TrustTarget,
+  read: ReadOptions,
+): Promise<{
+  readonly staged?: { readonly tag: Tag; readonly files: CollectionFiles } | undefined;
+  readonly refused: readonly string[];
+}> {
+  const refused: string[] = [];
+  const { tags } = await listSiblings(target, { signal: read.signal }, null);
+  for (const tag of tags.slice(0, MAX_STAGES)) {
+    try {
+      const files = await readBeginning(target, tag, read);
+      if (files !== undefined) return { staged: { tag, files }, refused };
+    } catch (error) {
+      const isForeign = isBullaError(error, 'trust-invalid', 'content-invalid', 'not-found');
+      if (!isForeign) throw error;
+      refused.push(`${tag}: ${error.message}`);
+    }
+  }
+  return { refused };
 }
 
 /** @returns undefined where the stage is of another kind */

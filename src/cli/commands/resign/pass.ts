@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import type { Command } from 'commander';
 import { DEFAULT_ALARMS } from '../../../actions/renew/alarms.ts';
 import { type PassOptions, resignAll } from '../../../actions/renew/pass.ts';
@@ -52,7 +53,7 @@ export async function resign(
 }
 
 function checkFlags(repositories: readonly string[], flags: ResignFlags): void {
-  const { config, all, shard, key, trustServedHead } = flags;
+  const { config, all, shard, trustServedHead } = flags;
   const refuse = (message: string, hint: string): never => {
     throw new BullaError('usage', message, { hint });
   };
@@ -71,8 +72,6 @@ function checkFlags(repositories: readonly string[], flags: ResignFlags): void {
       'with --config, the file says where collections lie and which root keys are trusted',
       'leave those flags out',
     );
-  if (config !== undefined && key !== undefined && key.length > 1)
-    refuse('with --config, only one --key can be given', 'list several in the file: keys');
 }
 
 /** Flags that are about the collections of the person who runs it. */
@@ -87,11 +86,14 @@ async function ownTask(context: Context, repositories: readonly string[], flags:
     import('../../../actions/renew/own.ts'),
     import('../../flags/trust-keys.ts'),
   ]);
+  const keys = keysAtHand(context, flags);
   return {
     places: placesOf(await named(context, repositories)),
     ports: ownPorts({
       open: (place) => openCollection(context, parseReference(place), flags, { write: true }),
-      keys: keysAtHand(context, flags),
+      keys,
+      // The old key and the new one: the change that replaces one by the other needs both.
+      named: async () => await Promise.all((flags.key ?? []).map((spec) => keys.signer(spec))),
       publish: await publishPortsOf(context, flags),
     }),
     concurrency: context.settings.concurrency,
@@ -143,7 +145,9 @@ async function configuredTask(
     ...rest,
     ...(first !== undefined && { key: first }),
   });
-  const signers = await wiring.openSigners(key ?? config.keys);
+  const signers = await (key === undefined
+    ? wiring.openSigners(config.keys, dirname(context.path(path)))
+    : wiring.openSigners(key));
   const { state, memory } = await wiring.openState(config);
   if (!state.isLasting) context.output.warn(STATELESS);
   const shard = flags.shard === undefined ? undefined : parseShard(flags.shard);

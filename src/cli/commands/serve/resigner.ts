@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import process from 'node:process';
 import { setFlagsFromString } from 'node:v8';
 import type { Command } from 'commander';
@@ -39,14 +40,15 @@ export async function serveResigner(context: Context, command: Command, flags: R
   const listen = flags.listen === undefined ? undefined : addressOf(flags.listen, '--listen');
   const wiring = wireResigner(context, command, flags);
   const { renewAt } = (await readResignerConfig(path)).timing;
-  const keys = (configured: readonly string[]): readonly string[] =>
-    flags.key === undefined ? configured : [flags.key];
+  // Paths of the file are relative to it, those of the command line are not.
+  const keys = (configured: readonly string[]): [readonly string[], string?] =>
+    flags.key === undefined ? [configured, dirname(path)] : [[flags.key]];
   const server = await start({
     where: path,
     readConfig: () => readResignerConfig(path),
     ...wiring,
-    openSigners: (configured) => wiring.openSigners(keys(configured)),
-    keyFiles: (configured) => wiring.keyFiles(keys(configured)),
+    openSigners: (configured) => wiring.openSigners(...keys(configured)),
+    keyFiles: (configured) => wiring.keyFiles(...keys(configured)),
     core: coreOf(renewAt),
     shard,
     listen,
@@ -55,7 +57,10 @@ export async function serveResigner(context: Context, command: Command, flags: R
     log: (entry) => io.stderr.write(`${JSON.stringify(entry)}\n`),
   });
   context.defer(() => server.close());
-  output.result(`looking after collections, ${server.url}`, { url: server.url, address: server.address });
+  const { url, address, collections, prefixes } = server;
+  const more = prefixes === 0 ? '' : `, and those of ${prefixes} ${prefixes === 1 ? 'prefix' : 'prefixes'}`;
+  const served = `${collections} ${collections === 1 ? 'collection' : 'collections'}${more}`;
+  output.result(`serving ${served}, ${url}`, { url, address, collections, prefixes });
   const onHangup = (): void => void server.reload();
   process.on('SIGHUP', onHangup);
   await ended(context.signal);

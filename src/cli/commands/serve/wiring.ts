@@ -1,5 +1,6 @@
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
+import { isBullaError } from '../../../errors.ts';
 import { HttpPool } from '../../../http/pool.ts';
 import { proxyFromEnvironment } from '../../../http/proxy.ts';
 import type { RetryPolicy } from '../../../http/retry.ts';
@@ -22,8 +23,9 @@ const SERVICE_RETRY: Partial<RetryPolicy> = { tries: 3, retryAfterCapMs: 1_000, 
 export interface ResignerWiring {
   readonly target: (reference: RegistryReference) => Promise<ServedTarget>;
   readonly list: (registry: string) => AsyncIterable<string>;
-  readonly openSigners: (keys: readonly string[]) => Promise<readonly TufSigner[]>;
-  readonly keyFiles: (keys: readonly string[]) => readonly string[];
+  /** @param beside directory that paths are relative to; the current one if left out */
+  readonly openSigners: (keys: readonly string[], beside?: string) => Promise<readonly TufSigner[]>;
+  readonly keyFiles: (keys: readonly string[], beside?: string) => readonly string[];
   readonly openState: (config: Pick<ResignerConfig, 'state' | 'cache'>) => ReturnType<typeof openState>;
   readonly kubernetes: () => Promise<KubernetesClient>;
   readonly pool: HttpPool;
@@ -57,30 +59,48 @@ export function wireResigner(context: Context, command: Command, flags: KeyFlags
     async *list(registry) {
       yield* (await connections.client(registry, undefined)).listRepositories(registry, { signal });
     },
-    openSigners: (keys) => openSigners(context, keys, flags),
-    keyFiles: (keys) => keyFiles(context, keys),
+    openSigners: (keys, beside) => openSigners(context, keys, flags, beside),
+    keyFiles: (keys, beside) => keyFiles(context, keys, beside),
     openState: (config) => openState(config, target, kubernetes),
     kubernetes,
     pool,
   };
 }
 
-/** @throws BullaError usage, not-found, key-invalid */
+/**
+ * A name of the key store goes before a file, and a file beside the configuration before one in the current directory,
+ * where keys were looked for once.
+ * @throws BullaError usage, not-found, key-invalid
+ */
 async function openSigners(
   context: Context,
   keys: readonly string[],
   flags: KeyFlags,
+  beside: string | undefined,
 ): Promise<readonly TufSigner[]> {
   const specs = keys.length > 0 ? keys : [flags.key ?? context.settings.defaultKey];
   const { key: _, ...rest } = flags;
+  const sources = keySources(context, rest);
   return await Promise.all(
-    specs.map(async (spec) => tufSigner(await openKey(spec, keySources(context, rest)))),
+    specs.map(async (spec) => {
+      if (beside === undefined || keys.length === 0) return tufSigner(await openKey(spec, sources));
+      try {
+        return tufSigner(await openKey(spec, { ...sources, cwd: beside }));
+      } catch (error) {
+        if (!isBullaError(error, 'not-found')) throw error;
+        return tufSigner(await openKey(spec, sources).catch(() => Promise.reject(error)));
+      }
+    }),
   );
 }
 
-function keyFiles(context: Context, keys: readonly string[]): readonly string[] {
+function keyFiles(context: Context, keys: readonly string[], beside: string | undefined): readonly string[] {
   const { directory } = keystoreOf(context);
   return keys
     .filter((spec) => !spec.includes('://'))
-    .flatMap((spec) => [context.path(spec), join(directory, `${spec}.key`)]);
+    .flatMap((spec) => [
+      ...(beside === undefined ? [] : [resolve(beside, spec)]),
+      context.path(spec),
+      join(directory, `${spec}.key`),
+    ]);
 }
