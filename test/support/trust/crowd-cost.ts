@@ -27,7 +27,7 @@ export class SharedClock implements Clock {
     };
     work.then(over, over);
     while (!isOver) {
-      for (let turn = 0; turn < 30; turn++) await new Promise((resolve) => setImmediate(resolve));
+      for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
       this.sleepers.sort((a, b) => a.until - b.until);
       const next = this.sleepers.shift();
       if (next === undefined) continue;

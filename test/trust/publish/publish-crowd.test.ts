@@ -80,7 +80,6 @@ describe('a crowd of publishers', () => {
   );
 
   it.each([
-    [2, 0],
     [20, 0],
     [20, 5000],
   ])(
