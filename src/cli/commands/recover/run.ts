@@ -37,13 +37,12 @@ export async function recover(context: Context, text: string, flags: RecoverFlag
   const asks = lost === 'only-root-key' && flags.lost === undefined;
   const isStolen = flags.stolen ?? (asks ? await askStolen(context) : undefined);
   const { backup } = flags;
-  const [opened, before, stored] = await Promise.all([
-    openCollection(context, reference, flags),
+  const opened = await openCollection(context, reference, flags);
+  const before =
     backup === undefined
       ? undefined
-      : openCollection(context, parseReference(backup), { collection: flags.collection ?? nameIn(text) }),
-    keystoreOf(context).list(),
-  ]);
+      : await openCollection(context, parseReference(backup), { collection: opened.name });
+  const stored = await keystoreOf(context).list();
   const looksForImages = lost === 'registry' || lost === 'trust-tag';
   const state = await readRecovery({
     repository: formatRepository(reference),
@@ -81,9 +80,4 @@ async function askStolen({ io }: Context): Promise<boolean> {
     'no: it was destroyed, or its passphrase is forgotten',
   ]);
   return answer !== 1;
-}
-
-/** A layout holds a copy of a collection that is named after its repository. */
-function nameIn(text: string): string {
-  return formatRepository(parseReference(text));
 }
