@@ -33,7 +33,7 @@ format: $(modules) ## what Biome can put right by itself
 
 build: $(bundle) ## dist/bulla.js, the command, compiled; dist/lib, the library with its types
 
-bench: $(bundle) peers ## measure against the peers (BENCH_SIZE=small|full, BENCH=copy,verify,...)
+bench: $(bundle) peers ## measure against the peers (BENCH_SIZE=small|full, BENCH=copy,verify,many,...)
 	@$(bin)/tsx test/bench/main.ts
 
 interop: $(bundle) peers ## with the real registries and tools of others

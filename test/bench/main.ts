@@ -16,6 +16,7 @@ const ALL = [
   'tuf',
   'resigner',
   'names',
+  'many',
   'before',
   'publishers',
 ].filter((name) => existsSync(fileOf(name)));
