@@ -78,7 +78,6 @@ function flipped(value: unknown): unknown {
 const HOWS: readonly (readonly [string, (value: unknown) => unknown])[] = [
   ['left out', () => undefined],
   ['altered', flipped],
-  ['empty', () => ''],
   ['null', () => null],
   ['a list', () => [[]]],
 ];
@@ -121,9 +120,9 @@ describe('an answer of the time-stamp authority', () => {
     const version = Buffer.from(answer).indexOf(Buffer.from([2, 1, 1]), algorithms + 40);
     const isUnsigned = (at: number): boolean =>
       Math.abs(at - algorithms) <= 10 || (at >= version && at <= version + 2);
-    for (let at = 0; at < answer.byteLength; at += 7) {
+    for (let at = 0; at < answer.byteLength; at += 13) {
       for (const isCut of [true, false]) {
-        if (isCut ? at % 35 !== 0 : isUnsigned(at)) continue;
+        if (isCut ? at % 39 !== 0 : isUnsigned(at)) continue;
         server.alter = (path, body) => {
           if (!path.startsWith('/tsa')) return body;
           const copy = Uint8Array.from(body);
