@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import {
   type CopiedRepository,
   type CopyRepositoryOptions,
@@ -7,12 +8,7 @@ import { failuresOf, worstOf } from '../actions/copy/repository-outcome.ts';
 import type { TagSelection } from '../actions/copy/selection.ts';
 import { checkedPlan } from '../actions/sync/plan.ts';
 import type { SyncDocument } from '../actions/sync/schema.ts';
-import {
-  type SyncReport,
-  type SyncOptions as SyncRunOptions,
-  syncAll,
-  type WithPlaces,
-} from '../actions/sync/sync.ts';
+import { type SyncReport, type SyncOptions as SyncRunOptions, syncAll } from '../actions/sync/sync.ts';
 import { BullaError } from '../errors.ts';
 import { canonicalHost } from '../oci/host.ts';
 import { parsePlatform } from '../oci/platform.ts';
@@ -21,8 +17,8 @@ import { RegistryClient } from '../registry/client.ts';
 import { storedCredentials } from '../registry/stored-credentials.ts';
 import { accessOf, credentialsOf, Secrets } from '../servers/sync/config.ts';
 import { isSchedule } from '../servers/sync/schedule.ts';
-import { type Call, type Config, call } from './config.ts';
-import { Places } from './places.ts';
+import { type Config, call } from './config.ts';
+import { syncPlaces } from './sync-places.ts';
 
 /** Which tags {@link copyAll} copies, how, and what it works with. */
 export interface CopyAllOptions
@@ -125,8 +121,12 @@ export async function sync(document: SyncDocument, options: SyncOptions = {}): P
       clients.set(host, known);
       return known;
     };
+    const places = syncPlaces(
+      { signal: one.signal, client, path: (path) => resolve(path), untimed: (work) => work() },
+      dryRun === true,
+    );
     try {
-      return await syncAll(plan, placesOf(one, client, dryRun === true), {
+      return await syncAll(plan, places, {
         ...{ concurrency, dryRun, onRepository, onTag, signal: one.signal },
       });
     } finally {
@@ -155,33 +155,6 @@ async function clientOf(
       tls: (_url, isOwn) => (isOwn ? { ca, insecure } : {}),
     },
   });
-}
-
-function placesOf(
-  one: Call,
-  client: (registry: string) => Promise<RegistryClient>,
-  dryRun: boolean,
-): WithPlaces {
-  return async (work) => {
-    const { signal } = one;
-    const opened = new Places({ signal, client, path: (path) => path, untimed: (untimed) => untimed() });
-    try {
-      const result = await work({
-        open: (reference, side) => {
-          const write = side === 'to' && !dryRun;
-          return opened.openTarget(reference, { write, create: write });
-        },
-        listRepositories: async function* (registry) {
-          yield* (await client(registry)).listRepositories(registry, { signal });
-        },
-      });
-      await opened.close('well');
-      return result;
-    } catch (error) {
-      await opened.close('badly').catch(() => undefined);
-      throw error;
-    }
-  };
 }
 
 function repositoryIn(given: string | Reference): Reference {

@@ -1,6 +1,7 @@
 import type { CopiedRepository, RepositoryTag } from '../../actions/copy/repository.ts';
 import { countsOf } from '../../actions/copy/repository-outcome.ts';
 import { collectionJson } from './copy-text.ts';
+import { countsText } from './sync-text.ts';
 import { sizeText } from './tree-text.ts';
 
 type DoneTag = Exclude<RepositoryTag, { readonly outcome: 'failed' }>;
@@ -21,15 +22,9 @@ export function tagJson(reference: string, tag: DoneTag, dryRun: boolean): Reado
 
 /** `30 tags: 2 copied (1.5 MiB sent), 27 there already, 1 failed, 3 removed` */
 export function summaryText(copied: CopiedRepository, dryRun: boolean): string {
-  const { total, copied: brought, present, failed, removed, bytes } = countsOf(copied);
   const kept = copied.pruned.filter(({ outcome }) => outcome === 'kept').length;
-  return [
-    `${total} ${total === 1 ? 'tag' : 'tags'}: ${brought} ${dryRun ? `to copy (${sizeText(bytes)} to send)` : `copied (${sizeText(bytes)} sent)`}`,
-    `${present} there already`,
-    ...(failed > 0 ? [`${failed} failed`] : []),
-    ...(removed > 0 ? [`${removed} removed`] : []),
-    ...(kept > 0 ? [`${kept} ${dryRun ? 'to remove' : 'only at the destination'}`] : []),
-  ].join(', ');
+  const rest = kept === 0 ? '' : `, ${kept} ${dryRun ? 'to remove' : 'only at the destination'}`;
+  return `${countsText(countsOf(copied), dryRun)}${rest}`;
 }
 
 /** What became of the whole, for `-o json`. */

@@ -1,7 +1,7 @@
 import process from 'node:process';
 import type { Command } from 'commander';
-import { syncAll, type WithPlaces } from '../../../actions/sync/sync.ts';
-import { Places } from '../../../api/places.ts';
+import { syncAll } from '../../../actions/sync/sync.ts';
+import { syncPlaces } from '../../../api/sync-places.ts';
 import { BullaError } from '../../../errors.ts';
 import { formatReference } from '../../../oci/reference.ts';
 import { credentialsOf, readSyncConfig, type SyncConfig } from '../../../servers/sync/config.ts';
@@ -144,30 +144,11 @@ function connect(
     settings: { ...settings, registries },
     credentials: (stored) => credentialsOf(config.access, stored),
   });
-  const places: WithPlaces = async (work) => {
-    const opened = new Places({
-      signal,
-      client: (registry) => connections.client(registry, undefined),
-      path: (path) => context.path(path),
-      untimed: (untimed) => untimed(),
-    });
-    try {
-      const result = await work({
-        open: (reference, side) => {
-          const write = side === 'to' && !dryRun;
-          return opened.openTarget(reference, { write, create: write });
-        },
-        listRepositories: async function* (registry) {
-          const client = await connections.client(registry, undefined);
-          yield* client.listRepositories(registry, { signal });
-        },
-      });
-      await opened.close('well');
-      return result;
-    } catch (error) {
-      await opened.close('badly').catch(() => undefined);
-      throw error;
-    }
+  const ports = {
+    signal,
+    client: (registry: string) => connections.client(registry, undefined),
+    path: (path: string) => context.path(path),
+    untimed: <T>(work: () => Promise<T>) => work(),
   };
-  return { places, close: () => connections.close() };
+  return { places: syncPlaces(ports, dryRun), close: () => connections.close() };
 }
