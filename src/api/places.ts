@@ -1,3 +1,4 @@
+import type { FileHandle } from 'node:fs/promises';
 import { BullaError } from '../errors.ts';
 import type { LayoutStore } from '../layout/store.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -46,6 +47,9 @@ export interface PlacesPorts extends CallOptions {
   /** Runs what moves or reads much content, and takes the time that it takes. */
   untimed<T>(work: () => Promise<T>): Promise<T>;
 }
+
+/** What stands for the path of an archive that came over standard input. */
+const RECEIVED = '-';
 
 /** The registries, layouts and archives that one run works with. */
 export class Places {
@@ -123,11 +127,24 @@ export class Places {
     if (known !== undefined) return known;
     const { openLayout } = await import('../layout/open.ts');
     const { create, imageName } = options;
+    if (create === true && reference.isImageAlone === true) await refuseExisting(path);
     // To be read at random, a compressed archive is unpacked first.
     const layout = await this.ports.untimed(() => openLayout({ ...reference, path }, { create, imageName }));
     if (reference.kind === 'archive') this.archives.set(path, layout);
     this.opened.push(layout);
     return layout;
+  }
+
+  /**
+   * The only image of an archive in an open file that has no name; the file is closed with it.
+   * @throws BullaError content-invalid, usage where there are several
+   */
+  async openReceived(file: FileHandle): Promise<Image> {
+    const { openArchiveFile } = await import('../layout/open.ts');
+    const layout = await this.ports.untimed(() => openArchiveFile(file, RECEIVED));
+    this.opened.push(layout);
+    const { digest } = await layout.onlyImage({ signal: this.ports.signal });
+    return { reference: { kind: 'archive', path: RECEIVED, digest }, source: layout, version: digest };
   }
 
   /** Ends what was opened, the last first. @throws what the first failing one throws, after all were ended */
@@ -140,6 +157,16 @@ export class Places {
     }
     if (failures.length > 0) throw failures[0];
   }
+}
+
+/** Another image would make it more than one. @throws BullaError conflict */
+async function refuseExisting(path: string): Promise<void> {
+  const { lstat } = await import('node:fs/promises');
+  const found = await lstat(path).catch(() => undefined);
+  if (found === undefined) return;
+  throw new BullaError('conflict', `${path} exists, and docker-archive: holds one image`, {
+    hint: `remove it, or add to it: oci-archive:${path}`,
+  });
 }
 
 /** The entry of a name with a digest in it, or of that digest with that name. */

@@ -45,8 +45,12 @@ export const NO_CONTENT: ArchiveContent = {
  * @throws BullaError not-found, content-invalid, storage-error
  */
 export async function readArchive(path: string): Promise<ArchiveContent> {
+  return await readArchiveFile(await openForReading(path), path);
+}
+
+/** As {@link readArchive}, of an open file, which is closed with the content. @param path for messages */
+export async function readArchiveFile(original: FileHandle, path: string): Promise<ArchiveContent> {
   const where = `oci-archive:${path}`;
-  const original = await openForReading(path);
   let file = original;
   try {
     const found = await original.stat({ bigint: true });

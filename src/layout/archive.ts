@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises';
+import { type FileHandle, stat } from 'node:fs/promises';
 import { arch } from 'node:os';
 import { dirname } from 'node:path';
 import { isErrno, makeDirectory, storageError, sweepTemporaries } from '../disk/atomic.ts';
@@ -9,7 +9,7 @@ import { readVerified } from '../oci/content.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { CallOptions } from '../oci/target.ts';
-import { type ArchiveContent, NO_CONTENT, readArchive } from './archive-content.ts';
+import { type ArchiveContent, NO_CONTENT, readArchive, readArchiveFile } from './archive-content.ts';
 import { type Place, placeInMemory, streamPlace } from './byte-source.ts';
 import { ChangeQueue } from './change-queue.ts';
 import { missingBlob } from './directory.ts';
@@ -72,6 +72,11 @@ export class ArchiveFiles implements LayoutFiles {
   /** @throws BullaError not-found, content-invalid, storage-error */
   static async open(path: string, options: ArchiveOptions = {}): Promise<ArchiveFiles> {
     return new ArchiveFiles(path, await readOrNothing(path, options.create === true), options);
+  }
+
+  /** An archive in an open file, only to be read. @param path for messages @throws BullaError content-invalid, storage-error */
+  static async ofFile(file: FileHandle, path: string): Promise<ArchiveFiles> {
+    return new ArchiveFiles(path, { ...(await readArchiveFile(file, path)), writable: false }, {});
   }
 
   async index(): Promise<LayoutIndex> {

@@ -1,11 +1,9 @@
-import { constants } from 'node:fs';
-import { type FileHandle, open, unlink } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import type { FileHandle } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
-import { storageError, temporaryBeside } from '../disk/atomic.ts';
+import { storageError } from '../disk/atomic.ts';
+import { openNameless } from '../disk/nameless.ts';
 import { BullaError } from '../errors.ts';
 import { fileSource, streamPlace } from './byte-source.ts';
 import { damaged } from './tar-format.ts';
@@ -47,17 +45,6 @@ export async function inflate(compressed: FileHandle, where: string): Promise<Fi
     const code = error instanceof Error && 'code' in error ? String(error.code) : '';
     if (code.startsWith('Z_')) throw damaged(where, 'its gzip is damaged or cut off');
     throw storageError(`cannot decompress ${where}`, error);
-  }
-}
-
-async function openNameless(): Promise<FileHandle> {
-  const path = temporaryBeside(join(tmpdir(), 'archive'));
-  try {
-    const file = await open(path, constants.O_CREAT | constants.O_EXCL | constants.O_RDWR, 0o600);
-    await unlink(path);
-    return file;
-  } catch (error) {
-    throw storageError(`cannot create a temporary file in ${tmpdir()}`, error);
   }
 }
 

@@ -1,3 +1,4 @@
+import type { FileHandle } from 'node:fs/promises';
 import type { LayoutReference } from '../oci/reference.ts';
 import { ArchiveFiles } from './archive.ts';
 import { DirectoryFiles } from './directory.ts';
@@ -28,4 +29,13 @@ export async function openLayout(
       ? await DirectoryFiles.open(path, { create })
       : await ArchiveFiles.open(path, { create, imageName });
   return new LayoutStore(files);
+}
+
+/**
+ * Opens an archive in an open file, only to be read; the file is closed with it, also after a failure.
+ * @param path for messages
+ * @throws BullaError content-invalid, storage-error
+ */
+export async function openArchiveFile(file: FileHandle, path: string): Promise<LayoutStore> {
+  return new LayoutStore(await ArchiveFiles.ofFile(file, path));
 }

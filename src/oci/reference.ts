@@ -21,6 +21,8 @@ export interface RegistryReference {
 export interface LayoutReference {
   readonly kind: 'layout' | 'archive';
   readonly path: string;
+  /** `docker-archive:`: where it is written, with the image alone, for tools that take an archive for one image. */
+  readonly isImageAlone?: true | undefined;
   /** `org.opencontainers.image.ref.name` of its entry in index.json. */
   readonly tag?: Tag | undefined;
   readonly digest?: Digest | undefined;
@@ -29,6 +31,7 @@ export interface LayoutReference {
 /** Where an image is. */
 export type Reference = RegistryReference | LayoutReference;
 
+const DOCKER_ARCHIVE = 'docker-archive:';
 const TAG = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/;
 const REPOSITORY = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
 /** Many clients stop here; host and name together (registries.md of distribution say 255). */
@@ -54,7 +57,7 @@ export function isRepositoryName(text: string): boolean {
 
 /**
  * Reads a reference as a person writes it: `[docker://]host[:port]/repo[:tag][@digest]`,
- * `oci:DIR[:tag][@digest]`, `oci-archive:FILE[:tag][@digest]`. Without a host, or with one that docker
+ * `oci:DIR[:tag][@digest]`, `oci-archive:FILE[:tag][@digest]`, `docker-archive:FILE[:tag]`. Without a host, or with one that docker
  * would not take for a host, it is Docker Hub, as docker reads it.
  * @throws BullaError usage
  */
@@ -62,6 +65,11 @@ export function parseReference(text: string): Reference {
   if (text.startsWith('oci:')) return parseLayoutReference('layout', text, text.slice('oci:'.length));
   if (text.startsWith('oci-archive:'))
     return parseLayoutReference('archive', text, text.slice('oci-archive:'.length));
+  if (text.startsWith(DOCKER_ARCHIVE))
+    return {
+      ...parseLayoutReference('archive', text, text.slice(DOCKER_ARCHIVE.length)),
+      isImageAlone: true,
+    };
   const bare = text.startsWith('docker://') ? text.slice('docker://'.length) : text;
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(bare)) {
     throw badReference(text, 'it is a URL', 'leave the scheme out: host/repository:tag');
@@ -148,7 +156,7 @@ function splitDigest(text: string, rest: string): [string, Digest | undefined] {
   const digest = rest.slice(at + 1);
   if (isDigest(digest)) return [rest.slice(0, at), digest];
   // A directory may have an @ in its name; a repository may not.
-  if (text.startsWith('oci') && !/^sha(?:256|512):/.test(digest)) return [rest, undefined];
+  if (/^(?:oci|docker-archive)/.test(text) && !/^sha(?:256|512):/.test(digest)) return [rest, undefined];
   throw badReference(
     text,
     `${quote(digest)} is not a digest`,
@@ -181,6 +189,7 @@ export function formatRepository(reference: Reference): string {
     const isBare = !/[.:]/.test(registry) && registry !== 'localhost';
     return `${isBare ? registry.toUpperCase() : registry}/${repository}`;
   }
+  if (reference.isImageAlone === true) return DOCKER_ARCHIVE + reference.path;
   return `${reference.kind === 'layout' ? 'oci' : 'oci-archive'}:${reference.path}`;
 }
 

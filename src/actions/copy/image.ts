@@ -41,8 +41,9 @@ export interface CopiedImage extends CopyResult {
  *   {@link copy} and of opening the destination
  */
 export async function copyImage(options: CopyImageOptions): Promise<CopiedImage> {
-  const { from, to, platform, referrers, dryRun, concurrency, shared, onEvent, signal } = options;
+  const { from, to, platform, dryRun, concurrency, shared, onEvent, signal } = options;
   const { source, version } = from;
+  const referrers = to.kind === 'archive' && to.isImageAlone === true ? false : options.referrers;
   if (to.digest !== undefined && platform === undefined)
     assertDigest(to, isDigest(version) ? version : (await source.resolve(version, { signal })).digest);
   const destination = await options.openTarget();

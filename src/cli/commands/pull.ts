@@ -29,7 +29,7 @@ export function register(program: Command, cli: Cli): void {
     .argument('[reference]', 'images in a registry')
     .argument(
       '[destination...]',
-      'oci:DIR[:tag] or oci-archive:FILE[:tag]; default: oci:NAME with the last part of the repository',
+      'oci:DIR[:tag], FILE.tar (an archive, oci-archive:FILE[:tag]), or docker-archive:FILE with the image alone; default: oci:NAME with the last part of the repository',
     )
     .addOption(listOption())
     .option('--no-verify', 'do not verify signatures')
@@ -148,10 +148,12 @@ async function verifyToPull(
 
 /** Where to bring it, which is not a registry. @throws BullaError usage */
 function destinationOf(text: string): Reference {
-  const destination = parseReference(text);
+  // A registry is no destination, so that such a name can only be that of a file.
+  const isFile = /\.tar(?::[\w.-]+)?$/.test(text) && !/^(?:oci|oci-archive|docker-archive):/.test(text);
+  const destination = parseReference(isFile ? `oci-archive:${text}` : text);
   if (destination.kind !== 'registry') return destination;
   throw new BullaError('usage', `${formatReference(destination)} is in a registry`, {
-    hint: 'write oci:DIR or oci-archive:FILE; from one registry to another it is bulla copy',
+    hint: 'write oci:DIR, FILE.tar or docker-archive:FILE; from one registry to another it is bulla copy',
   });
 }
 

@@ -8,7 +8,7 @@ import { parsePlatform } from '../../oci/platform.ts';
 import { formatReference, parseReference, type Reference } from '../../oci/reference.ts';
 import { addNamingOptions, type NamingFlags } from '../flags/naming-flags.ts';
 import { addSignOptions, nameWishOf, type SignFlags, signatureWishOf } from '../flags/sign-flags.ts';
-import type { Cli, Context } from '../shell/context.ts';
+import type { Cli, Context, Image } from '../shell/context.ts';
 
 interface PushFlags extends SignFlags, Omit<NamingFlags, 'key' | keyof SignFlags> {
   readonly sign?: true;
@@ -26,7 +26,10 @@ export function register(program: Command, cli: Cli): void {
         'Pushes the image of a layout or an archive, also from docker save, with everything that refers to it. With ' +
           '--sign it is signed there before its tag moves, and so is its name if there is a trust collection; the flags are those of sign. If the name has to wait for another publisher, the tag moves anyway, and the exit status is 31.',
       )
-      .argument('<source>', 'oci:DIR[:tag], oci-archive:FILE[:tag], or the path of one')
+      .argument(
+        '<source>',
+        'oci:DIR[:tag], oci-archive:FILE[:tag], docker-archive:FILE, the path of one, or - for an archive on standard input',
+      )
       .argument('<reference>', 'destination; the default tag is that of the source')
       .option('--sign', 'sign the image; implied by --key, --keyless and --tlog')
       .option('--no-name', 'sign only the image, not its name')
@@ -43,7 +46,10 @@ export function register(program: Command, cli: Cli): void {
     }
     const signs = [flags.sign, flags.key, flags.keyless, flags.tlog].some((flag) => flag !== undefined);
     const signature = signs ? await signatureWishOf(context, flags) : undefined;
-    const image = await context.openImage(await localSource(context, from));
+    const image =
+      from === '-'
+        ? await fromStandardInput(context)
+        : await context.openImage(await localSource(context, from));
     const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
     const tag = tagAt(destination, image.reference);
     const signing = signature && (await prepare(context, { ...destination, tag }, signature, flags));
@@ -59,6 +65,11 @@ export function register(program: Command, cli: Cli): void {
       json,
     );
   });
+}
+
+async function fromStandardInput(context: Context): Promise<Image> {
+  const { openStandardInput } = await import('../shell/standard-input.ts');
+  return await openStandardInput(context);
 }
 
 async function prepare(context: Context, destination: Reference, signature: SignatureWish, flags: PushFlags) {
@@ -81,7 +92,7 @@ async function prepare(context: Context, destination: Reference, signature: Sign
 
 /** A bare path is what it is on the disk: a directory is a layout, a file an archive. @throws BullaError not-found */
 async function localSource(context: Context, text: string): Promise<string> {
-  if (/^oci(?:-archive)?:/.test(text)) return text;
+  if (/^(?:oci|oci-archive|docker-archive):/.test(text)) return text;
   // The shortest part before a colon last: what follows may be a whole name, with a host and its port.
   const colons = [...text.matchAll(/:/g)].map(({ index }) => index).reverse();
   for (const path of [text, ...colons.map((at) => text.slice(0, at))]) {
@@ -89,6 +100,6 @@ async function localSource(context: Context, text: string): Promise<string> {
     if (found !== undefined) return `${found.isDirectory() ? 'oci' : 'oci-archive'}:${text}`;
   }
   throw new BullaError('not-found', `neither a layout nor an archive was found at ${text}`, {
-    hint: 'give the path of a layout or an archive; to copy from a registry: bulla copy',
+    hint: 'give the path of a layout or an archive, or - for standard input; to copy from a registry: bulla copy',
   });
 }

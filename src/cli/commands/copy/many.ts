@@ -23,7 +23,7 @@ export interface Destinations {
  * @throws BullaError usage
  */
 export function destinationsIn(text: string): Destinations {
-  if (text.endsWith('/') && !/^oci(?:-archive)?:/.test(text))
+  if (text.endsWith('/') && !/^(?:oci|oci-archive|docker-archive):/.test(text))
     return {
       of: (source) => {
         if (source.kind === 'registry')
@@ -42,6 +42,10 @@ export function destinationsIn(text: string): Destinations {
   if (destination.tag !== undefined || destination.digest !== undefined)
     throw new BullaError('usage', `several images cannot all become ${formatReference(destination)}`, {
       hint: `leave the tag out, and each keeps its own: ${formatRepository(destination)}`,
+    });
+  if (destination.kind === 'archive' && destination.isImageAlone === true)
+    throw new BullaError('usage', 'docker-archive: holds one image, and several are to be copied', {
+      hint: `name an archive that may hold several: oci-archive:${destination.path}`,
     });
   return { of: () => destination, isArchive: destination.kind === 'archive' };
 }
