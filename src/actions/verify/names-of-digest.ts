@@ -28,18 +28,29 @@ export async function namesOfDigest(
 ): Promise<readonly [Tag, ...Tag[]]> {
   const collection = await open(target, { ...read, isDemanded: true, signal });
   const named = `${repository}:TAG@${digest}`;
-  if (collection === undefined) throw new BullaError('name-not-signed', `${place} has no collection`, { hint: `sign it: bulla init ${repository}` });
+  if (collection === undefined)
+    throw new BullaError('name-not-signed', `${place} has no collection`, {
+      hint: `sign it: bulla init ${repository}`,
+    });
   const copy = await WorkingCopy.open(collection, { signal });
   if (copy.bins !== undefined && 2 ** copy.bins.bitLength > BINS_SEARCHED)
-    throw new BullaError('usage', `${text} has no tag, and ${place} has too many names to search all of them for a digest`, {
-      hint: `give the tag as well, so that they must agree: ${named}`,
-    });
+    throw new BullaError(
+      'usage',
+      `${text} has no tag, and ${place} has too many names to search all of them for a digest`,
+      {
+        hint: `give the tag as well, so that they must agree: ${named}`,
+      },
+    );
   const found = new Set<Tag>();
   for await (const names of listNames(copy, { signal }))
     for (const { name, digest: signed } of names) if (signed === digest && isTag(name)) found.add(name);
   const [first, ...others] = [...found].sort();
   if (first !== undefined) return [first, ...others];
-  throw new BullaError('name-not-signed', `${text}: no name in the collection at ${place} means this digest`, {
-    hint: `bulla ls ${repository} lists the names; to verify detached signatures: --key or --ca`,
-  });
+  throw new BullaError(
+    'name-not-signed',
+    `${text}: no name in the collection at ${place} means this digest`,
+    {
+      hint: `bulla ls ${repository} lists the names; to verify detached signatures: --key or --ca`,
+    },
+  );
 }

@@ -1,6 +1,7 @@
 import { BullaError, isBullaError } from '../../errors.ts';
+import type { Digest } from '../../oci/digest.ts';
 import type { PlatformSelector } from '../../oci/platform.ts';
-import { formatRepository, type Reference } from '../../oci/reference.ts';
+import { formatRepository, type Reference, type Tag } from '../../oci/reference.ts';
 import type { Source } from '../../oci/target.ts';
 import type { Requirements } from '../../policy/requirements.ts';
 import type { Collection } from '../../trust/read/collection.ts';
@@ -16,7 +17,7 @@ import type { Drift, DriftRule, RunnableImage } from './drift.ts';
 import type { VerifiedImage } from './image.ts';
 import type { NameTrust } from './name.ts';
 import type { NotaryPort, VerifiedNotaryName } from './notary.ts';
-import type { Shared } from './shared.ts';
+import { Shared } from './shared.ts';
 
 /** The image that is to be verified. */
 export interface ImageToVerify {
@@ -74,6 +75,8 @@ interface NameFacts {
   readonly drift?: Drift | undefined;
   /** Whether the registry has the image; undefined where it was not asked, or could not be. It never lacks it. */
   readonly isThere: true | undefined;
+  /** Where only a digest was given: all names that mean it. The evidence is about the first that met the demands. */
+  readonly names?: readonly Tag[] | undefined;
 }
 
 /** An image that may be run, by its digest: by its signed name, by its detached signatures, or by both. */
@@ -105,19 +108,20 @@ type Decided = Omit<Verified, 'reference' | 'runnable'>;
 
 async function decide(image: ImageToVerify, demands: Demands, ports: VerifyPorts): Promise<Decided> {
   if (ports.notary !== undefined) return await verifyInNotary(image, demands, ports, ports.notary);
-  checkName(image, demands);
+  checkName(demands);
   if (mayUseProof(demands)) {
     const proven = await verifyByProof(image, demands, ports);
     if (proven !== undefined) return proven;
   }
+  if (image.reference.tag === undefined) return await decideDigest(image, demands, ports);
   const collection = await collectionOf(image, demands, ports);
   return collection?.isExpected === true
     ? await verifyByName(image, demands, ports, collection)
     : await verifyBySignatures(image, demands, ports, collection);
 }
 
-/** @throws BullaError usage where what is demanded of a name cannot be, or there is no name */
-function checkName({ reference }: ImageToVerify, demands: Demands): void {
+/** @throws BullaError usage where what is demanded of a name cannot be */
+function checkName(demands: Demands): void {
   const isDemanded = isNameDemanded(demands);
   if (demands.name === false && isDemanded)
     throw new BullaError('usage', '--no-name is given along with what the signed name must be like', {
@@ -126,11 +130,6 @@ function checkName({ reference }: ImageToVerify, demands: Demands): void {
   if (demands.signers !== undefined && demands.anySigner === true)
     throw new BullaError('usage', '--signer and --any-signer exclude each other', {
       hint: 'give --signer for each role that must have signed, or --any-signer if any will do',
-    });
-  // Without a tag, a proof beside the image may still say the name.
-  if (reference.tag === undefined && isDemanded && !mayUseProof(demands))
-    throw new BullaError('usage', 'a digest is not a name, and only names are looked up in a collection', {
-      hint: 'give the tag as well, REPOSITORY:TAG@DIGEST: they must agree then',
     });
 }
 
@@ -156,12 +155,65 @@ async function collectionOf(
   demands: Demands,
   ports: VerifyPorts,
 ): Promise<FoundCollection | undefined> {
-  if (demands.name === false || reference.tag === undefined) return undefined;
+  if (demands.name === false) return undefined;
   const find = async (): Promise<FoundCollection> => {
     const opened = await openCollection(reference, demands, ports);
     return { ...opened, isExpected: isNameDemanded(demands) || (await isExpected(opened)) };
   };
   return await (ports.shared?.once(`find ${ports.placeOf(reference)}`, find) ?? find());
+}
+
+/**
+ * A digest without a tag: by the names that mean it, where a collection is expected and no detached signatures are
+ * demanded instead; else by detached signatures.
+ */
+async function decideDigest(image: ImageToVerify, demands: Demands, ports: VerifyPorts): Promise<Decided> {
+  const isNamed = isNameDemanded(demands);
+  const collection = await collectionOf(image, demands, ports);
+  const mayBeNamed = collection?.isExpected === true && (isNamed || demands.signatures !== true);
+  if (!mayBeNamed) return await verifyBySignatures(image, demands, ports, undefined);
+  let problem: unknown;
+  try {
+    return await verifyByAnyName(image, demands, ports, collection);
+  } catch (error) {
+    if (isNamed || !isBullaError(error)) throw error;
+    problem = error;
+  }
+  return await verifyBySignatures(image, demands, ports, undefined).catch((error: unknown) => {
+    // With no key to judge signatures by, it is the collection that has answered.
+    throw isBullaError(error, 'trust-unpinned') ? problem : error;
+  });
+}
+
+/** Most names of a digest that are tried: some may not be signed by those that are demanded. */
+const NAMES_TRIED = 10;
+
+/** By a name that means the digest. @throws BullaError name-not-signed; usage; as {@link verifyByName} */
+async function verifyByAnyName(
+  { text, reference }: ImageToVerify,
+  demands: Demands,
+  ports: VerifyPorts,
+  opened: OpenedCollection,
+): Promise<Decided> {
+  const { namesOfDigest } = await import('./names-of-digest.ts');
+  const shared = ports.shared ?? new Shared();
+  const names = await namesOfDigest(opened, reference.digest as Digest, {
+    text,
+    open: readOnce(shared, opened.repository),
+    signal: ports.signal,
+  });
+  let problem: unknown;
+  for (const tag of names.slice(0, NAMES_TRIED)) {
+    try {
+      const image = { text, reference: { ...reference, tag } };
+      const { name, ...found } = await verifyByName(image, demands, { ...ports, shared }, opened);
+      return { ...found, name: name && { ...name, names } };
+    } catch (error) {
+      if (!isBullaError(error, 'name-not-signed', 'threshold-not-met', 'digest-mismatch')) throw error;
+      problem = error;
+    }
+  }
+  throw problem;
 }
 
 /** By what the collection says about the name now, and detached signatures only where they are demanded too. */

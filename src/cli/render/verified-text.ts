@@ -31,6 +31,9 @@ export function verdictOn({ name, runnable }: Verified, now: Date): Line {
   ];
 }
 
+/** Most names of a digest that are named to people. */
+const NAMES_SHOWN = 20;
+
 type ByCollection = NameEvidence & { readonly by: 'collection' | 'proof' };
 type ByNotary = NameEvidence & { readonly by: 'notary' };
 
@@ -46,6 +49,11 @@ export function remarksOn(verified: Verified, text: string, stateDirectory: stri
     remarks.push(['info', `there is no head here: ${text} is verified by the proof beside it`]);
   if (name?.by === 'notary') remarks.push(...notaryRemarks(name, stateDirectory));
   else if (name !== undefined) remarks.push(...collectionRemarks(name, stateDirectory));
+  if (name?.names !== undefined)
+    remarks.push([
+      'info',
+      `the digest is signed as ${name.names.slice(0, NAMES_SHOWN).map(plainName).join(', ')}`,
+    ]);
   if (name !== undefined) remarks.push(...driftRemarks(name));
   for (const found of evidence) remarks.push(['info', `signed by ${describeEvidence(found)}`]);
   for (const { message } of refusals) remarks.push(['verbose', `not counted: ${message}`]);
@@ -122,7 +130,11 @@ export function verifiedJson(verified: Verified): Record<string, unknown> {
 
 function nameJson(name: NameEvidence): Record<string, unknown> {
   const { drift, isThere } = name;
-  const facts = { isThere: isThere ?? null, drift: drift === undefined ? null : driftJson(drift) };
+  const facts = {
+    isThere: isThere ?? null,
+    drift: drift === undefined ? null : driftJson(drift),
+    ...(name.names !== undefined && { names: name.names }),
+  };
   const { signers } = name.named;
   if (name.by !== 'notary') {
     const { place, id, name: made, client, wasKnown } = name.collection;
