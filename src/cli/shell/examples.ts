@@ -81,7 +81,7 @@ bulla revoke --from old-names.txt
 # create the trust collection of a repository, with new keys where there are none
 bulla init REPO
 # require two publishers for every name
-bulla init REPO --publisher-key alice.pub --publisher-key bob.pub --threshold names=2
+bulla init REPO --names-key alice.pub --names-key bob.pub --threshold names=2
 
 [ls]
 # list signed names with their digests and signers, then the unsigned tags
