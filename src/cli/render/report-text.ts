@@ -15,7 +15,7 @@ export function reportLines({ collections, at }: Report): Line[] {
       [STYLES[state], `${SIGNS[CLASSES[state]]} `],
       ['strong', place],
       [STYLES[state], `  ${verdictOf(one)}`],
-      ['faint', `  ${expiryText(one, at)}`],
+      ['faint', expiryText(one, at)],
     ];
     if (one.failure !== undefined)
       return [
@@ -42,7 +42,7 @@ function expiryText(one: ReportedCollection, now: Date): string {
   const [first] = [...one.roles].sort((a, b) => a.expires.getTime() - b.expires.getTime());
   if (first === undefined) return '';
   const word = first.state === 'expired' ? 'expired' : 'expires';
-  return `${plainName(first.role)} ${word} ${relativeTime(first.expires, now)}`;
+  return `  ${plainName(first.role)} ${word} ${relativeTime(first.expires, now)}`;
 }
 
 /** A report for `-o json` (spec/report.md); times as in all of our JSON. */
