@@ -48,7 +48,7 @@ export interface PlacesPorts extends CallOptions {
   untimed<T>(work: () => Promise<T>): Promise<T>;
 }
 
-/** What stands for the path of an archive that came over standard input. */
+/** The path, in messages, of an archive that came over standard input. */
 const RECEIVED = '-';
 
 /** The registries, layouts and archives that one run works with. */

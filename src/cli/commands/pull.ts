@@ -148,7 +148,7 @@ async function verifyToPull(
 
 /** Where to bring it, which is not a registry. @throws BullaError usage */
 function destinationOf(text: string): Reference {
-  // A registry is no destination, so that such a name can only be that of a file.
+  // Nothing is pulled to a registry, so that such a name can only mean a file.
   const isFile = /\.tar(?::[\w.-]+)?$/.test(text) && !/^(?:oci|oci-archive|docker-archive):/.test(text);
   const destination = parseReference(isFile ? `oci-archive:${text}` : text);
   if (destination.kind !== 'registry') return destination;
