@@ -101,7 +101,6 @@ describe('verifying an image', () => {
   });
 
   it.each([
-    ['a digest alone has no name', `@sha256:${'0'.repeat(64)}`, { trust: { kind: 'tofu' } }],
     ['a name is refused and demanded at once', ':v1', { name: false, drift: 'reject' }],
     ['some signers and any are demanded', ':v1', { signers: ['names'], anySigner: true }],
     ['a tag of the collection is asked for', `:${HEAD_TAG}`, { trust: pin.trust }],
@@ -109,6 +108,19 @@ describe('verifying an image', () => {
     ['a key id is not one', ':v1', { trust: { kind: 'key-ids', keyIds: ['abc'] } }],
   ] as const)('refuses as misuse where %s', async (_, what, demands) => {
     await expect(ask(`${PLACE}${what}`, demands)).rejects.toMatchObject({ code: 'usage' });
+  });
+
+  it('looks a digest without a tag up among the names, and goes by signatures where no name means it', async () => {
+    await nameV1(one);
+    const requirements = async () => Promise.reject(new Error('nobody asked for signatures'));
+    const verified = await ask(`${PLACE}@${one.descriptor.digest}`, {}, { ...trusted, requirements });
+    expect(verified).toMatchObject({ signed: 'name', name: { names: ['v1'], named: { tag: 'v1' } } });
+    const bySignature = await ask(`${PLACE}@${one.descriptor.digest}`, { signatures: true }, trusted);
+    expect(bySignature).toMatchObject({ signed: 'image', name: undefined });
+    const none = `${PLACE}@${other.descriptor.digest}`;
+    await expect(ask(none, {}, trusted)).rejects.toMatchObject({ code: 'unsigned' });
+    await expect(ask(none, { trust: pin.trust })).rejects.toMatchObject({ code: 'name-not-signed' });
+    await expect(ask(none, { anySigner: true }, trusted)).rejects.toMatchObject({ code: 'name-not-signed' });
   });
 
   it('gives what is signed where the tag was moved, and refuses that where it must not be', async () => {
