@@ -16,11 +16,10 @@ export {
   type Anchor,
   type Anchored,
   type Collection,
-  type Freshness,
-  freshnessOf,
   type ReadOptions,
   readCollection,
 } from '../trust/read/collection.ts';
+export { type Freshness, freshnessOf } from '../trust/read/freshness.ts';
 export {
   type BlobCache,
   type CollectionMemory,

@@ -4,7 +4,7 @@ import { resolveIfThere } from '../../oci/if-there.ts';
 import type { CallOptions, Source, Target } from '../../oci/target.ts';
 import { HEAD_TAG } from '../../trust/format/vocabulary.ts';
 import type { Collection } from '../../trust/read/collection.ts';
-import { type HeadRelation, readCarriedHead, relateHeads } from '../../trust/transfer/compare-heads.ts';
+import type { HeadRelation } from '../../trust/transfer/compare-heads.ts';
 import { type CopyOptions, copy } from './copy.ts';
 
 export interface CopyCollectionOptions
@@ -63,6 +63,9 @@ export async function copyCollection(options: CopyCollectionOptions): Promise<Co
   };
 }
 
+/** Loaded where there is a head: most repositories have none. */
+const heads = () => import('../../trust/transfer/compare-heads.ts');
+
 /** One pass; undefined where something moved meanwhile. */
 async function copyOnce(options: CopyCollectionOptions): Promise<CopiedCollection | undefined> {
   const { source, destination, signal, dryRun } = options;
@@ -71,6 +74,7 @@ async function copyOnce(options: CopyCollectionOptions): Promise<CopiedCollectio
   if (typeof offered === 'string') return { outcome: 'left', why: offered };
   const present = await readOr(destination, { signal });
   if (typeof present === 'string') return { outcome: 'left', name: offered.name, why: present };
+  const { relateHeads } = await heads();
   const relation = present === undefined ? undefined : await relateHeads(offered, present, { signal });
   if (present !== undefined && relation?.kind !== 'newer') return left(offered, present, relation);
   const head = offered.object.content.descriptor.digest;
@@ -107,6 +111,7 @@ async function move(
 /** The collection there, or why it can't be made use of. */
 async function readOr(side: Source, options: CallOptions): Promise<Collection | string | undefined> {
   try {
+    const { readCarriedHead } = await heads();
     return await readCarriedHead(side, options);
   } catch (error) {
     if (isBullaError(error, 'trust-invalid', 'content-invalid', 'trust-rollback'))

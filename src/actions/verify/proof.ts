@@ -4,7 +4,8 @@ import { resolveIfThere } from '../../oci/if-there.ts';
 import type { Tag } from '../../oci/reference.ts';
 import type { CallOptions, Source } from '../../oci/target.ts';
 import { HEAD_TAG, TRUST_TYPES } from '../../trust/format/vocabulary.ts';
-import { type Collection, createdOf, type ReadOptions } from '../../trust/read/collection.ts';
+import type { Collection, ReadOptions } from '../../trust/read/collection.ts';
+import { createdOf } from '../../trust/read/freshness.ts';
 import { findName, type NameQuestion, type SignedName } from '../../trust/read/names.ts';
 import { namesProven, openProof } from '../../trust/transfer/proof.ts';
 

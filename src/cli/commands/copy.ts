@@ -70,8 +70,8 @@ export function register(program: Command, cli: Cli): void {
         });
       const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
       if (MANY.some((name) => flags[name] !== undefined)) {
-        const [{ runAllTags }, as] = await Promise.all([import('./copy/all.ts'), import('./copy/as.ts')]);
-        as.refuseNaming(flags, flags.as);
+        refuseNaming(flags, flags.as);
+        const { runAllTags } = await import('./copy/all.ts');
         const { referrers, dryRun = false } = flags;
         return await runAllTags(context, from, to, flags, { platform, referrers, dryRun });
       }
@@ -79,8 +79,10 @@ export function register(program: Command, cli: Cli): void {
       const image = await context.openImage(from, { side: 'from' });
       const { referrers, dryRun } = flags;
       const copying = { side: 'to', platform, referrers, dryRun } as const;
-      const { refuseNaming, runCopyAs } = await import('./copy/as.ts');
-      if (flags.as === true) return await runCopyAs(context, image, destination, copying, flags);
+      if (flags.as === true) {
+        const { runCopyAs } = await import('./copy/as.ts');
+        return await runCopyAs(context, image, destination, copying, flags);
+      }
       refuseNaming(flags);
       const { runCopy } = await import('./copy/run.ts');
       await runCopy(context, image, destination, copying);
@@ -106,12 +108,12 @@ async function copySeveral(
   const [{ givenReferences }, { destinationsIn, runCopies }, as, { runCopy }] = await Promise.all([
     import('../flags/reference-list.ts'),
     import('./copy/many.ts'),
-    import('./copy/as.ts'),
+    flags.as === true ? import('./copy/as.ts') : undefined,
     import('./copy/run.ts'),
   ]);
   const destinations = destinationsIn(words.at(-1) ?? '');
   const sources = await givenReferences(context, words.slice(0, -1), flags.from);
-  if (flags.as !== true) as.refuseNaming(flags);
+  if (as === undefined) refuseNaming(flags);
   const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
   const { referrers, dryRun } = flags;
   await runCopies(
@@ -121,10 +123,24 @@ async function copySeveral(
     dryRun === true ? 'looked at' : 'copied',
     async (_, image, to, one) => {
       const copying = { ...one, side: 'to', platform, referrers, dryRun } as const;
-      await (flags.as === true
-        ? as.runCopyAs(context, image, to, copying, flags)
-        : runCopy(context, image, to, copying));
+      await (as === undefined
+        ? runCopy(context, image, to, copying)
+        : as.runCopyAs(context, image, to, copying, flags));
     },
     'from',
   );
+}
+
+/** Nothing but `--as` signs anything, and that one image. @throws BullaError usage */
+function refuseNaming(flags: NamingCopyFlags, as?: true): void {
+  if (as === true)
+    throw new BullaError('usage', '--as signs the name of one image, and --all-tags copies many', {
+      hint: 'copy the images, then sign them where they are: bulla sign',
+    });
+  const { key, signer, at, collection, root, rootKeyId, rootCa, tofu, wait, trustServedHead } = flags;
+  const given = [key, signer, at, collection, root, rootKeyId, rootCa, tofu, wait, trustServedHead];
+  if (given.every((flag) => flag === undefined) && flags.proof) return;
+  throw new BullaError('usage', 'flags for signing a name are given, and none is signed', {
+    hint: 'bulla copy signs a name only with --as',
+  });
 }

@@ -2,10 +2,9 @@ import type { Drift } from '../../actions/verify/drift.ts';
 import type { NameEvidence, Verified } from '../../actions/verify/verify.ts';
 import { relativeTime } from '../../encoding/relative-time.ts';
 import { formatTime } from '../../encoding/time.ts';
-import { rootKeysOf } from '../../notary/root-chain.ts';
 import { isSamePlace } from '../../oci/place.ts';
 import { describeEvidence, summarizeEvidence, summarizeRefusal } from '../../policy/summary.ts';
-import { freshnessOf } from '../../trust/read/collection.ts';
+import { freshnessOf } from '../../trust/read/freshness.ts';
 import { warningTime } from '../../trust/report/expiry.ts';
 import { type Line, plainName } from './style.ts';
 
@@ -148,11 +147,12 @@ function nameJson(name: NameEvidence): Record<string, unknown> {
     };
   }
   const { place, gun, root, expires, wasKnown } = name.repository;
-  const rootKeyIds = rootKeysOf(root.content).map(({ keyid }) => keyid);
+  const { keys, roles } = root.content;
+  const usable = (roles.get('root')?.keyids ?? []).filter((keyid) => keys.get(keyid)?.key !== undefined);
   return {
     signers,
     role: name.named.role,
-    notary: { place, gun, rootVersion: root.content.version, rootKeyIds },
+    notary: { place, gun, rootVersion: root.content.version, rootKeyIds: usable },
     collection: null,
     expires: formatTime(expires),
     stale: false,

@@ -7,16 +7,11 @@ import { DEFAULT_LIMITS } from '../../tuf/limits.ts';
 import { parseMetadataFile } from '../../tuf/metadata-file.ts';
 import { parseRoot, type Root } from '../../tuf/root.ts';
 import type { Trusted } from '../../tuf/trusted-metadata.ts';
-import {
-  type BindingCheck,
-  bindingCheck,
-  type CollectionId,
-  createdIn,
-  rootBindingOf,
-} from '../format/binding.ts';
+import { type BindingCheck, bindingCheck, type CollectionId, rootBindingOf } from '../format/binding.ts';
 import { type ObjectSource, openTrustObject, type TrustObject } from '../format/object.ts';
 import { HEAD_TAG } from '../format/vocabulary.ts';
 import { CachedSource } from './cached-source.ts';
+import { createdOf } from './freshness.ts';
 import {
   type BlobCache,
   type CollectionMemory,
@@ -68,12 +63,6 @@ export interface ReadOptions extends CallOptions {
    */
   readonly pause?: ((ms: number) => Promise<void>) | undefined;
 }
-
-/** Whether what was read is of today. */
-export type Freshness =
-  | { readonly kind: 'fresh'; readonly until: Date }
-  /** Expired `by` so many milliseconds ago, and verified as of a time when it was not. */
-  | { readonly kind: 'stale'; readonly by: number; readonly asOf: Date };
 
 /** A verified collection, as of one refresh. */
 export interface Collection {
@@ -307,23 +296,6 @@ function damagedMemory(place: string, why: string, cause?: unknown): BullaError 
 
 function repairOf(place: string): string {
   return `restore it from a backup; or forget on purpose what is remembered of it, and compare its root keys with those that its publisher tells you: bulla pin rm ${place}, then bulla pin ${place}`;
-}
-
-/** Whether what has been verified of a collection so far was of the day on which it was read. */
-export function freshnessOf({ client, readAt }: Collection): Freshness {
-  const { expires } = client.trusted;
-  if (expires > readAt) return { kind: 'fresh', until: expires };
-  return { kind: 'stale', by: readAt.getTime() - expires.getTime(), asOf: createdOf(client) };
-}
-
-/** When the timestamp says that it was made. @throws BullaError trust-invalid */
-export function createdOf(client: TufClient): Date {
-  const created = createdIn(client.trusted.timestamp.file);
-  if (created !== undefined) return created;
-  throw new BullaError('trust-invalid', 'the timestamp does not say when it was made', {
-    hint: 'it was made by another tool, and can be verified only until it expires',
-    details: { role: 'timestamp', reason: 'binding' },
-  });
 }
 
 function missingHead(place: string, wasSeen: boolean): BullaError {

@@ -9,7 +9,8 @@ import type { CollectionEdit } from '../../../src/trust/change/collection-edit.t
 import { assembleProof, assembleStage } from '../../../src/trust/format/assemble.ts';
 import { CANDIDATE_MARK, HEAD_TAG } from '../../../src/trust/format/vocabulary.ts';
 import type { Collection, ReadOptions } from '../../../src/trust/read/collection.ts';
-import { freshnessOf, readCollection } from '../../../src/trust/read/collection.ts';
+import { readCollection } from '../../../src/trust/read/collection.ts';
+import { freshnessOf } from '../../../src/trust/read/freshness.ts';
 import { ProcessMemory } from '../../../src/trust/read/memory.ts';
 import { pushImage } from '../../support/content.ts';
 import { reading, setting } from '../../support/trust/changing.ts';

@@ -7,12 +7,8 @@ import { MemoryStore } from '../../../src/oci/memory.ts';
 import { type Assembly, assembleProof } from '../../../src/trust/format/assemble.ts';
 import { fetchFile } from '../../../src/trust/format/object.ts';
 import { NAMES_ROLE, TRUST_TYPES } from '../../../src/trust/format/vocabulary.ts';
-import {
-  type Collection,
-  freshnessOf,
-  type ReadOptions,
-  readCollection,
-} from '../../../src/trust/read/collection.ts';
+import { type Collection, type ReadOptions, readCollection } from '../../../src/trust/read/collection.ts';
+import { freshnessOf } from '../../../src/trust/read/freshness.ts';
 import { ProcessMemory } from '../../../src/trust/read/memory.ts';
 import { buildProof, namesProven, openProof } from '../../../src/trust/transfer/proof.ts';
 import { pushImage } from '../../support/content.ts';

@@ -1,5 +1,4 @@
 import { copyAs } from '../../../actions/sign/copy-as.ts';
-import { BullaError } from '../../../errors.ts';
 import type { Reference } from '../../../oci/reference.ts';
 import { openCollection } from '../../flags/collection-flags.ts';
 import type { NamingFlags } from '../../flags/naming-flags.ts';
@@ -41,18 +40,4 @@ export async function runCopyAs(
     },
     ({ named }) => ({ named: namedJson(named) }),
   );
-}
-
-/** Nothing but `--as` signs anything, and that one image. @throws BullaError usage */
-export function refuseNaming(flags: NamingCopyFlags, as?: true): void {
-  if (as === true)
-    throw new BullaError('usage', '--as signs the name of one image, and --all-tags copies many', {
-      hint: 'copy the images, then sign them where they are: bulla sign',
-    });
-  const { key, signer, at, collection, root, rootKeyId, rootCa, tofu, wait, trustServedHead } = flags;
-  const given = [key, signer, at, collection, root, rootKeyId, rootCa, tofu, wait, trustServedHead];
-  if (given.every((flag) => flag === undefined) && flags.proof) return;
-  throw new BullaError('usage', 'flags for signing a name are given, and none is signed', {
-    hint: 'bulla copy signs a name only with --as',
-  });
 }
