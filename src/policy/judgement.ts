@@ -120,7 +120,9 @@ function checkKeyless(
 }
 
 /** Log entry and time stamp, if the policy demands them: also of a signature by a trusted key. */
-function checkProof({ bundle, key, manifest }: Evidence, { proof }: Requirements): void {
+function checkProof(evidence: Evidence, required: Requirements): void {
+  const { bundle, key, manifest } = evidence;
+  const { proof } = required;
   if (proof === undefined) return;
   const where = `signature ${manifest}`;
   const material = bundle && verifyMaterial(bundle, key, proof.root, where, loggedDigest(bundle));
@@ -133,9 +135,11 @@ function checkProof({ bundle, key, manifest }: Evidence, { proof }: Requirements
       },
     );
   }
-  if (proof.timestamp && (material?.stamped.length ?? 0) === 0) {
+  const isStamped =
+    (material?.stamped.length ?? 0) > 0 || stampedTime(evidence, required, where) !== undefined;
+  if (proof.timestamp && !isStamped) {
     throw new BullaError('signature-mismatch', `${where} has no time stamp, and the policy demands one`, {
-      hint: 'sign with --tlog or --keyless and a signing config that lists a time-stamp authority',
+      hint: 'sign with --timestamp-url (a key with certificates), or with --tlog or --keyless and a signing config that lists a time-stamp authority',
     });
   }
 }

@@ -115,3 +115,18 @@ it('refuses a token that cannot be read where time stamps count, and ignores it 
   expect(judge(evidence, await demanding(valid, envelope))).toMatchObject({ code: 'content-invalid' });
   expect(judge(evidence, await demanding(valid, envelope, false))).toBeUndefined();
 });
+
+it('satisfies a policy that demands a time stamp, and is in no log', async () => {
+  const envelope = await read('jwsWithTimestamp');
+  const valid = new Date((envelope.claims().signingTime?.getTime() ?? 0) + 60_000);
+  const root = { logs: [], certificateLogs: [], authorities: [], timestampAuthorities: [] };
+  const demand = async (transparency: boolean, isStamped = true) => ({
+    ...(await demanding(valid, envelope, isStamped)),
+    proof: { transparency, timestamp: true, root },
+  });
+  expect(judge(evidenceOf(envelope), await demand(false))).toBeUndefined();
+  expect(judge(evidenceOf(envelope), await demand(false, false))).toMatchObject({
+    code: 'signature-mismatch',
+  });
+  expect(judge(evidenceOf(envelope), await demand(true))).toMatchObject({ code: 'signature-mismatch' });
+});

@@ -37,7 +37,7 @@ describe('the command line', () => {
     [['help'], 'bulla [options] [command]'],
     [['help', 'help'], 'bulla [options] [command]'],
     [['help', 'sign'], 'bulla sign [options] [reference...]'],
-    [['help', 'cp'], 'bulla copy|cp [options] <source> <destination>'],
+    [['help', 'cp'], 'bulla copy|cp [options] <source...> <destination>'],
     [['help', 'key', 'generate'], 'bulla key generate [options] [name]'],
     [['help', 'serve', 'registry', 'gc'], 'bulla serve registry gc [options]'],
     [['help', 'signature'], 'bulla signature [options] [command]'],
@@ -68,8 +68,9 @@ describe('the command line', () => {
   });
 
   it('names the help that helps', async () => {
-    expect((await bulla(['verify'])).stderr).toContain('bulla help verify');
-    expect((await bulla(['cp', 'a'])).stderr).toContain('bulla help copy');
+    expect((await bulla(['verify'])).stderr).toContain('give references as arguments');
+    expect((await bulla(['status'])).stderr).toContain('bulla help status');
+    expect((await bulla(['cp', 'a'])).stderr).toContain('bulla copy SOURCE DESTINATION');
     expect((await bulla(['key', 'rm'])).stderr).toContain('bulla help key rm');
     expect((await bulla(['serve', 'registry', 'gc', '--old'])).stderr).toContain(
       'bulla help serve registry gc',
