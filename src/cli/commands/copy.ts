@@ -66,7 +66,7 @@ export function register(program: Command, cli: Cli): void {
         return await copySeveral(context, [from, ...more], flags);
       if (to === undefined)
         throw new BullaError('usage', "missing required argument 'destination'", {
-          hint: 'say where it is copied to: bulla copy SOURCE DESTINATION',
+          hint: 'say where it is copied to: bulla copy SOURCE DESTINATION; bulla help copy shows examples',
         });
       const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
       if (MANY.some((name) => flags[name] !== undefined)) {

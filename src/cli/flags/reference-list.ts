@@ -67,7 +67,7 @@ export async function givenReferences(
   const [first, ...others] = [...texts, ...listed];
   if (first === undefined) {
     throw new BullaError('usage', 'no reference was given', {
-      hint: 'give references as arguments, or one a line with --from FILE (- for stdin)',
+      hint: `give references as arguments, or one a line with --from FILE (- for stdin); bulla help ${context.command} shows examples`,
     });
   }
   const count = others.length + 1;

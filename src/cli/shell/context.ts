@@ -80,6 +80,8 @@ export class Context {
   readonly directories: Directories;
   readonly signal: AbortSignal;
   readonly places: Places;
+  /** `signature ls` */
+  readonly command: string;
   private readonly flags: Readonly<Record<string, unknown>>;
   private readonly closers: Closer[] = [];
   private opened: Promise<Connections> | undefined;
@@ -97,6 +99,7 @@ export class Context {
     this.settings = settings;
     this.flags = flags;
     this.output = new Output(io, settings);
+    this.command = words.join(' ');
     this.directories = directories(io);
     const signals = [io.signal, ...(this.deadline === undefined ? [] : [this.deadline.signal])];
     if (settings.timeout !== undefined) signals.push(this.limited(settings.timeout));
