@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { chmod, lstat, mkdtemp, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
@@ -71,6 +71,24 @@ it('pins verified digests in place; a second run finds them pinned', async () =>
   expect((await run(['--k8s', 'c.yaml', '--write'])).code).toBe(0);
   expect(await readFile(join(home, 'c.yaml'), 'utf8')).toBe(written);
 });
+
+it('leaves a file that only its owner may read so, and a link a link', async () => {
+  await writeFile(join(home, 'secret.yaml'), manifest('signed'));
+  await chmod(join(home, 'secret.yaml'), 0o600);
+  await symlink('secret.yaml', join(home, 'link.yaml'));
+  expect((await run(['--k8s', 'link.yaml', '--write'])).code).toBe(0);
+  expect((await stat(join(home, 'secret.yaml'))).mode & 0o777).toBe(0o600);
+  expect((await lstat(join(home, 'link.yaml'))).isSymbolicLink()).toBe(true);
+  expect(await readFile(join(home, 'secret.yaml'), 'utf8')).toContain('@sha256:');
+});
+
+it.each(['oci:layout:v1', 'oci-archive:a.tar', 'docker://r.example/a:1'])(
+  'refuses %s, which a cluster does not read as we do',
+  async (image) => {
+    const text = `apiVersion: v1\nkind: Pod\nspec: {containers: [{image: "${image}"}]}`;
+    expect((await run(['--k8s', '-'], text)).code).toBe(40);
+  },
+);
 
 it.each<[string, readonly string[], number]>([
   ['a file that is missing', ['--k8s', 'nothing.yaml'], 11],

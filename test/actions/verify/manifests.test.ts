@@ -70,7 +70,79 @@ describe('images are found', () => {
     ]);
   });
 
+  const POD = 'apiVersion: v1\nkind: Pod\n';
+  it.each<[string, string]>([
+    ['a list that is an alias', `${POD}x: &l [{image: r.example/hidden:1}]\nspec: {containers: *l}`],
+    ['a specification that is an alias', `${POD}x: &s {containers: [{image: r.example/hidden:1}]}\nspec: *s`],
+    ['a container that is an alias', `${POD}x: &c {image: r.example/hidden:1}\nspec: {containers: [*c]}`],
+    ['a merge', `${POD}x: &c {image: r.example/hidden:1}\nspec: {containers: [{name: a, <<: *c}]}`],
+    [
+      'a list of merges',
+      `${POD}x: [&a {name: a}, &c {image: r.example/hidden:1}]\nspec: {containers: [{<<: [*a, *c]}]}`,
+    ],
+    [
+      'the name of a member that is an alias',
+      `${POD}x: &k containers\nspec: {*k : [{image: r.example/hidden:1}]}`,
+    ],
+    [
+      'a kind that is an alias',
+      'apiVersion: v1\nx: &k Pod\nkind: *k\nspec: {containers: [{image: r.example/hidden:1}]}',
+    ],
+    [
+      'a service of compose that is merged',
+      'x: &b {image: r.example/hidden:1}\nservices: {web: {<<: *b, ports: []}}',
+    ],
+    ['services that are an alias', 'x: &s {web: {image: r.example/hidden:1}}\nservices: *s'],
+    [
+      'an item of what has items, whatever its kind is called',
+      'apiVersion: v1\nkind: Pods\nitems: [{apiVersion: v1, kind: Pod, spec: {containers: [{image: r.example/hidden:1}]}}]',
+    ],
+    [
+      'items that are an alias',
+      `apiVersion: v1\nkind: List\nx: &i [{apiVersion: v1, kind: Pod, spec: {containers: [{image: r.example/hidden:1}]}}]\nitems: *i`,
+    ],
+  ])('in %s, as kubectl and compose find it', (_, text) => {
+    expect(images(text)).toEqual(['r.example/hidden:1']);
+  });
+
+  it('once where one anchor is used twice, and is written once', () => {
+    const text = `x: &b {image: r.example/a:1}\nservices: {web: *b, db: {<<: *b}}\n`;
+    const { uses } = imagesInManifests(text, 'f');
+    expect(uses).toHaveLength(2);
+    expect(pinned(text, uses, () => 'sha256:22')).toBe(text.replace('a:1', 'a:1@sha256:22'));
+  });
+
+  it('in an object that no path fits, by what pods look like', () => {
+    const text = 'apiVersion: x.example/v1\nkind: Rollout\nspec: {containers: [{image: r.example/c:1}]}';
+    expect(images(text, 'spec.jobs[*].image')).toEqual(['r.example/c:1']);
+  });
+
+  it('and an unknown kind that names images elsewhere is told', () => {
+    const text = 'apiVersion: x.example/v1\nkind: Task\nspec: {steps: [{image: r.example/c:1}]}';
+    expect(imagesInManifests(text, 'f')).toMatchObject({ uses: [], unseen: ['x.example/v1 Task'] });
+    expect(imagesInManifests(text, 'f', [parseImagePath('spec.steps[*].image')]).unseen).toEqual([]);
+  });
+
+  const bomb = Array.from({ length: 30 }, (_, at) => `x${at}: &x${at} [*x${at - 1}, *x${at - 1}]`).slice(1);
   it.each([
+    [
+      'a kind in base64',
+      'apiVersion: v1\nkind: !!binary UG9k\nspec: {containers: [{image: a}]}',
+      'content-invalid',
+    ],
+    ['a member in base64', `${POD}spec: {!!binary Y29udGFpbmVycw== : [{image: a}]}`, 'content-invalid'],
+    [
+      'a member twice, once by an alias',
+      `${POD}x: &k spec\nspec: {}\n*k : {containers: []}`,
+      'content-invalid',
+    ],
+    ['an anchor that holds itself', `${POD}spec: &s {containers: [*s]}`, 'content-invalid'],
+    ['a bomb of aliases', `apiVersion: x/v1\nkind: X\nx0: &x0 [a]\n${bomb.join('\n')}`, 'content-invalid'],
+    [
+      'what is nested too deep',
+      `apiVersion: x/v1\nkind: X\ns: ${'['.repeat(70)}{containers: [{image: a}]}${']'.repeat(70)}`,
+      'content-invalid',
+    ],
     ['not YAML', 'a: [', 'content-invalid'],
     [
       'a template',

@@ -1,3 +1,4 @@
+import { realpath, stat } from 'node:fs/promises';
 import {
   type ImageUse,
   imagesInManifests,
@@ -48,12 +49,16 @@ export async function verifyManifests(
     const text = await read(context, path);
     files.push({ path, text, ...imagesInManifests(text, path, paths) });
   }
+  for (const { uses: own } of files) for (const { image } of own) identity(image);
   const { output } = context;
-  for (const { path, guessed } of files)
+  for (const { path, guessed, unseen } of files) {
+    for (const kind of unseen)
+      output.warn(`${path}: ${kind} names images that were not verified (--image-path says where they are)`);
     for (const kind of guessed)
       output.warn(
         `${path}: ${kind} is not known; its images were looked for by what pods look like (--image-path names them)`,
       );
+  }
   const uses = files.flatMap((file) => file.uses);
   for (const { path, uses: own } of files)
     for (const { line, owner, written } of own) output.verbose(`${path}:${line}  ${owner}  ${written}`);
@@ -85,9 +90,16 @@ async function read(context: Context, path: string): Promise<string> {
   return decodeUtf8(Buffer.concat(pieces), 'standard input');
 }
 
-/** One spelling for each image: several manifests may write it differently. */
+/**
+ * One spelling for each image: several manifests may write it differently.
+ * @throws BullaError content-invalid for what a cluster would take for the name of a repository, and we for a file
+ */
 function identity(text: string): string {
-  return formatReference(parseReference(text));
+  const reference = parseReference(text);
+  if (reference.kind === 'registry' && !text.startsWith('docker://')) return formatReference(reference);
+  throw new BullaError('content-invalid', `${JSON.stringify(text)} is not an image that a cluster can pull`, {
+    hint: 'write HOST/REPOSITORY:TAG',
+  });
 }
 
 async function pin(
@@ -97,7 +109,16 @@ async function pin(
 ): Promise<void> {
   const result = pinned(text, uses, digestOf);
   const count = uses.filter((use) => !use.written.includes('@')).length;
-  if (result !== text) await writeFileAtomic(context.path(path), utf8(result));
+  if (result !== text) {
+    // A link stays one, and what only its owner may read stays so: manifests hold secrets too.
+    const file = await realpath(context.path(path));
+    const { mode } = await stat(file);
+    if ((await read(context, path)) !== text)
+      throw new BullaError('conflict', `${path} was changed while its images were verified`, {
+        hint: 'nothing was written to it; run it again',
+      });
+    await writeFileAtomic(file, utf8(result), { mode: mode & 0o777 });
+  }
   context.output.info(
     `${path}: ${count} images are pinned by digest now, ${uses.length - count} were already`,
   );
