@@ -112,7 +112,10 @@ function cosign(validator: JsonObject, rule: JsonObject, scope: string, draft: D
       draft.note(`${scope}: the trust root ${textAt(root, 'name') ?? ''} cannot be carried over`);
       return undefined;
     }
-    demands.set(textAt(root, 'name') ?? '', demand);
+    const name = textAt(root, 'name') ?? '';
+    // Of two with one name, one demand would be lost.
+    if (demands.has(name)) return undefined;
+    demands.set(name, demand);
   }
   if (isJsonObject(validator['host'] ?? null))
     draft.note(`${scope}: own hosts of Fulcio and Rekor need a trusted root here: trustedRoot`);

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { JsonObject, JsonValue } from '../../encoding/json.ts';
 import type { PolicyDocument, RuleDocument, SignatureDocument } from '../file/schema.ts';
 
@@ -55,6 +56,8 @@ function both(one: Verdict, other: Verdict): Verdict {
   if (deny !== undefined) return { deny };
   if (one.allow !== undefined) return verdictOf(other);
   if (other.allow !== undefined) return verdictOf(one);
+  if (one.trust !== undefined && other.trust !== undefined && !isDeepStrictEqual(one.trust, other.trust))
+    return { deny: 'not carried over: two rules for one place demand different signed names' };
   const signatures = [...(one.signatures ?? []), ...(other.signatures ?? [])];
   const attestations = [...(one.attestations ?? []), ...(other.attestations ?? [])];
   const trust = one.trust ?? other.trust;
@@ -100,6 +103,9 @@ export function anyOf(
       .map(({ identities }) => JSON.stringify(identities)),
   );
   if (restricted.size > 1) return undefined;
+  // Each of them counts once; two signers of one authority, or two keys of one entry, would count twice.
+  if (threshold > 1 && demands.some((one) => one.authorities !== undefined || (one.keys?.length ?? 0) > 1))
+    return undefined;
   const keys = demands.flatMap((demand) => demand.keys ?? []);
   const authorities = demands.flatMap((demand) => demand.authorities ?? []);
   const keyless = demands.flatMap((demand) => demand.keyless ?? []);

@@ -95,7 +95,7 @@ function attestationsOf(document: JsonObject, kind: string): readonly Attestatio
 function demandsOf(attestors: readonly JsonObject[], type: string): readonly SignatureDocument[] | undefined {
   const all: SignatureDocument[] = [];
   for (const attestor of attestors) {
-    const entries = objectsIn(attestor, 'entries').map((entry) => entryOf(entry, type));
+    const entries = objectsIn(attestor, 'entries').flatMap((entry) => eachKey(onlyOf(entry, type)));
     const { count = entries.length } = attestor;
     if (entries.length === 0 || entries.some((entry) => entry === undefined) || typeof count !== 'number')
       return undefined;
@@ -108,6 +108,16 @@ function demandsOf(attestors: readonly JsonObject[], type: string): readonly Sig
     }
   }
   return all;
+}
+
+/** Several keys in one entry are as many entries there: without a `count` all of them have to sign. */
+function eachKey(demand: SignatureDocument | undefined): readonly (SignatureDocument | undefined)[] {
+  return demand?.keys === undefined ? [demand] : demand.keys.map((key) => ({ ...demand, keys: [key] }));
+}
+
+/** Of two kinds in one entry, one would be lost. */
+function onlyOf(entry: JsonObject, type: string): SignatureDocument | undefined {
+  return unknownIn(entry, ['annotations']).length > 1 ? undefined : entryOf(entry, type);
 }
 
 function entryOf(entry: JsonObject, type: string): SignatureDocument | undefined {

@@ -60,7 +60,20 @@ async function verdictOf(
   const stores = await storesOf(policy, name, files, draft);
   const identities = identitiesOf(policy, name, draft);
   if (stores === undefined || identities === undefined) return {};
-  const verdict = { signatures: [{ ...stores, ...(identities.length > 0 && { identities }) }] };
+  // With a store of time-stamp authorities a time stamp is demanded there, unless the policy says otherwise.
+  const isStamped =
+    stores.timestampAuthorities !== undefined &&
+    action('authenticTimestamp') === 'enforce' &&
+    textAt(verification, 'verifyTimestamp') !== 'afterCertExpiry';
+  const verdict = {
+    signatures: [
+      {
+        ...stores,
+        ...(identities.length > 0 && { identities }),
+        ...(isStamped && { timestamp: 'required' as const }),
+      },
+    ],
+  };
   return { verdict, ...(isAudit && { mode: 'audit' as const }) };
 }
 

@@ -48,9 +48,17 @@ describe('of Notation', () => {
 
   it('carries time-stamp authorities over', async () => {
     const more = 'trustStores: ["ca:acme", "tsa:acme"], trustedIdentities: ["*"]';
-    const { policy } = await imported(trustPolicy('{level: strict}', more));
     const files = ['/store/acme/a.crt', '/store/acme/b.crt'];
-    expect(policy.rules[0]?.signatures).toEqual([{ authorities: files, timestampAuthorities: files }]);
+    const demand = { authorities: files, timestampAuthorities: files };
+    for (const [level, expected] of [
+      ['{level: strict}', { ...demand, timestamp: 'required' }],
+      ['{level: strict, verifyTimestamp: always}', { ...demand, timestamp: 'required' }],
+      ['{level: strict, verifyTimestamp: afterCertExpiry}', demand],
+      ['{level: permissive}', demand],
+      ['{level: permissive, override: {authenticTimestamp: enforce}}', { ...demand, timestamp: 'required' }],
+      ['{level: strict, override: {authenticTimestamp: log}}', demand],
+    ] as const)
+      expect((await imported(trustPolicy(level, more))).policy.rules[0]?.signatures).toEqual([expected]);
   });
 
   it.each([
@@ -200,6 +208,16 @@ application:
     expect((await imported(values(rule))).policy.rules).toEqual([expected]);
   });
 
+  it('denies where two rules for one place demand names of different signers', async () => {
+    const rules = ['releasers', 'testers'].map(
+      (name, at) =>
+        `{pattern: "r.example/*${at === 0 ? '' : ':*'}", validator: default, with: {delegations: [${name}]}}`,
+    );
+    expect((await imported(values(rules.join(', ')))).policy.rules).toEqual([
+      { scope: 'r.example/*', deny: expect.any(String) },
+    ]);
+  });
+
   it('counts signers as it did', async () => {
     const more = values(
       '{pattern: "r.example/*:*", validator: cosign, with: {trustRoot: "*", threshold: 2, required: [alice]}}',
@@ -316,7 +334,10 @@ describe('of Kyverno', () => {
       { attestors: [{ entries: [entry(KEY)] }, { entries: [entry(OTHER)] }] },
       [{ keys: [KEY] }, { keys: [OTHER] }],
     ],
-    [{ attestors: [{ entries: [entry(KEY + OTHER)] }] }, [{ keys: [KEY, OTHER] }]],
+    // Kyverno makes an entry of each key, and counts those.
+    [{ attestors: [{ entries: [entry(KEY + OTHER)] }] }, [{ keys: [KEY] }, { keys: [OTHER] }]],
+    [{ attestors: [{ count: 1, entries: [entry(KEY + OTHER)] }] }, [{ keys: [KEY, OTHER] }]],
+    [{ attestors: [{ count: 2, entries: [entry(KEY + OTHER)] }] }, [{ keys: [KEY] }, { keys: [OTHER] }]],
     [
       { attestors: [{ entries: [{ keys: { publicKeys: KEY } }] }] },
       [{ keys: [KEY], transparency: 'required' }],
@@ -339,6 +360,11 @@ describe('of Kyverno', () => {
     { attestors: [{ entries: [{ keys: { kms: 'x' } }] }] },
     { attestors: [{ entries: [{ keys: { publicKeys: 'k8s://a/b' } }] }] },
     { attestors: [{ entries: [{ attestor: {} }] }] },
+    { attestors: [{ entries: [{ ...entry(KEY), keyless: { subject: 'a', issuer: 'b' } }] }] },
+    {
+      type: 'Notary',
+      attestors: [{ count: 2, entries: ['a', 'b', 'c'].map((cert) => ({ certificates: { cert } })) }],
+    },
     { attestors: [{ count: 0, entries: [entry(KEY)] }] },
     { attestors: [{ entries: [{ keyless: { subject: 'a', issuer: 'b', roots: 'x' } }] }] },
     { attestors: [{ entries: [{ ...entry(KEY), repository: 'other' }] }] },
