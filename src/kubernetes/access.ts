@@ -4,6 +4,7 @@ import { readFileBounded } from '../disk/atomic.ts';
 import { decodeUtf8 } from '../encoding/bytes.ts';
 import { isJsonObject, type JsonObject, type JsonValue, parseJsonObject } from '../encoding/json.ts';
 import { BullaError, isBullaError } from '../errors.ts';
+import { isLoopbackHost } from '../http/address.ts';
 import type { TlsOptions } from '../http/connector.ts';
 import { childEnvironment } from '../programs/environment.ts';
 import { ask } from '../programs/run.ts';
@@ -63,12 +64,15 @@ export async function kubeconfigAccess(env: Environment, home: string): Promise<
   const server = textOf(cluster['server']);
   if (server === undefined || !/^https?:/.test(server) || !URL.canParse(server))
     throw invalid(path, 'its cluster has no server');
+  const url = new URL(server);
+  if (url.protocol === 'http:' && !isLoopbackHost(url.hostname))
+    throw invalid(path, 'it asks its cluster without TLS, and keys are not read so');
   if (cluster['insecure-skip-tls-verify'] === true)
     throw invalid(path, 'it turns the checks of TLS off, and keys are not read so');
   const data = (object: JsonObject, name: string): Promise<string | undefined> =>
     member(object, name, folder);
   return {
-    url: new URL(server),
+    url,
     namespace: textOf(context['namespace']) ?? 'default',
     tls: {
       ca: await data(cluster, 'certificate-authority'),

@@ -49,7 +49,7 @@ export class KubernetesClient {
     try {
       const response = await this.pool.send({
         method,
-        url: new URL(path, this.access.url),
+        url: new URL(`${this.access.url.pathname.replace(/\/$/, '')}${path}`, this.access.url),
         headers: {
           ...(token !== undefined && { authorization: `Bearer ${token}` }),
           accept: 'application/json',
