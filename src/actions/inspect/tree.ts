@@ -1,7 +1,7 @@
-import { BullaError, isBullaError } from '../../errors.ts';
+import { BullaError, type ErrorCode, isBullaError } from '../../errors.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
-import { fetchIfThere } from '../../oci/if-there.ts';
+import { fetchIfThere, resolveIfThere } from '../../oci/if-there.ts';
 import { type CarriedManifest, type ManifestContent, parseCarried } from '../../oci/manifest.ts';
 import { isCarriedType } from '../../oci/media-types.ts';
 import { cosignTags, type Tag } from '../../oci/reference.ts';
@@ -24,8 +24,10 @@ export interface TreeManifest {
 /** A manifest and what hangs from it. */
 export interface TreeNode {
   readonly descriptor: Descriptor;
-  /** Undefined where it is listed and not there. */
+  /** Undefined where it is listed and not there, or cannot be read. */
   readonly manifest: TreeManifest | undefined;
+  /** Why it, or the list of what refers to it, cannot be read. */
+  readonly unreadable?: string | undefined;
   /** Manifests of an index, in its order. */
   readonly platforms: readonly TreeNode[];
   /** What claims this manifest as its subject, nested. */
@@ -38,6 +40,9 @@ export interface TreeOptions extends CallOptions {
   readonly concurrency: number;
 }
 
+/** What was pushed beside an image and makes no sense; what could not be asked for is not among it. */
+const UNREADABLE: readonly ErrorCode[] = ['content-invalid', 'digest-mismatch'];
+
 /** Most manifests that are drawn, and deepest nesting of what refers to what refers to it. */
 export const MAX_TREE_NODES = 10_000;
 const MAX_DEPTH = 16;
@@ -45,7 +50,8 @@ const MAX_DEPTH = 16;
 export const MAX_TREE_BYTES: number = 256 * 1024 * 1024;
 
 /**
- * Everything that hangs from an image: its platforms, and what refers to any of them.
+ * Everything that hangs from an image: its platforms, and what refers to any of them. Any account with push permission can
+ * push nonsense beside an image: that is a node that cannot be read, and hides nothing else.
  * @throws BullaError not-found, content-invalid where there is no end to it, and what `source` throws
  */
 export async function readTree(
@@ -104,25 +110,36 @@ class TreeReader {
   }
 
   async node(listed: Descriptor, known: ManifestContent | undefined, depth: number): Promise<TreeNode> {
-    if (++this.nodes > MAX_TREE_NODES || depth > MAX_DEPTH) throw this.endless();
-    const content = known ?? (await this.fetch(listed));
-    if (content === undefined)
-      return { descriptor: listed, manifest: undefined, platforms: [], referrers: [], cosign: [] };
-    this.bytes += content.bytes.byteLength;
+    if (++this.nodes > MAX_TREE_NODES) throw this.endless();
+    const leaf = { descriptor: listed, manifest: undefined, platforms: [], referrers: [], cosign: [] };
+    if (depth > MAX_DEPTH) return { ...leaf, unreadable: `it is nested more than ${MAX_DEPTH} levels deep` };
+    const read = await readable(async () => {
+      const content = known ?? (await this.fetch(listed));
+      if (content !== undefined) this.bytes += content.bytes.byteLength;
+      return content === undefined ? undefined : { content, ...drawn(content) };
+    }, known === undefined);
     if (this.bytes > MAX_TREE_BYTES) throw this.endless();
-    const { manifest, children } = drawn(content);
+    if (read.value === undefined) return { ...leaf, unreadable: read.unreadable };
+    const { content, manifest, children } = read.value;
     const [platforms, referrers, cosign] = await Promise.all([
       Promise.all(children.map((child) => this.node(child, undefined, depth + 1))),
-      this.referrers(listed.digest, depth),
+      readable(() => this.referrers(listed.digest, depth)),
       this.cosign(listed.digest),
     ]);
-    return { descriptor: { ...listed, ...content.descriptor }, manifest, platforms, referrers, cosign };
+    return {
+      descriptor: { ...listed, ...content.descriptor },
+      manifest,
+      unreadable: referrers.unreadable,
+      platforms,
+      referrers: referrers.value ?? [],
+      cosign,
+    };
   }
 
   private endless(): BullaError {
     return new BullaError(
       'content-invalid',
-      `${this.source.name}: more than ${MAX_TREE_NODES} manifests, ${MAX_DEPTH} levels or ${MAX_TREE_BYTES} bytes of manifests hang together`,
+      `${this.source.name}: more than ${MAX_TREE_NODES} manifests or ${MAX_TREE_BYTES} bytes of manifests hang together`,
       {
         hint: 'the list of referrers may have been flooded; look at one digest at a time with bulla signature ls',
       },
@@ -140,16 +157,31 @@ class TreeReader {
 
   private async cosign(subject: Digest): Promise<TreeNode['cosign']> {
     const found = cosignTags(subject).filter((tag) => this.tags.has(tag));
-    return Promise.all(
+    const there = await Promise.all(
       found.map(async (tag) => ({
         tag,
-        descriptor: await this.limiter.run(() => this.source.resolve(tag, this.options)),
+        // A tag can be removed between the list and this.
+        descriptor: await this.limiter.run(() => resolveIfThere(this.source, tag, this.options)),
       })),
     );
+    return there.flatMap(({ tag, descriptor }) => (descriptor === undefined ? [] : [{ tag, descriptor }]));
   }
 
   /** Undefined where the manifest is not there; some platforms of a copied index may be missing. */
   private async fetch(descriptor: Descriptor): Promise<ManifestContent | undefined> {
     return await this.limiter.run(() => fetchIfThere(this.source, descriptor.digest, this.options));
+  }
+}
+
+/** What was read, or why it makes no sense. @param isBeside what fails otherwise is the image itself */
+async function readable<T>(
+  read: () => Promise<T>,
+  isBeside = true,
+): Promise<{ readonly value?: T; readonly unreadable?: string }> {
+  try {
+    return { value: await read() };
+  } catch (error) {
+    if (!isBeside || !isBullaError(error, ...UNREADABLE)) throw error;
+    return { unreadable: error.message };
   }
 }

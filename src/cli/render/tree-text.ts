@@ -16,6 +16,9 @@ export function sizeText(bytes: number): string {
   return `${value.toFixed(1)} ${units[unit]}`;
 }
 
+/** Characters of the reason why something is not drawn. */
+const MAX_REASON = 300;
+
 interface Branch {
   readonly label: string;
   readonly branches: readonly Branch[];
@@ -23,7 +26,7 @@ interface Branch {
 
 /** Lines of a tree as `oras discover` draws it, the platforms of an index included. */
 export function treeLines(label: string, node: TreeNode): string[] {
-  return [label, ...draw(branchesOf(node), '')];
+  return [`${label}${stateText(node)}`, ...draw(branchesOf(node), '')];
 }
 
 function branchesOf(node: TreeNode): Branch[] {
@@ -53,11 +56,14 @@ export function artifactTypeOf(node: TreeNode): string {
 function nodeLabel(node: TreeNode): string {
   const platform =
     node.descriptor.platform === undefined ? '' : `${formatPlatform(node.descriptor.platform)}  `;
-  return (
-    platform +
-    node.descriptor.digest +
-    (node.manifest === undefined ? '  (not here)' : attestedText(node.manifest.predicateType))
-  );
+  return platform + node.descriptor.digest + attestedText(node.manifest?.predicateType) + stateText(node);
+}
+
+/** What is not drawn of a node, and why. */
+function stateText({ manifest, unreadable }: TreeNode): string {
+  if (unreadable === undefined) return manifest === undefined ? '  (not here)' : '';
+  const what = manifest === undefined ? 'unreadable' : 'what refers to it is unreadable';
+  return `  (${what}: ${unreadable.slice(0, MAX_REASON)})`;
 }
 
 /** What an artifact says it attests, unverified; nothing for a signature. */
@@ -80,7 +86,8 @@ function draw(branches: readonly Branch[], indent: string): string[] {
 export function treeJson(node: TreeNode): Record<string, unknown> {
   return {
     ...node.descriptor,
-    ...(node.manifest === undefined ? { missing: true } : {}),
+    ...(node.unreadable !== undefined && { unreadable: node.unreadable }),
+    ...(node.manifest === undefined && node.unreadable === undefined && { missing: true }),
     ...(node.manifest?.predicateType !== undefined && { predicateType: node.manifest.predicateType }),
     ...(node.platforms.length > 0 && { manifests: node.platforms.map(treeJson) }),
     referrers: node.referrers.map((child) => ({ ...treeJson(child), artifactType: artifactTypeOf(child) })),
