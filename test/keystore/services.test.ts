@@ -1,10 +1,13 @@
 import { generateKeyPairSync } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { generatePrivateKey } from '../../src/crypto/private-key.ts';
 import { utf8 } from '../../src/encoding/bytes.ts';
 import type { BullaError } from '../../src/errors.ts';
-import { signedHeaders } from '../../src/keystore/back-ends/aws-credentials.ts';
+import { awsCredentials, signedHeaders } from '../../src/keystore/back-ends/aws-credentials.ts';
 import { keyOf } from '../../src/keystore/key-of.ts';
 import { Keystore } from '../../src/keystore/store.ts';
 import { temporaryDirectory } from '../support/cli.ts';
@@ -276,4 +279,32 @@ describe('an SSH agent', () => {
       code: 'key-unavailable',
     });
   });
+});
+
+it('asks the container endpoint of AWS directly: a proxy would get its token and the credentials', async () => {
+  const endpoint = createServer((request, response) => {
+    const isFine = request.headers.authorization === SECRET && request.url === '/v1/credentials';
+    response.end(isFine ? '{"AccessKeyId": "AKIA", "SecretAccessKey": "x", "Token": "y"}' : '{}');
+  });
+  endpoint.listen(0, '127.0.0.1');
+  await once(endpoint, 'listening');
+  const { port } = endpoint.address() as AddressInfo;
+  const variables: Readonly<Record<string, string>> = {
+    AWS_CONTAINER_CREDENTIALS_FULL_URI: `http://127.0.0.1:${port}/v1/credentials`,
+    AWS_CONTAINER_AUTHORIZATION_TOKEN: SECRET,
+  };
+  const looked = new Set<string>();
+  const found = await awsCredentials(
+    {
+      ...(await sources(variables)),
+      environment: (name) => {
+        looked.add(name);
+        return name === 'HOME' ? '/nowhere' : variables[name];
+      },
+    },
+    'eu-central-1',
+  );
+  endpoint.close();
+  expect(found).toEqual({ accessKeyId: 'AKIA', secretAccessKey: 'x', sessionToken: 'y' });
+  expect([...looked].filter((name) => /proxy/i.test(name))).toEqual([]);
 });

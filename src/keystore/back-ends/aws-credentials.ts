@@ -119,8 +119,9 @@ async function fromContainer(sources: KeySources): Promise<AwsCredentials | unde
     file === undefined
       ? firstSet(sources, 'AWS_CONTAINER_AUTHORIZATION_TOKEN')
       : decodeUtf8(await readPublicFile(file), file).trim();
+  // An endpoint of this machine is not asked through a proxy, which would get the token and the credentials.
   const service = new KeyService(
-    { name: 'the container endpoint of AWS', hint: 'give the task or pod a role' },
+    { name: 'the container endpoint of AWS', hint: 'give the task or pod a role', isNear: isLocal },
     sources,
   );
   const answer = await service.ask({
