@@ -8,7 +8,7 @@ import { pushBlob } from './uploads.ts';
 
 /** A writer is a number of so many digits to this base: two of {@link BASE} ** DIGITS writers differ in at least one. */
 const DIGITS = 3;
-const BASE = 4;
+const BASE = 6;
 
 /**
  * That a writer is about to replace one version of a list, told to the others on a registry that has no
