@@ -206,7 +206,9 @@ describe('a registry that cannot be asked', () => {
     [503, 'registry-error'],
   ])('because it answers %i does not count as one without the image', async (status, code) => {
     const { importIt, registry, tags, two } = await ground();
-    registry.fault({ path: new RegExp(`manifests/${two.descriptor.digest}`), times: 99, action: { status } });
+    // A server that asks for more patience than a command has is not asked again.
+    const action = { status, headers: { 'retry-after': '86400' } };
+    registry.fault({ path: new RegExp(`manifests/${two.descriptor.digest}`), times: 99, action });
     const result = await importIt('-o', 'json');
     expect(result.json()).toMatchObject({ ok: false, code });
     expect(await tags()).toEqual(['v1', 'v2']);

@@ -64,7 +64,7 @@ describe('a head whose log cannot be read', () => {
       expect((await run('status REPO -o json')).json()).toMatchObject({
         findings: expect.arrayContaining([expect.objectContaining({ kind: 'broken', role: 'names' })]),
       });
-      const refused = await run('sign REPO:v1 --name-only --no-proof');
+      const refused = await run('sign REPO:v1 --again --name-only --no-proof');
       expect(refused).toMatchObject({ code: 40 });
       expect(refused.stderr).toContain('rotate');
       expect(await run('log REPO')).toMatchObject({ code: 40 });

@@ -239,7 +239,7 @@ describe('a head that says more than bulla knows', () => {
         what === 'in the binding'
           ? `rotate ${repository} names --renew`
           : role === 'names'
-            ? `sign ${repository}:v1 --name-only`
+            ? `sign ${repository}:v1 --again --name-only`
             : `signer add ${repository} alice --key alice`;
       const refused = await all.run(`${attempt} -o json`);
       expect(refused.json(), refused.stderr).toMatchObject({

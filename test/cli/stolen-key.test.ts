@@ -224,7 +224,7 @@ describe('a stolen key that is dropped', () => {
     expect(rotated, rotated.stderr).toMatchObject({ code: 0 });
     expect(rotated.json()).toMatchObject({ takenIn: [], left: [{ role: 'names' }] });
     // Its names are signed by a key that stays: the next who publishes takes them in.
-    expect(await other('sign REPO:latest --name-only --no-proof')).toMatchObject({ code: 0 });
+    expect(await other('sign REPO:latest --again --name-only --no-proof')).toMatchObject({ code: 0 });
     expect(await other('verify REPO:v2')).toMatchObject({ code: 0 });
   });
 });

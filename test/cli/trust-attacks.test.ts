@@ -606,7 +606,7 @@ describe('somebody who may push', () => {
     const stage = await stageBy(lab, PUBLISHER, 'names', 'v2');
     const tag = stageTag(stage.descriptor.digest);
     await lab.target.deleteManifest(stage.descriptor.digest);
-    expect(await run('sign REPO:v1 --name-only --no-proof')).toMatchObject({ code: 0 });
+    expect(await run('sign REPO:v1 --again --name-only --no-proof')).toMatchObject({ code: 0 });
     const [folded = ''] = await siblings(lab);
     // Made for an older head, it waits for somebody who has the key of `names`, and a re-signer has not.
     await lab.target.pushManifest(stage, { tag });

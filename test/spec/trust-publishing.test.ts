@@ -1,10 +1,16 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { YOUNG_MS } from '../../src/trust/candidates/competing-candidates.ts';
+import { RECENT_MS, YOUNG_MS } from '../../src/trust/candidates/competing-candidates.ts';
 import { MAX_FOREIGN } from '../../src/trust/candidates/siblings.ts';
 import { LOG_KEPT_BYTES, LOG_KEPT_MS } from '../../src/trust/format/log.ts';
 import { trustVersions } from '../../src/trust/format/versions.ts';
-import { MAX_ROUNDS, PARENT_MS, WAIT_MS } from '../../src/trust/publish/publish-run.ts';
+import {
+  LONGEST_TURN_MS,
+  MAX_ROUNDS,
+  PARENT_MS,
+  TURN_MS,
+  WAIT_MS,
+} from '../../src/trust/publish/publish-run.ts';
 import { encodeRecord, parseRecord } from '../../src/trust/publish/signer-record.ts';
 import { formatVersion } from '../../src/tuf/edit/policy.ts';
 
@@ -19,6 +25,9 @@ describe('spec/trust-publishing.md', () => {
       YOUNG_MS,
       PARENT_MS,
       WAIT_MS,
+      TURN_MS,
+      LONGEST_TURN_MS,
+      RECENT_MS,
       MAX_ROUNDS,
       MAX_FOREIGN,
       LOG_KEPT_MS,

@@ -3,7 +3,7 @@ import type { Sibling } from './siblings.ts';
 /** A candidate that was first seen less long ago may be moved to by its maker any moment, in milliseconds. */
 export const YOUNG_MS = 1500;
 /** For so long after it was seen first, its maker may be waiting for its turn, in milliseconds. */
-const RECENT_MS = 15_000;
+export const RECENT_MS: number = 15_000;
 
 /**
  * Remembers when candidates were first seen. A candidate is its signed timestamp: copies under other tags

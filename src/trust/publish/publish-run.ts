@@ -35,8 +35,8 @@ const JITTER_MS = 750;
 /** Longest pause between two looks at the head while waiting. */
 const LOOK_MS = 400;
 /** Shortest and longest time that those who wait give one publisher to fold what all of them have announced. */
-const TURN_MS = 400;
-const LONGEST_TURN_MS = 5_000;
+export const TURN_MS: number = 400;
+export const LONGEST_TURN_MS: number = 5_000;
 const MOST_UNREAD = 8;
 /** Rounds after which a publish gives up. */
 export const MAX_ROUNDS = 100;

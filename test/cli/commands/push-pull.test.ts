@@ -101,7 +101,7 @@ describe('bulla pull', () => {
     // A directory, it may be meant; not an image of Docker Hub.
     const elsewhere = await bulla(['pull', `${host}/app:v1`, 'here', '--no-verify'], { env: empty, cwd });
     expect(elsewhere).toMatchObject({ code: 2, stdout: '' });
-    expect(elsewhere.stderr).toContain('oci:DIR or oci-archive:FILE');
+    expect(elsewhere.stderr).toContain('write oci:DIR, FILE.tar or docker-archive:FILE');
     const contradiction = ['pull', `${host}/app:v1`, 'oci:a', '--no-verify', '--key', 'alice'];
     expect((await bulla(contradiction, { env: empty, cwd })).code).toBe(2);
     const forced = await bulla(['pull', `${host}/app:v1`, 'oci:a', '--no-verify'], { env: empty, cwd });

@@ -603,7 +603,7 @@ export const PARSERS: readonly FuzzedParser[] = [
       '{"tags":null}',
     ),
     parse: async (bytes) => {
-      const answer = { headers: { all: () => [] }, body: { read: async () => bytes } };
+      const answer = { headers: { all: () => [], get: () => undefined }, body: { read: async () => bytes } };
       const session = { registry: 'a.example', where: () => where, call: async () => answer };
       const call = { path: '/v2/x/tags/list', access: {}, member: 'tags', searchMs: 10_000 };
       for await (const page of listPages(session as never, call as never))
