@@ -54,10 +54,15 @@ export interface WorkerOptions {
   readonly warn: (place: string, message: string) => void;
 }
 
+/** How many looks for a head share one list of the tags. */
+const LOOKS_PER_LIST = 3;
+
 /** Wires the steps to registries, pins, keys and state. */
 export function workerPorts(options: WorkerOptions): StepPorts {
   const { clock, fraction, material, core, warn } = options;
   const targetOf = (place: string): Promise<ServedTarget> => options.target(referenceOf(place));
+  /** Looks at places without a head. */
+  const looks = new Map<string, number>();
   /** The stage that begins a collection of which no head was ever seen. */
   const beginningAt = async (
     place: string,
@@ -82,7 +87,14 @@ export function workerPorts(options: WorkerOptions): StepPorts {
       if (pin !== undefined && !isPrefix(pin.scope)) return true;
       if ((await memory().seen(place)) !== undefined) return true;
       const target = await targetOf(place);
-      if ((await resolveIfThere(target, HEAD_TAG, { signal })) !== undefined) return true;
+      if ((await resolveIfThere(target, HEAD_TAG, { signal })) !== undefined) {
+        looks.delete(place);
+        return true;
+      }
+      // Most repositories under a prefix never get a collection: their tags are listed at every third look only.
+      const look = looks.get(place) ?? 0;
+      looks.set(place, look + 1);
+      if (look % LOOKS_PER_LIST !== 0) return false;
       if ((await listMarks(target, { signal })).size === 0) return false;
       // What was begun without the online key waits for a person, who must be told.
       return (await beginningAt(place, target, signal)) !== undefined;
