@@ -60,10 +60,12 @@ export function parseCondition(document: ConditionDocument): Condition {
     path,
     text,
     unmet(predicate, now) {
-      const values = valuesAt(predicate, steps);
-      if (values === undefined) return `${path} leads to more than ${MAX_PATH_VALUES} values`;
+      const found = valuesAt(predicate, steps);
+      if (found === undefined) return `${path} leads to more than ${MAX_PATH_VALUES} values`;
+      const { values, isPartial } = found;
       if (exists === false) return values.length === 0 ? undefined : `${path} exists`;
       if (values.length === 0) return `${path} is missing`;
+      if (isPartial && !some) return `${path} is missing in some elements`;
       const isMet = (value: JsonValue): boolean => tests.every(({ test }) => test(value, now));
       if (some ? values.some(isMet) : values.every(isMet)) return undefined;
       const shown = values.find((value) => !isMet(value));
@@ -186,14 +188,28 @@ function unquoted(path: string, quoted: string): string {
   }
 }
 
-/** All values that a path leads to; undefined where they are too many. */
-function valuesAt(root: JsonValue, steps: readonly Step[]): readonly JsonValue[] | undefined {
+/**
+ * All values that a path leads to; undefined where they are too many. `isPartial`: after `[*]` some elements lack what
+ * the path goes on with. An element that says nothing must not pass as one that says what is demanded.
+ */
+function valuesAt(
+  root: JsonValue,
+  steps: readonly Step[],
+): { readonly values: readonly JsonValue[]; readonly isPartial: boolean } | undefined {
   let values: readonly JsonValue[] = [root];
+  let isPartial = false;
   for (const step of steps) {
-    values = values.flatMap((value) => next(value, step));
+    const found = values.map((value) => next(value, step));
+    isPartial ||= found.some((each, at) => each.length === 0 && !isEmpty(values[at], step));
+    values = found.flat();
     if (values.length > MAX_PATH_VALUES) return undefined;
   }
-  return values;
+  return { values, isPartial };
+}
+
+/** An empty list lacks nothing. */
+function isEmpty(value: JsonValue | undefined, step: Step): boolean {
+  return step === 'every' && typeof value === 'object' && value !== null && Object.keys(value).length === 0;
 }
 
 function next(value: JsonValue, step: Step): readonly JsonValue[] {

@@ -67,6 +67,29 @@ describe('a condition on', () => {
     expect(isMet(document, predicate)).toBe(met);
   });
 
+  it.each<[string, unknown, Omit<ConditionDocument, 'path'>, boolean]>([
+    ['an element without the member', [{ s: 'low' }, {}], { in: ['low'] }, false],
+    ['an element that is null', [{ s: 'low' }, null], { in: ['low'] }, false],
+    ['an element of another type', [{ s: 'low' }, 'high'], { matches: 'l.*' }, false],
+    ['an element that is a list', [{ s: 'low' }, [{ s: 'low' }]], { equals: 'low' }, false],
+    ['the member in one element of two', [{ s: 1 }, { t: 1 }], { exists: true }, false],
+    ['a member of an object without it', { a: { s: 1 }, b: {} }, { atMost: 1 }, false],
+    ['the member, and one that has it suffices', [{ s: 'low' }, {}], { equals: 'low', some: true }, true],
+    ['the member in every element', [{ s: 'low' }, { s: 'low', t: 1 }], { equals: 'low' }, true],
+    ['a member that no element has', [{}, { t: 1 }], { exists: false }, true],
+  ])('every element, of which one is silent: %s', (_, list, document, met) => {
+    expect(isMet({ path: 'list[*].s', ...document }, read({ list }))).toBe(met);
+  });
+
+  it.each<[string, unknown, boolean]>([
+    ['has no findings', { findings: [] }, true],
+    ['does not say its findings', {}, false],
+    ['has findings that are no list', { findings: 'none' }, false],
+  ])('a list in a list, where one element %s', (_, element, met) => {
+    const predicate = read({ results: [{ findings: [{ s: 1 }] }, element] });
+    expect(isMet({ path: 'results[*].findings[*].s', atMost: 1 }, predicate)).toBe(met);
+  });
+
   it('what is too long or too much is not met', () => {
     const long = read({
       a: 'x'.repeat(MAX_MATCHED_CHARACTERS + 1),
