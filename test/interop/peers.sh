@@ -33,6 +33,8 @@ declare -A go_tools=(
   [local-kms]='github.com/nsmithuk/local-kms v0.0.0-20260228092603-2a5e92d09ab6 .'
   [gofakes3]='github.com/johannesboyne/gofakes3 v1.2.0 cmd/gofakes3'
   [docker]='github.com/docker/cli v29.2.1+incompatible cmd/docker'
+  [containerd]='github.com/containerd/containerd/v2 v2.4.2 cmd/containerd no_btrfs,no_devmapper,no_zfs'
+  [ctr]='github.com/containerd/containerd/v2 v2.4.2 cmd/ctr'
   [etcd]='go.etcd.io/etcd/server/v3 v3.6.8 .'
   [kube-apiserver]='k8s.io/kubernetes v1.36.3 cmd/kube-apiserver'
   [fulcio]='github.com/sigstore/fulcio v1.8.8 .'
@@ -53,7 +55,7 @@ pkcs11js=pkcs11js@2.1.7
 declare -A nodes=([node22]=22.23.5 [node24]=24.22.3)
 python_packages=(tuf==7.0.1 'securesystemslib[crypto]==1.6.0')
 # The slowest first, so that the two lanes end together.
-all=(kube-apiserver cosign fulcio rekor-server tesseract skopeo-sigstore registry3 etcd notation oras regctl crane olareg docker
+all=(kube-apiserver containerd cosign fulcio rekor-server tesseract skopeo-sigstore registry3 etcd ctr notation oras regctl crane olareg docker
   oci-conformance go-tuf-client gofakes3 ocimem local-kms python bao pkcs11js node22 node24 nginx
   docker-registry skopeo podman notary notary-server notary-signer ssh-agent softhsm2-util pkcs11-tool faketime chromium)
 

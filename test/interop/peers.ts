@@ -21,6 +21,8 @@ const DEBIAN = [
   'ssh-agent',
 ] as const;
 const BUILT = [
+  'containerd',
+  'ctr',
   'bao',
   'cosign',
   'crane',
