@@ -54,7 +54,7 @@ describe.runIf(have)('bulla copy of a repository with a collection', () => {
     expect(JSON.parse(await copy())).toMatchObject({ collection: { outcome: 'copied', name: ground.name } });
     const verify = ['verify', `${to}:v1`, '--collection', ground.name];
     expect(await ground.succeed(verify)).toBe(`${to}@${digest}\n`);
-    await ground.succeed(['sign', '--name-only', '--no-proof', `${ground.name}:v0`]);
+    await ground.succeed(['sign', '--again', '--name-only', '--no-proof', `${ground.name}:v0`]);
     expect(JSON.parse(await copy())).toMatchObject({ collection: { outcome: 'forwarded' } });
     expect(await ground.succeed(verify)).toBe(`${to}@${digest}\n`);
     // What was carried away comes back without harm.

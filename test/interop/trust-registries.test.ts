@@ -77,7 +77,7 @@ describe.runIf(have)('a collection', () => {
     ends.push(() => fixed.close());
     const registry = await started(startRegistry('docker-registry'));
     const ground = await groundAt(`${fixed.host}/team/app`, ['--at', `${registry.host}/trust/app`]);
-    const refused = await ground.run(['init', `${fixed.host}/team/app`, ...ground.keyFlags()]);
+    const refused = await ground.run(['init', `${fixed.host}/team/other`, ...ground.keyFlags()]);
     expect(refused).toMatchObject({ status: 30, stdout: '', stderr: expect.stringContaining('--at') });
     await live(ground, ['--at', `${registry.host}/trust/app`]);
     expect(fixed.requests(/manifests\/_trust$/).filter((request) => request.startsWith('PUT'))).toEqual([]);
