@@ -1,9 +1,9 @@
 import { isJsonObject, type JsonObject } from '../../encoding/json.ts';
 import type { AttestationDocument, KeylessDocument, SignatureDocument } from '../file/schema.ts';
-import { anywhere } from './connaisseur.ts';
 import {
   anyOf,
   type Draft,
+  identityIn,
   objectAt,
   objectsIn,
   pem,
@@ -86,19 +86,7 @@ function demandOf(authority: JsonObject): SignatureDocument | undefined {
     unknownIn(keyless, ['url', 'identities']).length > 0
   )
     return undefined;
-  const identities = objectsIn(keyless, 'identities').map(identityOf);
+  const identities = objectsIn(keyless, 'identities').map((one) => identityIn(one, 'RegExp'));
   if (identities.length === 0 || identities.some((one) => one === undefined)) return undefined;
   return { keyless: identities as KeylessDocument[] };
-}
-
-function identityOf(document: JsonObject): KeylessDocument | undefined {
-  const subject = textAt(document, 'subject');
-  const subjectRegExp = textAt(document, 'subjectRegExp');
-  const issuer = textAt(document, 'issuer');
-  const issuerRegExp = textAt(document, 'issuerRegExp');
-  if ((subject ?? subjectRegExp) === undefined || (issuer ?? issuerRegExp) === undefined) return undefined;
-  const who =
-    subject !== undefined ? { identity: subject } : { identityRegexp: anywhere(subjectRegExp as string) };
-  const by = issuer !== undefined ? { issuer } : { issuerRegexp: anywhere(issuerRegExp as string) };
-  return { ...who, ...by };
 }

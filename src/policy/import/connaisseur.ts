@@ -4,6 +4,7 @@ import {
   anyOf,
   Draft,
   type ImportedPolicy,
+  identityIn,
   objectAt,
   objectsIn,
   pem,
@@ -136,20 +137,8 @@ function cosignRoot(root: JsonObject, isLogged: boolean): SignatureDocument | un
   if (key !== undefined)
     return key.includes('-----BEGIN PUBLIC KEY-----') ? { keys: [pem(key)], ...logged } : undefined;
   const keyless = objectAt(root, 'keyless');
-  const identity = textAt(keyless, 'subject');
-  const identityRegexp = textAt(keyless, 'subjectRegex');
-  const issuer = textAt(keyless, 'issuer');
-  const issuerRegexp = textAt(keyless, 'issuerRegex');
-  if ((identity ?? identityRegexp) === undefined || (issuer ?? issuerRegexp) === undefined) return undefined;
-  const who = identity !== undefined ? { identity } : { identityRegexp: anywhere(identityRegexp as string) };
-  const by = issuer !== undefined ? { issuer } : { issuerRegexp: anywhere(issuerRegexp as string) };
-  return { keyless: [{ ...who, ...by }], ...logged };
-}
-
-/** An expression that matched anywhere, for one that must match the whole value. */
-export function anywhere(expression: string): string {
-  const begin = expression.startsWith('^') ? expression.slice(1) : `.*${expression}`;
-  return begin.endsWith('$') && !begin.endsWith('\\$') ? begin.slice(0, -1) : `${begin}.*`;
+  const identity = identityIn(keyless, 'Regex');
+  return identity === undefined ? undefined : { keyless: [identity], ...logged };
 }
 
 function notation(validator: JsonObject, rule: JsonObject, scope: string, draft: Draft): Verdict | undefined {

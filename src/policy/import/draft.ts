@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { JsonObject, JsonValue } from '../../encoding/json.ts';
-import type { PolicyDocument, RuleDocument, SignatureDocument } from '../file/schema.ts';
+import type { KeylessDocument, PolicyDocument, RuleDocument, SignatureDocument } from '../file/schema.ts';
 
 /** What a policy of another tool comes to. */
 export interface ImportedPolicy {
@@ -143,6 +143,36 @@ export const textsIn = (object: JsonObject, name: string): readonly string[] =>
 /** Members beyond those that are understood. */
 export function unknownIn(object: JsonObject, known: readonly string[]): readonly string[] {
   return Object.keys(object).filter((name) => !known.includes(name));
+}
+
+/** A subject, exactly or by an expression for the whole value. */
+type Who = { readonly identity: string } | { readonly identityRegexp: string };
+
+/**
+ * A keyless identity: `subject` and `issuer`, each exactly or as an expression that matched anywhere.
+ * @param ending of the members with expressions: `subjectRegExp`, `issuerRegExp`
+ * @param exactly what a subject means that is not an expression
+ * @returns undefined where one is missing, or given in both ways: the other tool may demand both
+ */
+export function identityIn(
+  document: JsonObject,
+  ending: 'Regex' | 'RegExp',
+  exactly: (subject: string) => Who = (identity) => ({ identity }),
+): KeylessDocument | undefined {
+  const [subject, subjectPattern] = [textAt(document, 'subject'), textAt(document, `subject${ending}`)];
+  const [issuer, issuerPattern] = [textAt(document, 'issuer'), textAt(document, `issuer${ending}`)];
+  const isOne = (one: unknown, other: unknown): boolean => (one === undefined) !== (other === undefined);
+  if (!isOne(subject, subjectPattern) || !isOne(issuer, issuerPattern)) return undefined;
+  const who =
+    subject === undefined ? { identityRegexp: anywhere(subjectPattern as string) } : exactly(subject);
+  const by = issuer === undefined ? { issuerRegexp: anywhere(issuerPattern as string) } : { issuer };
+  return { ...who, ...by };
+}
+
+/** An expression that matched anywhere, for one that must match the whole value. */
+function anywhere(expression: string): string {
+  const begin = expression.startsWith('^') ? expression.slice(1) : `.*${expression}`;
+  return begin.endsWith('$') && !begin.endsWith('\\$') ? begin.slice(0, -1) : `${begin}.*`;
 }
 
 /** PEM as it stands in a policy: one line of text per line, with its end. */

@@ -1,10 +1,10 @@
 import { parsePublicKeysPem, publicKeyPem } from '../../crypto/public-key.ts';
 import type { JsonObject } from '../../encoding/json.ts';
 import type { AttestationDocument, SignatureDocument } from '../file/schema.ts';
-import { anywhere } from './connaisseur.ts';
 import {
   anyOf,
   type Draft,
+  identityIn,
   objectAt,
   objectsIn,
   pem,
@@ -144,18 +144,10 @@ function entryOf(entry: JsonObject, type: string): SignatureDocument | undefined
     return { keys: each, ...(isLogged && { transparency: 'required' }), ...signed };
   }
   const keyless = objectAt(entry, 'keyless');
-  const subject = textAt(keyless, 'subject');
-  const subjectRegExp = textAt(keyless, 'subjectRegExp');
-  const issuer = textAt(keyless, 'issuer');
-  const issuerRegExp = textAt(keyless, 'issuerRegExp');
-  if ((subject ?? subjectRegExp) !== undefined && (issuer ?? issuerRegExp) !== undefined) {
-    if (
-      unknownIn(keyless, ['subject', 'subjectRegExp', 'issuer', 'issuerRegExp', 'rekor', 'ctlog']).length > 0
-    )
-      return undefined;
-    const who = subject === undefined ? { identityRegexp: anywhere(subjectRegExp as string) } : wild(subject);
-    const by = issuer !== undefined ? { issuer } : { issuerRegexp: anywhere(issuerRegExp as string) };
-    return { keyless: [{ ...who, ...by }], ...signed };
+  const identity = identityIn(keyless, 'RegExp', wild);
+  if (identity !== undefined) {
+    const known = ['subject', 'subjectRegExp', 'issuer', 'issuerRegExp', 'rekor', 'ctlog'];
+    return unknownIn(keyless, known).length > 0 ? undefined : { keyless: [identity], ...signed };
   }
   const certificates = objectAt(entry, 'certificates');
   const authority = textAt(certificates, 'certChain') ?? textAt(certificates, 'cert');

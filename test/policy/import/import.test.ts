@@ -305,6 +305,12 @@ describe('of sigstore', () => {
     expect((await imported(policy(glob, authorities, more))).policy.rules).toEqual([rule]);
   });
 
+  it('denies an identity that is given exactly and by an expression', async () => {
+    const both = keyless.replace('subject: "a@example.com"', 'subject: "a@example.com", subjectRegExp: "^b"');
+    const { policy: found } = await imported(policy('r.example/app', `[${both}]`));
+    expect(found.rules).toEqual([{ scope: 'r.example/app', deny: expect.any(String) }]);
+  });
+
   it('demands both of two policies for one place, and denial stays', async () => {
     const two = await imported(
       policy('r.example/app', `[${keyless}]`),
