@@ -152,20 +152,27 @@ export class Lab {
     return String((await machine.do(`key show ${name} -o json`)).json()['keyid']);
   }
 
-  /** Takes a backup of the registry. @returns puts it back */
+  /** Takes a backup of the registry, which rests meanwhile. @returns puts it back */
   async backUp(): Promise<() => Promise<void>> {
     const backup = `${this.directory}.backup`;
-    await cp(this.directory, backup, {
-      recursive: true,
-      filter: (path) => !/\.bulla\/(?:lock|control\.sock)$/.test(path),
-    });
-    return async () => {
-      const port = Number(this.registry.address.split(':').at(-1));
-      await this.registry.close();
-      await rm(this.directory, { recursive: true });
-      await cp(backup, this.directory, { recursive: true });
-      this.registry = await serveRegistry({ dir: this.directory, port });
-    };
+    await this.#whileClosed(() =>
+      cp(this.directory, backup, {
+        recursive: true,
+        filter: (path) => !/\.bulla\/(?:lock|control\.sock)$/.test(path),
+      }),
+    );
+    return () =>
+      this.#whileClosed(async () => {
+        await rm(this.directory, { recursive: true });
+        await cp(backup, this.directory, { recursive: true });
+      });
+  }
+
+  async #whileClosed(work: () => Promise<void>): Promise<void> {
+    const port = Number(this.registry.address.split(':').at(-1));
+    await this.registry.close();
+    await work();
+    this.registry = await serveRegistry({ dir: this.directory, port });
   }
 
   /** What `bulla recover` prints on the machine of the owner. */
