@@ -65,8 +65,22 @@ export interface PartOptions {
 export async function signaturesOf(
   source: Source,
   image: Digest,
-  { part = false, ...options }: CallOptions & PartOptions,
+  options: CallOptions & PartOptions,
 ): Promise<ListedSignature[]> {
+  const signatures: ListedSignature[] = [];
+  for await (const opened of eachSignature(source, image, options)) signatures.push(show(opened, image));
+  return signatures;
+}
+
+/**
+ * An image's detached signatures of every kind, wherever they are kept, each taken apart; nothing of them was verified.
+ * @throws BullaError what keeps the list from being complete
+ */
+export async function* eachSignature(
+  source: Source,
+  image: Digest,
+  { part = false, ...options }: CallOptions & PartOptions,
+): AsyncGenerator<OpenedSignature> {
   const onCut = part ? () => undefined : undefined;
   const [listed, ...tagged] = await Promise.all([
     source.listReferrers(image, { ...options, fallbackToo: true, keep: isCandidate, onCut }),
@@ -97,28 +111,22 @@ export async function signaturesOf(
       })),
     ),
   ];
-  const signatures: ListedSignature[] = [];
   for (let at = 0; at < opens.length; at += BATCH) {
     const batch = opens.slice(at, at + BATCH);
-    if (meter.bytes >= MAX_LISTED_BYTES) {
-      signatures.push(...batch.map(({ digest }) => unread(digest)));
-      continue;
-    }
-    for (const opened of (await Promise.all(batch.map(({ open }) => open()))).flat()) {
-      signatures.push(show(opened, image));
-    }
+    if (meter.bytes >= MAX_LISTED_BYTES) yield* batch.map(({ digest }) => unread(digest));
+    else yield* (await Promise.all(batch.map(({ open }) => open()))).flat();
   }
-  return signatures;
 }
 
 /** One that comes after as many bytes as are read: it can be seen, and removed. */
-function unread(signature: Digest): ListedSignature {
+function unread(manifest: Digest): OpenedSignature {
   const message = `not read: what is listed before it has ${MAX_LISTED_BYTES} bytes`;
-  return { ...NOTHING, signature, kind: null, problem: { code: 'content-invalid', message } };
+  const hint = 'remove what is not needed: bulla signature rm';
+  return { manifest, problem: new BullaError('content-invalid', message, { hint }) };
 }
 
 /** Descriptor of the image that a reference names. */
-async function resolveImage(
+export async function resolveImage(
   source: Source,
   { tag, digest }: ImageName,
   name: string,
@@ -130,7 +138,7 @@ async function resolveImage(
 }
 
 /** Who it says it is by. Fulcio's certificates have no subject: the identity stands in extensions. */
-function signerOf(envelope: Envelope): string | null {
+export function signerOf(envelope: Envelope): string | null {
   const [leaf] = envelope.certificates;
   if (leaf === undefined) return envelope.keyHint ?? null;
   const identity = keylessIdentity(envelope);

@@ -1,8 +1,42 @@
 import type { Command } from 'commander';
+import { listOption } from '../flags/reference-list.ts';
+import { collect } from '../flags/values.ts';
 import type { Cli } from '../shell/context.ts';
+import type { InitFlags } from './policy/init.ts';
 
 export function register(program: Command, cli: Cli): void {
-  const policy = program.command('policy').summary('check, explain and test policy files');
+  const policy = program.command('policy').summary('begin, check, explain and test policy files');
+  policy
+    .command('init')
+    .summary('write a first policy for the images in use')
+    .description(
+      'Looks at who has signed images, and writes a policy that denies them all. The signers that were found stand in it as comments, ' +
+        'for you to confirm: what lies beside an image, every account that can push may have put there.\n' +
+        'Images that cannot be looked at are denied as well; the exit status is then that of the worst failure.',
+    )
+    .argument('[reference...]', 'images, by tag or digest')
+    .addOption(listOption())
+    .option(
+      '--k8s <file>',
+      'every image in Kubernetes manifests or a compose file, or - for standard input; repeatable',
+      collect,
+    )
+    .option(
+      '--image-path <path>',
+      'with --k8s: where other kinds name images, such as spec.jobs[*].image; repeatable',
+      collect,
+    )
+    .option('--key <file>', 'public key that may have signed them; repeatable', collect)
+    .option(
+      '--trusted-root <place>',
+      'trusted root of the Sigstore instance: FILE, or tuf+https://… (default: the public-good instance, as shipped)',
+    )
+    .option('--write <file>', 'write the policy to a file, which must not exist')
+    .option('--force', 'with --write: overwrite the file')
+    .action(async (texts: readonly string[], flags: InitFlags, command: Command) => {
+      const { printInit } = await import('./policy/init.ts');
+      await printInit(await cli.open(command), texts, flags);
+    });
   policy
     .command('check')
     .summary('check a policy file and everything that it names')

@@ -282,6 +282,8 @@ bulla key cert release --chain release-chain.pem
 bulla key cert release --self-signed --subject "C=DE, ST=Berlin, O=Acme, CN=release" --days 365
 
 [policy]
+# begin with the images in use
+bulla policy init --k8s deploy.yaml --write policy.yaml
 # check a policy file
 bulla policy check policy.yaml
 # show which rule holds for an image
@@ -298,6 +300,14 @@ bulla policy check policy.yaml -o json
 bulla policy explain REPO:v1 --policy policy.yaml
 # the same as JSON
 bulla policy explain REPO:v1 --policy policy.yaml -o json
+
+[policy init]
+# begin with the images in use
+bulla policy init --k8s deploy.yaml --write policy.yaml
+# the same for what Helm would install
+helm template my-release ./chart | bulla policy init --k8s - > policy.yaml
+# for single images, signed by a key that you know
+bulla policy init REPO:v1 REPO:v2 --key release.pub
 
 [policy import]
 # carry over a policy of Notation, podman, Connaisseur, or Kyverno

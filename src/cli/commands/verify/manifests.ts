@@ -23,7 +23,8 @@ export interface ManifestFlags extends Flags {
   readonly write?: boolean | undefined;
 }
 
-interface File extends Manifests {
+/** A file with images. */
+export interface ManifestFile extends Manifests {
   readonly path: string;
   readonly text: string;
 }
@@ -39,26 +40,13 @@ export async function verifyManifests(
   flags: ManifestFlags,
 ): Promise<void> {
   const { k8s, imagePath = [], write = false, ...rest } = flags;
-  const paths = imagePath.map(parseImagePath);
   if (write && k8s.includes('-'))
     throw new BullaError('usage', '--write needs a file, and - is standard input', {
       hint: 'write the manifests to a file first',
     });
-  const files: File[] = [];
-  for (const path of k8s) {
-    const text = await read(context, path);
-    files.push({ path, text, ...imagesInManifests(text, path, paths) });
-  }
+  const files = await readManifests(context, k8s, imagePath);
   for (const { uses: own } of files) for (const { image } of own) identity(image);
   const { output } = context;
-  for (const { path, guessed, unseen } of files) {
-    for (const kind of unseen)
-      output.warn(`${path}: ${kind} names images that were not verified (--image-path says where they are)`);
-    for (const kind of guessed)
-      output.warn(
-        `${path}: ${kind} is not known; its images were looked for by what pods look like (--image-path names them)`,
-      );
-  }
   const uses = files.flatMap((file) => file.uses);
   for (const { path, uses: own } of files)
     for (const { line, owner, written } of own) output.verbose(`${path}:${line}  ${owner}  ${written}`);
@@ -73,6 +61,33 @@ export async function verifyManifests(
   });
   if (!write) return;
   for (const file of files) await pin(context, file, (use) => digests.get(identity(use.image)));
+}
+
+/**
+ * The images in Kubernetes manifests and compose files, with warnings about kinds that are not known.
+ * @param paths of the files; `-` for standard input
+ * @throws BullaError usage for an image path, content-invalid, not-found, storage-error
+ */
+export async function readManifests(
+  context: Context,
+  paths: readonly string[],
+  imagePaths: readonly string[],
+): Promise<readonly ManifestFile[]> {
+  const { output } = context;
+  const named = imagePaths.map(parseImagePath);
+  const files: ManifestFile[] = [];
+  for (const path of paths) {
+    const text = await read(context, path);
+    const found = imagesInManifests(text, path, named);
+    files.push({ path, text, ...found });
+    for (const kind of found.unseen)
+      output.warn(`${path}: ${kind} names images that were not looked at (--image-path says where they are)`);
+    for (const kind of found.guessed)
+      output.warn(
+        `${path}: ${kind} is not known; its images were looked for by what pods look like (--image-path names them)`,
+      );
+  }
+  return files;
 }
 
 async function read(context: Context, path: string): Promise<string> {
@@ -94,7 +109,7 @@ async function read(context: Context, path: string): Promise<string> {
  * One spelling for each image: several manifests may write it differently.
  * @throws BullaError content-invalid for what a cluster would take for the name of a repository, and we for a file
  */
-function identity(text: string): string {
+export function identity(text: string): string {
   const reference = parseReference(text);
   if (reference.kind === 'registry' && !text.startsWith('docker://')) return formatReference(reference);
   throw new BullaError('content-invalid', `${JSON.stringify(text)} is not an image that a cluster can pull`, {
@@ -104,7 +119,7 @@ function identity(text: string): string {
 
 async function pin(
   context: Context,
-  { path, text, uses }: File,
+  { path, text, uses }: ManifestFile,
   digestOf: (use: ImageUse) => string | undefined,
 ): Promise<void> {
   const result = pinned(text, uses, digestOf);
