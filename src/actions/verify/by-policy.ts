@@ -61,29 +61,48 @@ export async function verifyByPolicy(
   const { text, reference } = image;
   const place = ports.placeOf(reference);
   const rule = ruleFor(policy, place);
-  if (rule === undefined)
-    throw new BullaError('policy-denied', `${text}: no rule of the policy is about ${place}`, {
-      hint: `add a rule with the scope ${place}, or a prefix of it that ends in /*`,
-      details: { place },
-    });
+  if (rule === undefined) throw noRule(text, place);
   const { verdict, mode, scope } = rule;
   try {
     if (verdict.kind === 'deny') throw denied(text, scope, verdict.reason);
     if (verdict.kind !== 'verify') return { rule, runnable: await resolve(image, ports) };
-    const demands = demandsOf(verdict, place, options);
-    const verified = await verify(image, demands, {
-      ...ports,
-      requirements: requirementsFor(verdict, ports.now),
-    });
+    const verified = await verifyByRule(image, place, verdict, ports, options);
     return { rule, runnable: verified.runnable, verified };
   } catch (error) {
-    const isRefusal = error instanceof BullaError && REFUSALS.includes(error.code);
-    if (!isRefusal || mode === 'enforce') throw error;
+    if (!isRefusal(error) || mode !== 'audit') throw error;
     return { rule, runnable: await resolve(image, ports), refusal: error };
   }
 }
 
-type Verifying = Extract<PolicyVerdict, { readonly kind: 'verify' }>;
+/** A rule that demands something. */
+export type Verifying = Extract<PolicyVerdict, { readonly kind: 'verify' }>;
+
+/** Verifies an image of a place as a rule for it demands. @throws BullaError as {@link verify} */
+export async function verifyByRule(
+  image: ImageToVerify,
+  place: string,
+  verdict: Verifying,
+  ports: PolicyPorts,
+  options: PolicyOptions = {},
+): Promise<Verified> {
+  return await verify(image, demandsOf(verdict, place, options), {
+    ...ports,
+    requirements: requirementsFor(verdict, ports.now),
+  });
+}
+
+/** Whether a failure says something about the image, and not about the way to it. */
+export function isRefusal(error: unknown): error is BullaError {
+  return error instanceof BullaError && REFUSALS.includes(error.code);
+}
+
+/** That no rule is about an image, which is refused then. */
+export function noRule(text: string, place: string): BullaError {
+  return new BullaError('policy-denied', `${text}: no rule of the policy is about ${place}`, {
+    hint: `add a rule with the scope ${place}, or a prefix of it that ends in /*`,
+    details: { place },
+  });
+}
 
 function demandsOf({ name, signatures }: Verifying, place: string, options: PolicyOptions): Demands {
   // What the rule does not ask for is not looked at, whatever is pinned on this machine.
@@ -132,7 +151,8 @@ async function resolve({ text, reference }: ImageToVerify, ports: PolicyPorts): 
   return `${formatRepository(reference)}@${found}`;
 }
 
-function denied(text: string, scope: string, reason: string): BullaError {
+/** That a rule denies an image without looking at it. */
+export function denied(text: string, scope: string, reason: string): BullaError {
   return new BullaError('policy-denied', `${text} is denied by the rule for ${scope}: ${reason}`, {
     hint: 'use another image, or have the policy changed',
     details: { scope, reason },

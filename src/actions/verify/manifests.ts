@@ -11,6 +11,7 @@ import {
   type YAMLMap,
 } from 'yaml';
 import { BullaError } from '../../errors.ts';
+import { CONTAINER_LISTS, type ImagePath, isOwnVersion, POD_SPECS, withTag } from './image-places.ts';
 
 /** One place in a manifest where an image is named. */
 export interface ImageUse {
@@ -34,35 +35,9 @@ export interface Manifests {
   readonly unseen: readonly string[];
 }
 
-/** A path to images in objects of a kind that is not known: names and `[*]`, as `spec.jobs[*].image`. */
-export type ImagePath = readonly string[];
-
-/** Where the specification of pods stands, by kind (Kubernetes API). */
-const POD_SPECS: ReadonlyMap<string, string> = new Map([
-  ['Pod', 'spec'],
-  ['PodTemplate', 'template.spec'],
-  ['CronJob', 'spec.jobTemplate.spec.template.spec'],
-  ...['Deployment', 'StatefulSet', 'DaemonSet', 'ReplicaSet', 'ReplicationController', 'Job'].map(
-    (kind) => [kind, 'spec.template.spec'] as const,
-  ),
-]);
-/** Groups of Kubernetes itself: their other kinds name no images. */
-const OWN_GROUP = /^(?:v\d+[a-z0-9]*|(?:apps|batch|policy|autoscaling|extensions|[a-z.]+\.k8s\.io)\/.+)$/;
 const MAX_DEPTH = 64;
 /** Steps through one file: aliases can make a short text mean billions of members. */
 const MAX_STEPS = 2_000_000;
-
-/** @throws BullaError usage */
-export function parseImagePath(text: string): ImagePath {
-  const parts = text
-    .replaceAll('[*]', '.*')
-    .split('.')
-    .filter((part) => part !== '');
-  if (parts.length > 0 && parts.every((part) => /^(?:\*|[A-Za-z0-9_-]+)$/.test(part))) return parts;
-  throw new BullaError('usage', `${JSON.stringify(text)} is not a path to images`, {
-    hint: 'write names with dots, and [*] for every element: spec.jobs[*].image',
-  });
-}
 
 /**
  * The images in Kubernetes manifests (lists and Helm's output included) and compose files, YAML or JSON.
@@ -154,7 +129,7 @@ class Finder {
     const name =
       this.text(this.in(node, 'metadata.name')) ?? this.text(this.in(node, 'metadata.generateName'));
     const owner = name === undefined ? kind : `${kind}/${name}`;
-    const isOwn = OWN_GROUP.test(apiVersion);
+    const isOwn = isOwnVersion(apiVersion);
     const path = isOwn ? POD_SPECS.get(kind) : undefined;
     if (path !== undefined) this.podSpec(this.in(node, path), owner);
     const before = this.uses.length;
@@ -177,7 +152,7 @@ class Finder {
     const node = this.real(written);
     if (!isMap(node)) return;
     const members = this.members(node);
-    for (const list of ['initContainers', 'containers', 'ephemeralContainers']) {
+    for (const list of CONTAINER_LISTS) {
       const containers = this.real(members.get(list));
       if (!isSeq(containers)) continue;
       for (const container of containers.items) {
@@ -294,9 +269,4 @@ class Finder {
 
 function isInline({ type }: Scalar): boolean {
   return type === 'PLAIN' || type === 'QUOTE_DOUBLE' || type === 'QUOTE_SINGLE';
-}
-
-function withTag(written: string): string {
-  const last = written.slice(written.lastIndexOf('/') + 1);
-  return /[:@]/.test(last) ? written : `${written}:latest`;
 }

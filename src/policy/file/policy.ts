@@ -10,6 +10,7 @@ import { collectionUnder, findPin, type PinnedTrust } from '../../trust/read/pin
 import { parseCondition } from '../conditions.ts';
 import { type Requirements, requirements } from '../requirements.ts';
 import type {
+  GateDocument,
   KeylessDocument,
   PolicyDocument,
   RuleDocument,
@@ -17,12 +18,13 @@ import type {
   SourceDocument,
 } from './schema.ts';
 
-/** How a refusal is treated: it blocks, or it is only reported. */
-export type PolicyMode = 'enforce' | 'audit';
+/** How a refusal is treated: it blocks, or it is only reported. `validate-only`: it blocks, and the gate changes nothing. */
+export type PolicyMode = 'enforce' | 'audit' | 'validate-only';
 
 /** A policy with everything that it names, ready to decide. */
 export interface Policy {
   readonly rules: readonly PolicyRule[];
+  readonly gate?: GateDocument | undefined;
 }
 
 /** What holds for one repository, or for all below a prefix. */
@@ -76,7 +78,7 @@ export async function policyOf(document: PolicyDocument, material: PolicyMateria
     const mode = rule.mode ?? document.mode ?? 'enforce';
     rules.push({ scope: rule.scope, mode, verdict: await verdictOf(rule, sets, material) });
   }
-  return { rules };
+  return { rules, ...(document.gate !== undefined && { gate: document.gate }) };
 }
 
 /** The rule for a repository: an exact scope, else the longest prefix, else `*`; undefined where none matches. */

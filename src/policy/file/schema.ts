@@ -1,19 +1,30 @@
 import * as z from 'zod/mini';
 import type { ConditionDocument } from '../conditions.ts';
 
+type ModeDocument = 'enforce' | 'audit' | 'validate-only';
+
 /** A policy file (spec/policy.md). */
 export interface PolicyDocument {
   readonly version: 1;
-  readonly mode?: 'enforce' | 'audit' | undefined;
+  readonly mode?: ModeDocument | undefined;
   /** Named lists of keys or certificates. */
   readonly sets?: Readonly<Record<string, readonly string[]>> | undefined;
   readonly rules: readonly RuleDocument[];
+  readonly gate?: GateDocument | undefined;
+}
+
+/** What only the gate of a cluster reads (spec/gate.md, "Settings"). */
+export interface GateDocument {
+  /** Paths to images in objects of kinds that are not known, as `spec.jobs[*].image`. */
+  readonly images?: readonly string[] | undefined;
+  /** Namespaces whose pull secrets are used; `*` for all of them. */
+  readonly pullSecrets?: readonly string[] | undefined;
 }
 
 /** A rule. It has `allow`, or `deny`, or some of `trust`, `signatures` and `attestations`. */
 export interface RuleDocument {
   readonly scope: string;
-  readonly mode?: 'enforce' | 'audit' | undefined;
+  readonly mode?: ModeDocument | undefined;
   /** Why images pass without verification. */
   readonly allow?: string | undefined;
   /** Why images never pass. */
@@ -83,7 +94,7 @@ export type KeylessDocument = ({ readonly identity: string } | { readonly identi
 const text: z.ZodMiniType<string> = z.string().check(z.minLength(1));
 const texts: z.ZodMiniType<readonly string[]> = z.array(text).check(z.minLength(1));
 const positive: z.ZodMiniType<number> = z.int().check(z.positive());
-const mode: z.ZodMiniType<'enforce' | 'audit'> = z.enum(['enforce', 'audit']);
+const mode: z.ZodMiniType<ModeDocument> = z.enum(['enforce', 'audit', 'validate-only']);
 const source: z.ZodMiniType<SourceDocument> = z.union([text, z.strictObject({ set: text })]);
 const sources: z.ZodMiniType<readonly SourceDocument[]> = z.array(source).check(z.minLength(1));
 
@@ -172,10 +183,18 @@ const rule: z.ZodMiniType<RuleDocument> = z.strictObject({
   attestations: z.optional(z.array(attestation).check(z.minLength(1))),
 });
 
+const IMAGE_PATH = /^(?:\*|[A-Za-z0-9_-]+)(?:\.(?:\*|[A-Za-z0-9_-]+)|\[\*\])*$/;
+
+const gate: z.ZodMiniType<GateDocument> = z.strictObject({
+  images: z.optional(z.array(z.string().check(z.regex(IMAGE_PATH))).check(z.minLength(1))),
+  pullSecrets: z.optional(texts),
+});
+
 /** What a policy file may hold; its JSON schema is generated from this. */
 export const policySchema: z.ZodMiniType<PolicyDocument> = z.strictObject({
   version: z.literal(1),
   mode: z.optional(mode),
   sets: z.optional(z.record(z.string(), texts)),
   rules: z.array(rule),
+  gate: z.optional(gate),
 });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
-import { imagesInManifests, parseImagePath, pinned } from '../../../src/actions/verify/manifests.ts';
+import { parseImagePath } from '../../../src/actions/verify/image-places.ts';
+import { imagesInManifests, pinned } from '../../../src/actions/verify/manifests.ts';
 
 const pod = (indent: string): string =>
   [

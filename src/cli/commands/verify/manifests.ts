@@ -1,9 +1,9 @@
 import { realpath, stat } from 'node:fs/promises';
+import { parseImagePath } from '../../../actions/verify/image-places.ts';
 import {
   type ImageUse,
   imagesInManifests,
   type Manifests,
-  parseImagePath,
   pinned,
 } from '../../../actions/verify/manifests.ts';
 import { readFileBounded, writeFileAtomic } from '../../../disk/atomic.ts';
