@@ -10,7 +10,7 @@ import type { Signer } from '../crypto/signer.ts';
 import type { Digest } from '../oci/digest.ts';
 import { parseReference, type Reference } from '../oci/reference.ts';
 import type { Target } from '../oci/target.ts';
-import { SYSTEM_CHANCE, SYSTEM_CLOCK } from '../servers/resigner/system.ts';
+import { SYSTEM_CHANCE, SYSTEM_CLOCK } from '../servers/system.ts';
 import { SignerStateDirectory } from '../state/signer-state.ts';
 import type { SignerState } from '../trust/publish/signer-state.ts';
 import type { PinnedTrust } from '../trust/read/pin.ts';

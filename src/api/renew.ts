@@ -6,7 +6,7 @@ import { openCollection } from '../actions/verify/collection.ts';
 import type { Signer } from '../crypto/signer.ts';
 import { BullaError } from '../errors.ts';
 import { formatRepository, parseReference, type Reference } from '../oci/reference.ts';
-import { SYSTEM_CHANCE } from '../servers/resigner/system.ts';
+import { SYSTEM_CHANCE } from '../servers/system.ts';
 import { readForDisplay } from '../trust/read/read-for-display.ts';
 import type { CollectionStatus } from '../trust/report/status.ts';
 import { repositoryOf } from './change.ts';

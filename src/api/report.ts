@@ -1,7 +1,7 @@
 import { type Report, reportOn } from '../actions/report/report.ts';
 import { openCollection } from '../actions/verify/collection.ts';
 import { formatRepository, parseReference, type Reference } from '../oci/reference.ts';
-import { limitOf, SYSTEM_CHANCE } from '../servers/resigner/system.ts';
+import { limitOf, SYSTEM_CHANCE } from '../servers/system.ts';
 import { repositoryOf } from './change.ts';
 import { type Config, call, version } from './config.ts';
 import { type CollectionOptions, collectionDemands } from './publishing.ts';

@@ -7,7 +7,9 @@ import {
   type ServerResponse,
 } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, isIP } from 'node:net';
+import { type SecureContextOptions, Server as TlsServer } from 'node:tls';
+import { readFileBounded } from '../disk/atomic.ts';
 import { BullaError, messageOf } from '../errors.ts';
 
 /** Bounds on connections. */
@@ -40,10 +42,27 @@ export interface TlsFiles {
   readonly key: string | Uint8Array;
 }
 
+/** Paths of a certificate chain and its key. */
+export interface TlsPaths {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** Largest certificate with its chain, or key, in bytes. */
+const MAX_TLS_BYTES = 1024 * 1024;
+
+/** Where a server listens. */
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
 /** The socket that is listened on, and the requests that are running. */
 export interface Listener {
   /** @throws BullaError usage where it cannot listen there */
   listen(host: string, port: number): Promise<AddressInfo>;
+  /** Uses another certificate for new connections. @throws BullaError config-invalid where it cannot be used */
+  use(tls: TlsFiles): void;
   /** Takes no new requests, lets those that run end, and cuts off what takes longer than allowed. */
   stop(): Promise<void>;
 }
@@ -65,6 +84,9 @@ export function createListener(
   server.on('checkContinue', answer(true));
   return {
     listen: (host, port) => listen(server, host, port),
+    use(files) {
+      if (server instanceof TlsServer) checked(() => server.setSecureContext(secureContext(files)));
+    },
     stop: () => stop(server, running, limits.graceMs),
   };
 }
@@ -94,9 +116,16 @@ function createHttpServer(
 }
 
 function createSecureServer(settings: ServerOptions, tls: TlsFiles, listener: RequestListener): Server {
+  return checked(() => createTlsServer({ ...settings, ...secureContext(tls) }, listener));
+}
+
+function secureContext({ cert, key }: TlsFiles): SecureContextOptions {
+  return { cert: toPem(cert), key: toPem(key), minVersion: 'TLSv1.2' };
+}
+
+function checked<T>(use: () => T): T {
   try {
-    const pem = { cert: toPem(tls.cert), key: toPem(tls.key) };
-    return createTlsServer({ ...settings, ...pem, minVersion: 'TLSv1.2' }, listener);
+    return use();
   } catch (cause) {
     throw new BullaError(
       'config-invalid',
@@ -147,4 +176,41 @@ async function stop(server: Server, running: ReadonlySet<Promise<void>>, graceMs
 /** `127.0.0.1:5000`, as it stands in references. */
 export function formatAddress({ address, port }: AddressInfo): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/** Names by which an address to listen on is reached: itself, where it is a name. */
+export function namesOf({ host }: Pick<ListenAddress, 'host'>): readonly string[] {
+  return isIP(host) === 0 ? [host] : [];
+}
+
+/**
+ * An address to listen on: `HOST`, `HOST:PORT`, `[IPv6]:PORT`. Without a host it is 127.0.0.1: to other programs
+ * `:5000` is every address, and here that has to be said.
+ * @param where the configuration that says so, for messages
+ * @param defaultPort undefined: the text must have a port
+ * @throws BullaError usage; config-invalid for a configuration
+ */
+export function parseListenAddress(text: string, where?: string, defaultPort?: number): ListenAddress {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]*))(?::([0-9]{1,5}))?$/.exec(text);
+  const port = match?.[3] === undefined ? defaultPort : Number(match[3]);
+  if (match === null || port === undefined || port > 65_535) {
+    const problem = `${JSON.stringify(text)} is not an address to listen on`;
+    const forms = `${defaultPort === undefined ? '' : 'HOST, '}HOST:PORT or [IPv6]:PORT`;
+    throw new BullaError(
+      where === undefined ? 'usage' : 'config-invalid',
+      where === undefined ? problem : `${where}: ${problem}`,
+      { hint: `write ${forms}, such as 127.0.0.1:${defaultPort ?? 8089} or 0.0.0.0:${defaultPort ?? 8089}` },
+    );
+  }
+  return { host: match[1] || match[2] || '127.0.0.1', port };
+}
+
+/**
+ * Reads a certificate chain and its key.
+ * @throws BullaError not-found, content-invalid, storage-error
+ */
+export async function readTlsFiles({ cert, key }: TlsPaths): Promise<TlsFiles> {
+  const read = (path: string): Promise<Uint8Array> => readFileBounded(path, MAX_TLS_BYTES, { pipes: true });
+  const [certBytes, keyBytes] = await Promise.all([read(cert), read(key)]);
+  return { cert: certBytes, key: keyBytes };
 }

@@ -12,7 +12,7 @@ import { MemoryStore } from '../../src/oci/memory.ts';
 import type { Tag } from '../../src/oci/reference.ts';
 import type { Target } from '../../src/oci/target.ts';
 import { RegistryClient } from '../../src/registry/client.ts';
-import { SYSTEM_CHANCE, SYSTEM_CLOCK } from '../../src/servers/resigner/system.ts';
+import { SYSTEM_CHANCE, SYSTEM_CLOCK } from '../../src/servers/system.ts';
 import { HEAD_TAG } from '../../src/trust/format/vocabulary.ts';
 import { publishNames } from '../../src/trust/publish/publish.ts';
 import { ProcessSignerState } from '../../src/trust/publish/signer-state.ts';

@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { hashSync } from 'bcryptjs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { RegistryServerOptions } from '../../src/api/registry-server.ts';
+import { endpointHandler } from '../../src/servers/endpoints.ts';
 import { Guard } from '../../src/servers/guard.ts';
 import { createListener, formatAddress } from '../../src/servers/listener.ts';
-import { endpointHandler } from '../../src/servers/resigner/endpoints.ts';
+import { notifyEndpoint } from '../../src/servers/resigner/notify.ts';
 import { selfSignedCertificate } from '../support/self-signed.ts';
 import { type Answer, artifact, Client, startTestRegistry, temporaryDirectory } from './registry/client.ts';
 
@@ -14,13 +15,16 @@ const SECRET = 'a-secret-of-some-length';
 
 async function resigner(hosts: readonly string[] = []): Promise<{ client: Client; notified: string[][] }> {
   const notified: string[][] = [];
+  const notify = notifyEndpoint(
+    () => SECRET,
+    (repositories) => notified.push([...repositories]),
+  );
   const listener = createListener(
     endpointHandler({
       metrics: () => ['collections 3\n'],
       unready: () => undefined,
       guard: new Guard(hosts),
-      notifySecret: () => SECRET,
-      notified: (repositories) => notified.push([...repositories]),
+      posts: new Map([['/notify', notify]]),
       done: () => undefined,
       problem: () => undefined,
     }),

@@ -39,7 +39,7 @@ async function printStatus(context: Context, text: string, flags: StatusFlags): 
     [
       import('../../actions/inspect/status.ts'),
       import('../flags/shown-collection.ts'),
-      import('../../servers/resigner/system.ts'),
+      import('../../servers/system.ts'),
       import('../render/status-text.ts'),
     ],
   );

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import type { PublishPorts } from '../../actions/change/place.ts';
 import { BullaError, throwIfAborted } from '../../errors.ts';
 import { type Digest, isDigest } from '../../oci/digest.ts';
-import { SYSTEM_CHANCE } from '../../servers/resigner/system.ts';
+import { SYSTEM_CHANCE } from '../../servers/system.ts';
 import type { Clock } from '../../trust/format/ports.ts';
 import type { Context } from '../shell/context.ts';
 import { durationOf } from './values.ts';

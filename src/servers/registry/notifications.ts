@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { messageOf } from '../../errors.ts';
+import { readFileBounded } from '../../disk/atomic.ts';
+import { decodeUtf8 } from '../../encoding/bytes.ts';
+import { BullaError, messageOf } from '../../errors.ts';
 import type { Events, RegistryEvent } from './events.ts';
 import type { ServerExchange } from './exchange.ts';
 
@@ -17,6 +19,7 @@ const MEDIA_TYPE = 'application/vnd.docker.distribution.events.v1+json';
 /** Events that wait for an endpoint; when there are more, the oldest go. */
 const MAX_WAITING = 1_000;
 const MAX_PER_DELIVERY = 50;
+const MAX_HEADER_FILE_BYTES = 1024 * 1024;
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 60_000;
 const DEFAULT_TIMEOUT_MS = 5_000;
@@ -28,14 +31,17 @@ export class Notifications implements Events {
   private readonly address: () => string;
   private readonly scheme: string;
 
-  /** @param address of the server, as it stands in `source.addr` */
+  /**
+   * @param address of the server, as it stands in `source.addr`
+   * @throws BullaError usage for an endpoint that is not a URL of the web
+   */
   constructor(
     endpoints: readonly NotificationEndpoint[],
     scheme: string,
     address: () => string,
     report: (problem: string) => void,
   ) {
-    this.queues = endpoints.map((endpoint) => new Queue(endpoint, report));
+    this.queues = endpoints.map((endpoint) => new Queue(checkedEndpoint(endpoint), report));
     this.scheme = scheme;
     this.address = address;
   }
@@ -178,4 +184,32 @@ class Queue {
       // Asked to stop: the loop sees it.
     }
   }
+}
+
+function checkedEndpoint(endpoint: NotificationEndpoint): NotificationEndpoint {
+  const { url } = endpoint;
+  if (URL.canParse(url) && /^https?:/.test(url)) return endpoint;
+  throw new BullaError('usage', `${JSON.stringify(url)} is not a URL that can be notified`, {
+    hint: 'write http://… or https://…',
+  });
+}
+
+/**
+ * Reads headers for notifications from a file, one `Name: value` a line.
+ * @throws BullaError config-invalid, which does not show them; not-found, content-invalid, storage-error
+ */
+export async function readNotificationHeaders(path: string): Promise<Readonly<Record<string, string>>> {
+  const text = decodeUtf8(await readFileBounded(path, MAX_HEADER_FILE_BYTES, { pipes: true }), path);
+  const headers: [string, string][] = [];
+  for (const [i, line] of text.split(/\r?\n/).entries()) {
+    if (line.trim() === '') continue;
+    const match = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e\t]*)$/.exec(line);
+    if (match?.[1] === undefined || match[2] === undefined) {
+      throw new BullaError('config-invalid', `line ${i + 1} of the file of headers is not "Name: value"`, {
+        hint: 'write one header a line, such as Authorization: Bearer …',
+      });
+    }
+    headers.push([match[1], match[2]]);
+  }
+  return Object.fromEntries(headers);
 }

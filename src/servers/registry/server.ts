@@ -1,6 +1,5 @@
-import { isIP } from 'node:net';
 import { Guard } from '../guard.ts';
-import { createListener, formatAddress, type Listener } from '../listener.ts';
+import { createListener, formatAddress, type Listener, namesOf } from '../listener.ts';
 import { type LogSink, problemEntry } from '../log.ts';
 import { Metrics } from '../metrics.ts';
 import { type Insider, openAccess, withInsider } from './access.ts';
@@ -64,12 +63,16 @@ export interface RegistryServer {
 /**
  * Starts an OCI registry (distribution-spec 1.1) on a directory.
  * @throws BullaError storage-error where the directory cannot be used, also because another server
- * uses it; usage where it cannot listen; config-invalid, not-found for the password file
+ * uses it; usage where it cannot listen, and for a URL that cannot be notified; config-invalid, not-found for the password file
  */
 export async function serveRegistry(options: RegistryServerOptions): Promise<RegistryServer> {
   const limits: RegistryLimits = { ...DEFAULT_LIMITS, ...options.limits };
   const report = (problem: string): void => options.log?.(problemEntry(problem, new Date()));
-  const guard = new Guard(hostsOf(options), options.tls);
+  const { address: host = '127.0.0.1', hosts = [] } = options;
+  const guard = new Guard([...hosts, ...namesOf({ host })], options.tls);
+  const scheme = options.tls === undefined ? 'http' : 'https';
+  let address = '';
+  const events = new Notifications(options.notifications ?? [], scheme, () => address, report);
   const access = await accessOf(options, report);
   const store = await Store.open(options.dir, { report });
   const uploads = new Uploads({
@@ -77,9 +80,6 @@ export async function serveRegistry(options: RegistryServerOptions): Promise<Reg
     expiryMs: limits.uploadExpiryMs,
     maxUploads: limits.uploads,
   });
-  const scheme = options.tls === undefined ? 'http' : 'https';
-  let address = '';
-  const events = new Notifications(options.notifications ?? [], scheme, () => address, report);
   const services: Services = {
     store,
     uploads,
@@ -124,17 +124,13 @@ export async function serveRegistry(options: RegistryServerOptions): Promise<Reg
       options.tls,
       limits,
     );
-    address = formatAddress(await listener.listen(options.address ?? '127.0.0.1', options.port ?? 0));
+    address = formatAddress(await listener.listen(host, options.port ?? 0));
     control = await openControl(store.privateDirectory, collecting.run, report);
   } catch (error) {
     await close();
     throw error;
   }
   return { url: `${scheme}://${address}`, address, gc: (how = {}) => collecting.run(how), close };
-}
-
-function hostsOf({ hosts = [], address }: RegistryServerOptions): readonly string[] {
-  return address === undefined || isIP(address) !== 0 ? hosts : [...hosts, address];
 }
 
 async function accessOf(

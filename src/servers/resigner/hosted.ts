@@ -10,14 +10,12 @@ import { kindOfTag } from '../../trust/format/vocabulary.ts';
 import { checkPin, type Pin } from '../../trust/read/pin.ts';
 import type { TufSigner } from '../../tuf/edit/signing.ts';
 import type { LogSink } from '../log.ts';
-import type { RegistryServerOptions } from '../registry/server.ts';
+import { type RegistryServer, type RegistryServerOptions, serveRegistry } from '../registry/server.ts';
+import { SYSTEM_CHANCE, SYSTEM_CLOCK } from '../system.ts';
 import { Resigner } from './resigner.ts';
-import { SYSTEM_CHANCE, SYSTEM_CLOCK } from './system.ts';
 import { coreOf } from './wiring.ts';
 
 export interface HostedOptions {
-  /** Directory of the registry, whole. */
-  readonly dir: string;
   /** The online key. */
   readonly signer: TufSigner;
   /** Root keys that are trusted for every collection in it, instead of {@link pins}. */
@@ -25,62 +23,65 @@ export interface HostedOptions {
   readonly pins: () => Promise<Iterable<Pin>>;
   /** Other names of the registry, as they stand in the names of collections. */
   readonly hosts?: readonly string[] | undefined;
-  readonly isTls: boolean;
   readonly log: LogSink;
   readonly onWarning: (message: string) => void;
-}
-
-/** A re-signer within the registry, before the registry runs. */
-export interface HostedResigner {
-  /** What the registry has to be started with. */
-  readonly options: Pick<RegistryServerOptions, 'onEvent' | 'insider'>;
-  /** @param address where the registry listens @returns what ends it */
-  start(address: string): Promise<() => Promise<void>>;
 }
 
 const GRACE_MS = 5_000;
 
 /**
- * Prepares a re-signer for the collections of a registry in the same process: it is notified of every push, and
- * goes in by the front door with a secret of its own.
- * @throws BullaError config-invalid when it starts, where pins cannot be read
+ * Starts a registry with a re-signer for its collections in the same process: it is notified of every push, and goes
+ * in by the front door with a secret of its own.
+ * @throws BullaError what serveRegistry throws; config-invalid where pins cannot be read
  */
-export function hostedResigner(options: HostedOptions): HostedResigner {
+export async function serveResigned(
+  registry: RegistryServerOptions,
+  hosted: HostedOptions,
+): Promise<RegistryServer> {
   const insider = { user: 'bulla-resigner', password: randomBytes(32).toString('base64url') };
   let resigner: Resigner | undefined;
-  return {
-    options: {
-      insider,
-      onEvent: ({ action, repository, tag }) => {
-        const isOfInterest = tag === undefined ? action === 'delete' : kindOfTag(tag as never) !== undefined;
-        if ((action === 'push' || action === 'delete') && isOfInterest) resigner?.notified(repository);
-      },
+  const server = await serveRegistry({
+    ...registry,
+    insider,
+    onEvent: ({ action, repository, tag }) => {
+      const isOfInterest = tag === undefined ? action === 'delete' : kindOfTag(tag as never) !== undefined;
+      if ((action === 'push' || action === 'delete') && isOfInterest) resigner?.notified(repository);
     },
-    async start(address) {
-      const own = reachable(address);
-      const client = new RegistryClient({
-        // Only this process listens there.
-        http: { tls: { insecure: options.isTls } },
-        plainHttp: !options.isTls,
-        credentials: fixedCredentials(own, {
-          kind: 'basic',
-          username: insider.user,
-          password: insider.password,
-        }),
-      });
-      resigner = await resignerFor(options, own, client);
-      resigner.start();
-      return async () => {
-        await resigner?.close(GRACE_MS);
-        await client.close();
-      };
-    },
+  });
+  const own = reachable(server.address);
+  const client = new RegistryClient({
+    // Only this process listens there.
+    http: { tls: { insecure: registry.tls !== undefined } },
+    plainHttp: registry.tls === undefined,
+    credentials: fixedCredentials(own, {
+      kind: 'basic',
+      username: insider.user,
+      password: insider.password,
+    }),
+  });
+  const close = async (): Promise<void> => {
+    await resigner?.close(GRACE_MS);
+    await client.close();
+    await server.close();
   };
+  try {
+    resigner = await resignerFor(registry.dir, hosted, own, client);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  resigner.start();
+  return { ...server, close };
 }
 
-async function resignerFor(options: HostedOptions, own: string, client: RegistryClient): Promise<Resigner> {
+async function resignerFor(
+  dir: string,
+  options: HostedOptions,
+  own: string,
+  client: RegistryClient,
+): Promise<Resigner> {
   const hosts = new Set([own, ...namesOf(own), ...(options.hosts ?? [])]);
-  const directory = join(options.dir, '.bulla', 'resigner');
+  const directory = join(dir, '.bulla', 'resigner');
   const memory = new TrustDirectory(join(directory, 'trust'));
   return new Resigner({
     config: {

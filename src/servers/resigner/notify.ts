@@ -1,11 +1,48 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { isJsonObject, type JsonValue, parseJsonObject } from '../../encoding/json.ts';
+import { isBullaError } from '../../errors.ts';
 import { isRepositoryName, isTag } from '../../oci/reference.ts';
 import { kindOfTag } from '../../trust/format/vocabulary.ts';
+import type { PostEndpoint } from '../endpoints.ts';
 
 /** Largest batch of notifications that is read, in bytes; distribution sends one event at a time. */
 export const MAX_NOTIFICATION_BYTES: number = 1024 * 1024;
 const MAX_EVENTS = 1_000;
+
+/**
+ * Takes notifications.
+ * @param secret undefined: they are refused
+ * @param notified called with repositories that have changed; it must not wait for anything
+ */
+export function notifyEndpoint(
+  secret: () => string | undefined,
+  notified: (repositories: ReadonlySet<string>) => void,
+): PostEndpoint {
+  const isTrusted: PostEndpoint['isTrusted'] = ({ headers }) => {
+    const expected = secret();
+    return expected !== undefined && isAuthorized(headers.authorization, expected);
+  };
+  return {
+    route: 'notify',
+    maxBytes: MAX_NOTIFICATION_BYTES,
+    isTrusted,
+    refuse(request) {
+      if (secret() === undefined) return { status: 404, text: 'notifications are not configured\n' };
+      if (request.method !== 'POST' || isTrusted(request)) return undefined;
+      const headers = { 'WWW-Authenticate': 'Bearer' };
+      return { status: 401, text: 'the secret is missing or wrong\n', headers };
+    },
+    answer(body) {
+      try {
+        notified(repositoriesIn(body));
+        return { status: 202, text: 'taken\n' };
+      } catch (error) {
+        if (!isBullaError(error, 'content-invalid')) throw error;
+        return { status: 400, text: `${error.message}\n` };
+      }
+    },
+  };
+}
 
 /** Whether a request carries the secret; how long it takes tells nothing about it. */
 export function isAuthorized(header: string | undefined, secret: string): boolean {

@@ -5,6 +5,7 @@ import { PAGE_HEADERS } from '../../actions/report/html.ts';
 import { type OverviewRow, overviewPage } from '../../actions/report/overview-page.ts';
 import { PAGE_NAME, pageName } from '../../actions/report/page-name.ts';
 import type { ReportedCollection } from '../../actions/report/report.ts';
+import type { Answer } from '../endpoints.ts';
 
 /** What the re-signer knows of a place without asking for it. */
 export interface ServedPlace {
@@ -23,13 +24,6 @@ export interface PagesOptions {
   readonly report: (place: string) => Promise<ReportedCollection>;
   readonly now: () => Date;
   readonly version: string;
-}
-
-/** A page with its status. */
-export interface PageAnswer {
-  readonly status: number;
-  readonly text: string;
-  readonly headers: Readonly<Record<string, string>>;
 }
 
 /** How long a page is handed out again before its collection is read anew, in milliseconds. */
@@ -54,7 +48,7 @@ export class ReportPages {
   }
 
   /** @param path of the request: `/`, or `/` and the name of a page. @returns undefined for other paths */
-  async answer(path: string): Promise<PageAnswer | undefined> {
+  async answer(path: string): Promise<Answer | undefined> {
     if (path === '/' || path === '/index.html')
       return { status: 200, text: this.overview(), headers: PAGE_HEADERS };
     const place = this.placeOf(path.slice(1));

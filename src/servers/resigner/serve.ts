@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { type Alarm, alarmOfFailure } from '../../actions/renew/alarms.ts';
@@ -15,18 +14,18 @@ import type { SignerState } from '../../trust/publish/signer-state.ts';
 import type { TrustMemory } from '../../trust/read/memory.ts';
 import { isPrefix } from '../../trust/read/pin.ts';
 import type { TufSigner } from '../../tuf/edit/signing.ts';
-import { Guard } from '../guard.ts';
-import { createListener, formatAddress, type Listener, type ListenerLimits } from '../listener.ts';
+import type { Endpoints, PostEndpoint } from '../endpoints.ts';
+import { type ListenAddress, parseListenAddress } from '../listener.ts';
 import type { LogSink } from '../log.ts';
+import { type RunningService, ServiceFrame, started } from '../service.ts';
+import { limitOf, SYSTEM_CHANCE, SYSTEM_CLOCK } from '../system.ts';
 import { AlarmFile } from './alarm-file.ts';
 import { exactPlaces, type ListRepositories } from './catalogue.ts';
 import type { ResignerConfig } from './config.ts';
-import { type Endpoints, endpointHandler } from './endpoints.ts';
 import { LeaseElection } from './lease.ts';
+import { notifyEndpoint } from './notify.ts';
 import { ReportPages } from './pages.ts';
 import { Resigner } from './resigner.ts';
-import { limitOf, SYSTEM_CHANCE, SYSTEM_CLOCK } from './system.ts';
-import { WatchedFiles } from './watched.ts';
 import { Webhook } from './webhook.ts';
 import {
   type ResignCore,
@@ -51,7 +50,7 @@ export interface ServeOptions {
   readonly list: ListRepositories;
   readonly shard?: Shard | undefined;
   /** In place of `listen` of the configuration. */
-  readonly listen?: { readonly host: string; readonly port: number } | undefined;
+  readonly listen?: ListenAddress | undefined;
   /** Beside `hosts` of the configuration. */
   readonly hosts?: readonly string[] | undefined;
   /** For the webhook. */
@@ -63,28 +62,13 @@ export interface ServeOptions {
 }
 
 /** A re-signer that is running. */
-export interface ResignerServer {
-  /** `127.0.0.1:8089` */
-  readonly address: string;
-  readonly url: string;
+export interface ResignerServer extends RunningService {
   /** How many collections the configuration names one by one, and how many prefixes. */
   readonly collections: number;
   readonly prefixes: number;
   readonly resigner: Resigner;
-  /** Reads configuration and keys again; what cannot be used is not, and raises an alarm. */
-  reload(): Promise<void>;
-  close(): Promise<void>;
 }
 
-const LIMITS: ListenerLimits = {
-  connections: 512,
-  headerBytes: 16 * 1024,
-  headersMs: 10_000,
-  idleMs: 30_000,
-  graceMs: 5_000,
-};
-/** How often files are looked at for changes, in milliseconds. */
-const WATCH_MS = 2_000;
 const GRACE_MS = 20_000;
 /** How long the page of a collection may take, in milliseconds. */
 const PAGE_MS = 15_000;
@@ -94,38 +78,33 @@ const PAGE_MS = 15_000;
  * @throws BullaError config-invalid, not-found, key-invalid, storage-error; usage where it cannot listen
  */
 export async function serveResigner(options: ServeOptions): Promise<ResignerServer> {
-  const config = await options.readConfig();
-  const service = new Service(options, config);
-  try {
-    await service.open();
-  } catch (error) {
-    await service.close();
-    throw error;
-  }
-  return service;
+  return started(new Service(options, await options.readConfig()));
 }
 
 class Service implements ResignerServer {
-  address = '';
+  private readonly frame: ServiceFrame;
   private readonly options: ServeOptions;
   private config: ResignerConfig;
   private running: Resigner | undefined;
   private material: SigningMaterial | undefined;
-  private listener: Listener | undefined;
   private election: LeaseElection | undefined;
-  private readonly watched = new WatchedFiles();
-  private readonly stopping = new AbortController();
-  private watching: Promise<void> | undefined;
-  private reloading: Promise<void> = Promise.resolve();
-  private isReady = false;
 
   constructor(options: ServeOptions, config: ResignerConfig) {
     this.options = options;
     this.config = config;
+    this.frame = new ServiceFrame({
+      clock: SYSTEM_CLOCK,
+      log: options.log,
+      readAgain: () => this.readAgain(),
+    });
+  }
+
+  get address(): string {
+    return this.frame.address;
   }
 
   get url(): string {
-    return `http://${this.address}`;
+    return this.frame.url;
   }
 
   /** How many collections the configuration names one by one. */
@@ -149,7 +128,7 @@ class Service implements ResignerServer {
     const signers = await openSigners(config.keys);
     const { state, memory } = await openState(config);
     this.material = { pins: config.pins, signers, state, memory };
-    const alarmStore = alarmStoreOf(config, (message) => this.problem(message));
+    const alarmStore = alarmStoreOf(config, (message) => this.frame.problem(message));
     const standing = (await alarmStore?.load()) ?? [];
     this.running = new Resigner({
       config,
@@ -165,61 +144,55 @@ class Service implements ResignerServer {
       alarmStore,
       standing,
       ...(config.webhook !== undefined && {
-        alarms: new Webhook(config.webhook, pool, (message) => this.problem(message)),
+        alarms: new Webhook(config.webhook, pool, (message) => this.frame.problem(message)),
       }),
     });
-    await this.watched.take([...config.files, ...options.keyFiles(config.keys)]);
-    await this.listen(listen ?? addressOf(config.listen, options.where));
-    if (!state.isLasting) this.problem(STATELESS);
+    const address = listen ?? parseListenAddress(config.listen ?? DEFAULT_LISTEN, options.where);
+    await this.frame.open({
+      listen: address,
+      hosts: [...config.hosts, ...(options.hosts ?? [])],
+      metrics: this.running.statistics.metrics,
+      page: isServingPages(config, address.host) ? this.pages() : undefined,
+      posts: new Map([['/notify', this.notifications()]]),
+      files: this.filesOf(config),
+    });
+    if (!state.isLasting) this.frame.problem(STATELESS);
     if (config.lease !== undefined) await this.elect(config.lease);
     const { collections, prefixes } = this;
-    this.log('info', 'start', { url: this.url, collections, prefixes });
+    this.frame.log('info', 'start', { url: this.url, collections, prefixes });
     this.running.start();
-    this.isReady = true;
-    this.watching = this.watch();
+    this.frame.ready();
   }
 
   reload(): Promise<void> {
-    this.reloading = this.reloading.then(() => this.readAgain());
-    return this.reloading;
+    return this.frame.reload();
   }
 
   async close(): Promise<void> {
-    this.isReady = false;
-    this.stopping.abort();
-    await this.listener?.stop();
-    await this.watching;
-    await this.reloading;
+    await this.frame.stop();
     await this.running?.close(GRACE_MS);
     await this.election?.close();
   }
 
-  private async listen(where: { readonly host: string; readonly port: number }): Promise<void> {
-    const { resigner } = this;
-    const handler = endpointHandler({
-      metrics: () => resigner.statistics.metrics.pieces(),
-      page: isServingPages(this.config, where.host) ? this.pages() : undefined,
-      unready: () => (this.isReady ? undefined : 'starting or ending'),
-      guard: new Guard([...this.config.hosts, ...(this.options.hosts ?? []), ...nameOf(where.host)]),
-      notifySecret: () => this.config.notifySecret,
-      notified: (repositories) => {
-        for (const repository of repositories) resigner.notified(repository);
-      },
-      done: (sample) => resigner.statistics.metrics.count(sample),
-      problem: (message) => this.problem(message),
-    });
-    this.listener = createListener(handler, undefined, LIMITS);
-    this.address = formatAddress(await this.listener.listen(where.host, where.port));
+  private notifications(): PostEndpoint {
+    const notified = (repositories: ReadonlySet<string>): void => {
+      for (const repository of repositories) this.resigner.notified(repository);
+    };
+    return notifyEndpoint(() => this.config.notifySecret, notified);
+  }
+
+  private filesOf({ files, keys }: ResignerConfig): readonly string[] {
+    return [...files, ...this.options.keyFiles(keys)];
   }
 
   private pages(): Endpoints['page'] {
-    const { resigner, options, stopping } = this;
+    const { resigner, options, frame } = this;
     const open = async (place: string): Promise<OpenedCollection<ServedTarget>> => {
       const { material } = this;
       if (material === undefined)
         throw new BullaError('internal', 'not started', { hint: 'please report this' });
       const target = await options.target(referenceOf(place));
-      const read = readOptions(place, material, SYSTEM_CLOCK.now(), stopping.signal, () => undefined);
+      const read = readOptions(place, material, SYSTEM_CLOCK.now(), frame.signal, () => undefined);
       return { place, repository: place, name: place, target, read };
     };
     const pages = new ReportPages({
@@ -228,7 +201,7 @@ class Service implements ResignerServer {
         const { collections } = await reportOn([place], open, {
           ...{ now: SYSTEM_CLOCK.now(), chance: SYSTEM_CHANCE, keyNames: new Map(), concurrency: 1 },
           limit: limitOf(PAGE_MS),
-          signal: stopping.signal,
+          signal: frame.signal,
         });
         return collections[0] as ReportedCollection;
       },
@@ -250,31 +223,23 @@ class Service implements ResignerServer {
       monotonic: () => performance.now(),
       fraction: SYSTEM_CHANCE.fraction,
       onChange: (isLeader) => {
-        this.log('info', 'leader', { leading: isLeader });
+        this.frame.log('info', 'leader', { leading: isLeader });
         this.resigner.activate(isLeader);
       },
-      problem: (message) => this.problem(message),
+      problem: (message) => this.frame.problem(message),
     });
     this.election.start();
   }
 
-  private async watch(): Promise<void> {
-    while (!this.stopping.signal.aborted) {
-      await SYSTEM_CLOCK.sleep(WATCH_MS, this.stopping.signal).catch(() => undefined);
-      if (!this.stopping.signal.aborted && (await this.watched.changed())) await this.reload();
-    }
-  }
-
-  private async readAgain(): Promise<void> {
+  private async readAgain(): Promise<readonly string[] | undefined> {
     const { resigner, options } = this;
     const { where } = options;
     try {
       const config = await options.readConfig();
-      await this.watched.take([...config.files, ...options.keyFiles(config.keys)]);
       await this.takeKeys(config);
       if (this.material !== undefined) this.material = { ...this.material, pins: config.pins };
       if (needsRestart(this.config, config))
-        this.problem(
+        this.frame.problem(
           `${where}: state, schedule, lease, webhook, listen, hosts and pages are taken at the next start only`,
         );
       this.config = {
@@ -285,10 +250,12 @@ class Service implements ResignerServer {
       };
       if (this.material !== undefined) resigner.use(this.material);
       resigner.statistics.reload();
-      this.log('info', 'reload', { collections: config.pins.length });
+      this.frame.log('info', 'reload', { collections: config.pins.length });
       resigner.alarm(where, []);
+      return this.filesOf(config);
     } catch (error) {
       resigner.alarm(where, [{ ...alarmAbout(where, error), kind: 'config' }]);
+      return undefined;
     }
   }
 
@@ -302,14 +269,6 @@ class Service implements ResignerServer {
     } catch (error) {
       this.resigner.alarm(about, [{ ...alarmAbout(about, error), kind: 'key' }]);
     }
-  }
-
-  private problem(message: string): void {
-    this.log('warning', 'problem', { message });
-  }
-
-  private log(level: string, event: string, more: Readonly<Record<string, string | number | boolean>>): void {
-    this.options.log({ time: new Date().toISOString(), level, event, ...more });
   }
 }
 
@@ -360,29 +319,6 @@ function needsRestart(before: ResignerConfig, after: ResignerConfig): boolean {
   }: ResignerConfig): string =>
     JSON.stringify([state, cache, listen, hosts, pages, timing, concurrency, webhook, lease, alarms]);
   return fixed(before) !== fixed(after);
-}
-
-function nameOf(host: string): readonly string[] {
-  return isIP(host) === 0 ? [host] : [];
-}
-
-/** `HOST:PORT`. @throws BullaError config-invalid */
-export function addressOf(
-  text: string | undefined,
-  where: string,
-): { readonly host: string; readonly port: number } {
-  const [, six, four, port] =
-    /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]*)):([0-9]{1,5})$/.exec(text ?? DEFAULT_LISTEN) ?? [];
-  const host = six ?? four;
-  if (host === undefined || Number(port) > 65_535)
-    throw new BullaError(
-      'config-invalid',
-      `${where}: ${JSON.stringify(text)} is not an address to listen on`,
-      {
-        hint: 'write HOST:PORT or [IPv6]:PORT, such as 127.0.0.1:8089 or 0.0.0.0:8089',
-      },
-    );
-  return { host: host === '' ? '127.0.0.1' : host, port: Number(port) };
 }
 
 const DEFAULT_LISTEN = '127.0.0.1:8089';

@@ -8,8 +8,8 @@ import { parseReference, type RegistryReference } from '../../oci/reference.ts';
 import { TrustDirectory } from '../../state/trust-directory.ts';
 import { ProcessSignerState, type SignerState } from '../../trust/publish/signer-state.ts';
 import { ProcessMemory, type TrustMemory } from '../../trust/read/memory.ts';
+import { SYSTEM_CHANCE, SYSTEM_CLOCK } from '../system.ts';
 import type { ResignerConfig } from './config.ts';
-import { SYSTEM_CHANCE, SYSTEM_CLOCK } from './system.ts';
 import type { ResignCore, ServedTarget } from './worker.ts';
 
 /**

@@ -1,14 +1,11 @@
 import { setMaxListeners } from 'node:events';
-import { isIP } from 'node:net';
 import type { SyncEntry } from '../../actions/sync/plan.ts';
 import { type SyncedRepository, SyncShared, syncEntry, type WithPlaces } from '../../actions/sync/sync.ts';
 import { BullaError, isBullaError, messageOf } from '../../errors.ts';
 import type { Clock } from '../../trust/format/ports.ts';
-import { Guard } from '../guard.ts';
-import { createListener, formatAddress, type Listener, type ListenerLimits } from '../listener.ts';
+import type { ListenAddress } from '../listener.ts';
 import type { LogSink } from '../log.ts';
-import { endpointHandler } from '../resigner/endpoints.ts';
-import { WatchedFiles } from '../resigner/watched.ts';
+import { type RunningService, ServiceFrame, started } from '../service.ts';
 import type { SyncConfig } from './config.ts';
 import { parseSchedule, type Schedule } from './schedule.ts';
 import { SyncStatistics } from './statistics.ts';
@@ -28,7 +25,7 @@ export interface SyncServeOptions {
   readonly concurrency: number;
   /** In place of all intervals and schedules of the file, in milliseconds. */
   readonly everyMs?: number | undefined;
-  readonly listen: { readonly host: string; readonly port: number };
+  readonly listen: ListenAddress;
   /** Names by which the listener is reached, beside localhost and IP addresses. */
   readonly hosts?: readonly string[] | undefined;
   readonly clock: Clock;
@@ -37,26 +34,6 @@ export interface SyncServeOptions {
   readonly log: LogSink;
 }
 
-/** A sync that goes on. */
-export interface SyncServer {
-  /** `127.0.0.1:8090` */
-  readonly address: string;
-  readonly url: string;
-  /** Reads the file again; what cannot be used is reported, and what was read before stays. */
-  reload(): Promise<void>;
-  /** Ends what is under way; it goes on where it was in the next run. */
-  close(): Promise<void>;
-}
-
-const LIMITS: ListenerLimits = {
-  connections: 256,
-  headerBytes: 16 * 1024,
-  headersMs: 10_000,
-  idleMs: 30_000,
-  graceMs: 5_000,
-};
-/** How often files are looked at for changes, in milliseconds. */
-const WATCH_MS = 2_000;
 /** Longest that the clock is not looked at, in milliseconds: it may be set. */
 const LONGEST_SLEEP_MS = 60_000;
 
@@ -65,16 +42,8 @@ const LONGEST_SLEEP_MS = 60_000;
  * until it is closed.
  * @throws BullaError config-invalid, not-found, storage-error; usage where it cannot listen
  */
-export async function serveSync(options: SyncServeOptions): Promise<SyncServer> {
-  const generation = await options.read();
-  const service = new Service(options, generation);
-  try {
-    await service.open();
-  } catch (error) {
-    await service.close();
-    throw error;
-  }
-  return service;
+export async function serveSync(options: SyncServeOptions): Promise<RunningService> {
+  return started(new Service(options, await options.read()));
 }
 
 /** An entry, and when it is run next. */
@@ -86,12 +55,10 @@ interface Job {
   dueAt: number;
 }
 
-class Service implements SyncServer {
-  address = '';
+class Service implements RunningService {
+  private readonly frame: ServiceFrame;
   private readonly options: SyncServeOptions;
   private readonly statistics: SyncStatistics;
-  private readonly watched = new WatchedFiles();
-  private readonly stopping = new AbortController();
   private readonly running = new Set<Promise<void>>();
   /** Titles of entries that are running. */
   private readonly busy = new Set<string>();
@@ -101,53 +68,46 @@ class Service implements SyncServer {
   private jobs: readonly Job[] = [];
   private alarm = new AbortController();
   private wall = 0;
-  private listener: Listener | undefined;
-  private loops: readonly Promise<void>[] = [];
-  private reloading: Promise<void> = Promise.resolve();
+  private working: Promise<void> | undefined;
 
   constructor(options: SyncServeOptions, generation: SyncGeneration) {
     this.options = options;
     this.generation = generation;
     this.shared = new SyncShared(options.concurrency);
     this.statistics = new SyncStatistics({ entries: () => this.jobs.length, busy: () => this.running.size });
-    setMaxListeners(0, this.stopping.signal);
+    this.frame = new ServiceFrame({ ...options, readAgain: () => this.readAgain() });
+    setMaxListeners(0, this.frame.signal);
+  }
+
+  get address(): string {
+    return this.frame.address;
   }
 
   get url(): string {
-    return `http://${this.address}`;
+    return this.frame.url;
   }
 
   async open(): Promise<void> {
     const { config } = this.generation;
     this.jobs = this.jobsOf(config);
-    await this.watched.take(config.files);
-    const { host, port } = this.options.listen;
-    const handler = endpointHandler({
-      metrics: () => this.statistics.metrics.pieces(),
-      unready: () => (this.stopping.signal.aborted ? 'ending' : undefined),
-      guard: new Guard([...(this.options.hosts ?? []), ...(isIP(host) === 0 ? [host] : [])]),
-      notifySecret: () => undefined,
-      notified: () => undefined,
-      done: (sample) => this.statistics.metrics.count(sample),
-      problem: (message) => this.log('warning', 'problem', { message }),
-    });
-    this.listener = createListener(handler, undefined, LIMITS);
-    this.address = formatAddress(await this.listener.listen(host, port));
-    for (const message of config.warnings) this.log('warning', 'problem', { message });
-    this.loops = [this.work(), this.watch()];
+    const { listen, hosts = [] } = this.options;
+    await this.frame.open({ listen, hosts, metrics: this.statistics.metrics, files: config.files });
+    for (const message of config.warnings) this.frame.problem(message);
+    this.working = this.work();
+    this.frame.ready();
   }
 
   reload(): Promise<void> {
-    this.reloading = this.reloading.then(() => this.readAgain());
-    return this.reloading;
+    return this.frame.reload();
   }
 
+  /** Ends what is under way; the next run continues where it was. */
   async close(): Promise<void> {
-    this.stopping.abort();
+    const stopped = this.frame.stop();
     this.alarm.abort();
-    await Promise.all([...this.loops, this.reloading]);
+    await stopped;
+    await this.working;
     await Promise.all(this.running);
-    await this.listener?.stop();
     await this.generation.close();
   }
 
@@ -175,7 +135,7 @@ class Service implements SyncServer {
 
   private async work(): Promise<void> {
     const { clock } = this.options;
-    while (!this.stopping.signal.aborted) {
+    while (!this.frame.signal.aborted) {
       this.alarm = new AbortController();
       this.noticeClock();
       const parallel = this.generation.config.plan.parallel;
@@ -221,14 +181,15 @@ class Service implements SyncServer {
 
   private async run(job: Job, { places }: SyncGeneration): Promise<void> {
     const { clock, monotonic, concurrency } = this.options;
-    const { signal } = this.stopping;
+    const { signal } = this.frame;
     const { entry, schedule, intervalMs } = job;
     const began = monotonic();
     try {
       const repositories = await syncEntry(entry, places, { concurrency, signal }, this.shared);
       this.tell(entry, repositories, monotonic() - began);
     } catch (error) {
-      if (!signal.aborted) this.log('error', 'failed', { entry: entry.title, message: messageOf(error) });
+      if (!signal.aborted)
+        this.frame.log('error', 'failed', { entry: entry.title, message: messageOf(error) });
     }
     // What was due while it ran is left out.
     const passed = Math.floor((monotonic() - began) / intervalMs);
@@ -241,42 +202,41 @@ class Service implements SyncServer {
   private tell(entry: SyncEntry, repositories: readonly SyncedRepository[], tookMs: number): void {
     this.statistics.ran(entry.title, repositories, tookMs, this.options.clock.now());
     for (const { source, target, counts, failures, warnings } of repositories) {
-      for (const message of warnings) this.log('warning', 'warning', { source, target, message });
+      for (const message of warnings) this.frame.log('warning', 'warning', { source, target, message });
       for (const { reference, error } of failures)
-        this.log('error', 'failed', { source, target, reference, code: error.code, message: error.message });
+        this.frame.log('error', 'failed', {
+          source,
+          target,
+          reference,
+          code: error.code,
+          message: error.message,
+        });
       const { total, copied, present, failed, removed, bytes } = counts;
-      this.log('info', 'synced', {
+      this.frame.log('info', 'synced', {
         ...{ source, target, total, copied, present, failed, removed, bytes },
         milliseconds: Math.round(tookMs),
       });
     }
   }
 
-  private async watch(): Promise<void> {
-    const { clock } = this.options;
-    while (!this.stopping.signal.aborted) {
-      await clock.sleep(WATCH_MS, this.stopping.signal).catch(() => undefined);
-      if (!this.stopping.signal.aborted && (await this.watched.changed())) await this.reload();
-    }
-  }
-
-  private async readAgain(): Promise<void> {
+  private async readAgain(): Promise<readonly string[] | undefined> {
     const { where, concurrency } = this.options;
     let next: SyncGeneration | undefined;
     try {
       next = await this.options.read();
       const jobs = this.jobsOf(next.config);
-      await this.watched.take(next.config.files);
       const old = this.generation;
       [this.generation, this.jobs, this.shared] = [next, jobs, new SyncShared(concurrency)];
       if (!this.users.has(old)) await old.close();
       this.statistics.reloaded(jobs.map(({ entry }) => entry.title));
-      this.log('info', 'reload', { entries: jobs.length });
+      this.frame.log('info', 'reload', { entries: jobs.length });
       this.alarm.abort();
+      return next.config.files;
     } catch (error) {
       if (next !== undefined && next !== this.generation) await next.close();
       if (!isBullaError(error)) throw error;
-      this.log('error', 'config', { place: where, code: error.code, message: error.message });
+      this.frame.log('error', 'config', { place: where, code: error.code, message: error.message });
+      return undefined;
     }
   }
 
@@ -290,11 +250,7 @@ class Service implements SyncServer {
     this.users.delete(generation);
     if (generation === this.generation) return;
     await generation.close().catch((error: unknown) => {
-      this.log('warning', 'problem', { message: messageOf(error) });
+      this.frame.problem(messageOf(error));
     });
-  }
-
-  private log(level: string, event: string, more: Readonly<Record<string, string | number | boolean>>): void {
-    this.options.log({ time: this.options.clock.now().toISOString(), level, event, ...more });
   }
 }

@@ -1,8 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { parseListenAddress } from '../../../src/servers/listener.ts';
 import { readResignerConfig } from '../../../src/servers/resigner/config.ts';
-import { addressOf } from '../../../src/servers/resigner/serve.ts';
 import { temporaryDirectory } from '../../support/cli.ts';
 import { codeOf } from '../../support/registry/open.ts';
 
@@ -104,10 +104,10 @@ lease: {name: resigner}
     ['[::1]:1', '::1', 1],
     [':80', '127.0.0.1', 80],
   ])('listens on %s', (text, host, port) => {
-    expect(addressOf(text, 'x')).toEqual({ host, port });
+    expect(parseListenAddress(text, 'x')).toEqual({ host, port });
   });
 
   it.each(['8089', '127.0.0.1', 'a:b:c', '1.2.3.4:99999'])('does not listen on %s', (text) => {
-    expect(() => addressOf(text, 'x')).toThrow(expect.objectContaining({ code: 'config-invalid' }));
+    expect(() => parseListenAddress(text, 'x')).toThrow(expect.objectContaining({ code: 'config-invalid' }));
   });
 });

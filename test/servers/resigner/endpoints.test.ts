@@ -1,9 +1,9 @@
 import { createConnection } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { type Endpoints, endpointHandler } from '../../../src/servers/endpoints.ts';
 import { Guard } from '../../../src/servers/guard.ts';
 import { createListener, formatAddress } from '../../../src/servers/listener.ts';
-import { type Endpoints, endpointHandler } from '../../../src/servers/resigner/endpoints.ts';
-import { isAuthorized, repositoriesIn } from '../../../src/servers/resigner/notify.ts';
+import { isAuthorized, notifyEndpoint, repositoriesIn } from '../../../src/servers/resigner/notify.ts';
 
 const SECRET = 'a-secret-of-some-length';
 const TYPE = 'application/vnd.docker.distribution.events.v1+json';
@@ -30,16 +30,19 @@ function event(more: { action?: string; tag?: string; repository?: unknown } = {
   };
 }
 
-async function served(change: Partial<Endpoints> = {}) {
+async function served(change: Partial<Endpoints> = {}, secret = SECRET) {
   const notified: string[][] = [];
+  const posted = notifyEndpoint(
+    () => (secret === '' ? undefined : secret),
+    (repositories) => notified.push([...repositories]),
+  );
   const samples: { route: string; status: number }[] = [];
   const listener = createListener(
     endpointHandler({
       metrics: () => ['bulla_resigner_', 'collections 3\n'],
       unready: () => undefined,
       guard: new Guard([]),
-      notifySecret: () => SECRET,
-      notified: (repositories) => notified.push([...repositories]),
+      posts: new Map([['/notify', posted]]),
       done: ({ route, status }) => samples.push({ route, status }),
       problem: () => undefined,
       ...change,
@@ -191,7 +194,7 @@ describe('a notification', () => {
   });
 
   it('is not taken where no secret is configured', async () => {
-    const { notify } = await served({ notifySecret: () => undefined });
+    const { notify } = await served({}, '');
     expect((await notify('{"events":[]}')).status).toBe(404);
   });
 

@@ -6,8 +6,9 @@ import { BullaError } from '../../../src/errors.ts';
 import { MemoryStore } from '../../../src/oci/memory.ts';
 import { formatRepository } from '../../../src/oci/reference.ts';
 import type { LogFields } from '../../../src/servers/log.ts';
+import type { RunningService } from '../../../src/servers/service.ts';
 import { isSchedule, parseSchedule } from '../../../src/servers/sync/schedule.ts';
-import { type SyncServer, serveSync } from '../../../src/servers/sync/serve.ts';
+import { serveSync } from '../../../src/servers/sync/serve.ts';
 import { pushImage } from '../../support/content.ts';
 
 const entry = (name: string, more: Partial<SyncEntryDocument> = {}): SyncEntryDocument => ({
@@ -25,7 +26,7 @@ class Rig {
   readonly opened: string[] = [];
   document: SyncDocument | BullaError = { sync: [] };
   closed = 0;
-  server: SyncServer | undefined;
+  server: RunningService | undefined;
   /** Resolves when the source of an entry may be read. */
   gate: Promise<void> = Promise.resolve();
   private readonly sleepers = new Set<() => void>();

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect } from 'vitest';
 import type { Target } from '../../../src/oci/target.ts';
 import { openRepository } from '../../../src/registry/client.ts';
-import { SYSTEM_CHANCE, SYSTEM_CLOCK } from '../../../src/servers/resigner/system.ts';
+import { SYSTEM_CHANCE, SYSTEM_CLOCK } from '../../../src/servers/system.ts';
 import type { PublishOptions } from '../../../src/trust/publish/publish-options.ts';
 import { ProcessSignerState } from '../../../src/trust/publish/signer-state.ts';
 import type { CliResult } from '../cli.ts';

@@ -6,7 +6,7 @@ import { BullaError, type ErrorCode, EXIT_CODES } from '../../../errors.ts';
 import { formatRepository, parseReference } from '../../../oci/reference.ts';
 import { allPlaces } from '../../../servers/resigner/catalogue.ts';
 import { readResignerPins } from '../../../servers/resigner/config.ts';
-import { limitOf, SYSTEM_CHANCE } from '../../../servers/resigner/system.ts';
+import { limitOf, SYSTEM_CHANCE } from '../../../servers/system.ts';
 import { type CollectionFlags, collectionDemands, collectionPorts } from '../../flags/collection-flags.ts';
 import { keyNames } from '../../flags/shown-collection.ts';
 import { durationOf } from '../../flags/values.ts';

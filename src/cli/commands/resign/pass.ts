@@ -135,7 +135,7 @@ async function configuredTask(
       import('../../../servers/resigner/serve.ts'),
       import('../../../servers/resigner/wiring.ts'),
       import('../../../servers/resigner/worker.ts'),
-      import('../../../servers/resigner/system.ts'),
+      import('../../../servers/system.ts'),
       import('../serve/wiring.ts'),
     ]);
   const config = await readResignerConfig(context.path(path));

@@ -1,16 +1,16 @@
 import { dirname } from 'node:path';
-import process from 'node:process';
 import { setFlagsFromString } from 'node:v8';
 import type { Command } from 'commander';
 import { parseShard } from '../../../actions/renew/shard.ts';
 import { BullaError } from '../../../errors.ts';
+import { parseListenAddress } from '../../../servers/listener.ts';
 import { readResignerConfig } from '../../../servers/resigner/config.ts';
-import { addressOf, serveResigner as start } from '../../../servers/resigner/serve.ts';
+import { serveResigner as start } from '../../../servers/resigner/serve.ts';
 import { coreOf } from '../../../servers/resigner/wiring.ts';
 import type { KeyFlags } from '../../flags/key-flags.ts';
 import type { Context } from '../../shell/context.ts';
 import { VERSION } from '../../shell/version.ts';
-import { ended } from './ended.ts';
+import { stay } from './stay.ts';
 import { wireResigner } from './wiring.ts';
 
 interface ResignerFlags extends KeyFlags {
@@ -29,7 +29,6 @@ const SMALL_HEAP = ['--max-semi-space-size=4', '--semi-space-growth-factor=1', '
 
 /** Runs the re-signer until it is asked to end. */
 export async function serveResigner(context: Context, command: Command, flags: ResignerFlags): Promise<void> {
-  const { io, output } = context;
   if (flags.config === undefined)
     throw new BullaError('usage', 'no configuration is given', {
       hint: 'add --config FILE; spec/resigner.md has an example',
@@ -37,7 +36,7 @@ export async function serveResigner(context: Context, command: Command, flags: R
   for (const flag of SMALL_HEAP) setFlagsFromString(flag);
   const path = context.path(flags.config);
   const shard = flags.shard === undefined ? undefined : parseShard(flags.shard);
-  const listen = flags.listen === undefined ? undefined : addressOf(flags.listen, '--listen');
+  const listen = flags.listen === undefined ? undefined : parseListenAddress(flags.listen, '--listen');
   const wiring = wireResigner(context, command, flags);
   const { renewAt } = (await readResignerConfig(path)).timing;
   // Paths of the file are relative to it, those of the command line are not.
@@ -54,15 +53,10 @@ export async function serveResigner(context: Context, command: Command, flags: R
     listen,
     hosts: flags.host ?? [],
     version: VERSION,
-    log: (entry) => io.stderr.write(`${JSON.stringify(entry)}\n`),
+    log: (entry) => context.io.stderr.write(`${JSON.stringify(entry)}\n`),
   });
-  context.defer(() => server.close());
-  const { url, address, collections, prefixes } = server;
+  const { collections, prefixes } = server;
   const more = prefixes === 0 ? '' : `, and those of ${prefixes} ${prefixes === 1 ? 'prefix' : 'prefixes'}`;
   const served = `${collections} ${collections === 1 ? 'collection' : 'collections'}${more}`;
-  output.result(`serving ${served}, ${url}`, { url, address, collections, prefixes });
-  const onHangup = (): void => void server.reload();
-  process.on('SIGHUP', onHangup);
-  await ended(context.signal);
-  process.off('SIGHUP', onHangup);
+  await stay(context, server, `serving ${served}, ${server.url}`, { collections, prefixes });
 }

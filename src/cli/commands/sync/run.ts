@@ -1,4 +1,3 @@
-import process from 'node:process';
 import type { Command } from 'commander';
 import { syncAll } from '../../../actions/sync/sync.ts';
 import { syncPlaces } from '../../../api/sync-places.ts';
@@ -10,7 +9,7 @@ import { durationOf } from '../../flags/values.ts';
 import { reportJson, repositoryJson, repositoryLine, summaryText } from '../../render/sync-text.ts';
 import { Connections } from '../../shell/connections.ts';
 import type { Context } from '../../shell/context.ts';
-import { ended } from '../serve/ended.ts';
+import { stay } from '../serve/stay.ts';
 
 export interface SyncFlags {
   readonly config?: string;
@@ -37,7 +36,7 @@ export async function runSync(context: Context, command: Command, flags: SyncFla
   );
   const stays = flags.once !== true && (everyMs !== undefined || isTimed);
   checkFlags(flags, stays);
-  if (stays) await stay(context, command, flags, path, everyMs);
+  if (stays) await serve(context, command, flags, path, everyMs);
   else await runOnce(context, command, config, flags.dryRun === true);
 }
 
@@ -90,18 +89,18 @@ async function runOnce(
   output.result([], { details: reportJson(report, dryRun) });
 }
 
-async function stay(
+async function serve(
   context: Context,
   command: Command,
   { listen, host }: SyncFlags,
   path: string,
   everyMs: number | undefined,
 ): Promise<void> {
-  const { io, output, settings } = context;
-  const [{ serveSync }, { addressOf }, { SYSTEM_CLOCK }] = await Promise.all([
+  const { io, settings } = context;
+  const [{ serveSync }, { parseListenAddress }, { SYSTEM_CLOCK }] = await Promise.all([
     import('../../../servers/sync/serve.ts'),
-    import('../../../servers/resigner/serve.ts'),
-    import('../../../servers/resigner/system.ts'),
+    import('../../../servers/listener.ts'),
+    import('../../../servers/system.ts'),
   ]);
   const server = await serveSync({
     where: path,
@@ -111,18 +110,13 @@ async function stay(
     },
     concurrency: settings.concurrency,
     everyMs,
-    listen: addressOf(listen ?? '127.0.0.1:8090', '--listen'),
+    listen: parseListenAddress(listen ?? '127.0.0.1:8090', '--listen'),
     hosts: host,
     clock: SYSTEM_CLOCK,
     monotonic: () => performance.now(),
     log: (entry) => io.stderr.write(`${JSON.stringify(entry)}\n`),
   });
-  context.defer(() => server.close());
-  output.result(`syncing, ${server.url}`, { url: server.url, address: server.address });
-  const onHangup = (): void => void server.reload();
-  process.on('SIGHUP', onHangup);
-  await ended(context.signal);
-  process.off('SIGHUP', onHangup);
+  await stay(context, server, `syncing, ${server.url}`);
 }
 
 /** Connections as the file and the settings of the command ask for them; the file comes first. */

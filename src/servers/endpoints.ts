@@ -1,61 +1,72 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { BullaError, isBullaError, messageOf } from '../../errors.ts';
-import { type Guard, type Refusal, requestTarget } from '../guard.ts';
-import type { RequestHandler } from '../listener.ts';
-import type { RequestSample } from '../metrics.ts';
-import { isAuthorized, MAX_NOTIFICATION_BYTES, repositoriesIn } from './notify.ts';
-import type { PageAnswer } from './pages.ts';
+import { BullaError, messageOf } from '../errors.ts';
+import { type Guard, type Refusal, requestTarget } from './guard.ts';
+import type { RequestHandler } from './listener.ts';
+import type { RequestSample } from './metrics.ts';
 
-/** What the re-signer tells and takes over HTTP. */
+/** What a service tells and takes over HTTP. */
 export interface Endpoints {
-  /** Text in pieces: with many collections there are megabytes of it. */
+  /** Text in pieces: there may be megabytes of it. */
   readonly metrics: () => Iterable<string>;
   /** Why it is not ready; undefined where it is. */
   readonly unready: () => string | undefined;
-  /** The page at a path; undefined where there is none, or pages are not served. */
-  readonly page?: ((path: string) => Promise<PageAnswer | undefined>) | undefined;
+  /** The page at a path; undefined where there is none. */
+  readonly page?: ((path: string) => Promise<Answer | undefined>) | undefined;
+  /** What clients post, by path. */
+  readonly posts?: ReadonlyMap<string, PostEndpoint> | undefined;
   readonly guard: Guard;
-  /** Undefined: notifications are refused. */
-  readonly notifySecret: () => string | undefined;
-  /** Called with repositories that have changed; it must not wait for anything. */
-  readonly notified: (repositories: ReadonlySet<string>) => void;
   readonly done: (sample: RequestSample) => void;
   readonly problem: (message: string) => void;
 }
 
-const TEXT = 'text/plain; charset=utf-8';
-const NOTIFY_MS = 10_000;
-const ROUTES: ReadonlyMap<string, string> = new Map([
-  ['/healthz', 'health'],
-  ['/readyz', 'ready'],
-  ['/metrics', 'metrics'],
-  ['/notify', 'notify'],
-]);
+/** What clients post to a path. */
+export interface PostEndpoint {
+  /** Its name in metrics. */
+  readonly route: string;
+  /** Largest body in bytes. */
+  readonly maxBytes: number;
+  /** The answer to a request that is refused before its body is read; it is asked before the method is checked. */
+  readonly refuse?: ((request: IncomingMessage) => Answer | undefined) | undefined;
+  /** Whether a client has proved that it is no web page: it may use any name of this server. */
+  readonly isTrusted?: ((request: IncomingMessage) => boolean) | undefined;
+  readonly answer: (body: Uint8Array, request: IncomingMessage) => Answer | Promise<Answer>;
+}
 
-interface Answer {
+export interface Answer {
   readonly status: number;
   readonly text: string | Iterable<string>;
+  /** Media type; plain text if left out. */
   readonly type?: string;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** Answers `/healthz`, `/readyz`, `/metrics`, `POST /notify`, and the pages of the report. */
+const TEXT = 'text/plain; charset=utf-8';
+/** How long the body of a request may take to arrive, in milliseconds. */
+const BODY_MS = 10_000;
+const ROUTES: ReadonlyMap<string, string> = new Map([
+  ['/healthz', 'health'],
+  ['/readyz', 'ready'],
+  ['/metrics', 'metrics'],
+]);
+
+/** Answers `/healthz`, `/readyz`, `/metrics`, what is posted, and pages. */
 export function endpointHandler(endpoints: Endpoints): RequestHandler {
   return async (request, response, expectsContinue) => {
     const started = performance.now();
     const path = requestTarget(request).path.split('?', 1)[0] ?? '';
-    const route = ROUTES.get(path) ?? 'other';
+    const post = endpoints.posts?.get(path);
+    const route = post?.route ?? ROUTES.get(path) ?? 'other';
     request.on('error', () => undefined);
     response.on('error', () => undefined);
     let answer: Answer;
     let received = 0;
     try {
-      const refusal = refusalOf(endpoints, request, route);
+      const refusal = refusalOf(endpoints.guard, request, post);
       if (refusal !== undefined) answer = { status: refusal.status, text: `${refusal.message}\n` };
-      else if (route === 'notify') {
-        const body = await notification(endpoints, request, response, expectsContinue);
+      else if (post !== undefined) {
+        const body = await posted(post, request, response, expectsContinue);
         received = body instanceof Uint8Array ? body.byteLength : 0;
-        answer = body instanceof Uint8Array ? accept(endpoints, body) : body;
+        answer = body instanceof Uint8Array ? await post.answer(body, request) : body;
       } else answer = await read(endpoints, route, path, request.method ?? '');
     } catch (error) {
       endpoints.problem(`a request to ${route} failed: ${messageOf(error)}`);
@@ -73,15 +84,12 @@ export function endpointHandler(endpoints: Endpoints): RequestHandler {
   };
 }
 
-/** A client with the secret of notifications is not a web page, and may use any name of this server. */
 function refusalOf(
-  { guard, notifySecret }: Endpoints,
+  guard: Guard,
   request: IncomingMessage,
-  route: string,
+  post: PostEndpoint | undefined,
 ): Refusal | undefined {
-  const secret = route === 'notify' ? notifySecret() : undefined;
-  const isTrusted = secret !== undefined && isAuthorized(request.headers.authorization, secret);
-  return guard.crossOrigin(request) ?? (isTrusted ? undefined : guard.foreignHost(request));
+  return guard.crossOrigin(request) ?? (post?.isTrusted?.(request) ? undefined : guard.foreignHost(request));
 }
 
 async function read(endpoints: Endpoints, route: string, path: string, method: string): Promise<Answer> {
@@ -100,36 +108,30 @@ async function read(endpoints: Endpoints, route: string, path: string, method: s
   return problem === undefined ? { status: 200, text: 'ok\n' } : { status: 503, text: `${problem}\n` };
 }
 
-/** The body of an authorized notification, or what to answer instead. */
-async function notification(
-  endpoints: Endpoints,
+/** The body of a request that is taken, or what to answer instead. */
+async function posted(
+  { maxBytes, refuse }: PostEndpoint,
   request: IncomingMessage,
   response: ServerResponse,
   expectsContinue: boolean,
 ): Promise<Uint8Array | Answer> {
-  const secret = endpoints.notifySecret();
-  if (secret === undefined) return { status: 404, text: 'notifications are not configured\n' };
+  const refused = refuse?.(request);
+  if (refused !== undefined) return refused;
   if (request.method !== 'POST') return { status: 405, text: 'POST\n', headers: { Allow: 'POST' } };
-  if (!isAuthorized(request.headers.authorization, secret))
-    return {
-      status: 401,
-      text: 'the secret is missing or wrong\n',
-      headers: { 'WWW-Authenticate': 'Bearer' },
-    };
-  if (Number(request.headers['content-length'] ?? 0) > MAX_NOTIFICATION_BYTES) return tooLarge();
+  if (Number(request.headers['content-length'] ?? 0) > maxBytes) return tooLarge(maxBytes);
   if (expectsContinue) response.writeContinue();
-  const timer = setTimeout(() => request.destroy(), NOTIFY_MS);
+  const timer = setTimeout(() => request.destroy(), BODY_MS);
   try {
     const pieces: Uint8Array[] = [];
     let size = 0;
     for await (const piece of request as AsyncIterable<Uint8Array>) {
       size += piece.byteLength;
-      if (size > MAX_NOTIFICATION_BYTES) return tooLarge();
+      if (size > maxBytes) return tooLarge(maxBytes);
       pieces.push(piece);
     }
     return Buffer.concat(pieces);
   } catch (cause) {
-    throw new BullaError('timeout', `the notification did not arrive: ${messageOf(cause)}`, {
+    throw new BullaError('timeout', `the body did not arrive: ${messageOf(cause)}`, {
       cause,
       hint: 'the sender will try again',
     });
@@ -138,20 +140,10 @@ async function notification(
   }
 }
 
-function accept(endpoints: Endpoints, body: Uint8Array): Answer {
-  try {
-    endpoints.notified(repositoriesIn(body));
-    return { status: 202, text: 'taken\n' };
-  } catch (error) {
-    if (!isBullaError(error, 'content-invalid')) throw error;
-    return { status: 400, text: `${error.message}\n` };
-  }
-}
-
-function tooLarge(): Answer {
+function tooLarge(maxBytes: number): Answer {
   return {
     status: 413,
-    text: `more than ${MAX_NOTIFICATION_BYTES} bytes\n`,
+    text: `more than ${maxBytes} bytes\n`,
     headers: { Connection: 'close' },
   };
 }

@@ -1,7 +1,7 @@
 import { randomBytes, randomInt } from 'node:crypto';
-import { overBudget } from '../../actions/renew/failure.ts';
-import { REAL_TIMING } from '../../http/retry.ts';
-import type { Clock, Random } from '../../trust/format/ports.ts';
+import { overBudget } from '../actions/renew/failure.ts';
+import { REAL_TIMING } from '../http/retry.ts';
+import type { Clock, Random } from '../trust/format/ports.ts';
 
 /** The clock of this machine. */
 export const SYSTEM_CLOCK: Clock = {
