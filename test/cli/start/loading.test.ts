@@ -26,7 +26,7 @@ function loadedWith(file: string): ReadonlySet<string> {
 const SIGNING = /^(?:actions\/sign|keystore|cli\/commands\/(?:sign|copy\/as))/;
 const READER = /^(?:trust\/read\/collection|tuf\/(?:client|trusted-metadata))\.ts$/;
 const NOTARY = /^notary/;
-const SERVERS = /^(?:servers\/(?!resigner\/system)|api\/registry-server)/;
+const SERVERS = /^(?:servers\/(?!system)|api\/registry-server)/;
 
 // A cold command is measured in milliseconds, and each of these rooms takes some of them to load.
 describe('a command does not load what it may not need', () => {
