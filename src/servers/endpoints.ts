@@ -27,7 +27,7 @@ export interface PostEndpoint {
   readonly maxBytes: number;
   /** The answer to a request that is refused before its body is read; it is asked before the method is checked. */
   readonly refuse?: ((request: IncomingMessage) => Answer | undefined) | undefined;
-  /** Whether a client has proved that it is no web page: it may use any name of this server. */
+  /** Whether a client has shown a secret, so that it is not a web page: it may use any name of this server. */
   readonly isTrusted?: ((request: IncomingMessage) => boolean) | undefined;
   readonly answer: (body: Uint8Array, request: IncomingMessage) => Answer | Promise<Answer>;
 }
