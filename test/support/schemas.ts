@@ -8,6 +8,7 @@ import { SHAPE } from '../../src/oci/shape.ts';
 import { policySchema } from '../../src/policy/file/schema.ts';
 import { resignerSchema } from '../../src/servers/resigner/config-schema.ts';
 import { pinsSchema } from '../../src/state/pins.ts';
+import { beginningSchema } from '../../src/trust/approve/beginning.ts';
 import { changeFileSchema } from '../../src/trust/approve/change-file.ts';
 
 const DRAFT = 'https://json-schema.org/draft/2020-12/schema';
@@ -23,6 +24,7 @@ const DOCUMENTS: Readonly<Record<string, z.ZodMiniType>> = {
   policy: policySchema,
   sync: syncSchema,
   change: changeFileSchema,
+  beginning: beginningSchema,
 };
 
 /** Text of each file of spec/schemas by its name. */

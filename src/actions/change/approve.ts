@@ -125,7 +125,7 @@ export async function approveChange(
 }
 
 /** A known name with another collection is a reason not to go on. @throws BullaError trust-invalid, storage-error */
-async function compareWithMemory(
+export async function compareWithMemory(
   memory: Pick<TrustMemory, 'seen'>,
   { change, name }: PendingChange,
 ): Promise<void> {

@@ -1,11 +1,13 @@
 import { BullaError, isBullaError } from '../../errors.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Tag } from '../../oci/reference.ts';
+import type { Beginning } from '../../trust/approve/beginning.ts';
 import {
   beginCollection,
   type CollectionFiles,
   completeCollection,
   type NewCollection,
+  unsigned,
 } from '../../trust/change/create.ts';
 import { rekey } from '../../trust/change/role-changes.ts';
 import { assembleStage } from '../../trust/format/assemble.ts';
@@ -100,6 +102,54 @@ export async function init(place: ChangePlace<KeySource>, wish: InitWish): Promi
   return { ...result, handOver: { change } };
 }
 
+/**
+ * Publishes the collection that was signed at a ceremony (spec/trust-roles.md, "Ceremonies"): the keys of `names` sign
+ * here, and the online key, if it is here, makes the first head.
+ * @param rootKeyIds ids of root keys that are known from elsewhere, as for a pin
+ * @throws BullaError untrusted-identity where root is not signed by them; conflict for another repository, or where there
+ *   is a collection; threshold-not-met; what the target throws
+ */
+export async function initSigned(
+  place: ChangePlace<KeySource>,
+  beginning: Beginning,
+  rootKeyIds: readonly string[],
+  replaced?: string,
+): Promise<InitResult> {
+  const { wish, name } = beginning;
+  const missing = beginning.missing();
+  if (missing.length > 0) throw unsigned(missing.map(({ role }) => role));
+  if (name !== place.name)
+    throw new BullaError('conflict', `the collection was signed for ${name}, not for ${place.name}`, {
+      hint: `publish it there: bulla init ${name}`,
+    });
+  const known = beginning.rootSigners().filter((keyid) => rootKeyIds.includes(keyid));
+  if (known.length < wish.root.threshold)
+    throw new BullaError(
+      'untrusted-identity',
+      `root is signed by ${known.length} of the ${wish.root.threshold} keys that have to be known`,
+      {
+        hint: 'compare the key ids with the record of the ceremony, and give those: --root-key-id',
+        details: { keys: beginning.rootSigners() },
+      },
+    );
+  const { root, names, online } = wish;
+  const chosen = { root, names, online };
+  const demands = KEYED_ROLES.map((role) => demandOf(role, chosen[role]));
+  const signers = openEarly(await place.keys.signersFor(demands));
+  const here = new Set(KEYED_ROLES.filter((role) => meetsAll([demandOf(role, chosen[role])], signers)));
+  const replaces = await replacedBy(place, replaced, place.publish);
+  const { clock, chance } = place.publish;
+  const made = await publishBegun(place.target, await beginning.complete(signers), {
+    ...{ ...place.publish, signers, replaces, hasOnlineKey: here.has('online') },
+    collection: {
+      now: clock.now(),
+      policy: { versions: trustVersions((range) => chance.below(range)) },
+    },
+  });
+  if (made.stage === undefined) await remember(place, made.made, replaces, place.publish);
+  return { ...made, chosen, here, expires: expiryOf(made.made) };
+}
+
 /** Stages the change that gives `names` to keys whose owners have to approve it. */
 async function handOver(
   place: ChangePlace<KeySource>,
@@ -152,7 +202,7 @@ export async function prepareCollection(
   name: string,
   { keys: specs, thresholds, lifetimes = new Map() }: InitWish,
   keys: KeySource,
-  { clock, chance }: PublishPorts,
+  { clock, chance }: Pick<PublishPorts, 'clock' | 'chance'>,
 ): Promise<PreparedCollection> {
   const chosen = {} as Record<KeyedRole, KeyChoice>;
   for (const role of KEYED_ROLES)
@@ -239,8 +289,19 @@ export interface MadeCollection {
  *   usage, key-invalid; what the target throws
  */
 export async function initCollection(target: TrustTarget, options: InitOptions): Promise<MadeCollection> {
+  return await publishBegun(target, await beginCollection(options.collection, options.signers), options);
+}
+
+/**
+ * Publishes a collection whose root, targets and `names` are signed.
+ * @throws BullaError as {@link initCollection}
+ */
+async function publishBegun(
+  target: TrustTarget,
+  begun: CollectionFiles,
+  options: Omit<InitOptions, 'collection'> & { readonly collection: Pick<NewCollection, 'now' | 'policy'> },
+): Promise<MadeCollection> {
   const { collection, signers, hasOnlineKey } = options;
-  const begun = await beginCollection(collection, signers);
   if (hasOnlineKey) {
     const made = await completeCollection(begun, collection, signers);
     const { head, shortcomings: lacks } = await createAt(target, made, options);

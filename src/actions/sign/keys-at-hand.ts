@@ -106,6 +106,11 @@ export class KeysAtHand {
     });
   }
 
+  /** Whether the private half of what a text names is available. @throws BullaError as {@link publicKey} */
+  async canSign(spec: string): Promise<boolean> {
+    return (await this.places.find(spec)).signer !== undefined;
+  }
+
   /** The name of a key for people; undefined if it is not available. */
   async nameOf(key: TufKey): Promise<string | undefined> {
     return [...(await this.givenKeys()), ...(await this.otherKeys())].find((at) => isKeyOf(at, key))?.name;

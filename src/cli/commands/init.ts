@@ -1,15 +1,13 @@
 import type { Command } from 'commander';
 import { addCollectionOptions, type CollectionFlags } from '../flags/collection-flags.ts';
 import type { InitFlags } from '../flags/init-flags.ts';
+import { addInitKeyOptions } from '../flags/init-key-flags.ts';
 import { addPassphraseOptions } from '../flags/key-flags.ts';
 import { isManyRepositories } from '../flags/repositories.ts';
-import { collect } from '../flags/values.ts';
 import type { Cli } from '../shell/context.ts';
 
-const SPEC = 'NAME of the key store, PATH, or env://VARIABLE; repeatable';
-
 export function register(program: Command, cli: Cli): void {
-  addCollectionOptions(addPassphraseOptions(program.command('init')))
+  addInitKeyOptions(addCollectionOptions(addPassphraseOptions(program.command('init'))))
     .summary('create the trust collection of a repository')
     .description(
       'Creates root, targets, names, snapshot and timestamp, signed with three keys: root (who may sign; keep it ' +
@@ -18,17 +16,7 @@ export function register(program: Command, cli: Cli): void {
         'to create the first head.',
     )
     .argument('[repository]', 'HOST/REPOSITORY, oci:DIR, or HOST/PREFIX/* for all that the registry lists')
-    .option('--root-key <key>', `key of root and targets: ${SPEC}`, collect)
-    .option(
-      '--publisher-key <key>',
-      `key of names: ${SPEC}; public keys are handed the role in a staged change`,
-      collect,
-    )
-    .option('--names-key <key>', 'the same as --publisher-key', collect)
     .option('--from <file>', 'every repository of this list, one per line; - is standard input')
-    .option('--online-key <key>', `key of snapshot and timestamp, public or private: ${SPEC}`, collect)
-    .option('--threshold <role=n>', 'how many keys of root or names must sign together; repeatable', collect)
-    .option('--expires <role=duration>', 'lifetime of the files of a role; repeatable', collect)
     .option(
       '--replace <id>',
       'begin again where the collection with this id is: it is replaced, and every reader must pin the new root',
@@ -37,11 +25,20 @@ export function register(program: Command, cli: Cli): void {
       '--complete',
       'create the first head of a collection that was staged without the online key, where that key is; needs a pin',
     )
+    .option(
+      '--import-signed <file>',
+      'publish the collection that bulla ceremony has signed; compare its root keys with the record: --root-key-id',
+    )
     .action(async (repository: string | undefined, flags: InitFlags & CollectionFlags, command: Command) => {
       const context = await cli.open(command);
       if (flags.complete === true) {
         const { complete } = await import('./init/complete.ts');
         return await complete(context, repository ?? '', flags);
+      }
+      if (flags.importSigned !== undefined) {
+        const { publishSigned } = await import('./init/signed.ts');
+        cli.exitStatus = await publishSigned(context, repository ?? '', flags);
+        return;
       }
       if (isManyRepositories(repository, flags)) {
         const { initAll } = await import('./init/many.ts');

@@ -31,6 +31,7 @@ export interface InitFlags extends Omit<KeyFlags, 'key'> {
   readonly threshold?: readonly string[];
   readonly expires?: readonly string[];
   readonly replace?: string;
+  readonly importSigned?: string;
 }
 
 /** What the flags say about a new collection. @throws BullaError usage */

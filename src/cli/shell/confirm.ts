@@ -13,6 +13,47 @@ export async function askYes(io: Io, question: string): Promise<boolean | undefi
   }
 }
 
+/** A line that a person types, without the spaces around it. @throws BullaError usage where there is no terminal, interrupted */
+export async function typedLine(io: Io, question: string): Promise<string> {
+  const terminal = openTerminal(io);
+  if (terminal === undefined)
+    throw new BullaError('usage', 'no terminal to ask on', { hint: 'give it as a flag: see --help' });
+  try {
+    return (await promptLine(question, terminal)).trim();
+  } finally {
+    terminal.close();
+  }
+}
+
+/**
+ * Has a person type what they have read before it counts.
+ * @param isAgreed with `--yes`
+ * @throws BullaError usage where there is no terminal to confirm on, interrupted where something else is typed
+ */
+export async function confirmTyped(
+  io: Io,
+  question: string,
+  {
+    expected,
+    isAgreed,
+    hint,
+  }: { readonly expected: string; readonly isAgreed: boolean; readonly hint: string },
+): Promise<void> {
+  if (isAgreed) return;
+  for (let tries = 1; tries <= TRIES; tries++) {
+    const terminal = openTerminal(io);
+    if (terminal === undefined) throw new BullaError('usage', 'no terminal to confirm on', { hint });
+    try {
+      if ((await promptLine(question, terminal)).trim().toLowerCase() === expected) return;
+    } finally {
+      terminal.close();
+    }
+  }
+  throw new BullaError('interrupted', 'what was typed is not what is shown; it was not signed', {
+    hint: 'compare the digest with the one of the machine that made the change',
+  });
+}
+
 /** How often a person is asked again after another answer than the choices. */
 const TRIES = 3;
 

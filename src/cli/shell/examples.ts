@@ -82,6 +82,32 @@ bulla revoke --from old-names.txt
 bulla init REPO
 # require two publishers for every name
 bulla init REPO --names-key alice.pub --names-key bob.pub --threshold names=2
+# publish what a ceremony has signed, after its root key was compared with the record
+bulla init REPO --import-signed root.json --root-key-id $ROOT_KEY_ID
+
+[ceremony]
+# begin a collection with a root key on a token, on a machine without a network
+bulla ceremony begin REPO --root-key pkcs11:object=root --publisher-key publisher.pub --online-key online.pub --out root.json
+# sign a change that another machine has written with --export-unsigned
+bulla ceremony sign change.json --key pkcs11:object=root
+
+[ceremony begin]
+# two of three people have to sign; each names a key and signs in turn
+bulla ceremony begin REPO --root-key a.pub --root-key b.pub --root-key c.pub --threshold root=2 --publisher-key publisher.pub --online-key online.pub --out root.json
+# a root for two years, by a key on a token
+bulla ceremony begin REPO --root-key pkcs11:object=root --expires root=2y --publisher-key publisher.pub --online-key online.pub --out root.json
+
+[ceremony sign]
+# go on where others have signed, with the next key
+bulla ceremony sign root.json
+# without a question, what was compared before
+bulla ceremony sign root.json --key root --person 'Ada Lovelace' --change $DIGEST --yes
+
+[ceremony show]
+# show what would be signed, and what is missing
+bulla ceremony show root.json
+# the same for programs
+bulla ceremony show root.json -o json
 
 [ls]
 # list signed names with their digests and signers, then the unsigned tags

@@ -35,6 +35,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'signer', load: () => import('../commands/signer.ts') },
   { name: 'rotate', load: () => import('../commands/rotate.ts') },
   { name: 'pending', load: () => import('../commands/pending.ts') },
+  { name: 'ceremony', load: () => import('../commands/ceremony.ts') },
   { name: 'approve', load: () => import('../commands/approve.ts') },
   { name: 'withdraw', load: () => import('../commands/withdraw.ts') },
   { name: 'recover', load: () => import('../commands/recover.ts') },

@@ -2,7 +2,7 @@
 const GROUPS: readonly (readonly [title: string, names: string])[] = [
   ['Everyday commands', 'sign attest verify copy sync push pull revoke'],
   ['Look at images and collections', 'ls tree inspect status log report'],
-  ['Trust collections', 'init signer rotate pending approve withdraw recover resign'],
+  ['Trust collections', 'init ceremony signer rotate pending approve withdraw recover resign'],
   ['Keys and trust', 'key pin policy signature'],
   ['Registries and servers', 'login logout check serve gate'],
   ['Other systems', 'import export docker-trust tuf'],

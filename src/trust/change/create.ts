@@ -1,11 +1,13 @@
 import type { Certificate } from '../../crypto/certificate.ts';
 import { formatTime } from '../../encoding/time.ts';
 import { BullaError } from '../../errors.ts';
-import { RepositoryEdit } from '../../tuf/edit/edit.ts';
+import { type EditOptions, RepositoryEdit } from '../../tuf/edit/edit.ts';
 import type { KeyChoice } from '../../tuf/edit/key-list.ts';
 import type { EditPolicy } from '../../tuf/edit/policy.ts';
+import type { PreparedEdit } from '../../tuf/edit/prepared-edit.ts';
 import { EMPTY_REPOSITORY, type RepositoryFiles, withFiles } from '../../tuf/edit/repository.ts';
 import type { TufSigner } from '../../tuf/edit/signing.ts';
+import type { MetadataFile } from '../../tuf/metadata-file.ts';
 import { isTopLevelRole } from '../../tuf/role-name.ts';
 import {
   BINDING,
@@ -66,37 +68,57 @@ export async function beginCollection(
   collection: NewCollection,
   signers: readonly TufSigner[],
 ): Promise<CollectionFiles> {
-  const {
-    name,
-    root,
-    names,
-    online,
-    now,
-    policy,
-    lifetimes = new Map(),
-    certificates = new Map(),
-  } = collection;
-  const top = new Map([...lifetimes].filter(([role]) => isTopLevelRole(role)));
-  const delegated = new Map([...lifetimes].filter(([role]) => !isTopLevelRole(role)));
-  const lifetime = policy?.lifetime ?? lifetimesFrom(lifetimes);
-  const options = { now, policy: { ...policy, lifetime, check: assertSignable } };
-  const first = new RepositoryEdit(EMPTY_REPOSITORY, options);
-  first.createRoot({ root, targets: root, snapshot: online, timestamp: online });
-  const { json } = first.root();
-  json[BINDING] = lifetimesBinding(top, rootBinding(name));
-  json[BINDING] = certifiedBinding(json, certificates);
-  const base = await first.prepare().publish(signers);
-  const id = collectionIdOf((base.roots[0] as (typeof base.roots)[number]).bytes);
-  const edit = new RepositoryEdit(base, options);
-  edit.targets('targets').delegate({ ...names, name: NAMES_ROLE, paths: ['*'] });
-  edit.extend('targets', { [BINDING]: lifetimesBinding(delegated, roleBinding(id, 'targets')) });
-  const log = encodeLog(emptyLog(now));
-  edit.extend(NAMES_ROLE, { [BINDING]: roleBinding(id, NAMES_ROLE, logBinding(log)) });
-  const prepared = edit.prepare();
+  const base = await prepareRoot(collection).publish(signers);
+  const root = base.roots[0] as MetadataFile;
+  const { prepared, log } = prepareRoles(collection, root);
   const missing = await prepared.sign(signers);
   if (missing.length > 0) throw unsigned(missing.map(({ role }) => role));
   const made = prepared.pending().map((file) => file.seal());
+  const id = collectionIdOf(root.bytes);
   return { id, files: withFiles(base, made), logs: new Map([[NAMES_ROLE, log]]) };
+}
+
+/** The first root of a new collection. The same wish makes the same content. @throws BullaError usage, key-invalid */
+export function prepareRoot(collection: NewCollection): PreparedEdit {
+  const { name, root, online, certificates = new Map() } = collection;
+  const first = new RepositoryEdit(EMPTY_REPOSITORY, optionsOf(collection));
+  first.createRoot({ root, targets: root, snapshot: online, timestamp: online });
+  const { json } = first.root();
+  json[BINDING] = lifetimesBinding(lifetimesWhere(collection, isTopLevelRole), rootBinding(name));
+  json[BINDING] = certifiedBinding(json, certificates);
+  return first.prepare();
+}
+
+/**
+ * Targets and `names` of a new collection, with the log of `names`. They hold the hash of the first root, so that one
+ * must have all of its signatures. The same wish and root make the same content.
+ * @throws BullaError usage, key-invalid
+ */
+export function prepareRoles(
+  collection: NewCollection,
+  root: MetadataFile,
+): { readonly prepared: PreparedEdit; readonly log: Uint8Array } {
+  const { names, now } = collection;
+  const id = collectionIdOf(root.bytes);
+  const edit = new RepositoryEdit({ roots: [root], roles: new Map() }, optionsOf(collection));
+  edit.targets('targets').delegate({ ...names, name: NAMES_ROLE, paths: ['*'] });
+  const delegated = lifetimesWhere(collection, (role) => !isTopLevelRole(role));
+  edit.extend('targets', { [BINDING]: lifetimesBinding(delegated, roleBinding(id, 'targets')) });
+  const log = encodeLog(emptyLog(now));
+  edit.extend(NAMES_ROLE, { [BINDING]: roleBinding(id, NAMES_ROLE, logBinding(log)) });
+  return { prepared: edit.prepare(), log };
+}
+
+function optionsOf({ now, policy, lifetimes = new Map() }: NewCollection): EditOptions {
+  const lifetime = policy?.lifetime ?? lifetimesFrom(lifetimes);
+  return { now, policy: { ...policy, lifetime, check: assertSignable } };
+}
+
+function lifetimesWhere(
+  { lifetimes = new Map() }: NewCollection,
+  isMeant: (role: string) => boolean,
+): ReadonlyMap<string, number> {
+  return new Map([...lifetimes].filter(([role]) => isMeant(role)));
 }
 
 /**
@@ -132,7 +154,8 @@ function lifetimesFrom(lifetimes: ReadonlyMap<string, number>): EditPolicy['life
   return (role) => lifetimes.get(role) ?? otherwise(role);
 }
 
-function unsigned(roles: readonly string[]): BullaError {
+/** The keys at hand do not meet the threshold of these roles. */
+export function unsigned(roles: readonly string[]): BullaError {
   return new BullaError(
     'threshold-not-met',
     `the keys here cannot sign the first files of ${roles.join(', ')}`,
