@@ -154,7 +154,7 @@ function lifetimesFrom(lifetimes: ReadonlyMap<string, number>): EditPolicy['life
   return (role) => lifetimes.get(role) ?? otherwise(role);
 }
 
-/** The keys at hand do not meet the threshold of these roles. */
+/** The given keys do not meet the threshold of these roles. */
 export function unsigned(roles: readonly string[]): BullaError {
   return new BullaError(
     'threshold-not-met',

@@ -26,7 +26,7 @@ export type SignersOf = (attendee: Present, work: CeremonyWork) => Promise<reado
 
 /**
  * Who signs next: the keys of the command line in turn, as often as they have something to sign; without them, those
- * that the key store has; where neither signs, whoever is asked for on the terminal.
+ * that the key store has; without `--yes`, the people at the terminal are asked for their keys.
  */
 export function attendeesOf(
   context: Context,
