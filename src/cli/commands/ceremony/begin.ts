@@ -2,7 +2,7 @@ import { prepareCollection } from '../../../actions/change/init.ts';
 import { writeFileAtomic } from '../../../disk/atomic.ts';
 import { BullaError } from '../../../errors.ts';
 import { formatRepository, parseReference } from '../../../oci/reference.ts';
-import { SYSTEM_CHANCE } from '../../../servers/resigner/system.ts';
+import { SYSTEM_CHANCE } from '../../../servers/system.ts';
 import { Beginning } from '../../../trust/approve/beginning.ts';
 import { VERSION_BITS } from '../../../tuf/edit/policy.ts';
 import { type InitFlags, wishOf } from '../../flags/init-flags.ts';
