@@ -15,6 +15,7 @@ const ALL = [
   'registry',
   'tuf',
   'resigner',
+  'renewals',
   'names',
   'many',
   'before',

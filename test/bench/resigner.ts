@@ -31,7 +31,7 @@ const SELDOM_MS = 2_000;
 const run = promisify(execFile);
 
 /** A registry with collections, and what a re-signer needs to serve them. */
-interface Rig {
+export interface Rig {
   readonly dir: string;
   readonly host: string;
   readonly places: readonly string[];
@@ -95,7 +95,7 @@ export const bench: Bench = async ({ size }) => {
   }
 };
 
-async function startRegistry(dir: string, port: number): Promise<Server> {
+export async function startRegistry(dir: string, port: number): Promise<Server> {
   await writeFile(join(dir, 'headers'), `Authorization: Bearer ${SECRET}\n`);
   const notify = ['--notify', `http://127.0.0.1:${port}/notify`, '--notify-headers', join(dir, 'headers')];
   return await startServer({
@@ -109,7 +109,7 @@ async function startRegistry(dir: string, port: number): Promise<Server> {
   });
 }
 
-async function fill(client: RegistryClient, host: string, count: number): Promise<readonly string[]> {
+export async function fill(client: RegistryClient, host: string, count: number): Promise<readonly string[]> {
   const names = Array.from({ length: count }, (_, n) => `team/app${n}`);
   const waiting = [...names];
   const worker = async (): Promise<void> => {
@@ -122,7 +122,7 @@ async function fill(client: RegistryClient, host: string, count: number): Promis
   return names.map((name) => `${host}/${name}`);
 }
 
-async function configure({ dir, host, port }: Rig, more: string): Promise<string> {
+export async function configure({ dir, host, port }: Rig, more: string): Promise<string> {
   const path = join(dir, 'resigner.yaml');
   const entry = { repositories: `${host}/*`, rootKeyIds: [poolKey(ROOT).key.keyid] };
   const lines = [
@@ -151,7 +151,7 @@ async function renewAll(rig: Rig): Promise<number> {
   return (rig.places.length * 1000) / (performance.now() - began);
 }
 
-async function serving<T>(
+export async function serving<T>(
   rig: Rig,
   more: string,
   use: (url: string, pid: number) => Promise<T>,
@@ -231,7 +231,7 @@ async function costOfLooks(
 }
 
 /** Milliseconds of processor time that a process has had. */
-function cpuOf(pid: number): number {
+export function cpuOf(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return 10 * (Number(fields[11]) + Number(fields[12]));
@@ -347,7 +347,7 @@ async function waits(
   return times;
 }
 
-async function stage(target: Target, place: string, name: string): Promise<void> {
+export async function stage(target: Target, place: string, name: string): Promise<void> {
   const read = reading({ place, now: new Date(), isNamed: (other) => other === place });
   try {
     await publishNames(target, read, naming({ [name]: name }), {
@@ -362,12 +362,12 @@ async function stage(target: Target, place: string, name: string): Promise<void>
   }
 }
 
-async function sample(url: string, name: string): Promise<number> {
+export async function sample(url: string, name: string): Promise<number> {
   const text = await (await fetch(`${url}/metrics`)).text();
   const line = text.split('\n').find((one) => one.startsWith(`${name} `));
   return Number(line?.split(' ').at(-1) ?? 0);
 }
 
-async function until(isSo: () => Promise<boolean>, pauseMs = 200): Promise<void> {
+export async function until(isSo: () => Promise<boolean>, pauseMs = 200): Promise<void> {
   while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, pauseMs));
 }

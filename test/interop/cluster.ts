@@ -41,15 +41,22 @@ export interface KubernetesObject {
 
 const ADMINISTRATOR = 'the-administrator-of-one-test';
 const PLURALS: Readonly<Record<string, string>> = {
+  ClusterRole: 'clusterroles',
+  ClusterRoleBinding: 'clusterrolebindings',
   ConfigMap: 'configmaps',
   CronJob: 'cronjobs',
+  DaemonSet: 'daemonsets',
   Deployment: 'deployments',
+  MutatingWebhookConfiguration: 'mutatingwebhookconfigurations',
   Namespace: 'namespaces',
+  NetworkPolicy: 'networkpolicies',
   Pod: 'pods',
+  PodDisruptionBudget: 'poddisruptionbudgets',
   Role: 'roles',
   RoleBinding: 'rolebindings',
   Service: 'services',
   ServiceAccount: 'serviceaccounts',
+  ValidatingWebhookConfiguration: 'validatingwebhookconfigurations',
 };
 
 export async function startCluster(): Promise<Cluster> {

@@ -31,6 +31,7 @@ const BUILT = [
   'fulcio',
   'go-tuf-client',
   'gofakes3',
+  'helm-template',
   'kube-apiserver',
   'local-kms',
   'nginx',

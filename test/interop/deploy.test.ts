@@ -1,0 +1,313 @@
+import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parse, parseAllDocuments, stringify } from 'yaml';
+import { type Cluster, type KubernetesObject, startCluster } from './cluster.ts';
+import { havePeers, peer } from './peers.ts';
+
+const deploy = new URL('../../deploy/', import.meta.url);
+const NAMESPACE = 'bulla-gate';
+const TEAM = 'team-a';
+
+interface Webhooks extends KubernetesObject {
+  readonly webhooks: readonly Record<string, unknown>[];
+}
+
+function documents(text: string): KubernetesObject[] {
+  return parseAllDocuments(text)
+    .map((document) => document.toJS() as KubernetesObject | null)
+    .filter((object) => object !== null);
+}
+
+/** The objects of a folder for kustomize that only lists files. */
+function kustomized(folder: string): KubernetesObject[] {
+  const read = (name: string): string => readFileSync(new URL(`${folder}/${name}`, deploy), 'utf8');
+  const { resources } = parse(read('kustomization.yaml')) as { resources: string[] };
+  return resources.flatMap((name) => documents(read(name)));
+}
+
+/** What Helm's engine makes of the chart, in the order in which Helm installs it. */
+function rendered(values: object = {}, flags: readonly string[] = []): KubernetesObject[] {
+  const { status, stdout, stderr } = render(values, flags);
+  expect(status, stderr).toBe(0);
+  return documents(stdout);
+}
+
+function render(values: object, flags: readonly string[] = []): SpawnSyncReturns<string> {
+  const chart = new URL('helm/bulla-gate', deploy).pathname;
+  return spawnSync(peer('helm-template'), [...flags, chart, NAMESPACE, NAMESPACE], {
+    input: stringify(values),
+    encoding: 'utf8',
+  });
+}
+
+const gate = kustomized('kustomize/gate');
+const webhooks = gate.filter(({ kind }) => kind.endsWith('WebhookConfiguration')) as Webhooks[];
+const podOf = (objects: readonly KubernetesObject[]): Record<string, unknown> => {
+  const found = objects.find(({ kind }) => kind === 'Deployment') as unknown as {
+    spec: { template: { spec: Record<string, unknown> } };
+  };
+  return found.spec.template.spec;
+};
+
+describe.runIf(havePeers('etcd', 'kube-apiserver', 'helm-template'))('deploying the gate', () => {
+  let cluster: Cluster;
+  beforeAll(async () => {
+    cluster = await startCluster();
+    for (const name of [NAMESPACE, TEAM, 'kube-system'])
+      for (const object of namespaceWithAccount(name)) await accepted(object);
+    for (const object of gate.filter((one) => !webhooks.includes(one as Webhooks))) await accepted(object);
+  });
+  afterAll(async () => {
+    await cluster?.stop();
+  });
+
+  const accepted = async (object: KubernetesObject, options = {}): Promise<void> => {
+    const { status, body } = await cluster.apply(object, options);
+    expect([200, 201], `${object.kind}: ${JSON.stringify(body)}`).toContain(status);
+  };
+  const pod = (namespace: string, spec: object = { containers: [{ name: 'app', image: 'app:v1' }] }) =>
+    ({
+      ...{ apiVersion: 'v1', kind: 'Pod', spec },
+      metadata: { name: 'tried', namespace },
+    }) as KubernetesObject;
+
+  it('with kustomize has only objects that the API server accepts', async () => {
+    expect(gate.length).toBeGreaterThan(8);
+    for (const object of gate) await accepted(object, { dryRun: true });
+  });
+
+  it.each<[string, object]>([
+    ['the default values', {}],
+    ['mutation off, pods only', { webhooks: { mutate: false, workloads: false } }],
+    ['no webhooks yet', { webhooks: { enabled: false } }],
+    [
+      'a certificate of its own',
+      {
+        certificates: {
+          mode: 'secret',
+          secretName: 'given',
+          caBundle: Buffer.from('PEM').toString('base64'),
+        },
+      },
+    ],
+    ['certificates of cert-manager', { certificates: { mode: 'certManager' } }],
+    [
+      'an issuer that is there already',
+      { certificates: { mode: 'certManager', issuerRef: { kind: 'ClusterIssuer', name: 'cluster' } } },
+    ],
+    [
+      'all options on',
+      {
+        serviceMonitor: { enabled: true, labels: { release: 'prometheus' } },
+        ...{
+          replicas: 3,
+          nameOverride: 'images',
+          imagePullSecrets: ['registry'],
+          registrySecret: 'registry',
+        },
+        ...{ deadline: '5s', emergencyAllow: true, extraArgs: ['--concurrency', '8'], priorityClassName: '' },
+        policy: { files: { 'policy.yaml': 'version: 1\nrules: []\n', 'release.pub': 'PEM\n' } },
+        webhooks: {
+          extraRules: [
+            {
+              apiGroups: ['argoproj.io'],
+              apiVersions: ['*'],
+              operations: ['CREATE'],
+              resources: ['workflows'],
+            },
+          ],
+          exemptNamespaces: ['storage', 'monitoring'],
+          failurePolicy: 'Ignore',
+          timeoutSeconds: 7,
+        },
+        pullSecrets: [{ namespace: TEAM, secrets: ['registry', 'mirror'] }],
+        networkPolicy: {
+          egressPorts: [443, 5000],
+          metricsFrom: [
+            { namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'monitoring' } } },
+          ],
+        },
+        nodeSelector: { 'kubernetes.io/os': 'linux' },
+        tolerations: [
+          { key: 'node-role.kubernetes.io/control-plane', operator: 'Exists', effect: 'NoSchedule' },
+        ],
+      },
+    ],
+  ])('with Helm has only objects that the API server accepts: %s', async (_, values) => {
+    // Custom resources are checked where they are rendered: this API server does not know them.
+    const objects = rendered(values).filter(
+      ({ apiVersion }) => !/^(cert-manager|monitoring)\./.test(apiVersion),
+    );
+    expect(objects.length).toBeGreaterThan(5);
+    for (const object of objects) await accepted(object, { dryRun: object.kind !== 'ServiceAccount' });
+    await accepted(pod(NAMESPACE, podOf(objects)), { dryRun: true });
+  });
+
+  it('takes the certificate of cert-manager, and its CA for the webhooks', () => {
+    const objects = rendered({ certificates: { mode: 'certManager' } });
+    const [certificate] = objects.filter(({ kind }) => kind === 'Certificate') as unknown as {
+      spec: { secretName: string; dnsNames: string[]; issuerRef: object };
+    }[];
+    const [service] = objects.filter(({ kind }) => kind === 'Service');
+    expect(certificate?.spec.dnsNames).toEqual([`${service?.metadata.name}.${NAMESPACE}.svc`]);
+    expect(certificate?.spec.issuerRef).toEqual({ kind: 'Issuer', name: NAMESPACE });
+    const { volumes, automountServiceAccountToken } = podOf(objects);
+    expect(volumes).toContainEqual({
+      name: 'tls',
+      secret: { secretName: certificate?.spec.secretName, defaultMode: 0o440 },
+    });
+    expect(automountServiceAccountToken).toBe(false);
+    expect(objects.some(({ kind }) => kind.includes('Role'))).toBe(false);
+    for (const { kind, metadata } of objects)
+      if (kind.endsWith('WebhookConfiguration'))
+        expect(metadata).toMatchObject({
+          annotations: { 'cert-manager.io/inject-ca-from': `${NAMESPACE}/${NAMESPACE}` },
+        });
+  });
+
+  it('gives the same with Helm as with kustomize', () => {
+    const plain = (object: KubernetesObject): unknown => {
+      const { labels = {}, ...metadata } = object.metadata as {
+        name: string;
+        labels?: Record<string, string>;
+      };
+      const kept = Object.entries(labels).filter(([name]) => !/managed-by|helm\.sh/.test(name));
+      return { ...object, metadata: { ...metadata, labels: Object.fromEntries(kept) } };
+    };
+    const byKind = (objects: readonly KubernetesObject[]): unknown[] =>
+      objects.map(plain).sort((a, b) => (key(a) < key(b) ? -1 : 1));
+    const key = (object: unknown): string => JSON.stringify(object).slice(0, 200);
+    expect(byKind(rendered())).toEqual(byKind(gate.filter(({ kind }) => kind !== 'Namespace')));
+  });
+
+  it.each<[string, object, RegExp]>([
+    ['an unknown value', { replica: 3 }, /replica/],
+    ['an unknown value inside', { webhooks: { failOpen: true } }, /failOpen/],
+    ['an image without tag and digest', { image: 'registry.example.com/bulla' }, /image/],
+    [
+      'a policy under another name',
+      { policy: { files: { 'policy.yaml': null, 'rules.yaml': '' } } },
+      /policy\.yaml/,
+    ],
+    ['a certificate without its CA', { certificates: { mode: 'secret' } }, /caBundle/],
+    ['an unknown failure policy', { webhooks: { failurePolicy: 'Open' } }, /failurePolicy/],
+    ['a limit of no time', { webhooks: { timeoutSeconds: 0 } }, /timeoutSeconds/],
+  ])('refuses with Helm %s', (_, values, message) => {
+    const { status, stderr } = render(values);
+    expect(status).not.toBe(0);
+    expect(stderr).toMatch(message);
+  });
+
+  it('installs webhooks last with Helm, and deletes them first', () => {
+    const kinds = (flags: readonly string[]): boolean[] =>
+      rendered({}, flags).map(({ kind }) => kind.endsWith('WebhookConfiguration'));
+    const installed = kinds([]);
+    expect(installed.slice(-2)).toEqual([true, true]);
+    expect(installed.slice(0, -2)).not.toContain(true);
+    const deleted = kinds(['--uninstall']);
+    expect(deleted.slice(0, 2)).toEqual([true, true]);
+    expect(deleted.slice(2)).not.toContain(true);
+  });
+
+  it('runs with nothing that restricted pods may not have', async () => {
+    await accepted(pod(NAMESPACE, podOf(gate)), { dryRun: true });
+    const { status } = await cluster.apply(pod(NAMESPACE, { ...podOf(gate), hostNetwork: true }), {
+      dryRun: true,
+    });
+    expect(status).toBe(403);
+  });
+
+  it('may do what it needs, and nothing else', async () => {
+    const token = await cluster.tokenOf(NAMESPACE, 'bulla-gate');
+    const may = async (verb: string, resource: string, name = '', namespace = NAMESPACE, group = '') => {
+      const spec = { resourceAttributes: { namespace, verb, resource, group, name } };
+      const path = '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews';
+      const { body } = await cluster.ask('POST', path, { spec }, token);
+      return (body['status'] as { allowed: boolean }).allowed;
+    };
+    expect(await may('create', 'secrets')).toBe(true);
+    for (const verb of ['get', 'update']) expect(await may(verb, 'secrets', 'bulla-gate-tls')).toBe(true);
+    for (const verb of ['get', 'update', 'delete']) expect(await may(verb, 'secrets', 'another')).toBe(false);
+    for (const verb of ['get', 'list', 'watch', 'create'])
+      for (const resource of ['secrets', 'pods', 'configmaps', 'serviceaccounts'])
+        expect(await may(verb, resource, '', TEAM), `${verb} ${resource}`).toBe(false);
+    const group = 'admissionregistration.k8s.io';
+    for (const resource of ['mutatingwebhookconfigurations', 'validatingwebhookconfigurations']) {
+      for (const verb of ['get', 'patch']) {
+        expect(await may(verb, resource, 'bulla-gate', '', group)).toBe(true);
+        expect(await may(verb, resource, 'another', '', group)).toBe(false);
+      }
+      for (const verb of ['create', 'delete', 'list'])
+        expect(await may(verb, resource, 'bulla-gate', '', group)).toBe(false);
+    }
+  });
+
+  it('reads pull secrets only in the namespace that is named, and only those', async () => {
+    const values = { pullSecrets: [{ namespace: TEAM, secrets: ['registry'] }] };
+    for (const object of rendered(values).filter(({ metadata }) => metadata.namespace === TEAM))
+      await accepted(object);
+    const token = await cluster.tokenOf(NAMESPACE, 'bulla-gate');
+    const get = async (namespace: string, name: string): Promise<number> =>
+      (await cluster.ask('GET', `/api/v1/namespaces/${namespace}/secrets/${name}`, undefined, token)).status;
+    // 404: it may read the Secret, which does not exist.
+    expect(await get(TEAM, 'registry')).toBe(404);
+    expect(await get(TEAM, 'another')).toBe(403);
+    expect(await get('kube-system', 'registry')).toBe(403);
+    expect((await cluster.ask('GET', `/api/v1/namespaces/${TEAM}/secrets`, undefined, token)).status).toBe(
+      403,
+    );
+  });
+
+  describe('while no gate answers', () => {
+    beforeAll(async () => {
+      for (const object of webhooks) await accepted(object);
+    });
+    afterAll(async () => {
+      for (const { kind } of webhooks) await remove(kind);
+    });
+    const remove = async (kind: string): Promise<void> => {
+      const path = `/apis/admissionregistration.k8s.io/v1/${kind.toLowerCase()}s/bulla-gate`;
+      expect((await cluster.ask('DELETE', path)).status).toBe(200);
+    };
+    const until = (namespace: string, status: number): Promise<void> =>
+      expect
+        .poll(async () => (await cluster.apply(pod(namespace), { dryRun: true })).status, { timeout: 20_000 })
+        .toBe(status);
+
+    it('no pod starts, except where the gate and Kubernetes run themselves', async () => {
+      await until(TEAM, 500);
+      const { body } = await cluster.apply(pod(TEAM), { dryRun: true });
+      expect(JSON.stringify(body)).toContain('mutate.bulla-gate.internal');
+      await accepted(pod(NAMESPACE, podOf(gate)), { dryRun: true });
+      await accepted(pod('kube-system'), { dryRun: true });
+    });
+
+    it('a namespace cannot make itself exempt', async () => {
+      await until(TEAM, 500);
+      for (const forged of ['kube-system', NAMESPACE]) {
+        const labels = { 'kubernetes.io/metadata.name': forged, 'bulla-gate.internal/ignore': 'true' };
+        const object = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: TEAM, labels } };
+        await cluster.ask('PUT', `/api/v1/namespaces/${TEAM}`, object);
+        const { body } = await cluster.ask('GET', `/api/v1/namespaces/${TEAM}`);
+        expect(body).toMatchObject({ metadata: { labels: { 'kubernetes.io/metadata.name': TEAM } } });
+        expect((await cluster.apply(pod(TEAM), { dryRun: true })).status).toBe(500);
+      }
+    });
+
+    it('everything works again when the webhooks are deleted', async () => {
+      await until(TEAM, 500);
+      for (const { kind } of webhooks) await remove(kind);
+      await until(TEAM, 201);
+      for (const object of webhooks) await accepted(object);
+    });
+  });
+});
+
+/** Without a controller nothing else makes the account that pods run as. */
+function namespaceWithAccount(name: string): KubernetesObject[] {
+  return [
+    { apiVersion: 'v1', kind: 'Namespace', metadata: { name } },
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'default', namespace: name } },
+  ];
+}
