@@ -39,6 +39,24 @@ export function parseLocated<T>(
   mistakesIn: (document: T) => readonly Mistake[],
   invalid: (mistakes: readonly LocatedMistake[], cause?: unknown) => BullaError,
 ): T {
+  const { value, at } = openLocated(source, schema, invalid);
+  const mistakes = mistakesIn(value);
+  if (mistakes.length > 0) throw invalid(mistakes.map(at));
+  return value;
+}
+
+/** A document, and where its members stand. */
+export interface Located<T> {
+  readonly value: T;
+  readonly at: (mistake: Mistake) => LocatedMistake;
+}
+
+/** As {@link parseLocated}, by its schema alone. */
+export function openLocated<T>(
+  source: string,
+  schema: z.ZodMiniType<T>,
+  invalid: (mistakes: readonly LocatedMistake[], cause?: unknown) => BullaError,
+): Located<T> {
   const lines = new LineCounter();
   const document = parseDocument(source, { lineCounter: lines, uniqueKeys: true, logLevel: 'error' });
   const broken = document.errors.map((error) => ({
@@ -61,9 +79,7 @@ export function parseLocated<T>(
       ),
     );
   }
-  const mistakes = mistakesIn(parsed.data);
-  if (mistakes.length > 0) throw invalid(mistakes.map(at));
-  return parsed.data;
+  return { value: parsed.data, at };
 }
 
 /** Aliases would let a small file become a large one. */

@@ -187,6 +187,32 @@ describe('bulla policy', () => {
     expect(wrong.stderr).toMatch(/3:5: .*4:7: /s);
   });
 
+  it('decides by included files, and says in which of them a rule stands', async () => {
+    await mkdir(join(place.home, 'policies/more'), { recursive: true });
+    const top = join(place.home, 'policies/including.yaml');
+    const included = join(place.home, 'policies/more/team.yaml');
+    await writeFile(
+      top,
+      `version: 1\ninclude: [more/team.yaml]\nrules: [{ scope: ${registry.host}/*, deny: not yet }]`,
+    );
+    await writeFile(
+      included,
+      `version: 1\nrules: [{ scope: ${place.name}, signatures: [{ keys: [../8.pub] }] }]`,
+    );
+    const explained = await place.run(['policy', 'explain', `${place.name}:signed`, '--policy', top]);
+    expect(explained).toMatchObject({ code: 0, stdout: `${place.name}@${digests.get('signed')}\n` });
+    expect(explained.stderr).toMatch(/\(enforce, in .*more\/team\.yaml\)/);
+    expect((await place.run(['policy', 'check', top, '-o', 'json'])).json()).toMatchObject({
+      files: [top, expect.stringContaining('more/team.yaml')],
+      sha256: expect.stringMatching(/^[0-9a-f]{64}$/),
+      rules: [{ decision: 'deny' }, { decision: 'verify', file: expect.stringContaining('team.yaml') }],
+    });
+    await writeFile(included, 'version: 1\nmode: audit\nrules: []');
+    const refused = await place.run(['verify', `${place.name}:signed`, '--policy', top]);
+    expect(refused).toMatchObject({ code: 2, stdout: '' });
+    expect(refused.stderr).toMatch(/team\.yaml is not a valid policy: 2:1: mode holds for a whole policy/);
+  });
+
   it('explain shows the rule, its demands, and why signatures do not count', async () => {
     const file = join(place.home, 'policies/explained.yaml');
     await writeFile(file, `version: 1\nrules: [{ scope: ${place.name}, signatures: [{ ${key(9)} }] }]`);

@@ -31,8 +31,8 @@ export function answerJson({ rule, runnable, verified, refusal }: PolicyAnswer):
 }
 
 /** What a rule demands, a line for each demand. */
-export function* demandsText({ verdict, mode, scope }: PolicyRule): Generator<string> {
-  yield `${scope} (${mode})`;
+export function* demandsText({ verdict, mode, scope, file }: PolicyRule): Generator<string> {
+  yield `${scope} (${mode}${file === undefined ? '' : `, in ${file}`})`;
   if (verdict.kind !== 'verify') {
     yield `  ${verdict.kind}: ${verdict.reason}`;
     return;

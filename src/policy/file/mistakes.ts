@@ -14,11 +14,15 @@ import type {
   TrustDocument,
 } from './schema.ts';
 
-/** What is wrong with a policy beyond what its schema says. Nothing is read for it. */
-export function mistakesIn({ rules, sets = {} }: PolicyDocument): Mistake[] {
+/**
+ * What is wrong with a policy beyond what its schema says. Nothing is read for it.
+ * @param included names of sets in the files that it includes
+ */
+export function mistakesIn({ rules, sets = {} }: PolicyDocument, included: Iterable<string> = []): Mistake[] {
   const places = rules.map(({ scope }) => placeNamed(scope));
+  const names = new Set([...Object.keys(sets), ...included]);
   return rules.flatMap((rule, index) => [
-    ...inRule(rule, new Set(Object.keys(sets))).map(({ path, message }) => ({
+    ...inRule(rule, names).map(({ path, message }) => ({
       path: ['rules', index, ...path],
       message,
     })),

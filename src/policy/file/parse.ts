@@ -7,20 +7,29 @@ import { type PolicyDocument, policySchema } from './schema.ts';
 export type PolicyMistake = LocatedMistake;
 
 /**
- * Reads a policy file, YAML or JSON (spec/policy.md). Nothing that it names is read.
+ * Reads a policy file, YAML or JSON (spec/policy.md), that includes no others. Nothing that it names is read.
  * @param where names the file in messages
  * @throws BullaError policy-invalid; its details list every mistake with line and column
  */
 export function parsePolicy(source: string, where: string): PolicyDocument {
-  return parseLocated(
-    source,
-    policySchema,
-    mistakesIn,
-    (mistakes, cause) =>
-      new BullaError('policy-invalid', `${where} is not a valid policy: ${mistakesText(mistakes)}`, {
-        cause,
-        hint: 'correct the file; spec/policy.md describes what it may hold: bulla policy check FILE',
-        details: { mistakes },
-      }),
-  );
+  const mistakes = (document: PolicyDocument) => [
+    ...(document.include === undefined
+      ? []
+      : [{ path: ['include'], message: 'files cannot be included here: give the policy as a file' }]),
+    ...mistakesIn(document),
+  ];
+  return parseLocated(source, policySchema, mistakes, (found, cause) => invalidPolicy(where, found, cause));
+}
+
+/** A policy file with mistakes. */
+export function invalidPolicy(
+  where: string,
+  mistakes: readonly PolicyMistake[],
+  cause?: unknown,
+): BullaError {
+  return new BullaError('policy-invalid', `${where} is not a valid policy: ${mistakesText(mistakes)}`, {
+    cause,
+    hint: 'correct the file; spec/policy.md describes what it may hold: bulla policy check FILE',
+    details: { file: where, mistakes },
+  });
 }

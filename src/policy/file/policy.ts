@@ -31,6 +31,8 @@ export interface Policy {
 export interface PolicyRule {
   /** `HOST/REPOSITORY`, `HOST/PREFIX/*`, `HOST/*`, or `*` for every repository. */
   readonly scope: string;
+  /** The included file in which it stands. */
+  readonly file?: string | undefined;
   readonly mode: PolicyMode;
   readonly verdict: PolicyVerdict;
 }
@@ -67,18 +69,72 @@ export interface PolicyMaterial {
   trustedRoot(path: string | undefined): Promise<TrustedRoot>;
 }
 
+/** A file that a policy includes, and what reads the paths in it. */
+export interface IncludedPolicy {
+  readonly path: string;
+  readonly document: PolicyDocument;
+  readonly material: PolicyMaterial;
+  readonly included: readonly IncludedPolicy[];
+}
+
 /**
  * Makes a policy of its document: reads the keys, certificates and roots that it names.
+ * @param included files that were included, and checked along with it ({@link loadPolicy})
  * @throws BullaError policy-invalid for demands that cannot be met; what the material throws
  */
-export async function policyOf(document: PolicyDocument, material: PolicyMaterial): Promise<Policy> {
-  const sets = new Map(Object.entries(document.sets ?? {}));
+export async function policyOf(
+  document: PolicyDocument,
+  material: PolicyMaterial,
+  included: readonly IncludedPolicy[] = [],
+): Promise<Policy> {
+  const mode = document.mode ?? 'enforce';
+  const rules = await rulesOf({ document, material, included }, mode);
+  return { rules, ...(document.gate !== undefined && { gate: document.gate }) };
+}
+
+/** The rules of a file and of those that it includes. The mode is that of the whole policy. */
+async function rulesOf(
+  file: Omit<IncludedPolicy, 'path'> & { readonly path?: string },
+  mode: PolicyMode,
+): Promise<PolicyRule[]> {
+  const { document, material, included, path } = file;
+  const sources = { material, sets: setsOf(file) };
   const rules: PolicyRule[] = [];
   for (const rule of document.rules) {
-    const mode = rule.mode ?? document.mode ?? 'enforce';
-    rules.push({ scope: rule.scope, mode, verdict: await verdictOf(rule, sets, material) });
+    const verdict = await verdictOf(rule, sources);
+    rules.push({
+      scope: rule.scope,
+      ...(path !== undefined && { file: path }),
+      mode: rule.mode ?? mode,
+      verdict,
+    });
   }
-  return { rules, ...(document.gate !== undefined && { gate: document.gate }) };
+  for (const one of included) rules.push(...(await rulesOf(one, mode)));
+  return rules;
+}
+
+/** Where the keys and certificates of a file's rules come from. */
+interface Sources {
+  readonly material: PolicyMaterial;
+  /** Its own sets, and those of files that it includes; paths are relative to the file where a set stands. */
+  readonly sets: ReadonlyMap<string, readonly SetMember[]>;
+}
+
+interface SetMember {
+  readonly text: string;
+  readonly material: PolicyMaterial;
+}
+
+function setsOf({
+  document,
+  material,
+  included,
+}: Pick<IncludedPolicy, 'document' | 'material' | 'included'>): Sources['sets'] {
+  const own = Object.entries(document.sets ?? {});
+  return new Map([
+    ...included.flatMap((one) => [...setsOf(one)]),
+    ...own.map(([name, texts]) => [name, texts.map((text) => ({ text, material }))] as const),
+  ]);
 }
 
 /** The rule for a repository: an exact scope, else the longest prefix, else `*`; undefined where none matches. */
@@ -91,36 +147,28 @@ export function ruleFor({ rules }: Policy, repository: string): PolicyRule | und
   );
 }
 
-type Sets = ReadonlyMap<string, readonly string[]>;
-
-async function verdictOf(rule: RuleDocument, sets: Sets, material: PolicyMaterial): Promise<PolicyVerdict> {
+async function verdictOf(rule: RuleDocument, own: Sources): Promise<PolicyVerdict> {
   if (rule.allow !== undefined) return { kind: 'allow', reason: rule.allow };
   if (rule.deny !== undefined) return { kind: 'deny', reason: rule.deny };
   const signatures: SignatureRule[] = [];
   for (const [index, demand] of (rule.signatures ?? []).entries())
-    signatures.push(await signatureRule(demand, sets, material, `${rule.scope}: signatures[${index}]`));
+    signatures.push(await signatureRule(demand, own, `${rule.scope}: signatures[${index}]`));
   for (const [index, { type, conditions = [], ...signers }] of (rule.attestations ?? []).entries()) {
     const where = `${rule.scope}: attestations[${index}]`;
-    const attested = await signatureRule(
-      { ...signers, purposes: [predicateType(type)] },
-      sets,
-      material,
-      where,
-    );
+    const attested = await signatureRule({ ...signers, purposes: [predicateType(type)] }, own, where);
     signatures.push({ ...attested, conditions: conditions.map(parseCondition) });
   }
   return {
     kind: 'verify',
     signatures,
-    ...(rule.trust !== undefined && { name: await nameRule(rule, rule.trust, sets, material) }),
+    ...(rule.trust !== undefined && { name: await nameRule(rule, rule.trust, own) }),
   };
 }
 
 async function nameRule(
   { scope }: RuleDocument,
   trust: NonNullable<RuleDocument['trust']>,
-  sets: Sets,
-  material: PolicyMaterial,
+  own: Sources,
 ): Promise<NameRule> {
   const { root, collection, at, signers = { all: ['names'] }, maxStaleness = '0s', drift = 'warn' } = trust;
   const named = 'all' in signers ? signers.all : 'any' in signers ? signers.any : signers.of;
@@ -134,32 +182,26 @@ async function nameRule(
     maxStaleness: parseDuration(maxStaleness) ?? 0,
     drift,
     ...(at !== undefined && { at }),
-    ...(root !== undefined && { root: await rootOf(root, sets, material) }),
+    ...(root !== undefined && { root: await rootOf(root, own) }),
   };
 }
 
 async function rootOf(
   root: NonNullable<NonNullable<RuleDocument['trust']>['root']>,
-  sets: Sets,
-  material: PolicyMaterial,
+  own: Sources,
 ): Promise<PinnedTrust> {
   if ('keyIds' in root) return { kind: 'key-ids', keyIds: root.keyIds };
-  if ('file' in root) return { kind: 'root', bytes: await material.file(root.file) };
+  if ('file' in root) return { kind: 'root', bytes: await own.material.file(root.file) };
   if ('tofu' in root) return { kind: 'tofu' };
-  const certificates = await gather(root.ca, sets, (source) => material.certificates(source));
+  const certificates = await gather(root.ca, own, certificatesOf);
   return { kind: 'ca', pem: certificates.map(({ x509 }) => x509.toString()).join('') };
 }
 
-async function signatureRule(
-  demand: SignatureDocument,
-  sets: Sets,
-  material: PolicyMaterial,
-  where: string,
-): Promise<SignatureRule> {
+async function signatureRule(demand: SignatureDocument, own: Sources, where: string): Promise<SignatureRule> {
   const { keys = [], authorities = [], identities = [], keyless, threshold, purposes, annotations } = demand;
   const [transparency, timestamp] = [demand.transparency !== undefined, demand.timestamp !== undefined];
   const isRooted = keyless !== undefined || transparency || timestamp;
-  const root = isRooted ? await material.trustedRoot(demand.trustedRoot) : undefined;
+  const root = isRooted ? await own.material.trustedRoot(demand.trustedRoot) : undefined;
   try {
     const {
       now: _,
@@ -167,12 +209,10 @@ async function signatureRule(
       ...rule
     } = requirements({
       now: new Date(0),
-      keys: await gather(keys, sets, (source) => material.keys(source)),
-      roots: await gather(authorities, sets, (source) => material.certificates(source)),
+      keys: await gather(keys, own, ({ text, material }) => material.keys(text)),
+      roots: await gather(authorities, own, certificatesOf),
       identities: identities.map((text) => parseIdentity(text)),
-      timestampAuthorities: await gather(demand.timestampAuthorities ?? [], sets, (source) =>
-        material.certificates(source),
-      ),
+      timestampAuthorities: await gather(demand.timestampAuthorities ?? [], own, certificatesOf),
       annotations: new Map(Object.entries(annotations ?? {})),
       ...(keyless !== undefined &&
         root !== undefined && { keyless: { identities: keyless.map(identityRule), root } }),
@@ -197,13 +237,16 @@ function identityRule(document: KeylessDocument): IdentityRule {
   };
 }
 
+const certificatesOf = ({ text, material }: SetMember): Promise<readonly Certificate[]> =>
+  material.certificates(text);
+
 async function gather<T>(
   sources: readonly SourceDocument[],
-  sets: Sets,
-  read: (source: string) => Promise<readonly T[]>,
+  { sets, material }: Sources,
+  read: (member: SetMember) => Promise<readonly T[]>,
 ): Promise<readonly T[]> {
-  const texts = sources.flatMap((source) =>
-    typeof source === 'string' ? source : (sets.get(source.set) ?? []),
+  const members = sources.flatMap((source) =>
+    typeof source === 'string' ? { text: source, material } : (sets.get(source.set) ?? []),
   );
-  return (await Promise.all(texts.map(read))).flat();
+  return (await Promise.all(members.map(read))).flat();
 }

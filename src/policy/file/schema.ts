@@ -7,6 +7,8 @@ type ModeDocument = 'enforce' | 'audit' | 'validate-only';
 export interface PolicyDocument {
   readonly version: 1;
   readonly mode?: ModeDocument | undefined;
+  /** Paths of files with more rules and sets, relative to this one. */
+  readonly include?: readonly string[] | undefined;
   /** Named lists of keys or certificates. */
   readonly sets?: Readonly<Record<string, readonly string[]>> | undefined;
   readonly rules: readonly RuleDocument[];
@@ -194,6 +196,7 @@ const gate: z.ZodMiniType<GateDocument> = z.strictObject({
 export const policySchema: z.ZodMiniType<PolicyDocument> = z.strictObject({
   version: z.literal(1),
   mode: z.optional(mode),
+  include: z.optional(texts),
   sets: z.optional(z.record(z.string(), texts)),
   rules: z.array(rule),
   gate: z.optional(gate),
