@@ -13,7 +13,7 @@ builders := $(addprefix test/support/,build.ts code-cache.ts warm-up.ts process.
 sources := $(shell find src -name '*.ts' 2>/dev/null)
 vitest := $(bin)/vitest run --config
 
-.PHONY: help demo test lint format build bench interop conformance fuzz soak mutation peers clean
+.PHONY: help demo test lint types style format build bench interop conformance fuzz soak mutation peers clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' Makefile | expand -t 14
@@ -21,11 +21,16 @@ help: ## this list
 demo: $(bundle) ## push, sign, copy and verify a real image, and see forgeries refused
 	@$(bin)/tsx test/demo/demo.ts
 
-test: lint $(bundle) ## type check, lint, build and all tests that need nothing but Node
+test: $(modules) ## type check, lint, build and all tests that need nothing but Node
+	@$(MAKE) --no-print-directory --jobs=3 types style $(bundle)
 	@$(vitest) test/vitest.config.ts
 
-lint: $(modules) ## type check, and Biome's lint, import table and format
+lint: types style ## type check, and Biome's lint, import table and format
+
+types: $(modules)
 	$(bin)/tsc --noEmit
+
+style: $(modules)
 	$(bin)/biome check --error-on-warnings .
 
 format: $(modules) ## what Biome can put right by itself

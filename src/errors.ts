@@ -69,6 +69,7 @@ export interface BullaErrorOptions {
 export const MAX_SHOWN: number = 4_000;
 /** Of a run of more than 600 characters without a space so much is shown: our words, digests and URLs are shorter. */
 const WORD_HEAD = 120;
+const LONGEST_WORD = 600;
 const MAX_DETAILS = 1_000;
 const MAX_DETAIL_DEPTH = 8;
 const HARMFUL = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
@@ -82,7 +83,9 @@ const HARMFUL_BUT_LINES = /(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 export function shown(text: string, max: number = MAX_SHOWN, lines = false): string {
   // What is beyond any bound is not even looked at.
   let short = text.length > 4096 * max ? `${text.slice(0, 2048 * max)}…${text.slice(-2048 * max)}` : text;
-  short = short.replace(/\S{601,}/g, (word) => `${word.slice(0, WORD_HEAD)}…(${word.length} characters)`);
+  // Asked first, since the pattern walks to the end of each word from each of its characters.
+  if (short.length > LONGEST_WORD)
+    short = short.replace(/\S{601,}/g, (word) => `${word.slice(0, WORD_HEAD)}…(${word.length} characters)`);
   if (short.length > max) {
     const rest = Math.floor(max / 8);
     short = `${short.slice(0, max - rest - 40)} …(${text.length} characters)… ${short.slice(-rest)}`;

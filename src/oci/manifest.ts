@@ -87,8 +87,15 @@ const artifactManifestSchema: z.ZodMiniType<object> = z.looseObject({
  * @throws BullaError content-invalid
  */
 export function parseManifest(content: ManifestContent): Manifest {
-  return parse(content, false) as Manifest;
+  const known = PARSED.get(content);
+  if (known !== undefined) return known;
+  const manifest = parse(content, false) as Manifest;
+  PARSED.set(content, manifest);
+  return manifest;
 }
+
+/** What was parsed: a workflow asks for the same manifest at several of its steps, and neither side ever changes. */
+const PARSED = new WeakMap<ManifestContent, Manifest>();
 
 /**
  * {@link parseManifest} of what is only carried from place to place, byte for byte: annotations, types, platforms
