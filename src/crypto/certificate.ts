@@ -7,6 +7,7 @@ import {
   expectTag,
   readBoolean,
   readDer,
+  readDerTime,
   readOid,
   readSmallInteger,
   TAG,
@@ -77,6 +78,7 @@ export const OID = {
   commonName: '2.5.4.3',
   codeSigning: '1.3.6.1.5.5.7.3.3',
   timeStamping: '1.3.6.1.5.5.7.3.8',
+  ocspSigning: '1.3.6.1.5.5.7.3.9',
 } as const;
 
 /**
@@ -138,7 +140,9 @@ function read(der: Uint8Array, where: string): Certificate {
   const hasVersion = fields[0]?.tag === 0xa0;
   const version = hasVersion ? readSmallInteger(derChildren(fields[0] as DerValue)[0]) : 0;
   const [serial, , issuer, validity, subject, spki, ...rest] = hasVersion ? fields.slice(1) : fields;
-  const [notBefore, notAfter] = derChildren(expectTag(validity, TAG.sequence)).map(readTime);
+  const [notBefore, notAfter] = derChildren(expectTag(validity, TAG.sequence)).map((time) =>
+    readDerTime(time, true),
+  );
   if (notBefore === undefined || notAfter === undefined)
     throw new BullaError('content-invalid', 'no validity');
   const extensions = readExtensions(rest.find(({ tag }) => tag === 0xa3));
@@ -215,23 +219,6 @@ function readExtKeyUsage(extensions: Extensions): string[] {
   if (purposes.length === 0)
     throw new BullaError('content-invalid', 'an extended key usage without purposes');
   return purposes;
-}
-
-/** UTCTime and GeneralizedTime in the only form that certificates may have (RFC 5280 §4.1.2.5). */
-function readTime(value: DerValue): Date {
-  const text = Buffer.from(value.content).toString('latin1');
-  const match =
-    value.tag === TAG.utcTime
-      ? /^(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/.exec(text)
-      : value.tag === TAG.generalizedTime
-        ? /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/.exec(text)
-        : null;
-  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = (match ?? []).slice(1).map(Number);
-  const century = value.tag === TAG.utcTime ? (year < 50 ? 2000 : 1900) : 0;
-  const time = new Date(Date.UTC(century + year, month - 1, day, hour, minute, second));
-  if (match === null || !time.toISOString().replace(/[-:T]/g, '').includes(text.slice(0, -1)))
-    throw new BullaError('content-invalid', 'a time that does not exist or is not written as it must be');
-  return time;
 }
 
 function invalid(where: string, why: string, cause: unknown): BullaError {

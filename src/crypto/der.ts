@@ -14,6 +14,7 @@ export const TAG = {
   bitString: 0x03,
   octetString: 0x04,
   oid: 0x06,
+  enumerated: 0x0a,
   utf8String: 0x0c,
   printableString: 0x13,
   teletexString: 0x14,
@@ -42,13 +43,16 @@ export function readDer(bytes: Uint8Array, tag?: number): DerValue {
 /** The values in the content of a constructed value. @throws BullaError content-invalid */
 export function derChildren(parent: DerValue, tag?: number): DerValue[] {
   if (tag !== undefined) expectTag(parent, tag);
-  const children: DerValue[] = [];
+  return [...eachDerChild(parent)];
+}
+
+/** {@link derChildren}, one after the other: for lists of a million elements. @throws BullaError content-invalid */
+export function* eachDerChild(parent: DerValue): Generator<DerValue> {
   for (let at = 0; at < parent.content.byteLength; ) {
     const child = readAt(parent.content, at);
-    children.push(child);
+    yield child;
     at += child.raw.byteLength;
   }
-  return children;
 }
 
 /** `value`, if it is there and has this tag. @throws BullaError content-invalid */
@@ -91,6 +95,26 @@ export function readSmallInteger(value: DerValue | undefined): number {
     throw notDer('an integer that is not written the shortest way');
   if (first >= 0x80 || content.byteLength > 7) throw notDer('an integer out of range');
   return content.reduce((sum, octet) => sum * 256 + octet, 0);
+}
+
+/**
+ * GeneralizedTime, and UTCTime where it is allowed, to the second, in the only form that certificates may have
+ * (RFC 5280 §4.1.2.5). @throws BullaError content-invalid
+ */
+export function readDerTime(value: DerValue | undefined, isUtcAllowed = false): Date {
+  const text = Buffer.from(value?.content ?? []).toString('latin1');
+  const isUtc = isUtcAllowed && value?.tag === TAG.utcTime;
+  const match = isUtc
+    ? /^(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/.exec(text)
+    : value?.tag === TAG.generalizedTime
+      ? /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/.exec(text)
+      : null;
+  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = (match ?? []).slice(1).map(Number);
+  const century = isUtc ? (year < 50 ? 2000 : 1900) : 0;
+  const time = new Date(Date.UTC(century + year, month - 1, day, hour, minute, second));
+  if (match === null || !time.toISOString().replace(/[-:T]/g, '').includes(text.slice(0, -1)))
+    throw notDer('a time that does not exist or is not written as it must be');
+  return time;
 }
 
 /** BOOLEAN; DER has one spelling of true. @throws BullaError content-invalid */

@@ -135,6 +135,7 @@ function shortfall(
 
 /** From what is nearest to success to what is farthest: a decision has the code of its nearest refusal. */
 const NEARNESS: readonly ErrorCode[] = [
+  'revoked',
   'certificate-expired',
   'untrusted-identity',
   'certificate-invalid',

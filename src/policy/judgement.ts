@@ -11,6 +11,7 @@ import { parseTimeStampToken, verifyTimeStampBy } from '../sigstore/time-stamp.t
 import { checkIdentity, verifyCertificate, verifyMaterial } from '../sigstore/verify.ts';
 import type { Condition } from './conditions.ts';
 import type { Requirements } from './requirements.ts';
+import { revocationProblem } from './revocation.ts';
 import type { KeylessTrust } from './signers.ts';
 
 /**
@@ -18,18 +19,44 @@ import type { KeylessTrust } from './signers.ts';
  * "Verification", steps 9 to 12).
  */
 export function judge(evidence: Evidence, required: Requirements): Refusal | undefined {
+  return refusalBy(evidence, () => {
+    check(evidence, required);
+    checkRevocation(evidence, required, stampOf(evidence, required)?.time);
+  });
+}
+
+/**
+ * The chains whose certificates must not have been revoked for a signature to count: those of a signature that counts
+ * otherwise, so that no address is taken from certificates of strangers.
+ */
+export function revocableChains(
+  evidence: Evidence,
+  required: Requirements,
+): readonly (readonly Certificate[])[] {
+  if (required.revocation === undefined || isByTrustedKey(evidence, required)) return [];
+  if (refusalBy(evidence, () => check(evidence, required)) !== undefined || evidence.bundle !== undefined)
+    return [];
+  const path = stampOf(evidence, required)?.path;
+  return [evidence.certificates, ...(path === undefined ? [] : [path])];
+}
+
+function check(evidence: Evidence, required: Requirements): void {
+  checkSigner(evidence, required);
+  checkProof(evidence, required);
+  checkPurpose(evidence, required);
+  checkAnnotations(evidence, required);
+  checkConditions(
+    required.conditions ?? [],
+    evidence.predicate,
+    required.now,
+    `attestation ${evidence.manifest}`,
+  );
+  checkExpiry(evidence, required.now);
+}
+
+function refusalBy(evidence: Evidence, check: () => void): Refusal | undefined {
   try {
-    checkSigner(evidence, required);
-    checkProof(evidence, required);
-    checkPurpose(evidence, required);
-    checkAnnotations(evidence, required);
-    checkConditions(
-      required.conditions ?? [],
-      evidence.predicate,
-      required.now,
-      `attestation ${evidence.manifest}`,
-    );
-    checkExpiry(evidence, required.now);
+    check();
     return undefined;
   } catch (error) {
     if (!(error instanceof BullaError)) throw error;
@@ -49,7 +76,7 @@ export function judge(evidence: Evidence, required: Requirements): Refusal | und
  * certificate, be valid now, and begin with a trusted subject.
  */
 function checkSigner(evidence: Evidence, required: Requirements): void {
-  if (required.keys.some(({ fingerprint }) => fingerprint === evidence.key.fingerprint)) return;
+  if (isByTrustedKey(evidence, required)) return;
   const where = `signature ${evidence.manifest}`;
   const [leaf] = evidence.certificates;
   if (leaf !== undefined && evidence.bundle !== undefined) {
@@ -64,7 +91,7 @@ function checkSigner(evidence: Evidence, required: Requirements): void {
     });
   }
   // By the word of a trusted authority the certificates had to be valid then, and not now.
-  const now = stampedTime(evidence, required, where) ?? required.now;
+  const now = stampOf(evidence, required)?.time ?? required.now;
   checkTrustedChain(evidence.certificates, required.roots, { now, signingTime: evidence.signingTime }, where);
   const { identities } = required;
   if (identities.length > 0 && !identities.some((identity) => matchesIdentity(identity, leaf))) {
@@ -78,25 +105,28 @@ function checkSigner(evidence: Evidence, required: Requirements): void {
   }
 }
 
+function isByTrustedKey({ key }: Evidence, { keys }: Requirements): boolean {
+  return keys.some(({ fingerprint }) => fingerprint === key.fingerprint);
+}
+
 /**
- * When a trusted authority saw the signature; undefined without a time stamp, or without an authority to trust. One
- * that does not verify is never ignored.
+ * When a trusted authority saw the signature, and the certificates of that authority; undefined without a time stamp, or
+ * without an authority to trust. One that does not verify is never ignored.
  */
-function stampedTime(
-  { timeStamp }: Evidence,
+function stampOf(
+  { timeStamp, manifest }: Evidence,
   { timestampAuthorities = [], now }: Requirements,
-  where: string,
-): Date | undefined {
+): ReturnType<typeof verifyTimeStampBy> | undefined {
   if (timeStamp === undefined || timestampAuthorities.length === 0) return undefined;
-  const what = `the time stamp of ${where}`;
-  const time = verifyTimeStampBy(
+  const what = `the time stamp of signature ${manifest}`;
+  const stamp = verifyTimeStampBy(
     parseTimeStampToken(timeStamp.token, what),
     timeStamp.stamped,
     timestampAuthorities,
     what,
   );
-  if (time <= now) return time;
-  throw new BullaError('certificate-invalid', `${what} is from the future: ${formatTime(time)}`, {
+  if (stamp.time <= now) return stamp;
+  throw new BullaError('certificate-invalid', `${what} is from the future: ${formatTime(stamp.time)}`, {
     hint: 'check the clock of this machine',
   });
 }
@@ -135,8 +165,7 @@ function checkProof(evidence: Evidence, required: Requirements): void {
       },
     );
   }
-  const isStamped =
-    (material?.stamped.length ?? 0) > 0 || stampedTime(evidence, required, where) !== undefined;
+  const isStamped = (material?.stamped.length ?? 0) > 0 || stampOf(evidence, required) !== undefined;
   if (proof.timestamp && !isStamped) {
     throw new BullaError('signature-mismatch', `${where} has no time stamp, and the policy demands one`, {
       hint: 'sign with --timestamp-url (a key with certificates), or with --tlog or --keyless and a signing config that lists a time-stamp authority',
@@ -149,6 +178,36 @@ function loggedDigest({ content }: Bundle): (algorithm: HashName) => Uint8Array 
   const digest = content.kind === 'message' ? content.digest : undefined;
   return (algorithm) =>
     digest !== undefined && hashNamed(digest.algorithm) === algorithm ? digest.value : undefined;
+}
+
+/** What the authorities say about the certificates, as far as the policy wants to know (spec/policy.md, "Revocation"). */
+function checkRevocation(evidence: Evidence, required: Requirements, stamped: Date | undefined): void {
+  const { revocation: demand } = required;
+  const { manifest, revocation: found, bundle } = evidence;
+  if (
+    demand === undefined ||
+    demand.mode === 'log' ||
+    bundle !== undefined ||
+    isByTrustedKey(evidence, required)
+  )
+    return;
+  const where = `signature ${manifest}`;
+  if (found === undefined)
+    throw new BullaError('certificate-invalid', `${where}: nothing was asked about its certificates`, {
+      hint: 'give a port that asks about the revocation of certificates',
+    });
+  for (const finding of found) {
+    const problem = revocationProblem(
+      finding,
+      evidence.certificates.includes(finding.certificate) ? stamped : undefined,
+    );
+    if (problem !== undefined && (demand.mode === 'enforce' || problem.code === 'revoked'))
+      throw new BullaError(problem.code, `${where}: ${problem.message}`, {
+        cause: problem,
+        details: problem.details,
+        ...(problem.hint !== undefined && { hint: problem.hint }),
+      });
+  }
 }
 
 function checkPurpose(evidence: Evidence, required: Requirements): void {

@@ -16,6 +16,8 @@ export interface Requirements extends TrustedSigners {
   readonly conditions?: readonly Condition[] | undefined;
   /** What trusted logs and time-stamp authorities must say about a signature; left out where nothing. */
   readonly proof?: ProofDemand | undefined;
+  /** Whether the certificates of a signer must not have been revoked; left out where nothing is asked. */
+  readonly revocation?: RevocationDemand | undefined;
   /** The time it is. */
   readonly now: Date;
   /** More requirements, each of which must be satisfied as well. */
@@ -29,6 +31,17 @@ export interface ProofDemand {
   /** A trusted time-stamp authority must have seen it. */
   readonly timestamp: boolean;
   readonly root: TrustedRoot;
+}
+
+/** What the revocation of certificates means (spec/policy.md, "Revocation"). */
+export interface RevocationDemand {
+  /**
+   * `enforce`: a signature does not count without a certificate's status. `soft`: it does, with a warning, unless the
+   * certificate was revoked. `log`: it always does, with a warning.
+   */
+  readonly mode: 'enforce' | 'soft' | 'log';
+  /** Hosts that may be asked although their addresses are private. */
+  readonly privateHosts: readonly string[];
 }
 
 /** Requirements without those beside them, the first one first. */
@@ -55,7 +68,15 @@ export function requirements(parts: Partial<Requirements> & Pick<Requirements, '
     });
   }
   checkThreshold({ keys, roots, identities, keyless }, threshold);
-  const { conditions, proof, now, timestampAuthorities = [] } = parts;
+  const { conditions, proof, revocation, now, timestampAuthorities = [] } = parts;
+  if (revocation !== undefined && roots.length === 0)
+    throw new BullaError(
+      'usage',
+      'revocation is about the certificates of authorities, and none is trusted',
+      {
+        hint: 'give authorities, or leave revocation out',
+      },
+    );
   if (timestampAuthorities.length > 0 && roots.length === 0)
     throw new BullaError('usage', 'a time-stamp authority is for signatures with certificates', {
       hint: 'give the authority of the signers as well',
@@ -71,6 +92,7 @@ export function requirements(parts: Partial<Requirements> & Pick<Requirements, '
     annotations,
     conditions,
     proof,
+    revocation,
     now,
   };
 }

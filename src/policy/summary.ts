@@ -44,6 +44,8 @@ export interface EvidenceSummary {
   readonly annotations: Readonly<Record<string, string>>;
   readonly signingTime: string | null;
   readonly expires: string | null;
+  /** Of each certificate whose status was asked for: what its authority says. */
+  readonly revocation?: readonly { readonly subject: string; readonly status: string }[];
 }
 
 export function summarizeEvidence(
@@ -62,6 +64,12 @@ export function summarizeEvidence(
     annotations: Object.fromEntries(evidence.annotations),
     signingTime: evidence.signingTime === undefined ? null : formatTime(evidence.signingTime),
     expires: evidence.expiry === undefined ? null : formatTime(evidence.expiry),
+    ...(evidence.revocation !== undefined && {
+      revocation: evidence.revocation.map(({ certificate, outcome }) => ({
+        subject: subjectOf(certificate),
+        status: outcome.kind,
+      })),
+    }),
   };
 }
 

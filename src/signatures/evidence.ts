@@ -1,4 +1,5 @@
 import type { Certificate } from '../crypto/certificate.ts';
+import type { StatusFinding } from '../crypto/certificate-status.ts';
 import { verifyEd25519ph } from '../crypto/ed25519ph.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
 import { verifySignature } from '../crypto/signature.ts';
@@ -27,6 +28,8 @@ export interface Evidence {
   readonly bundle?: Bundle;
   /** Of Notation's formats: a time-stamp token and what it stamps, the signature; not verified. */
   readonly timeStamp?: { readonly token: Uint8Array; readonly stamped: Uint8Array };
+  /** What authorities say about its certificates, and those of its time stamp; left out where nothing was asked. */
+  readonly revocation?: readonly StatusFinding[];
   /** A predicate type. */
   readonly purpose: string;
   /** Signed annotations. */

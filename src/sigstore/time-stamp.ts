@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { type Algorithm, type AlgorithmId, algorithm } from '../crypto/algorithm.ts';
 import { type Certificate, MAX_CHAIN_LENGTH, OID, parseCertificate } from '../crypto/certificate.ts';
 import { checkCertificationPath } from '../crypto/certification-path.ts';
 import {
@@ -12,8 +11,8 @@ import {
   TAG,
 } from '../crypto/der.ts';
 import { der } from '../crypto/der-write.ts';
-import type { PublicKey } from '../crypto/public-key.ts';
 import { verifySignature } from '../crypto/signature.ts';
+import { algorithmNamed, HASHES, type HashName } from '../crypto/x509-signature.ts';
 import { concatBytes, equalBytes } from '../encoding/bytes.ts';
 import { parseTime } from '../encoding/time.ts';
 import { BullaError } from '../errors.ts';
@@ -25,40 +24,8 @@ const TST_INFO = '1.2.840.113549.1.9.16.1.4';
 const CONTENT_TYPE = '1.2.840.113549.1.9.3';
 const MESSAGE_DIGEST = '1.2.840.113549.1.9.4';
 const SIGNING_CERTIFICATE_V2 = '1.2.840.113549.1.9.16.2.47';
-const RSA_ENCRYPTION = '1.2.840.113549.1.1.1';
-const RSASSA_PSS = '1.2.840.113549.1.1.10';
-const ED25519 = '1.3.101.112';
 const CONTEXT_0 = 0xa0;
 const SUBJECT_KEY_ID = 0x80;
-
-type HashName = 'sha256' | 'sha384' | 'sha512';
-const HASHES: ReadonlyMap<string, HashName> = new Map([
-  ['2.16.840.1.101.3.4.2.1', 'sha256'],
-  ['2.16.840.1.101.3.4.2.2', 'sha384'],
-  ['2.16.840.1.101.3.4.2.3', 'sha512'],
-]);
-/** Hash of signature algorithms that name theirs. */
-const SIGNATURE_HASHES: ReadonlyMap<string, HashName> = new Map([
-  ['1.2.840.10045.4.3.2', 'sha256'],
-  ['1.2.840.10045.4.3.3', 'sha384'],
-  ['1.2.840.10045.4.3.4', 'sha512'],
-  ['1.2.840.113549.1.1.11', 'sha256'],
-  ['1.2.840.113549.1.1.12', 'sha384'],
-  ['1.2.840.113549.1.1.13', 'sha512'],
-]);
-const ALGORITHMS: ReadonlyMap<string, AlgorithmId> = new Map([
-  ['P-256 sha256', 'ES256'],
-  ['P-384 sha384', 'ES384'],
-  ['P-384 sha256', 'ES384-SHA256'],
-  ['P-521 sha512', 'ES512'],
-  ['P-521 sha256', 'ES512-SHA256'],
-  ['RSA sha256', 'RS256'],
-  ['RSA sha384', 'RS384'],
-  ['RSA sha512', 'RS512'],
-  ['RSA-PSS sha256', 'PS256'],
-  ['RSA-PSS sha384', 'PS384'],
-  ['RSA-PSS sha512', 'PS512'],
-]);
 
 /** A time-stamp token, taken apart (RFC 3161 §2.4.2, RFC 5652 §5). Nothing in it has been verified. */
 export interface TimeStamp {
@@ -204,6 +171,16 @@ export function verifyTimeStamp(
   authorities: readonly TrustedAuthority[],
   where: string,
 ): Date | undefined {
+  return verifiedPath(stamp, stamped, authorities, where) && stamp.time;
+}
+
+/** The certificates of the authority that made the stamp, its own first. */
+function verifiedPath(
+  stamp: TimeStamp,
+  stamped: Uint8Array,
+  authorities: readonly TrustedAuthority[],
+  where: string,
+): readonly Certificate[] | undefined {
   const { imprint, time } = stamp;
   if (!equalBytes(hashOf(imprint.hash, stamped), imprint.value))
     throw mismatch(where, 'it is for another signature');
@@ -215,7 +192,7 @@ export function verifyTimeStamp(
       checkCertificationPath(path.slice(0, -1), path.slice(-1), time, 'timeStamping');
       checkPurpose(path[0] as Certificate, where);
       verifySigner(stamp, path[0] as Certificate, where);
-      return time;
+      return path;
     } catch (error) {
       // An authority may have renewed its keys under the same name.
       failure ??= error;
@@ -228,6 +205,7 @@ export function verifyTimeStamp(
 /**
  * As {@link verifyTimeStamp}, by certificates of authorities alone: the certificate that stamped, and what is between
  * it and a root, is in the token or among them.
+ * @returns the time, and the certificates from the one that stamped to the authority's
  * @throws BullaError signature-mismatch, certificate-invalid, certificate-expired
  */
 export function verifyTimeStampBy(
@@ -235,14 +213,14 @@ export function verifyTimeStampBy(
   stamped: Uint8Array,
   roots: readonly Certificate[],
   where: string,
-): Date {
+): { readonly time: Date; readonly path: readonly Certificate[] } {
   const known = { ...stamp, certificates: [...stamp.certificates, ...roots] };
   const authorities = roots.map((root) => ({
     chain: chainTo(root, known),
     validFor: { start: new Date(0) },
   }));
-  const time = verifyTimeStamp(known, stamped, authorities, where);
-  if (time !== undefined) return time;
+  const path = verifiedPath(known, stamped, authorities, where);
+  if (path !== undefined) return { time: stamp.time, path };
   throw new BullaError('certificate-invalid', `${where} is by an authority that is not trusted`, {
     hint: 'give the root certificate of the time-stamp authority if you trust it',
   });
@@ -305,7 +283,7 @@ function verifySigner({ info, signer }: TimeStamp, leaf: Certificate, where: str
   )
     throw mismatch(where, 'its content was altered');
   checkNamedCertificate(attributes.get(SIGNING_CERTIFICATE_V2), leaf, where);
-  const chosen = algorithmOf(leaf.publicKey, signer);
+  const chosen = algorithmNamed(leaf.publicKey, signer.signatureAlgorithm, signer.hash);
   if (
     chosen === undefined ||
     !verifySignature(leaf.publicKey, chosen, signer.signedAttributes, signer.signature, 'der')
@@ -323,15 +301,6 @@ function checkNamedCertificate(attribute: DerValue | undefined, leaf: Certificat
   const hash = parts[0]?.tag === TAG.sequence ? readHash(parts.shift(), where) : 'sha256';
   if (!equalBytes(expectTag(parts[0], TAG.octetString).content, hashOf(hash, leaf.der)))
     throw mismatch(where, 'it is made with another certificate');
-}
-
-function algorithmOf(key: PublicKey, { signatureAlgorithm, hash }: SignerInfo): Algorithm | undefined {
-  if (signatureAlgorithm === ED25519) return key.type === 'Ed25519' ? algorithm('Ed25519') : undefined;
-  const isGeneric = signatureAlgorithm === RSA_ENCRYPTION || signatureAlgorithm === RSASSA_PSS;
-  const used = isGeneric ? hash : SIGNATURE_HASHES.get(signatureAlgorithm);
-  const padding = signatureAlgorithm === RSASSA_PSS ? '-PSS' : '';
-  const id = ALGORITHMS.get(`${key.type}${padding} ${used}`);
-  return id === undefined ? undefined : algorithm(id);
 }
 
 function hashOf(hash: HashName, ...parts: readonly Uint8Array[]): Uint8Array {

@@ -1,6 +1,6 @@
-import { readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeDirectory, sweepTemporaries } from '../disk/atomic.ts';
+import { makeRoom } from '../disk/make-room.ts';
 import { readSmallFile, writeSmallFile } from '../disk/small-file.ts';
 import { isBullaError } from '../errors.ts';
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts';
@@ -37,20 +37,10 @@ export class BlobDirectory implements BlobCache {
     if (!this.isReady) {
       await makeDirectory(this.path, 0o700);
       await sweepTemporaries(this.path);
-      this.makeRoom();
+      makeRoom(this.path, this.maxFiles);
       this.isReady = true;
     }
     writeSmallFile(this.fileOf(digest), bytes);
-  }
-
-  private makeRoom(): void {
-    const names = readdirSync(this.path);
-    if (names.length < this.maxFiles) return;
-    const byAge = names
-      .map((name) => join(this.path, name))
-      .map((path) => ({ path, age: statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0 }))
-      .sort((a, b) => a.age - b.age);
-    for (const { path } of byAge.slice(0, names.length / 2)) rmSync(path, { force: true, recursive: true });
   }
 
   private fileOf(digest: Digest): string {

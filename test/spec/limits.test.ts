@@ -44,7 +44,7 @@ it('says of each limit what it is in the code', async () => {
 });
 
 /** Where content, metadata and answers of others are read. */
-const ROOMS = ['http', 'registry', 'trust', 'tuf', 'notary', 'layout', 'signatures'];
+const ROOMS = ['http', 'registry', 'trust', 'tuf', 'notary', 'layout', 'signatures', 'revocation-client'];
 
 async function filesIn(room: string): Promise<readonly string[]> {
   const directory = new URL(`${room}/`, source).pathname;

@@ -52,20 +52,21 @@ const ROOMS: readonly Room[] = [
   room('mirror', 'encoding crypto disk http tuf', true),
   room('notary-client', 'encoding disk http tuf notary registry', true),
   room('sigstore-client', 'encoding crypto disk http sigstore tuf state mirror', true),
+  room('revocation-client', 'encoding crypto disk http', true),
   room('actions', 'encoding oci crypto sigstore signatures tuf notary trust policy', false),
   room(
     'servers',
-    'encoding oci crypto disk http programs sigstore signatures tuf notary trust policy kubernetes registry layout keystore state mirror notary-client sigstore-client actions',
+    'encoding oci crypto disk http programs sigstore signatures tuf notary trust policy kubernetes registry layout keystore state mirror notary-client sigstore-client revocation-client actions',
     true,
   ),
   room(
     'api',
-    'encoding oci crypto disk http programs sigstore signatures tuf notary trust policy kubernetes registry layout keystore state mirror notary-client sigstore-client actions servers',
+    'encoding oci crypto disk http programs sigstore signatures tuf notary trust policy kubernetes registry layout keystore state mirror notary-client sigstore-client revocation-client actions servers',
     true,
   ),
   room(
     'cli',
-    'encoding oci crypto disk http programs sigstore signatures tuf notary trust policy kubernetes registry layout keystore state mirror notary-client sigstore-client actions servers api',
+    'encoding oci crypto disk http programs sigstore signatures tuf notary trust policy kubernetes registry layout keystore state mirror notary-client sigstore-client revocation-client actions servers api',
     true,
   ),
 ];

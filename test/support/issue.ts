@@ -31,6 +31,8 @@ export interface IssueOptions {
   readonly extended?: readonly string[];
   /** An object identifier of an extension that nobody knows, marked critical. */
   readonly strange?: string;
+  /** Further extensions: identifier, value in DER, and whether it is critical. */
+  readonly more?: readonly (readonly [oid: string, value: Uint8Array, critical?: boolean])[];
   readonly notBefore?: Date;
   readonly notAfter?: Date;
   readonly keys?: { readonly publicKey: KeyObject; readonly privateKey: KeyObject };
@@ -121,6 +123,9 @@ function extensionsOf(options: IssueOptions): Buffer[] {
     ...(usages === null ? [] : [extension('2.5.29.15', usageCritical, bits(usages))]),
     ...(extended.length === 0 ? [] : [extension('2.5.29.37', false, der(0x30, ...extended.map(oid)))]),
     ...(strange === undefined ? [] : [extension(strange, true, der(0x05))]),
+    ...(options.more ?? []).map(([id, value, critical = false]) =>
+      extension(id, critical, Buffer.from(value)),
+    ),
   ];
 }
 

@@ -1,3 +1,4 @@
+import type { StatusPort } from '../../crypto/certificate-status.ts';
 import { BullaError, throwIfAborted } from '../../errors.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
@@ -12,10 +13,11 @@ import {
 import type { Tag } from '../../oci/reference.ts';
 import type { CallOptions, ManifestFetcher, Source } from '../../oci/target.ts';
 import { type AcceptedEvidence, type Decision, decider } from '../../policy/decision.ts';
+import { revocableChains } from '../../policy/judgement.ts';
 import { everyRequirement, type Requirements } from '../../policy/requirements.ts';
-import type { Refusal } from '../../signatures/evidence.ts';
+import type { Evidence, Refusal } from '../../signatures/evidence.ts';
 import { entryName, fetchEntries } from './missing-images.ts';
-import { isCandidate, type ListedReferrers, searchSignatures } from './signature-search.ts';
+import { type Completed, isCandidate, type ListedReferrers, searchSignatures } from './signature-search.ts';
 
 /** An image given by tag, by digest, or by both, which must agree then. */
 export interface ImageName {
@@ -27,6 +29,8 @@ export interface VerifyOptions extends CallOptions {
   /** The reference as the user wrote it, for messages. */
   readonly name: string;
   readonly required: Requirements;
+  /** Asks about the revocation of certificates, where that is demanded. */
+  readonly status?: StatusPort | undefined;
   /** Of an index: verify what it has for this platform. A signed index covers all its entries. */
   readonly platform?: PlatformSelector | undefined;
   /** Also accept an index that is not signed itself where every platform's image is. */
@@ -128,7 +132,7 @@ async function decideOn(
   options: VerifyOptions,
   listed?: ListedReferrers,
 ): Promise<Decision> {
-  const { required, signal } = options;
+  const { required, signal, status } = options;
   const decide = decider(name, required);
   const every = everyRequirement(required);
   const found = await searchSignatures(source, image, {
@@ -138,9 +142,33 @@ async function decideOn(
     isKeyless: every.some(({ keyless }) => keyless !== undefined),
     purposes: every.flatMap(({ purposes }) => purposes),
     ...(listed !== undefined && { listed }),
+    ...(every.some(({ revocation }) => revocation !== undefined) &&
+      status !== undefined && { complete: (evidence) => withStatus(evidence, every, status, signal) }),
     enough: (findings) => decide(findings).accepted,
   });
   return decide(found);
+}
+
+/** Asks about the certificates of a signature that counts otherwise. */
+async function withStatus(
+  evidence: Evidence,
+  every: readonly Requirements[],
+  status: StatusPort,
+  signal: AbortSignal | undefined,
+): Promise<Completed> {
+  const demanding = every
+    .map((one) => ({ one, chains: revocableChains(evidence, one) }))
+    .filter(({ chains }) => chains.length > 0);
+  const privateHosts = demanding.flatMap(({ one }) => one.revocation?.privateHosts ?? []);
+  const chains = new Set(demanding.flatMap(({ chains }) => chains));
+  if (chains.size === 0) return { evidence };
+  const asked = await Promise.all([...chains].map((chain) => status.statusOf(chain, privateHosts, signal)));
+  const revocation = asked.flat();
+  const isEnforced = demanding.some(({ one }) => one.revocation?.mode === 'enforce');
+  const silent = revocation.flatMap(({ outcome }) => (outcome.kind === 'unavailable' ? [outcome.error] : []));
+  // Where a status is missing, nothing is known: that is not the same as a signature that does not count.
+  const failure = silent.find(({ code }) => code !== 'certificate-invalid');
+  return { evidence: { ...evidence, revocation }, failure: isEnforced ? failure : undefined };
 }
 
 function accepted(image: Descriptor, signed: VerifiedImage['signed'], decision: Decision): VerifiedImage {

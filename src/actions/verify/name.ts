@@ -1,3 +1,4 @@
+import type { StatusPort } from '../../crypto/certificate-status.ts';
 import { decorated } from '../../oci/decorated.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { fetchIfThere } from '../../oci/if-there.ts';
@@ -40,6 +41,8 @@ export interface VerifyNameOptions extends CallOptions {
   readonly drift: DriftRule;
   /** What detached signatures there must be as well; none are looked for where it is left out. */
   readonly required?: Requirements | undefined;
+  /** Asks about the revocation of certificates, where that is demanded. */
+  readonly status?: StatusPort | undefined;
   readonly platform?: PlatformSelector | undefined;
   readonly eachPlatform?: boolean | undefined;
 }
@@ -95,13 +98,13 @@ async function signaturesOn(
   content: ManifestContent | undefined,
   options: VerifyNameOptions,
 ): Promise<Pick<VerifiedName, 'image' | 'signed' | 'evidence' | 'refusals'>> {
-  const { required, name, platform, eachPlatform, signal } = options;
+  const { required, status, name, platform, eachPlatform, signal } = options;
   const { digest } = named;
   if (required !== undefined) {
     // Most of what is loaded by it is not needed for a name alone.
     const { verifyImage } = await import('./image.ts');
     return await whatIsThere(named, options, () =>
-      verifyImage(source, { digest }, { name, required, platform, eachPlatform, signal }),
+      verifyImage(source, { digest }, { name, required, status, platform, eachPlatform, signal }),
     );
   }
   const image = await namedImage(source, named, content, options);

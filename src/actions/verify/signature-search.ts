@@ -9,7 +9,7 @@ import { cosignTags } from '../../oci/reference.ts';
 import type { CallOptions, Source } from '../../oci/target.ts';
 import type { SignatureFindings } from '../../policy/decision.ts';
 import { guessArtifact } from '../../signatures/artifact.ts';
-import { examineEnvelope, type Finding, refusalOf } from '../../signatures/evidence.ts';
+import { type Evidence, examineEnvelope, type Finding, refusalOf } from '../../signatures/evidence.ts';
 import { RELEASE_PURPOSE, SIGNATURE_ANNOTATIONS } from '../../signatures/formats.ts';
 import { type MeteredSource, meteredSource } from '../copy/metered-source.ts';
 import { type OpenedSignature, openLegacySignatures, openSignature } from './signature-reading.ts';
@@ -35,6 +35,12 @@ export interface ListedReferrers {
   readonly cut: BullaError | undefined;
 }
 
+/** Evidence with what others say about it, and why they did not say it, if that is needed. */
+export interface Completed {
+  readonly evidence: Evidence;
+  readonly failure?: BullaError | undefined;
+}
+
 export interface SignatureSearchOptions extends CallOptions {
   /** Trusted keys and certificates, and the purposes asked for: what is likely to match is fetched first. */
   readonly keys: readonly PublicKey[];
@@ -44,6 +50,8 @@ export interface SignatureSearchOptions extends CallOptions {
   readonly purposes: readonly string[];
   /** Descriptors of the image's referrers, where they were asked for already. */
   readonly listed?: ListedReferrers;
+  /** Completes what was found with what others say about it. */
+  readonly complete?: ((evidence: Evidence) => Promise<Completed>) | undefined;
   /** Asked after each batch: the search ends when it says yes. */
   readonly enough: (found: SignatureFindings) => boolean;
 }
@@ -167,7 +175,11 @@ class Search {
 
   private async examine(opened: OpenedSignature): Promise<Finding> {
     if (opened.envelope === undefined) return refusalOf(opened.manifest, opened.problem);
-    return await examineEnvelope(opened.envelope, opened.manifest, this.image, this.options.keys);
+    const finding = await examineEnvelope(opened.envelope, opened.manifest, this.image, this.options.keys);
+    if (finding.outcome !== 'verified' || this.options.complete === undefined) return finding;
+    const { evidence, failure } = await this.options.complete(finding.evidence);
+    this.failure ??= failure;
+    return { outcome: 'verified', evidence };
   }
 }
 

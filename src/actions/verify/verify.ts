@@ -1,3 +1,4 @@
+import type { StatusPort } from '../../crypto/certificate-status.ts';
 import { BullaError, isBullaError } from '../../errors.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { PlatformSelector } from '../../oci/platform.ts';
@@ -55,6 +56,8 @@ export interface VerifyPorts extends CollectionPorts {
    * @throws BullaError trust-unpinned where no key and no authority is trusted; usage, key-invalid, …
    */
   requirements(): Promise<Requirements>;
+  /** Asks about the revocation of certificates, where requirements demand it. */
+  readonly status?: StatusPort | undefined;
   /** Looks the name up in this Notary v1 repository, and in no collection. */
   readonly notary?: NotaryPort | undefined;
   /** What verifications of several images share that demand the same of each repository: its collection is read once. */
@@ -235,6 +238,7 @@ async function verifyByName(
       { source: target, read: { ...read, isDemanded: true }, open: shared && readOnce(shared, repository) },
       {
         ...{ name: text, tag, digest, drift, required, platform, eachPlatform },
+        status: ports.status,
         question: { signers, anySigner, threshold },
         signal: ports.signal,
       },
@@ -289,7 +293,9 @@ async function verifyByProof(
   }
   const { verifyImage } = await import('./image.ts');
   const required = await ports.requirements();
-  const signed = await verifyImage(source, { digest: found.digest }, { name: text, required, signal });
+  const { status } = ports;
+  const options = { name: text, required, status, signal };
+  const signed = await verifyImage(source, { digest: found.digest }, options);
   return { ...signed, name };
 }
 
@@ -303,7 +309,8 @@ async function verifyBySignatures(
   const { tag, digest } = reference;
   const required = await ports.requirements().catch((error: unknown) => refusal(error, collection));
   const { verifyImage } = await import('./image.ts');
-  const options = { name: text, required, platform, eachPlatform, signal: ports.signal };
+  const { status, signal } = ports;
+  const options = { name: text, required, status, platform, eachPlatform, signal };
   return {
     ...(await verifyImage(await ports.image(), { tag, digest }, options)),
     name: undefined,

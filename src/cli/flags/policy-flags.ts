@@ -1,5 +1,9 @@
+import { join } from 'node:path';
 import type { LoadedPolicy } from '../../api/policy-files.ts';
+import type { StatusPort } from '../../crypto/certificate-status.ts';
 import { BullaError } from '../../errors.ts';
+import type { HttpPool } from '../../http/pool.ts';
+import type { Policy } from '../../policy/file/policy.ts';
 import type { Context } from '../shell/context.ts';
 import { trustedRootOf } from './keyless-flags.ts';
 
@@ -12,6 +16,33 @@ export async function readPolicy(context: Context, path: string): Promise<Loaded
   return await readPolicyFiles(path, {
     cwd: context.io.cwd,
     trustedRoot: (place) => trustedRootOf(context, place),
+  });
+}
+
+/** Asks about the revocation of certificates, where a rule of the policy demands it. */
+export async function statusPort(context: Context, { rules }: Policy): Promise<StatusPort | undefined> {
+  const isDemanded = rules.some(
+    ({ verdict }) =>
+      verdict.kind === 'verify' && verdict.signatures.some(({ revocation }) => revocation !== undefined),
+  );
+  if (!isDemanded) return undefined;
+  const [{ statusClient }, { KeptAnswers }] = await Promise.all([
+    import('../../revocation-client/client.ts'),
+    import('../../revocation-client/answers.ts'),
+  ]);
+  const { directories, io, settings } = context;
+  let opened: Promise<HttpPool> | undefined;
+  const open = async (): Promise<HttpPool> => {
+    const { HttpPool } = await import('../../http/pool.ts');
+    const { http } = await (await context.connections()).reach('localhost');
+    const pool = new HttpPool({ ...http, early: undefined });
+    context.defer(() => pool.close());
+    return pool;
+  };
+  return statusClient({
+    kept: new KeptAnswers(join(directories.cache, 'revocation')),
+    now: () => io.now(),
+    ...(!settings.offline && { pool: () => (opened ??= open()) }),
   });
 }
 

@@ -49,8 +49,15 @@ export function* demandsText({ verdict, mode, scope, file }: PolicyRule): Genera
     for (const { text } of rule.conditions ?? []) yield `    ${text}`;
     if (rule.proof?.transparency) yield '    in a transparency log';
     if (rule.proof?.timestamp) yield '    with a time stamp';
+    if (rule.revocation !== undefined) yield `    revocation: ${REVOCATION[rule.revocation.mode]}`;
   }
 }
+
+const REVOCATION = {
+  enforce: 'the status of each certificate must be known, and good',
+  soft: 'no certificate may be revoked, as far as its status is known',
+  log: 'only reported',
+} as const;
 
 function ruleText({ scope, mode }: PolicyRule): string {
   return `the rule for ${scope} decides (${mode})`;

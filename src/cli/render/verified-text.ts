@@ -3,6 +3,7 @@ import type { NameEvidence, Verified } from '../../actions/verify/verify.ts';
 import { relativeTime } from '../../encoding/relative-time.ts';
 import { formatTime } from '../../encoding/time.ts';
 import { isSamePlace } from '../../oci/place.ts';
+import { revocationRemarks } from '../../policy/revocation.ts';
 import { describeEvidence, summarizeEvidence, summarizeRefusal } from '../../policy/summary.ts';
 import { freshnessOf } from '../../trust/read/freshness.ts';
 import { warningTime } from '../../trust/report/expiry.ts';
@@ -55,6 +56,9 @@ export function remarksOn(verified: Verified, text: string, stateDirectory: stri
     ]);
   if (name !== undefined) remarks.push(...driftRemarks(name));
   for (const found of evidence) remarks.push(['info', `signed by ${describeEvidence(found)}`]);
+  for (const { manifest, revocation = [] } of evidence)
+    for (const line of revocationRemarks(revocation))
+      remarks.push(['warn', `signature ${manifest}: ${line}`]);
   for (const { message } of refusals) remarks.push(['verbose', `not counted: ${message}`]);
   if (name === undefined && reference.tag !== undefined && reference.digest === undefined)
     remarks.push(['info', `the tag ${reference.tag} itself was not verified: use ${verified.runnable}`]);

@@ -8,7 +8,7 @@ import type { IdentityRule } from '../../sigstore/fulcio-identity.ts';
 import type { TrustedRoot } from '../../sigstore/trusted-root.ts';
 import { collectionUnder, findPin, type PinnedTrust } from '../../trust/read/pin.ts';
 import { parseCondition } from '../conditions.ts';
-import { type Requirements, requirements } from '../requirements.ts';
+import { type Requirements, type RevocationDemand, requirements } from '../requirements.ts';
 import type {
   GateDocument,
   KeylessDocument,
@@ -199,6 +199,7 @@ async function rootOf(
 
 async function signatureRule(demand: SignatureDocument, own: Sources, where: string): Promise<SignatureRule> {
   const { keys = [], authorities = [], identities = [], keyless, threshold, purposes, annotations } = demand;
+  const { revocation } = demand;
   const [transparency, timestamp] = [demand.transparency !== undefined, demand.timestamp !== undefined];
   const isRooted = keyless !== undefined || transparency || timestamp;
   const root = isRooted ? await own.material.trustedRoot(demand.trustedRoot) : undefined;
@@ -217,6 +218,7 @@ async function signatureRule(demand: SignatureDocument, own: Sources, where: str
       ...(keyless !== undefined &&
         root !== undefined && { keyless: { identities: keyless.map(identityRule), root } }),
       ...((transparency || timestamp) && root !== undefined && { proof: { transparency, timestamp, root } }),
+      ...(revocation !== undefined && { revocation: revocationDemand(revocation) }),
       ...(threshold !== undefined && { threshold }),
       ...(purposes !== undefined && { purposes }),
     });
@@ -228,6 +230,12 @@ async function signatureRule(demand: SignatureDocument, own: Sources, where: str
       ...(error.hint !== undefined && { hint: error.hint }),
     });
   }
+}
+
+function revocationDemand(document: NonNullable<SignatureDocument['revocation']>): RevocationDemand {
+  if (typeof document === 'string') return { mode: document, privateHosts: [] };
+  const { mode, privateHosts = [] } = document;
+  return { mode, privateHosts: privateHosts.map((host) => host.toLowerCase()) };
 }
 
 function identityRule(document: KeylessDocument): IdentityRule {

@@ -84,6 +84,16 @@ export interface SignersOfDocument {
   readonly transparency?: 'required' | undefined;
   /** A trusted time-stamp authority must have seen the signature. */
   readonly timestamp?: 'required' | undefined;
+  /** What the revocation of certificates of `authorities` means; nothing is asked if left out. */
+  readonly revocation?: RevocationMode | RevocationDocument | undefined;
+}
+
+export type RevocationMode = 'enforce' | 'soft' | 'log';
+
+export interface RevocationDocument {
+  readonly mode: RevocationMode;
+  /** Hosts, with a port where it matters, that may have private addresses. */
+  readonly privateHosts?: readonly string[] | undefined;
 }
 
 /** The path of a file beside the policy, or PEM; or all members of a named set. */
@@ -129,6 +139,8 @@ const keyless: z.ZodMiniType<KeylessDocument> = z.union([
   z.strictObject({ identityRegexp: text, issuerRegexp: text }),
 ]);
 
+const revocationMode: z.ZodMiniType<RevocationMode> = z.enum(['enforce', 'soft', 'log']);
+
 const signersOf = {
   threshold: z.optional(positive),
   keys: z.optional(sources),
@@ -139,6 +151,9 @@ const signersOf = {
   trustedRoot: z.optional(text),
   transparency: z.optional(z.literal('required')),
   timestamp: z.optional(z.literal('required')),
+  revocation: z.optional(
+    z.union([revocationMode, z.strictObject({ mode: revocationMode, privateHosts: z.optional(texts) })]),
+  ),
 };
 
 const scalar: z.ZodMiniType<string | number | boolean | null> = z.union([

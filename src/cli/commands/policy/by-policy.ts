@@ -2,7 +2,7 @@ import { type PolicyAnswer, type PolicyPorts, verifyByPolicy } from '../../../ac
 import { parsePlatform } from '../../../oci/platform.ts';
 import type { Policy } from '../../../policy/file/policy.ts';
 import { collectionPorts } from '../../flags/collection-flags.ts';
-import { readPolicy, refuseDemands } from '../../flags/policy-flags.ts';
+import { readPolicy, refuseDemands, statusPort } from '../../flags/policy-flags.ts';
 import { answerJson, answerRemarks } from '../../render/policy-text.ts';
 import type { Context } from '../../shell/context.ts';
 
@@ -36,7 +36,11 @@ export async function answerFor(
   shared?: PolicyPorts['shared'],
 ): Promise<PolicyAnswer> {
   const { reference, source } = await context.openImage(text);
-  const ports: PolicyPorts = { ...(await collectionPorts(context)), shared, image: async () => source };
+  const ports: PolicyPorts = {
+    ...(await collectionPorts(context)),
+    ...{ shared, image: async () => source },
+    status: await (shared?.once('status', () => statusPort(context, policy)) ?? statusPort(context, policy)),
+  };
   return await verifyByPolicy({ text, reference }, policy, ports, {
     platform: platform === undefined ? undefined : parsePlatform(platform),
     eachPlatform,
