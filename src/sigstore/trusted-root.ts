@@ -58,6 +58,8 @@ export interface TrustedRoot {
   readonly certificateLogs: readonly TrustedLog[];
   readonly authorities: readonly TrustedAuthority[];
   readonly timestampAuthorities: readonly TrustedAuthority[];
+  /** Its user knows that the instance has no logs: a time stamp counts instead of an entry. Never read from a file. */
+  readonly isUnlogged?: true | undefined;
 }
 
 /**

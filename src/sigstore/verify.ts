@@ -116,16 +116,18 @@ export function verifyMaterial(
  */
 export function verifyCertificate(
   certificate: Certificate,
-  { logEntries, times }: VerifiedMaterial,
+  { logEntries, times, stamped }: VerifiedMaterial,
   root: TrustedRoot,
   where: string,
 ): FulcioIdentity {
-  if (logEntries.length === 0) throw unproven(where, 'it is in no transparency log');
+  const isUnlogged = root.isUnlogged === true;
+  if (isUnlogged && stamped.length === 0) throw unproven(where, 'it has no trusted time stamp');
+  if (!isUnlogged && logEntries.length === 0) throw unproven(where, 'it is in no transparency log');
   if (times.length === 0)
     throw unproven(where, 'no trusted log or time-stamp authority says when it was made');
   for (const time of times) {
     const issuer = issuerAt(certificate, time, root, where);
-    verifyCertificateTimestamp(certificate, issuer, root.certificateLogs, where);
+    if (!isUnlogged) verifyCertificateTimestamp(certificate, issuer, root.certificateLogs, where);
   }
   return fulcioIdentityOf(certificate);
 }

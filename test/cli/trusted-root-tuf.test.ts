@@ -5,6 +5,7 @@ import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { utf8 } from '../../src/encoding/bytes.ts';
 import { DirectoryFiles } from '../../src/layout/directory.ts';
 import { LayoutStore } from '../../src/layout/store.ts';
+import { GITHUB_REPOSITORY, GITHUB_TUF_ROOT } from '../../src/sigstore/github-tuf-root.ts';
 import { PUBLIC_GOOD_TUF_ROOT } from '../../src/sigstore/public-good-tuf-root.ts';
 import { TrustedMetadata } from '../../src/tuf/trusted-metadata.ts';
 import { type CliResult, bulla as run, temporaryDirectory } from '../support/cli.ts';
@@ -133,6 +134,12 @@ describe('a trusted root from a TUF repository', () => {
   it('begins with a root of the public-good instance that meets its own threshold', () => {
     const { root } = new TrustedMetadata(utf8(PUBLIC_GOOD_TUF_ROOT), NOW);
     expect(root.content.version).toBe(15);
+  });
+
+  it("begins with a root of GitHub's instance that meets its own threshold, at its own place", () => {
+    const { root } = new TrustedMetadata(utf8(GITHUB_TUF_ROOT), NOW);
+    expect(root.content.version).toBe(3);
+    expect(GITHUB_REPOSITORY).toBe('https://tuf-repo.github.com/');
   });
 });
 

@@ -101,6 +101,25 @@ describe('bulla verify of keyless signatures', () => {
     expect(await verify(`${either} --threshold 2`)).toMatchObject({ code: 12 });
   });
 
+  it('accepts one of an instance without logs only under a policy that says so, and with a time stamp', async () => {
+    const change = (root: Record<string, unknown>) => Object.assign(root, { tlogs: [], ctlogs: [] });
+    await writeFile(join(cwd, 'unlogged.json'), instance.trustedRoot(change));
+    const keyless = [{ identity: 'alice@example.com', issuer }];
+    const under = async (more: object): Promise<number> => {
+      const rule = { scope: '*', signatures: [{ keyless, trustedRoot: 'unlogged.json', ...more }] };
+      await writeFile(join(cwd, 'policy.json'), JSON.stringify({ version: 1, rules: [rule] }));
+      return (await run(['verify', 'oci:img:v1', '--policy', 'policy.json'], { cwd, now })).code;
+    };
+    await sign({ isLogged: false, isStamped: false, isPublished: false });
+    expect(await under({ transparency: 'none' })).toBe(12);
+    await sign({ rekor: 2, isLogged: false, isStamped: true, isPublished: false });
+    expect(await under({})).toBe(12);
+    expect(await under({ transparency: 'none' })).toBe(0);
+    expect(await under({ transparency: 'none', keyless: [{ identity: 'bob@example.com', issuer }] })).toBe(
+      12,
+    );
+  });
+
   it('refuses one that no log has, or that has no time', async () => {
     await sign({ isLogged: false }, { rekor: 2, isStamped: false });
     expect(await verify(alice)).toMatchObject({ code: 12, stdout: '' });

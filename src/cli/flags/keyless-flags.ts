@@ -130,9 +130,9 @@ export function tufUrlOf(place: string): URL | undefined {
 
 /** A file of a Sigstore instance's TUF repository. @throws BullaError as `sigstoreTarget` */
 export async function tufTarget(context: Context, url: URL, name: string): Promise<Uint8Array> {
-  const [{ sigstoreTarget }, { PUBLIC_GOOD_REPOSITORY, PUBLIC_GOOD_TUF_ROOT }] = await Promise.all([
+  const [{ sigstoreTarget }, initialRoot] = await Promise.all([
     import('../../sigstore-client/tuf-targets.ts'),
-    import('../../sigstore/public-good-tuf-root.ts'),
+    shippedRoot(url),
   ]);
   const { io, settings, directories, output, signal } = context;
   const pool = async (): Promise<HttpPool> => {
@@ -145,10 +145,20 @@ export async function tufTarget(context: Context, url: URL, name: string): Promi
   return await sigstoreTarget(
     {
       ...{ url, signal, now: io.now(), stateDirectory: directories.state },
-      ...(url.href === PUBLIC_GOOD_REPOSITORY && { initialRoot: Buffer.from(PUBLIC_GOOD_TUF_ROOT) }),
+      ...(initialRoot !== undefined && { initialRoot: Buffer.from(initialRoot) }),
       ...(!settings.offline && { pool }),
       onWarning: (line) => output.warn(line),
     },
     name,
   );
+}
+
+/** The root of a repository that is known to everyone; of all others, the user has to get one. */
+async function shippedRoot(url: URL): Promise<string | undefined> {
+  const [publicGood, github] = await Promise.all([
+    import('../../sigstore/public-good-tuf-root.ts'),
+    import('../../sigstore/github-tuf-root.ts'),
+  ]);
+  if (url.href === publicGood.PUBLIC_GOOD_REPOSITORY) return publicGood.PUBLIC_GOOD_TUF_ROOT;
+  return url.href === github.GITHUB_REPOSITORY ? github.GITHUB_TUF_ROOT : undefined;
 }

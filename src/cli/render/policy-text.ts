@@ -1,6 +1,8 @@
 import type { PolicyAnswer } from '../../actions/verify/by-policy.ts';
+import { parsePublicKeyPem } from '../../crypto/public-key.ts';
 import { expectation } from '../../policy/decision.ts';
-import type { PolicyRule } from '../../policy/file/policy.ts';
+import type { PolicyRule, SignatureRule } from '../../policy/file/policy.ts';
+import { PUBLISHERS } from '../../policy/file/publishers.ts';
 import { type Remark, remarksOn, verifiedJson } from './verified-text.ts';
 
 /** What a policy decided about an image, for people. */
@@ -44,13 +46,17 @@ export function* demandsText({ verdict, mode, scope, file }: PolicyRule): Genera
     const trusted = root === undefined ? 'as pinned' : `by ${root.kind}`;
     yield `  the name is signed by ${count} ${signers.join(', ')}; root keys trusted ${trusted}; a moved tag: ${drift}`;
   }
-  for (const rule of signatures) {
-    yield `  ${expectation(rule)}, for ${rule.purposes.join(' or ')}`;
-    for (const { text } of rule.conditions ?? []) yield `    ${text}`;
-    if (rule.proof?.transparency) yield '    in a transparency log';
-    if (rule.proof?.timestamp) yield '    with a time stamp';
-    if (rule.revocation !== undefined) yield `    revocation: ${REVOCATION[rule.revocation.mode]}`;
-  }
+  for (const rule of signatures) yield* demandText(rule);
+}
+
+function* demandText(rule: SignatureRule): Generator<string> {
+  yield `  ${expectation(rule)}, for ${rule.purposes.join(' or ')}`;
+  for (const { text } of rule.conditions ?? []) yield `    ${text}`;
+  for (const name of rule.publishers ?? []) yield* publisherText(name);
+  if (rule.keyless?.root.isUnlogged) yield '    with a time stamp instead of an entry in a log';
+  if (rule.proof?.transparency) yield '    in a transparency log';
+  if (rule.proof?.timestamp) yield '    with a time stamp';
+  if (rule.revocation !== undefined) yield `    revocation: ${REVOCATION[rule.revocation.mode]}`;
 }
 
 const REVOCATION = {
@@ -58,6 +64,17 @@ const REVOCATION = {
   soft: 'no certificate may be revoked, as far as its status is known',
   log: 'only reported',
 } as const;
+
+/** What the name of a publisher means, and where that is from. */
+function* publisherText(name: string): Generator<string> {
+  const publisher = PUBLISHERS.get(name);
+  if (publisher === undefined) return;
+  const { images, source, date, keyless, keys } = publisher;
+  yield `    publisher ${name} (${images}; ${source}, ${date}):`;
+  for (const identity of keyless) yield `      ${Object.values(identity).join(', issuer ')}`;
+  for (const pem of keys)
+    yield `      key with SHA-256 ${parsePublicKeyPem(pem, `the key of ${name}`).fingerprint}`;
+}
 
 function ruleText({ scope, mode }: PolicyRule): string {
   return `the rule for ${scope} decides (${mode})`;

@@ -5,6 +5,7 @@ import { placeNamed } from '../../oci/place.ts';
 import { predicateType } from '../../signatures/predicates.ts';
 import { checkKeyIds, checkPin, checkScope } from '../../trust/read/pin.ts';
 import { parseCondition } from '../conditions.ts';
+import { PUBLISHERS } from './publishers.ts';
 import type {
   AttestationDocument,
   PolicyDocument,
@@ -101,11 +102,18 @@ function inAttestation(demand: AttestationDocument, path: readonly PropertyKey[]
 
 function inSignatures(demand: SignersOfDocument, path: readonly PropertyKey[], sets: Sets): Mistake[] {
   const { keys, authorities, identities, keyless = [], trustedRoot, transparency, timestamp } = demand;
+  const { publishers = [] } = demand;
   return [
     ...unless(
-      keys !== undefined || authorities !== undefined || keyless.length > 0,
+      keys !== undefined || authorities !== undefined || keyless.length > 0 || publishers.length > 0,
       path,
-      'signatures need keys, authorities or keyless',
+      'signatures need keys, authorities, keyless or publishers',
+    ),
+    ...publishers.flatMap((name, at) => inPublisher(name, demand, [...path, 'publishers', at])),
+    ...unless(
+      transparency !== 'none' || (trustedRoot !== undefined && keyless.length > 0),
+      [...path, 'transparency'],
+      'without logs there must be a trustedRoot of an instance that has none, and keyless identities',
     ),
     ...unless(
       identities === undefined || authorities !== undefined,
@@ -126,6 +134,26 @@ function inSignatures(demand: SignersOfDocument, path: readonly PropertyKey[], s
       Object.entries(identity)
         .filter(([name]) => name.endsWith('Regexp'))
         .flatMap(([name, value]) => told([...path, 'keyless', at, name], () => checkExpression(value))),
+    ),
+  ];
+}
+
+function inPublisher(
+  name: string,
+  { trustedRoot }: SignersOfDocument,
+  path: readonly PropertyKey[],
+): Mistake[] {
+  const publisher = PUBLISHERS.get(name);
+  return [
+    ...unless(
+      publisher !== undefined,
+      path,
+      `there is no publisher ${JSON.stringify(name)}: known are ${[...PUBLISHERS.keys()].join(', ')}`,
+    ),
+    ...unless(
+      publisher === undefined || publisher.keyless.length === 0 || trustedRoot === undefined,
+      path,
+      `${name} signs with the public-good instance of Sigstore: write other signers with a trustedRoot in an entry of their own`,
     ),
   ];
 }

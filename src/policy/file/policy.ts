@@ -9,6 +9,7 @@ import type { TrustedRoot } from '../../sigstore/trusted-root.ts';
 import { collectionUnder, findPin, type PinnedTrust } from '../../trust/read/pin.ts';
 import { parseCondition } from '../conditions.ts';
 import { type Requirements, type RevocationDemand, requirements } from '../requirements.ts';
+import { PUBLISHERS } from './publishers.ts';
 import type {
   GateDocument,
   KeylessDocument,
@@ -58,7 +59,10 @@ export interface NameRule {
 }
 
 /** What detached signatures must be like; only the time is missing. */
-export type SignatureRule = Omit<Requirements, 'now' | 'also'>;
+export interface SignatureRule extends Omit<Requirements, 'now' | 'also'> {
+  /** Publishers whose keys and identities are among those that are trusted. */
+  readonly publishers?: readonly string[] | undefined;
+}
 
 /** Reads what a policy names. A text is the path of a file, relative to the policy, or PEM. */
 export interface PolicyMaterial {
@@ -198,11 +202,13 @@ async function rootOf(
 }
 
 async function signatureRule(demand: SignatureDocument, own: Sources, where: string): Promise<SignatureRule> {
-  const { keys = [], authorities = [], identities = [], keyless, threshold, purposes, annotations } = demand;
+  const { authorities = [], identities = [], threshold, purposes, annotations } = demand;
+  const publishers = (demand.publishers ?? []).flatMap((name) => PUBLISHERS.get(name) ?? []);
+  const keys = [...(demand.keys ?? []), ...publishers.flatMap((publisher) => publisher.keys)];
+  const keyless = [...(demand.keyless ?? []), ...publishers.flatMap((publisher) => publisher.keyless)];
+  const [transparency, timestamp] = [demand.transparency === 'required', demand.timestamp !== undefined];
+  const root = await rootFor(demand, keyless.length > 0 || transparency || timestamp, own, where);
   const { revocation } = demand;
-  const [transparency, timestamp] = [demand.transparency !== undefined, demand.timestamp !== undefined];
-  const isRooted = keyless !== undefined || transparency || timestamp;
-  const root = isRooted ? await own.material.trustedRoot(demand.trustedRoot) : undefined;
   try {
     const {
       now: _,
@@ -215,14 +221,14 @@ async function signatureRule(demand: SignatureDocument, own: Sources, where: str
       identities: identities.map((text) => parseIdentity(text)),
       timestampAuthorities: await gather(demand.timestampAuthorities ?? [], own, certificatesOf),
       annotations: new Map(Object.entries(annotations ?? {})),
-      ...(keyless !== undefined &&
+      ...(keyless.length > 0 &&
         root !== undefined && { keyless: { identities: keyless.map(identityRule), root } }),
       ...((transparency || timestamp) && root !== undefined && { proof: { transparency, timestamp, root } }),
       ...(revocation !== undefined && { revocation: revocationDemand(revocation) }),
       ...(threshold !== undefined && { threshold }),
       ...(purposes !== undefined && { purposes }),
     });
-    return rule;
+    return { ...rule, ...(demand.publishers !== undefined && { publishers: demand.publishers }) };
   } catch (error) {
     if (!isBullaError(error, 'usage', 'trust-unpinned')) throw error;
     throw new BullaError('policy-invalid', `the rule for ${where}: ${error.message}`, {
@@ -236,6 +242,25 @@ function revocationDemand(document: NonNullable<SignatureDocument['revocation']>
   if (typeof document === 'string') return { mode: document, privateHosts: [] };
   const { mode, privateHosts = [] } = document;
   return { mode, privateHosts: privateHosts.map((host) => host.toLowerCase()) };
+}
+
+/** The trusted root of an entry. Without logs only if the policy says so, and the instance really has none. */
+async function rootFor(
+  { trustedRoot, transparency }: SignatureDocument,
+  isNeeded: boolean,
+  { material }: Sources,
+  where: string,
+): Promise<TrustedRoot | undefined> {
+  if (!isNeeded) return undefined;
+  const root = await material.trustedRoot(trustedRoot);
+  if (transparency !== 'none') return root;
+  if (root.logs.length + root.certificateLogs.length === 0 && root.timestampAuthorities.length > 0)
+    return { ...root, isUnlogged: true };
+  throw new BullaError(
+    'policy-invalid',
+    `the rule for ${where} says transparency: none, and its trusted root has logs, or no time-stamp authority`,
+    { hint: 'leave transparency out: signatures of this instance must be in its log' },
+  );
 }
 
 function identityRule(document: KeylessDocument): IdentityRule {

@@ -79,9 +79,11 @@ export interface SignersOfDocument {
   /** Certificates of time-stamp authorities for `authorities`. */
   readonly timestampAuthorities?: readonly SourceDocument[] | undefined;
   readonly keyless?: readonly KeylessDocument[] | undefined;
+  /** Names of well-known publishers, whose keys and identities count like those of `keys` and `keyless`. */
+  readonly publishers?: readonly string[] | undefined;
   readonly trustedRoot?: string | undefined;
-  /** The signature must be in a trusted log. */
-  readonly transparency?: 'required' | undefined;
+  /** The signature must be in a trusted log; `none`: the instance of `trustedRoot` has no logs, and a time stamp counts. */
+  readonly transparency?: 'required' | 'none' | undefined;
   /** A trusted time-stamp authority must have seen the signature. */
   readonly timestamp?: 'required' | undefined;
   /** What the revocation of certificates of `authorities` means; nothing is asked if left out. */
@@ -148,8 +150,9 @@ const signersOf = {
   identities: z.optional(texts),
   timestampAuthorities: z.optional(sources),
   keyless: z.optional(z.array(keyless).check(z.minLength(1))),
+  publishers: z.optional(texts),
   trustedRoot: z.optional(text),
-  transparency: z.optional(z.literal('required')),
+  transparency: z.optional(z.enum(['required', 'none'])),
   timestamp: z.optional(z.literal('required')),
   revocation: z.optional(
     z.union([revocationMode, z.strictObject({ mode: revocationMode, privateHosts: z.optional(texts) })]),

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { subjectOf } from '../../crypto/certificate.ts';
 import { publicKeyPem, shortFingerprint } from '../../crypto/public-key.ts';
 import { formatTime } from '../../encoding/time.ts';
@@ -5,6 +6,7 @@ import { BullaError } from '../../errors.ts';
 import { RELEASE_PURPOSE } from '../../signatures/formats.ts';
 import { predicateLabel, predicateType } from '../../signatures/predicates.ts';
 import { parsePolicy } from '../file/parse.ts';
+import { PUBLISHERS } from '../file/publishers.ts';
 import { KIND_NAMES } from '../summary.ts';
 import type { FoundSigner, ImageInUse, SignerIdentity, UnconfirmedSignature } from './found.ts';
 
@@ -104,7 +106,19 @@ function* imageLines(image: ImageInUse): Generator<string> {
 
 function signerText({ identity, kind, purpose }: FoundSigner): string {
   const what = purpose === RELEASE_PURPOSE ? '' : `, attests ${predicateLabel(purpose) ?? purpose}`;
-  return `${KIND_NAMES[kind]} by ${identityText(identity)}${what}`;
+  return `${KIND_NAMES[kind]} by ${identityText(identity)}${what}${publisherOf(identity)}`;
+}
+
+/** The name of the publisher with this identity, for a policy. */
+function publisherOf(identity: SignerIdentity): string {
+  const found = [...PUBLISHERS].find(([, { keyless, keys }]) =>
+    identity.kind === 'keyless'
+      ? keyless.some((known) =>
+          isDeepStrictEqual(known, { identity: identity.subject, issuer: identity.issuer }),
+        )
+      : identity.kind === 'key' && keys.includes(publicKeyPem(identity.key)),
+  );
+  return found === undefined ? '' : `; known as publishers: [${found[0]}] (${found[1].source})`;
 }
 
 function identityText(identity: SignerIdentity): string {
