@@ -51,6 +51,8 @@ export interface PutOptions {
 }
 
 const DEFAULT_FILE = 'default';
+/** The public key that NAME.key holds where it has replaced another one. */
+const PUBLIC_BLOCK = /-----BEGIN PUBLIC KEY-----[A-Za-z0-9+/=\s]{1,8000}-----END PUBLIC KEY-----\n?/;
 
 /**
  * Named keys in one directory: NAME.key (sigstore's encrypted PEM, mode 0600), NAME.pub, NAME.crt where
@@ -89,14 +91,19 @@ export class Keystore {
   /** @throws BullaError not-found, key-invalid, certificate-invalid, storage-error */
   async get(name: string): Promise<StoredKey> {
     await this.mustHave(name);
-    const path = this.path(name, 'pub');
-    const publicKey = parsePublicKeyPem(await readText(path), path);
+    const { kept, publicPem } = await this.keyFile(name);
+    const path = this.path(name, publicPem === undefined ? 'pub' : 'key');
+    const publicKey = parsePublicKeyPem(publicPem ?? (await readText(path)), path);
+    const certificates = await this.certificates(name);
+    // Those of a key that was replaced are not removed yet.
+    const isStale =
+      publicPem !== undefined && certificates[0]?.publicKey.fingerprint !== publicKey.fingerprint;
     return {
       name,
       publicKey,
-      certificates: await this.certificates(name),
+      certificates: isStale ? [] : certificates,
       isDefault: (await this.defaultName()) === name,
-      kept: await this.keptAt(name),
+      kept,
     };
   }
 
@@ -116,7 +123,8 @@ export class Keystore {
   async sealedPem(name: string, options: Pick<ReadSecretOptions, 'anyMode'> = {}): Promise<string> {
     await this.mustBeHere(name);
     const path = this.path(name, 'key');
-    return decodeUtf8(await readSecretFile(path, { ...options, noFollow: true }), path);
+    const text = decodeUtf8(await readSecretFile(path, { ...options, noFollow: true }), path);
+    return text.replace(PUBLIC_BLOCK, '');
   }
 
   /** Certificates that belong to a key; none where it is a bare one. */
@@ -152,13 +160,8 @@ export class Keystore {
     await this.exclusively(async () => {
       for (const { name } of keys) if (replace !== true && (await this.has(name))) throw taken(name);
       throwIfAborted(signal);
-      for (const [at, { name, key }] of keys.entries()) {
-        await this.removeFile(name, 'crt');
-        // A key is there as soon as NAME.key is; so that comes last.
-        await writeFileAtomic(this.path(name, 'pub'), utf8(publicKeyPem(publicKeyOf(key))));
-        await writeFileAtomic(this.path(name, 'key'), utf8(sealed[at] as string), { mode: 0o600 });
-        if ((await this.defaultName()) === undefined) await this.writeDefault(name);
-      }
+      for (const [at, { name, key }] of keys.entries())
+        await this.write(name, publicKeyPem(publicKeyOf(key)), (pem) => `${sealed[at]}${pem ?? ''}`);
     });
   }
 
@@ -170,25 +173,43 @@ export class Keystore {
     checkKeyName(name);
     await this.exclusively(async () => {
       if (options.replace !== true && (await this.has(name))) throw taken(name);
-      await this.removeFile(name, 'crt');
-      await writeFileAtomic(this.path(name, 'pub'), utf8(publicKeyPem(publicKey)));
       const { uri, algorithms } = kept;
-      await writeFileAtomic(this.path(name, 'key'), utf8(`${JSON.stringify({ uri, algorithms })}\n`), {
-        mode: 0o600,
-      });
-      if ((await this.defaultName()) === undefined) await this.writeDefault(name);
+      const textWith = (pem?: string): string => `${JSON.stringify({ uri, algorithms, publicKey: pem })}\n`;
+      await this.write(name, publicKeyPem(publicKey), textWith);
     });
   }
 
-  /** @throws BullaError key-invalid, storage-error */
-  private async keptAt(name: string): Promise<KeptKey | undefined> {
+  /**
+   * Writes the files of a key. A new key is there as soon as NAME.key is, so that comes last. One that replaces another is
+   * in NAME.key with its public key: whatever interrupts this, the pair is the old one or the new one.
+   * @param textWith the text of NAME.key, with or without the public key
+   */
+  private async write(name: string, pem: string, textWith: (pem?: string) => string): Promise<void> {
+    const writeKey = (text: string): Promise<void> =>
+      writeFileAtomic(this.path(name, 'key'), utf8(text), { mode: 0o600 });
+    const isReplaced = await this.has(name);
+    if (isReplaced) await writeKey(textWith(pem));
+    await this.removeFile(name, 'crt');
+    await writeFileAtomic(this.path(name, 'pub'), utf8(pem));
+    if (!isReplaced) await writeKey(textWith());
+    if ((await this.defaultName()) === undefined) await this.writeDefault(name);
+  }
+
+  /** Where NAME.key says the key is kept, and the public key in it, if there is one. @throws BullaError key-invalid, storage-error */
+  private async keyFile(
+    name: string,
+  ): Promise<{ readonly kept?: KeptKey | undefined; readonly publicPem?: string | undefined }> {
     const path = this.path(name, 'key');
     const bytes = await readPublicFile(path, { noFollow: true });
-    if (bytes[0] !== 0x7b) return undefined;
+    if (bytes[0] !== 0x7b) {
+      const text = Buffer.from(bytes).toString('latin1');
+      return { publicPem: PUBLIC_BLOCK.exec(text)?.[0] };
+    }
     try {
-      const { uri, algorithms } = parseJsonObject(bytes, { what: path });
+      const { uri, algorithms, publicKey } = parseJsonObject(bytes, { what: path });
       const known = Array.isArray(algorithms) ? algorithms.filter(isAlgorithmId) : [];
-      if (typeof uri === 'string' && known.length > 0) return { uri, algorithms: known };
+      const publicPem = typeof publicKey === 'string' ? publicKey : undefined;
+      if (typeof uri === 'string' && known.length > 0) return { kept: { uri, algorithms: known }, publicPem };
     } catch (error) {
       if (!isBullaError(error)) throw error;
     }
@@ -200,7 +221,7 @@ export class Keystore {
   /** @throws BullaError not-found, key-invalid */
   private async mustBeHere(name: string): Promise<void> {
     await this.mustHave(name);
-    const kept = await this.keptAt(name);
+    const { kept } = await this.keyFile(name);
     if (kept === undefined) return;
     throw new BullaError('key-invalid', `the private key of ${name} is not here: it is kept at ${kept.uri}`, {
       hint: 'it stays there; back it up, or change its PIN or passphrase, with the tools of that place',
@@ -217,7 +238,8 @@ export class Keystore {
           hint: 'run the command again if the new key is meant',
         });
       }
-      await writeFileAtomic(this.path(name, 'key'), utf8(sealed), { mode: 0o600 });
+      const { publicPem = '' } = await this.keyFile(name);
+      await writeFileAtomic(this.path(name, 'key'), utf8(`${sealed}${publicPem}`), { mode: 0o600 });
     });
   }
 

@@ -1,3 +1,4 @@
+import { createPublicKey, X509Certificate } from 'node:crypto';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +10,7 @@ import { utf8 } from '../../src/encoding/bytes.ts';
 import type { KeySources, PassphraseRequest } from '../../src/keystore/back-end.ts';
 import { openKey } from '../../src/keystore/key-of.ts';
 import { Keystore } from '../../src/keystore/store.ts';
+import { selfSignedCertificate } from '../support/self-signed.ts';
 
 const vectors = new URL('../../testdata/keys/', import.meta.url).pathname;
 const key = generatePrivateKey('P-256');
@@ -64,6 +66,43 @@ describe('the key store', () => {
     expect(await readFile(join(keystore.directory, 'release.pub'), 'utf8')).toBe(
       publicKeyPem(publicKeyOf(key)),
     );
+  });
+
+  it.each<[string, (store: Keystore) => Promise<void>]>([
+    ['a key', (store) => store.put('release', otherKey, utf8('correct horse'), { replace: true })],
+    [
+      'where a key is kept',
+      (store) =>
+        store.putKept(
+          'release',
+          publicKeyOf(otherKey),
+          { uri: 'awskms:///x', algorithms: ['Ed25519'] },
+          { replace: true },
+        ),
+    ],
+  ])('has the old pair or the new one, wherever the replacement by %s is cut off', async (_, replace) => {
+    await keystore.put('release', key, utf8('correct horse'));
+    const der = selfSignedCertificate('CN', { publicKey: createPublicKey(key), privateKey: key });
+    const pem = new X509Certificate(der).toString();
+    await keystore.putCertificates('release', pem, 'a test');
+    const [pub, crt] = await Promise.all(
+      ['pub', 'crt'].map((ending) => readFile(join(keystore.directory, `release.${ending}`))),
+    );
+    await replace(keystore);
+    const after = await keystore.get('release');
+    // All that comes after the first write has not happened.
+    await writeFile(join(keystore.directory, 'release.pub'), pub as Buffer);
+    await writeFile(join(keystore.directory, 'release.crt'), crt as Buffer);
+    expect(await keystore.get('release')).toEqual(after);
+    expect(after).toMatchObject({ publicKey: { fingerprint: publicKeyOf(otherKey).fingerprint } });
+    expect(after.certificates).toEqual([]);
+    if (after.kept !== undefined) return;
+    const signer = await openKey('release', sources());
+    await expect(signer.sign(utf8('seal'))).resolves.toBeDefined();
+    expect(await keystore.sealedPem('release')).not.toContain('PUBLIC');
+    await keystore.reseal('release', otherKey, utf8('another'));
+    const resealed = await openKey('release', sources({ secret: 'another' }));
+    await expect(resealed.sign(utf8('seal'))).resolves.toBeDefined();
   });
 
   it('does not replace a key unless told', async () => {

@@ -1,13 +1,16 @@
 import type { Command } from 'commander';
+import { addCollectionOptions } from '../flags/collection-flags.ts';
 import { addKeyOptions, addPassphraseOptions, type KeyFlags } from '../flags/key-flags.ts';
 import { collect } from '../flags/values.ts';
 import type { Cli, Context } from '../shell/context.ts';
+import type { ReportFlags } from './report/run.ts';
 
 const KEY = 'NAME of the key store, PATH of a file, or a URI (docs/keys.md); without it the default key';
 
 export function register(program: Command, cli: Cli): void {
   const key = program
     .command('key')
+    .alias('keys')
     .summary('generate and manage signing keys')
     .description(
       'Keys are stored under a name in the key store (keys/ in the configuration directory), or anywhere as a file.\n' +
@@ -17,6 +20,7 @@ export function register(program: Command, cli: Cli): void {
   registerLooking(key, cli);
   registerMoving(key, cli);
   registerCertificates(key, cli);
+  registerReport(key, cli);
 }
 
 /** Opens the run and loads the part of the command that is asked for. */
@@ -173,4 +177,20 @@ function registerCertificates(key: Command, cli: Cli): void {
         part.certify(context, name, flags),
       ),
     );
+}
+
+function registerReport(key: Command, cli: Cli): void {
+  addCollectionOptions(key.command('report'))
+    .summary('show which key signs what in which collection, and what would be lost with it')
+    .description(
+      'Reads collections, and shows for each key that they list where it is kept, for which roles it signs, when the first ' +
+        'of their files expires, and what it takes to go on without it. Also works as bulla keys report.',
+    )
+    .argument('[repository...]', 'HOST/REPOSITORY, oci:DIR or oci-archive:FILE')
+    .option('--config <file>', 'also the collections in this configuration of the re-signer')
+    .action(async (repositories: readonly string[], flags: ReportFlags, command: Command) => {
+      const context = await cli.open(command);
+      const { reportKeys } = await import('./key/report.ts');
+      cli.exitStatus = await reportKeys(context, repositories, flags);
+    });
 }

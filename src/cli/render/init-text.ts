@@ -48,17 +48,21 @@ export async function printInit(
     output.info(`fresh until ${until('timestamp')}: before that, something must run: bulla resign ${place}`);
   output.info(`root and targets last until ${until('root')}: bulla rotate ${place} root --renew`);
   for (const line of handOverLines(place, rootIds, chosen.names, handOver)) output.info(line);
-  for (const line of here.size === Object.keys(chosen).length ? ALL_HERE : [BACKUP]) output.info(line);
+  for (const line of here.size === Object.keys(chosen).length ? ALL_HERE : [BACKUP, SHARED])
+    output.info(line);
   for (const sentence of shortcomings) output.warn(`${place}: ${sentence}`);
 }
 
 const BACKUP = 'keep a copy of the root key in another building, and off machines that publish';
+const SHARED =
+  'the same root and publisher keys serve any number of repositories: run bulla init for each; bulla keys report shows what each key signs';
 
 /** What to do soon where one machine has every key. */
 const ALL_HERE: readonly string[] = [
   'all keys are on this machine: that is a start, but anyone who takes it can sign everything',
   'move root away soon, and keep a copy: bulla key export root --out /media/usb/root.key, then bulla key rm root --force (docs/team.md)',
-  'the same root and publisher keys serve any number of repositories: run bulla init for each; give the online key to a re-signer',
+  'give the online key to a re-signer',
+  SHARED,
 ];
 
 /** What the owners of the keys of `names` have to do before names can be signed. */

@@ -66,7 +66,7 @@ export class Deadline {
 
 /**
  * Commands without a clock of their own for searching: what they do takes as long as there is content
- * (`tuf`, `export`), as the configuration says (`resign`), has a deadline for each collection (`report`), or goes on
+ * (`tuf`, `export`), as the configuration says (`resign`), has a deadline for each collection (`report`, `key report`), or goes on
  * until they are ended (`serve`).
  */
 const UNTIMED: ReadonlySet<string> = new Set([
@@ -76,10 +76,11 @@ const UNTIMED: ReadonlySet<string> = new Set([
   'resign',
   'sync',
   'report',
+  'key report',
   'completion',
 ]);
 
 /** Whether a command, named by its words, has a deadline for what it searches. */
 export function hasDeadline(words: readonly string[]): boolean {
-  return !UNTIMED.has(words[0] ?? '');
+  return !UNTIMED.has(words[0] ?? '') && !UNTIMED.has(words.join(' '));
 }

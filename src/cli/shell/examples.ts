@@ -277,6 +277,12 @@ bulla key ls
 # the same as JSON, with certificates
 bulla key ls -o json
 
+[key report]
+# which key signs what in two collections, and what would be lost with it
+bulla key report REPO registry.example.com/team/web
+# the same for all collections that a re-signer cares for
+bulla key report --config resigner.yaml -o json
+
 [key show]
 # show a key of the key store
 bulla key show release

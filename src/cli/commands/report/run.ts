@@ -27,12 +27,26 @@ export async function printReport(
   repositories: readonly string[],
   flags: ReportFlags,
 ): Promise<number> {
+  const report = await readReport(context, repositories, flags);
+  const { output } = context;
+  if (flags.html !== undefined) await writeReport(context.path(flags.html), report, VERSION);
+  output.drawing(reportLines(report), reportJson(report));
+  if (flags.html !== undefined) output.info(`the report is in ${flags.html}: open index.html`);
+  return statusOf(report, flags.check === true);
+}
+
+/** Reads the collections that a command reports on. @throws BullaError usage, config-invalid */
+export async function readReport(
+  context: Context,
+  repositories: readonly string[],
+  flags: Pick<ReportFlags, 'config' | 'warnBefore'> & CollectionFlags,
+): Promise<Report> {
   if (repositories.length === 0 && flags.config === undefined)
     throw new BullaError('usage', 'no repository given', {
       hint: 'name HOST/REPOSITORY, or give --config FILE',
     });
   const warnBefore = durationOf('--warn-before', flags.warnBefore, '12h, 30d');
-  const { signal, settings, output } = context;
+  const { signal, settings } = context;
   const own = repositories.map((text) => {
     const { tag: _, digest: __, ...place } = parseReference(text);
     return formatRepository(place as ReturnType<typeof parseReference>);
@@ -54,11 +68,7 @@ export async function printReport(
       limit: limitOf(settings.searchTimeout),
     },
   );
-  const report = withUnlisted(made, configured?.unlisted ?? []);
-  if (flags.html !== undefined) await writeReport(context.path(flags.html), report, VERSION);
-  output.drawing(reportLines(report), reportJson(report));
-  if (flags.html !== undefined) output.info(`the report is in ${flags.html}: open index.html`);
-  return statusOf(report, flags.check === true);
+  return withUnlisted(made, configured?.unlisted ?? []);
 }
 
 /** Collections that a configuration of the re-signer names, and registries that do not list theirs. */
@@ -81,7 +91,8 @@ function withUnlisted(report: Report, unlisted: readonly ReportedCollection[]): 
   return { ...report, collections, worst: worstOf(codesOf(collections, false)) };
 }
 
-function statusOf({ collections }: Report, check: boolean): number {
+/** The exit status of a report. @param check whether what needs attention counts as well */
+export function statusOf({ collections }: Report, check: boolean): number {
   const worst = worstOf(codesOf(collections, check));
   return worst === undefined ? 0 : EXIT_CODES[worst];
 }
