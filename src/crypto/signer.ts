@@ -20,6 +20,16 @@ export interface OpeningOptions extends SigningOptions {
   readonly unattended?: boolean | undefined;
 }
 
+/** A whole envelope that is asked for, where a key signs only content that it wraps itself. */
+export interface EnvelopeRequest {
+  /** Media type of the envelope. */
+  readonly type: string;
+  readonly payloadType: string;
+  readonly payload: Uint8Array;
+  /** How long the signature is to be valid, in seconds. */
+  readonly lifetime?: number | undefined;
+}
+
 /**
  * Something that signs: a key in a file, an agent, an HSM, a KMS (decision 0320). Everything in bulla that signs takes
  * this port: detached signatures, roles of a collection, certificate requests, the re-signer.
@@ -48,6 +58,12 @@ export interface Signer {
   signMany?(messages: readonly Uint8Array[], options?: SigningOptions): Promise<readonly Uint8Array[]>;
   /** Makes the key ready, so that the first signature does not wait for it. @throws BullaError as `sign` */
   open?(options?: OpeningOptions): Promise<void>;
+  /**
+   * Of a key that makes whole envelopes (some plug-ins of Notation): one of them. Undefined for a key that signs
+   * what it is given. Nothing in it is verified.
+   * @throws BullaError as `sign`
+   */
+  signEnvelope?(request: EnvelopeRequest, options?: SigningOptions): Promise<Uint8Array | undefined>;
   /** The same key with another algorithm; it is opened once for both. @throws BullaError key-invalid where it cannot */
   using?(algorithm: Algorithm): Signer;
 }

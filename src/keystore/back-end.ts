@@ -2,7 +2,7 @@ import type { Algorithm, AlgorithmId } from '../crypto/algorithm.ts';
 import type { Certificate } from '../crypto/certificate.ts';
 import type { GeneratedKeyType, PrivateKeyFormat } from '../crypto/private-key.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
-import type { OpeningOptions, SigningOptions } from '../crypto/signer.ts';
+import type { EnvelopeRequest, OpeningOptions, SigningOptions } from '../crypto/signer.ts';
 import type { Keystore } from './store.ts';
 
 /** What a passphrase is wanted for. */
@@ -85,8 +85,12 @@ export interface KeyHandle {
  * Signs messages in one go, or in as many requests as the back end needs, and returns the signatures in the order of
  * the messages, in the plain form of the algorithm. Every wait in it has a deadline of its own and ends with `signal`.
  */
-export type SignMessages = (
-  algorithm: Algorithm,
-  messages: readonly Uint8Array[],
-  options: SigningOptions,
-) => Promise<readonly Uint8Array[]>;
+export interface SignMessages {
+  (
+    algorithm: Algorithm,
+    messages: readonly Uint8Array[],
+    options: SigningOptions,
+  ): Promise<readonly Uint8Array[]>;
+  /** Of a key that makes whole envelopes only: messages are then refused. */
+  readonly envelope?: (request: EnvelopeRequest, options: SigningOptions) => Promise<Uint8Array>;
+}

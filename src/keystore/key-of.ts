@@ -2,7 +2,7 @@ import { type Algorithm, algorithm, defaultAlgorithm } from '../crypto/algorithm
 import type { Certificate } from '../crypto/certificate.ts';
 import { checkChainOrder } from '../crypto/chain.ts';
 import { verifySignature } from '../crypto/signature.ts';
-import type { OpeningOptions, Signer, SigningOptions } from '../crypto/signer.ts';
+import type { EnvelopeRequest, OpeningOptions, Signer, SigningOptions } from '../crypto/signer.ts';
 import { BullaError, isBullaError, throwIfAborted } from '../errors.ts';
 import type { KeyHandle, KeySources, SignMessages } from './back-end.ts';
 import { backEndOf } from './back-ends/registry.ts';
@@ -128,6 +128,16 @@ class HandleSigner implements KeySigner {
   async sign(message: Uint8Array, options: SigningOptions = {}): Promise<Uint8Array> {
     const [signature] = await this.signMany([message], options);
     return signature as Uint8Array;
+  }
+
+  async signEnvelope(
+    request: EnvelopeRequest,
+    options: SigningOptions = {},
+  ): Promise<Uint8Array | undefined> {
+    const { envelope } = await this.opening.open(options);
+    if (envelope === undefined) return undefined;
+    throwIfAborted(options.signal);
+    return await endingWith(options.signal, envelope(request, options));
   }
 
   async signMany(

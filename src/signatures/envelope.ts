@@ -36,6 +36,8 @@ export interface Envelope {
   readonly kind: SignatureKind;
   /** What was signed, as the format puts it together: the JWS signing input, COSE's Sig_structure, DSSE's PAE. */
   readonly message: Uint8Array;
+  /** Of Notation's formats: the signed payload, byte for byte. */
+  readonly payload?: Uint8Array;
   readonly signature: Uint8Array;
   readonly encoding: SignatureEncoding;
   /** Algorithm that the envelope names, where the format has it do so. It must be the key's. */

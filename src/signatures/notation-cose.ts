@@ -105,6 +105,7 @@ export function readNotationCose(bytes: Uint8Array, where: string): Envelope {
   return {
     kind: 'notation-cose',
     message: signatureStructure(header, payload),
+    payload,
     signature,
     encoding: 'raw',
     namedAlgorithm,

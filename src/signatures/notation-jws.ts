@@ -82,6 +82,7 @@ export function readNotationJws(bytes: Uint8Array, where: string): Envelope {
   return {
     kind: 'notation-jws',
     message: utf8(`${json['protected']}.${json['payload']}`),
+    payload,
     signature: decode(json, 'signature', where),
     encoding: 'raw',
     namedAlgorithm,

@@ -17,6 +17,7 @@ import {
 } from '../../signatures/artifact.ts';
 import { RELEASE_PURPOSE, RESERVED_ANNOTATION_PREFIX } from '../../signatures/formats.ts';
 import { buildNotationCose } from '../../signatures/notation-cose.ts';
+import { askForEnvelope } from '../../signatures/notation-envelope.ts';
 import { buildNotationJws } from '../../signatures/notation-jws.ts';
 import { notationAlgorithms } from '../../signatures/notation-payload.ts';
 import { buildBundle } from '../../signatures/sigstore-bundle.ts';
@@ -323,7 +324,12 @@ export async function makeSignature(image: Descriptor, options: SignManifestOpti
   const { stamp, signal } = options;
   const stamping = stamp && ((signature: Uint8Array) => stamp(signature, { signal }));
   const parts = { image, annotations, signingTime: now, expiry, agent };
-  const envelope = await build(parts, signer, chain, stamping);
+  const whole = await askForEnvelope(parts, signer, chain, kind, { signal });
+  if (whole !== undefined && stamp !== undefined)
+    throw new BullaError('usage', 'a plug-in that makes whole envelopes cannot have them time-stamped', {
+      hint: 'leave out --timestamp-url, or use a key that signs what it is given',
+    });
+  const envelope = whole ?? (await build(parts, signer, chain, stamping));
   return { kind, artifact: buildSignatureArtifact(kind, envelope, { image, created: now, chain }) };
 }
 

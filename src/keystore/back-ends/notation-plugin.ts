@@ -3,12 +3,12 @@ import { join } from 'node:path';
 import type { AlgorithmId } from '../../crypto/algorithm.ts';
 import { type Certificate, parseCertificate } from '../../crypto/certificate.ts';
 import { base64, fromBase64, utf8 } from '../../encoding/bytes.ts';
-import { type JsonObject, parseJsonObject } from '../../encoding/json.ts';
+import { isJsonObject, type JsonObject, parseJsonObject } from '../../encoding/json.ts';
 import { BullaError, type ErrorCode, throwIfAborted } from '../../errors.ts';
 import { quoted } from '../../http/redact.ts';
 import { childEnvironment } from '../../programs/environment.ts';
 import { ask, type Ended } from '../../programs/run.ts';
-import type { KeyBackEnd, KeyHandle, KeySources } from '../back-end.ts';
+import type { KeyBackEnd, KeyHandle, KeySources, SignMessages } from '../back-end.ts';
 import { bytesIn, each, firstSet, textIn } from './service.ts';
 
 const WRITTEN = /^notation-plugin:([A-Za-z0-9][A-Za-z0-9._-]{0,63})\/([^?]+)(?:\?(.*))?$/;
@@ -27,9 +27,16 @@ const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 /** Signed once to learn the certificates: no format of signatures can be made of this text. */
 const PROBE = utf8('bulla asks which certificates this key has. This text states nothing about any image.\n');
 
+const JWS = 'application/jose+json';
+const PAYLOAD = 'application/vnd.cncf.notary.payload.v1+json';
+/** As {@link PROBE}, for plug-ins that read what they sign: it names no artifact, so that no reader takes it. */
+const ENVELOPE_PROBE = utf8(
+  '{"bulla":"asks which certificates this key has; this states nothing about any image"}',
+);
+
 /**
- * Keys behind a Notation plug-in that signs what it is given (SIGNATURE_GENERATOR.RAW):
- * `notation-plugin:NAME/KEY-ID[?SETTING=VALUE&…]`. The plug-in tells its certificates with a signature only, so that a
+ * Keys behind a Notation plug-in that signs what it is given (SIGNATURE_GENERATOR.RAW) or makes whole envelopes
+ * (SIGNATURE_GENERATOR.ENVELOPE): `notation-plugin:NAME/KEY-ID[?SETTING=VALUE&…]`. The plug-in tells its certificates with a signature only, so that a
  * text is signed for that first.
  */
 export const NOTATION_PLUGIN: KeyBackEnd = {
@@ -43,38 +50,85 @@ export const NOTATION_PLUGIN: KeyBackEnd = {
     const pluginConfig = Object.fromEntries(new URLSearchParams(query));
     const call = (command: string, more: JsonObject, signal?: AbortSignal): Promise<JsonObject> =>
       called({ plugin, command, sources, signal, request: { pluginConfig, ...more } });
-    const { capabilities } = await call('get-plugin-metadata', {});
-    if (!Array.isArray(capabilities) || !capabilities.includes('SIGNATURE_GENERATOR.RAW'))
-      throw new BullaError('key-invalid', `the plug-in notation-${plugin} does not sign what it is given`, {
-        hint: 'it makes whole envelopes or verifies only: sign with notation and that plug-in, which bulla verifies',
-      });
     const asked = { contractVersion: CONTRACT, keyId };
-    const keySpec = textIn(await call('describe-key', asked), 'keySpec') ?? '';
-    const spec = SPECS.get(keySpec);
-    if (spec === undefined) throw broken(plugin, `describes a key of type ${quoted(keySpec, 40)}`);
-    const sign = async (payload: Uint8Array, signal?: AbortSignal): Promise<JsonObject> => {
-      const request = { ...asked, keySpec, hashAlgorithm: spec.hash, payload: base64(payload) };
-      return await call('generate-signature', request, signal);
-    };
-    const certificates = chainIn(await sign(PROBE), plugin);
-    const [leaf] = certificates;
-    if (leaf === undefined) throw broken(plugin, 'gave no certificates');
-    return {
-      name: uri,
-      publicKey: leaf.publicKey,
-      certificates,
-      algorithms: [spec.id],
-      open:
-        async () =>
-        (_, messages, { signal }) =>
-          each(messages, async (message) => {
-            const signature = bytesIn(await sign(message, signal), 'signature');
-            if (signature === undefined) throw broken(plugin, 'gave no signature');
-            return signature;
-          }),
-    };
+    const { capabilities = [] } = await call('get-plugin-metadata', {});
+    const can = (what: string): boolean => Array.isArray(capabilities) && capabilities.includes(what);
+    if (can('SIGNATURE_GENERATOR.RAW')) return await rawKey(uri, plugin, asked, call);
+    if (can('SIGNATURE_GENERATOR.ENVELOPE')) return await envelopeKey(uri, plugin, asked, call);
+    throw new BullaError('key-invalid', `the plug-in notation-${plugin} does not sign`, {
+      hint: 'notation plugin ls shows what plug-ins can do: SIGNATURE_GENERATOR.RAW or SIGNATURE_GENERATOR.ENVELOPE is needed',
+    });
   },
 };
+
+type Ask = (command: string, more: JsonObject, signal?: AbortSignal) => Promise<JsonObject>;
+
+/** A key that signs what it is given. */
+async function rawKey(uri: string, plugin: string, asked: JsonObject, call: Ask): Promise<KeyHandle> {
+  const keySpec = textIn(await call('describe-key', asked), 'keySpec') ?? '';
+  const spec = SPECS.get(keySpec);
+  if (spec === undefined) throw broken(plugin, `describes a key of type ${quoted(keySpec, 40)}`);
+  const sign = async (payload: Uint8Array, signal?: AbortSignal): Promise<JsonObject> => {
+    const request = { ...asked, keySpec, hashAlgorithm: spec.hash, payload: base64(payload) };
+    return await call('generate-signature', request, signal);
+  };
+  const certificates = chainIn(await sign(PROBE), plugin);
+  return {
+    ...{ name: uri, publicKey: leafOf(certificates, plugin).publicKey, certificates },
+    algorithms: [spec.id],
+    open:
+      async () =>
+      (_, messages, { signal }) =>
+        each(messages, async (message) => {
+          const signature = bytesIn(await sign(message, signal), 'signature');
+          if (signature === undefined) throw broken(plugin, 'gave no signature');
+          return signature;
+        }),
+  };
+}
+
+/** A key that makes whole envelopes. What comes back is verified by those who asked for it (signatures/notation-envelope.ts). */
+async function envelopeKey(uri: string, plugin: string, asked: JsonObject, call: Ask): Promise<KeyHandle> {
+  const envelope: SignMessages['envelope'] = async (request, { signal }) => {
+    const { type, payloadType, payload, lifetime } = request;
+    const answer = await call(
+      'generate-envelope',
+      {
+        ...asked,
+        ...{ payload: base64(payload), payloadType, signatureEnvelopeType: type },
+        ...(lifetime !== undefined && { expiryDurationInSeconds: lifetime }),
+      },
+      signal,
+    );
+    const made = textIn(answer, 'signatureEnvelopeType');
+    if (made !== type)
+      throw broken(
+        plugin,
+        `made an envelope of type ${quoted(made ?? 'none', 80)}, and ${type} was asked for`,
+      );
+    const bytes = bytesIn(answer, 'signatureEnvelope');
+    if (bytes === undefined) throw broken(plugin, 'gave no envelope');
+    return bytes;
+  };
+  const probe = await envelope({ type: JWS, payloadType: PAYLOAD, payload: ENVELOPE_PROBE }, {});
+  const { header } = objectOf(probe, plugin);
+  const certificates = chainIn(
+    { certificateChain: isJsonObject(header) ? (header['x5c'] ?? null) : null },
+    plugin,
+  );
+  const { publicKey } = leafOf(certificates, plugin);
+  const refuse = async (): Promise<never> => {
+    throw new BullaError('key-invalid', `the plug-in notation-${plugin} makes whole envelopes only`, {
+      hint: 'it signs images in the format of Notation; for names and roles use another key',
+    });
+  };
+  return { name: uri, publicKey, certificates, open: async () => Object.assign(refuse, { envelope }) };
+}
+
+function leafOf([leaf]: readonly Certificate[], plugin: string): Certificate {
+  if (leaf !== undefined) return leaf;
+  throw broken(plugin, 'gave no certificates');
+}
 
 function decoded(text: string): string {
   try {
