@@ -24,6 +24,8 @@ export interface PolicyReading {
   readonly cwd: string;
   /** The trusted root of the public-good instance (undefined), or from a TUF repository, `tuf+https://…`. */
   readonly trustedRoot: (place: string | undefined) => Promise<TrustedRoot>;
+  /** Reads a file by its whole path; from the disk if left out. */
+  readonly read?: ((path: string) => Promise<Uint8Array>) | undefined;
 }
 
 /**
@@ -32,11 +34,11 @@ export interface PolicyReading {
  * @throws BullaError policy-invalid, not-found, key-invalid, certificate-invalid, content-invalid, storage-error
  */
 export async function readPolicyFiles(path: string, options: PolicyReading): Promise<LoadedPolicy> {
-  const { cwd, trustedRoot } = options;
+  const { cwd, trustedRoot, read: readFile = readPublicFile } = options;
   const top = resolve(cwd, path);
   const known = new Map<string, Promise<Uint8Array>>();
   const read = (file: string): Promise<Uint8Array> => {
-    const bytes = known.get(file) ?? readPublicFile(file);
+    const bytes = known.get(file) ?? readFile(file);
     known.set(file, bytes);
     return bytes;
   };

@@ -34,6 +34,8 @@ export interface CertificateContent {
   readonly authority?: { readonly pathLength?: number };
   /** URIs of the subject: subject alternative names. ASCII. */
   readonly uris?: readonly string[];
+  /** Names of a server, which it is a certificate of then. ASCII. */
+  readonly dnsNames?: readonly string[];
 }
 
 /** Who issues it. */
@@ -52,7 +54,7 @@ export async function createCertificateRequest(
   signer: Signer,
   uris: readonly string[] = [],
 ): Promise<Uint8Array> {
-  const wanted = derSequence(...profile(undefined), ...alternativeNames(uris));
+  const wanted = derSequence(...profile(undefined, OID.codeSigning), ...alternativeNames(uris));
   const attribute = derSequence(derOid(EXTENSION_REQUEST), der(TAG.set, wanted));
   const body = derSequence(derInteger(0), encodeName(subject), signer.publicKey.spki, der(0xa0, attribute));
   return signed(body, signer);
@@ -65,8 +67,8 @@ export async function createCertificate(
 ): Promise<Uint8Array> {
   const selfSigned = issuer.signer.publicKey.fingerprint === content.publicKey.fingerprint;
   const extensions = [
-    ...profile(content.authority),
-    ...alternativeNames(content.uris ?? []),
+    ...profile(content.authority, content.dnsNames === undefined ? OID.codeSigning : OID.serverAuth),
+    ...alternativeNames(content.uris ?? [], content.dnsNames),
     extension(SUBJECT_KEY_IDENTIFIER, false, der(TAG.octetString, keyIdentifier(content.publicKey))),
     ...(selfSigned
       ? []
@@ -92,13 +94,13 @@ export async function createCertificate(
   return signed(body, issuer.signer);
 }
 
-/** Extensions that Notation's profile wants of a signing certificate, or of an authority's. */
-function profile(authority: CertificateContent['authority']): Uint8Array[] {
+/** Extensions that Notation's profile wants of a signing certificate, or of an authority's; also of a server's. */
+function profile(authority: CertificateContent['authority'], purpose: string): Uint8Array[] {
   if (authority === undefined) {
     return [
       // digitalSignature is bit 0.
       extension(OID.keyUsage, true, derBitString(Uint8Array.of(0b1000_0000), 7)),
-      extension(OID.extKeyUsage, false, derSequence(derOid(OID.codeSigning))),
+      extension(OID.extKeyUsage, false, derSequence(derOid(purpose))),
     ];
   }
   const length = authority.pathLength === undefined ? [] : [derInteger(authority.pathLength)];
@@ -109,15 +111,19 @@ function profile(authority: CertificateContent['authority']): Uint8Array[] {
   ];
 }
 
-/** GeneralNames of uniformResourceIdentifier [6] (RFC 5280 §4.2.1.6). @throws BullaError usage */
-function alternativeNames(uris: readonly string[]): Uint8Array[] {
-  if (uris.length === 0) return [];
+/** GeneralNames of uniformResourceIdentifier [6] and dNSName [2] (RFC 5280 §4.2.1.6). @throws BullaError usage */
+function alternativeNames(uris: readonly string[], dnsNames: readonly string[] = []): Uint8Array[] {
+  if (uris.length === 0 && dnsNames.length === 0) return [];
   const wrong = uris.find((uri) => !/^[a-z][a-z0-9+.-]*:[!-~]+$/i.test(uri));
   if (wrong !== undefined)
     throw new BullaError('usage', `${JSON.stringify(wrong)} is not a URI`, {
       hint: 'such as oci://registry.example.com/team/app, in ASCII',
     });
-  return [extension(OID.subjectAltName, false, derSequence(...uris.map((uri) => der(TAG.uri, utf8(uri)))))];
+  const names = [
+    ...uris.map((uri) => der(TAG.uri, utf8(uri))),
+    ...dnsNames.map((name) => der(TAG.dnsName, utf8(name))),
+  ];
+  return [extension(OID.subjectAltName, false, derSequence(...names))];
 }
 
 function extension(oid: string, critical: boolean, value: Uint8Array): Uint8Array {

@@ -76,6 +76,7 @@ export const OID = {
   extKeyUsage: '2.5.29.37',
   subjectAltName: '2.5.29.17',
   commonName: '2.5.4.3',
+  serverAuth: '1.3.6.1.5.5.7.3.1',
   codeSigning: '1.3.6.1.5.5.7.3.3',
   timeStamping: '1.3.6.1.5.5.7.3.8',
   ocspSigning: '1.3.6.1.5.5.7.3.9',

@@ -25,6 +25,8 @@ export const TAG = {
   bmpString: 0x1e,
   sequence: 0x30,
   set: 0x31,
+  /** dNSName [2] of a GeneralName. */
+  dnsName: 0x82,
   /** uniformResourceIdentifier [6] of a GeneralName. */
   uri: 0x86,
 } as const;

@@ -7,7 +7,7 @@ import type { ClusterAccess } from './access.ts';
 const MAX_OBJECT_BYTES = 4 * 1024 * 1024;
 const ANSWER_MS = 8_000;
 
-/** The few requests of the Kubernetes API that leases and state need; see spec/decisions/0128. */
+/** The few requests of the Kubernetes API that services need; see spec/decisions/0128. */
 export class KubernetesClient {
   readonly namespace: string;
   private readonly access: ClusterAccess;
@@ -35,10 +35,15 @@ export class KubernetesClient {
     return (await this.send('PUT', path, object, signal)) ?? gone(path);
   }
 
+  /** Changes an object by a JSON patch (RFC 6902). @throws BullaError conflict, storage-error where a test of it fails */
+  async patch(path: string, operations: readonly JsonObject[], signal?: AbortSignal): Promise<JsonObject> {
+    return (await this.send('PATCH', path, operations, signal)) ?? gone(path);
+  }
+
   private async send(
-    method: 'GET' | 'POST' | 'PUT',
+    method: 'GET' | 'POST' | 'PUT' | 'PATCH',
     path: string,
-    object: JsonObject | undefined,
+    object: JsonObject | readonly JsonObject[] | undefined,
     signal: AbortSignal | undefined,
   ): Promise<JsonObject | undefined> {
     const token = await this.access.token();
@@ -53,7 +58,9 @@ export class KubernetesClient {
         headers: {
           ...(token !== undefined && { authorization: `Bearer ${token}` }),
           accept: 'application/json',
-          ...(object !== undefined && { 'content-type': 'application/json' }),
+          ...(object !== undefined && {
+            'content-type': method === 'PATCH' ? 'application/json-patch+json' : 'application/json',
+          }),
         },
         body: object === undefined ? undefined : utf8(JSON.stringify(object)),
         signal: late.signal,
@@ -83,7 +90,7 @@ function refused(method: string, path: string, status: number, bytes: Uint8Array
   return new BullaError(code, `Kubernetes answered ${status} to ${method} ${path}${said(bytes)}`, {
     hint:
       status === 403 || status === 401
-        ? 'this account lacks a right; for a re-signer, deploy/kubernetes/resigner.yaml has those it needs'
+        ? 'this account lacks a right; deploy/kubernetes/resigner.yaml and deploy/helm/bulla-gate have those that services need'
         : 'look at the API server',
     details: { status },
   });

@@ -11,7 +11,7 @@ export interface Endpoints {
   /** Why it is not ready; undefined where it is. */
   readonly unready: () => string | undefined;
   /** The page at a path; undefined where there is none. */
-  readonly page?: ((path: string) => Promise<Answer | undefined>) | undefined;
+  readonly page?: ((path: string, query: URLSearchParams) => Promise<Answer | undefined>) | undefined;
   /** What clients post, by path. */
   readonly posts?: ReadonlyMap<string, PostEndpoint> | undefined;
   readonly guard: Guard;
@@ -53,7 +53,7 @@ const ROUTES: ReadonlyMap<string, string> = new Map([
 export function endpointHandler(endpoints: Endpoints): RequestHandler {
   return async (request, response, expectsContinue) => {
     const started = performance.now();
-    const path = requestTarget(request).path.split('?', 1)[0] ?? '';
+    const [path = '', query = ''] = requestTarget(request).path.split('?', 2);
     const post = endpoints.posts?.get(path);
     const route = post?.route ?? ROUTES.get(path) ?? 'other';
     request.on('error', () => undefined);
@@ -67,7 +67,7 @@ export function endpointHandler(endpoints: Endpoints): RequestHandler {
         const body = await posted(post, request, response, expectsContinue);
         received = body instanceof Uint8Array ? body.byteLength : 0;
         answer = body instanceof Uint8Array ? await post.answer(body, request) : body;
-      } else answer = await read(endpoints, route, path, request.method ?? '');
+      } else answer = await read(endpoints, route, path, query, request.method ?? '');
     } catch (error) {
       endpoints.problem(`a request to ${route} failed: ${messageOf(error)}`);
       answer = { status: 500, text: 'failed; the log says why\n' };
@@ -92,11 +92,17 @@ function refusalOf(
   return guard.crossOrigin(request) ?? (post?.isTrusted?.(request) ? undefined : guard.foreignHost(request));
 }
 
-async function read(endpoints: Endpoints, route: string, path: string, method: string): Promise<Answer> {
+async function read(
+  endpoints: Endpoints,
+  route: string,
+  path: string,
+  query: string,
+  method: string,
+): Promise<Answer> {
   const isRead = method === 'GET' || method === 'HEAD';
   if (route === 'other')
     return (
-      (isRead ? await endpoints.page?.(path) : undefined) ?? {
+      (isRead ? await endpoints.page?.(path, new URLSearchParams(query)) : undefined) ?? {
         status: 404,
         text: 'there is nothing at this address\n',
       }

@@ -87,6 +87,11 @@ export async function verdictOf(image: GateImage, policy: Policy, ports: PolicyP
   }
 }
 
+/** The verdict where an image could not be decided about; whether that blocks, its rule says. */
+export function undecided({ reference }: GateImage, policy: Policy, error: BullaError): Verdict {
+  return refusedBy(error, ruleFor(policy, placeOf(reference)) ?? { mode: 'enforce' });
+}
+
 /** The verdict of a failure. */
 export function refusedBy(
   error: BullaError,

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { BullaError } from '../../errors.ts';
 import type { Policy } from '../../policy/file/policy.ts';
-import { type GateImage, refusedBy, type Verdict, withoutAsking } from './verdict.ts';
+import { type GateImage, undecided, type Verdict, withoutAsking } from './verdict.ts';
 
 /** An image that is asked about, and as whom its registry is asked. */
 export interface Question {
@@ -151,7 +151,7 @@ export class Verdicts<Q extends Question> {
   private async decide(generation: Generation, question: Q, key: string): Promise<Verdict> {
     const { registry } = question.image.reference;
     const leave = await this.enter(registry);
-    if (leave === undefined) return refusedBy(tooMany(registry), { mode: 'enforce' });
+    if (leave === undefined) return undecided(question.image, generation.policy, tooMany(registry));
     let verdict: Verdict;
     try {
       verdict = await this.ports.decide(question, generation.policy);

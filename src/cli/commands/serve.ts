@@ -92,6 +92,45 @@ export function register(program: Command, cli: Cli): void {
       const { serveResigner } = await import('./serve/resigner.ts');
       await serveResigner(await cli.open(command), command, command.opts());
     });
+  addGate(serve, cli);
+}
+
+function addGate(serve: Command, cli: Cli): void {
+  serve
+    .command('gate')
+    .summary('let a Kubernetes cluster run only what a policy allows')
+    .description(
+      'Answers the admission webhooks of a cluster (spec/gate.md): POST /mutate writes verified digests, POST /validate ' +
+        'lets only verified digests pass. The policy and the certificate are read again on SIGHUP and when they change. ' +
+        'The log, one JSON object per line, goes to stderr; /healthz, /readyz, /metrics and /explain?image=REF are ' +
+        'served over plain HTTP.',
+    )
+    .requiredOption('--policy <file>', 'policy file that decides; with --policy-configmap, its name there')
+    .option('--policy-configmap <namespace/name>', 'read the policy, and what it names, from this ConfigMap')
+    .option('--listen <host:port>', 'where to listen for the API server, with TLS', '0.0.0.0:8443')
+    .option('--plain-listen <host:port>', 'where to listen for probes and metrics', '127.0.0.1:8080')
+    .option('--host <name>', `${HOST_HELP.split(';', 1)[0]}; repeatable`, collect)
+    .option('--tls-cert <file>', 'certificate chain in PEM; with --tls-key')
+    .option('--tls-key <file>', 'private key in PEM')
+    .option(
+      '--self-signed <namespace/service>',
+      'make a certificate for this Service, in the Secret SERVICE-tls',
+    )
+    .option(
+      '--webhook-configuration <name>',
+      'with --self-signed: the webhook configurations that have to trust it',
+    )
+    .option('--socket <path>', 'also answer bulla gate containerd --socket on this machine')
+    .option('--deadline <duration>', 'how long a review may take: less than its timeoutSeconds', '8s')
+    .option('--audit-log <file>', 'write decisions there, - for stdout (default: with the log)')
+    .option('--webhook-url <url>', 'post denials there, as Slack takes them')
+    .option('--webhook-template <file>', 'with --webhook-url: JSON to post, with {{text}} in it')
+    .option('--events', 'write Events of Kubernetes about denials')
+    .option('--emergency-allow', 'admit everything without verification, loudly')
+    .action(async (_flags: unknown, command: Command) => {
+      const { serveGate } = await import('./serve/gate.ts');
+      await serveGate(await cli.open(command), command.optsWithGlobals(), command.opts());
+    });
 }
 
 function toPort(value: string): number {

@@ -523,6 +523,12 @@ bulla serve registry gc --dir ./registry --dry-run
 # remove content that nothing refers to
 bulla serve registry gc --dir ./registry
 
+[serve gate]
+# with a certificate that was made for the Service of the webhook
+bulla serve gate --policy policy.yaml --tls-cert tls.crt --tls-key tls.key
+# in a cluster: a certificate of its own, and the policy from a ConfigMap
+bulla serve gate --policy policy.yaml --policy-configmap bulla/policy --self-signed bulla/gate --webhook-configuration gate
+
 [serve resigner]
 # keep the collections of a configuration fresh
 bulla serve resigner --config resigner.yaml

@@ -14,7 +14,9 @@ import { Steps } from '../../actions/renew/step.ts';
 import type { RegistryReference } from '../../oci/reference.ts';
 import type { Clock } from '../../trust/format/ports.ts';
 import type { LogSink } from '../log.ts';
+import type { AlarmSink } from '../webhook.ts';
 import type { AlarmStore } from './alarm-file.ts';
+import { logJson } from './alarm-json.ts';
 import {
   exactPlaces,
   type ListRepositories,
@@ -30,7 +32,6 @@ import { ResignLoop } from './loop.ts';
 import type { ServedPlace } from './pages.ts';
 import { Statistics, workLabel } from './statistics.ts';
 import { timedTarget } from './timed-target.ts';
-import { type AlarmSink, logJson } from './webhook.ts';
 import { type ResignCore, type ServedTarget, type SigningMaterial, workerPorts } from './worker.ts';
 
 /** The part of the configuration that the work itself is done by. */
@@ -52,7 +53,7 @@ export interface ResignerOptions {
   readonly list: ListRepositories;
   readonly shard?: Shard | undefined;
   readonly log: LogSink;
-  readonly alarms?: AlarmSink | undefined;
+  readonly alarms?: AlarmSink<AlarmEvent> | undefined;
   /** Keeps what stands from one start to the next. */
   readonly alarmStore?: AlarmStore | undefined;
   /** What stood when the process before this one ended. */

@@ -19,14 +19,16 @@ import { type ListenAddress, parseListenAddress } from '../listener.ts';
 import type { LogSink } from '../log.ts';
 import { type RunningService, ServiceFrame, started } from '../service.ts';
 import { limitOf, SYSTEM_CHANCE, SYSTEM_CLOCK } from '../system.ts';
+import { Webhook } from '../webhook.ts';
 import { AlarmFile } from './alarm-file.ts';
+import { alarmsJson } from './alarm-json.ts';
 import { exactPlaces, type ListRepositories } from './catalogue.ts';
 import type { ResignerConfig } from './config.ts';
 import { LeaseElection } from './lease.ts';
 import { notifyEndpoint } from './notify.ts';
 import { ReportPages } from './pages.ts';
 import { Resigner } from './resigner.ts';
-import { Webhook } from './webhook.ts';
+
 import {
   type ResignCore,
   readOptions,
@@ -144,7 +146,7 @@ class Service implements ResignerServer {
       alarmStore,
       standing,
       ...(config.webhook !== undefined && {
-        alarms: new Webhook(config.webhook, pool, (message) => this.frame.problem(message)),
+        alarms: new Webhook(config.webhook, pool, (message) => this.frame.problem(message), alarmsJson),
       }),
     });
     const address = listen ?? parseListenAddress(config.listen ?? DEFAULT_LISTEN, options.where);

@@ -1,10 +1,11 @@
 import { createServer } from 'node:http';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { AlarmEvent } from '../../../src/actions/renew/alarms.ts';
-import { HttpPool } from '../../../src/http/pool.ts';
-import { Webhook } from '../../../src/servers/resigner/webhook.ts';
-import { listen } from '../../support/listen.ts';
-import { FakeTiming } from '../../support/registry/open.ts';
+import type { AlarmEvent } from '../../src/actions/renew/alarms.ts';
+import { HttpPool } from '../../src/http/pool.ts';
+import { alarmsJson } from '../../src/servers/resigner/alarm-json.ts';
+import { Webhook } from '../../src/servers/webhook.ts';
+import { listen } from '../support/listen.ts';
+import { FakeTiming } from '../support/registry/open.ts';
 
 const event = (place: string): AlarmEvent => ({
   state: 'firing',
@@ -37,6 +38,7 @@ async function hook(answers: readonly number[], path = '/T0/secret-path') {
     { url, headers: { authorization: 'Bearer x' } },
     pool,
     (problem) => problems.push(problem),
+    alarmsJson,
     timing,
   );
   return { webhook, bodies, timing, problems };

@@ -1,12 +1,11 @@
-import type { AlarmEvent } from '../../actions/renew/alarms.ts';
-import { utf8 } from '../../encoding/bytes.ts';
-import { messageOf } from '../../errors.ts';
-import type { HttpPool } from '../../http/pool.ts';
-import { nextDelay, REAL_TIMING, type RetryPolicy, type Timing } from '../../http/retry.ts';
+import { utf8 } from '../encoding/bytes.ts';
+import { messageOf } from '../errors.ts';
+import type { HttpPool } from '../http/pool.ts';
+import { nextDelay, REAL_TIMING, type RetryPolicy, type Timing } from '../http/retry.ts';
 
 /** Where alarms go. */
-export interface AlarmSink {
-  send(events: readonly AlarmEvent[]): void;
+export interface AlarmSink<E> {
+  send(events: readonly E[]): void;
   /** Delivers what waits, for at most so long. */
   close(graceMs: number): Promise<void>;
 }
@@ -21,65 +20,38 @@ const POLICY: RetryPolicy = {
 const MAX_WAITING = 1_000;
 const MAX_PER_DELIVERY = 50;
 const ANSWER_MS = 10_000;
-/** Most places that one alarm names. */
-const MAX_PLACES = 100;
-
-/** JSON of an alarm, as the webhook gets it (spec/resigner.md, "Alarms"): with all places that have the same cause. */
-function alarmJson({ places, ...event }: AlarmEvent): Record<string, unknown> {
-  if (places === undefined) return logJson(event);
-  const { message, ...rest } = logJson(event);
-  const others = places.length - 1;
-  return {
-    ...rest,
-    message: `${message}; and the same at ${others} other ${others === 1 ? 'place' : 'places'}`,
-    count: places.length,
-    places: places.slice(0, MAX_PLACES),
-  };
-}
-
-/** JSON of an alarm about one place, as the log has it. */
-export function logJson({ state, alarm, since }: AlarmEvent): Record<string, string> {
-  const { kind, place, code, message, hint, role } = alarm;
-  return {
-    state,
-    kind,
-    place,
-    code,
-    message,
-    ...(hint !== undefined && { hint }),
-    ...(role !== undefined && { role }),
-    since: since.toISOString(),
-  };
-}
-
 /**
  * Posts alarms to one URL of the configuration, in order, each a bounded number of times. What comes while
  * it cannot be reached waits; when too much waits, the oldest goes.
  */
-export class Webhook implements AlarmSink {
+export class Webhook<E> implements AlarmSink<E> {
   private readonly url: URL;
   private readonly headers: Readonly<Record<string, string>>;
   private readonly pool: HttpPool;
   private readonly timing: Timing;
   private readonly problem: (message: string) => void;
+  private readonly bodyOf: (events: readonly E[]) => unknown;
   private readonly stopping = new AbortController();
-  private waiting: AlarmEvent[] = [];
+  private waiting: E[] = [];
   private worker: Promise<void> | undefined;
 
+  /** @param bodyOf what is posted, as JSON */
   constructor(
     target: { readonly url: URL; readonly headers: Readonly<Record<string, string>> },
     pool: HttpPool,
     problem: (message: string) => void,
+    bodyOf: (events: readonly E[]) => unknown,
     timing: Timing = REAL_TIMING,
   ) {
     this.url = target.url;
     this.headers = target.headers;
     this.pool = pool;
     this.problem = problem;
+    this.bodyOf = bodyOf;
     this.timing = timing;
   }
 
-  send(events: readonly AlarmEvent[]): void {
+  send(events: readonly E[]): void {
     if (events.length === 0) return;
     this.waiting.push(...events);
     const surplus = this.waiting.length - MAX_WAITING;
@@ -103,8 +75,8 @@ export class Webhook implements AlarmSink {
       await this.deliver(this.waiting.splice(0, MAX_PER_DELIVERY));
   }
 
-  private async deliver(events: readonly AlarmEvent[]): Promise<void> {
-    const body = utf8(JSON.stringify({ version: 1, alarms: events.map(alarmJson) }));
+  private async deliver(events: readonly E[]): Promise<void> {
+    const body = utf8(JSON.stringify(this.bodyOf(events)));
     const began = this.timing.now();
     for (let attempt = 1; ; attempt++) {
       const failure = await this.post(body);
