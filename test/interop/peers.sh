@@ -86,6 +86,7 @@ recipe() {
 
 present() {
   [[ -z ${debian[$1]:-} ]] || { command -v "$1" >/dev/null; return; }
+  [[ $1 != node* || -f $root/licences/$1 ]] || return
   [[ -x $root/bin/$1 && $(cat "$root/recipes/$1" 2>/dev/null) == "$(recipe "$1")" ]]
 }
 
@@ -178,12 +179,13 @@ build_pkcs11js() {
   mv "$root/tmp/pkcs11js" "$root/bin/pkcs11js"
 }
 
-# Only the file: no script of the package runs.
+# Only the file, and the licence that it comes with: no script of the package runs.
 build_node() {
   local work
   work=$(mktemp -d "$root/tmp/$1.XXXXXX")
-  (cd "$work" && npm pack --silent "$(node_package "$1")" && tar -xzf node-*.tgz package/bin/node &&
+  (cd "$work" && npm pack --silent "$(node_package "$1")" && tar -xzf node-*.tgz package/bin/node package/LICENSE &&
     ./package/bin/node --version) || return
+  mv "$work/package/LICENSE" "$root/licences/$1"
   mv "$work/package/bin/node" "$root/bin/$1"
   rm -rf "$work"
 }
@@ -243,7 +245,7 @@ main() {
     [[ " ${all[*]} " == *" $name "* ]] || { note "no peer is called $name"; exit 2; }
   done
 
-  mkdir -p "$root"/{bin,recipes,logs,tmp}
+  mkdir -p "$root"/{bin,licences,recipes,logs,tmp}
   exec 9>"$root/lock"
   flock 9 # two runs at once: the second finds everything there
   find "$root/tmp" -mindepth 1 -delete

@@ -11,6 +11,14 @@ export const PROGRAM = 'program.js';
 
 const CHECK_BYTES = 4;
 
+/** Reads the program or its cache by name. @throws Error where there is none of this name */
+export type Read = (name: string) => Buffer;
+
+const readBeside =
+  (directory: string): Read =>
+  (name) =>
+    readFileSync(join(directory, name));
+
 /** The program as V8 has it, and whether it was compiled before. */
 export interface Compiled {
   readonly script: Script;
@@ -30,11 +38,13 @@ type Versioned = 'versions' | 'platform' | 'arch';
 /**
  * Compiles the program, or takes it as the build has compiled it. A cache that is not there, is not whole,
  * or is of another program or another V8, is as good as none.
+ * @param directory where the program is, or is taken to be
+ * @param read where its bytes are, if not in files there
  */
-export function compileProgram(directory: string): Compiled {
+export function compileProgram(directory: string, read: Read = readBeside(directory)): Compiled {
   const filename = join(directory, PROGRAM);
-  const bytes = readFileSync(filename);
-  const cachedData = readCache(join(directory, cacheName()), bytes);
+  const bytes = read(PROGRAM);
+  const cachedData = readCache(read, bytes);
   // It is ASCII: the build ensures it. Strict, as the modules were that it was made of.
   const source = `(function(exports,require,module){"use strict";${bytes.toString('latin1')}\n})`;
   const script = new Script(source, { filename, ...(cachedData !== undefined && { cachedData }) });
@@ -60,10 +70,10 @@ export function packCache(made: Uint8Array, program: Uint8Array): Uint8Array {
  * V8 looks at version, flags and length; a wrong bit further on makes it crash, or the program do something
  * else. This is against accidents: write access here allows writing the program as well.
  */
-function readCache(path: string, program: Uint8Array): Buffer | undefined {
+function readCache(read: Read, program: Uint8Array): Buffer | undefined {
   let stored: Buffer;
   try {
-    stored = readFileSync(path);
+    stored = read(cacheName());
   } catch {
     return undefined;
   }

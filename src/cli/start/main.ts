@@ -1,16 +1,3 @@
-import { isPlugin, metadataFor } from '../docker-trust/plugin.ts';
-import { VERSION } from '../shell/version.ts';
-import { compileProgram, runProgram } from './compiled.ts';
+import { launch } from './launch.ts';
 
-// Start-up counts: the version is told before anything else is loaded, and so is what docker asks of a plug-in
-// whenever it shows its help.
-const [, program, ...argv] = process.argv;
-const [first] = argv;
-const metadata = isPlugin(program) ? metadataFor(argv, VERSION) : undefined;
-if (metadata !== undefined) {
-  process.stdout.write(metadata);
-} else if (first === '--version' || first === '-V') {
-  process.stdout.write(`${VERSION}\n`);
-} else {
-  void runProgram(compileProgram(__dirname), __dirname).main();
-}
+launch(__dirname);

@@ -84,7 +84,8 @@ export async function install(
       hint: 'run the installed command bulla',
     });
   const command = [
-    process.execPath,
+    // The single executable is both.
+    ...(io.program === process.execPath ? [] : [process.execPath]),
     io.program,
     'gate',
     'containerd',
