@@ -28,10 +28,9 @@ export function makeExecutable(node: string, dist: string, path: string): void {
     const { version } = JSON.parse(readFileSync(join(dist, 'lib/package.json'), 'utf8')) as {
       version: string;
     };
-    const main = join(work, 'main.js');
     buildSync({
       entryPoints: [new URL('../../../src/cli/start/executable.ts', import.meta.url).pathname],
-      outfile: main,
+      outfile: join(work, 'main.js'),
       bundle: true,
       minify: true,
       platform: 'node',
@@ -39,18 +38,24 @@ export function makeExecutable(node: string, dist: string, path: string): void {
       format: 'cjs',
       define: { BULLA_VERSION: JSON.stringify(version) },
     });
-    const blob = join(work, 'blob');
     const config = {
-      ...{ main, output: blob, disableExperimentalSEAWarning: true, useSnapshot: false, useCodeCache: false },
+      ...{
+        main: 'main.js',
+        output: 'blob',
+        disableExperimentalSEAWarning: true,
+        useSnapshot: false,
+        useCodeCache: false,
+      },
       assets: Object.fromEntries(programsFor(node, dist).map((name) => [name, resolve(dist, name)])),
     };
     writeFileSync(join(work, 'sea.json'), JSON.stringify(config));
-    execFileSync(node, ['--experimental-sea-config', join(work, 'sea.json')], { stdio: 'pipe' });
+    // Where the entry is goes into the executable: a path that is the same everywhere.
+    execFileSync(node, ['--experimental-sea-config', 'sea.json'], { cwd: work, stdio: 'pipe' });
     const executable = join(work, 'bulla');
     copyFileSync(node, executable);
     const inject = new URL('../../../node_modules/postject/dist/cli.js', import.meta.url).pathname;
     // It warns of names of sections that Node's executable has not got; what counts is its status.
-    const args = [inject, executable, 'NODE_SEA_BLOB', blob, '--sentinel-fuse', FUSE];
+    const args = [inject, executable, 'NODE_SEA_BLOB', join(work, 'blob'), '--sentinel-fuse', FUSE];
     execFileSync(process.execPath, args, { stdio: 'pipe' });
     copyFileSync(executable, path);
     chmodSync(path, 0o755);
