@@ -8,7 +8,7 @@ import { NONROOT, type RootEntry, withDirectories } from './root-files.ts';
 /** What is said of an image, or of other content, beside its bytes. */
 export interface Labels {
   readonly version: string;
-  /** Seconds since 1970 that stand for the time of everything in it: SOURCE_DATE_EPOCH. */
+  /** The time of everything in it, in seconds since 1970: SOURCE_DATE_EPOCH. */
   readonly sourceDate: number;
   /** The commit, if it is known. */
   readonly revision?: string | undefined;
