@@ -56,11 +56,9 @@ soak: $(bundle) peers ## long runs: kill -9, memory, concurrency (CROWD_RUNS, CR
 mutation: $(modules) ## change what refuses, one place at a time: do tests notice? (ROOM=signatures, MUTATION_SEED, MUTATION_COUNT)
 	@nice $(bin)/tsx test/mutation/main.ts
 
-# The package is compiled for each of these, and the last one goes into the single executable.
-release: $(modules) ## dist/release: package, executable, image, bill of materials; signed and verified (docs/install.md)
-	@test/interop/peers.sh node22 node24
-	@cache=$${BULLA_PEERS:-$${XDG_CACHE_HOME:-$$HOME/.cache}/bulla-peers} && \
-	  NODES=$${NODES:-$$cache/bin/node22:$$cache/bin/node24} $(bin)/tsx test/support/release/main.ts
+release: $(modules) ## dist/release: package, executable, image, bill of materials; signed and verified
+	@test/interop/peers.sh node22 node24 postject
+	@$(bin)/tsx test/support/release/main.ts
 
 peers: ## install the tools of others that tests and measurements use
 	@test/interop/peers.sh

