@@ -3,6 +3,7 @@ import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { CollectionPorts } from '../actions/verify/collection.ts';
 import { parseJsonObject } from '../encoding/json.ts';
+import { HttpPool, type HttpPoolOptions } from '../http/pool.ts';
 import { proxyFromEnvironment } from '../http/proxy.ts';
 import { REAL_TIMING } from '../http/retry.ts';
 import { placeOf } from '../oci/place.ts';
@@ -55,6 +56,7 @@ export class Call {
   readonly places: Places;
   private readonly config: Config;
   private own: RegistryClient | undefined;
+  private ownPool: HttpPool | undefined;
 
   constructor(config: Config) {
     this.config = config;
@@ -96,6 +98,7 @@ export class Call {
       await this.places.close(ended);
     } finally {
       await this.own?.close();
+      await this.ownPool?.close();
     }
   }
 
@@ -107,9 +110,25 @@ export class Call {
       credentials: storedCredentials(),
       warn: onWarning,
       ...registry,
-      http: { proxy: proxyFromEnvironment(process.env), userAgent: this.agent, ...registry.http },
+      http: this.http,
     });
     return this.own;
+  }
+
+  /** Connections to services other than registries, which end with the call. */
+  pool(): HttpPool {
+    this.ownPool ??= new HttpPool(this.http);
+    return this.ownPool;
+  }
+
+  /** Tells the caller of the library. */
+  warn(message: string): void {
+    this.config.onWarning?.(message);
+  }
+
+  private get http(): HttpPoolOptions {
+    const { http } = this.config.registry ?? {};
+    return { proxy: proxyFromEnvironment(process.env), userAgent: this.agent, ...http };
   }
 }
 

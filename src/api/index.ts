@@ -55,6 +55,7 @@ export {
 } from '../actions/sign/signature.ts';
 export type { SyncDocument, SyncEntryDocument } from '../actions/sync/schema.ts';
 export type { SyncedRepository, SyncFailure, SyncReport } from '../actions/sync/sync.ts';
+export type { PolicyAnswer } from '../actions/verify/by-policy.ts';
 export type { Drift, DriftRule, RunnableImage } from '../actions/verify/drift.ts';
 export {
   type ImageName,
@@ -80,6 +81,15 @@ export type {
 export type { KeySigner } from '../keystore/key-of.ts';
 export { Keystore } from '../keystore/store.ts';
 export type { AcceptedEvidence } from '../policy/decision.ts';
+export type {
+  NameRule,
+  Policy,
+  PolicyMode,
+  PolicyRule,
+  PolicyVerdict,
+  SignatureRule,
+} from '../policy/file/policy.ts';
+export type { KeylessDocument } from '../policy/file/schema.ts';
 export { type Requirements, requirements } from '../policy/requirements.ts';
 export type { Evidence, Refusal } from '../signatures/evidence.ts';
 export type { Directories } from '../state/directories.ts';
@@ -91,6 +101,7 @@ export type { Collection } from '../trust/read/collection.ts';
 export { type BlobCache, ProcessBlobCache, ProcessMemory, type TrustMemory } from '../trust/read/memory.ts';
 export type { Pin, PinnedTrust } from '../trust/read/pin.ts';
 export type { CollectionStatus, RoleStatus, StatusFinding } from '../trust/report/status.ts';
+export { type Attested, type AttestOptions, attest } from './attest.ts';
 export { type InitOptions, init, type RevokeOptions, revoke } from './change.ts';
 export type { Config } from './config.ts';
 export {
@@ -114,8 +125,22 @@ export {
 } from './copy-all.ts';
 export { type KeyOptions, keyOf } from './keys.ts';
 export * from './oci.ts';
+export {
+  explainPolicy,
+  type PolicyExpectation,
+  type PolicyExplanation,
+  type PolicyTestResult,
+  readPolicy,
+  testPolicy,
+  type VerifyByPolicyOptions,
+  type VerifyManyByPolicyOptions,
+  verifyByPolicy,
+  verifyManyByPolicy,
+} from './policy.ts';
+export type { LoadedPolicy } from './policy-files.ts';
 export type { ChangeOptions, CollectionOptions, PublishingOptions } from './publishing.ts';
 export { type ResignOptions, resign, type Status, type StatusOptions, status } from './renew.ts';
 export { type ReportOptions, report, reportPages, writeReport } from './report.ts';
 export { type SignedImages, type SignOptions, sign } from './sign.ts';
+export type { SigstoreInstance, SigstoreSigning } from './sigstore.ts';
 export { type VerifyManyOptions, type VerifyOptions, verify, verifyMany } from './verify.ts';

@@ -11,12 +11,14 @@ import type { Signer } from '../crypto/signer.ts';
 import { openKey } from '../keystore/key-of.ts';
 import { formatReference, formatRepository, parseReference, type Reference } from '../oci/reference.ts';
 import type { Target } from '../oci/target.ts';
+import type { Witness } from '../sigstore/witness.ts';
 import { type Call, call } from './config.ts';
 import { keySources } from './keys.ts';
 import { type ChangeOptions, changePlace } from './publishing.ts';
+import { type SigstoreSigning, witnessFor } from './sigstore.ts';
 
 /** How {@link sign} signs images and their names, and what it works with. */
-export interface SignOptions extends ChangeOptions {
+export interface SignOptions extends ChangeOptions, SigstoreSigning {
   /** The key: NAME of the key store, PATH, URI, or a signer of {@link keyOf}; the default key of the key store if left out. */
   readonly key?: string | Signer | undefined;
   /** Further keys for the roles of the collection, beside those of the key store that it lists. */
@@ -85,11 +87,17 @@ export async function sign(
       others.length === 0
         ? [{ text: first, reference: single }]
         : texts.map((text) => ({ text, reference: parseReference(text) }));
-    const signed = await signAll(images, wishOf(options), signPorts(one, single, source, options));
-    const repository = formatRepository(single);
-    const references = signed.images.map(({ content }) => `${repository}@${content.descriptor.digest}`);
-    return { ...signed, references };
+    const wish = wishOf(options, await witnessFor(one, options));
+    const signed = await signAll(images, wish, signPorts(one, single, source, options));
+    return signedImages(signed, single);
   });
+}
+
+/** What was signed, with the digests that were. */
+export function signedImages(signed: Signed, image: Reference): SignedImages {
+  const repository = formatRepository(image);
+  const references = signed.images.map(({ content }) => `${repository}@${content.descriptor.digest}`);
+  return { ...signed, references };
 }
 
 /** What images and names are signed with. */
@@ -113,11 +121,11 @@ export function signPorts(one: Call, reference: Reference, images: Target, optio
 }
 
 /** What is to be signed. */
-export function wishOf(options: SignOptions): SigningWish {
+export function wishOf(options: SignOptions, witness?: Witness): SigningWish {
   const { name, role, at, proof, again } = options;
   const isRequired = name === 'only' || role !== undefined || at !== undefined;
   return {
-    signature: name === 'only' ? undefined : signatureWishOf(options),
+    signature: name === 'only' ? undefined : { ...signatureWishOf(options), witness },
     name: name === false ? false : { role, isRequired, proof },
     again,
   };

@@ -10,10 +10,13 @@ import { throwIfAborted } from '../errors.ts';
 import { Keystore } from '../keystore/store.ts';
 import { parsePlatform } from '../oci/platform.ts';
 import { formatReference, parseReference, type Reference } from '../oci/reference.ts';
+import { identityRule } from '../policy/file/policy.ts';
+import type { KeylessDocument } from '../policy/file/schema.ts';
 import { type Requirements, requirements } from '../policy/requirements.ts';
 import type { PinnedTrust } from '../trust/read/pin.ts';
 import { type Call, type Config, call } from './config.ts';
 import type { Image } from './places.ts';
+import { trustedRootFor } from './sigstore.ts';
 
 /** What {@link verify} demands of an image, and what it works with. */
 export interface VerifyOptions extends Config {
@@ -26,6 +29,10 @@ export interface VerifyOptions extends Config {
   readonly authorities?: readonly (Certificate | string)[] | undefined;
   /** Who is trusted among those they certify: `x509.subject: C=DE, O=Acme, CN=release`, or `*`. */
   readonly identities?: readonly string[] | undefined;
+  /** Whose keyless signatures are trusted: `{ identity, issuer }`, or either as an expression for the whole value. */
+  readonly keyless?: readonly KeylessDocument[] | undefined;
+  /** For `keyless`: the trusted root of the Sigstore instance, JSON or `tuf+https://…`; the public-good one if left out. */
+  readonly trustedRoot?: Uint8Array | string | undefined;
   /** How many different signers must have signed; 1 if left out. */
   readonly threshold?: number | undefined;
   /** Predicate types, one of which a signature must have. */
@@ -166,8 +173,8 @@ function demandsOf(options: VerifyOptions): Demands {
 }
 
 function isAboutSignatures(options: VerifyOptions): boolean {
-  const { keys, authorities, identities, threshold, purposes, annotations } = options;
-  return [keys, authorities, identities, threshold, purposes, annotations].some(
+  const { keys, authorities, identities, keyless, threshold, purposes, annotations } = options;
+  return [keys, authorities, identities, keyless, threshold, purposes, annotations].some(
     (given) => given !== undefined,
   );
 }
@@ -175,7 +182,10 @@ function isAboutSignatures(options: VerifyOptions): boolean {
 async function requirementsOf(one: Call, options: VerifyOptions): Promise<Requirements> {
   const { keys = [], authorities = [], identities = [], threshold, purposes, annotations = {} } = options;
   // A list that is given and empty means that no one is trusted.
-  const isDefault = options.keys === undefined && options.authorities === undefined;
+  const isDefault = [options.keys, options.authorities, options.keyless].every(
+    (given) => given === undefined,
+  );
+  const { keyless = [], trustedRoot } = options;
   return requirements({
     keys: isDefault
       ? await defaultKeys(one)
@@ -185,6 +195,9 @@ async function requirementsOf(one: Call, options: VerifyOptions): Promise<Requir
     ),
     identities: identities.map((text) => parseIdentity(text)),
     annotations: new Map(Object.entries(annotations)),
+    ...(keyless.length > 0 && {
+      keyless: { identities: keyless.map(identityRule), root: await trustedRootFor(one, trustedRoot) },
+    }),
     now: one.now,
     ...(threshold !== undefined && { threshold }),
     ...(purposes !== undefined && { purposes }),

@@ -125,6 +125,16 @@ async function fetchTarget(
   });
 }
 
+/** The root of a repository that is known to everyone; of all others, the user has to get one. */
+export async function shippedTufRoot(url: URL): Promise<Uint8Array | undefined> {
+  const [publicGood, github] = await Promise.all([
+    import('../sigstore/public-good-tuf-root.ts'),
+    import('../sigstore/github-tuf-root.ts'),
+  ]);
+  if (url.href === publicGood.PUBLIC_GOOD_REPOSITORY) return utf8(publicGood.PUBLIC_GOOD_TUF_ROOT);
+  return url.href === github.GITHUB_REPOSITORY ? utf8(github.GITHUB_TUF_ROOT) : undefined;
+}
+
 async function expiryOf(client: TufClient): Promise<Date> {
   const { root, timestamp, snapshot } = client.trusted;
   const targets = await client.role('targets', client.trusted.targetsDelegator());

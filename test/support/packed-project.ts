@@ -115,8 +115,8 @@ const STRICT = {
 
 /** Everything that package.json exports, with the types of what the functions take and give spelled out. */
 const EVERY_PATH = `
-import type { ChangeOptions, Config, Copied, CopiedAll, CopyAllOptions, CopyAsOptions, CopyOptions, InitOptions, InitResult, KeyOptions, KeySigner, NameEvidence, PassReport, Pulled, PullOptions, Pushed, PushOptions, Reference, ResignOptions, Revoked, RevokeOptions, SignedImages, SignedNames, Signer, SignOptions, Status, StatusOptions, SyncDocument, SyncOptions, SyncReport, Verified, VerifyOptions } from 'bulla';
-import { copy, copyAll, init, keyOf, pull, push, resign, revoke, sign, status, sync, verify } from 'bulla';
+import type { AttestOptions, Attested, ChangeOptions, Config, Copied, CopiedAll, CopyAllOptions, CopyAsOptions, CopyOptions, InitOptions, InitResult, KeylessDocument, KeyOptions, KeySigner, LoadedPolicy, NameEvidence, NameRule, PassReport, Policy, PolicyAnswer, PolicyExpectation, PolicyExplanation, PolicyMode, PolicyRule, PolicyTestResult, PolicyVerdict, Pulled, PullOptions, Pushed, PushOptions, Reference, ResignOptions, Revoked, RevokeOptions, SignatureRule, SignedImages, SignedNames, Signer, SignOptions, SigstoreInstance, SigstoreSigning, Status, StatusOptions, SyncDocument, SyncOptions, SyncReport, Verified, VerifyByPolicyOptions, VerifyManyByPolicyOptions, VerifyOptions } from 'bulla';
+import { attest, copy, copyAll, explainPolicy, init, keyOf, pull, push, readPolicy, resign, revoke, sign, status, sync, testPolicy, verify, verifyByPolicy, verifyManyByPolicy } from 'bulla';
 import { digestOf } from 'bulla/oci';
 import { serveRegistry } from 'bulla/registry-server';
 import { ProcessMemory } from 'bulla/trust';
@@ -147,5 +147,21 @@ export const copied = async (from: string): Promise<Copied> => await copy(from, 
 export const pushed = async (options: PushOptions): Promise<Pushed> => await push('oci:app', 'registry.example.com/app:v1', options);
 export const pulled = async (options: PullOptions): Promise<Pulled> => await pull('registry.example.com/app:v1', 'oci:app', options);
 export const pass = async (options: ResignOptions): Promise<PassReport> => await resign(['registry.example.com/app'], options);
+const instance: SigstoreInstance = { trustedRoot: 'tuf+https://sigstore.example.com' };
+const keylessly: SigstoreSigning = { keyless: { token: () => 'secret' }, sigstore: instance };
+export const signKeyless = async (): Promise<SignedImages> => await sign('registry.example.com/app:v1', { ...config, ...keylessly });
+const identities: readonly KeylessDocument[] = [{ identity: 'ci@example.com', issuerRegexp: 'https://.*' }];
+export const verifyKeyless = async (): Promise<Verified> => await verify('registry.example.com/app:v1', { keyless: identities });
+const saying: AttestOptions = { ...config, type: 'vsa', predicate: { verificationResult: 'PASSED' } };
+export const said = async (): Promise<Attested> => await attest('registry.example.com/app:v1', saying);
+export const loaded = async (path: string): Promise<LoadedPolicy> => await readPolicy(path, config);
+const under: VerifyByPolicyOptions = { ...config, platform: 'linux/arm64' };
+export const decided = async (policy: Policy): Promise<PolicyAnswer> => await verifyByPolicy('registry.example.com/app:v1', policy, under);
+export const explained = async (policy: Policy): Promise<PolicyExplanation> => await explainPolicy('registry.example.com/app:v1', policy);
+const many: VerifyManyByPolicyOptions = { ...under, concurrency: 2 };
+export const all2 = async (policy: Policy) => await verifyManyByPolicy(['registry.example.com/app:v1'], policy, many);
+export const tested = async (policy: Policy, table: readonly PolicyExpectation[]): Promise<readonly PolicyTestResult[]> => await testPolicy(policy, table);
+export const shownRule = ({ mode, verdict }: PolicyRule): [PolicyMode, PolicyVerdict['kind']] => [mode, verdict.kind];
+export const demands = (verdict: PolicyVerdict): { name?: NameRule | undefined; signatures: readonly SignatureRule[] } | undefined => verdict.kind === 'verify' ? verdict : undefined;
 export const state = async (options: StatusOptions): Promise<Status> => await status('registry.example.com/app', options);
 `;

@@ -4,6 +4,7 @@ import { BullaError } from '../../errors.ts';
 import type { HttpPool } from '../../http/pool.ts';
 import type { KeylessTrust } from '../../policy/signers.ts';
 import type { IdentityRule } from '../../sigstore/fulcio-identity.ts';
+import { tufUrlOf } from '../../sigstore-client/tuf-url.ts';
 import type { Context } from '../shell/context.ts';
 import { collect } from './values.ts';
 
@@ -114,26 +115,10 @@ export async function trustedRootOf(
   return parseTrustedRoot(await readPublicFile(resolve(directory, place)), place);
 }
 
-/** The URL of a TUF repository in `tuf+https://…`; undefined for a path. @throws BullaError usage */
-export function tufUrlOf(place: string): URL | undefined {
-  if (!place.startsWith('tuf+')) return undefined;
-  const text = place.slice('tuf+'.length);
-  if (!/^https?:\/\//.test(text) || !URL.canParse(text)) {
-    throw new BullaError('usage', `${JSON.stringify(place)} is not the URL of a TUF repository`, {
-      hint: 'write tuf+https://HOST/PATH, with the folder of its metadata',
-    });
-  }
-  const url = new URL(text);
-  if (!url.pathname.endsWith('/')) url.pathname += '/';
-  return url;
-}
-
 /** A file of a Sigstore instance's TUF repository. @throws BullaError as `sigstoreTarget` */
 export async function tufTarget(context: Context, url: URL, name: string): Promise<Uint8Array> {
-  const [{ sigstoreTarget }, initialRoot] = await Promise.all([
-    import('../../sigstore-client/tuf-targets.ts'),
-    shippedRoot(url),
-  ]);
+  const { shippedTufRoot, sigstoreTarget } = await import('../../sigstore-client/tuf-targets.ts');
+  const initialRoot = await shippedTufRoot(url);
   const { io, settings, directories, output, signal } = context;
   const pool = async (): Promise<HttpPool> => {
     const { HttpPool } = await import('../../http/pool.ts');
@@ -145,20 +130,10 @@ export async function tufTarget(context: Context, url: URL, name: string): Promi
   return await sigstoreTarget(
     {
       ...{ url, signal, now: io.now(), stateDirectory: directories.state },
-      ...(initialRoot !== undefined && { initialRoot: Buffer.from(initialRoot) }),
+      ...(initialRoot !== undefined && { initialRoot }),
       ...(!settings.offline && { pool }),
       onWarning: (line) => output.warn(line),
     },
     name,
   );
-}
-
-/** The root of a repository that is known to everyone; of all others, the user has to get one. */
-async function shippedRoot(url: URL): Promise<string | undefined> {
-  const [publicGood, github] = await Promise.all([
-    import('../../sigstore/public-good-tuf-root.ts'),
-    import('../../sigstore/github-tuf-root.ts'),
-  ]);
-  if (url.href === publicGood.PUBLIC_GOOD_REPOSITORY) return publicGood.PUBLIC_GOOD_TUF_ROOT;
-  return url.href === github.GITHUB_REPOSITORY ? github.GITHUB_TUF_ROOT : undefined;
 }

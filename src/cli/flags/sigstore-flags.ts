@@ -2,8 +2,9 @@ import type { Command } from 'commander';
 import type { Stamp } from '../../actions/sign/signature.ts';
 import { BullaError } from '../../errors.ts';
 import type { Witness } from '../../sigstore/witness.ts';
+import { tufUrlOf } from '../../sigstore-client/tuf-url.ts';
 import type { Context } from '../shell/context.ts';
-import { trustedRootOf, tufTarget, tufUrlOf } from './keyless-flags.ts';
+import { trustedRootOf, tufTarget } from './keyless-flags.ts';
 import { collect } from './values.ts';
 
 /** Flags of commands that sign keyless, or have signatures logged. */

@@ -263,7 +263,8 @@ async function rootFor(
   );
 }
 
-function identityRule(document: KeylessDocument): IdentityRule {
+/** An identity as it is matched: expressions match the whole value. */
+export function identityRule(document: KeylessDocument): IdentityRule {
   return {
     subject: 'identity' in document ? document.identity : new RegExp(document.identityRegexp, 'u'),
     issuer: 'issuer' in document ? document.issuer : new RegExp(document.issuerRegexp, 'u'),

@@ -1,5 +1,5 @@
-import { BullaError, isBullaError } from '../../../errors.ts';
-import type { Policy } from '../../../policy/file/policy.ts';
+import { outcomeOf } from '../../../api/policy.ts';
+import { BullaError } from '../../../errors.ts';
 import { readPolicy } from '../../flags/policy-flags.ts';
 import { readList } from '../../flags/reference-list.ts';
 import type { Context } from '../../shell/context.ts';
@@ -16,7 +16,7 @@ export async function printTest(context: Context, file: string, policyFile: stri
   const expected = (await readList(context, file, {})).map((line) => parseLine(line, file));
   const results: (Expectation & { readonly found: string })[] = [];
   for (const each of expected) {
-    const found = await outcomeOf(context, each.reference, policy);
+    const found = await outcomeOf(() => answerFor(context, each.reference, policy));
     results.push({ ...each, found });
     const { reference, outcome } = each;
     if (found === outcome) context.output.info(`ok ${reference}: ${outcome}`);
@@ -33,16 +33,6 @@ export async function printTest(context: Context, file: string, policyFile: stri
       },
     );
   context.output.result([], { results });
-}
-
-async function outcomeOf(context: Context, reference: string, policy: Policy): Promise<string> {
-  try {
-    const { verified, refusal } = await answerFor(context, reference, policy);
-    return verified !== undefined ? 'verified' : refusal !== undefined ? 'audited' : 'allowed';
-  } catch (error) {
-    if (isBullaError(error) && error.code !== 'interrupted') return error.code;
-    throw error;
-  }
 }
 
 function parseLine(line: string, file: string): Expectation {
