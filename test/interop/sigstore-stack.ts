@@ -1,5 +1,5 @@
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +8,7 @@ import { listen } from '../support/listen.ts';
 import { freePort, type Server, startServer } from '../support/process.ts';
 import { SigstoreInstance } from '../support/sigstore/instance.ts';
 import { cleanEnvironment, ok, type PeerName, peer } from './peers.ts';
+import { startTimeStamps } from './time-stamps.ts';
 
 /** What a {@link SigstoreStack} needs. */
 export const STACK_PEERS: readonly PeerName[] = ['fulcio', 'tesseract', 'rekor-server', 'cosign'];
@@ -170,45 +171,17 @@ export class SigstoreStack {
     return { server, key: this.writeKey('rekor.pub', publicKey) };
   }
 
-  /** openssl behind HTTP: Sigstore's own server for it always listens on port 2112 of all addresses, for metrics. */
   private async startTimeStamps({
     tsa,
     tsaCertificate,
     rootCertificate,
   }: SigstoreInstance): Promise<TimeStamps> {
-    const [certificate, root] = [tsaCertificate, rootCertificate].map((der) => formatPem('CERTIFICATE', der));
-    const key = this.write('tsa.key', tsa.privateKey.export({ type: 'pkcs8', format: 'pem' }) as string);
-    const signer = this.write('tsa.crt', certificate ?? '');
-    const settings = [
-      ...['[tsa]', 'default_tsa = one', '[one]', `serial = ${this.write('tsa.serial', '01')}`],
-      ...[`signer_cert = ${signer}`, `signer_key = ${key}`, `certs = ${this.write('ca.crt', root ?? '')}`],
-      ...[
-        'signer_digest = sha256',
-        'digests = sha256',
-        'default_policy = 1.2.3.4',
-        'ess_cert_id_alg = sha256',
-      ],
-    ];
-    const config = this.write('tsa.conf', `${settings.join('\n')}\n`);
-    let count = 0;
-    // One at a time: the number of the last stamp is in a file.
-    let last: Promise<unknown> = Promise.resolve();
-    const server = createServer(async (request, response) => {
-      const query = join(this.directory, `${++count}.tsq`);
-      const pieces: Buffer[] = [];
-      for await (const piece of request) pieces.push(piece as Buffer);
-      writeFileSync(query, Buffer.concat(pieces));
-      const answer = `${query}.tsr`;
-      last = last.then(() =>
-        ok('openssl', ['ts', '-reply', '-config', config, '-queryfile', query, '-out', answer]),
-      );
-      await last;
-      response.writeHead(201, { 'content-type': 'application/timestamp-reply' });
-      response.end(readFileSync(answer));
-    });
-    const { host, stop } = await listen(server);
+    const [certificate = '', root = ''] = [tsaCertificate, rootCertificate].map((der) =>
+      formatPem('CERTIFICATE', der),
+    );
+    const { url, stop } = await startTimeStamps(this.make('tsa'), tsa.privateKey, [certificate, root]);
     this.closers.push(stop);
-    return { url: `http://${host}/api/v1/timestamp`, chain: this.write('tsa.pem', `${certificate}${root}`) };
+    return { url, chain: this.write('tsa.pem', `${certificate}${root}`) };
   }
 
   private async startOne(name: PeerName, args: (port: number) => readonly string[]): Promise<Server> {

@@ -34,7 +34,10 @@ export class StatusServer {
     const path = request.url ?? '';
     this.asked.push(`${request.method} ${path}`);
     request.resume();
-    const answer = this.answers.get(path) ?? { status: 404 };
+    // A GET of OCSP has the request behind the responder's path.
+    const [, found] =
+      [...this.answers].find(([known]) => path === known || path.startsWith(`${known}/`)) ?? [];
+    const answer = found ?? { status: 404 };
     if (answer === 'silence') return;
     if (answer === 'reset') request.socket.destroy();
     else if (answer instanceof Uint8Array) response.end(answer);

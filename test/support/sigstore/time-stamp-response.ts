@@ -12,6 +12,8 @@ export function timeStampResponse(
   time: Date,
   key: KeyObject,
   certificate: Uint8Array,
+  /** That come along in the token. */
+  included: readonly Uint8Array[] = [],
 ): Uint8Array {
   const text = `${time.toISOString().replace(/[-:T]/g, '').slice(0, 14)}Z`;
   const info = derSequence(
@@ -42,6 +44,7 @@ export function timeStampResponse(
     derInteger(3),
     der(TAG.set, SHA256),
     derSequence(derOid(TST_INFO), der(0xa0, der(TAG.octetString, info))),
+    ...(included.length === 0 ? [] : [der(0xa0, ...included)]),
     der(TAG.set, signerInfo),
   );
   const token = derSequence(derOid('1.2.840.113549.1.7.2'), der(0xa0, signedData));
