@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { publicKeyOf, publicKeyPem } from '../../src/crypto/public-key.ts';
+import { issueChain } from '../support/issue.ts';
 import { pushDemoImage } from './artifacts.ts';
 import { bulla, havePeers, type Outcome, ok, peer, run } from './peers.ts';
 import { type Registry, type RegistryKind, startRegistry } from './registries.ts';
@@ -182,6 +183,69 @@ describe.runIf(havePeers('docker-registry', 'olareg', 'oras', 'notation', ...STA
         });
         expect(await our('verify', layout, '--key', signers.cosignPublicKey)).toMatchObject({ status: 0 });
       });
+    });
+
+    it('bulla verifies in a layout what stock cosign made', async () => {
+      const name = await image('embedded');
+      const web = ['--allow-http-registry', '-y'];
+      const offline = ['--tlog-upload=false', '--use-signing-config=false', '--new-bundle-format=false'];
+      const attested = ['--type', 'slsaprovenance1', '--predicate', file('provenance.json')];
+      const key = ['--key', signers.cosignKey];
+      for (const args of [
+        ['sign', ...web, ...token(), ...services()],
+        ['sign', ...web, ...key, ...services()],
+        ['attest', ...web, ...attested, ...token(), ...services()],
+        ['attest', ...web, ...attested, ...key, ...offline],
+      ])
+        await ok(peer('cosign'), [...args, name], { env: signers.env });
+      const layout = `oci:${file('layout-of-cosign')}:v1`;
+      expect(await our('copy', name, layout)).toMatchObject({ status: 0 });
+      const verified = async (...flags: string[]): Promise<unknown> => {
+        const { stdout } = await our('verify', layout, '--offline', '-o', 'json', ...flags);
+        return JSON.parse(stdout).signatures?.map(({ kind }: { kind: string }) => kind);
+      };
+      const publicKey = ['--key', signers.cosignPublicKey];
+      const provenance = ['--type', 'slsaprovenance1'];
+      expect(await verified(...identity())).toEqual(['sigstore-bundle']);
+      expect(await verified(...publicKey)).toEqual(['sigstore-bundle']);
+      expect(await verified(...identity(), ...provenance)).toEqual(['sigstore-bundle']);
+      expect(await verified(...publicKey, ...provenance)).toEqual(['cosign-legacy']);
+    });
+
+    it('bulla verifies what stock cosign signs at a .sig tag', async () => {
+      const name = await image('embedded');
+      const layout = `oci:${file('layout-of-sig')}:v1`;
+      await signers.cosignSign(name, true);
+      expect(await our('copy', name, layout)).toMatchObject({ status: 0 });
+      for (const place of [name, layout]) {
+        const { stdout } = await our('verify', place, '--key', signers.cosignPublicKey, '-o', 'json');
+        expect(JSON.parse(stdout)).toMatchObject({ signatures: [{ kind: 'cosign-legacy' }] });
+      }
+    });
+
+    it('bulla refuses a chain of certificates in a bundle of version 0.3', async () => {
+      const name = await image('embedded');
+      const { leaf, root } = issueChain({ notAfter: new Date(Date.now() + 3_600_000) });
+      const key = leaf.privateKey.export({ type: 'pkcs8', format: 'pem' });
+      writeFileSync(file('certified.key'), key, { mode: 0o600 });
+      writeFileSync(file('leaf.crt'), leaf.certificate.x509.toString());
+      writeFileSync(file('root.crt'), root.certificate.x509.toString());
+      const imported = [
+        'import-key-pair',
+        '-y',
+        '--key',
+        file('certified.key'),
+        '--output-key-prefix',
+        file('own'),
+      ];
+      await ok(peer('cosign'), imported, { env: signers.env });
+      const certificate = ['--certificate', file('leaf.crt'), '--certificate-chain', file('root.crt')];
+      const offline = ['--tlog-upload=false', '--use-signing-config=false', '--allow-http-registry', '-y'];
+      await ok(peer('cosign'), ['sign', '--key', file('own.key'), ...certificate, ...offline, name], {
+        env: signers.env,
+      });
+      for (const trust of [['--key', file('own.pub')], ['--ca', file('root.crt')], identity()])
+        expect(await our('verify', name, ...trust)).toMatchObject({ status: 12 });
     });
 
     it('is not signed for by a token for another audience, or without one', async () => {
