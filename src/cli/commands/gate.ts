@@ -12,7 +12,8 @@ export function register(program: Command, cli: Cli): void {
         'With --install, writes the program that containerd runs (docs/nodes.md).',
     )
     .argument('[question...]', 'after --: -name REF -digest DIGEST -stdin-media-type TYPE')
-    .requiredOption('--policy <file>', 'policy file that decides')
+    .option('--policy <file>', 'policy file that decides')
+    .option('--socket <path>', 'ask the gate that listens there; --policy decides where none does')
     .option(
       '--within <duration>',
       'how long a decision may take: less than per_verifier_timeout of containerd',

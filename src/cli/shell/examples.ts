@@ -358,6 +358,8 @@ bulla gate containerd --install /opt/bulla/verifiers --policy /etc/bulla/policy.
 bulla gate containerd --install /opt/bulla/verifiers --policy /etc/bulla/policy.yaml
 # the same, with more time for a decision
 bulla gate containerd --install /opt/bulla/verifiers --policy /etc/bulla/policy.yaml --within 20s
+# ask a gate that runs on the node first
+bulla gate containerd --install /opt/bulla/verifiers --policy /etc/bulla/policy.yaml --socket /run/bulla/gate.sock
 
 [policy test]
 # compare what a policy decides with what a file of cases expects

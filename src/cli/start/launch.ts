@@ -1,10 +1,12 @@
 import { isPlugin, metadataFor } from '../docker-trust/plugin.ts';
+import { askGate, DENIED, type HookCall, hookCallOf, standardInput } from '../shell/gate-socket.ts';
 import { VERSION } from '../shell/version.ts';
 import { compileProgram, type Read, runProgram } from './compiled.ts';
 
 /**
  * Runs the command line of this process with the bundled program. Start-up counts: the version is told before anything
- * else is loaded, and so is what docker asks of a plug-in whenever it shows its help.
+ * else is loaded, and so is what docker asks of a plug-in whenever it shows its help. A node asks before each pull: a gate
+ * that runs there answers before the program is loaded.
  * @param read where the program is, if not in files of the directory
  */
 export function launch(directory: string, read?: Read): void {
@@ -16,6 +18,19 @@ export function launch(directory: string, read?: Read): void {
   } else if (first === '--version' || first === '-V') {
     process.stdout.write(`${VERSION}\n`);
   } else {
-    void runProgram(compileProgram(directory, read), directory).main();
+    const call = hookCallOf(argv);
+    const runWhole = (): void => void runProgram(compileProgram(directory, read), directory).main();
+    if (call === undefined) runWhole();
+    else void answerByGate(call, runWhole);
   }
+}
+
+async function answerByGate(call: HookCall, otherwise: () => void): Promise<void> {
+  const answer = await askGate(call, standardInput);
+  if (answer === undefined) {
+    otherwise();
+    return;
+  }
+  process.exitCode = answer.allowed ? 0 : DENIED;
+  process.stdout.write(`${answer.reason}\n`);
 }

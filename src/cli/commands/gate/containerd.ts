@@ -9,18 +9,20 @@ import {
 } from '../../../actions/gate/pull.ts';
 import type { PolicyAnswer } from '../../../actions/verify/by-policy.ts';
 import { makeDirectory, writeFileAtomic } from '../../../disk/atomic.ts';
-import { utf8 } from '../../../encoding/bytes.ts';
+import { decodeUtf8, utf8 } from '../../../encoding/bytes.ts';
 import { parseDuration } from '../../../encoding/time.ts';
 import { BullaError } from '../../../errors.ts';
 import { within } from '../../../http/deadline.ts';
 import { orInterrupted } from '../../../http/failure.ts';
 import { readPolicy } from '../../flags/policy-flags.ts';
 import type { Context } from '../../shell/context.ts';
+import { askGate, type GateAnswer } from '../../shell/gate-socket.ts';
 import { answerFor } from '../policy/by-policy.ts';
 
 /** Flags of `bulla gate containerd`. */
 export interface HookFlags {
-  readonly policy: string;
+  readonly policy?: string;
+  readonly socket?: string;
   readonly within: string;
   readonly home: string;
   readonly install?: string;
@@ -33,29 +35,81 @@ export async function answer(context: Context, question: readonly string[], flag
     throw new BullaError('usage', `--within is ${JSON.stringify(flags.within)}, not a duration`, {
       hint: 'write 8s',
     });
-  const { output, signal } = context;
+  const descriptor = await told(context, () => descriptorIn(context));
+  const byGate =
+    flags.socket === undefined ? undefined : await ask(context, flags.socket, question, descriptor, ms);
+  if (byGate !== undefined) printGateAnswer(context, byGate);
+  else await told(context, () => decide(context, question, flags, descriptor, ms));
+}
+
+/** Runs `work`, and says on standard output why it denies. @throws BullaError as it does */
+async function told<T>({ io }: Context, work: () => Promise<T>): Promise<T> {
   try {
-    const decide = async (): Promise<readonly [string, PolicyAnswer]> => {
-      const pull = parsePullQuestion(question, await descriptorIn(context));
-      const decided = await answerFor(context, imageOf(pull), await readPolicy(context, flags.policy));
-      assertSame(pull, decided.runnable);
-      return [decided.runnable, decided];
-    };
-    const [runnable, rule] = await within(ms, 'the decision about a pull', signal, (until) =>
-      orInterrupted(decide(), until),
-    );
-    const { scope, mode, verdict } = rule.rule;
-    const why =
-      rule.refusal === undefined ? `rule ${scope}` : `rule ${scope} only audits: ${rule.refusal.message}`;
-    output.result(`${runnable} is allowed (${why})`, {
-      image: runnable,
-      allowed: true,
-      rule: { scope, mode, decision: verdict.kind },
-    });
+    return await work();
   } catch (error) {
-    if (error instanceof BullaError) context.io.stdout.write(`${reasonOf(error)}\n`);
+    if (error instanceof BullaError) io.stdout.write(`${reasonOf(error)}\n`);
     throw error;
   }
+}
+
+/** The gate on this machine; undefined where none listens. */
+async function ask(
+  context: Context,
+  socket: string,
+  question: readonly string[],
+  descriptor: Uint8Array,
+  withinMs: number,
+): Promise<GateAnswer | undefined> {
+  const text = decodeUtf8(descriptor, 'the descriptor');
+  return await askGate({ socket: context.path(socket), question }, () => text, withinMs);
+}
+
+/** @throws BullaError policy-denied */
+function printGateAnswer({ io, output }: Context, { allowed, reason }: GateAnswer): void {
+  if (allowed) {
+    output.result(reason, { allowed, reason });
+    return;
+  }
+  io.stdout.write(`${reason}\n`);
+  throw new BullaError('policy-denied', reason, {
+    hint: 'the gate on this machine has decided; its log says more',
+  });
+}
+
+/** Decides by the policy itself. @throws BullaError */
+async function decide(
+  context: Context,
+  question: readonly string[],
+  { policy, socket }: HookFlags,
+  descriptor: Uint8Array,
+  ms: number,
+): Promise<void> {
+  const { output, signal } = context;
+  if (policy === undefined)
+    throw new BullaError(
+      'usage',
+      socket === undefined ? 'no policy is given' : `no gate listens on ${socket}`,
+      {
+        hint: 'give --policy FILE, which decides then, or start bulla serve gate --socket PATH',
+      },
+    );
+  const verified = async (): Promise<readonly [string, PolicyAnswer]> => {
+    const pull = parsePullQuestion(question, descriptor);
+    const decided = await answerFor(context, imageOf(pull), await readPolicy(context, policy));
+    assertSame(pull, decided.runnable);
+    return [decided.runnable, decided];
+  };
+  const [runnable, rule] = await within(ms, 'the decision about a pull', signal, (until) =>
+    orInterrupted(verified(), until),
+  );
+  const { scope, mode, verdict } = rule.rule;
+  const why =
+    rule.refusal === undefined ? `rule ${scope}` : `rule ${scope} only audits: ${rule.refusal.message}`;
+  output.result(`${runnable} is allowed (${why})`, {
+    image: runnable,
+    allowed: true,
+    rule: { scope, mode, decision: verdict.kind },
+  });
 }
 
 async function descriptorIn({ io }: Context): Promise<Uint8Array> {
@@ -78,7 +132,12 @@ export async function install(
   flags: HookFlags & { readonly install: string },
 ): Promise<void> {
   const { io, output } = context;
-  await readPolicy(context, flags.policy);
+  const { policy, socket } = flags;
+  if (policy === undefined && socket === undefined)
+    throw new BullaError('usage', 'nothing that decides is given', {
+      hint: 'give --policy FILE, --socket PATH of a gate on this machine, or both',
+    });
+  if (policy !== undefined) await readPolicy(context, policy);
   if (io.program === undefined)
     throw new BullaError('usage', 'this program does not know where it is', {
       hint: 'run the installed command bulla',
@@ -89,8 +148,8 @@ export async function install(
     io.program,
     'gate',
     'containerd',
-    '--policy',
-    context.path(flags.policy),
+    ...(policy === undefined ? [] : ['--policy', context.path(policy)]),
+    ...(socket === undefined ? [] : ['--socket', context.path(socket)]),
     '--within',
     flags.within,
   ];
