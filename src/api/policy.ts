@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { eachOf, type Outcome } from '../actions/copy/many.ts';
 import {
   verifyByPolicy as decide,
+  outcomeOf,
   type PolicyAnswer,
   type PolicyPorts,
 } from '../actions/verify/by-policy.ts';
@@ -215,17 +216,6 @@ export async function testPolicy(
     }
     return results;
   });
-}
-
-/** What a decision is called in a table of expectations. */
-export async function outcomeOf(decision: () => Promise<PolicyAnswer>): Promise<string> {
-  try {
-    const { verified, refusal } = await decision();
-    return verified !== undefined ? 'verified' : refusal !== undefined ? 'audited' : 'allowed';
-  } catch (error) {
-    if (isBullaError(error) && error.code !== 'interrupted') return error.code;
-    throw error;
-  }
 }
 
 async function answer(

@@ -1,4 +1,4 @@
-import { BullaError, type ErrorCode } from '../../errors.ts';
+import { BullaError, type ErrorCode, isBullaError } from '../../errors.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { formatRepository, parseReference } from '../../oci/reference.ts';
 import {
@@ -128,6 +128,17 @@ function requirementsFor({ signatures }: Verifying, now: Date): () => Promise<Re
       hint: 'please report this with the policy that was used',
     });
   };
+}
+
+/** What a decision is called in a table of expectations. */
+export async function outcomeOf(decision: () => Promise<PolicyAnswer>): Promise<string> {
+  try {
+    const { verified, refusal } = await decision();
+    return verified !== undefined ? 'verified' : refusal !== undefined ? 'audited' : 'allowed';
+  } catch (error) {
+    if (isBullaError(error) && error.code !== 'interrupted') return error.code;
+    throw error;
+  }
 }
 
 /** Resolved once: what is printed is what was there, and it was not verified. */

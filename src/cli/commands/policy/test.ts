@@ -1,4 +1,4 @@
-import { outcomeOf } from '../../../api/policy.ts';
+import { outcomeOf } from '../../../actions/verify/by-policy.ts';
 import { BullaError } from '../../../errors.ts';
 import { readPolicy } from '../../flags/policy-flags.ts';
 import { readList } from '../../flags/reference-list.ts';
