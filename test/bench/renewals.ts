@@ -31,6 +31,8 @@ import {
 interface Unit {
   readonly cpuMs: number;
   readonly requests: number;
+  /** Those that may write. */
+  readonly writes: number;
   readonly sent: number;
   readonly received: number;
 }
@@ -60,7 +62,8 @@ export const bench: Bench = async ({ size }) => {
     const key = join(dir, 'online.pem');
     await writeFile(key, poolKey(ONLINE).privateKey.export({ type: 'pkcs8', format: 'pem' }));
     await chmod(key, 0o600);
-    const renewal = await unitOfRenewal(rig);
+    const renewal = await unitOfResigning(rig, '--renew');
+    const first = await unitOfResigning(rig);
     const folded = await unitOfFold(rig, size === 'full' ? 60 : 12);
     const look = await unitOfLook(rig, size === 'full' ? 20_000 : 3_000);
     const images = size === 'full' ? 80 : 20;
@@ -68,10 +71,11 @@ export const bench: Bench = async ({ size }) => {
     return [
       unitSection([
         ['renewing a head', renewal],
+        ['the first pass over a head after a start', first],
         ['adopting a staged change', folded],
         ['a look at a head that needs nothing', look],
         ['verifying the signature of an image', signed.signature],
-        ['verifying the name of an image, of 1 collection', signed.name],
+        ['verifying the name of an image in a collection that is known', signed.name],
       ]),
       arrivalSection(size === 'full' ? 1_000_000 : 100_000),
     ];
@@ -86,8 +90,11 @@ export const bench: Bench = async ({ size }) => {
 function unitSection(units: readonly (readonly [string, Unit])[]): Section {
   return {
     title: 'What one piece of work takes, of the registry on loopback',
-    columns: ['', 'CPU ms', 'requests', 'bytes sent', 'bytes received'],
-    rows: units.map(([name, { cpuMs, requests, sent, received }]) => [name, cpuMs, requests, sent, received]),
+    columns: ['', 'CPU ms', 'requests', 'of which write', 'bytes sent', 'bytes received'],
+    rows: units.map(([name, { cpuMs, requests, writes, sent, received }]) => [
+      ...[name, cpuMs, requests, writes],
+      ...[sent, received],
+    ]),
     notes: ['the mean of many in one process, without what the process takes to start'],
   };
 }
@@ -122,8 +129,8 @@ async function unitOf(
   const [one, many] = [await counted(proxy, () => run(1)), await counted(proxy, () => run(count))];
   const each = (member: keyof Unit): number => (many[member] - one[member]) / (count - 1);
   return {
-    ...{ cpuMs: each('cpuMs'), requests: each('requests'), sent: each('sent') },
-    received: each('received'),
+    ...{ cpuMs: each('cpuMs'), requests: each('requests'), writes: each('writes') },
+    ...{ sent: each('sent'), received: each('received') },
   };
 }
 
@@ -135,12 +142,13 @@ async function counted(proxy: DelayProxy, run: () => Promise<{ readonly cpu: num
 
 function carried({ requests }: DelayProxy): Omit<Unit, 'cpuMs'> {
   const sum = (of: 'sent' | 'received'): number => requests.reduce((total, each) => total + each[of], 0);
-  return { requests: requests.length, sent: sum('sent'), received: sum('received') };
+  const writes = requests.filter(({ method }) => method !== 'GET' && method !== 'HEAD').length;
+  return { requests: requests.length, writes, sent: sum('sent'), received: sum('received') };
 }
 
-async function unitOfRenewal(rig: Rig): Promise<Unit> {
+async function unitOfResigning(rig: Rig, ...flags: readonly string[]): Promise<Unit> {
   const config = await configure(rig, '');
-  const argv = [process.execPath, BULLA, 'resign', '--config', config, '-q', '--renew'];
+  const argv = [process.execPath, BULLA, 'resign', '--config', config, '-q', ...flags];
   return await unitOf(rig.proxy, rig.places.length, (count) =>
     measure({ argv: [...argv, ...(count === 1 ? [rig.places[0] as string] : ['--all'])], env: rig.env }),
   );
@@ -176,12 +184,11 @@ async function unitOfFold({ proxy, direct, ...rig }: Rig, rounds: number): Promi
   });
 }
 
-function perPiece(cpuMs: number, { requests, sent, received }: Omit<Unit, 'cpuMs'>, pieces: number): Unit {
+function perPiece(cpuMs: number, carried: Omit<Unit, 'cpuMs'>, pieces: number): Unit {
+  const { requests, writes, sent, received } = carried;
   return {
-    cpuMs: cpuMs / pieces,
-    requests: requests / pieces,
-    sent: sent / pieces,
-    received: received / pieces,
+    ...{ cpuMs: cpuMs / pieces, requests: requests / pieces, writes: writes / pieces },
+    ...{ sent: sent / pieces, received: received / pieces },
   };
 }
 
@@ -193,24 +200,32 @@ async function unitsOfVerification(
   const key = join(dir, 'release.pem');
   await writeFile(key, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
   await writeFile(join(dir, 'release.pub'), publicKey.export({ type: 'spki', format: 'pem' }));
-  const images: string[] = [];
-  const target = client.repository({ registry: host, repository: 'run/app' });
-  for (let at = 0; at < count; at++) {
-    await pushImage(target, `image ${at}`, `v${at}`);
-    images.push(`${host}/run/app:v${at}`);
+  const repositories = Array.from({ length: count }, (_, at) => `${host}/run/app${at}`);
+  for (const [at, name] of repositories.entries()) {
+    const repository = name.slice(host.length + 1);
+    await pushImage(client.repository({ registry: host, repository }), `image ${at}`, 'v1');
   }
+  const images = repositories.map((name) => `${name}:v1`);
+  const list = join(dir, 'repositories.txt');
+  await writeFile(list, repositories.join('\n'));
   const command = (...args: readonly string[]): string[] => [process.execPath, BULLA, ...args];
-  await ok(process.execPath, command('sign', '-q', '--key', key, '--no-name', ...images).slice(1), { env });
   const passphrase = { ...env, BULLA_PASSPHRASE: 'of a measurement' };
-  await ok(process.execPath, command('init', '-q', `${host}/run/app`).slice(1), { env: passphrase });
-  await ok(process.execPath, command('sign', '-q', '--name-only', ...images).slice(1), { env: passphrase });
+  const run = async (...args: readonly string[]): Promise<unknown> =>
+    await ok(process.execPath, command(...args).slice(1), { env: passphrase });
+  await run('init', '-q', '--from', list);
+  for (const image of images) {
+    await run('sign', '-q', '--key', key, '--no-name', image);
+    await run('sign', '-q', '--name-only', image);
+  }
   const rules = {
     signature: '{ scope: "*", signatures: [{ keys: [release.pub] }] }',
-    name: `{ scope: "${host}/run/app", trust: { root: { tofu: true } } }`,
+    name: `{ scope: "${host}/run/*", trust: { root: { tofu: true } } }`,
   };
   const unit = async (rule: string): Promise<Unit> => {
     const policy = join(dir, 'policy.yaml');
     await writeFile(policy, `version: 1\nrules: [${rule}]\n`);
+    // The verifier has seen the collections before.
+    await run('verify', '-q', '--policy', policy, ...images);
     return await unitOf(proxy, count, (some) =>
       measure({ argv: command('verify', '-q', '--policy', policy, ...images.slice(0, some)), env }),
     );

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
 import { AlarmBook, type AlarmKind } from '../../src/actions/renew/alarms.ts';
+import { parsePolicy } from '../../src/policy/file/parse.ts';
 import { readResignerConfig } from '../../src/servers/resigner/config.ts';
 import { parseResignerDocument } from '../../src/servers/resigner/config-schema.ts';
 import { Statistics } from '../../src/servers/resigner/statistics.ts';
@@ -117,6 +118,38 @@ describe('deploy/kubernetes', () => {
     expect(granted('leases')).toEqual(['create', 'get', 'update']);
     expect(granted('configmaps')).toEqual(['create', 'get', 'update']);
     expect(rules.flatMap(({ resourceNames }) => resourceNames ?? [])).toEqual([document.lease?.name]);
+  });
+});
+
+describe('deploy/kubernetes/node-hook.yaml', () => {
+  it('installs by a command that there is, under the paths of the node, with a policy that is valid', async () => {
+    const all = await manifests('deploy/kubernetes/node-hook.yaml');
+    const pod = all.map(podSpecOf).find((one) => one !== undefined) as PodSpec & {
+      readonly initContainers: readonly {
+        readonly name: string;
+        readonly command: readonly string[];
+        readonly args: readonly string[];
+        readonly volumeMounts: readonly { readonly name: string; readonly mountPath: string }[];
+      }[];
+    };
+    const volumes = pod.volumes as readonly {
+      readonly name: string;
+      readonly hostPath?: { readonly path: string };
+    }[];
+    const [copy, install] = pod.initContainers;
+    await expectKnown(install?.args ?? []);
+    const hostPaths = new Map(volumes.map(({ name, hostPath }) => [name, hostPath?.path]));
+    for (const { name, mountPath } of install?.volumeMounts ?? [])
+      if (name !== 'tmp') expect(hostPaths.get(name)).toBe(mountPath);
+    const written = (install?.args ?? []).filter((arg) => arg.startsWith('/'));
+    for (const path of [...written, ...(install?.command ?? [])])
+      expect(
+        [...hostPaths.values()].some((host) => host !== undefined && path.startsWith(host)),
+        path,
+      ).toBe(true);
+    expect(copy?.args[0]).toContain('/image/usr/bin/bulla');
+    const policy = all.find(({ kind }) => kind === 'ConfigMap')?.data?.['policy.yaml'] ?? '';
+    expect(parsePolicy(policy, 'policy.yaml').rules).toHaveLength(2);
   });
 });
 

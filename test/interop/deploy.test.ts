@@ -77,6 +77,12 @@ describe.runIf(havePeers('etcd', 'kube-apiserver', 'helm-template'))('deploying 
     for (const object of gate) await accepted(object, { dryRun: true });
   });
 
+  it('on nodes has only objects that the API server accepts', async () => {
+    const objects = documents(readFileSync(new URL('kubernetes/node-hook.yaml', deploy), 'utf8'));
+    expect(objects.map(({ kind }) => kind)).toEqual(['Namespace', 'ConfigMap', 'DaemonSet']);
+    for (const object of objects) await accepted(object, { dryRun: object.kind !== 'Namespace' });
+  });
+
   it.each<[string, object]>([
     ['the default values', {}],
     ['mutation off, pods only', { webhooks: { mutate: false, workloads: false } }],
@@ -106,7 +112,14 @@ describe.runIf(havePeers('etcd', 'kube-apiserver', 'helm-template'))('deploying 
           imagePullSecrets: ['registry'],
           registrySecret: 'registry',
         },
-        ...{ deadline: '5s', emergencyAllow: true, extraArgs: ['--concurrency', '8'], priorityClassName: '' },
+        ...{
+          deadline: '5s',
+          events: true,
+          alertSecret: 'chat',
+          emergencyAllow: true,
+          extraArgs: ['--host', 'gate.example.com'],
+          priorityClassName: '',
+        },
         policy: { files: { 'policy.yaml': 'version: 1\nrules: []\n', 'release.pub': 'PEM\n' } },
         webhooks: {
           extraRules: [
@@ -234,11 +247,11 @@ describe.runIf(havePeers('etcd', 'kube-apiserver', 'helm-template'))('deploying 
         expect(await may(verb, resource, '', TEAM), `${verb} ${resource}`).toBe(false);
     const group = 'admissionregistration.k8s.io';
     for (const resource of ['mutatingwebhookconfigurations', 'validatingwebhookconfigurations']) {
-      for (const verb of ['get', 'patch']) {
+      for (const verb of ['get', 'update']) {
         expect(await may(verb, resource, 'bulla-gate', '', group)).toBe(true);
         expect(await may(verb, resource, 'another', '', group)).toBe(false);
       }
-      for (const verb of ['create', 'delete', 'list'])
+      for (const verb of ['create', 'delete', 'list', 'patch'])
         expect(await may(verb, resource, 'bulla-gate', '', group)).toBe(false);
     }
   });
