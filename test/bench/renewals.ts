@@ -46,7 +46,7 @@ interface Rig extends ResignerRig {
 
 /** What a re-signer and a verification cost, and when renewals of many collections arrive (docs/scale.md). */
 export const bench: Bench = async ({ size }) => {
-  const count = size === 'full' ? 400 : 60;
+  const count = size === 'full' ? 250 : 60;
   const dir = mkdtempSync(join(tmpdir(), 'bulla-renewals-'));
   const port = await freePort();
   const registry = await startRegistry(dir, port);
@@ -66,7 +66,7 @@ export const bench: Bench = async ({ size }) => {
     const first = await unitOfResigning(rig);
     const folded = await unitOfFold(rig, size === 'full' ? 60 : 12);
     const look = await unitOfLook(rig, size === 'full' ? 20_000 : 3_000);
-    const images = size === 'full' ? 80 : 20;
+    const images = size === 'full' ? 40 : 20;
     const signed = await unitsOfVerification(rig, images);
     return [
       unitSection([

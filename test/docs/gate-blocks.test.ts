@@ -32,7 +32,9 @@ async function told(image: string, verdict?: Verdict): Promise<string> {
 
 describe('docs/gate-blocks.md', () => {
   it('has every code by which an image can be refused, and what to do', () => {
-    const refusals = (Object.keys(EXIT_CODES) as ErrorCode[]).filter((code) => isRefusal(new BullaError(code, 'x')));
+    const refusals = (Object.keys(EXIT_CODES) as ErrorCode[]).filter((code) =>
+      isRefusal(new BullaError(code, 'x')),
+    );
     expect(refusals.length).toBeGreaterThan(10);
     for (const code of refusals) expect(rows.map((row) => row.code)).toContain(code);
     for (const { code, todo } of rows) {
@@ -74,7 +76,9 @@ let read: Promise<readonly string[]> | undefined;
 function sources(): Promise<readonly string[]> {
   read ??= readdir(new URL('src/', root), { recursive: true }).then((names) =>
     Promise.all(
-      names.filter((name) => name.endsWith('.ts')).map((name) => readFile(new URL(`src/${name}`, root), 'utf8')),
+      names
+        .filter((name) => name.endsWith('.ts'))
+        .map((name) => readFile(new URL(`src/${name}`, root), 'utf8')),
     ),
   );
   return read;
