@@ -52,7 +52,9 @@ function exported(): ReadonlyMap<string, ReadonlySet<string>> {
   } as unknown as Admission);
   const alarm = { place: 'r.example/app', kind: 'key', code: 'key-invalid' };
   const resigner = new Statistics({
-    steps: { entries: () => new Map([['r.example/app', { expiries: new Map([['root', new Date()]]) }]]).entries() } as never,
+    steps: {
+      entries: () => new Map([['r.example/app', { expiries: new Map([['root', new Date()]]) }]]).entries(),
+    } as never,
     alarms: { all: () => [{ alarm }] } as never,
     now: () => new Date(),
     collections: () => 1,
@@ -93,7 +95,10 @@ describe('deploy/monitoring', () => {
   it('shows each metric of the gate that is not only a sum of others', () => {
     const shown = expressions.join('\n');
     for (const name of metrics.keys())
-      if (name.startsWith('bulla_gate_') && !/_(?:sum|count)$|_bytes_total$|requests_total$|reloads_total$|alerts_total$/.test(name))
+      if (
+        name.startsWith('bulla_gate_') &&
+        !/_(?:sum|count)$|_bytes_total$|requests_total$|reloads_total$|alerts_total$/.test(name)
+      )
         expect(shown, name).toContain(name);
   });
 
