@@ -21,7 +21,7 @@ export const UNIT_COSTS: {
   change: { cpuMs: 70, requests: 33, writes: 8, bytes: 27_500 },
   look: { cpuMs: 0.8, requests: 2, writes: 0, bytes: 80 },
   signature: { cpuMs: 5, requests: 3, writes: 0, bytes: 2_800 },
-  name: { cpuMs: 2.6, requests: 1, writes: 0, bytes: 400 },
+  name: { cpuMs: 7, requests: 2, writes: 0, bytes: 400 },
 };
 
 /** How much there is to do. */
