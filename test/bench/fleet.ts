@@ -17,11 +17,11 @@ export const UNIT_COSTS: {
   readonly signature: UnitCost;
   readonly name: UnitCost;
 } = {
-  renewal: { cpuMs: 42, requests: 22, writes: 6, bytes: 31_400 },
-  change: { cpuMs: 70, requests: 33, writes: 8, bytes: 27_500 },
-  look: { cpuMs: 0.8, requests: 2, writes: 0, bytes: 80 },
-  signature: { cpuMs: 5, requests: 3, writes: 0, bytes: 2_800 },
-  name: { cpuMs: 7, requests: 2, writes: 0, bytes: 400 },
+  renewal: { cpuMs: 47, requests: 22, writes: 6, bytes: 31_400 },
+  change: { cpuMs: 91, requests: 33, writes: 8, bytes: 27_500 },
+  look: { cpuMs: 1.4, requests: 2, writes: 0, bytes: 80 },
+  signature: { cpuMs: 7.3, requests: 3, writes: 0, bytes: 2_800 },
+  name: { cpuMs: 14, requests: 2, writes: 0, bytes: 400 },
 };
 
 /** How much there is to do. */

@@ -121,6 +121,23 @@ describe('deploy/kubernetes', () => {
   });
 });
 
+describe('deploy/helm/bulla-gate and deploy/kustomize/gate', () => {
+  it('start the gate with flags that there are', async () => {
+    const chart = await read('deploy/helm/bulla-gate/templates/deployment.yaml');
+    const known = await flagsOf('serve', 'gate');
+    const flags = [...chart.matchAll(/^ +- (--[a-z-]+)$/gm)].map(([, flag = '']) => flag);
+    expect(flags.length).toBeGreaterThan(10);
+    for (const flag of flags) expect(known).toContain(flag);
+    const pods = (await manifests('deploy/kustomize/gate/gate.yaml')).flatMap((one) => podSpecOf(one) ?? []);
+    await expectKnown(pods[0]?.containers[0]?.args ?? []);
+  });
+
+  it('answer before the API server gives up', async () => {
+    const values = parse(await read('deploy/helm/bulla-gate/values.yaml'));
+    expect(Number.parseInt(values.deadline, 10)).toBeLessThan(values.webhooks.timeoutSeconds);
+  });
+});
+
 describe('deploy/kubernetes/node-hook.yaml', () => {
   it('installs by a command that there is, under the paths of the node, with a policy that is valid', async () => {
     const all = await manifests('deploy/kubernetes/node-hook.yaml');

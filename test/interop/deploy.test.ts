@@ -403,6 +403,12 @@ describe.runIf(havePeers('etcd', 'kube-apiserver', 'helm-template'))('deploying 
         }));
         await accepted({ ...object, webhooks: all });
       }
+      // An upgrade applies the configurations again, and leaves what the gate wrote.
+      for (const { kind } of webhooks) {
+        const { webhooks: all } = (await cluster.ask('GET', pathOf(kind))).body as unknown as Webhooks;
+        for (const { clientConfig } of all)
+          expect(clientConfig).toMatchObject({ caBundle: expect.stringMatching(/^[A-Za-z0-9+/]{100,}/) });
+      }
       await expect
         .poll(async () => (await run('registry.k8s.io/pause:3')).status, { timeout: 30_000 })
         .toBe(201);
