@@ -157,7 +157,7 @@ export function patchOf({ response }: HookAnswer): unknown {
 
 /** Waits until something is so, by looking again. */
 export async function until(is: () => boolean | Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 400; tries++) {
+  for (let tries = 0; tries < 800; tries++) {
     if (await is()) return;
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
