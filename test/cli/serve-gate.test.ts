@@ -234,3 +234,49 @@ describe('a registry that does not answer', () => {
     });
   });
 });
+
+describe('pull secrets of a namespace', () => {
+  it('are used where the policy says so, and what they have shown is told to no other namespace', async () => {
+    const own = await startRegistry();
+    await pushImages(`${own.host}/app`, ['signed'], ['signed']);
+    own.behaviour.auth = { mode: 'basic', users: { me: 'of-the-team' } };
+    const config = { auths: { [own.host]: { username: 'me', password: 'of-the-team' } } };
+    const data = { '.dockerconfigjson': Buffer.from(JSON.stringify(config)).toString('base64') };
+    const asked: string[] = [];
+    const api = createServer((request, response) => {
+      asked.push(request.url ?? '');
+      const isThere = request.url?.endsWith('/secrets/pull') === true;
+      response.writeHead(isThere ? 200 : 404, { 'content-type': 'application/json' });
+      response.end(JSON.stringify(isThere ? { kind: 'Secret', data } : {}));
+    });
+    const { host, stop } = await listen(api);
+    onTestFinished(stop);
+    const trusted = `{ scope: "${own.host}/*", signatures: [{ keys: [key.pub] }] }`;
+    const cwd = await gatePlace(`version: 1\nrules: [${trusted}]\ngate: { pullSecrets: [team] }\n`);
+    await writeFile(
+      join(cwd, 'kubeconfig'),
+      JSON.stringify({
+        'current-context': 'c',
+        contexts: [{ name: 'c', context: { cluster: 'c', user: 'u' } }],
+        clusters: [{ name: 'c', cluster: { server: `http://${host}` } }],
+        users: [{ name: 'u', user: { token: 't' } }],
+      }),
+    );
+    const gate = await startGate(cwd, [], { KUBECONFIG: join(cwd, 'kubeconfig') });
+    const ask = async (namespace: string, secret: string) => {
+      const object = podOf(`${own.host}/app:signed`);
+      const spec = { ...(object['spec'] as object), imagePullSecrets: [{ name: secret }] };
+      return (await post(gate, '/mutate', review({ namespace, object: { ...object, spec } }))).response;
+    };
+    expect(await ask('other', 'pull')).toMatchObject({
+      allowed: false,
+      status: { message: expect.stringContaining('[unauthorized]') },
+    });
+    expect(asked).toEqual([]);
+    expect(await ask('team', 'pull')).toMatchObject({ allowed: true });
+    expect(asked).toEqual(['/api/v1/namespaces/team/secrets/pull']);
+    expect(await ask('team', 'none')).toMatchObject({ allowed: false });
+    expect(await ask('other', 'pull')).toMatchObject({ allowed: false });
+    expect(JSON.stringify(gate.log())).not.toContain('of-the-team');
+  });
+});

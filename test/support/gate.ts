@@ -69,7 +69,11 @@ export async function writeCertificate(cwd: string): Promise<string> {
 }
 
 /** Starts `bulla serve gate` in a place. */
-export async function startGate(cwd: string, flags: readonly string[] = []): Promise<TestGate> {
+export async function startGate(
+  cwd: string,
+  flags: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
+): Promise<TestGate> {
   const ending = new AbortController();
   let out = '';
   let err = '';
@@ -80,7 +84,7 @@ export async function startGate(cwd: string, flags: readonly string[] = []): Pro
   const own = ['--policy', 'policy.yaml', '--tls-cert', 'tls.crt', '--tls-key', 'tls.key'];
   const listen = ['--listen', '127.0.0.1:0', '--plain-listen', '127.0.0.1:0', '-o', 'json'];
   const running = bulla(['serve', 'gate', ...own, ...listen, ...flags], {
-    ...{ cwd, env: { BULLA_HOME: cwd, HOSTNAME: 'gate-0' }, signal: ending.signal },
+    ...{ cwd, env: { BULLA_HOME: cwd, HOSTNAME: 'gate-0', ...env }, signal: ending.signal },
     onStdout: (text) => {
       out += text;
       if (out.includes('\n')) started(out);
