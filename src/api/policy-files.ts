@@ -1,11 +1,15 @@
 import { createHash } from 'node:crypto';
-import { dirname, relative, resolve } from 'node:path';
+import { readdir } from 'node:fs/promises';
+import { dirname, join, relative, resolve } from 'node:path';
 import { parseCertificates } from '../crypto/certificate.ts';
 import { readPublicKeys } from '../crypto/public-key.ts';
 import { compareCodePoints } from '../encoding/code-points.ts';
+import { parseJsonObject } from '../encoding/json.ts';
+import { BullaError } from '../errors.ts';
 import { readPublicFile } from '../keystore/read.ts';
 import { loadPolicy, type PolicyFile } from '../policy/file/load.ts';
 import { type IncludedPolicy, type Policy, type PolicyMaterial, policyOf } from '../policy/file/policy.ts';
+import { importNotation } from '../policy/import/notation.ts';
 import { parseTrustedRoot, type TrustedRoot } from '../sigstore/trusted-root.ts';
 
 /** A policy from files, with all that they name. */
@@ -63,6 +67,43 @@ export async function readPolicyFiles(path: string, options: PolicyReading): Pro
 
 function pathsOf({ path, included }: PolicyFile): string[] {
   return [path, ...included.flatMap(pathsOf)];
+}
+
+/**
+ * Reads a `trustpolicy.json` of Notation and the certificates in its trust stores, as a policy (spec/policy.md, "Trust
+ * policies of Notation"). What cannot be said in a policy denies.
+ * @param trustStore directory with `ca/NAME` and `tsa/NAME`; `truststore/x509` beside the file if left out
+ * @param options `onNote` is told what differs or denies
+ * @throws BullaError policy-invalid for what is not a trust policy; as {@link readPolicyFiles}
+ */
+export async function readTrustPolicyFile(
+  path: string,
+  trustStore: string | undefined,
+  { cwd, trustedRoot, onNote }: PolicyReading & { readonly onNote: (note: string) => void },
+): Promise<Policy> {
+  const top = resolve(cwd, path);
+  const bytes = await readPublicFile(top);
+  const document = parseJsonObject(bytes, { what: path, maxBytes: bytes.byteLength });
+  if (document['version'] !== '1.0' || !Array.isArray(document['trustPolicies']))
+    throw new BullaError('policy-invalid', `${path} is not a trust policy of Notation, version 1.0`, {
+      hint: 'give a trustpolicy.json; for a policy of ours: --policy',
+    });
+  const stores =
+    trustStore === undefined ? join(dirname(top), 'truststore', 'x509') : resolve(cwd, trustStore);
+  const { policy, notes } = await importNotation(document, {
+    trustStore: (type, name) => filesInTrustStore(join(stores, type, name)),
+  });
+  for (const note of notes) onNote(note);
+  return await policyOf(policy, materialIn(dirname(top), readPublicFile, trustedRoot));
+}
+
+/** Paths of the certificates in a trust store; empty where there is none. */
+export async function filesInTrustStore(store: string): Promise<readonly string[]> {
+  const names = await readdir(store).catch(() => []);
+  return names
+    .filter((name) => !name.startsWith('.'))
+    .sort()
+    .map((name) => join(store, name));
 }
 
 /** Name, size and bytes of each file, in the order of their names as seen from the policy. */

@@ -1,7 +1,7 @@
 import { subjectOf } from '../crypto/certificate.ts';
 import { BullaError, type ErrorCode } from '../errors.ts';
 import type { Evidence, Finding, Refusal } from '../signatures/evidence.ts';
-import { judge } from './judgement.ts';
+import { judge, loggedProblems } from './judgement.ts';
 import { everyRequirement, type Requirements } from './requirements.ts';
 import { countSigners, identityOf } from './signers.ts';
 import { summarizeRefusal } from './summary.ts';
@@ -17,6 +17,8 @@ export interface SignatureFindings {
 export interface AcceptedEvidence extends Evidence {
   /** Why it is accepted: null for a trusted key, an identity, or `*` for any identity that a CA certifies. */
   readonly identity: string | null;
+  /** Checks that failed, and that the policy only reports. */
+  readonly logged?: readonly string[];
 }
 
 /** Whether an image is accepted for its signatures, and every reason why or why not. */
@@ -80,7 +82,11 @@ function sum(
   }
   const signers = countSigners(evidence, required);
   if (signers >= required.threshold) {
-    const accepted = evidence.map((each) => ({ ...each, identity: identityOf(each, required) }));
+    const accepted = evidence.map((each) => ({
+      ...each,
+      identity: identityOf(each, required),
+      ...(required.logged !== undefined && { logged: loggedProblems(each, required) }),
+    }));
     return { accepted: true, evidence: accepted, refusals };
   }
   return {

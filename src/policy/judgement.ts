@@ -21,8 +21,34 @@ import type { KeylessTrust } from './signers.ts';
 export function judge(evidence: Evidence, required: Requirements): Refusal | undefined {
   return refusalBy(evidence, () => {
     check(evidence, required);
-    checkRevocation(evidence, required, stampOf(evidence, required)?.time);
+    checkRevocation(evidence, required, stampIn(evidence, required)?.time);
   });
+}
+
+/** What a policy only reports about a signature that counts: messages of the checks that failed. */
+export function loggedProblems(evidence: Evidence, required: Requirements): readonly string[] {
+  if (required.logged === undefined) return [];
+  const problem = refusalBy(evidence, () => check(evidence, { ...required, logged: undefined }));
+  return problem === undefined ? [] : [problem.message];
+}
+
+/** Whether a failure of this check is only reported: those of Notation signatures by an authority alone. */
+function isLogged(
+  { kind, bundle }: Evidence,
+  { logged }: Requirements,
+  check: 'expiry' | 'authenticTimestamp',
+): boolean {
+  return logged?.has(check) === true && bundle === undefined && kind.startsWith('notation-');
+}
+
+/** The time stamp of a signature. If its authenticity is only reported, one that does not verify says nothing. */
+function stampIn(evidence: Evidence, required: Requirements): ReturnType<typeof stampOf> {
+  try {
+    return stampOf(evidence, required);
+  } catch (error) {
+    if (!(error instanceof BullaError) || !isLogged(evidence, required, 'authenticTimestamp')) throw error;
+    return undefined;
+  }
 }
 
 /**
@@ -36,7 +62,7 @@ export function revocableChains(
   if (required.revocation === undefined || isByTrustedKey(evidence, required)) return [];
   if (refusalBy(evidence, () => check(evidence, required)) !== undefined || evidence.bundle !== undefined)
     return [];
-  const path = stampOf(evidence, required)?.path;
+  const path = stampIn(evidence, required)?.path;
   return [evidence.certificates, ...(path === undefined ? [] : [path])];
 }
 
@@ -51,7 +77,7 @@ function check(evidence: Evidence, required: Requirements): void {
     required.now,
     `attestation ${evidence.manifest}`,
   );
-  checkExpiry(evidence, required.now);
+  if (!isLogged(evidence, required, 'expiry')) checkExpiry(evidence, required.now);
 }
 
 function refusalBy(evidence: Evidence, check: () => void): Refusal | undefined {
@@ -91,7 +117,8 @@ function checkSigner(evidence: Evidence, required: Requirements): void {
     });
   }
   // By the word of a trusted authority the certificates had to be valid then, and not now.
-  const now = stampOf(evidence, required)?.time ?? required.now;
+  const isTimeless = isLogged(evidence, required, 'authenticTimestamp');
+  const now = isTimeless ? undefined : (stampOf(evidence, required)?.time ?? required.now);
   checkTrustedChain(evidence.certificates, required.roots, { now, signingTime: evidence.signingTime }, where);
   const { identities } = required;
   if (identities.length > 0 && !identities.some((identity) => matchesIdentity(identity, leaf))) {

@@ -18,6 +18,8 @@ export interface Requirements extends TrustedSigners {
   readonly proof?: ProofDemand | undefined;
   /** Whether the certificates of a signer must not have been revoked; left out where nothing is asked. */
   readonly revocation?: RevocationDemand | undefined;
+  /** Checks of Notation signatures whose failure is only reported (spec/policy.md, `logged`). */
+  readonly logged?: ReadonlySet<'expiry' | 'authenticTimestamp'> | undefined;
   /** The time it is. */
   readonly now: Date;
   /** More requirements, each of which must be satisfied as well. */
@@ -68,7 +70,7 @@ export function requirements(parts: Partial<Requirements> & Pick<Requirements, '
     });
   }
   checkThreshold({ keys, roots, identities, keyless }, threshold);
-  const { conditions, proof, revocation, now, timestampAuthorities = [] } = parts;
+  const { conditions, proof, revocation, logged, now, timestampAuthorities = [] } = parts;
   if (revocation !== undefined && roots.length === 0)
     throw new BullaError(
       'usage',
@@ -93,6 +95,7 @@ export function requirements(parts: Partial<Requirements> & Pick<Requirements, '
     conditions,
     proof,
     revocation,
+    logged,
     now,
   };
 }

@@ -24,18 +24,19 @@ export function isAnchored(chain: readonly Certificate[], roots: readonly Certif
  * Checks that a chain is whole and of Notation's profile, that it leads to a trusted certificate, and
  * that all of it is valid now, and was when the signature says that it was made. Without a trusted timestamp, a signature does not outlive its
  * certificates: the time that it names is the signer's own word.
+ * @param now undefined if it does not matter whether they are valid now
  * @throws BullaError certificate-invalid, certificate-expired
  */
 export function checkTrustedChain(
   chain: readonly Certificate[],
   roots: readonly Certificate[],
-  { now, signingTime }: { readonly now: Date; readonly signingTime?: Date | undefined },
+  { now, signingTime }: { readonly now: Date | undefined; readonly signingTime?: Date | undefined },
   where: string,
 ): void {
   try {
     checkSigningChain(chain);
     if (!isAnchored(chain, roots)) throw unanchored(roots);
-    checkValidAt(chain, now);
+    if (now !== undefined) checkValidAt(chain, now);
     if (signingTime !== undefined) checkValidAt(chain, signingTime);
   } catch (error) {
     if (!isBullaError(error)) throw error;

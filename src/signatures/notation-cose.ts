@@ -17,6 +17,7 @@ import {
   type NotationParts,
   namedNotationAlgorithm,
   notationAlgorithms,
+  PLUGIN_HEADER,
   readNotationPayload,
 } from './notation-payload.ts';
 
@@ -122,6 +123,7 @@ function headersOf(fields: ReadonlyMap<unknown, unknown>, where: string): Notati
     scheme: fields.get(NOTATION_HEADERS.scheme),
     critical: fields.get(LABELS.critical),
     names: new Set(fields.keys()),
+    plugin: fields.get(PLUGIN_HEADER),
     signingTime: timeOf(fields, NOTATION_HEADERS.time, where),
     expiry: timeOf(fields, NOTATION_HEADERS.expiry, where),
   };

@@ -18,6 +18,7 @@ import {
   type NotationParts,
   namedNotationAlgorithm,
   notationAlgorithms,
+  PLUGIN_HEADER,
   readNotationPayload,
 } from './notation-payload.ts';
 
@@ -105,6 +106,7 @@ function headersOf(header: JsonObject, where: string): NotationHeaders {
     scheme: header[NOTATION_HEADERS.scheme],
     critical: header['crit'],
     names: new Set(Object.keys(header)),
+    plugin: header[PLUGIN_HEADER],
     signingTime: timeOf(header, NOTATION_HEADERS.time, where),
     expiry: timeOf(header, NOTATION_HEADERS.expiry, where),
   };

@@ -22,10 +22,9 @@ export const NOTATION_HEADERS = {
 /** Names that begin so are Notation's, in whatever case: Go reads them in any. */
 const HEADER_PREFIX = 'io.cncf.notary.';
 
-const PLUGIN_HEADERS: readonly string[] = [
-  'io.cncf.notary.verificationPlugin',
-  'io.cncf.notary.verificationPluginMinVersion',
-];
+/** Header with the plug-in that must verify a signature. */
+export const PLUGIN_HEADER: string = 'io.cncf.notary.verificationPlugin';
+const PLUGIN_HEADERS: readonly string[] = [PLUGIN_HEADER, 'io.cncf.notary.verificationPluginMinVersion'];
 const X509_SCHEME = 'notary.x509';
 const AUTHORITY_SCHEME = 'notary.x509.signingAuthority';
 
@@ -82,6 +81,8 @@ export interface NotationHeaders {
   readonly critical: unknown;
   /** Names of all protected headers. */
   readonly names: ReadonlySet<unknown>;
+  /** Verification plug-in that the signer demands. */
+  readonly plugin?: unknown;
   readonly signingTime: Date | undefined;
   readonly expiry: Date | undefined;
 }
@@ -151,8 +152,8 @@ function checkScheme(headers: NotationHeaders, where: string): void {
   if (plugin !== undefined) {
     throw unsupported(
       where,
-      `it asks for a verification plug-in (${plugin})`,
-      'such signatures can only be verified with notation and that plug-in',
+      `it must be verified with the plug-in ${JSON.stringify(headers.plugin ?? null).slice(0, 100)} of notation (${plugin})`,
+      'no plug-in is run here: verify it with notation, or have the image signed without a plug-in',
     );
   }
 }

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import type { Demands, VerifyPorts } from '../../actions/verify/verify.ts';
 import { BullaError } from '../../errors.ts';
 import { parseReference, type Reference } from '../../oci/reference.ts';
+import { isByPolicy } from '../flags/policy-flags.ts';
 import { givenReferences, listOption } from '../flags/reference-list.ts';
 import { collect } from '../flags/values.ts';
 import {
@@ -42,6 +43,11 @@ export function register(program: Command, cli: Cli): void {
     )
     .option('--write', 'with --k8s: put the verified digests into the files, if all images pass')
     .option('--policy <file>', 'decide by a policy file; no other flag says what is demanded then')
+    .option('--trust-policy <file>', 'decide by a trustpolicy.json of Notation, as --policy does')
+    .option(
+      '--trust-store <directory>',
+      'with --trust-policy: its trust stores (default: truststore/x509 beside the file)',
+    )
     .action(async (texts: readonly string[], flags: Flags & Partial<ManifestFlags>, command: Command) => {
       const context = await cli.open(command);
       const { k8s, imagePath, write } = flags;
@@ -60,9 +66,9 @@ export function register(program: Command, cli: Cli): void {
         const { verifyAll } = await import('./verify/many.ts');
         return await verifyAll(context, [text, ...others], flags);
       }
-      if (flags.policy !== undefined) {
+      if (isByPolicy(flags)) {
         const { printByPolicy } = await import('./policy/by-policy.ts');
-        return await printByPolicy(context, text, { ...flags, policy: flags.policy });
+        return await printByPolicy(context, text, flags);
       }
       checkNotaryFlags(flags);
       const { notary } = flags;

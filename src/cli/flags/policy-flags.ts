@@ -19,6 +19,39 @@ export async function readPolicy(context: Context, path: string): Promise<Loaded
   });
 }
 
+/** Where a policy is that decides instead of flags. */
+export interface GivenPolicy {
+  readonly policy?: string | undefined;
+  /** A `trustpolicy.json` of Notation. */
+  readonly trustPolicy?: string | undefined;
+  readonly trustStore?: string | undefined;
+}
+
+/** Whether a policy decides. @throws BullaError usage where two policies are given, or a trust store without one */
+export function isByPolicy({ policy, trustPolicy, trustStore }: GivenPolicy): boolean {
+  if (policy !== undefined && trustPolicy !== undefined)
+    throw new BullaError('usage', '--policy and --trust-policy exclude each other', {
+      hint: 'bulla policy import makes a policy file of a trustpolicy.json, to which rules can be added',
+    });
+  if (trustStore !== undefined && trustPolicy === undefined)
+    throw new BullaError('usage', '--trust-store goes with --trust-policy', {
+      hint: 'add --trust-policy FILE',
+    });
+  return policy !== undefined || trustPolicy !== undefined;
+}
+
+/** The policy that is given: a file of ours, or one of Notation, as it is. @throws BullaError as {@link readPolicy} */
+export async function givenPolicy(context: Context, given: GivenPolicy): Promise<Policy> {
+  const { policy = '', trustPolicy, trustStore } = given;
+  if (trustPolicy === undefined) return await readPolicy(context, policy);
+  const { readTrustPolicyFile } = await import('../../api/policy-files.ts');
+  return await readTrustPolicyFile(trustPolicy, trustStore, {
+    cwd: context.io.cwd,
+    trustedRoot: (place) => trustedRootOf(context, place),
+    onNote: (note) => context.output.warn(note),
+  });
+}
+
 /** Asks about the revocation of certificates, where a rule of the policy demands it. */
 export async function statusPort(context: Context, { rules }: Policy): Promise<StatusPort | undefined> {
   const isDemanded = rules.some(
@@ -60,4 +93,11 @@ export function refuseDemands(flags: Readonly<Record<string, unknown>>): void {
 }
 
 /** Flags that may be given along with a policy. */
-const BESIDE: ReadonlySet<string> = new Set(['policy', 'from', 'platform', 'eachPlatform']);
+const BESIDE: ReadonlySet<string> = new Set([
+  'policy',
+  'trustPolicy',
+  'trustStore',
+  'from',
+  'platform',
+  'eachPlatform',
+]);

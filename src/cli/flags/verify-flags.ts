@@ -102,6 +102,9 @@ export interface NotaryVerifyFlags {
 /** All flags of `verify`. */
 export interface VerifyCommandFlags extends VerifyFlags, NotaryVerifyFlags {
   readonly policy?: string;
+  /** A `trustpolicy.json` of Notation, and its trust stores. */
+  readonly trustPolicy?: string;
+  readonly trustStore?: string;
   /** A list of references. */
   readonly from?: string;
 }

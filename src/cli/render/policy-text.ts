@@ -56,6 +56,7 @@ function* demandText(rule: SignatureRule): Generator<string> {
   if (rule.keyless?.root.isUnlogged) yield '    with a time stamp instead of an entry in a log';
   if (rule.proof?.transparency) yield '    in a transparency log';
   if (rule.proof?.timestamp) yield '    with a time stamp';
+  if (rule.logged !== undefined) yield `    only logged: ${[...rule.logged].join(', ')}`;
   if (rule.revocation !== undefined) yield `    revocation: ${REVOCATION[rule.revocation.mode]}`;
 }
 

@@ -59,6 +59,8 @@ export function remarksOn(verified: Verified, text: string, stateDirectory: stri
   for (const { manifest, revocation = [] } of evidence)
     for (const line of revocationRemarks(revocation))
       remarks.push(['warn', `signature ${manifest}: ${line}`]);
+  for (const { logged = [] } of evidence)
+    for (const line of logged) remarks.push(['warn', `only logged, as the policy says: ${line}`]);
   for (const { message } of refusals) remarks.push(['verbose', `not counted: ${message}`]);
   if (name === undefined && reference.tag !== undefined && reference.digest === undefined)
     remarks.push(['info', `the tag ${reference.tag} itself was not verified: use ${verified.runnable}`]);

@@ -44,6 +44,8 @@ bulla verify REPO:v1 --key a.pub --key b.pub --threshold 2
 bulla verify REPO:v1 --certificate-identity ci@example.com --certificate-oidc-issuer https://accounts.example.com
 # every image in Kubernetes manifests, and pin the verified digests there
 bulla verify --k8s deploy.yaml --policy policy.yaml --write
+# decide by a trust policy of Notation
+bulla verify REPO:v1 --trust-policy ~/.config/notation/trustpolicy.json
 
 [copy]
 # copy an image, its signatures and its trust collection to another registry

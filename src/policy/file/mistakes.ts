@@ -109,6 +109,11 @@ function inSignatures(demand: SignersOfDocument, path: readonly PropertyKey[], s
       path,
       'signatures need keys, authorities, keyless or publishers',
     ),
+    ...unless(
+      demand.logged === undefined || authorities !== undefined,
+      [...path, 'logged'],
+      'checks are only logged for signatures by authorities',
+    ),
     ...publishers.flatMap((name, at) => inPublisher(name, demand, [...path, 'publishers', at])),
     ...unless(
       transparency !== 'none' || (trustedRoot !== undefined && keyless.length > 0),

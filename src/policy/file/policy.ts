@@ -224,6 +224,7 @@ async function signatureRule(demand: SignatureDocument, own: Sources, where: str
       ...(keyless.length > 0 &&
         root !== undefined && { keyless: { identities: keyless.map(identityRule), root } }),
       ...((transparency || timestamp) && root !== undefined && { proof: { transparency, timestamp, root } }),
+      ...(demand.logged !== undefined && { logged: new Set(demand.logged) }),
       ...(revocation !== undefined && { revocation: revocationDemand(revocation) }),
       ...(threshold !== undefined && { threshold }),
       ...(purposes !== undefined && { purposes }),

@@ -86,9 +86,14 @@ export interface SignersOfDocument {
   readonly transparency?: 'required' | 'none' | undefined;
   /** A trusted time-stamp authority must have seen the signature. */
   readonly timestamp?: 'required' | undefined;
+  /** Checks of Notation signatures by `authorities` that are only reported. */
+  readonly logged?: readonly LoggedCheck[] | undefined;
   /** What the revocation of certificates of `authorities` means; nothing is asked if left out. */
   readonly revocation?: RevocationMode | RevocationDocument | undefined;
 }
+
+/** The lifetime of a signature, or that of its certificates, by a time stamp or now. */
+export type LoggedCheck = 'expiry' | 'authenticTimestamp';
 
 export type RevocationMode = 'enforce' | 'soft' | 'log';
 
@@ -154,6 +159,7 @@ const signersOf = {
   trustedRoot: z.optional(text),
   transparency: z.optional(z.enum(['required', 'none'])),
   timestamp: z.optional(z.literal('required')),
+  logged: z.optional(z.array(z.enum(['expiry', 'authenticTimestamp'])).check(z.minLength(1))),
   revocation: z.optional(
     z.union([revocationMode, z.strictObject({ mode: revocationMode, privateHosts: z.optional(texts) })]),
   ),

@@ -1,5 +1,5 @@
 import type { JsonObject } from '../../encoding/json.ts';
-import type { SignatureDocument } from '../file/schema.ts';
+import type { RevocationMode, SignatureDocument } from '../file/schema.ts';
 import {
   Draft,
   type ImportedPolicy,
@@ -43,20 +43,20 @@ async function verdictOf(
 ): Promise<Outcome> {
   const verification = objectAt(policy, 'signatureVerification');
   const level = textAt(verification, 'level') ?? 'that is missing';
+  const override = objectAt(verification, 'override');
+  const wrong = wrongOverride(override, level);
+  if (wrong !== undefined) {
+    draft.note(`policy ${name}: ${wrong}`);
+    return {};
+  }
   if (level === 'skip') return { verdict: { allow: `the policy ${name} of Notation skips verification` } };
   const checks = LEVELS.get(level);
   if (checks === undefined) {
     draft.note(`policy ${name}: the level ${level} is not known`);
     return {};
   }
-  const override = objectAt(verification, 'override');
   const action = (check: Check): string => textAt(override, check) ?? checks[check];
-  if (textAt(override, 'integrity') === 'skip' || action('authenticity') === 'skip') {
-    draft.note(`policy ${name}: it verifies without authenticity or integrity, which proves nothing`);
-    return {};
-  }
   const isAudit = action('authenticity') === 'log';
-  if (!isAudit) noteDifferences(name, action, draft);
   const stores = await storesOf(policy, name, files, draft);
   const identities = identitiesOf(policy, name, draft);
   if (stores === undefined || identities === undefined) return {};
@@ -65,12 +65,16 @@ async function verdictOf(
     stores.timestampAuthorities !== undefined &&
     action('authenticTimestamp') === 'enforce' &&
     textAt(verification, 'verifyTimestamp') !== 'afterCertExpiry';
+  const logged = (['expiry', 'authenticTimestamp'] as const).filter((check) => action(check) !== 'enforce');
+  const revocation = REVOCATION.get(action('revocation'));
   const verdict = {
     signatures: [
       {
         ...stores,
         ...(identities.length > 0 && { identities }),
         ...(isStamped && { timestamp: 'required' as const }),
+        ...(logged.length > 0 && { logged }),
+        ...(revocation !== undefined && { revocation }),
       },
     ],
   };
@@ -89,12 +93,25 @@ const LEVELS: ReadonlyMap<string, Readonly<Record<Check, string>>> = new Map([
   ['audit', { authenticity: 'log', authenticTimestamp: 'log', expiry: 'log', revocation: 'log' }],
 ]);
 
-function noteDifferences(name: string, action: (check: Check) => string, draft: Draft): void {
-  for (const check of ['expiry', 'authenticTimestamp'] as const)
-    if (action(check) !== 'enforce')
-      draft.note(`policy ${name}: ${check} is only logged there, and enforced here`);
-  if (action('revocation') === 'enforce')
-    draft.note(`policy ${name}: revocation is enforced there, and not checked here`);
+const REVOCATION: ReadonlyMap<string, RevocationMode> = new Map([
+  ['enforce', 'enforce'],
+  ['log', 'log'],
+]);
+
+/** Why an override means nothing in Notation, or nothing that can be said here; undefined where it does. */
+function wrongOverride(override: JsonObject, level: string): string | undefined {
+  const names = Object.keys(override);
+  if (names.length > 0 && level === 'skip') return 'the level skip cannot be overridden';
+  for (const name of names) {
+    if (name === 'integrity') return 'integrity cannot be overridden';
+    if (!['authenticity', 'authenticTimestamp', 'expiry', 'revocation'].includes(name))
+      return `there is no check ${JSON.stringify(name)} to override`;
+    const action = textAt(override, name) ?? '';
+    if (!['enforce', 'log', 'skip'].includes(action))
+      return `the action ${JSON.stringify(override[name])} for ${name} is not known`;
+    if (name === 'authenticity' && action === 'skip') return 'without authenticity nothing is proven';
+  }
+  return undefined;
 }
 
 /** Certificates of the trust stores; undefined where one cannot be carried over. */
@@ -110,7 +127,8 @@ async function storesOf(
   ]);
   for (const store of textsIn(policy, 'trustStores')) {
     const [type = '', storeName = ''] = store.split(':', 2);
-    const certificates = found.has(type) ? await files.trustStore(type, storeName) : [];
+    const isName = /^[A-Za-z0-9_.-]*[A-Za-z0-9_-][A-Za-z0-9_.-]*$/.test(storeName);
+    const certificates = found.has(type) && isName ? await files.trustStore(type, storeName) : [];
     if (certificates.length === 0) {
       const why = found.has(type) ? 'is missing or empty' : 'cannot be said here';
       draft.note(`policy ${name}: the trust store ${store} ${why}`);

@@ -40,6 +40,7 @@ describe('of Notation', () => {
           {
             authorities: ['/store/acme/a.crt', '/store/acme/b.crt'],
             identities: ['x509.subject: C=DE, O=Acme'],
+            revocation: 'enforce',
           },
         ],
       },
@@ -49,14 +50,23 @@ describe('of Notation', () => {
   it('carries time-stamp authorities over', async () => {
     const more = 'trustStores: ["ca:acme", "tsa:acme"], trustedIdentities: ["*"]';
     const files = ['/store/acme/a.crt', '/store/acme/b.crt'];
-    const demand = { authorities: files, timestampAuthorities: files };
+    const plain = { authorities: files, timestampAuthorities: files };
+    const demand = { ...plain, revocation: 'enforce' };
+    const lenient = { ...plain, revocation: 'log' };
     for (const [level, expected] of [
       ['{level: strict}', { ...demand, timestamp: 'required' }],
       ['{level: strict, verifyTimestamp: always}', { ...demand, timestamp: 'required' }],
       ['{level: strict, verifyTimestamp: afterCertExpiry}', demand],
-      ['{level: permissive}', demand],
-      ['{level: permissive, override: {authenticTimestamp: enforce}}', { ...demand, timestamp: 'required' }],
-      ['{level: strict, override: {authenticTimestamp: log}}', demand],
+      ['{level: permissive}', { ...lenient, logged: ['expiry', 'authenticTimestamp'] }],
+      [
+        '{level: permissive, override: {authenticTimestamp: enforce}}',
+        { ...lenient, logged: ['expiry'], timestamp: 'required' },
+      ],
+      ['{level: strict, override: {authenticTimestamp: log}}', { ...demand, logged: ['authenticTimestamp'] }],
+      [
+        '{level: permissive, override: {revocation: skip, expiry: enforce}}',
+        { ...plain, logged: ['authenticTimestamp'] },
+      ],
     ] as const)
       expect((await imported(trustPolicy(level, more))).policy.rules[0]?.signatures).toEqual([expected]);
   });
@@ -67,6 +77,11 @@ describe('of Notation', () => {
     ['{level: skip}', { allow: expect.any(String) }],
     ['{level: whatever}', { deny: expect.any(String) }],
     ['{level: strict, override: {authenticity: skip}}', { deny: expect.any(String) }],
+    ['{level: strict, override: {integrity: log}}', { deny: expect.any(String) }],
+    ['{level: strict, override: {integrity: enforce}}', { deny: expect.any(String) }],
+    ['{level: permissive, override: {expiri: enforce}}', { deny: expect.any(String) }],
+    ['{level: permissive, override: {expiry: [enforce]}}', { deny: expect.any(String) }],
+    ['{level: skip, override: {expiry: enforce}}', { deny: expect.any(String) }],
     ['{}', { deny: expect.any(String) }],
   ])('reads %s', async (level, rule) => {
     expect((await imported(trustPolicy(level))).policy.rules).toEqual([expect.objectContaining(rule)]);

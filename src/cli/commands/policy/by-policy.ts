@@ -2,13 +2,12 @@ import { type PolicyAnswer, type PolicyPorts, verifyByPolicy } from '../../../ac
 import { parsePlatform } from '../../../oci/platform.ts';
 import type { Policy } from '../../../policy/file/policy.ts';
 import { collectionPorts } from '../../flags/collection-flags.ts';
-import { readPolicy, refuseDemands, statusPort } from '../../flags/policy-flags.ts';
+import { type GivenPolicy, givenPolicy, refuseDemands, statusPort } from '../../flags/policy-flags.ts';
 import { answerJson, answerRemarks } from '../../render/policy-text.ts';
 import type { Context } from '../../shell/context.ts';
 
 /** Flags that say which image of an index is meant, and by which policy it is judged. */
-export interface PolicyFlags {
-  readonly policy: string;
+export interface PolicyFlags extends GivenPolicy {
   readonly platform?: string;
   readonly eachPlatform?: true;
 }
@@ -16,7 +15,7 @@ export interface PolicyFlags {
 /** Verifies an image by a policy file, and prints what may be run. @throws BullaError as verifyByPolicy */
 export async function printByPolicy(context: Context, text: string, flags: PolicyFlags): Promise<void> {
   refuseDemands({ ...flags });
-  const policy = await readPolicy(context, flags.policy);
+  const policy = await givenPolicy(context, flags);
   const answer = await answerFor(context, text, policy, flags);
   const { output, directories } = context;
   for (const [level, line] of answerRemarks(answer, text, directories.state)) output[level](line);
@@ -32,7 +31,7 @@ export async function answerFor(
   context: Context,
   text: string,
   policy: Policy,
-  { platform, eachPlatform }: Omit<PolicyFlags, 'policy'> = {},
+  { platform, eachPlatform }: Pick<PolicyFlags, 'platform' | 'eachPlatform'> = {},
   shared?: PolicyPorts['shared'],
 ): Promise<PolicyAnswer> {
   const { reference, source } = await context.openImage(text);

@@ -1,6 +1,6 @@
-import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { parseAllDocuments, stringify } from 'yaml';
+import { filesInTrustStore } from '../../../api/policy-files.ts';
 import { decodeUtf8 } from '../../../encoding/bytes.ts';
 import type { JsonObject } from '../../../encoding/json.ts';
 import { BullaError } from '../../../errors.ts';
@@ -20,7 +20,7 @@ export async function printImport(
   const stores =
     trustStore === undefined ? join(dirname(path), 'truststore', 'x509') : context.path(trustStore);
   const { policy, notes } = await importPolicy(documents, {
-    trustStore: (type, name) => certificatesIn(join(stores, type, name)),
+    trustStore: (type, name) => filesInTrustStore(join(stores, type, name)),
   });
   const yaml = stringify(policy, { lineWidth: 0 });
   // What is printed is a policy: it is read again as one before anyone relies on it.
@@ -50,12 +50,4 @@ function notYaml(file: string, cause?: unknown): BullaError {
     cause,
     hint: 'give the file as the other tool reads it',
   });
-}
-
-async function certificatesIn(store: string): Promise<readonly string[]> {
-  const names = await readdir(store).catch(() => []);
-  return names
-    .filter((name) => !name.startsWith('.'))
-    .sort()
-    .map((name) => join(store, name));
 }

@@ -3,6 +3,7 @@ import { Shared } from '../../../actions/verify/shared.ts';
 import { type VerifyPorts, verify } from '../../../actions/verify/verify.ts';
 import { formatRepository } from '../../../oci/reference.ts';
 import { collectionPorts } from '../../flags/collection-flags.ts';
+import { givenPolicy, isByPolicy, refuseDemands } from '../../flags/policy-flags.ts';
 import { requirementsOf } from '../../flags/signature-flags.ts';
 import {
   checkNotaryFlags,
@@ -34,7 +35,7 @@ export async function verifyAll(
   flags: Flags,
   onVerified?: (text: string, runnable: string) => void,
 ): Promise<void> {
-  const work = flags.policy === undefined ? await byDemands(context, flags) : await byPolicy(context, flags);
+  const work = isByPolicy(flags) ? await byPolicy(context, flags) : await byDemands(context, flags);
   const { output } = context;
   await runMany(context, texts, 'verified', work, ({ runnable, remarks, json }, text) => {
     onVerified?.(text, runnable);
@@ -87,14 +88,13 @@ async function notaryOf(
   );
 }
 
-async function byPolicy(context: Context, { policy: path = '', ...flags }: Flags): Promise<Work> {
-  const [{ readPolicy, refuseDemands }, { answerFor }, { answerJson, answerRemarks }] = await Promise.all([
-    import('../../flags/policy-flags.ts'),
+async function byPolicy(context: Context, flags: Flags): Promise<Work> {
+  const [{ answerFor }, { answerJson, answerRemarks }] = await Promise.all([
     import('../policy/by-policy.ts'),
     import('../../render/policy-text.ts'),
   ]);
-  refuseDemands(flags);
-  const policy = await readPolicy(context, path);
+  refuseDemands({ ...flags });
+  const policy = await givenPolicy(context, flags);
   const shared = new Shared();
   return async (text) => {
     const answer = await answerFor(context, text, policy, flags, shared);
