@@ -1,5 +1,7 @@
-/** What kind of key a public key is; the sizes of RSA keys are separate. */
-export type KeyType = 'P-256' | 'P-384' | 'P-521' | 'Ed25519' | 'RSA';
+import type { MlDsaType } from './ml-dsa-keys.ts';
+
+/** What kind of key a public key is; the sizes of RSA keys are separate. ML-DSA is an experiment (decision 0532). */
+export type KeyType = 'P-256' | 'P-384' | 'P-521' | 'Ed25519' | 'RSA' | MlDsaType;
 
 /**
  * One way to sign: a type of key, a hash, a padding. The names are those of JOSE (RFC 7518, RFC 8037)
@@ -18,12 +20,13 @@ export type AlgorithmId =
   | 'RS384'
   | 'RS512'
   | 'Ed25519'
-  | 'Ed25519ph';
+  | 'Ed25519ph'
+  | MlDsaType;
 
 export interface Algorithm {
   readonly id: AlgorithmId;
   readonly keyType: KeyType;
-  /** Undefined for Ed25519, which hashes for itself. */
+  /** Undefined for Ed25519 and ML-DSA, which hash for themselves. */
   readonly hash?: 'sha256' | 'sha384' | 'sha512';
   readonly padding?: 'pss' | 'pkcs1';
   /** Bytes of r and of s (RFC 7518 §3.4). */
@@ -45,6 +48,10 @@ const ROWS: readonly Algorithm[] = [
   { id: 'Ed25519', keyType: 'Ed25519' },
   // RFC 8032 §5.1, with the SHA-512 of the message: verified by crypto/ed25519ph.ts alone.
   { id: 'Ed25519ph', keyType: 'Ed25519' },
+  // Pure, with an empty context (FIPS 204 §5.2).
+  { id: 'ML-DSA-44', keyType: 'ML-DSA-44' },
+  { id: 'ML-DSA-65', keyType: 'ML-DSA-65' },
+  { id: 'ML-DSA-87', keyType: 'ML-DSA-87' },
 ];
 
 const BY_ID: ReadonlyMap<string, Algorithm> = new Map(ROWS.map((row) => [row.id, row]));
@@ -72,7 +79,10 @@ export function defaultAlgorithm(keyType: KeyType, modulusBits?: number): Algori
     case 'P-521':
       return algorithm('ES512');
     case 'Ed25519':
-      return algorithm('Ed25519');
+    case 'ML-DSA-44':
+    case 'ML-DSA-65':
+    case 'ML-DSA-87':
+      return algorithm(keyType);
     case 'RSA':
       return algorithm(
         (modulusBits ?? 2048) >= 4096 ? 'PS512' : (modulusBits ?? 2048) >= 3072 ? 'PS384' : 'PS256',

@@ -4,6 +4,7 @@ import { concatBytes, equalBytes } from '../encoding/bytes.ts';
 import type { Algorithm } from './algorithm.ts';
 import { TAG } from './der.ts';
 import { DER_NULL, der, derOid, derSequence } from './der-write.ts';
+import { isMlDsa } from './ml-dsa-keys.ts';
 import type { PublicKey } from './public-key.ts';
 import { ecdsaFromDer } from './signature.ts';
 
@@ -28,7 +29,7 @@ export function verifyDigest(
   const { keyType, hash, scalarBytes, padding } = algorithm;
   if (keyType !== key.type || hash === undefined) return false;
   if (keyType === 'RSA') return padding === 'pkcs1' && isPkcs1Signature(key, hash, digest, signature);
-  if (keyType === 'Ed25519' || scalarBytes === undefined) return false;
+  if (keyType === 'Ed25519' || isMlDsa(keyType) || scalarBytes === undefined) return false;
   const raw = ecdsaFromDer(signature, scalarBytes);
   if (raw === undefined) return false;
   // The uncompressed point is the end of a SubjectPublicKeyInfo.

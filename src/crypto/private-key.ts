@@ -9,6 +9,7 @@ import { utf8 } from '../encoding/bytes.ts';
 import { BullaError } from '../errors.ts';
 import type { KeyType } from './algorithm.ts';
 import { pemTextOf } from './key-text.ts';
+import { generateMlDsaKey, isMlDsa, type MlDsaType, mlDsaPrivateKey, readMlDsaPkcs8 } from './ml-dsa-keys.ts';
 import { checkPbes2 } from './pbes2.ts';
 import { formatPem, type PemBlock, parsePem } from './pem.ts';
 import { publicKeyOf } from './public-key.ts';
@@ -75,10 +76,7 @@ export function parsePrivateKey(bytes: Uint8Array, where: string): PrivateKeyFil
         const der = await unseal(sealed, needed(passphrase, where));
         if (der === undefined) throw wrongPassphrase(where);
         try {
-          return checked(
-            () => createPrivateKey({ key: Buffer.from(der), format: 'der', type: 'pkcs8' }),
-            where,
-          );
+          return checked(() => fromPkcs8(der), where);
         } finally {
           der.fill(0);
         }
@@ -90,10 +88,11 @@ export function parsePrivateKey(bytes: Uint8Array, where: string): PrivateKeyFil
 }
 
 /** Types that `generatePrivateKey` makes. RSA keys are read, and not made: they have no advantage left. */
-export type GeneratedKeyType = Exclude<KeyType, 'RSA'>;
+export type GeneratedKeyType = Exclude<KeyType, 'RSA' | MlDsaType>;
 
 /** A new private key. */
-export function generatePrivateKey(type: GeneratedKeyType): KeyObject {
+export function generatePrivateKey(type: GeneratedKeyType | MlDsaType): KeyObject {
+  if (isMlDsa(type)) return generateMlDsaKey(type);
   return type === 'Ed25519'
     ? generateKeyPairSync('ed25519').privateKey
     : generateKeyPairSync('ec', { namedCurve: type }).privateKey;
@@ -101,7 +100,7 @@ export function generatePrivateKey(type: GeneratedKeyType): KeyObject {
 
 /** PEM of a private key as sigstore writes it: scrypt and secretbox around PKCS#8. */
 export async function sealPrivateKey(key: KeyObject, passphrase: Uint8Array): Promise<string> {
-  const der = new Uint8Array(key.export({ type: 'pkcs8', format: 'der' }));
+  const der = pkcs8Of(key);
   try {
     return formatPem(SIGSTORE_LABEL, await seal(der, passphrase));
   } finally {
@@ -111,9 +110,24 @@ export async function sealPrivateKey(key: KeyObject, passphrase: Uint8Array): Pr
 
 /** PEM of a private key in PKCS#8: in the clear, or with a passphrase under PBES2 (AES-256). */
 export function privateKeyPem(key: KeyObject, passphrase?: Uint8Array): string {
+  if (key.type === 'secret' && passphrase === undefined) return formatPem('PRIVATE KEY', pkcs8Of(key));
+  if (key.type === 'secret')
+    throw new BullaError('usage', 'a key of ML-DSA is not written in encrypted PKCS#8', {
+      hint: 'export it as it is stored, or with --unencrypted',
+    });
   const encryption =
     passphrase === undefined ? {} : { cipher: 'aes-256-cbc', passphrase: Buffer.from(passphrase) };
   return String(key.export({ type: 'pkcs8', format: 'pem', ...encryption }));
+}
+
+function pkcs8Of(key: KeyObject): Uint8Array {
+  return new Uint8Array(key.type === 'secret' ? key.export() : key.export({ type: 'pkcs8', format: 'der' }));
+}
+
+function fromPkcs8(der: Uint8Array): KeyObject {
+  const own = readMlDsaPkcs8(der);
+  if (own !== undefined) return mlDsaPrivateKey(own.type, own.seed);
+  return createPrivateKey({ key: Buffer.from(der), format: 'der', type: 'pkcs8' });
 }
 
 function onlyKeyBlock(bytes: Uint8Array, where: string): PemBlock {
@@ -145,6 +159,7 @@ function unlockWithOpenssl(
   const key = Buffer.from(block.bytes);
   switch (format) {
     case 'pkcs8':
+      return checked(() => fromPkcs8(block.bytes), where);
     case 'sec1':
     case 'pkcs1':
       return checked(() => createPrivateKey({ key, format: 'der', type: format }), where);
@@ -183,7 +198,11 @@ function checked(read: () => KeyObject, where: string): KeyObject {
   } catch (cause) {
     throw notAKey(where, 'the PEM block does not hold a key', cause);
   }
-  const { keyObject, type } = publicKeyOf(key);
+  const publicKey = publicKeyOf(key);
+  const { type } = publicKey;
+  // The public half of ML-DSA is made of the seed.
+  if (isMlDsa(type)) return key;
+  const { keyObject } = publicKey;
   const hash = type === 'Ed25519' ? null : 'sha256';
   const probe = utf8('bulla');
   // A file can carry a public key that is not the private one's; what it signs would verify nowhere.

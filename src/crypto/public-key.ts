@@ -3,7 +3,8 @@ import { concatBytes, fromHex } from '../encoding/bytes.ts';
 import { BullaError, isBullaError } from '../errors.ts';
 import type { KeyType } from './algorithm.ts';
 import { looksLikeDer, pemTextOf } from './key-text.ts';
-import { parsePem } from './pem.ts';
+import { isMlDsa, type MlDsaType, mlDsa, mlDsaSpki, readMlDsaKey } from './ml-dsa-keys.ts';
+import { formatPem, parsePem } from './pem.ts';
 import { readSpki, type SpkiShape, spkiOfPkcs1 } from './spki.ts';
 import { weaknessOf } from './weak-key.ts';
 
@@ -27,6 +28,11 @@ export interface PublicKey {
 
 /** @throws BullaError key-invalid for a type, curve or size that is not accepted, and for a weak key */
 export function publicKeyOf(keyObject: KeyObject): PublicKey {
+  const mlDsaKey = readMlDsaKey(keyObject);
+  if (mlDsaKey !== undefined) {
+    const { type, seed } = mlDsaKey;
+    return publicKeyFromSpki(mlDsaSpki(type, mlDsa().expand(type, seed).publicKey), `a key of type ${type}`);
+  }
   const publicObject = keyObject.type === 'private' ? createPublicKey(keyObject) : keyObject;
   const name = publicObject.asymmetricKeyType ?? publicObject.type;
   // Types that have no SubjectPublicKeyInfo to be read would fail with fewer words.
@@ -40,6 +46,18 @@ function exported(key: KeyObject, name: string): Uint8Array {
   } catch (cause) {
     throw unreadable(`a key of type ${name}`, 'OpenSSL cannot write it', cause);
   }
+}
+
+/** A key that OpenSSL need not know. */
+function describeMlDsa(type: MlDsaType, spki: Uint8Array): PublicKey {
+  return {
+    type,
+    spki,
+    fingerprint: createHash('sha256').update(spki).digest('hex'),
+    get keyObject(): KeyObject {
+      throw unaccepted(`a key of ${type} is for roles of trust collections only`);
+    },
+  };
 }
 
 /** @param spki in canonical form */
@@ -89,14 +107,14 @@ const ED25519_SPKI_PREFIX = fromHex('302a300506032b6570032100') as Uint8Array;
  * hybrid), and by three spellings one key would count three times towards a threshold.
  */
 function canonical(shape: SpkiShape, key: KeyObject): KeyObject {
-  if (shape.type === 'RSA' || shape.type === 'Ed25519') return key;
+  if (shape.type === 'RSA' || 'raw' in shape) return key;
   return createPublicKey({ key: key.export({ format: 'jwk' }), format: 'jwk' });
 }
 
 /** Whether a SubjectPublicKeyInfo is already spelled as OpenSSL spells it again; that takes longer than all the rest. */
 function isCanonical(shape: SpkiShape, der: Uint8Array): boolean {
   if (shape.type === 'RSA') return false;
-  if (shape.type === 'Ed25519') return true;
+  if ('raw' in shape) return true;
   const curve = CURVES.get(shape.type);
   return curve !== undefined && der[der.byteLength - 1 - 2 * curve.bytes] === 0x04 && !shape.isCompressed;
 }
@@ -179,6 +197,7 @@ export function publicKeyFromSpki(der: Uint8Array, where: string): PublicKey {
   try {
     const shape = readSpki(der);
     checkStrength(shape);
+    if (isMlDsa(shape.type)) return describeMlDsa(shape.type, new Uint8Array(der));
     const read = createPublicKey({ key: Buffer.from(der), format: 'der', type: 'spki' });
     if (isCanonical(shape, der)) return describe(shape, read, new Uint8Array(der));
     const keyObject = canonical(shape, read);
@@ -223,7 +242,7 @@ export function rawEd25519(key: PublicKey): Uint8Array {
 
 /** SPKI in PEM, with the newline at its end: what TUF and cosign write. */
 export function publicKeyPem(key: PublicKey): string {
-  return String(key.keyObject.export({ type: 'spki', format: 'pem' }));
+  return formatPem('PUBLIC KEY', key.spki);
 }
 
 /** First 12 digits of a fingerprint, for people. */

@@ -1,6 +1,7 @@
 import { constants, verify as nodeVerify } from 'node:crypto';
 import { concatBytes } from '../encoding/bytes.ts';
 import type { Algorithm } from './algorithm.ts';
+import { isMlDsa, mlDsa } from './ml-dsa-keys.ts';
 import type { PublicKey } from './public-key.ts';
 
 /**
@@ -22,6 +23,7 @@ export function verifySignature(
   encoding: SignatureEncoding,
 ): boolean {
   if (algorithm.keyType !== key.type || algorithm.id === 'Ed25519ph') return false;
+  if (isMlDsa(key.type)) return mlDsa().verify(key.type, key.spki, message, signature);
   if (algorithm.scalarBytes === undefined)
     return nodeVerify(algorithm.hash ?? null, message, nodeKey(key, algorithm), signature);
   // Only the strict DER spelling is taken, so that a signature can't be respelled by a stranger.

@@ -3,6 +3,7 @@ import { BullaError } from '../errors.ts';
 import { type Algorithm, defaultAlgorithm } from './algorithm.ts';
 import type { Certificate } from './certificate.ts';
 import { type EcdsaCurve, signDigest } from './ecdsa.ts';
+import { isMlDsa, mlDsa, readMlDsaKey } from './ml-dsa-keys.ts';
 import { type PublicKey, publicKeyOf } from './public-key.ts';
 import { verifySignature } from './signature.ts';
 
@@ -88,7 +89,8 @@ export async function signMany(
 export function createSigner(privateKey: KeyObject, chosen?: Algorithm): Signer {
   const publicKey = publicKeyOf(privateKey);
   const algorithm = chosen ?? defaultAlgorithm(publicKey.type, publicKey.modulusBits);
-  if (privateKey.type !== 'private' || algorithm.keyType !== publicKey.type) {
+  const isPrivate = privateKey.type === 'private' || isMlDsa(publicKey.type);
+  if (!isPrivate || algorithm.keyType !== publicKey.type) {
     throw new BullaError(
       'key-invalid',
       `a ${privateKey.type} ${publicKey.type} key cannot sign with ${algorithm.id}`,
@@ -115,6 +117,8 @@ function signWith(
   isFresh: boolean,
 ): Uint8Array {
   const { keyType, hash } = algorithm;
+  const mlDsaKey = readMlDsaKey(privateKey);
+  if (mlDsaKey !== undefined) return mlDsa().sign(mlDsaKey.type, mlDsaKey.seed, message);
   if (keyType === 'RSA') {
     const padding =
       algorithm.padding === 'pss'

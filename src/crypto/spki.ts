@@ -1,12 +1,12 @@
 import { BullaError } from '../errors.ts';
-import type { KeyType } from './algorithm.ts';
 import { type DerValue, derChildren, expectTag, readDer, readOid, TAG } from './der.ts';
 import { DER_NULL, derBitString, derOid, derSequence } from './der-write.ts';
+import { ML_DSA, type MlDsaType, mlDsa, mlDsaOf } from './ml-dsa-keys.ts';
 
 /** A SubjectPublicKeyInfo (RFC 5280 §4.1.2.7) of an accepted type, taken apart. */
 export type SpkiShape =
   | { readonly type: 'RSA'; readonly modulus: bigint; readonly exponent: bigint }
-  | { readonly type: 'Ed25519'; readonly raw: Uint8Array }
+  | { readonly type: 'Ed25519' | MlDsaType; readonly raw: Uint8Array }
   | { readonly type: 'P-256' | 'P-384' | 'P-521'; readonly isCompressed: boolean };
 
 const RSA = '1.2.840.113549.1.1.1';
@@ -14,7 +14,7 @@ const EC = '1.2.840.10045.2.1';
 const ED25519 = '1.3.101.112';
 
 interface Curve {
-  readonly type: Exclude<KeyType, 'RSA' | 'Ed25519'>;
+  readonly type: 'P-256' | 'P-384' | 'P-521';
   /** Of a coordinate (SEC 1 §2.3.5). */
   readonly bytes: number;
 }
@@ -58,8 +58,17 @@ function readKey(algorithm: string, parameters: DerValue | undefined, key: Uint8
       if (parameters !== undefined || key.byteLength !== 32) throw malformed('not 32 bytes of Ed25519');
       return { type: 'Ed25519', raw: key };
     default:
-      throw notAccepted(`of algorithm ${algorithm}`);
+      return readMlDsa(algorithm, parameters, key);
   }
+}
+
+function readMlDsa(algorithm: string, parameters: DerValue | undefined, raw: Uint8Array): SpkiShape {
+  const type = mlDsaOf(algorithm);
+  if (type === undefined) throw notAccepted(`of algorithm ${algorithm}`);
+  mlDsa();
+  if (parameters !== undefined || raw.byteLength !== ML_DSA.get(type)?.publicBytes)
+    throw malformed(`not a key of ${type}`);
+  return { type, raw };
 }
 
 function readPoint(parameters: DerValue | undefined, point: Uint8Array): SpkiShape {

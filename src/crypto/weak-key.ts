@@ -12,6 +12,8 @@ const ORDER_8 = 2707385501144840649318225287225658788936804267575313519463743609
 /** y of every point whose order divides 8: with such a key, signatures can be made without a private key. */
 const SMALL_ORDER: ReadonlySet<bigint> = new Set([0n, 1n, FIELD - 1n, ORDER_8, FIELD - ORDER_8]);
 
+/** The seed of the matrix, before t1 in a public key of ML-DSA. */
+const RHO_BYTES = 32;
 /** No modulus has a factor as small as these (NIST SP 800-89 §5.3.3). */
 const FACTORS_BELOW = 752;
 
@@ -22,7 +24,10 @@ const FACTORS_BELOW = 752;
  */
 export function weaknessOf(key: SpkiShape): string | undefined {
   if (key.type === 'RSA') return weaknessOfRsa(key.modulus, key.exponent);
-  return key.type === 'Ed25519' ? weaknessOfEd25519(key.raw) : undefined;
+  if (!('raw' in key)) return undefined;
+  if (key.type === 'Ed25519') return weaknessOfEd25519(key.raw);
+  // With t1 = 0 (FIPS 204 §5.1) the challenge is multiplied by zero, and anyone can sign.
+  return key.raw.subarray(RHO_BYTES).every((octet) => octet === 0) ? 'its vector t1 is zero' : undefined;
 }
 
 /** Partial validation (NIST SP 800-89 §5.3.3); that the modulus is composite is not proven. */

@@ -18,5 +18,7 @@ export function sigstoreAlgorithms(key: PublicKey): readonly Algorithm[] {
       return [algorithm('Ed25519'), algorithm('Ed25519ph')];
     case 'RSA':
       return [algorithm('RS256')];
+    default:
+      return [];
   }
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { type Algorithm, type AlgorithmId, algorithm } from '../crypto/algorithm.ts';
+import { isMlDsa, mlDsa } from '../crypto/ml-dsa-keys.ts';
 import {
   type PublicKey,
   parsePublicKeyPem,
@@ -9,7 +10,7 @@ import {
   rawEd25519,
 } from '../crypto/public-key.ts';
 import { verifySignature } from '../crypto/signature.ts';
-import { fromHex, hex } from '../encoding/bytes.ts';
+import { concatBytes, fromHex, hex } from '../encoding/bytes.ts';
 import { canonicalOlpc } from '../encoding/canonical.ts';
 import type { JsonObject } from '../encoding/json.ts';
 import { BullaError, messageOf } from '../errors.ts';
@@ -35,6 +36,10 @@ const SCHEMES: readonly Scheme[] = [
   { scheme: 'rsassa-pss-sha384', keytypes: ['rsa'], algorithm: 'PS384' },
   { scheme: 'rsassa-pss-sha512', keytypes: ['rsa'], algorithm: 'PS512' },
   { scheme: 'rsa-pkcs1v15-sha256', keytypes: ['rsa'], algorithm: 'RS256' },
+  // TAP 21, version 1.
+  { scheme: 'ml-dsa-44/1', keytypes: ['ml-dsa'], algorithm: 'ML-DSA-44' },
+  { scheme: 'ml-dsa-65/1', keytypes: ['ml-dsa'], algorithm: 'ML-DSA-65' },
+  { scheme: 'ml-dsa-87/1', keytypes: ['ml-dsa'], algorithm: 'ML-DSA-87' },
 ];
 
 /** A key that can verify. */
@@ -153,6 +158,7 @@ function readVerifier(json: JsonObject): KeyVerifier {
     typeof keyval === 'object' && keyval !== null && !Array.isArray(keyval) ? keyval['public'] : '';
   if (typeof material !== 'string') throw unusable('has no public part');
   const expected = algorithm(row.algorithm);
+  if (isMlDsa(expected.keyType)) mlDsa();
   const publicKey = readOnce(expected, material);
   if (publicKey.type !== expected.keyType) {
     throw unusable(`says ${row.scheme} but holds a ${publicKey.type} key`);
@@ -176,7 +182,8 @@ function readOnce(expected: Algorithm, material: string): PublicKey {
 
 /** PEM; hex for Ed25519; and hex of the uncompressed point, which go-tuf once wrote for ECDSA. */
 function readPublicKey(expected: Algorithm, material: string): PublicKey {
-  const raw = expected.keyType === 'RSA' ? undefined : fromHex(material);
+  const isPem = expected.keyType === 'RSA' || isMlDsa(expected.keyType);
+  const raw = isPem ? undefined : fromHex(material);
   if (expected.keyType === 'Ed25519') return publicKeyFromRawEd25519(raw ?? new Uint8Array(), 'a TUF key');
   if (raw !== undefined && raw.byteLength > 0)
     return publicKeyFromRawPoint(raw, expected.keyType, 'a TUF key');
@@ -187,9 +194,22 @@ function verifierOf(publicKey: PublicKey, rule: Algorithm): KeyVerifier {
   return {
     publicKey,
     algorithm: rule,
-    verify: (message, signature) => verifySignature(publicKey, rule, message, signature, 'der'),
+    verify: (message, signature) =>
+      verifySignature(publicKey, rule, signedBytes(rule, message), signature, 'der'),
   };
 }
+
+/**
+ * What a key is given to sign of a message: the message, or of ML-DSA a prefix and its SHA-512 (TAP 21, version 1), so that
+ * the size of a file does not matter to a device.
+ */
+export function signedBytes({ keyType }: Algorithm, message: Uint8Array): Uint8Array {
+  if (!isMlDsa(keyType)) return message;
+  return concatBytes([TAP_21_PREFIX, createHash('sha512').update(message).digest()]);
+}
+
+/** `tuf`, and the version of the protocol. */
+const TAP_21_PREFIX: Uint8Array = Uint8Array.of(0x74, 0x75, 0x66, 0x01);
 
 function unusable(why: string): BullaError {
   return new BullaError('key-invalid', `a TUF key ${why}`, {

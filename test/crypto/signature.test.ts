@@ -77,7 +77,7 @@ function der(tag: number, content: Uint8Array): Uint8Array {
 
 describe('signing and verifying', () => {
   it.each(ALL)('%s: signs what it verifies, and OpenSSL agrees', async (id) => {
-    const { privateKey, publicKey } = keys[algorithm(id).keyType];
+    const { privateKey, publicKey } = keys[algorithm(id).keyType as keyof typeof keys];
     const signature = await createSigner(privateKey, algorithm(id)).sign(message);
     expect(verifySignature(publicKeyOf(publicKey), algorithm(id), message, signature, 'raw')).toBe(true);
     expect(verifySignature(publicKeyOf(publicKey), algorithm(id), utf8('seel'), signature, 'raw')).toBe(

@@ -45,7 +45,7 @@ function registerMaking(key: Command, cli: Cli): void {
   addPassphraseOptions(key.command('generate'))
     .summary('make a key')
     .argument('[name]', 'name in the key store (default: "default")')
-    .option('--type <type>', 'p256, p384, p521 or ed25519', 'p256')
+    .option('--type <type>', 'p256, p384, p521 or ed25519; experimental: ml-dsa-65 and -87', 'p256')
     .option('--at <uri>', 'make it there and keep it there: openbao://KEY, awskms:///alias/NAME, pkcs11:…')
     .option('--output-key-prefix <prefix>', 'write PREFIX.key and PREFIX.pub instead of storing it')
     .option('--force', 'replace an existing key')

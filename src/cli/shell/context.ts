@@ -38,6 +38,8 @@ export class Cli {
    * @throws BullaError usage, config-invalid
    */
   async open(command: Command): Promise<Context> {
+    const experiments = this.io.env['BULLA_EXPERIMENTAL'];
+    if (experiments !== undefined) await (await import('./experiments.ts')).begin(experiments);
     const settings = await readSettings(command, this.io);
     const context = new Context(this.io, settings, command.optsWithGlobals(), wordsOf(command));
     this.context = context;

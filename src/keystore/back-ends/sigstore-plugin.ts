@@ -40,6 +40,9 @@ const ALGORITHMS: Readonly<Record<KeyType, readonly AlgorithmId[]>> = {
   'P-521': ['ES512', 'ES512-SHA256'],
   Ed25519: ['Ed25519'],
   RSA: ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'],
+  'ML-DSA-44': [],
+  'ML-DSA-65': [],
+  'ML-DSA-87': [],
 };
 
 /** Keys behind a plug-in of sigstore: `NAME://KEY` is asked of the program `sigstore-kms-NAME` (spec/keys.md). */

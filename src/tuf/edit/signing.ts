@@ -5,7 +5,7 @@ import { compareCodePoints } from '../../encoding/canonical.ts';
 import type { JsonObject } from '../../encoding/json.ts';
 import { BullaError } from '../../errors.ts';
 import { distinctKeys, type RoleKeys } from '../delegation-keys.ts';
-import { type TufKey, tufKeyOf } from '../keys.ts';
+import { signedBytes, type TufKey, tufKeyOf } from '../keys.ts';
 import { DEFAULT_LIMITS } from '../limits.ts';
 import {
   composeMetadataFile,
@@ -41,8 +41,11 @@ export function tufSigner(
   const written = (plain: Uint8Array): Uint8Array => (isEcdsa ? ecdsaToDer(plain) : plain);
   return {
     key,
-    sign: async (message) => written(await signer.sign(message)),
-    signMany: async (messages) => (await signMany(signer, messages)).map(written),
+    sign: async (message) => written(await signer.sign(signedBytes(signer.algorithm, message))),
+    signMany: async (messages) => {
+      const bytes = messages.map((message) => signedBytes(signer.algorithm, message));
+      return (await signMany(signer, bytes)).map(written);
+    },
     open: async (options) => await signer.open?.(options),
   };
 }

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { isMlDsa, type MlDsaType, mlDsa } from '../../../crypto/ml-dsa-keys.ts';
 import { type GeneratedKeyType, generatePrivateKey, sealPrivateKey } from '../../../crypto/private-key.ts';
 import { publicKeyOf, publicKeyPem } from '../../../crypto/public-key.ts';
 import { discard, writeFileAtomic } from '../../../disk/atomic.ts';
@@ -21,11 +22,18 @@ export interface GenerateFlags extends KeyFlags {
   readonly at?: string;
 }
 
-const TYPES: ReadonlyMap<string, GeneratedKeyType> = new Map([
+const TYPES: ReadonlyMap<string, GeneratedKeyType | MlDsaType> = new Map<
+  string,
+  GeneratedKeyType | MlDsaType
+>([
   ['p256', 'P-256'],
   ['p384', 'P-384'],
   ['p521', 'P-521'],
   ['ed25519', 'Ed25519'],
+  // Only with BULLA_EXPERIMENTAL=ml-dsa.
+  ['mldsa-44', 'ML-DSA-44'],
+  ['mldsa-65', 'ML-DSA-65'],
+  ['mldsa-87', 'ML-DSA-87'],
 ]);
 
 /** `bulla key generate` */
@@ -40,6 +48,7 @@ export async function generate(
       hint: `choose one of ${[...TYPES.keys()].join(', ')}; RSA keys can be imported`,
     });
   }
+  if (isMlDsa(type)) mlDsa();
   if (flags.outputKeyPrefix !== undefined && flags.at !== undefined)
     throw new BullaError('usage', '--at and --output-key-prefix exclude each other', {
       hint: 'leave one of them out',
@@ -47,7 +56,12 @@ export async function generate(
   if (flags.outputKeyPrefix !== undefined)
     return generateFiles(context, given, type, flags.outputKeyPrefix, flags);
   const name = checkKeyName(given ?? 'default');
-  if (flags.at !== undefined) return generateElsewhere(context, name, type, flags.at, flags);
+  if (flags.at !== undefined && isMlDsa(type))
+    throw new BullaError('usage', `keys of type ${type} are made here only`, {
+      hint: 'leave out --at, or choose another --type',
+    });
+  if (flags.at !== undefined && !isMlDsa(type))
+    return generateElsewhere(context, name, type, flags.at, flags);
   const keystore = keystoreOf(context);
   const replace = flags.force === true;
   // Asked before the passphrase is, so that it is not typed in vain. put() asks again, under the lock.
@@ -87,7 +101,7 @@ async function generateElsewhere(
 async function generateFiles(
   context: Context,
   name: string | undefined,
-  type: GeneratedKeyType,
+  type: GeneratedKeyType | MlDsaType,
   prefix: string,
   flags: GenerateFlags,
 ): Promise<void> {
