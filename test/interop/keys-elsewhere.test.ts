@@ -1,4 +1,5 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
   chmodSync,
   copyFileSync,
@@ -133,6 +134,8 @@ if (!existsSync(path))
   writeFileSync(path, generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' }));
 const key = createPrivateKey(readFileSync(path));
 const base64 = (data) => Buffer.from(data).toString('base64');
+if (process.env.TESTING_SLOW && methodName === 'signMessage')
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 120_000);
 const answers = {
   publicKey: () => ({ publicKey: { publicKeyPEM: base64(createPublicKey(key).export({ type: 'spki', format: 'pem' })) } }),
   signMessage: () => ({ signMessage: { signature: base64(sign('sha256', readFileSync(0), key)) } }),
@@ -175,6 +178,7 @@ process.stdout.write(JSON.stringify(answers[methodName] ? answers[methodName]() 
 const { X509Certificate, sign } = require('node:crypto');
 const { readFileSync } = require('node:fs');
 const request = JSON.parse(readFileSync(0, 'utf8'));
+const whole = request.pluginConfig.whole !== undefined;
 if (request.pluginConfig.fail) {
   process.stderr.write(JSON.stringify({ errorCode: 'ACCESS_DENIED', errorMessage: 'not for you' }));
   process.exit(1);
@@ -182,7 +186,18 @@ if (request.pluginConfig.fail) {
 const key = { key: readFileSync('${directory}/plugin.key'), dsaEncoding: 'ieee-p1363' };
 const chain = [new X509Certificate(readFileSync('${directory}/plugin.crt')).raw.toString('base64')];
 const answers = {
-  'get-plugin-metadata': () => ({ name: 'testing', version: '1.0.0', supportedContractVersions: ['1.0'], capabilities: ['SIGNATURE_GENERATOR.RAW'] }),
+  'get-plugin-metadata': () => ({ name: 'testing', version: '1.0.0', supportedContractVersions: ['1.0'], capabilities: [whole ? 'SIGNATURE_GENERATOR.ENVELOPE' : 'SIGNATURE_GENERATOR.RAW'] }),
+  'generate-envelope': () => {
+    const url = (data) => Buffer.from(data).toString('base64url');
+    const header = {
+      alg: 'ES256', crit: ['io.cncf.notary.signingScheme'], cty: request.payloadType,
+      'io.cncf.notary.signingScheme': 'notary.x509', 'io.cncf.notary.signingTime': new Date().toISOString().slice(0, 19) + 'Z',
+    };
+    const [protectedHeader, payload] = [url(JSON.stringify(header)), url(Buffer.from(request.payload, 'base64'))];
+    const signature = url(sign('sha256', Buffer.from(protectedHeader + '.' + payload), key));
+    const envelope = { payload, protected: protectedHeader, header: { x5c: chain, 'io.cncf.notary.signingAgent': 'testing' }, signature };
+    return { signatureEnvelope: Buffer.from(JSON.stringify(envelope)).toString('base64'), signatureEnvelopeType: request.signatureEnvelopeType };
+  },
   'describe-key': () => ({ keyId: request.keyId, keySpec: 'EC-256' }),
   'generate-signature': () => ({
     keyId: request.keyId,
@@ -205,8 +220,12 @@ process.stdout.write(JSON.stringify(answers[process.argv[2]]()));
     expect(refused).toContain('[forbidden]');
     expect(await failing({}, 'sign', image, '--key', 'notation-plugin:other/key')).toContain('[not-found]');
     await work('verify', image, '--ca', 'plugin.crt');
+    const other = await newImage();
+    await work('sign', other, '--key', 'notation-plugin:testing/some-key?whole=1');
+    await work('verify', other, '--ca', 'plugin.crt');
     await trustWithNotation('plugin.crt');
-    await ok(peer('notation'), ['verify', '--insecure-registry', image], { cwd: directory, env });
+    for (const one of [image, other])
+      await ok(peer('notation'), ['verify', '--insecure-registry', one], { cwd: directory, env });
   });
 
   const work = (...args: string[]): Promise<string> =>
@@ -312,6 +331,98 @@ process.stdout.write(JSON.stringify(answers[process.argv[2]]()));
     await work('rotate', repository, 'root', '--key', 'next');
     await work('rotate', repository, 'names', '--key', 'awskms:///alias/first');
     await work('resign', repository, '--key', 'openbao://online');
+    await work('verify', image);
+  });
+
+  /** Runs a command where no network is to be had, where the system lets us have such a place. */
+  const apart = spawnSync('unshare', ['-rn', 'true']).status === 0 ? ['unshare', '-rn'] : [];
+  const offline = (...args: string[]): readonly [string, string[]] => {
+    const [file = '', ...rest] = [...apart, process.execPath, BULLA, 'ceremony', ...args];
+    return [file, rest];
+  };
+
+  it('hold a ceremony in a process without a network, which is killed in between', async () => {
+    const image = await newImage();
+    const repository = image.replace(/:v1$/, '');
+    const root = 'pkcs11:token=a%20token;object=ceremony';
+    await work('key', 'generate', 'ceremony', '--at', root);
+    await work('key', 'import', 'testing://slow.pem', 'slow');
+    await work('key', 'generate', 'c-publisher', '--at', 'awskms:///alias/c-publisher');
+    await work('key', 'generate', 'c-online', '--at', 'openbao://c-online');
+    for (const name of ['slow', 'c-publisher', 'c-online'])
+      await work('key', 'export', name, '--public', '--out', `${name}.pub`);
+    const begin = ['begin', repository, '--root-key', root, '--root-key', 'slow', '--threshold', 'root=2'];
+    const others = [
+      '--publisher-key',
+      'c-publisher.pub',
+      '--online-key',
+      'c-online.pub',
+      '--out',
+      'root.json',
+    ];
+    const [file, args] = offline(...begin, ...others, '--person', 'Ada', '--person', 'Bob', '--yes');
+    const child = spawn(file, args, { cwd: directory, env: { ...env, TESTING_SLOW: '1' }, stdio: 'ignore' });
+    const ended = once(child, 'close');
+    const record = join(directory, 'root.json.record.txt');
+    while (!(existsSync(record) && readFileSync(record, 'utf8').includes('Bob signs')))
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    child.kill('SIGKILL');
+    await ended;
+    const show = async (): Promise<{
+      change: string;
+      publish: string;
+      signatures: { signedBy: string[] }[];
+    }> => JSON.parse(await ok(...offline('show', 'root.json', '-o', 'json'), { cwd: directory, env }));
+    const { change, signatures } = await show();
+    expect(signatures).toMatchObject([{ signedBy: [expect.any(String)] }]);
+    const keys = ['--key', 'slow', '--key', root, '--change', change, '--yes'];
+    await ok(...offline('sign', 'root.json', ...keys), { cwd: directory, env });
+    expect(readFileSync(record, 'utf8')).not.toContain(PIN);
+    // Services are out of reach there, and refused before they are asked.
+    const [other, refused] = offline('sign', 'root.json', '--key', 'c-online', '--change', change, '--yes');
+    expect((await run(other, refused, { cwd: directory, env })).stderr).toMatch(
+      /\[(usage|untrusted-identity)\]/,
+    );
+    await work(...(await show()).publish.split(' ').slice(1));
+    await work('sign', image, '--key', 'c-publisher');
+    await work('verify', image);
+    await work('rotate', repository, 'root', '--renew', '--export-unsigned', 'renew.json');
+    const renewal = JSON.parse(await work('ceremony', 'show', 'renew.json', '-o', 'json'));
+    const both = ['--key', root, '--key', 'slow', '--change', renewal.change, '--yes'];
+    await ok(...offline('sign', 'renew.json', ...both), { cwd: directory, env });
+    await work('rotate', repository, '--import-signed', 'renew.json');
+    await work('verify', image);
+  });
+
+  it('are replaced where they are kept, by the commands of bulla recover', async () => {
+    const image = await newImage();
+    const repository = image.replace(/:v1$/, '');
+    const places = {
+      'r-root': 'pkcs11:token=a%20token;object=r-root',
+      'r-spare': 'pkcs11:token=a%20token;object=r-spare',
+      'r-publisher': 'awskms:///alias/r-publisher',
+      'r-online': 'openbao://r-online',
+    };
+    for (const [name, uri] of Object.entries(places)) await work('key', 'generate', name, '--at', uri);
+    const keys = ['--publisher-key', 'r-publisher', '--online-key', 'r-online'];
+    await work('init', repository, '--root-key', 'r-root', '--root-key', 'r-spare', ...keys);
+    await work('sign', image, '--key', 'r-publisher');
+    const made: string[] = [];
+    for (const [lost, key] of [
+      ['publisher-key', 'r-publisher'],
+      ['online-key', 'r-online'],
+      ['root-key', 'r-root'],
+    ] as const) {
+      const plan: { steps: { argv: string[]; exits: number[] }[] } = JSON.parse(
+        await work('recover', repository, '--lost', lost, '--key', key, '-o', 'json'),
+      );
+      for (const { argv, exits } of plan.steps) {
+        const { status, stderr } = await bulla(argv.slice(1), { cwd: directory, env });
+        expect(exits, `${argv.join(' ')}\n${stderr}`).toContain(status);
+        if (argv.includes('--at')) made.push(argv.at(-1)?.replace(/[:;].*/, '') ?? '');
+      }
+    }
+    expect(made).toEqual(['awskms', 'openbao', 'pkcs11']);
     await work('verify', image);
   });
 

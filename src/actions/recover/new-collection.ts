@@ -1,3 +1,4 @@
+import { newKeyStep } from './new-key.ts';
 import type { RecoveryCollection, RecoveryState } from './state.ts';
 import {
   changeSteps,
@@ -32,7 +33,7 @@ export function planOfOnlyRoot(
     return {
       ...rest,
       steps: [
-        { command: ['bulla', 'key', 'generate', fresh], why: 'a new root key' },
+        newKeyStep(fresh, 'a new root key', root.keys[0], state.kept),
         ...changeSteps(
           state,
           collection,
@@ -63,7 +64,7 @@ export function planOfOnlyRoot(
         command: ['bulla', 'ls', repository, '--references', '--out', NAMES_FILE],
         why: 'the names with their digests; compare them with what you know',
       },
-      { command: ['bulla', 'key', 'generate', fresh], why: 'a new root key; make a copy of it this time' },
+      newKeyStep(fresh, 'a new root key; make a copy of it this time', root.keys[0], state.kept),
       ...initSteps(state, collection, fresh, isStolen),
       {
         command: ['bulla', 'sign', '--from', NAMES_FILE, '--name-only'],

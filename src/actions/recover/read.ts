@@ -41,6 +41,8 @@ export interface RecoveryPorts extends CallOptions {
   readonly keys: Pick<KeysAtHand, 'nameOf'>;
   /** Names of the key store that are taken. */
   readonly keyNames: ReadonlySet<string>;
+  /** As {@link RecoveryState.kept}. */
+  readonly kept?: RecoveryState['kept'];
   readonly concurrency: number;
   readonly onWarning?: ((message: string) => void) | undefined;
 }
@@ -52,10 +54,10 @@ export interface RecoveryPorts extends CallOptions {
  *   expired or gone
  */
 export async function readRecovery(ports: RecoveryPorts): Promise<RecoveryState> {
-  const { repository, opened, keyNames, images, backup, concurrency, signal } = ports;
+  const { repository, opened, keyNames, kept, images, backup, concurrency, signal } = ports;
   const { now } = opened.read;
   const found = await newestOf(ports);
-  if (found === undefined) return { repository, now, keyNames, source: 'unknown', missingImages: [] };
+  if (found === undefined) return { repository, now, keyNames, kept, source: 'unknown', missingImages: [] };
   const { looked, source } = found;
   for (const { message } of [looked.unpinned ?? [], looked.expired ?? []].flat()) ports.onWarning?.(message);
   const { copy } = looked;
@@ -68,7 +70,7 @@ export async function readRecovery(ports: RecoveryPorts): Promise<RecoveryState>
       images !== undefined && (await resolveIfThere(images, digest, { signal })) !== undefined,
   );
   return {
-    ...{ repository, now, keyNames, source },
+    ...{ repository, now, keyNames, kept, source },
     collection: await describe(copy, names, ports),
     missingImages: present.filter((_, at) => isThere[at] === false),
     ...(backup !== undefined && {

@@ -1,5 +1,6 @@
 import { BullaError } from '../../errors.ts';
 import { planOfOnlyRoot } from './new-collection.ts';
+import { newKeyStep } from './new-key.ts';
 import type { RecoveryCollection, RecoveryKey, RecoveryName, RecoveryRole, RecoveryState } from './state.ts';
 import {
   changeSteps,
@@ -88,10 +89,7 @@ function replacementSteps(
     keys: old.keys.filter(({ keyid }) => !lost.some((key) => key.keyid === keyid)),
   };
   return [
-    ...fresh.map((name) => ({
-      command: ['bulla', 'key', 'generate', name],
-      why: `a new key for ${role.role}`,
-    })),
+    ...fresh.map((name, at) => newKeyStep(name, `a new key for ${role.role}`, lost[at], state.kept)),
     ...changeSteps(
       state,
       collection,
@@ -147,15 +145,23 @@ function nameSteps(
 }
 
 function onlineSteps(
-  { repository }: RecoveryState,
+  { repository, kept }: RecoveryState,
   replacements: readonly Replacement[],
 ): readonly RecoveryStep[] {
-  const fresh = replacements.find(({ role }) => role.kind === 'online')?.fresh ?? [];
+  const { fresh = [], lost = [] } = replacements.find(({ role }) => role.kind === 'online') ?? {};
+  const isKept = (at: number): boolean => kept?.has(lost[at]?.name ?? '') === true;
   return [
-    ...fresh.map((name) => ({
-      command: ['bulla', 'key', 'export', name, '--out', `${name}.key`],
-      why: 'for the re-signer, if one runs: put the file in place of the old one, and restart it; it stays encrypted',
-    })),
+    ...fresh.map((name, at) =>
+      isKept(at)
+        ? {
+            command: ['bulla', 'key', 'show', name],
+            why: 'for the re-signer, if one runs: put its URI in place of the old one, and restart it',
+          }
+        : {
+            command: ['bulla', 'key', 'export', name, '--out', `${name}.key`],
+            why: 'for the re-signer, if one runs: put the file in place of the old one, and restart it; it stays encrypted',
+          },
+    ),
     {
       command: ['bulla', 'pending', repository],
       why: 'a thief of the online key can hide changes: see that none of yours waits',

@@ -46,6 +46,8 @@ export interface RecoveryState {
   readonly now: Date;
   /** Names of the key store that are taken. */
   readonly keyNames: ReadonlySet<string>;
+  /** Of keys of the key store that a device or service keeps: their URIs, by name. */
+  readonly kept?: ReadonlyMap<string, string> | undefined;
   /**
    * `served`: the registry has it. `remembered`: this machine knows a newer state than the registry has, or the registry
    * has none. `unknown`: the registry has none, and nothing is known here.

@@ -1,22 +1,14 @@
 import { createHash, createHmac } from 'node:crypto';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
 import { decodeUtf8 } from '../../encoding/bytes.ts';
 import { BullaError, isBullaError } from '../../errors.ts';
 import type { KeySources } from '../back-end.ts';
-import { readPublicFile, readSecretFile } from '../read.ts';
+import { readPublicFile } from '../read.ts';
+import { type AwsCredentials, complete, profileCredentials } from './aws-profile.ts';
 import { firstSet, KeyService, textIn } from './service.ts';
-
-/** What a request to AWS is signed with. */
-export interface AwsCredentials {
-  readonly accessKeyId: string;
-  readonly secretAccessKey: string;
-  readonly sessionToken?: string | undefined;
-}
 
 /**
  * Credentials as the tools of AWS find them, in their order: AWS_ACCESS_KEY_ID, a web identity (EKS, OIDC of a CI
- * system), the profile in the shared credentials file, the endpoint of a container, the metadata service of an instance.
+ * system), the profile in the files of AWS with its `credential_process`, the endpoint of a container, the metadata service of an instance.
  * @throws BullaError unauthorized, key-unavailable
  */
 export async function awsCredentials(sources: KeySources, region: string): Promise<AwsCredentials> {
@@ -26,7 +18,7 @@ export async function awsCredentials(sources: KeySources, region: string): Promi
     return { accessKeyId, secretAccessKey, sessionToken: firstSet(sources, 'AWS_SESSION_TOKEN') };
   const found =
     (await fromWebIdentity(sources, region)) ??
-    (await fromProfile(sources)) ??
+    (await profileCredentials(sources)) ??
     (await fromContainer(sources)) ??
     (await fromInstance(sources));
   if (found !== undefined) return found;
@@ -65,34 +57,6 @@ async function fromWebIdentity(sources: KeySources, region: string): Promise<Aws
   const element = (name: string): string | undefined =>
     new RegExp(`<${name}>([^<>&]{1,4096})</${name}>`).exec(answer)?.[1];
   return complete(element('AccessKeyId'), element('SecretAccessKey'), element('SessionToken'));
-}
-
-/** The profile in the shared credentials file; undefined where there is neither. */
-async function fromProfile(sources: KeySources): Promise<AwsCredentials | undefined> {
-  const profile = firstSet(sources, 'AWS_PROFILE') ?? 'default';
-  const file =
-    firstSet(sources, 'AWS_SHARED_CREDENTIALS_FILE') ??
-    join(firstSet(sources, 'HOME') ?? homedir(), '.aws', 'credentials');
-  let text: string;
-  try {
-    text = decodeUtf8(await readSecretFile(file, { anyMode: true }), file);
-  } catch (error) {
-    if (isBullaError(error, 'not-found')) return undefined;
-    throw error;
-  }
-  const values = new Map<string, string>();
-  let isOurs = false;
-  for (const line of text.split(/\r?\n/)) {
-    const header = /^\s*\[\s*(?:profile\s+)?([^\]]+?)\s*\]/.exec(line)?.[1];
-    if (header !== undefined) isOurs = header === profile;
-    const [, name, value] = /^\s*([a-z_]+)\s*=\s*(\S+)\s*$/i.exec(line) ?? [];
-    if (isOurs && name !== undefined && value !== undefined) values.set(name.toLowerCase(), value);
-  }
-  return complete(
-    values.get('aws_access_key_id'),
-    values.get('aws_secret_access_key'),
-    values.get('aws_session_token'),
-  );
 }
 
 /** What ECS and EKS Pod Identity serve to a container. */
@@ -171,15 +135,6 @@ async function fromInstance(sources: KeySources): Promise<AwsCredentials | undef
     if (isBullaError(error, 'key-unavailable', 'timeout', 'not-found')) return undefined;
     throw error;
   }
-}
-
-function complete(
-  accessKeyId?: string,
-  secretAccessKey?: string,
-  sessionToken?: string,
-): AwsCredentials | undefined {
-  if (accessKeyId === undefined || secretAccessKey === undefined) return undefined;
-  return { accessKeyId, secretAccessKey, sessionToken };
 }
 
 /** A request that is to be signed. */

@@ -7,7 +7,8 @@ import type { JsonObject } from '../../encoding/json.ts';
 import { BullaError, type ErrorCode, isBullaError } from '../../errors.ts';
 import { REAL_TIMING } from '../../http/retry.ts';
 import type { KeyBackEnd, KeyHandle, KeySources } from '../back-end.ts';
-import { type AwsCredentials, awsCredentials, signedHeaders } from './aws-credentials.ts';
+import { awsCredentials, signedHeaders } from './aws-credentials.ts';
+import type { AwsCredentials } from './aws-profile.ts';
 import { bytesIn, each, firstSet, KeyService, objectIn, preferring, taken, textIn } from './service.ts';
 
 /** KMS's own names of algorithms. */

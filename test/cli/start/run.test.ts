@@ -41,7 +41,7 @@ describe('the command line', () => {
     [['help', 'key', 'generate'], 'bulla key generate [options] [name]'],
     [['help', 'serve', 'registry', 'gc'], 'bulla serve registry gc [options]'],
     [['help', 'signature'], 'bulla signature [options] [command]'],
-    [['key', 'help'], 'bulla key [options] [command]'],
+    [['key', 'help'], 'bulla key|keys [options] [command]'],
     [['key', 'help', 'generate'], 'bulla key generate [options] [name]'],
   ])('shows the help of %j', async (argv, usage) => {
     // As the process has it until the command has ended.

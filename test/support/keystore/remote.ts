@@ -14,6 +14,9 @@ export class RemoteKeys {
   spoil: (signatures: readonly Uint8Array[]) => readonly Uint8Array[] = (signatures) => signatures;
   /** What goes wrong with the next openings. */
   readonly failures: BullaError[] = [];
+  /** What it answers to requests for signatures, from the one of this number on (0 is the first). */
+  refusal: BullaError | undefined;
+  refusesFrom = 0;
   /** Never answers. */
   hangs = false;
   private readonly keys: ReadonlyMap<string, KeyObject>;
@@ -31,6 +34,13 @@ export class RemoteKeys {
 
   readonly backEnd: KeyBackEnd = { find: (uri) => this.find(uri.replace(/^[a-z-]+:(\/\/)?/i, '')) };
 
+  /** Works again. */
+  recover(): void {
+    this.failures.length = 0;
+    this.refusal = undefined;
+    this.spoil = (signatures) => signatures;
+  }
+
   /** What `backEnd` finds under a name. */
   async find(name: string): Promise<KeyHandle> {
     const key = this.keys.get(name);
@@ -47,6 +57,7 @@ export class RemoteKeys {
     if (failure !== undefined) throw failure;
     return async (algorithm, messages) => {
       this.requests.push(messages.length);
+      if (this.refusal !== undefined && this.requests.length > this.refusesFrom) throw this.refusal;
       await (this.hangs ? new Promise(() => undefined) : far());
       return this.spoil(await signMany(createSigner(key, algorithm), messages));
     };

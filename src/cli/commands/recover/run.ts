@@ -51,6 +51,9 @@ export async function recover(context: Context, text: string, flags: RecoverFlag
     ...(before !== undefined && { backup: before }),
     keys: keysAtHand(context, {}),
     keyNames: new Set(stored.map(({ name }) => name)),
+    kept: new Map(
+      stored.flatMap((key) => ('kept' in key && key.kept !== undefined ? [[key.name, key.kept.uri]] : [])),
+    ),
     concurrency: settings.concurrency,
     signal,
     onWarning: (message) => output.warn(message),
