@@ -28,7 +28,7 @@ import { referrersPath } from './urls.ts';
 export type ApiAnswer =
   | { readonly supported: true; readonly entries: readonly Descriptor[] }
   /** `certain`: it is the registry that has no such API, not the repository that is unknown to it. */
-  | { readonly supported: false; readonly certain: boolean };
+  | { readonly supported: false; readonly certain: boolean; readonly isDiverted: boolean };
 
 /** What stands at the fallback tag. */
 export interface FallbackIndex {
@@ -69,8 +69,8 @@ export async function askReferrersApi(
     const found = await readPage(room, path, response);
     // A list that breaks off is not "no list": what it held so far must not be lost to the fallback tag.
     if (typeof found !== 'object' && pages > 0) throw brokenOff(room, subject);
-    if (found === undefined) return { supported: false, certain: true };
-    if (found === 'unknown') return { supported: false, certain: false };
+    if (typeof found === 'string')
+      return { supported: false, certain: found !== 'unknown', isDiverted: found === 'diverted' };
     const next = pageAfter(room, response, base);
     if (!kept.add(found) || (next !== undefined && (kept.isFull || pages + 1 >= MAX_REFERRERS_PAGES))) {
       const reason = tooMany(room, subject, kept.bytes);
@@ -118,21 +118,24 @@ class KeptReferrers {
   }
 }
 
-/** Entries of a page; undefined where it shows that there is no such API; `unknown` where it shows nothing. */
+/**
+ * Entries of a page; `missing` where it shows that there is no such API, `diverted` where it shows that by a redirect or
+ * a page for people, as some registries do; `unknown` where it shows nothing.
+ */
 async function readPage(
   room: RepositoryContext,
   path: string,
   response: HttpResponse,
-): Promise<Page | undefined | 'unknown'> {
+): Promise<Page | 'missing' | 'diverted' | 'unknown'> {
   if (REDIRECTS.includes(response.status)) {
     await response.body.discard();
-    return undefined;
+    return 'diverted';
   }
   const where = room.session.where({ method: 'GET', to: path });
   if (response.status !== 200) {
     const failure = await room.session.failure(response);
     if (failure.codes.includes('NAME_UNKNOWN')) return 'unknown';
-    if (response.status !== 400 || isUnsupported(failure)) return undefined;
+    if (response.status !== 400 || isUnsupported(failure)) return 'missing';
     throw failureError(failure, where);
   }
   const bytes = await readDecoded(response, MAX_MANIFEST_BYTES, where);
@@ -140,7 +143,7 @@ async function readPage(
     return { entries: parseReferrersIndex(bytes, where, MAX_PAGE_ENTRIES), bytes: bytes.byteLength };
   } catch (error) {
     // A page for people says that there is no such API; a list that is too long or damaged does not.
-    if (isBullaError(error, 'content-invalid') && !callsItselfIndex(response)) return undefined;
+    if (isBullaError(error, 'content-invalid') && !callsItselfIndex(response)) return 'diverted';
     throw error;
   }
 }
@@ -148,6 +151,14 @@ async function readPage(
 function callsItselfIndex(response: HttpResponse): boolean {
   return (
     response.headers.get('content-type')?.split(';', 1)[0]?.trim().toLowerCase() === MEDIA_TYPES.ociIndex
+  );
+}
+
+function diverted(room: RepositoryContext, subject: Digest): BullaError {
+  return new BullaError(
+    'registry-error',
+    `${room.name}: in place of the list of what refers to ${subject}, which the registry has, there is a redirect or a page`,
+    { hint: 'a proxy or a login page may be in between: try again later' },
   );
 }
 
@@ -228,7 +239,7 @@ async function listInTime(
   const asked = both || referrers === 'api' ? settle(askReferrersApi(room, subject, options)) : undefined;
   const looked = both || referrers === 'fallback' ? settle(index()) : undefined;
   const api = value(await (asked ?? undefined));
-  if (api !== undefined) await learnReferrers(room, api);
+  const isDiverted = await learnReferrers(room, api);
   if (api?.supported === true) {
     const seen = await looked;
     // Where the API answers, the tag is a bonus, unless it was asked for.
@@ -238,18 +249,22 @@ async function listInTime(
     return unique([...filterReferrers(api.entries, artifactType), ...typed]);
   }
   const fallback = value(await looked) ?? (await index());
-  if (api === undefined && fallback.digest === undefined) {
-    // What was remembered of the registry may be old; "none" is only said by one that was asked.
-    const now = await askReferrersApi(room, subject, options);
-    await learnReferrers(room, now);
-    if (now.supported) return unique(filterReferrers(now.entries, artifactType));
-  }
-  return unique(await withType(room, fallback.entries, options));
+  if (fallback.digest !== undefined) return unique(await withType(room, fallback.entries, options));
+  if (isDiverted) throw diverted(room, subject);
+  if (api !== undefined) return [];
+  // What was remembered of the registry may be old; "none" is only said by one that was asked.
+  const now = await askReferrersApi(room, subject, options);
+  await learnReferrers(room, now);
+  return now.supported ? unique(filterReferrers(now.entries, artifactType)) : [];
 }
 
-async function learnReferrers(room: RepositoryContext, answer: ApiAnswer): Promise<void> {
+/** @returns whether a registry that is known to have the API sent us elsewhere: it did not lose it, something is in between */
+async function learnReferrers(room: RepositoryContext, answer: ApiAnswer | undefined): Promise<boolean> {
+  if (answer === undefined) return false;
   if (answer.supported) await room.dialect.learn({ referrers: 'api' });
+  else if (answer.isDiverted && (await room.dialect.get()).referrers === 'api') return true;
   else if (answer.certain) await room.dialect.learn({ referrers: 'fallback' });
+  return false;
 }
 
 /** As {@link readFallback}, without asking for a tag that is known not to be there. */

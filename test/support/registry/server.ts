@@ -37,6 +37,8 @@ export interface FaultyRegistry {
   repository(name: string): StoredRepository;
   /** Makes something go wrong; the first fault that matches a request counts. */
   fault(fault: Fault): void;
+  /** Forgets all faults. */
+  heal(): void;
   /** `METHOD path` of requests whose path matches, token requests left out unless asked for. */
   requests(path?: RegExp): string[];
   /** Forgets the log. */
@@ -101,6 +103,10 @@ class Server implements FaultyRegistry {
 
   fault(fault: Fault): void {
     this.faults.push({ ...fault, passed: 0, struck: 0 });
+  }
+
+  heal(): void {
+    this.faults.length = 0;
   }
 
   requests(path: RegExp = /^\/v2\//): string[] {
