@@ -1,4 +1,5 @@
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { lstat, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
@@ -167,6 +168,40 @@ describe('deploy/kubernetes/node-hook.yaml', () => {
     expect(copy?.args[0]).toContain('/image/usr/bin/bulla');
     const policy = all.find(({ kind }) => kind === 'ConfigMap')?.data?.['policy.yaml'] ?? '';
     expect(parsePolicy(policy, 'policy.yaml').rules).toHaveLength(2);
+  });
+});
+
+describe('the container that copies to nodes', () => {
+  it('replaces whole files, and takes the policy out of a ConfigMap as it is mounted', async () => {
+    const all = await manifests('deploy/kubernetes/node-hook.yaml');
+    const pod = all.map(podSpecOf).find((one) => one !== undefined) as unknown as {
+      initContainers: { command: string[]; args: string[] }[];
+    };
+    const { command = [], args = [] } = pod.initContainers[0] ?? {};
+    const dir = await temporaryDirectory();
+    for (const path of ['host', 'image/usr/bin', 'policy/..2026'])
+      await mkdir(join(dir, path), { recursive: true });
+    await writeFile(join(dir, 'image/usr/bin/bulla'), 'new', { mode: 0o755 });
+    for (const name of ['policy.yaml', 'a key.pub']) {
+      await writeFile(join(dir, 'policy/..2026', name), `of ${name}`);
+      await symlink(`..data/${name}`, join(dir, 'policy', name));
+    }
+    await symlink('..2026', join(dir, 'policy/..data'));
+    await writeFile(join(dir, 'host/bulla'), 'old');
+    const script = (args[0] ?? '')
+      .replaceAll('/opt/bulla', join(dir, 'host'))
+      .replaceAll('/image/', join(dir, 'image/'))
+      .replaceAll(' /policy/', ` ${join(dir, 'policy/')}`);
+    for (let times = 0; times < 2; times++) {
+      const { status, stderr } = spawnSync(command[0] ?? '', [...command.slice(1), script], {
+        encoding: 'utf8',
+      });
+      expect(status, stderr).toBe(0);
+    }
+    expect(await readFile(join(dir, 'host/bulla'), 'utf8')).toBe('new');
+    expect((await readdir(join(dir, 'host/policy'))).sort()).toEqual(['a key.pub', 'policy.yaml']);
+    expect((await lstat(join(dir, 'host/policy/policy.yaml'))).isFile()).toBe(true);
+    expect(await readFile(join(dir, 'host/policy/a key.pub'), 'utf8')).toBe('of a key.pub');
   });
 });
 

@@ -3,7 +3,6 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { stringify } from 'yaml';
 import { freePort, type Server, startServer } from '../support/process.ts';
 import { cleanEnvironment, peer } from './peers.ts';
 
@@ -143,7 +142,8 @@ class RunningCluster implements Cluster {
     return await this.send(
       'PATCH',
       `${pathOf(object)}?${query}`,
-      stringify(object),
+      // JSON is YAML of every version.
+      JSON.stringify(object),
       ADMINISTRATOR,
       'apply-patch+yaml',
     );

@@ -3,11 +3,15 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parse, parseAllDocuments, stringify } from 'yaml';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { parse, parseAllDocuments } from 'yaml';
+import { parseReference, type RegistryReference } from '../../src/oci/reference.ts';
+import { openRepository } from '../../src/registry/client.ts';
+import { pushImage } from '../support/content.ts';
 import { type Server, startServer } from '../support/process.ts';
 import { type Cluster, type KubernetesObject, startCluster } from './cluster.ts';
-import { BULLA, cleanEnvironment, havePeers, peer } from './peers.ts';
+import { BULLA, cleanEnvironment, havePeers, ok, peer } from './peers.ts';
+import { startRegistry } from './registries.ts';
 
 const deploy = new URL('../../deploy/', import.meta.url);
 const NAMESPACE = 'bulla-gate';
@@ -31,16 +35,17 @@ function kustomized(folder: string): KubernetesObject[] {
 }
 
 /** What Helm's engine makes of the chart, in the order in which Helm installs it. */
-function rendered(values: object = {}, flags: readonly string[] = []): KubernetesObject[] {
-  const { status, stdout, stderr } = render(values, flags);
+function rendered(values: object = {}, flags: readonly string[] = [], as = NAMESPACE): KubernetesObject[] {
+  const { status, stdout, stderr } = render(values, flags, as);
   expect(status, stderr).toBe(0);
   return documents(stdout);
 }
 
-function render(values: object, flags: readonly string[] = []): SpawnSyncReturns<string> {
+function render(values: object, flags: readonly string[] = [], as = NAMESPACE): SpawnSyncReturns<string> {
   const chart = new URL('helm/bulla-gate', deploy).pathname;
-  return spawnSync(peer('helm-template'), [...flags, chart, NAMESPACE, NAMESPACE], {
-    input: stringify(values),
+  return spawnSync(peer('helm-template'), [...flags, chart, as, as], {
+    // JSON is YAML of every version.
+    input: JSON.stringify(values),
     encoding: 'utf8',
   });
 }
@@ -181,6 +186,28 @@ describe.runIf(havePeers('etcd', 'kube-apiserver', 'helm-template'))('deploying 
         expect(metadata).toMatchObject({
           annotations: { 'cert-manager.io/inject-ca-from': `${NAMESPACE}/${NAMESPACE}` },
         });
+  });
+
+  it('takes names that YAML could read as numbers or truth values', async () => {
+    for (const name of ['1e3', '007'])
+      for (const object of namespaceWithAccount(name)) await accepted(object);
+    const objects = rendered(
+      {
+        ...{
+          nameOverride: 'y',
+          registrySecret: '0x10',
+          alertSecret: '12',
+          imagePullSecrets: ['1.0'],
+          events: true,
+        },
+        ...{ policy: { configMap: '0o7' }, pullSecrets: [{ namespace: '007', secrets: ['1_000', 'true'] }] },
+        webhooks: { exemptNamespaces: ['404'] },
+      },
+      [],
+      '1e3',
+    );
+    for (const object of objects) await accepted(object, { dryRun: object.kind !== 'ServiceAccount' });
+    await accepted(pod('1e3', podOf(objects)), { dryRun: true });
   });
 
   it('says that it has effects only where it has some, and none in a dry run', () => {
@@ -425,6 +452,44 @@ describe.runIf(havePeers('etcd', 'kube-apiserver', 'helm-template'))('deploying 
       await expect.poll(async () => (await run('r.example/app:1')).status, { timeout: 30_000 }).toBe(403);
       expect((await run('r.example/app:1')).text).toContain('no rule of the policy is about r.example/app');
       expect((await run('registry.k8s.io/pause:3')).status).toBe(201);
+    });
+
+    it('does what docs/gate.md shows, with kubectl replaced by the API that it uses', async () => {
+      const registry = await startRegistry('embedded');
+      onTestFinished(() => registry.stop());
+      const page = readFileSync(new URL('../docs/gate.md', deploy), 'utf8');
+      const here = (text: string): string => text.replaceAll('registry.example.com', registry.host);
+      const [tutorial = ''] = page.split('## Introduce');
+      const [policy = ''] = [...tutorial.matchAll(/^```yaml\n# policy\.yaml\n([\s\S]*?)^```/gm)].map(
+        ([, text]) => text,
+      );
+      const commands = [...tutorial.matchAll(/^\$ bulla (.*)$/gm)].map(([, line = '']) =>
+        here(line).split(' '),
+      );
+      const image = here('registry.example.com/team/app:v1');
+      const target = openRepository(parseReference(image) as RegistryReference);
+      const { descriptor } = await pushImage(target, 'of the tutorial', 'v1');
+      await target.close();
+      const env = {
+        ...cleanEnvironment(),
+        BULLA_HOME: join(home, 'publisher'),
+        BULLA_PASSPHRASE: 'of a test',
+      };
+      const [generate = [], exported = [], sign = []] = commands;
+      expect(commands).toHaveLength(3);
+      for (const words of [generate, exported])
+        await ok(process.execPath, [BULLA, ...words], { env, cwd: home });
+      writeFileSync(join(home, 'policy.yaml'), here(policy));
+      const said = (): Promise<string> => run(image).then(({ text }) => text);
+      await expect.poll(said, { timeout: 30_000 }).toContain(`${image} has no signature; expected`);
+      expect(await said()).toContain('denied the request: Pod/tried is denied: containers/app: ');
+      expect(await said()).toContain('[unsigned] (sign it with `bulla sign`');
+
+      await ok(process.execPath, [BULLA, ...sign], { env, cwd: home });
+      await expect
+        .poll(said, { timeout: 30_000, interval: 500 })
+        .toContain(`"image":"${image}@${descriptor.digest}"`);
+      expect((await run('r.example/without-a-rule:1')).status).toBe(201);
     });
 
     it('lets nothing pass when it ends, and does not stand in the way when the webhooks were deleted before', async () => {

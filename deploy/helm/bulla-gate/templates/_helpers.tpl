@@ -4,7 +4,7 @@
 
 {{- define "gate.selector" -}}
 app.kubernetes.io/name: bulla-gate
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "gate.labels" -}}
