@@ -34,7 +34,11 @@ export async function openKey(
   sources: KeySources,
   options: SigningOptions = {},
 ): Promise<KeySigner> {
-  const signer = await keyOf(uri, sources);
+  return await opened(await keyOf(uri, sources), options);
+}
+
+/** A key that was found, open. @throws BullaError as {@link openKey} */
+export async function opened(signer: KeySigner, options: SigningOptions = {}): Promise<KeySigner> {
   await signer.open(options);
   const { certificates, publicKey, name } = signer;
   if (certificates.length > 0) checkChainOrder(certificates, publicKey, `the certificates of ${name}`);

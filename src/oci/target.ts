@@ -84,6 +84,8 @@ export interface PushManifestOptions extends CallOptions {
   readonly tag?: Tag | undefined;
   /** Only if the tag now points there (`undefined`: no condition; null: only if there is no such tag). */
   readonly expected?: Digest | null | undefined;
+  /** The caller has just seen that `expected` holds: it is not looked at again where the other side cannot tell. */
+  readonly isChecked?: boolean | undefined;
   /**
    * Send it once: whatever fails afterwards is reported, and whether it arrived is for the caller to find
    * out. For a tag that others move too, where a copy that comes late would undo their work.
@@ -93,6 +95,11 @@ export interface PushManifestOptions extends CallOptions {
 
 /** Writes manifests. */
 export interface ManifestPusher {
+  /**
+   * Says that a manifest with this subject will be pushed soon: what listing it needs is prepared meanwhile. It may be
+   * omitted, and pushing need not follow.
+   */
+  expectReferrerOf?(subject: Digest): void;
   /**
    * Stores manifest bytes unchanged. Where the manifest has a subject, it is listed among the
    * subject's referrers afterwards, by the registry itself or through the fallback index, and read

@@ -9,6 +9,8 @@ import { pushBlob } from './uploads.ts';
 /** A writer is a number of so many digits to this base: two of {@link BASE} ** DIGITS writers differ in at least one. */
 const DIGITS = 3;
 const BASE = 6;
+/** Marks that are looked for at the same time. */
+const AT_ONCE = 6;
 
 /**
  * That a writer is about to replace one version of a list, told to the others on a registry that has no
@@ -19,13 +21,16 @@ const BASE = 6;
  */
 export class Claim {
   readonly version: Digest | undefined;
+  /** Another writer was found when it was made. */
+  readonly isShared: boolean;
   private readonly room: RepositoryContext;
   private readonly own: readonly Mark[];
   private readonly others: readonly Mark[];
 
-  private constructor(room: RepositoryContext, version: Digest | undefined, marks: Marks) {
+  private constructor(room: RepositoryContext, version: Digest | undefined, marks: Marks, isShared: boolean) {
     this.room = room;
     this.version = version;
+    this.isShared = isShared;
     this.own = marks.own;
     this.others = marks.others;
   }
@@ -34,7 +39,8 @@ export class Claim {
    * Claims a version of the list of a subject.
    * @param version its digest; undefined where there is no list yet
    * @param isAlone no other writer was seen
-   * @returns undefined where the registry does not keep such blobs: then nothing is known of other writers
+   * @returns undefined where the registry does not keep such blobs: then nothing is known of other writers. One that
+   *   {@link isShared} where another writer had set the same mark before: whoever has its number would not see it.
    */
   static async make(
     room: RepositoryContext,
@@ -43,17 +49,14 @@ export class Claim {
     isAlone: boolean,
   ): Promise<Claim | undefined> {
     const text = `bulla: referrers of ${subject} after ${version ?? 'none'}`;
-    const marks = isAlone
-      ? numbered(text, room.session.timing.random())
-      : { own: [crowded(text)], others: [] };
-    const claim = new Claim(room, version, marks);
+    const crowd: Marks = { own: [crowded(text)], others: [] };
     try {
-      await Promise.all(
-        claim.own.map(({ descriptor, bytes }) =>
-          pushBlob(room, descriptor, () => pieces(bytes), { known: 'absent' }),
-        ),
-      );
-      return claim;
+      if (isAlone) {
+        const marks = numbered(text, room.session.timing.random());
+        if (await set(room, marks.own)) return new Claim(room, version, marks, false);
+      }
+      await set(room, crowd.own);
+      return new Claim(room, version, crowd, isAlone);
     } catch (error) {
       if (isBullaError(error)) return undefined;
       throw error;
@@ -63,16 +66,32 @@ export class Claim {
   /** Whether another writer has claimed the same version, or the registry does not tell. */
   async isContested(): Promise<boolean> {
     try {
-      const ask = (marks: readonly Mark[]): Promise<boolean[]> =>
-        Promise.all(marks.map(({ descriptor }) => hasBlob(this.room, descriptor)));
       // One of its own tells whether the registry shows them at all.
-      const [own, others] = await Promise.all([ask(this.own.slice(0, 1)), ask(this.others)]);
-      return own.includes(false) || others.includes(true);
+      const [own] = this.own;
+      const marks = [...(own === undefined ? [] : [own]), ...this.others];
+      let isContested = false;
+      // Few at once: each more is a connection more, and opening one takes as long as two requests.
+      const ask = async (): Promise<void> => {
+        for (let mark = marks.shift(); mark !== undefined && !isContested; mark = marks.shift()) {
+          const isThere = await hasBlob(this.room, mark.descriptor);
+          if (isThere !== (mark === own)) isContested = true;
+        }
+      };
+      await Promise.all(Array.from({ length: AT_ONCE }, ask));
+      return isContested;
     } catch (error) {
       if (isBullaError(error)) return true;
       throw error;
     }
   }
+}
+
+/** @returns whether none of them was set before */
+async function set(room: RepositoryContext, marks: readonly Mark[]): Promise<boolean> {
+  const outcomes = await Promise.all(
+    marks.map(({ descriptor, bytes }) => pushBlob(room, descriptor, () => pieces(bytes))),
+  );
+  return !outcomes.includes('exists');
 }
 
 interface Mark {

@@ -34,6 +34,8 @@ const MAX_ROUNDS = 60;
 const MAX_SETTLE_MS = 3000;
 /** Versions that are claimed, and replaced by others meanwhile, before one is written without a claim. */
 const MAX_CLAIMS = 2;
+/** Indexes that are claimed and not yet changed; of more, the oldest claims are made again when they are needed. */
+const MAX_PREPARED = 1_000;
 /** Part of the time that an index is watched, where no other writer has claimed the version that was replaced. */
 const ALONE_SETTLE = 0.125;
 
@@ -48,6 +50,19 @@ export class FallbackWriter {
   private readonly waiting = new Map<string, Waiting[]>();
   /** What was written a moment ago, and may not be shown yet. */
   private readonly recent = new Map<string, RecentIndex>();
+  private readonly prepared = new Map<string, Promise<Claim | undefined>>();
+
+  /** Claims an index that is about to be changed, while something else is done; nothing need follow. */
+  prepare(room: RepositoryContext, subject: Digest): void {
+    const key = keyOf(room, subject);
+    // What is being changed has another version soon.
+    if (this.waiting.has(key) || this.prepared.has(key)) return;
+    // It can only save time; the change reports what fails.
+    const claim = claimPresent(room, subject).catch(() => undefined);
+    this.prepared.set(key, claim);
+    const [oldest] = this.prepared.keys();
+    if (this.prepared.size > MAX_PREPARED && oldest !== undefined) this.prepared.delete(oldest);
+  }
 
   /** @throws BullaError conflict, registry-error, content-invalid and what reading and writing can fail with */
   async change(
@@ -56,7 +71,7 @@ export class FallbackWriter {
     change: FallbackChange,
     options: CallOptions = {},
   ): Promise<void> {
-    const key = `${room.repository} ${subject}`;
+    const key = keyOf(room, subject);
     const done = new Promise<void>((resolve, reject) => {
       const mine = { change, resolve, reject };
       const queue = this.waiting.get(key);
@@ -92,7 +107,9 @@ export class FallbackWriter {
       this.waiting.set(key, []);
       try {
         const changes = batch.map(({ change }) => change);
-        const rewrite = new Rewrite(room, subject, changes, this.recall(key, room));
+        const claim = await this.prepared.get(key);
+        this.prepared.delete(key);
+        const rewrite = new Rewrite(room, subject, changes, this.recall(key, room), claim);
         await rewrite.run();
         this.recent.set(key, rewrite.outcome());
         for (const { resolve } of batch) resolve();
@@ -101,6 +118,15 @@ export class FallbackWriter {
       }
     }
   }
+}
+
+function keyOf({ repository }: RepositoryContext, subject: Digest): string {
+  return `${repository} ${subject}`;
+}
+
+async function claimPresent(room: RepositoryContext, subject: Digest): Promise<Claim | undefined> {
+  const { isSubject, digest } = await readFallback(room, subject);
+  return isSubject ? undefined : await Claim.make(room, subject, digest, true);
 }
 
 /** Entries that were listed and removed, and until when an index that says otherwise may be an old one. */
@@ -130,15 +156,20 @@ class Rewrite {
   private claims = 0;
   /** No other writer was seen, and ours can be seen. */
   private isAlone = true;
+  /** Whether another writer has claimed the version that was replaced: asked for when it was, while it is watched. */
+  private asked: Promise<boolean> | undefined;
 
   constructor(
     room: RepositoryContext,
     subject: Digest,
     changes: readonly FallbackChange[],
     recent: RecentIndex | undefined,
+    prepared: Claim | undefined,
   ) {
     this.room = room;
     this.subject = subject;
+    this.claim = prepared;
+    if (prepared?.isShared === true) this.isAlone = false;
     this.settleMs = room.settleMs;
     this.remove = new Set(changes.flatMap(({ remove }) => (remove === undefined ? [] : [remove])));
     for (const { add } of changes) {
@@ -172,8 +203,8 @@ class Rewrite {
   private async isDoneAfter(): Promise<boolean> {
     const { timing } = this.room.session;
     const began = timing.now();
-    // Of other writers only a writer needs to know that would not stay to see them.
-    const asked = this.last !== undefined && this.isAlone ? this.claim?.isContested() : undefined;
+    const { asked } = this;
+    this.asked = undefined;
     const index = await readFallback(this.room, this.subject);
     if (this.last !== undefined && index.isSubject) throw takenForSubject(this.room, this.subject);
     const entries = await this.merge(index);
@@ -205,8 +236,8 @@ class Rewrite {
       this.claims = 0;
       return true;
     }
-    // What was claimed was replaced meanwhile.
-    if (this.claims > 0) this.isAlone = false;
+    // What was claimed, now or beforehand, was replaced meanwhile.
+    if (this.claims > 0 || (this.last === undefined && this.claim !== undefined)) this.isAlone = false;
     if (this.claims >= MAX_CLAIMS) {
       this.claims = 0;
       this.claim = undefined;
@@ -214,10 +245,9 @@ class Rewrite {
     }
     this.claims++;
     this.claim = await Claim.make(this.room, this.subject, version, this.isAlone);
+    if (this.claim?.isShared !== false) this.isAlone = false;
     // A registry that keeps no claims is written to without, and watched for longer.
-    if (this.claim !== undefined) return false;
-    this.claims = MAX_CLAIMS;
-    this.isAlone = false;
+    if (this.claim === undefined) this.claims = MAX_CLAIMS;
     return false;
   }
 
@@ -280,6 +310,9 @@ class Rewrite {
     if (response.status < 300) {
       await response.body.discard();
       this.last = content.descriptor.digest;
+      // Of other writers only a writer needs to know that would not stay to see them.
+      this.asked = this.isAlone ? this.claim?.isContested() : undefined;
+      this.asked?.catch(() => undefined);
       return true;
     }
     const failure = await session.failure(response);

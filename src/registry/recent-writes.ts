@@ -19,12 +19,14 @@ interface Written {
 }
 
 /**
- * What this process wrote a moment ago, so that an answer from before that is told from one that is true: "not found"
+ * What this process wrote, or saw, a moment ago, so that an answer from before that is told from one that is true: "not found"
  * for what was just stored, and for a tag what it was known to name before. Times are milliseconds since the epoch.
  */
 export class RecentWrites {
   private readonly written = new Map<string, Written>();
   private readonly seen = new Map<string, Set<Digest>>();
+  /** When a blob was last stored, or seen to be there. */
+  private readonly blobs = new Map<string, number>();
 
   /** A tag, or a digest, was stored. */
   noteWritten(repository: string, reference: Tag | Digest, digest: Digest, now: number): void {
@@ -37,8 +39,24 @@ export class RecentWrites {
     trim(this.written);
   }
 
+  /** A blob was stored, or seen to be there. */
+  noteBlob(repository: string, digest: Digest, now: number): void {
+    const key = `${repository} ${digest}`;
+    this.blobs.delete(key);
+    this.blobs.set(key, now);
+    trim(this.blobs);
+  }
+
+  /** Whether a blob was there a moment ago: it need not be asked for, or sent, before a manifest names it. */
+  hasBlob(repository: string, digest: Digest, now: number): boolean {
+    const at = this.blobs.get(`${repository} ${digest}`);
+    return at !== undefined && now >= at && now < at + STALE_MS;
+  }
+
   /** A tag or a digest was removed, or is about to be: from now on it may be absent. */
   noteRemoved(repository: string, reference: Tag | Digest): void {
+    // Some registries remove blobs along with the last manifest that names them.
+    for (const key of this.blobs.keys()) if (key.startsWith(`${repository} `)) this.blobs.delete(key);
     // Some registries remove the manifest together with its tag.
     const digest = this.written.get(`${repository} ${reference}`)?.digest;
     if (digest !== undefined) this.written.delete(`${repository} ${digest}`);

@@ -13,7 +13,7 @@ import type {
 } from '../oci/target.ts';
 import { fetchBlob, hasBlob, openBlob } from './blobs.ts';
 import { fetchManifest, fetchManifestUnless, resolve } from './manifests.ts';
-import { pushManifest, type Writers } from './push.ts';
+import { prepareReferrer, pushManifest, type Writers } from './push.ts';
 import { listReferrers, prepareReferrers } from './referrers.ts';
 import { deleteManifest, deleteTag } from './removal.ts';
 import type { RepositoryContext } from './repository-context.ts';
@@ -79,6 +79,11 @@ export class Repository implements Target {
     options?: PushBlobOptions,
   ): Promise<BlobOutcome> {
     return pushBlob(this.room, descriptor, open, options);
+  }
+
+  expectReferrerOf(subject: Digest): void {
+    // It can only save time; pushing it reports the failure.
+    prepareReferrer(this.room, this.writers, subject).catch(() => undefined);
   }
 
   pushManifest(content: ManifestContent, options?: PushManifestOptions): Promise<void> {

@@ -32,6 +32,20 @@ export async function pushBlob(
   open: OpenBlob,
   options: PushBlobOptions = {},
 ): Promise<BlobOutcome> {
+  const { recent, repository, session } = room;
+  const { digest } = descriptor;
+  if (recent.hasBlob(repository, digest, session.timing.now())) return 'exists';
+  const outcome = await store(room, descriptor, open, options);
+  recent.noteBlob(repository, digest, session.timing.now());
+  return outcome;
+}
+
+async function store(
+  room: RepositoryContext,
+  descriptor: Descriptor,
+  open: OpenBlob,
+  options: PushBlobOptions,
+): Promise<BlobOutcome> {
   const { timing, retry } = room.session;
   if (options.known !== 'absent' && (await hasBlob(room, descriptor, options))) return 'exists';
   const mounted = await mountBlob(room, descriptor, options);

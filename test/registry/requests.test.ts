@@ -75,7 +75,7 @@ describe('requests of a warm check', () => {
 });
 
 describe('requests of a push', () => {
-  it('are two for a blob that is known to be absent, three otherwise, one for one that is there', async () => {
+  it('are two for a blob that is known to be absent, three otherwise, one for one that is there, none for one seen just now', async () => {
     const registry = await registryFor();
     const target = repositoryOf(registry);
     const blob = blobOf('some bytes');
@@ -87,6 +87,10 @@ describe('requests of a push', () => {
     expect(registry.log.map(({ method }) => method)).toEqual(['POST', 'PUT']);
     registry.forget();
     await target.pushBlob(blob.descriptor, open);
+    expect(registry.log).toEqual([]);
+    const another = repositoryOf(registry);
+    await another.pushBlob(blob.descriptor, open);
+    await another.pushBlob(blob.descriptor, open);
     expect(registry.log.map(({ method }) => method)).toEqual(['HEAD']);
     registry.forget();
     await pushBytes(target, blobOf('other bytes'));

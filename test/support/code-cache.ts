@@ -53,6 +53,9 @@ export async function makeCodeCache(directory: string, nodes: readonly string[])
     run(`push oci:image:v1 ${named}`);
     run(`init ${named.replace(':v1', '')}`);
     run(`sign ${named}`);
+    nodes.forEach((_, index) => {
+      run(`push oci:image:v1 ${registry.host}/sign-${index}:v1`);
+    });
     const program = join(work, 'warm-up.cjs');
     buildSync({
       entryPoints: [new URL('warm-up.ts', import.meta.url).pathname],
@@ -68,6 +71,8 @@ export async function makeCodeCache(directory: string, nodes: readonly string[])
         `verify ${named}`,
         `tree ${named.replace(':v1', '')}`,
         `copy ${image} ${registry.host}/copy-${index}:v1`,
+        `sign ${registry.host}/sign-${index}:v1 --key plain`,
+        `sign ${registry.host}/sign-${index}:v1 --key ./maker.pem --cert-chain maker.crt`,
       ];
       start(node, program, resolve(directory), ...lines.map((line) => JSON.stringify(line.split(' '))));
     }

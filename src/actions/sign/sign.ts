@@ -217,6 +217,8 @@ export async function signSubjects(
     signer === undefined ? [] : await signImages(subjects, signer, wish.signature ?? {}, ports, existing);
   const done = { images: subjects, signatures, signer, lacksCollection };
   if (naming === undefined || wish.name === false || names.size === 0) return { ...done, named: undefined };
+  if (wish.name?.proof !== false && names.size > 0)
+    for (const [{ digest }] of byImage(subjects)) ports.images.expectReferrerOf?.(digest);
   const named = await publishNames(names, naming, wish, ports);
   const proofs = wish.name?.proof === false ? NO_PROOFS : await attachProofs(subjects, named, ports);
   return { ...done, named: { ...named, ...proofs } };

@@ -274,6 +274,7 @@ async function signOne(
     const found = await options.existing?.find(image, intended, options.now);
     if (found !== undefined) return { ...of, kind: intended.kind, signature: found, already: true };
   }
+  target.expectReferrerOf?.(image.digest);
   const { artifact, ...made } = await makeSignature(image, options);
   await pushBlobs(target, artifact.blobs, { signal: options.signal });
   // The port's promise: on return the manifest is listed among the image's referrers.

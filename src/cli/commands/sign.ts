@@ -9,6 +9,7 @@ import { readReferences } from '../flags/reference-list.ts';
 import { addSignOptions, nameWishOf, type SignFlags, signatureWishOf } from '../flags/sign-flags.ts';
 import { parsePairs } from '../flags/signature-flags.ts';
 import type { Cli, Context } from '../shell/context.ts';
+import { yieldToEventLoop } from '../shell/yield.ts';
 
 export function register(program: Command, cli: Cli): void {
   addNamingOptions(addSignOptions(program.command('sign')))
@@ -34,6 +35,10 @@ export function register(program: Command, cli: Cli): void {
       const isNameOnly = flags.nameOnly === true;
       const signature = isNameOnly ? undefined : await signatureWishOf(context, flags);
       const name = flags.name ? nameWishOf(flags, isNameOnly) : false;
+      if (signature !== undefined && signature.witness === undefined) {
+        const { expectSigner } = await import('../flags/keys.ts');
+        expectSigner(context, flags);
+      }
       const { images, target } = await openImages(context, texts, flags);
       const [{ sign }, { signPorts }, text] = await Promise.all([
         import('../../actions/sign/sign.ts'),
@@ -116,8 +121,16 @@ function checkAlso({ also, nameOnly, keyless, expires, purpose }: Flags): void {
 /** The images, and where they are. Of a layout with a single image, that one. */
 async function openImages(context: Context, texts: readonly string[], flags: Flags) {
   const [first, ...others] = await readReferences(context, texts, flags.from, flags);
-  const { reference, source } = await context.openImage(first.text, { write: true });
-  const images: readonly [ImageToSign, ...ImageToSign[]] =
-    others.length === 0 ? [{ text: first.text, reference }] : [first, ...others];
-  return { images, target: source };
+  const { reference, source, version } = await context.openImage(first.text, { write: true });
+  if (others.length > 0) {
+    const images: readonly [ImageToSign, ...ImageToSign[]] = [first, ...others];
+    return { images, target: source };
+  }
+  // The code that signs is loaded while the answer is on its way.
+  const { prefetch } = await import('../../actions/verify/prefetch.ts');
+  const target = prefetch(source, reference.tag ?? version, { signal: context.signal });
+  target.expectReferrers?.();
+  await yieldToEventLoop();
+  const images: readonly [ImageToSign] = [{ text: first.text, reference }];
+  return { images, target };
 }

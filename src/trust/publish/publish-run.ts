@@ -325,7 +325,8 @@ export class PublishRun {
     this.made = undefined;
     this.hasPut = true;
     try {
-      await this.target.pushManifest(content, { tag: HEAD_TAG, expected: base.parent, once: true, signal });
+      const condition = { expected: base.parent, isChecked: true };
+      await this.target.pushManifest(content, { ...condition, tag: HEAD_TAG, once: true, signal });
       this.failures = [];
     } catch (error) {
       if (isImmovable(error)) throw immovable(this.target, error);
