@@ -23,7 +23,7 @@ export async function pushBlobs(
       blobs.slice(at, at + AT_ONCE).map(({ descriptor, bytes }) =>
         target.pushBlob(descriptor, async () => streamOf(bytes), {
           ...options,
-          ...(isLikelyNew(descriptor) && { known: 'absent' }),
+          ...(isLikelyNew(descriptor) && { known: 'new' }),
         }),
       ),
     );

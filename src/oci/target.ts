@@ -61,8 +61,11 @@ export type BlobOutcome = 'exists' | 'mounted' | 'pushed';
 export interface PushBlobOptions extends CallOptions {
   /** Repositories of the same registry that have the blob, to be mounted from; others ignore it. */
   readonly mountFrom?: readonly string[] | undefined;
-  /** Skip asking whether the blob is there already. */
-  readonly known?: 'absent' | undefined;
+  /**
+   * Skip asking whether the blob is there already: it is known not to be there, or is `new`, so that it most likely is
+   * not, unless it was stored a moment ago.
+   */
+  readonly known?: 'absent' | 'new' | undefined;
 }
 
 /** Writes blobs. */

@@ -40,7 +40,7 @@ export class Claim {
    * @param version its digest; undefined where there is no list yet
    * @param isAlone no other writer was seen
    * @returns undefined where the registry does not keep such blobs: then nothing is known of other writers. One that
-   *   {@link isShared} where another writer had set the same mark before: whoever has its number would not see it.
+   *   {@link isShared} where another writer had set the same mark before: one with its number would not be seen.
    */
   static async make(
     room: RepositoryContext,

@@ -34,7 +34,7 @@ export async function pushBlob(
 ): Promise<BlobOutcome> {
   const { recent, repository, session } = room;
   const { digest } = descriptor;
-  if (recent.hasBlob(repository, digest, session.timing.now())) return 'exists';
+  if (options.known !== 'absent' && recent.hasBlob(repository, digest, session.timing.now())) return 'exists';
   const outcome = await store(room, descriptor, open, options);
   recent.noteBlob(repository, digest, session.timing.now());
   return outcome;
@@ -47,7 +47,7 @@ async function store(
   options: PushBlobOptions,
 ): Promise<BlobOutcome> {
   const { timing, retry } = room.session;
-  if (options.known !== 'absent' && (await hasBlob(room, descriptor, options))) return 'exists';
+  if (options.known === undefined && (await hasBlob(room, descriptor, options))) return 'exists';
   const mounted = await mountBlob(room, descriptor, options);
   if (mounted === 'mounted') return 'mounted';
   const source = new Source(descriptor, open, room.name);

@@ -68,7 +68,7 @@ const expected = new WeakMap<Context, Promise<KeySigner | undefined>>();
  */
 export function expectSigner(context: Context, flags: KeyFlags): void {
   const expecting = expectStored(context, flags);
-  // Whoever signs with it reports the failure.
+  // Signing with it reports the failure.
   expecting.catch(() => undefined);
   expected.set(context, expecting);
 }
