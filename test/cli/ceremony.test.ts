@@ -172,6 +172,24 @@ describe('bulla ceremony', () => {
     expect(await at.online(`verify ${at.repository}:v1`)).toMatchObject({ code: 0 });
   });
 
+  it('carries the file to publishers on other machines, who sign names after root', async () => {
+    const at = await ground('root', 'other');
+    const names = '--publisher-key publisher.pub --publisher-key other.pub --threshold names=2';
+    const begun = told(
+      await at.offline(
+        `ceremony begin ${at.repository} --root-key root ${names} --online-key online.pub --out root.json --yes -o json`,
+      ),
+    );
+    expect(begun.missing).toEqual([]);
+    const publish = (begun.publish ?? '').replace('bulla ', '');
+    expect((await at.online(`${publish} -o json`)).json()).toMatchObject({ code: 'threshold-not-met' });
+    const sign = `ceremony sign root.json --key other --change ${begun.change} --yes -o json`;
+    expect(told(await at.offline(sign)).signatures.at(-1)?.signedBy).toHaveLength(1);
+    expect(await at.online(publish)).toMatchObject({ code: 0 });
+    await at.push('v1');
+    expect((await at.online(`signer ls ${at.repository}`)).stdout).toContain('names  2 of 2');
+  });
+
   it('stages the collection where the online key is elsewhere', async () => {
     const at = await ground('root');
     await writeFile(join(at.usb, 'none'), '');

@@ -66,7 +66,7 @@ export class Deadline {
 
 /**
  * Commands without a clock of their own for searching: what they do takes as long as there is content
- * (`tuf`, `export`), as the configuration says (`resign`), has a deadline for each collection (`report`, `key report`), or goes on
+ * (`tuf`, `export`), as the configuration says (`resign`), or as people take (`ceremony`), has a deadline for each collection (`report`, `key report`), or goes on
  * until they are ended (`serve`).
  */
 const UNTIMED: ReadonlySet<string> = new Set([
@@ -77,6 +77,7 @@ const UNTIMED: ReadonlySet<string> = new Set([
   'sync',
   'report',
   'key report',
+  'ceremony',
   'completion',
 ]);
 

@@ -1,72 +1,27 @@
 import { describe, expect, it } from 'vitest';
 import { changeRoles } from '../../../src/actions/change/change-roles.ts';
 import { openCopy } from '../../../src/actions/change/place.ts';
-import { KeysAtHand } from '../../../src/actions/sign/keys-at-hand.ts';
 import { sign } from '../../../src/actions/sign/sign.ts';
-import { generatePrivateKey } from '../../../src/crypto/private-key.ts';
 import { signerOf } from '../../../src/keystore/key-of.ts';
 import { parseReference } from '../../../src/oci/reference.ts';
-import { createCollection } from '../../../src/trust/change/create.ts';
 import { rekey } from '../../../src/trust/change/role-changes.ts';
 import { resignCollection } from '../../../src/trust/publish/resign.ts';
-import { type TufSigner, tufSigner } from '../../../src/tuf/edit/signing.ts';
 import { pushImage } from '../../support/content.ts';
-import { RemoteKeys } from '../../support/keystore/remote.ts';
-import { PLACE, policy, pushHead } from '../../support/trust/collection.ts';
-import { freshRead, hashesOf, publisher } from '../../support/trust/publishing.ts';
-import { WeakStore } from '../../support/trust/weak-store.ts';
+import { PLACE } from '../../support/trust/collection.ts';
+import { freshRead, hashesOf } from '../../support/trust/publishing.ts';
+import { remoteWorld } from '../../support/trust/remote-world.ts';
 import { NOW } from '../../support/tuf/editing.ts';
 
-const NAMES = ['root', 'next', 'publisher', 'online', 'release'] as const;
-type Name = (typeof NAMES)[number];
-
-/** A collection whose keys are all in one service each, which counts what it is asked. */
+/** {@link remoteWorld}, and what its services were asked for: messages in each request, by key. */
 async function world() {
-  const services = {} as Record<Name, RemoteKeys>;
-  const signers = {} as Record<Name, TufSigner>;
-  for (const name of NAMES) {
-    services[name] = new RemoteKeys({ [name]: generatePrivateKey('P-256') });
-    signers[name] = tufSigner(signerOf(await services[name].find(name)));
-  }
-  const keys = new KeysAtHand(
-    {
-      find: async (spec) => {
-        const signer = signerOf(await services[spec as Name].find(spec));
-        return { name: spec, publicKey: signer.publicKey, certificates: [], signer };
-      },
-      all: async () => [],
-    },
-    ['root', 'next', 'publisher', 'online'],
-  );
-  const one = (name: Name) => ({ keys: [signers[name].key], threshold: 1 });
-  const store = new WeakStore();
-  const made = await createCollection(
-    {
-      ...{ name: PLACE, now: NOW, policy },
-      root: one('root'),
-      names: one('publisher'),
-      online: one('online'),
-    },
-    [signers.root, signers.publisher, signers.online],
-  );
-  await pushHead(store, made);
-  const { read, options } = publisher();
-  const { signers: _, ...publish } = options;
-  const forget = (): void => {
-    for (const service of Object.values(services)) {
-      service.requests.splice(0);
-      service.opened = 0;
-    }
-  };
-  forget();
+  const made = await remoteWorld();
   const asked = (): Record<string, number[]> =>
     Object.fromEntries(
-      Object.entries(services).flatMap(([name, { requests }]) =>
+      Object.entries(made.services).flatMap(([name, { requests }]) =>
         requests.length === 0 ? [] : [[name, [...requests]]],
       ),
     );
-  const place = { place: PLACE, name: PLACE, repository: PLACE, target: store, read, keys, publish };
-  return { store, services, signers, place, options, asked, forget };
+  return { ...made, asked };
 }
 
 describe('what the keys of a collection are asked for', () => {

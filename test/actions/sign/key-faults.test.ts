@@ -1,80 +1,20 @@
 import { describe, expect, it } from 'vitest';
 import { changeRoles } from '../../../src/actions/change/change-roles.ts';
-import { type ChangePlace, openCopy } from '../../../src/actions/change/place.ts';
-import { KeysAtHand } from '../../../src/actions/sign/keys-at-hand.ts';
+import { openCopy } from '../../../src/actions/change/place.ts';
 import { sign } from '../../../src/actions/sign/sign.ts';
-import { generatePrivateKey } from '../../../src/crypto/private-key.ts';
 import { BullaError, type ErrorCode } from '../../../src/errors.ts';
-import { signerOf } from '../../../src/keystore/key-of.ts';
 import { parseReference } from '../../../src/oci/reference.ts';
-import { createCollection } from '../../../src/trust/change/create.ts';
 import { rekey } from '../../../src/trust/change/role-changes.ts';
 import { resignCollection } from '../../../src/trust/publish/resign.ts';
-import { type TufSigner, tufSigner } from '../../../src/tuf/edit/signing.ts';
 import { pushImage } from '../../support/content.ts';
-import { RemoteKeys } from '../../support/keystore/remote.ts';
-import { PLACE, policy, pushHead } from '../../support/trust/collection.ts';
-import { publisher } from '../../support/trust/publishing.ts';
-import { WeakStore } from '../../support/trust/weak-store.ts';
+import type { RemoteKeys } from '../../support/keystore/remote.ts';
+import { PLACE } from '../../support/trust/collection.ts';
+import { type Name, type RemoteWorld, remoteWorld } from '../../support/trust/remote-world.ts';
+import type { WeakStore } from '../../support/trust/weak-store.ts';
 import { NOW } from '../../support/tuf/editing.ts';
 
-const NAMES = ['root', 'next', 'publisher', 'online'] as const;
-type Name = (typeof NAMES)[number];
-
-interface World {
-  readonly store: WeakStore;
-  readonly services: Readonly<Record<Name, RemoteKeys>>;
-  readonly signers: Readonly<Record<Name, TufSigner>>;
-  readonly place: ChangePlace<KeysAtHand>;
-  readonly options: ReturnType<typeof publisher>['options'];
-}
-
-/** A collection with an image, whose keys are in one service each. */
-async function world(): Promise<World> {
-  const services = {} as Record<Name, RemoteKeys>;
-  const signers = {} as Record<Name, TufSigner>;
-  const keys = Object.fromEntries(NAMES.map((name) => [name, generatePrivateKey('P-256')]));
-  const makers = {} as Record<Name, TufSigner>;
-  for (const name of NAMES) {
-    const one = { [name]: keys[name] } as never;
-    makers[name] = tufSigner(signerOf(await new RemoteKeys(one).find(name)));
-    services[name] = new RemoteKeys(one);
-    signers[name] = tufSigner(signerOf(await services[name].find(name)));
-  }
-  const atHand = new KeysAtHand(
-    {
-      find: async (spec) => {
-        const signer = signerOf(await services[spec as Name].find(spec));
-        return { name: spec, publicKey: signer.publicKey, certificates: [], signer };
-      },
-      all: async () => [],
-    },
-    NAMES,
-  );
-  const one = (name: Name) => ({ keys: [signers[name].key], threshold: 1 });
-  const store = new WeakStore();
-  await pushImage(store, 'v1', 'v1');
-  const made = await createCollection(
-    {
-      ...{ name: PLACE, now: NOW, policy },
-      root: one('root'),
-      names: one('publisher'),
-      online: one('online'),
-    },
-    [makers.root, makers.publisher, makers.online],
-  );
-  await pushHead(store, made);
-  const { read, options } = publisher();
-  const { signers: _, ...publish } = options;
-  const place = {
-    ...{ place: PLACE, name: PLACE, repository: PLACE, target: store, read, publish },
-    keys: atHand,
-  };
-  return { store, services, signers, place, options };
-}
-
 /** What is asked of the keys, and which key fails. */
-const WORK: Readonly<Record<string, readonly [fails: Name, (world: World) => Promise<unknown>]>> = {
+const WORK: Readonly<Record<string, readonly [fails: Name, (world: RemoteWorld) => Promise<unknown>]>> = {
   'signing a name': [
     'publisher',
     async ({ store, place }) =>
@@ -111,6 +51,12 @@ const WORK: Readonly<Record<string, readonly [fails: Name, (world: World) => Pro
       await resignCollection(store, place.read, { ...options, signers: [signers.online], force: true }),
   ],
 };
+
+async function worldWithImage(): Promise<RemoteWorld> {
+  const made = await remoteWorld();
+  await pushImage(made.store, 'v1', 'v1');
+  return made;
+}
 
 const failing = (code: ErrorCode) => new BullaError(code, 'as a test wants', { hint: 'see the test' });
 
@@ -178,7 +124,7 @@ describe.each(Object.entries(WORK))('%s', (_, [name, work]) => {
   it.each(Object.entries(FAULTS))(
     'with %s: says so, and publishes nothing',
     async (_fault, [spoil, code, opened]) => {
-      const made = await world();
+      const made = await worldWithImage();
       const heads = [...made.store.heads];
       const tags = await allTags(made.store);
       spoil(made.services[name]);
@@ -195,7 +141,7 @@ describe.each(Object.entries(WORK))('%s', (_, [name, work]) => {
 });
 
 it('a token that is removed in the middle of a batch leaves nothing behind', async () => {
-  const made = await world();
+  const made = await worldWithImage();
   const { online } = made.services;
   const heads = [...made.store.heads];
   // The snapshot is signed, the timestamp is not.
