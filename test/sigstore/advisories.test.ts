@@ -159,6 +159,50 @@ describe('sigstore-js', () => {
   });
 });
 
+describe('sigstore-java', () => {
+  it.each([1, 2] as const)(
+    'GHSA-q4xm-6fjc-5f6w: a time-correct entry about something else is no proof of logging (Rekor v%d)',
+    (rekor) => {
+      const bundle = changed(instance.sign(statementOf(), { rekor }), (json) => {
+        const other = JSON.parse(
+          String(Buffer.from(instance.sign(statementOf('1'.repeat(64)), { rekor }))),
+        ) as Json;
+        material(json)['tlogEntries'] = entries(other) as unknown as Json;
+      });
+      expect(outcome(bundle)).toBe('signature-mismatch');
+    },
+  );
+
+  it.each([
+    ['altered', (text: string) => text.replace(/.(?==*\n$)/, (end) => (end === 'A' ? 'B' : 'A'))],
+    ['by a log of another name', (text: string) => text.replace(/\u2014 \S+/, '\u2014 evil.example')],
+    ['missing', (text: string) => text.replace(/\u2014.*\n/, '')],
+  ])('GHSA-jp26-88mw-89qr: the signature of a checkpoint that is %s is refused', (_, change) => {
+    const bundle = changed(instance.sign(statementOf(), { rekor: 2 }), (json) => {
+      for (const entry of entries(json)) {
+        const checkpoint = (entry['inclusionProof'] as Json)['checkpoint'] as unknown as {
+          envelope: string;
+        };
+        const altered = change(checkpoint.envelope);
+        expect(altered).not.toBe(checkpoint.envelope);
+        checkpoint.envelope = altered;
+      }
+    });
+    expect(['signature-mismatch', 'content-invalid']).toContain(outcome(bundle));
+  });
+});
+
+describe('gitsign', () => {
+  it('GHSA-xvrc-2wvh-49vc: the key of a log is that of the trusted root, whatever the log says', () => {
+    const rogue = new SigstoreInstance();
+    const bundle = changed(instance.sign(statementOf(), { rekor: 2 }), (json) => {
+      const forged = JSON.parse(String(Buffer.from(rogue.sign(statementOf(), { rekor: 2 })))) as Json;
+      material(json)['tlogEntries'] = entries(forged) as unknown as Json;
+    });
+    expect(outcome(bundle)).toBe('signature-mismatch');
+  });
+});
+
 describe('sigstore-ruby', () => {
   it('CVE-2026-31830: a statement about another artifact is refused, however well it is signed', () => {
     expect(outcome(instance.sign(statementOf('0'.repeat(64))))).toBe('signature-mismatch');
