@@ -41,6 +41,7 @@ declare -A go_tools=(
   [tesseract]='github.com/transparency-dev/tesseract v0.1.1 cmd/tesseract/posix'
   [rekor-server]='github.com/sigstore/rekor-tiles/v2 v2.3.0 cmd/rekor-server/posix'
   [skopeo-sigstore]='go.podman.io/skopeo v1.23.0 cmd/skopeo containers_image_openpgp,exclude_graphdriver_btrfs'
+  [actionlint]='github.com/rhysd/actionlint v1.7.7 cmd/actionlint'
 )
 # command -> replacements, separated by commas: names under which modules are served, versions that are
 declare -A replaced=(
@@ -58,7 +59,7 @@ declare -A nodes=([node22]=22.23.5 [node24]=24.22.3)
 python_packages=(tuf==7.0.1 'securesystemslib[crypto]==1.6.0')
 # The slowest first, so that the two lanes end together.
 all=(kube-apiserver containerd cosign fulcio rekor-server tesseract skopeo-sigstore registry3 etcd ctr notation oras regctl crane olareg docker
-  oci-conformance go-tuf-client helm-template gofakes3 ocimem local-kms python bao pkcs11js postject node22 node24 nginx
+  oci-conformance go-tuf-client helm-template gofakes3 ocimem local-kms python bao pkcs11js postject actionlint node22 node24 nginx
   docker-registry skopeo podman notary notary-server notary-signer ssh-agent softhsm2-util pkcs11-tool faketime chromium)
 
 note() { printf 'peers: %s\n' "$*" >&2; }

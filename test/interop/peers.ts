@@ -21,6 +21,7 @@ const DEBIAN = [
   'ssh-agent',
 ] as const;
 const BUILT = [
+  'actionlint',
   'containerd',
   'ctr',
   'bao',
