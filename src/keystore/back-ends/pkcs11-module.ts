@@ -46,7 +46,8 @@ export interface Mechanism {
   readonly parameter?: unknown;
 }
 
-const INSTALL = 'it needs a compiler, so it is not installed with bulla: npm install --global pkcs11js';
+const INSTALL =
+  'it needs a compiler, so it is not installed with bulla: npm install --global pkcs11js (and for the single executable, NODE_PATH: docs/install.md)';
 
 /**
  * Loads a module of a token. Both the package and the module are native code of this process.
