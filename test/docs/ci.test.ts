@@ -167,7 +167,7 @@ describe.each(PAGES)('docs/ci/%s', (name) => {
     }
     expect({ signed, staged, verified }).toEqual({ signed: 1, staged: 1, verified: 1 });
     expect(await readFile(join(cwd, 'deploy.yaml'), 'utf8')).toMatch(/image: "?\S+@sha256:[0-9a-f]{64}/);
-  });
+  }, 120_000);
 });
 
 describe('docs/ci', () => {
