@@ -9,7 +9,7 @@ bin := node_modules/.bin
 # npm ci starts by removing node_modules, and the stamp with it.
 modules := node_modules/.stamp
 bundle := dist/bulla.js
-builders := $(addprefix test/support/,build.ts code-cache.ts warm-up.ts process.ts)
+builders := $(addprefix test/support/,build.ts code-cache.ts program-parts.ts warm-up.ts process.ts)
 sources := $(shell find src -name '*.ts' 2>/dev/null)
 vitest := $(bin)/vitest run --config
 

@@ -1,11 +1,14 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import { cp, mkdir, open, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { cacheName, compileProgram, PROGRAM } from '../../src/cli/start/compiled.ts';
+import { cacheName, compileProgram, PROGRAM, SCRIPTS } from '../../src/cli/start/compiled.ts';
 import { temporaryDirectory } from '../support/cli.ts';
+import { registryFor } from '../support/registry/open.ts';
 
 const root = new URL('../..', import.meta.url).pathname;
+const execFilePromise = promisify(execFile);
 
 /** A program of somebody who has installed the package. */
 async function asUser(source: string): Promise<string> {
@@ -59,13 +62,14 @@ describe('the package', () => {
     });
     const [packed] = JSON.parse(printed) as { files: { path: string; mode: number }[] }[];
     const modes = new Map(packed?.files.map(({ path, mode }) => [path, mode]));
-    const needed = ['bulla.js', PROGRAM, cacheName(), 'package.json', 'lib/package.json', 'lib/api/index.js'];
+    const scripts = SCRIPTS.flatMap((script) => [script, cacheName(process, script)]);
+    const needed = ['bulla.js', ...scripts, 'package.json', 'lib/package.json', 'lib/api/index.js'];
     expect([...modes.keys()]).toEqual(expect.arrayContaining(needed.map((name) => `dist/${name}`)));
     expect(modes.get('dist/bulla.js')).toBe(0o755);
   });
 
-  it('brings its command compiled, for the Node that it was built with', () => {
-    const { isCached } = compileProgram(join(root, 'dist'));
+  it.each(SCRIPTS)('brings %s compiled, for the Node that it was built with', (script) => {
+    const { isCached } = compileProgram(join(root, 'dist'), undefined, script);
     expect(isCached, 'dist/ was made by another Node: remove it and make build').toBe(true);
   });
 
@@ -84,9 +88,39 @@ describe('the package', () => {
   });
 
   // It is read byte by byte (src/cli/start/compiled.ts). The bundler escapes what strings have, not what regular expressions do.
-  it('is compiled to ASCII', async () => {
-    const program = await readFile(join(root, 'dist', PROGRAM));
-    expect(program.findIndex((byte) => byte > 127)).toBe(-1);
+  it.each(SCRIPTS)('has %s in ASCII', async (script) => {
+    const bytes = await readFile(join(root, 'dist', script));
+    expect(bytes.findIndex((byte) => byte > 127)).toBe(-1);
+  });
+
+  // A command that read the others as well would start later (decision 500).
+  it('needs only its first script for everyday commands', async () => {
+    const dir = await temporaryDirectory();
+    await cp(join(root, 'dist'), join(dir, 'dist'), { recursive: true });
+    for (const script of SCRIPTS) if (script !== PROGRAM) await rm(join(dir, 'dist', script));
+    const { host } = await registryFor();
+    const image = `${host}/image:v1`;
+    const env = { ...process.env, BULLA_HOME: join(dir, 'home'), BULLA_PASSPHRASE: 'of a test' };
+    const bulla = async (dist: string, line: string): Promise<string> =>
+      (
+        await execFilePromise(process.execPath, [join(dist, 'bulla.js'), ...line.split(' ')], {
+          cwd: dir,
+          env,
+        })
+      ).stdout;
+    await bulla(join(root, 'dist'), 'key generate mine');
+    const everyday = [
+      `push oci:${root}testdata/demo-image/layout ${image}`,
+      `sign ${image} --key mine`,
+      `verify ${image} --key mine`,
+      `copy ${image} ${host}/copy:v1`,
+      `pull ${image} oci:out --key mine`,
+      `inspect ${image}`,
+      `ls ${host}/image`,
+      `tree ${image}`,
+    ];
+    for (const line of everyday) expect(await bulla(join(dir, 'dist'), line), line).not.toBe('');
+    await expect(bulla(join(dir, 'dist'), 'key ls')).rejects.toThrow('more.js');
   });
 
   it('says that its output could not be written', async () => {

@@ -1,14 +1,16 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, delimiter, join } from 'node:path';
-import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
-import { cacheName, PROGRAM } from '../../src/cli/start/compiled.ts';
+import { type BuildOptions, build, type Plugin } from 'esbuild';
+import { cacheName, SCRIPTS } from '../../src/cli/start/compiled.ts';
 import { makeCodeCache } from './code-cache.ts';
 import { makeManualPage } from './manual-page.ts';
+import { bundleProgram } from './program-parts.ts';
 
 /**
- * Builds what is published: `dist/bulla.js`, the command, with its program and what V8 makes of that, and
- * `dist/lib`, the library as ES modules with their types. `npm run build` and `make build`.
+ * Builds what is published: `dist/bulla.js`, the command, which starts the scripts of its program (`SCRIPTS` of
+ * src/cli/start/compiled.ts, the first is `program.js`) with what V8 makes of each (`program-….cache`, …), and `dist/lib`,
+ * the library as ES modules with their types. `npm run build` and `make build`.
  */
 const root = new URL('../..', import.meta.url).pathname;
 process.chdir(root);
@@ -78,11 +80,10 @@ const COMMAND: BuildOptions = {
 };
 const entry: BuildOptions = { entryPoints: ['src/cli/start/main.ts'], outfile: 'dist/bulla.js' };
 await build({ ...COMMAND, ...entry, banner: { js: '#!/usr/bin/env node' } });
-const program: BuildOptions = { entryPoints: ['src/cli/start/program.ts'], outfile: join('dist', PROGRAM) };
-const { metafile } = await build({ ...COMMAND, ...program, metafile: true });
+const bundled = await bundleProgram(COMMAND, 'src/cli/start/program.ts', 'dist');
 chmodSync('dist/bulla.js', 0o755);
 writeFileSync('dist/package.json', '{ "type": "commonjs" }\n');
-writeFileSync('dist/THIRD-PARTY-LICENSES.txt', licences(metafile));
+writeFileSync('dist/THIRD-PARTY-LICENSES.txt', licences(bundled.keys()));
 // A package that is published is compiled for others, too: their executables are in NODES, as in PATH.
 const others = (process.env['NODES'] ?? '').split(delimiter).filter((path) => path !== '');
 await makeCodeCache('dist', [process.execPath, ...others]);
@@ -92,14 +93,14 @@ const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { versio
 writeFileSync('dist/lib/package.json', `${JSON.stringify({ type: 'module', version })}\n`);
 writeFileSync('dist/bulla.1', await makeManualPage(version));
 checkPackage();
-for (const name of ['bulla.js', PROGRAM, cacheName()]) {
+for (const name of ['bulla.js', ...SCRIPTS, ...SCRIPTS.map((script) => cacheName(process, script))]) {
   process.stdout.write(`dist/${name} ${Math.ceil(statSync(join('dist', name)).size / 1024)} KiB\n`);
 }
 
 /** The licences of the packages that went into the bundle; each asks to go along with its code. */
-function licences(bundled: Metafile): string {
+function licences(bundled: Iterable<string>): string {
   const packages = new Set<string>();
-  for (const file of Object.keys(bundled.inputs)) {
+  for (const file of bundled) {
     const name = /.*node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(file)?.[0];
     if (name !== undefined) packages.add(name);
   }

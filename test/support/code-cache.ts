@@ -56,6 +56,8 @@ export async function makeCodeCache(directory: string, nodes: readonly string[])
     nodes.forEach((_, index) => {
       run(`push oci:image:v1 ${registry.host}/sign-${index}:v1`);
     });
+    const policy = `version: 1\nrules: [{ scope: "${registry.host}/*", signatures: [{ keys: [home/keys/plain.pub] }] }]\n`;
+    writeFileSync(join(work, 'policy.yaml'), policy);
     const program = join(work, 'warm-up.cjs');
     buildSync({
       entryPoints: [new URL('warm-up.ts', import.meta.url).pathname],
@@ -65,7 +67,7 @@ export async function makeCodeCache(directory: string, nodes: readonly string[])
       format: 'cjs',
     });
     for (const [index, node] of nodes.entries()) {
-      const lines = [
+      const everyday = [
         `verify ${image} --ca maker.crt`,
         `verify ${image} --key plain -o json`,
         `verify ${named}`,
@@ -74,7 +76,8 @@ export async function makeCodeCache(directory: string, nodes: readonly string[])
         `sign ${registry.host}/sign-${index}:v1 --key plain`,
         `sign ${registry.host}/sign-${index}:v1 --key ./maker.pem --cert-chain maker.crt`,
       ];
-      start(node, program, resolve(directory), ...lines.map((line) => JSON.stringify(line.split(' '))));
+      const others = [`verify ${image} --policy policy.yaml`];
+      start(node, program, resolve(directory), JSON.stringify(everyday), JSON.stringify(others));
     }
   } finally {
     await registry.stop();

@@ -6,12 +6,22 @@ import { Script } from 'node:vm';
 /** What the bundled program exports. */
 export type Program = typeof import('./program.ts');
 
-/** The bundled program, beside the entry that loads it. */
-export const PROGRAM = 'program.js';
+/** The bundled program, beside the entry that loads it: what everyday commands need. */
+export const PROGRAM = 'program.js' as const;
+
+/**
+ * The scripts that the program is divided into (decision 500). A script may ask for modules of those before it at once,
+ * and of those behind it when a command needs them.
+ */
+export const SCRIPTS: readonly ['program.js', 'documents.js', 'more.js'] = [
+  PROGRAM,
+  'documents.js',
+  'more.js',
+];
 
 const CHECK_BYTES = 4;
 
-/** Reads the program or its cache by name. @throws Error where there is none of this name */
+/** Reads a script or its cache by name. @throws Error where there is none of this name */
 export type Read = (name: string) => Buffer;
 
 const readBeside =
@@ -19,45 +29,75 @@ const readBeside =
   (name) =>
     readFileSync(join(directory, name));
 
-/** The program as V8 has it, and whether it was compiled before. */
+/** A script as V8 has it, and whether it was compiled before. */
 export interface Compiled {
   readonly script: Script;
   readonly isCached: boolean;
 }
 
 /**
- * Name of the file with the compiled program for the Node that runs: what one version of V8 has compiled
- * means something else to another.
+ * Name of the file with a compiled script for the Node that runs: what one version of V8 has compiled means
+ * something else to another.
  */
-export function cacheName({ versions, platform, arch }: Pick<NodeJS.Process, Versioned> = process): string {
-  return `program-${versions.v8}-${platform}-${arch}.cache`;
+export function cacheName(
+  { versions, platform, arch }: Pick<NodeJS.Process, Versioned> = process,
+  script: string = PROGRAM,
+): string {
+  return `${script.replace(/\.js$/, '')}-${versions.v8}-${platform}-${arch}.cache`;
 }
 
 type Versioned = 'versions' | 'platform' | 'arch';
 
 /**
- * Compiles the program, or takes it as the build has compiled it. A cache that is not there, is not whole,
- * or is of another program or another V8, is as good as none.
- * @param directory where the program is, or is taken to be
+ * Compiles a script of the program, or takes it as the build has compiled it. A cache that is not there, is not
+ * whole, or is of another script or another V8, is as good as none.
+ * @param directory where the script is, or is taken to be
  * @param read where its bytes are, if not in files there
  */
-export function compileProgram(directory: string, read: Read = readBeside(directory)): Compiled {
-  const filename = join(directory, PROGRAM);
-  const bytes = read(PROGRAM);
-  const cachedData = readCache(read, bytes);
+export function compileProgram(
+  directory: string,
+  read: Read = readBeside(directory),
+  name: string = PROGRAM,
+): Compiled {
+  const filename = join(directory, name);
+  const bytes = read(name);
+  const cachedData = readCache(read, cacheName(process, name), bytes);
   // It is ASCII: the build ensures it. Strict, as the modules were that it was made of.
   const source = `(function(exports,require,module){"use strict";${bytes.toString('latin1')}\n})`;
   const script = new Script(source, { filename, ...(cachedData !== undefined && { cachedData }) });
   return { script, isCached: script.cachedDataRejected === false };
 }
 
-/** Runs a compiled program once, as Node runs a CommonJS module. */
-export function runProgram({ script }: Compiled, directory: string): Program {
-  const module = { exports: {} };
-  const run = script.runInThisContext() as (exports: object, require: NodeJS.Require, module: object) => void;
-  run(module.exports, createRequire(join(directory, PROGRAM)), module);
-  return module.exports as Program;
+/**
+ * Runs a compiled program once, as Node runs a CommonJS module. Its other scripts are compiled and run when it asks
+ * for them, once each.
+ * @param read where their bytes are, if not in files of the directory
+ * @param compiled takes them
+ */
+export function runProgram(
+  program: Compiled,
+  directory: string,
+  read?: Read,
+  compiled: Map<string, Compiled> = new Map(),
+): Program {
+  const others = createRequire(join(directory, PROGRAM));
+  const loaded = new Map<string, object>();
+  const run = (name: string, one: Compiled): object => {
+    const module = { exports: {} };
+    compiled.set(name, one);
+    (one.script.runInThisContext() as RunScript)(module.exports, require, module);
+    loaded.set(name, module.exports);
+    return module.exports;
+  };
+  const require = ((id: string): unknown => {
+    const name = SCRIPTS.find((script) => id === `./${script}`);
+    if (name === undefined) return others(id);
+    return loaded.get(name) ?? run(name, compileProgram(directory, read, name));
+  }) as NodeJS.Require;
+  return run(PROGRAM, program) as Program;
 }
+
+type RunScript = (exports: object, require: NodeJS.Require, module: object) => void;
 
 /** A cache as it is stored: what V8 made, and at its end the checksum of program and cache. */
 export function packCache(made: Uint8Array, program: Uint8Array): Uint8Array {
@@ -70,10 +110,10 @@ export function packCache(made: Uint8Array, program: Uint8Array): Uint8Array {
  * V8 looks at version, flags and length; a wrong bit further on makes it crash, or the program do something
  * else. This is against accidents: write access here allows writing the program as well.
  */
-function readCache(read: Read, program: Uint8Array): Buffer | undefined {
+function readCache(read: Read, name: string, program: Uint8Array): Buffer | undefined {
   let stored: Buffer;
   try {
-    stored = read(cacheName());
+    stored = read(name);
   } catch {
     return undefined;
   }

@@ -19,7 +19,7 @@ export function launch(directory: string, read?: Read): void {
     process.stdout.write(`${VERSION}\n`);
   } else {
     const call = hookCallOf(argv);
-    const runWhole = (): void => void runProgram(compileProgram(directory, read), directory).main();
+    const runWhole = (): void => void runProgram(compileProgram(directory, read), directory, read).main();
     if (call === undefined) runWhole();
     else void answerByGate(call, runWhole);
   }

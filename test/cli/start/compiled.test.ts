@@ -2,11 +2,13 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import {
+  type Compiled,
   cacheName,
   compileProgram,
   PROGRAM,
   packCache,
   runProgram,
+  SCRIPTS,
 } from '../../../src/cli/start/compiled.ts';
 import { temporaryDirectory } from '../../support/cli.ts';
 
@@ -59,6 +61,35 @@ describe('the compiled program', () => {
     expect(await start()).toEqual({ isCached: true, said: 'b' });
   });
 
+  it('runs another script when it asks for it, once, and each has the values of the other', async () => {
+    writeFileSync(
+      join(directory, PROGRAM),
+      "exports.values = { count: 0 }; exports.main = async () => [1, 2].map(() => require('./more.js').next());",
+    );
+    writeFileSync(
+      join(directory, 'more.js'),
+      "const { values } = require('./program.js'); exports.next = () => (values.count += 1);",
+    );
+    const compiled = new Map<string, Compiled>();
+    const { main } = runProgram(compileProgram(directory), directory, undefined, compiled);
+    expect([...compiled.keys()]).toEqual([PROGRAM]);
+    expect(await main()).toEqual([1, 2]);
+    expect([...compiled.keys()]).toEqual([PROGRAM, 'more.js']);
+  });
+
+  it('is read from where it is kept', async () => {
+    const files = new Map([
+      [PROGRAM, "exports.main = async () => require('./documents.js').said;"],
+      ['documents.js', "exports.said = 'kept elsewhere';"],
+    ]);
+    const read = (name: string): Buffer => {
+      const text = files.get(name);
+      if (text === undefined) throw new Error(`no ${name}`);
+      return Buffer.from(text);
+    };
+    expect(await runProgram(compileProgram(directory, read), directory, read).main()).toBe('kept elsewhere');
+  });
+
   // V8 itself crashes, hangs or does something else for most of these.
   it('is compiled anew where one bit of the cache is wrong, wherever it is', async () => {
     const cache = await store(SOURCE);
@@ -94,7 +125,7 @@ describe('the compiled program', () => {
     expect(await start()).toEqual({ isCached: false, said: '2,4,6' });
   });
 
-  it('has a cache of its own for each V8, system and processor', () => {
+  it('has a cache of its own for each V8, system, processor and script', () => {
     const of = (v8: string, platform: NodeJS.Platform, arch: NodeJS.Architecture): string =>
       cacheName({ versions: { ...process.versions, v8 }, platform, arch });
     const names = [
@@ -104,5 +135,6 @@ describe('the compiled program', () => {
       of('11.3.244.8-node.38', 'linux', 'arm64'),
     ];
     expect(new Set(names).size).toBe(names.length);
+    expect(new Set(SCRIPTS.map((script) => cacheName(process, script))).size).toBe(SCRIPTS.length);
   });
 });
