@@ -1,3 +1,5 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { CollectionEdit } from '../../src/trust/change/collection-edit.ts';
 import { assembleStage } from '../../src/trust/format/assemble.ts';
@@ -188,5 +190,61 @@ describe('bulla status', () => {
     await changeHead(place.target, (edit) => edit.apply(NAMES_ROLE, [setting(['v1'])]), daysLater(10));
     const { stdout } = await place.run(['status', place.name, '--tofu'], { now: daysLater(10) });
     expect(stdout).toMatch(/ {2}names +until 2031-01-01T/);
+  });
+});
+
+describe('bulla status of several repositories', () => {
+  const linesOf = (text: string): string[] => text.split('\n').filter((line) => line !== '');
+
+  it('has a line for each with what is most urgent, and one exit status', async () => {
+    const [fine, waits] = [await servedCollection(), await servedCollection()];
+    await announce(waits, await copyOf(waits), [setting(['v1'])]);
+    const list = join(fine.home, 'list');
+    await writeFile(list, `# all of them\n${fine.name}\n${waits.name}\n`);
+    const { stdout, stderr, code } = await fine.run(['status', '--from', list, '--tofu', '--check']);
+    expect(code, stderr).toBe(31);
+    expect(linesOf(stdout)).toEqual([
+      `${fine.name}  nothing to do`,
+      expect.stringMatching(new RegExp(`^${waits.name}  .*_trust\\.next\\..* \\(and 1 more\\)$`)),
+    ]);
+    expect(stderr).toContain('2 of 2 shown');
+    expect((await fine.run(['status', fine.name, waits.name])).code).toBe(0);
+  });
+
+  it('tells an expiry before what waits, of whichever repository', async () => {
+    const [expires, waits] = [await servedCollection(), await servedCollection()];
+    const at = { now: daysLater(12) };
+    await announce(waits, await copyOf(waits), [setting(['v1'])]);
+    expect((await expires.run(['status', expires.name, waits.name, '--tofu', '--check'], at)).code).toBe(20);
+    const { code } = await expires.run(
+      ['status', waits.name, expires.name, '--check', '--warn-before', '1d'],
+      at,
+    );
+    expect(code).toBe(31);
+  });
+
+  it('goes on after a repository that cannot be read, and fails', async () => {
+    const [first, last] = [await servedCollection(), await servedCollection()];
+    const missing = first.name.replace('team/app', 'team/none');
+    const argv = ['status', first.name, missing, last.name, '--tofu', '-o', 'json'];
+    const { stdout, code } = await first.run(argv);
+    expect(code).toBe(22);
+    const documents = linesOf(stdout).map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(documents.slice(0, 3).map(({ given, ok }) => [given, ok])).toEqual([
+      [first.name, true],
+      [missing, false],
+      [last.name, true],
+    ]);
+    expect(documents.at(-1)).toMatchObject({ ok: false, details: { total: 3, done: 2, failed: 1, left: 0 } });
+  });
+
+  it('takes those that are pinned on this machine, and none without a name', async () => {
+    const pinned = await servedCollection();
+    expect((await pinned.run(['pin', pinned.name, '--tofu'])).code).toBe(0);
+    const { stdout, code } = await pinned.run(['status', '--all', '--check']);
+    expect(code).toBe(0);
+    expect(stdout).toBe(`${pinned.name}  nothing to do\n`);
+    expect((await pinned.run(['status'])).code).toBe(2);
+    expect((await pinned.run(['status', pinned.name, '--all'])).code).toBe(2);
   });
 });

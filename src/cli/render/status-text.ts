@@ -28,6 +28,18 @@ export function statusLines(status: CollectionStatus, place: string, now: Date):
   return lines;
 }
 
+const URGENCIES = ['bad', 'soon', 'faint'] as const;
+
+/** The most urgent of a status, in one line. @param place as the person wrote it */
+export function statusLine({ overview, findings }: CollectionStatus, place: string, now: Date): Line {
+  const all = findings.map((finding) => adviseOn(finding, overview.head, place, now));
+  const [first] = URGENCIES.flatMap((urgency) => all.filter((one) => one.urgency === urgency));
+  const name: Line = [['strong', place], '  '];
+  if (first === undefined) return [...name, ['good', 'nothing to do']];
+  const more = all.length > 1 ? ` (and ${all.length - 1} more)` : '';
+  return [...name, [first.urgency, first.what], more];
+}
+
 function roleLine({ role, expires, state }: RoleStatus, width: number, now: Date): Line {
   const style: Style = state === 'fine' ? 'good' : state === 'soon' ? 'soon' : 'bad';
   const text = `${state === 'expired' ? 'EXPIRED' : 'until'} ${formatTime(expires)} (${relativeTime(expires, now)})`;

@@ -134,6 +134,8 @@ bulla inspect REPO -o json
 bulla status REPO
 # in monitoring: fail if something expires within 20 days, conflicts or waits
 bulla status REPO --check --warn-before 20d
+# the same for every repository that is pinned on this machine: a line for each, one exit status
+bulla status --all --check
 
 [log]
 # show who changed which name, and when
