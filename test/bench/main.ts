@@ -20,6 +20,7 @@ const ALL = [
   'many',
   'before',
   'publishers',
+  'gate',
 ].filter((name) => existsSync(fileOf(name)));
 
 const chosen = process.env['BENCH']?.split(',') ?? ALL;
