@@ -1,8 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startServer } from '../support/process.ts';
+import { pem, selfSignedCertificate } from '../support/self-signed.ts';
 import { BULLA, cleanEnvironment, havePeers, type Outcome, ok, peer, run } from './peers.ts';
 import { type Registry, startDistribution } from './registries.ts';
 
@@ -103,6 +106,63 @@ describe.runIf(havePeers('containerd', 'ctr', 'docker-registry'))(
       expect((await pull(image)).stderr).toContain('[policy-denied]');
       writeFileSync(join(directory, 'policy.yaml'), 'not a policy');
       expect((await pull(image)).stderr).toContain('[policy-invalid]');
+    });
+
+    it('is answered by a gate that runs on the node, and decides by itself once that has ended', async () => {
+      const [signed, unsigned, later] = [
+        await push('by-gate'),
+        await push('by-gate-not'),
+        await push('by-itself'),
+      ];
+      for (const image of [signed, later]) await work('sign', image, '--key', 'release');
+      const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+      writeFileSync(
+        join(directory, 'tls.crt'),
+        pem('CERTIFICATE', selfSignedCertificate('gate', keys, { loopbackServer: true })),
+      );
+      writeFileSync(join(directory, 'tls.key'), keys.privateKey.export({ format: 'pem', type: 'pkcs8' }));
+      const socketFlags = ['--socket', join(directory, 'gate.sock')];
+      const at = (name: string): string => join(directory, name);
+      const rule = `{ scope: ${registry.host}/*, signatures: [{ keys: [release.pub] }] }`;
+      writeFileSync(at('gate.yaml'), `version: 1\nrules: [${rule}]\n`);
+      const gate = await startServer({
+        file: process.execPath,
+        args: () => [
+          ...[
+            BULLA,
+            'serve',
+            'gate',
+            '--policy',
+            at('gate.yaml'),
+            '--tls-cert',
+            at('tls.crt'),
+            '--tls-key',
+            at('tls.key'),
+          ],
+          ...['--listen', '127.0.0.1:0', '--plain-listen', '127.0.0.1:0', ...socketFlags],
+        ],
+        env: { ...cleanEnvironment(), ...env },
+        announces: /the gate on https:\/\/127\.0\.0\.1:([0-9]+)/,
+      });
+      await work(
+        'gate',
+        'containerd',
+        '--install',
+        'hooks',
+        '--policy',
+        'gate.yaml',
+        '--home',
+        at('bulla'),
+        ...socketFlags,
+      );
+      expect(await pull(signed)).toMatchObject({ status: 0 });
+      const denied = await pull(unsigned);
+      expect(denied.status).not.toBe(0);
+      expect(denied.stderr).toMatch(/blocked pull.*\[unsigned\]/s);
+      expect(gate.log().match(/"event":"pull"/g)).toHaveLength(2);
+      await gate.stop();
+      expect(await pull(later)).toMatchObject({ status: 0 });
+      expect((await pull(unsigned)).status).not.toBe(0);
     });
   },
 );

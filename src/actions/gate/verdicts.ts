@@ -40,7 +40,7 @@ export const GATE_LIMITS: VerdictLimits = {
   tagMs: 30_000,
   refusedMs: 10_000,
   unknownMs: 2_000,
-  answers: 20_000,
+  answers: 10_000,
   perRegistry: 24,
   waitingPerRegistry: 500,
   open: 2_000,

@@ -145,8 +145,8 @@ class Gate implements RunningGate {
   }
 
   async open(): Promise<void> {
-    const { listen, plainListen, hosts, deadlineMs, isEmergency, certificate } = this.options;
-    const pem = await certificate.read();
+    const { listen, plainListen, hosts, deadlineMs, isEmergency, certificate, registries } = this.options;
+    const [pem] = await Promise.all([certificate.read(), registries.prepare()]);
     const current = (): Guard => this.guard;
     const handler = endpointHandler({
       metrics: () => [],

@@ -20,8 +20,8 @@ export interface PullSecretPorts {
 }
 
 const KEPT_MS = 30_000;
-const MAX_KEPT = 1_000;
-const MAX_SECRET_BYTES = 1024 * 1024;
+const MAX_KEPT = 500;
+const MAX_SECRET_BYTES = 64 * 1024;
 /** Names come from reviews, and reviews from everyone who reaches the port. */
 const NAME = /^[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?$/;
 

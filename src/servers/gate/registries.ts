@@ -86,6 +86,17 @@ export class Registries {
     }
   }
 
+  /** Loads what verifying takes, so that the first reviews do not wait for it. */
+  async prepare(): Promise<void> {
+    await Promise.all([
+      import('../../actions/verify/image.ts'),
+      import('../../actions/verify/name.ts'),
+      import('../../actions/verify/names-of-digest.ts'),
+      import('../../trust/read/bootstrap.ts'),
+      import('../../trust/read/collection.ts'),
+    ]);
+  }
+
   async close(): Promise<void> {
     this.ending.abort(new BullaError('interrupted', 'the gate ends', { hint: 'try again' }));
     for (const held of this.held.values()) this.retire(held);
