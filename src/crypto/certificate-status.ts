@@ -1,3 +1,4 @@
+import { hex } from '../encoding/bytes.ts';
 import { BullaError } from '../errors.ts';
 import type { Certificate } from './certificate.ts';
 import {
@@ -71,7 +72,7 @@ export interface StatusSources {
 
 /** One list of revoked certificates, at one of several places. */
 export interface DistributionPoint {
-  /** As they are written in the certificate. */
+  /** All its names, of whatever kind, as {@link pointNames} gives them. */
   readonly names: readonly string[];
   readonly urls: readonly URL[];
   /** Why it cannot be used, whatever is there. */
@@ -126,7 +127,7 @@ function respondersOf({ extensions }: Certificate): URL[] {
   if (access === undefined) return [];
   return derChildren(readDer(access.value, TAG.sequence)).flatMap((description) => {
     const [method, location] = derChildren(description, TAG.sequence);
-    return readOid(method) === OCSP && location !== undefined ? webUrls([nameOf(location)]) : [];
+    return readOid(method) === OCSP && location !== undefined ? webUrls([location]) : [];
   });
 }
 
@@ -137,13 +138,9 @@ function listsOf({ extensions }: Certificate): DistributionPoint[] {
   return derChildren(readDer(points.value, TAG.sequence)).map((point) => {
     const parts = derChildren(point, TAG.sequence);
     const name = parts.find(({ tag }) => tag === 0xa0);
-    const names = name === undefined ? [] : fullNames(name);
-    const urls = webUrls(names);
-    return {
-      names: names.filter((text) => text !== undefined),
-      urls,
-      unsupported: problemOf(parts, urls, isDelta),
-    };
+    const urls = name === undefined ? [] : webUrls(generalNames(name));
+    const names = name === undefined ? [] : pointNames(name);
+    return { names, urls, unsupported: problemOf(parts, urls, isDelta) };
   });
 }
 
@@ -154,19 +151,24 @@ function problemOf(parts: readonly DerValue[], urls: readonly URL[], isDelta: bo
   return urls.length === 0 ? 'its list is at no http or https URL' : undefined;
 }
 
-/** URIs of a DistributionPointName (RFC 5280 §4.2.1.13); none of a name relative to the issuer. */
-export function fullNames(name: DerValue): (string | undefined)[] {
+/** Names of a DistributionPointName (RFC 5280 §4.2.1.13) to be compared: what is equal here is the same in DER. */
+export function pointNames(name: DerValue): string[] {
+  return derChildren(name).flatMap((choice) =>
+    choice.tag === 0xa0
+      ? derChildren(choice).map(({ raw }) => hex(raw))
+      : [`relative ${hex(choice.content)}`],
+  );
+}
+
+function generalNames(name: DerValue): DerValue[] {
   const [choice] = derChildren(name);
-  return choice?.tag === 0xa0 ? derChildren(choice).map(nameOf) : [];
+  return choice?.tag === 0xa0 ? derChildren(choice) : [];
 }
 
-function nameOf({ tag, content }: DerValue): string | undefined {
-  return tag === TAG.uri ? Buffer.from(content).toString('latin1') : undefined;
-}
-
-function webUrls(names: readonly (string | undefined)[]): URL[] {
-  return names.flatMap((name) => {
-    const url = name !== undefined && URL.canParse(name) ? new URL(name) : undefined;
+function webUrls(names: readonly DerValue[]): URL[] {
+  return names.flatMap(({ tag, content }) => {
+    const name = Buffer.from(content).toString('latin1');
+    const url = tag === TAG.uri && URL.canParse(name) ? new URL(name) : undefined;
     return url !== undefined && /^https?:$/.test(url.protocol) && url.username === '' ? [url] : [];
   });
 }

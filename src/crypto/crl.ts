@@ -4,7 +4,7 @@ import {
   checkCurrent,
   type DatedStatus,
   ENTRY_EXTENSIONS,
-  fullNames,
+  pointNames,
   readStatusExtensions,
   revocationOf,
   unusable,
@@ -76,7 +76,7 @@ function extensionsOf(wrapped: DerValue | undefined): ReadonlyMap<string, Uint8A
 
 /**
  * What a list says about a certificate of its issuer.
- * @param names under which the certificate names the list: a list for other names is about other certificates
+ * @param names of the distribution point in the certificate: a list for other names is about other certificates
  * @throws BullaError content-invalid where the list is not about this certificate, or not about it alone
  */
 export function statusInList(
@@ -113,7 +113,7 @@ const CRITICAL = Buffer.of(TAG.boolean, 1, 0xff);
 function checkScope(scope: Uint8Array, { isCa }: Certificate, names: readonly string[]): void {
   for (const part of derChildren(readDer(scope, TAG.sequence))) {
     if (part.tag === 0xa0) {
-      if (!fullNames(part).some((name) => name !== undefined && names.includes(name)))
+      if (!pointNames(part).some((name) => names.includes(name)))
         throw unusable('it is for other certificates of its issuer');
       continue;
     }

@@ -21,8 +21,11 @@ const other = issue({ subject: { CN: 'other' }, issuer: root }).certificate;
 const own = leaf.certificate;
 
 const bytesOf = (changes: Partial<ListOptions> = {}): Uint8Array => makeList({ by: root, ...changes });
-const read = (bytes: Uint8Array, certificate = own, names = [URL]): DatedStatus =>
-  statusInList(readRevocationList(bytes, root.certificate, NOW), certificate, names);
+const read = (
+  bytes: Uint8Array,
+  certificate = own,
+  names = [Buffer.from(der(0x86, utf8(URL))).toString('hex')],
+): DatedStatus => statusInList(readRevocationList(bytes, root.certificate, NOW), certificate, names);
 
 const flag = (tag: number): Uint8Array => der(tag, Uint8Array.of(0xff));
 const scope = (...parts: readonly Uint8Array[]): TestExtension => [
