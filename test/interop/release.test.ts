@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { makeCodeCache } from '../support/code-cache.ts';
+import { writeCertificate } from '../support/gate.ts';
 import { type Server, startServer } from '../support/process.ts';
 import { assembleImage, sha256 } from '../support/release/image.ts';
 import { inPlace, installSections } from '../support/release/install-page.ts';
@@ -183,7 +184,7 @@ describe.runIf(
     );
   });
 
-  it('answers containerd, by itself and by the hook that it installs', () => {
+  it('answers containerd, by itself, by the hook that it installs, and by a gate on the node', async () => {
     const digest = published.image.replace(/.*@/, '');
     const policy = `version: 1\nrules: [{ scope: ${registry.host}/*, signatures: [{ keys: [release.pub] }] }]\n`;
     cpSync(join(out, 'release.pub'), join(directory, 'release.pub'));
@@ -203,6 +204,25 @@ describe.runIf(
     expect(works(ask(published.image), { STDIN }, hook)).toContain('is allowed');
     const denied = alone(ask(`elsewhere.example/app@${digest}`), { STDIN }, hook);
     expect(denied).toMatchObject({ status: 12, stdout: expect.stringContaining('[policy-denied]') });
+    // A gate on the node answers before the program is loaded; this hook has no policy of its own.
+    const socket = join(directory, 'gate.sock');
+    const install = ['gate', 'containerd', '--install', 'socket-hooks', '--socket', socket, '--home', home];
+    const asking = works(install).trim();
+    expect(alone(ask(published.image), { STDIN }, asking).status).not.toBe(0);
+    await writeCertificate(directory);
+    const own = ['--policy', join(directory, 'policy.yaml'), '--socket', socket, '--listen', '127.0.0.1:0'];
+    const tls = ['--tls-cert', join(directory, 'tls.crt'), '--tls-key', join(directory, 'tls.key')];
+    const server = await startServer({
+      file: executable,
+      args: () => ['serve', 'gate', ...own, ...tls, '--plain-listen', '127.0.0.1:0'],
+      env: { BULLA_HOME: join(directory, 'gate') },
+      announces: /127\.0\.0\.1:(\d+)/,
+    });
+    try {
+      expect(works(ask(published.image), { STDIN }, asking)).toContain('is allowed');
+    } finally {
+      await server.stop();
+    }
   });
 
   it('uses what was compiled for it', () => {

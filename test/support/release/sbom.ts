@@ -38,11 +38,13 @@ export function billOfMaterials(lock: Lock, contents: Contents, labels: Labels):
   const { packages } = lock;
   const bundled = Object.entries(packages).filter(([path, { dev }]) => path !== '' && dev !== true);
   const main = spdxPackage('bulla', labels.version, `pkg:npm/bulla@${labels.version}`, packages['']?.license);
-  const npm = bundled.map(([path, { version, license, integrity }]) => {
+  const all = bundled.map(([path, { version, license, integrity }]) => {
     const name = path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length);
     const purl = `pkg:npm/${name.replace('@', '%40')}@${version}`;
     return { ...spdxPackage(name, version, purl, license), ...checksums(integrity) };
   });
+  // The same version may be installed in several places.
+  const npm = [...new Map(all.map((one) => [one.SPDXID, one])).values()];
   const versions = JSON.parse(
     execFileSync(contents.node, ['-p', 'JSON.stringify(process.versions)'], { encoding: 'utf8' }),
   ) as Readonly<Record<string, string>>;
