@@ -38,7 +38,8 @@ export interface KubernetesObject {
   readonly [member: string]: unknown;
 }
 
-const ADMINISTRATOR = 'the-administrator-of-one-test';
+/** The token of the administrator. */
+export const ADMINISTRATOR = 'the-administrator-of-one-test';
 const PLURALS: Readonly<Record<string, string>> = {
   ClusterRole: 'clusterroles',
   ClusterRoleBinding: 'clusterrolebindings',

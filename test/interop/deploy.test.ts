@@ -9,7 +9,7 @@ import { parseReference, type RegistryReference } from '../../src/oci/reference.
 import { openRepository } from '../../src/registry/client.ts';
 import { pushImage } from '../support/content.ts';
 import { type Server, startServer } from '../support/process.ts';
-import { type Cluster, type KubernetesObject, startCluster } from './cluster.ts';
+import { ADMINISTRATOR, type Cluster, type KubernetesObject, startCluster } from './cluster.ts';
 import { BULLA, cleanEnvironment, havePeers, ok, peer } from './peers.ts';
 import { startRegistry } from './registries.ts';
 
@@ -35,18 +35,31 @@ function kustomized(folder: string): KubernetesObject[] {
 }
 
 /** What Helm's engine makes of the chart, in the order in which Helm installs it. */
-function rendered(values: object = {}, flags: readonly string[] = [], as = NAMESPACE): KubernetesObject[] {
-  const { status, stdout, stderr } = render(values, flags, as);
+function rendered(values: object = {}, how: Rendering = {}): KubernetesObject[] {
+  const { status, stdout, stderr } = render(values, how);
   expect(status, stderr).toBe(0);
   return documents(stdout);
 }
 
-function render(values: object, flags: readonly string[] = [], as = NAMESPACE): SpawnSyncReturns<string> {
+interface Rendering {
+  readonly flags?: readonly string[];
+  /** Name of the release and of its namespace. */
+  readonly as?: string;
+  /** That of the API server that it would be installed to. */
+  readonly port?: number;
+}
+
+function render(
+  values: object,
+  { flags = [], as = NAMESPACE, port }: Rendering = {},
+): SpawnSyncReturns<string> {
   const chart = new URL('helm/bulla-gate', deploy).pathname;
+  const server = { HELM_API: `https://127.0.0.1:${port}`, HELM_TOKEN: ADMINISTRATOR };
   return spawnSync(peer('helm-template'), [...flags, chart, as, as], {
     // JSON is YAML of every version.
     input: JSON.stringify(values),
     encoding: 'utf8',
+    env: { ...cleanEnvironment(), ...(port !== undefined && server) },
   });
 }
 
@@ -234,8 +247,7 @@ describe.runIf(havePeers('etcd', 'kube-apiserver', 'helm-template', 'kustomize-b
           },
           webhooks: { exemptNamespaces: ['404'] },
         },
-        [],
-        '1e3',
+        { as: '1e3' },
       );
       for (const object of objects) await accepted(object, { dryRun: object.kind !== 'ServiceAccount' });
       await accepted(pod('1e3', podOf(objects)), { dryRun: true });
@@ -277,6 +289,8 @@ describe.runIf(havePeers('etcd', 'kube-apiserver', 'helm-template', 'kustomize-b
       ],
       ['a certificate without its CA', { certificates: { mode: 'secret' } }, /caBundle/],
       ['an unknown failure policy', { webhooks: { failurePolicy: 'Open' } }, /failurePolicy/],
+      ['a deadline that the API server does not wait for', { deadline: '10s' }, /deadline/],
+      ['the same in milliseconds', { deadline: '5000ms', webhooks: { timeoutSeconds: 5 } }, /deadline/],
       ['a limit of no time', { webhooks: { timeoutSeconds: 0 } }, /timeoutSeconds/],
     ])('refuses with Helm %s', (_, values, message) => {
       const { status, stderr } = render(values);
@@ -286,7 +300,7 @@ describe.runIf(havePeers('etcd', 'kube-apiserver', 'helm-template', 'kustomize-b
 
     it('installs webhooks last, and with Helm deletes them first', () => {
       const kinds = (flags: readonly string[]): boolean[] =>
-        rendered({}, flags).map(({ kind }) => kind.endsWith('WebhookConfiguration'));
+        rendered({}, { flags }).map(({ kind }) => kind.endsWith('WebhookConfiguration'));
       const installed = kinds([]);
       expect(gate.map(({ kind }) => kind).slice(-2)).toEqual(webhooks.map(({ kind }) => kind));
       expect(installed.slice(-2)).toEqual([true, true]);
@@ -443,6 +457,11 @@ describe.runIf(havePeers('etcd', 'kube-apiserver', 'helm-template', 'kustomize-b
         }
         expect(bundles.size).toBe(1);
         const ca = Buffer.from([...bundles][0] ?? '', 'base64');
+        // Webhooks that Helm adds or replaces now are trusted from the beginning.
+        const objects = rendered({}, { port: cluster.port }) as Webhooks[];
+        for (const { clientConfig } of objects.flatMap(({ webhooks: all = [] }) => all))
+          expect(clientConfig).toMatchObject({ caBundle: [...bundles][0] });
+        expect(JSON.stringify(rendered())).not.toContain('caBundle');
         const shown = await Promise.all(replicas.map(({ host }) => certificateOf(host, ca)));
         expect(shown[0]).toEqual(shown[1]);
       });

@@ -1,5 +1,6 @@
 // Renders a chart with Helm's own engine: helm-template CHART RELEASE NAMESPACE, with values as YAML on standard input. It
-// prints the objects in the order in which Helm installs them, or with --uninstall deletes them. It is built in place of the
+// prints the objects in the order in which Helm installs them, or with --uninstall deletes them. The function "lookup" asks the
+// API server at HELM_API with the token HELM_TOKEN, if they are set. It is built in place of the
 // helm command, which takes several times as long to compile. Custom resources are decoded strictly into the types of those
 // who define them, because the API server of the tests does not know them.
 package main
@@ -17,6 +18,7 @@ import (
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	"helm.sh/helm/v4/pkg/engine"
 	release "helm.sh/helm/v4/pkg/release/v1/util"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 )
 
@@ -48,7 +50,15 @@ func render(args []string) error {
 	if err != nil {
 		return err
 	}
-	files, err := engine.Render(chart, values)
+	renderer := engine.Engine{}
+	if host := os.Getenv("HELM_API"); host != "" {
+		renderer = engine.New(&rest.Config{
+			Host:            host,
+			BearerToken:     os.Getenv("HELM_TOKEN"),
+			TLSClientConfig: rest.TLSClientConfig{Insecure: true},
+		})
+	}
+	files, err := renderer.Render(chart, values)
 	if err != nil {
 		return err
 	}
