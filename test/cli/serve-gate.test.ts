@@ -132,6 +132,14 @@ describe('bulla serve gate', () => {
     });
   });
 
+  it('answers also where decisions cannot be logged', async () => {
+    const gate = await startGate(await gatePlace(policy(rule())), ['--audit-log', '/dev/full']);
+    expect((await post(gate, '/validate', pod(signed))).response).toMatchObject({ allowed: true });
+    expect(gate.log()).toContainEqual(
+      expect.objectContaining({ event: 'problem', message: expect.stringContaining('/dev/full') }),
+    );
+  });
+
   it('alerts a webhook as Slack takes it, but not for a dry run', async () => {
     const bodies: string[] = [];
     const server = createServer((request, response) => {

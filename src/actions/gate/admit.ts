@@ -136,16 +136,19 @@ function refusalOf({ subject }: Review, denied: readonly ImageDecision[]): NonNu
 
 function warningsOf(images: readonly ImageDecision[]): readonly string[] {
   const lines = new Set<string>();
-  for (const { action, image, verdict } of images)
+  for (const { action, image, verdict } of images) {
     if (action === 'warned')
       lines.add(
         oneLine(`bulla: only audited: [${verdict.error?.code ?? 'internal'}] ${ending(image)}`, MAX_WARNING),
       );
+    else if (action !== 'denied' && verdict.isDrifted === true)
+      lines.add(oneLine(`bulla: the tag was moved, the signed digest runs: ${ending(image)}`, MAX_WARNING));
+  }
   const all = [...lines];
   if (all.length <= MAX_WARNINGS) return all;
   return [
     ...all.slice(0, MAX_WARNINGS - 1),
-    `bulla: ${all.length - MAX_WARNINGS + 1} more images are not verified`,
+    `bulla: ${all.length - MAX_WARNINGS + 1} more warnings about images`,
   ];
 }
 

@@ -22,6 +22,8 @@ export interface Verdict {
   readonly digest?: Digest;
   /** Roles that signed the name, and who made the signatures. */
   readonly signers: readonly string[];
+  /** The registry's tag leads elsewhere than to what was signed. */
+  readonly isDrifted?: true;
   readonly error?: { readonly code: ErrorCode; readonly message: string; readonly hint?: string };
   /** Until when it may be remembered, in milliseconds since the epoch: something that it rests on expires then. */
   readonly until?: number;
@@ -80,6 +82,7 @@ export async function verdictOf(image: GateImage, policy: Policy, ports: PolicyP
     return {
       ...{ outcome: 'verified', scope, mode, digest: verified.image.digest, signers: signersOf(verified) },
       ...(until !== undefined && { until }),
+      ...(verified.name?.drift?.kind === 'moved' && { isDrifted: true }),
     };
   } catch (error) {
     if (!isBullaError(error)) throw error;

@@ -294,9 +294,9 @@ class Gate implements RunningGate {
         rules: loaded.policy.rules.length,
       });
     } catch (error) {
-      if (!isBullaError(error)) throw error;
       this.isStale = true;
-      const { code, message } = error;
+      const code = isBullaError(error) ? error.code : 'internal';
+      const message = messageOf(error);
       this.frame.log('error', 'policy', { place: source.where, code, message, uses: this.loaded.hash });
     }
   }

@@ -121,6 +121,13 @@ describe('the webhook that validates', () => {
     }
   });
 
+  it('warns of a tag that was moved, while what was signed runs', async () => {
+    const drifted: Verdict = { ...verified(), isDrifted: true };
+    expect((await decide('mutate', drifted, 'r.example/app:1')).warnings).toEqual([
+      expect.stringContaining('the tag was moved'),
+    ]);
+  });
+
   it('bounds what it says, and says it on one line', async () => {
     const evil = new BullaError('unsigned', `a\u001b[2Jb\nc\u202ed${'x'.repeat(2_000)}`);
     const images = Array.from({ length: 500 }, (_, at) => `r.example/app${at}:1`);

@@ -5,7 +5,7 @@ import { type LoadedPolicy as PolicyFiles, readPolicyFiles } from '../../../api/
 import { readFileBounded } from '../../../disk/atomic.ts';
 import { isJsonObject, type JsonObject, type JsonValue } from '../../../encoding/json.ts';
 import { parseDuration } from '../../../encoding/time.ts';
-import { BullaError } from '../../../errors.ts';
+import { BullaError, messageOf } from '../../../errors.ts';
 import { HttpPool } from '../../../http/pool.ts';
 import { proxyFromEnvironment } from '../../../http/proxy.ts';
 import type { RetryPolicy } from '../../../http/retry.ts';
@@ -68,7 +68,7 @@ export async function serveGate(
   const problem = (message: string): void =>
     log({ time: new Date().toISOString(), level: 'warning', event: 'problem', message });
   const cluster = lazily(() => openCluster(context));
-  const files = auditFile(context, flags);
+  const files = auditFile(context, flags, problem);
   const server = await start({
     policy: policySource(context, flags, cluster),
     certificate: certificateSource(context, flags, cluster),
@@ -254,6 +254,7 @@ async function registriesOf(
 function auditFile(
   context: Context,
   { auditLog }: GateFlags,
+  problem: (message: string) => void,
 ): { readonly write: LineSink; readonly reopen: () => void } {
   const { stdout, stderr } = context.io;
   const nothing = (): void => undefined;
@@ -262,12 +263,22 @@ function auditFile(
   const path = context.path(auditLog);
   let file = openSync(path, 'a', 0o600);
   context.defer(async () => closeSync(file));
+  // A full disk must not stop a cluster.
+  const trying = (work: () => void): void => {
+    try {
+      work();
+    } catch (error) {
+      problem(`${path}: ${messageOf(error)}`);
+    }
+  };
   return {
-    write: (line) => appendFileSync(file, `${line}\n`),
-    reopen() {
-      closeSync(file);
-      file = openSync(path, 'a', 0o600);
-    },
+    write: (line) => trying(() => appendFileSync(file, `${line}\n`)),
+    reopen: () =>
+      trying(() => {
+        const next = openSync(path, 'a', 0o600);
+        closeSync(file);
+        file = next;
+      }),
   };
 }
 
