@@ -3,11 +3,19 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { MAX_REVIEW_BYTES } from '../../src/actions/gate/review.ts';
+import type { Digest } from '../../src/oci/digest.ts';
+import { openRepository } from '../../src/registry/client.ts';
+import { NAMES_ROLE } from '../../src/trust/format/vocabulary.ts';
+import { publishNames } from '../../src/trust/publish/publish.ts';
 import { podOf, review } from '../actions/gate/reviews.ts';
 import { bulla } from '../support/cli.ts';
 import { gatePlace, patchOf, post, pushImages, startGate, until, writeCertificate } from '../support/gate.ts';
 import { listen } from '../support/listen.ts';
 import { startRegistry } from '../support/registry/server.ts';
+import { newCollection, pushHead } from '../support/trust/collection.ts';
+import { publisher, reading } from '../support/trust/publishing.ts';
+import { ROOT } from '../support/tuf/editing.ts';
+import { poolKey } from '../support/tuf/keys.ts';
 
 const registry = await startRegistry();
 const app = `${registry.host}/app`;
@@ -286,5 +294,35 @@ describe('pull secrets of a namespace', () => {
     expect(await ask('team', 'none')).toMatchObject({ allowed: false });
     expect(await ask('other', 'pull')).toMatchObject({ allowed: false });
     expect(JSON.stringify(gate.log())).not.toContain('of-the-team');
+  });
+});
+
+describe('a collection with many names', () => {
+  it('is read once for many of them at the same time', async () => {
+    const own = await startRegistry();
+    const repository = `${own.host}/named`;
+    const [digest = ''] = (await pushImages(repository, ['v0'], [])).values();
+    const now = new Date();
+    const target = openRepository({ registry: own.host, repository: 'named' });
+    await pushHead(target, await newCollection(repository, now));
+    const { bytes } = await target.fetchManifest(digest as Digest);
+    const content = { length: bytes.byteLength, sha256: digest.slice('sha256:'.length) };
+    const tags = Array.from({ length: 20 }, (_, at) => `v${at}`);
+    await publishNames(
+      target,
+      reading({ place: repository, now, isNamed: (other) => other === repository }),
+      [{ role: NAMES_ROLE, set: new Map(tags.map((tag) => [tag, content])) }],
+      publisher(1, { clock: { now: () => now, sleep: async () => undefined } }).options,
+    );
+    const trust = `trust: { root: { keyIds: [${poolKey(ROOT).key.keyid}] } }`;
+    const gate = await startGate(await gatePlace(policy(`{ scope: "${own.host}/*", ${trust} }`)));
+    own.forget();
+    const { response } = await post(gate, '/mutate', pod(...tags.map((tag) => `${repository}:${tag}`)));
+    expect(response).toMatchObject({ allowed: true });
+    expect(own.requests(/manifests\/_trust/)).toHaveLength(1);
+    own.forget();
+    const pinned = tags.map((tag) => `${repository}:${tag}@${digest}`);
+    expect((await post(gate, '/validate', pod(...pinned))).response).toMatchObject({ allowed: true });
+    expect(own.requests()).toEqual([]);
   });
 });
