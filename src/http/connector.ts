@@ -46,7 +46,7 @@ export interface ConnectorOptions {
   readonly resolve?: Resolve | undefined;
   readonly classify: Classify;
   /** A connection that was started already, if there is one; not if another server referred us there. */
-  readonly early?: ((host: string, port: string) => Socket | undefined) | undefined;
+  readonly preconnected?: ((host: string, port: string) => Socket | undefined) | undefined;
   /** Called with the address of each new connection. */
   readonly onConnected: (address: string | undefined) => void;
 }
@@ -79,9 +79,10 @@ export function makeConnector(options: ConnectorOptions): buildConnector.connect
       options.onConnected(socket.remoteAddress);
       callback(null, socket);
     };
-    const early = options.allow === undefined ? options.early?.(target.hostname, target.port) : undefined;
-    if (early === undefined) connect(target, done);
-    else adopt(early, { connect, target, timeoutMs: options.connectTimeoutMs }, done);
+    const preconnected =
+      options.allow === undefined ? options.preconnected?.(target.hostname, target.port) : undefined;
+    if (preconnected === undefined) connect(target, done);
+    else adopt(preconnected, { connect, target, timeoutMs: options.connectTimeoutMs }, done);
   };
 }
 

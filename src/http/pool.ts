@@ -11,10 +11,10 @@ import {
   type TlsFor,
   type TlsOptions,
 } from './connector.ts';
-import { EarlyConnection } from './early-connection.ts';
 import { type HttpCounters, type HttpEventSink, newCounters } from './events.ts';
 import { exchange, type HttpRequest, type HttpResponse } from './exchange.ts';
 import { interruption } from './failure.ts';
+import { Preconnection } from './preconnection.ts';
 import { type ProxySettings, proxyFor } from './proxy.ts';
 import { redactUrl } from './redact.ts';
 import { type Activity, type Patience, PROGRESS_MS } from './watch.ts';
@@ -38,7 +38,7 @@ export interface HttpPoolOptions {
   readonly userAgent?: string | undefined;
   readonly events?: HttpEventSink | undefined;
   /** A connection that was begun before this pool was made. */
-  readonly early?: EarlyConnection | undefined;
+  readonly preconnected?: Preconnection | undefined;
   /** Name service and classes of addresses, for tests. */
   readonly resolve?: Resolve | undefined;
   readonly classify?: Classify | undefined;
@@ -81,13 +81,13 @@ export class HttpPool {
   private readonly dispatchers = new Map<string, Promise<Dispatcher>>();
   private readonly activities = new Map<string, Activity>();
   private readonly addresses = new Map<string, AddressClass>();
-  private readonly early: EarlyConnection[];
+  private readonly preconnected: Preconnection[];
   private ids = 0;
 
   constructor(options: HttpPoolOptions = {}) {
     this.options = options;
     this.classify = options.classify ?? classOfAddress;
-    this.early = options.early === undefined ? [] : [options.early];
+    this.preconnected = options.preconnected === undefined ? [] : [options.preconnected];
   }
 
   /**
@@ -95,7 +95,7 @@ export class HttpPool {
    * server of the caller's own choice only; does nothing where a proxy is between.
    */
   connectEarly(url: URL): void {
-    if (proxyFor(url, this.options.proxy ?? {}) === undefined) this.early.push(new EarlyConnection(url));
+    if (proxyFor(url, this.options.proxy ?? {}) === undefined) this.preconnected.push(new Preconnection(url));
   }
 
   /**
@@ -157,7 +157,7 @@ export class HttpPool {
 
   /** Ends all connections; what is under way fails. */
   async close(): Promise<void> {
-    for (const connection of this.early) connection.drop();
+    for (const connection of this.preconnected) connection.drop();
     const all = await Promise.allSettled(this.dispatchers.values());
     this.dispatchers.clear();
     await Promise.all(all.map((made) => made.status === 'fulfilled' && made.value.destroy()));
@@ -226,7 +226,7 @@ export class HttpPool {
       authenticate: allow === undefined,
       resolve: this.options.resolve,
       classify: this.classify,
-      early: (host, port) => this.takeEarly(host, port),
+      preconnected: (host, port) => this.takePreconnected(host, port),
       onConnected: (address) => {
         this.counters.connections++;
         const kind = this.classify(address ?? '');
@@ -236,8 +236,8 @@ export class HttpPool {
     return new Pool(url.origin, { ...this.limits(), connect });
   }
 
-  private takeEarly(host: string, port: string): Socket | undefined {
-    for (const connection of this.early) {
+  private takePreconnected(host: string, port: string): Socket | undefined {
+    for (const connection of this.preconnected) {
       const socket = connection.take(host, port);
       if (socket !== undefined) return socket;
     }

@@ -123,7 +123,7 @@ export async function tufTarget(context: Context, url: URL, name: string): Promi
   const pool = async (): Promise<HttpPool> => {
     const { HttpPool } = await import('../../http/pool.ts');
     const { http } = await (await context.connections()).reach(url.host);
-    const opened = new HttpPool({ ...http, early: undefined });
+    const opened = new HttpPool({ ...http, preconnected: undefined });
     context.defer(() => opened.close());
     return opened;
   };

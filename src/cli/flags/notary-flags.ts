@@ -88,7 +88,12 @@ export async function openNotaryServer(context: Context, url: URL): Promise<Nota
   const access = connections.access(url.host);
   const given = await connections.given(access);
   const tls = await dockerTls(context, url, http?.tls);
-  const pool = new HttpPool({ ...http, tls, early: undefined, connections: context.settings.concurrency });
+  const pool = new HttpPool({
+    ...http,
+    tls,
+    preconnected: undefined,
+    connections: context.settings.concurrency,
+  });
   context.defer(() => pool.close());
   return new NotaryServer({
     pool,

@@ -68,7 +68,7 @@ export async function statusPort(context: Context, { rules }: Policy): Promise<S
   const open = async (): Promise<HttpPool> => {
     const { HttpPool } = await import('../../http/pool.ts');
     const { http } = await (await context.connections()).reach('localhost');
-    const pool = new HttpPool({ ...http, early: undefined });
+    const pool = new HttpPool({ ...http, preconnected: undefined });
     context.defer(() => pool.close());
     return pool;
   };

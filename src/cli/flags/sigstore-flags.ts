@@ -93,7 +93,7 @@ async function open(context: Context, flags: SigstoreFlags): Promise<Witness> {
   const services = await servicesOf(context, flags);
   const [host] = services.logs.map(({ url }) => url.host);
   const { http } = await (await context.connections()).reach(host ?? 'localhost');
-  const pool = new HttpPool({ ...http, early: undefined });
+  const pool = new HttpPool({ ...http, preconnected: undefined });
   context.defer(() => pool.close());
   const places = {
     given: flags.identityToken,
@@ -138,7 +138,7 @@ export async function stampOf(context: Context, flags: StampFlags): Promise<Stam
     import('../../keystore/key-file.ts'),
   ]);
   const { http } = await (await context.connections()).reach(url.host);
-  const pool = new HttpPool({ ...http, early: undefined });
+  const pool = new HttpPool({ ...http, preconnected: undefined });
   context.defer(() => pool.close());
   const files = await Promise.all(timestampAuthority.map((path) => readCertificateFile(context.path(path))));
   return stamping({ url, authorities: files.flat(), pool });

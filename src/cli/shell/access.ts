@@ -4,22 +4,9 @@ import { BullaError } from '../../errors.ts';
 import { isLoopbackHost } from '../../http/address.ts';
 import { canonicalHost, splitHost } from '../../oci/host.ts';
 import { isPlainEntry, namesTls, type RegistrySettings, TLS_FILES } from './registry-settings.ts';
-import type { Settings } from './settings.ts';
+import type { RegistryAccess, Settings } from './settings.ts';
 
 export type { Side };
-
-/** How one registry is reached and who we are to it. */
-export interface RegistryAccess {
-  /** Undefined: plain HTTP only for this machine; false: not even there. */
-  readonly plainHttp: boolean | undefined;
-  readonly insecure: boolean;
-  readonly caFile: string | undefined;
-  readonly certFile: string | undefined;
-  readonly keyFile: string | undefined;
-  readonly registryConfig: string | undefined;
-  readonly username: string | undefined;
-  readonly passwordStdin: boolean;
-}
 
 const SWITCHES = ['plainHttp', 'insecure', 'passwordStdin'] as const;
 const VALUES = ['caFile', 'certFile', 'keyFile', 'registryConfig', 'username'] as const;

@@ -3,7 +3,7 @@ import { readFileBounded } from '../../disk/atomic.ts';
 import { decodeUtf8 } from '../../encoding/bytes.ts';
 import { BullaError, isBullaError } from '../../errors.ts';
 import type { TlsOptions } from '../../http/connector.ts';
-import type { EarlyConnection } from '../../http/early-connection.ts';
+import type { Preconnection } from '../../http/preconnection.ts';
 import { proxyFor, proxyFromEnvironment } from '../../http/proxy.ts';
 import type { RetryPolicy } from '../../http/retry.ts';
 import { canonicalHost } from '../../oci/host.ts';
@@ -17,12 +17,12 @@ import {
   storedCredentials,
 } from '../../registry/stored-credentials.ts';
 import type { Directories } from '../../state/directories.ts';
-import { accessFor, elsewhereFor, type RegistryAccess, type Side } from './access.ts';
+import { accessFor, elsewhereFor, type Side } from './access.ts';
 import { type KeptTls, readCertsD } from './certs-d.ts';
 import { DialectFile } from './dialect-file.ts';
 import type { Io } from './io.ts';
 import type { Output } from './output.ts';
-import type { Settings } from './settings.ts';
+import type { RegistryAccess, Settings } from './settings.ts';
 import { traceSink } from './trace.ts';
 import { VERSION } from './version.ts';
 
@@ -37,7 +37,7 @@ export interface ConnectionsOptions {
   /** Flags of the command, with those of one side. */
   readonly flags: Readonly<Record<string, unknown>>;
   /** The connection to the first registry, where it was begun already. */
-  readonly early?: EarlyConnection | undefined;
+  readonly preconnected?: Preconnection | undefined;
   /** When a request is tried again, where that is not as usual: a service has others to serve meanwhile. */
   readonly retry?: Partial<RetryPolicy> | undefined;
   /** Credentials that come before those of docker and podman, for which it gets these. */
@@ -148,7 +148,7 @@ export class Connections {
         tls: (url, isOwn) => this.tlsFor(url, isOwn ? side : undefined, isOwn),
         proxy: proxyFromEnvironment(io.env),
         userAgent: `bulla/${VERSION}`,
-        early: this.options.early,
+        preconnected: this.options.preconnected,
         ...(settings.trace && { events: traceSink((line) => output.trace(line)) }),
       },
       plainHttp: access.plainHttp,

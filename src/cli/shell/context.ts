@@ -3,7 +3,7 @@ import { isAbsolute, join } from 'node:path';
 import type { Command } from 'commander';
 import { type Ended, type Image, type OpenOptions, Places } from '../../api/places.ts';
 import { BullaError } from '../../errors.ts';
-import { EarlyConnection, namesProxy } from '../../http/early-connection.ts';
+import { namesProxy, Preconnection } from '../../http/preconnection.ts';
 import type { Reference } from '../../oci/reference.ts';
 import type { Source, Target } from '../../oci/target.ts';
 import { endpointOf } from '../../registry/endpoint.ts';
@@ -87,7 +87,7 @@ export class Context {
   private readonly flags: Readonly<Record<string, unknown>>;
   private readonly closers: Closer[] = [];
   private opened: Promise<Connections> | undefined;
-  private early: EarlyConnection | undefined;
+  private preconnected: Preconnection | undefined;
   private readonly deadline: Deadline | undefined;
 
   constructor(
@@ -208,16 +208,23 @@ export class Context {
     if (this.opened !== undefined || settings.offline || namesProxy(this.io.env)) return;
     const { plainHttp } = accessFor(settings, registry, flags, side);
     const url = endpointOf(registry, plainHttp);
-    const early = new EarlyConnection(url);
-    this.early = early;
-    this.defer(async () => early.drop());
+    const preconnected = new Preconnection(url);
+    this.preconnected = preconnected;
+    this.defer(async () => preconnected.drop());
   }
 
   private async connect(): Promise<Connections> {
     await yieldToEventLoop();
     const { Connections } = await import('./connections.ts');
     const { io, settings, directories, output, flags } = this;
-    const connections = new Connections({ io, settings, directories, output, flags, early: this.early });
+    const connections = new Connections({
+      io,
+      settings,
+      directories,
+      output,
+      flags,
+      preconnected: this.preconnected,
+    });
     this.defer(() => connections.close());
     return connections;
   }

@@ -6,8 +6,8 @@ import { readConfigFile } from './config-file.ts';
 import type { Io } from './io.ts';
 import type { ConfigFile } from './registry-settings.ts';
 
-/** Flags that every command has, after environment and configuration file were asked too. */
-export interface Settings {
+/** How a registry is reached, and who we are to it. */
+export interface RegistryAccess {
   /** False where a person says so, undefined where nothing is said: then it is implied for this machine. */
   readonly plainHttp: boolean | undefined;
   readonly insecure: boolean;
@@ -17,6 +17,13 @@ export interface Settings {
   readonly registryConfig: string | undefined;
   readonly username: string | undefined;
   readonly passwordStdin: boolean;
+}
+
+/**
+ * Flags that every command has, after environment and configuration file were asked too. Its access holds for registries
+ * of which nothing else is said.
+ */
+export interface Settings extends RegistryAccess {
   readonly offline: boolean;
   readonly concurrency: number;
   /** Whole command, in milliseconds; undefined: no deadline but those of the requests. */

@@ -5,7 +5,7 @@ import { connect, type NetConnectOpts, type Socket } from 'node:net';
  * something else is done. To be used once, by the first connection to that host and port; one that fails
  * is as if it had never been.
  */
-export class EarlyConnection {
+export class Preconnection {
   private readonly host: string;
   private readonly port: string;
   private socket: Socket | undefined;

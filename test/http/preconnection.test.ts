@@ -3,8 +3,8 @@ import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { EarlyConnection } from '../../src/http/early-connection.ts';
 import { HttpPool } from '../../src/http/pool.ts';
+import { Preconnection } from '../../src/http/preconnection.ts';
 import { certificateForLoopback } from '../support/registry/tls.ts';
 
 /** A server that counts its connections. */
@@ -30,8 +30,8 @@ async function get(pool: HttpPool, url: URL): Promise<string> {
   return Buffer.from(await response.body.read(100, 'answer')).toString();
 }
 
-function poolWith(early: EarlyConnection): HttpPool {
-  const pool = new HttpPool({ early });
+function poolWith(preconnected: Preconnection): HttpPool {
+  const pool = new HttpPool({ preconnected });
   onTestFinished(() => pool.close());
   return pool;
 }
@@ -39,7 +39,7 @@ function poolWith(early: EarlyConnection): HttpPool {
 describe('a connection that was begun early', () => {
   it('is the one that the first request goes over, and is counted', async () => {
     const { url, connections } = await counting();
-    const pool = poolWith(new EarlyConnection(url));
+    const pool = poolWith(new Preconnection(url));
     expect(await get(pool, url)).toBe('here');
     expect(await get(pool, url)).toBe('here');
     expect(connections()).toBe(1);
@@ -57,36 +57,36 @@ describe('a connection that was begun early', () => {
       server.close();
     });
     const url = new URL(`https://127.0.0.1:${(server.address() as AddressInfo).port}/`);
-    const trusting = new HttpPool({ early: new EarlyConnection(url), tls: { ca: cert } });
+    const trusting = new HttpPool({ preconnected: new Preconnection(url), tls: { ca: cert } });
     onTestFinished(() => trusting.close());
     expect(await get(trusting, url)).toBe('here');
     expect(connections).toBe(1);
-    await expect(get(poolWith(new EarlyConnection(url)), url)).rejects.toMatchObject({
+    await expect(get(poolWith(new Preconnection(url)), url)).rejects.toMatchObject({
       code: 'registry-unreachable',
     });
   });
 
   it('is not used for another server', async () => {
     const [one, two] = [await counting(), await counting()];
-    const early = new EarlyConnection(one.url);
-    expect(await get(poolWith(early), two.url)).toBe('here');
+    const preconnected = new Preconnection(one.url);
+    expect(await get(poolWith(preconnected), two.url)).toBe('here');
     expect(two.connections()).toBe(1);
-    early.drop();
+    preconnected.drop();
   });
 
   it('is used where it was there before anything was asked', async () => {
     const { url, connections } = await counting();
-    const early = new EarlyConnection(url);
+    const preconnected = new Preconnection(url);
     await vi.waitFor(() => expect(connections()).toBe(1));
     // The client side hears of it a little later; by then, a request once waited until the server hung up.
     await sleep(50);
-    expect(await get(poolWith(early), url)).toBe('here');
+    expect(await get(poolWith(preconnected), url)).toBe('here');
     expect(connections()).toBe(1);
   });
 
   it('serves the second of two requests that are sent at the same time', async () => {
     const { url, connections } = await counting();
-    const pool = poolWith(new EarlyConnection(url));
+    const pool = poolWith(new Preconnection(url));
     pool.connectEarly(url);
     await vi.waitFor(() => expect(connections()).toBe(2));
     expect(await Promise.all([get(pool, url), get(pool, url)])).toEqual(['here', 'here']);
@@ -104,7 +104,7 @@ describe('a connection that was begun early', () => {
 
   it('is as if it had never been where it failed', async () => {
     const { url } = await counting();
-    expect(await get(poolWith(new EarlyConnection(new URL('http://127.0.0.1:1/'))), url)).toBe('here');
+    expect(await get(poolWith(new Preconnection(new URL('http://127.0.0.1:1/'))), url)).toBe('here');
   });
 
   it.each([
@@ -114,26 +114,26 @@ describe('a connection that was begun early', () => {
   ])('is as if it had never been where the server %s', async (_, treat) => {
     const { url, server, connections } = await counting();
     server.once('connection', treat);
-    const early = new EarlyConnection(url);
+    const preconnected = new Preconnection(url);
     await vi.waitFor(() => expect(connections()).toBe(1));
-    await vi.waitFor(() => expect(early.isThere).toBe(false));
-    expect(await get(poolWith(early), url)).toBe('here');
+    await vi.waitFor(() => expect(preconnected.isThere).toBe(false));
+    expect(await get(poolWith(preconnected), url)).toBe('here');
     expect(connections()).toBe(2);
   });
 
   it('tells that nobody is there as any connection does', async () => {
     const url = new URL('http://127.0.0.1:1/');
-    await expect(get(poolWith(new EarlyConnection(url)), url)).rejects.toMatchObject({
+    await expect(get(poolWith(new Preconnection(url)), url)).rejects.toMatchObject({
       code: 'registry-unreachable',
     });
   });
 
   it('is given up unless somebody took it', async () => {
     const { url } = await counting();
-    const early = new EarlyConnection(url);
-    expect(early.isThere).toBe(true);
-    early.drop();
-    expect(early.isThere).toBe(false);
-    expect(early.take(url.hostname, url.port)).toBeUndefined();
+    const preconnected = new Preconnection(url);
+    expect(preconnected.isThere).toBe(true);
+    preconnected.drop();
+    expect(preconnected.isThere).toBe(false);
+    expect(preconnected.take(url.hostname, url.port)).toBeUndefined();
   });
 });
