@@ -1,7 +1,7 @@
 import { readStatus } from '../actions/inspect/status.ts';
-import { type AlarmPolicy, DEFAULT_ALARMS } from '../actions/renew/alarms.ts';
-import { ownPorts } from '../actions/renew/own.ts';
-import { type PassReport, resignAll } from '../actions/renew/pass.ts';
+import type { AlarmPolicy } from '../actions/renew/alarms.ts';
+import { type OwnPorts, resignOwn } from '../actions/renew/own.ts';
+import type { PassReport } from '../actions/renew/pass.ts';
 import { openCollection } from '../actions/verify/collection.ts';
 import type { Signer } from '../crypto/signer.ts';
 import { BullaError } from '../errors.ts';
@@ -57,15 +57,15 @@ export async function resign(
   const given: readonly (string | Reference)[] = Array.isArray(repository) ? repository : [repository];
   const places = [...new Set(given.map((one) => formatRepository(repositoryOf(one))))];
   return await call(options, async (one) => {
-    const { keys = [], renew, alarms = DEFAULT_ALARMS, concurrency = 8, budgetMs = 600_000 } = options;
+    const { keys = [], renew, alarms, concurrency, budgetMs } = options;
     const sources = keySources({ ...options, directories: one.directories });
-    const ports = ownPorts({
+    const own: OwnPorts = {
       open: (place) => openCollection(parseReference(place), collectionDemands(options), writablePorts(one)),
       keys: keysFor(keys, sources, options.onWarning),
       publish: publishPorts(one, options),
-    });
+    };
     const signal = one.signal ?? new AbortController().signal;
-    return await resignAll(places, ports, { concurrency, policy: alarms, budgetMs, renew, signal });
+    return await resignOwn(places, own, { concurrency, policy: alarms, budgetMs, renew, signal });
   });
 }
 

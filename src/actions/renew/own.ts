@@ -2,8 +2,10 @@ import { readBase } from '../../trust/publish/publish-base.ts';
 import { Keyring } from '../../tuf/edit/demands.ts';
 import type { TufSigner } from '../../tuf/edit/signing.ts';
 import type { CollectionPlace, PublishPorts, SignerSource } from '../change/place.ts';
+import { type AlarmPolicy, DEFAULT_ALARMS } from './alarms.ts';
 import { resignOnce } from './core.ts';
 import { listMarks, lookAt } from './look.ts';
+import { type PassOptions, type PassReport, resignAll } from './pass.ts';
 import type { StepPorts } from './step.ts';
 import { DEFAULT_TIMING } from './timing.ts';
 
@@ -17,8 +19,29 @@ export interface OwnPorts {
   readonly publish: PublishPorts;
 }
 
-/** Re-signs collections by the pins, the memory and the keys of a user, as all commands do. */
-export function ownPorts({ open: openOnce, keys, named, publish }: OwnPorts): StepPorts {
+/** A user waits for it, so that it may take its time. */
+const PATIENT_MS = 10 * 60_000;
+
+/** How collections are re-signed; what is left out is as the command has it. */
+export interface OwnPassOptions extends Pick<PassOptions, 'renew' | 'signal' | 'onResult'> {
+  readonly concurrency?: number | undefined;
+  readonly policy?: AlarmPolicy | undefined;
+  readonly budgetMs?: number | undefined;
+}
+
+/**
+ * Re-signs collections once, by the pins, the memory and the keys of a user, as all commands do.
+ * @throws BullaError interrupted
+ */
+export async function resignOwn(
+  places: readonly string[],
+  own: OwnPorts,
+  { concurrency = 8, policy = DEFAULT_ALARMS, budgetMs = PATIENT_MS, ...options }: OwnPassOptions,
+): Promise<PassReport> {
+  return await resignAll(places, ownPorts(own), { ...options, concurrency, policy, budgetMs });
+}
+
+function ownPorts({ open: openOnce, keys, named, publish }: OwnPorts): StepPorts {
   const opened = new Map<string, ReturnType<typeof openOnce>>();
   const open = (place: string): ReturnType<typeof openOnce> => {
     const collection = opened.get(place) ?? openOnce(place);

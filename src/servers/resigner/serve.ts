@@ -279,10 +279,6 @@ function isServingPages({ pages }: ResignerConfig, host: string): boolean {
   return pages ?? (host === '::1' || host === 'localhost' || /^127(\.\d{1,3}){3}$/.test(host));
 }
 
-/** What a re-signer without state has to say about itself. */
-export const STATELESS: string =
-  'no state is configured: only heads with a valid timestamp are re-signed, and an old but valid head that is put back is accepted; configure state';
-
 /** Where the alarms that stand are kept: beside the state, where that is a directory, or in the cache. */
 function alarmStoreOf(
   { state, cache }: ResignerConfig,

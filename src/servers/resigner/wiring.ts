@@ -32,6 +32,10 @@ export function coreOf(renewAt: number, trustServedHead?: Digest): ResignCore {
     });
 }
 
+/** What a re-signer without state has to say about itself. */
+export const STATELESS: string =
+  'no state is configured: only heads with a valid timestamp are re-signed, and an old but valid head that is put back is accepted; configure state';
+
 /** Opens the state that a configuration names. @throws BullaError what the stores throw */
 export async function openState(
   { state, cache }: Pick<ResignerConfig, 'state' | 'cache'>,

@@ -1,10 +1,7 @@
 import { dirname } from 'node:path';
 import type { Command } from 'commander';
-import { DEFAULT_ALARMS } from '../../../actions/renew/alarms.ts';
-import { type PassOptions, resignAll } from '../../../actions/renew/pass.ts';
+import type { PassOptions, PassReport } from '../../../actions/renew/pass.ts';
 import { parseShard } from '../../../actions/renew/shard.ts';
-import type { StepPorts } from '../../../actions/renew/step.ts';
-import { DEFAULT_TIMING } from '../../../actions/renew/timing.ts';
 import { BullaError, EXIT_CODES } from '../../../errors.ts';
 import { formatRepository, parseReference, type Reference } from '../../../oci/reference.ts';
 import { type CollectionFlags, openCollection } from '../../flags/collection-flags.ts';
@@ -21,12 +18,6 @@ export interface ResignFlags extends CollectionFlags, TrustKeyFlags {
   readonly trustServedHead?: string;
 }
 
-/** What a pass is made over, and how. */
-interface Task extends Pick<PassOptions, 'concurrency' | 'policy' | 'budgetMs' | 'unlisted'> {
-  readonly places: readonly string[];
-  readonly ports: StepPorts;
-}
-
 /** @returns the exit status: 0 where all are fresh, else that of the worst outcome */
 export async function resign(
   context: Context,
@@ -35,22 +26,22 @@ export async function resign(
   flags: ResignFlags,
 ): Promise<number> {
   checkFlags(repositories, flags);
-  const { places, ports, ...options } =
-    flags.config === undefined
-      ? await ownTask(context, repositories, flags)
-      : await configuredTask(context, command, repositories, flags, flags.config);
   const { output, signal } = context;
-  const report = await resignAll(places, ports, {
-    ...options,
-    renew: flags.renew,
-    signal,
+  const how: HowToPass = {
+    ...{ renew: flags.renew, signal },
     onResult: (result) => {
       for (const line of complaintsOf(result)) output.warn(line);
     },
-  });
+  };
+  const report =
+    flags.config === undefined
+      ? await ownPass(context, repositories, flags, how)
+      : await configuredPass(context, command, repositories, flags, flags.config, how);
   output.result(report.results.map(lineOf), jsonOf(report));
   return report.worst === undefined ? 0 : EXIT_CODES[report.worst];
 }
+
+type HowToPass = Pick<PassOptions, 'renew' | 'signal' | 'onResult'>;
 
 function checkFlags(repositories: readonly string[], flags: ResignFlags): void {
   const { config, all, shard, trustServedHead } = flags;
@@ -77,29 +68,27 @@ function checkFlags(repositories: readonly string[], flags: ResignFlags): void {
 /** Flags that are about the collections of the person who runs it. */
 const OWN_FLAGS = ['at', 'collection', 'root', 'rootKeyId', 'rootCa', 'tofu', 'maxStaleness'] as const;
 
-/** A user waits for it, so that it may take its time. */
-const PATIENT_MS = 10 * 60_000;
-
 /** Collections of this user: by pins and memory of the command line, with the keys that the roots list. */
-async function ownTask(context: Context, repositories: readonly string[], flags: ResignFlags): Promise<Task> {
-  const [{ ownPorts }, { keysAtHand }] = await Promise.all([
+async function ownPass(
+  context: Context,
+  repositories: readonly string[],
+  flags: ResignFlags,
+  how: HowToPass,
+): Promise<PassReport> {
+  const [{ resignOwn }, { keysAtHand }] = await Promise.all([
     import('../../../actions/renew/own.ts'),
     import('../../flags/trust-keys.ts'),
   ]);
   const keys = keysAtHand(context, flags);
-  return {
-    places: placesOf(await named(context, repositories)),
-    ports: ownPorts({
-      open: (place) => openCollection(context, parseReference(place), flags, { write: true }),
-      keys,
-      // The old key and the new one: the change that replaces one by the other needs both.
-      named: async () => await Promise.all((flags.key ?? []).map((spec) => keys.signer(spec))),
-      publish: await publishPortsOf(context, flags),
-    }),
-    concurrency: context.settings.concurrency,
-    policy: DEFAULT_ALARMS,
-    budgetMs: PATIENT_MS,
+  const own = {
+    open: (place: string) => openCollection(context, parseReference(place), flags, { write: true }),
+    keys,
+    // The old key and the new one: the change that replaces one by the other needs both.
+    named: async () => await Promise.all((flags.key ?? []).map((spec) => keys.signer(spec))),
+    publish: await publishPortsOf(context, flags),
   };
+  const { concurrency } = context.settings;
+  return await resignOwn(placesOf(await named(context, repositories)), own, { ...how, concurrency });
 }
 
 /** The repositories of a command line, in which `HOST/PREFIX/*` means all below that have a collection. */
@@ -121,52 +110,33 @@ function placesOf(texts: readonly string[]): readonly string[] {
   return [...new Set(places)];
 }
 
-async function configuredTask(
+async function configuredPass(
   context: Context,
   command: Command,
   repositories: readonly string[],
   flags: ResignFlags,
-  path: string,
-): Promise<Task> {
-  const [{ allPlaces }, { readResignerConfig }, { STATELESS }, { coreOf }, { workerPorts }, system, wires] =
-    await Promise.all([
-      import('../../../servers/resigner/catalogue.ts'),
-      import('../../../servers/resigner/config.ts'),
-      import('../../../servers/resigner/serve.ts'),
-      import('../../../servers/resigner/wiring.ts'),
-      import('../../../servers/resigner/worker.ts'),
-      import('../../../servers/system.ts'),
-      import('../serve/wiring.ts'),
-    ]);
-  const config = await readResignerConfig(context.path(path));
+  file: string,
+  how: HowToPass,
+): Promise<PassReport> {
+  const [{ readResignerConfig }, { resignConfigured }, { wireResigner }] = await Promise.all([
+    import('../../../servers/resigner/config.ts'),
+    import('../../../servers/resigner/pass.ts'),
+    import('../serve/wiring.ts'),
+  ]);
+  const path = context.path(file);
+  const config = await readResignerConfig(path);
   const { key, ...rest } = flags;
   const [first] = key ?? [];
-  const wiring = wires.wireResigner(context, command, {
-    ...rest,
-    ...(first !== undefined && { key: first }),
-  });
+  const wiring = wireResigner(context, command, { ...rest, ...(first !== undefined && { key: first }) });
   const signers = await (key === undefined
-    ? wiring.openSigners(config.keys, dirname(context.path(path)))
+    ? wiring.openSigners(config.keys, dirname(path))
     : wiring.openSigners(key));
-  const { state, memory } = await wiring.openState(config);
-  if (!state.isLasting) context.output.warn(STATELESS);
-  const shard = flags.shard === undefined ? undefined : parseShard(flags.shard);
-  const found =
-    flags.all === true
-      ? await allPlaces(config.pins, shard, wiring.list)
-      : { places: placesOf(repositories), unlisted: [] };
-  return {
-    ...found,
-    concurrency: config.concurrency,
-    policy: config.alarms,
-    budgetMs: Math.max(config.timing.budgetMs, DEFAULT_TIMING.budgetMs),
-    ports: workerPorts({
-      clock: system.SYSTEM_CLOCK,
-      fraction: system.SYSTEM_CHANCE.fraction,
-      material: () => ({ pins: config.pins, signers, state, memory }),
-      core: coreOf(config.timing.renewAt, servedHeadOf(flags.trustServedHead)),
-      target: wiring.target,
-      warn: (place, message) => context.output.warn(`${place}: ${message}`),
-    }),
+  const pass = {
+    ...{ ...how, config, signers },
+    places: flags.all === true ? undefined : placesOf(repositories),
+    shard: flags.shard === undefined ? undefined : parseShard(flags.shard),
+    trustServedHead: servedHeadOf(flags.trustServedHead),
+    onWarning: (message: string) => context.output.warn(message),
   };
+  return await resignConfigured(pass, wiring);
 }
