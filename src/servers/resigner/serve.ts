@@ -29,6 +29,7 @@ import { notifyEndpoint } from './notify.ts';
 import { ReportPages } from './pages.ts';
 import { Resigner } from './resigner.ts';
 
+import { STATELESS } from './wiring.ts';
 import {
   type ResignCore,
   readOptions,
