@@ -13,6 +13,8 @@ export interface JsonLimits {
   readonly what: string;
   /** Largest size in bytes; 4 MiB if left out, the least that registries must accept for a manifest. */
   readonly maxBytes?: number;
+  /** Most values in it; one for every {@link BYTES_PER_VALUE} bytes that it may have if left out, and 100,000 at least. */
+  readonly maxValues?: number;
   /** Deepest nesting of objects and arrays; 64 if left out. */
   readonly maxDepth?: number;
   /** Whether numbers with a fraction or exponent are allowed; TUF has none, image configs may. */
@@ -93,7 +95,9 @@ export class JsonParser {
     this.what = limits.what;
     this.maxDepth = limits.maxDepth ?? DEFAULT_MAX_DEPTH;
     this.floats = limits.floats ?? false;
-    this.left = Math.max(LEAST_MAX_VALUES, (limits.maxBytes ?? DEFAULT_MAX_BYTES) / BYTES_PER_VALUE);
+    this.left =
+      limits.maxValues ??
+      Math.max(LEAST_MAX_VALUES, (limits.maxBytes ?? DEFAULT_MAX_BYTES) / BYTES_PER_VALUE);
   }
 
   /** @throws BullaError content-invalid */

@@ -18,7 +18,7 @@ import type { Envelope, SignatureKind } from './envelope.ts';
 import { malformed, unsupported } from './errors.ts';
 import {
   isUnreadSignatureType,
-  MAX_ENVELOPE_BYTES,
+  MAX_ATTESTATION_BYTES,
   MAX_INLINE_BYTES,
   MAX_NOTATION_BYTES,
   SIGNATURE_ANNOTATIONS,
@@ -154,7 +154,7 @@ export function locateEnvelope(content: ManifestContent, subject: Digest): Locat
     throw otherSubject(where, subject, manifest);
   }
   const layer = onlyLayer(manifest, where);
-  const most = type === SIGNATURE_TYPES.notation ? MAX_NOTATION_BYTES : MAX_ENVELOPE_BYTES;
+  const most = type === SIGNATURE_TYPES.notation ? MAX_NOTATION_BYTES : MAX_ATTESTATION_BYTES;
   if (layer.size > most) {
     throw malformed(where, `its envelope has ${layer.size} bytes, more than the ${most} allowed`);
   }

@@ -12,7 +12,12 @@ import { Fields } from '../sigstore/fields.ts';
 import { readAnnotations } from './annotations.ts';
 import type { Claims, Envelope } from './envelope.ts';
 import { malformed } from './errors.ts';
-import { MAX_ENVELOPE_BYTES, RELEASE_PURPOSE, SIGNATURE_ANNOTATIONS } from './formats.ts';
+import {
+  MAX_ATTESTATION_BYTES,
+  MAX_ENVELOPE_BYTES,
+  RELEASE_PURPOSE,
+  SIGNATURE_ANNOTATIONS,
+} from './formats.ts';
 import { checkInToto } from './sigstore-bundle.ts';
 import { readStatement } from './statement.ts';
 
@@ -46,7 +51,7 @@ export function readLegacySignature(layer: Descriptor, payload: Uint8Array, wher
  * @throws BullaError content-invalid, certificate-invalid, unsupported-signature
  */
 export function readLegacyAttestation(layer: Descriptor, bytes: Uint8Array, where: string): Envelope {
-  const content = parseEnvelope(bytes, where, MAX_ENVELOPE_BYTES);
+  const content = parseEnvelope(bytes, where, MAX_ATTESTATION_BYTES);
   checkInToto(content, where);
   return {
     kind: 'cosign-legacy',

@@ -57,8 +57,14 @@ export const EXPIRY_ANNOTATION = 'vnd.bulla.expires';
 /** Annotations with this prefix are reserved for bulla; users cannot set them. */
 export const RESERVED_ANNOTATION_PREFIX = 'vnd.bulla.';
 
-/** Largest envelope that is read, in bytes. Signatures are a few kilobytes; an attestation may be more. */
+/** Largest envelope that is read of a signature, in bytes. Signatures are a few kilobytes. */
 export const MAX_ENVELOPE_BYTES: number = 4 * 1024 * 1024;
+
+/**
+ * Largest envelope that is read where attestations are asked for, in bytes: an SBOM of 16 MiB in base64, as much as
+ * GitHub attests. One larger than {@link MAX_ENVELOPE_BYTES} is read alone.
+ */
+export const MAX_ATTESTATION_BYTES: number = 24 * 1024 * 1024;
 
 /**
  * Largest envelope of Notation that is read, in bytes: its payload is one descriptor. CBOR of a few bytes can

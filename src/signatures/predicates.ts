@@ -3,7 +3,7 @@ import { parseTime } from '../encoding/time.ts';
 import { BullaError } from '../errors.ts';
 
 /** Largest predicate that is attested, in bytes: with it, the bundle in base64 stays within what is read. */
-export const MAX_PREDICATE_BYTES: number = 3 * 1024 * 1024 - 64 * 1024;
+export const MAX_PREDICATE_BYTES: number = 16 * 1024 * 1024;
 
 /** A type of predicate that is known by name. */
 export interface PredicateKind {

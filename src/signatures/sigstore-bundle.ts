@@ -10,7 +10,7 @@ import { type DsseEnvelope, parseBundle } from '../sigstore/bundle.ts';
 import { preAuthEncoding } from '../sigstore/dsse.ts';
 import type { Envelope } from './envelope.ts';
 import { unsupported } from './errors.ts';
-import { MAX_ENVELOPE_BYTES, SIGNATURE_TYPES } from './formats.ts';
+import { MAX_ATTESTATION_BYTES, SIGNATURE_TYPES } from './formats.ts';
 import { buildStatement, readStatement, type StatementParts } from './statement.ts';
 
 /** Hint by which cosign names a bare key: base64 of the SHA-256 of its SPKI. */
@@ -70,10 +70,10 @@ export function encodeBundle(
     verificationMaterial: material,
     dsseEnvelope: { payloadType, payload: base64(payload), signatures: [{ sig: base64(signature) }] },
   });
-  if (bundle.byteLength <= MAX_ENVELOPE_BYTES) return bundle;
+  if (bundle.byteLength <= MAX_ATTESTATION_BYTES) return bundle;
   throw new BullaError(
     'usage',
-    `the signature would have ${bundle.byteLength} bytes, more than the ${MAX_ENVELOPE_BYTES} that are read`,
+    `the signature would have ${bundle.byteLength} bytes, more than the ${MAX_ATTESTATION_BYTES} that are read`,
     { hint: 'sign a smaller predicate; a large document can be an artifact of its own: bulla push' },
   );
 }
@@ -84,7 +84,7 @@ export function encodeBundle(
  * @throws BullaError content-invalid, certificate-invalid; unsupported-signature for other versions and contents
  */
 export function readBundle(bytes: Uint8Array, where: string): Envelope {
-  const bundle = parseBundle(bytes, where, MAX_ENVELOPE_BYTES);
+  const bundle = parseBundle(bytes, where, MAX_ATTESTATION_BYTES);
   const { content, signer } = bundle;
   if (content.kind !== 'dsse') {
     throw unsupported(

@@ -6,13 +6,16 @@ import { algorithmOf, type Digest, hexOf, isDigest } from '../oci/digest.ts';
 import { earliest, readAnnotations } from './annotations.ts';
 import type { Claims, SignedTarget } from './envelope.ts';
 import { malformed, unsupported } from './errors.ts';
-import { EXPIRY_ANNOTATION, MAX_ENVELOPE_BYTES, RELEASE_PURPOSE } from './formats.ts';
+import { EXPIRY_ANNOTATION, MAX_ATTESTATION_BYTES, RELEASE_PURPOSE } from './formats.ts';
 
 const STATEMENT_TYPES: readonly string[] = [
   'https://in-toto.io/Statement/v1',
   'https://in-toto.io/Statement/v0.1',
 ];
 const MAX_SUBJECTS = 1000;
+/** Values of a statement, by its own size: what is short must not become large in memory. As many as a small one may have. */
+const BYTES_PER_VALUE = 16;
+const LEAST_MAX_VALUES = 262_144;
 
 /** What an in-toto statement of ours says. */
 export interface StatementParts {
@@ -55,7 +58,8 @@ function withPredicate(statement: Uint8Array, predicate: Uint8Array): Uint8Array
 export function readStatement(payload: Uint8Array, where: string): Claims {
   const json = parseJsonObject(payload, {
     what: `the statement of ${where}`,
-    maxBytes: MAX_ENVELOPE_BYTES,
+    maxBytes: MAX_ATTESTATION_BYTES,
+    maxValues: Math.max(LEAST_MAX_VALUES, payload.byteLength / BYTES_PER_VALUE),
     floats: true,
   });
   const type = json['_type'];

@@ -21,6 +21,8 @@ export type BundleVersion = '0.1' | '0.2' | '0.3';
 
 /** Largest bundle that is read, in bytes: an attestation may carry a large predicate. */
 export const MAX_BUNDLE_BYTES: number = 32 * 1024 * 1024;
+/** Values in its JSON: what is large in a bundle is one text, its payload. */
+const MAX_BUNDLE_VALUES = 262_144;
 const MAX_CERTIFICATES = 10;
 const MAX_LOG_ENTRIES = 32;
 const MAX_TIMESTAMPS = 32;
@@ -89,7 +91,7 @@ export interface InclusionProof {
  * @throws BullaError content-invalid, certificate-invalid; unsupported-signature for another version
  */
 export function parseBundle(bytes: Uint8Array, where: string, maxBytes: number = MAX_BUNDLE_BYTES): Bundle {
-  const json = parseJsonObject(bytes, { what: where, maxBytes });
+  const json = parseJsonObject(bytes, { what: where, maxBytes, maxValues: MAX_BUNDLE_VALUES });
   const bundle = new Fields(json, where);
   const { mediaType = null } = json;
   const version = typeof mediaType === 'string' ? VERSIONS.get(mediaType) : undefined;
@@ -158,7 +160,8 @@ function readContent(bundle: Fields): Bundle['content'] {
 
 /** Takes a DSSE envelope that stands alone apart. @throws BullaError content-invalid */
 export function parseEnvelope(raw: Uint8Array, where: string, maxBytes: number): DsseEnvelope {
-  return { ...readEnvelope(new Fields(parseJsonObject(raw, { what: where, maxBytes }), where)), raw };
+  const limits = { what: where, maxBytes, maxValues: MAX_BUNDLE_VALUES };
+  return { ...readEnvelope(new Fields(parseJsonObject(raw, limits), where)), raw };
 }
 
 function readEnvelope(envelope: Fields): DsseEnvelope {

@@ -33,6 +33,13 @@ describe('encodings of bytes', () => {
     expect(fromBase64url(text)).toBeUndefined();
   });
 
+  it('are read at any length: no stack overflows', () => {
+    const bytes = new Uint8Array(24 * 1024 * 1024);
+    expect(fromBase64(base64(bytes))?.byteLength).toBe(bytes.byteLength);
+    expect(fromBase64(`${base64(bytes)}*`)).toBeUndefined();
+    expect(fromHex(hex(bytes))?.byteLength).toBe(bytes.byteLength);
+  });
+
   it.each(['a', 'zz', '0x00', 'ab '])('%j is not hexadecimal', (text) => {
     expect(fromHex(text)).toBeUndefined();
   });

@@ -15,7 +15,7 @@ import { readLegacySignature } from '../../src/signatures/cosign-legacy.ts';
 import type { Envelope } from '../../src/signatures/envelope.ts';
 import { examineEnvelope, refusalOf } from '../../src/signatures/evidence.ts';
 import {
-  MAX_ENVELOPE_BYTES,
+  MAX_ATTESTATION_BYTES,
   MAX_NOTATION_BYTES,
   SIGNATURE_ANNOTATIONS,
   SIGNATURE_TYPES,
@@ -666,7 +666,7 @@ describe('the artifact of a signature', () => {
 
   it.each([
     [SIGNATURE_TYPES.notation, SIGNATURE_TYPES.jws, MAX_NOTATION_BYTES],
-    [SIGNATURE_TYPES.bundle, SIGNATURE_TYPES.bundle, MAX_ENVELOPE_BYTES],
+    [SIGNATURE_TYPES.bundle, SIGNATURE_TYPES.bundle, MAX_ATTESTATION_BYTES],
   ])('of %s is bounded', (artifactType, layerType, most) => {
     expect(read(artifact(artifactType, layerType, most))()?.layer.size).toBe(most);
     expect(read(artifact(artifactType, layerType, most + 1))).toThrow(coded('content-invalid'));

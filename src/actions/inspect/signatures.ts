@@ -10,7 +10,12 @@ import type { Claims, Envelope, SignatureKind } from '../../signatures/envelope.
 import { mapConcurrently } from '../copy/concurrency.ts';
 import { meteredSource } from '../copy/metered-source.ts';
 import { fetchByTag, type ImageName } from '../verify/image.ts';
-import { type OpenedSignature, openLegacySignatures, openSignature } from '../verify/signature-reading.ts';
+import {
+  LargeEnvelopes,
+  type OpenedSignature,
+  openLegacySignatures,
+  openSignature,
+} from '../verify/signature-reading.ts';
 import { fetchLegacyManifest, isCandidate } from '../verify/signature-search.ts';
 
 /** Most signatures that are listed with what they say. */
@@ -99,13 +104,14 @@ export async function* eachSignature(
     );
   }
   const meter = meteredSource(source);
+  const opening = { ...options, large: new LargeEnvelopes(() => meter.bytes >= MAX_LISTED_BYTES) };
   const opens = [
     ...candidates.map(({ digest }) => ({
       digest,
-      open: () => openSignature(meter.source, digest, image, options),
+      open: () => openSignature(meter.source, digest, image, opening),
     })),
     ...tagged.flatMap((legacy) =>
-      (legacy === undefined ? [] : openLegacySignatures(meter.source, legacy, options)).map((open) => ({
+      (legacy === undefined ? [] : openLegacySignatures(meter.source, legacy, opening)).map((open) => ({
         digest: legacy?.descriptor.digest as Digest,
         open: async () => [await open()],
       })),

@@ -7,7 +7,7 @@ import type { CallOptions, Source } from '../../oci/target.ts';
 import { type ArtifactKind, guessArtifact } from '../../signatures/artifact.ts';
 import { type Evidence, examineEnvelope } from '../../signatures/evidence.ts';
 import { EXPIRY_ANNOTATION, SIGNATURE_ANNOTATIONS } from '../../signatures/formats.ts';
-import { openSignature } from '../verify/signature-reading.ts';
+import { LargeEnvelopes, openSignature } from '../verify/signature-reading.ts';
 import { MAX_EXAMINED, SMALL_BYTES } from '../verify/signature-search.ts';
 
 /** What a new signature would be. */
@@ -34,6 +34,10 @@ export class ExistingSignatures {
   private readonly target: Source;
   private readonly options: CallOptions;
   private readonly listed = new Map<Digest, Promise<readonly Descriptor[]>>();
+
+  /** How many large attestations are still looked at; beyond them, a new one is made. */
+  private largeLeft = 8;
+  private readonly large = new LargeEnvelopes(() => this.largeLeft-- <= 0);
 
   constructor(target: Source, options: CallOptions) {
     this.target = target;
@@ -86,7 +90,10 @@ export class ExistingSignatures {
     intended: IntendedSignature,
     now: Date,
   ): Promise<Digest | undefined> {
-    for (const { envelope } of await openSignature(this.target, manifest, image.digest, this.options)) {
+    for (const { envelope } of await openSignature(this.target, manifest, image.digest, {
+      ...this.options,
+      large: this.large,
+    })) {
       if (envelope === undefined) continue;
       const finding = await examineEnvelope(envelope, manifest, image, [intended.key]);
       if (finding.outcome === 'verified' && isEqual(finding.evidence, intended, now)) return manifest;

@@ -8,10 +8,42 @@ import { type LocatedEnvelope, locateCosignLayers, locateEnvelope } from '../../
 import { readLegacyAttestation, readLegacySignature } from '../../signatures/cosign-legacy.ts';
 import type { Envelope } from '../../signatures/envelope.ts';
 import { malformed, unsupported } from '../../signatures/errors.ts';
-import { MAX_ENVELOPE_BYTES, MAX_LEGACY_SIGNATURES, SIGNATURE_TYPES } from '../../signatures/formats.ts';
+import {
+  MAX_ATTESTATION_BYTES,
+  MAX_ENVELOPE_BYTES,
+  MAX_LEGACY_SIGNATURES,
+  SIGNATURE_TYPES,
+} from '../../signatures/formats.ts';
+import { Limiter } from '../copy/concurrency.ts';
 
 /** Payload of a `.sig` layer: a few hundred bytes, and the annotations that were signed. */
 const MAX_LEGACY_PAYLOAD_BYTES = 256 * 1024;
+
+/**
+ * Reads envelopes that are larger than those of signatures, one after the other, and none after as many bytes as a search
+ * may read: they are attestations, and take several times their size in memory.
+ */
+export class LargeEnvelopes {
+  private readonly limiter = new Limiter(1);
+  private readonly isSpent: () => boolean;
+
+  constructor(isSpent: () => boolean) {
+    this.isSpent = isSpent;
+  }
+
+  /** @throws BullaError content-invalid if no more is read; what `read` throws */
+  async read<T>(where: string, read: () => Promise<T>): Promise<T> {
+    return await this.limiter.run(async () => {
+      if (this.isSpent()) throw malformed(where, 'it is large, and was not read after others that are');
+      return await read();
+    });
+  }
+}
+
+export interface OpenOptions extends CallOptions {
+  /** Attestations are wanted: larger envelopes are read as well. */
+  readonly large?: LargeEnvelopes | undefined;
+}
 
 /** A signature taken apart, or why it cannot be. */
 export type OpenedSignature =
@@ -31,7 +63,7 @@ export async function openSignature(
   source: Source,
   digest: Digest,
   subject: Digest,
-  options: CallOptions,
+  options: OpenOptions,
 ): Promise<readonly OpenedSignature[]> {
   try {
     const content = await source.fetchManifest(digest, { signal: options.signal });
@@ -41,7 +73,9 @@ export async function openSignature(
       return await Promise.all(openLayers(source, digest, layers, options).map((open) => open()));
     const located = locateEnvelope(content, subject);
     if (located === undefined) return [];
-    const envelope = located.read(await envelopeBytes(source, digest, located, options));
+    const envelope = await sized(located.layer, `signature ${digest}`, options, async () =>
+      located.read(await envelopeBytes(source, digest, located, options)),
+    );
     return [{ manifest: digest, envelope }];
   } catch (error) {
     return [problemOf(digest, error)];
@@ -75,6 +109,22 @@ function gone(manifest: Digest, cause: BullaError): BullaError {
   );
 }
 
+/** Reads an envelope, if one of its size is wanted. @throws BullaError content-invalid */
+async function sized<T>(
+  { size }: Descriptor,
+  where: string,
+  { large }: OpenOptions,
+  read: () => Promise<T>,
+): Promise<T> {
+  if (size <= MAX_ENVELOPE_BYTES) return await read();
+  if (large === undefined)
+    throw malformed(
+      where,
+      `its envelope has ${size} bytes, more than the ${MAX_ENVELOPE_BYTES} of a signature`,
+    );
+  return await large.read(where, read);
+}
+
 async function envelopeBytes(
   source: Source,
   digest: Digest,
@@ -82,7 +132,7 @@ async function envelopeBytes(
   options: CallOptions,
 ): Promise<Uint8Array> {
   const inline = inlineContent(layer, `signature ${digest}`);
-  return inline ?? source.fetchBlob(layer, MAX_ENVELOPE_BYTES, { signal: options.signal });
+  return inline ?? source.fetchBlob(layer, MAX_ATTESTATION_BYTES, { signal: options.signal });
 }
 
 const LEGACY_TYPES: readonly string[] = [SIGNATURE_TYPES.simpleSigning, SIGNATURE_TYPES.envelope];
@@ -94,7 +144,7 @@ const LEGACY_TYPES: readonly string[] = [SIGNATURE_TYPES.simpleSigning, SIGNATUR
 export function openLegacySignatures(
   source: Source,
   content: ManifestContent,
-  options: CallOptions,
+  options: OpenOptions,
 ): (() => Promise<OpenedSignature>)[] {
   const { digest } = content.descriptor;
   const manifest = parseManifest(content);
@@ -107,7 +157,7 @@ function openLayers(
   source: Source,
   digest: Digest,
   signatures: readonly Descriptor[],
-  options: CallOptions,
+  options: OpenOptions,
 ): (() => Promise<OpenedSignature>)[] {
   if (signatures.length > MAX_LEGACY_SIGNATURES) {
     const problem = malformed(
@@ -123,16 +173,19 @@ async function openLayer(
   source: Source,
   manifest: Digest,
   layer: Descriptor,
-  options: CallOptions,
+  options: OpenOptions,
 ): Promise<OpenedSignature> {
   try {
     const where = `signature ${manifest}`;
     const isEnvelope = layer.mediaType === SIGNATURE_TYPES.envelope;
-    const most = isEnvelope ? MAX_ENVELOPE_BYTES : MAX_LEGACY_PAYLOAD_BYTES;
-    const payload =
-      inlineContent(layer, where) ?? (await source.fetchBlob(layer, most, { signal: options.signal }));
+    const most = isEnvelope ? MAX_ATTESTATION_BYTES : MAX_LEGACY_PAYLOAD_BYTES;
     const read = isEnvelope ? readLegacyAttestation : readLegacySignature;
-    return { manifest, envelope: read(layer, payload, where) };
+    const envelope = await sized(layer, where, options, async () => {
+      const { signal } = options;
+      const payload = inlineContent(layer, where) ?? (await source.fetchBlob(layer, most, { signal }));
+      return read(layer, payload, where);
+    });
+    return { manifest, envelope };
   } catch (error) {
     return problemOf(manifest, error);
   }

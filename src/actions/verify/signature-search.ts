@@ -12,7 +12,13 @@ import { guessArtifact } from '../../signatures/artifact.ts';
 import { type Evidence, examineEnvelope, type Finding, refusalOf } from '../../signatures/evidence.ts';
 import { RELEASE_PURPOSE, SIGNATURE_ANNOTATIONS } from '../../signatures/formats.ts';
 import { type MeteredSource, meteredSource } from '../copy/metered-source.ts';
-import { type OpenedSignature, openLegacySignatures, openSignature } from './signature-reading.ts';
+import {
+  LargeEnvelopes,
+  type OpenedSignature,
+  type OpenOptions,
+  openLegacySignatures,
+  openSignature,
+} from './signature-reading.ts';
 
 /** Most signatures of one list that are looked at for one image; notation's default. */
 export const MAX_EXAMINED = 100;
@@ -76,7 +82,7 @@ export async function searchSignatures(
   if (options.listed?.cut !== undefined) onCut(options.listed.cut);
   const listed = options.listed?.entries ?? (await source.listReferrers(image.digest, listing));
   if (await search.examineListed(listed)) return search.found;
-  const isAttestation = options.purposes.some((purpose) => purpose !== RELEASE_PURPOSE);
+  const isAttestation = isAboutAttestations(options);
   const [all, signatures, attestations] = await Promise.all([
     source.listReferrers(image.digest, { ...listing, fallbackToo: true }),
     fetchLegacyManifest(source, image.digest, options),
@@ -87,6 +93,10 @@ export async function searchSignatures(
     if (legacy !== undefined && (await search.examineLegacy(legacy))) return search.found;
   if (search.failure !== undefined) throw search.failure;
   return search.found;
+}
+
+function isAboutAttestations({ purposes }: SignatureSearchOptions): boolean {
+  return purposes.some((purpose) => purpose !== RELEASE_PURPOSE);
 }
 
 /** The manifest at cosign's `.sig` or `.att` tag, where there is one. */
@@ -111,6 +121,7 @@ class Search {
   private readonly source: Source;
   private readonly image: Descriptor;
   private readonly options: SignatureSearchOptions;
+  private readonly opening: OpenOptions;
 
   private readonly meter: MeteredSource;
 
@@ -119,6 +130,12 @@ class Search {
     this.source = this.meter.source;
     this.image = image;
     this.options = options;
+    this.opening = {
+      signal: options.signal,
+      ...(isAboutAttestations(options) && {
+        large: new LargeEnvelopes(() => this.meter.bytes >= MAX_SEARCH_BYTES),
+      }),
+    };
   }
 
   get found(): SignatureFindings {
@@ -153,7 +170,7 @@ class Search {
   }
 
   async examineLegacy(content: ManifestContent): Promise<boolean> {
-    const opened = openLegacySignatures(this.source, content, this.options);
+    const opened = openLegacySignatures(this.source, content, this.opening);
     for (let at = 0; at < opened.length; at += BATCH) {
       await this.collect(opened.slice(at, at + BATCH).map(async (open) => [await open()]));
       if (this.options.enough(this.found)) return true;
@@ -162,7 +179,7 @@ class Search {
   }
 
   private open(digest: Digest): Promise<readonly OpenedSignature[]> {
-    return openSignature(this.source, digest, this.image.digest, this.options);
+    return openSignature(this.source, digest, this.image.digest, this.opening);
   }
 
   private async collect(batch: readonly Promise<readonly OpenedSignature[]>[]): Promise<void> {
