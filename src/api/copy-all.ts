@@ -87,7 +87,7 @@ export async function copyAll(
 /** How {@link sync} runs, and what it works with. */
 export interface SyncOptions
   extends Config,
-    Partial<Pick<SyncRunOptions, 'concurrency' | 'dryRun' | 'onRepository' | 'onTag'>> {}
+    Partial<Pick<SyncRunOptions, 'concurrency' | 'dryRun' | 'onRepository' | 'onTag' | 'verify'>> {}
 
 /**
  * Copies the images, repositories and registries of a document once, as `bulla sync --once` does (spec/sync.md). One that
@@ -110,7 +110,7 @@ export interface SyncOptions
  */
 export async function sync(document: SyncDocument, options: SyncOptions = {}): Promise<SyncReport> {
   const plan = checkedPlan(document, isSchedule);
-  const { concurrency = 8, dryRun, onRepository, onTag } = options;
+  const { concurrency = 8, dryRun, onRepository, onTag, verify } = options;
   const access = await accessOf(plan, new Secrets('the document', process.env));
   return await call(options, async (one) => {
     const clients = new Map<string, RegistryClient>();
@@ -127,7 +127,7 @@ export async function sync(document: SyncDocument, options: SyncOptions = {}): P
     );
     try {
       return await syncAll(plan, places, {
-        ...{ concurrency, dryRun, onRepository, onTag, signal: one.signal },
+        ...{ concurrency, dryRun, onRepository, onTag, verify, signal: one.signal },
       });
     } finally {
       for (const own of clients.values()) await own.close();

@@ -45,6 +45,8 @@ export interface CopyRepositoryOptions
   readonly rename?: ((tag: Tag) => Tag) | undefined;
   /** The tag that is given to what a tag of the destination names before it moves; left out, it gets none. */
   readonly backup?: ((tag: Tag) => Tag) | undefined;
+  /** Asked before a tag is copied, or taken for copied. @throws BullaError why it is not copied */
+  readonly check?: ((tag: Tag, digest: Digest) => Promise<void>) | undefined;
   /** Called with the number of tags before the first is copied. */
   readonly onSelected?: ((tags: number) => void) | undefined;
   /** Called as soon as a tag is done with. */
@@ -293,6 +295,7 @@ class RepositoryCopy {
       rootOf({ source, reference: tag, platform, onEvent, signal }),
     );
     const { digest } = root.descriptor;
+    await this.options.check?.(tag, digest);
     const to = rename?.(tag) ?? tag;
     const mayBeThere = this.destinationTags?.has(to) !== false;
     const before = mayBeThere

@@ -46,6 +46,8 @@ export interface SyncEntry extends SyncTiming {
   readonly fast: boolean;
   readonly prune: boolean;
   readonly backup: ((tag: Tag) => Tag) | undefined;
+  /** What is not verified at the source is not copied. */
+  readonly isVerified: boolean;
 }
 
 /** What a file says, checked. */
@@ -119,6 +121,7 @@ function entryOf(entry: SyncEntryDocument): SyncEntry {
     referrers: entry.referrers ?? true,
     fast: entry.fastCopy ?? false,
     prune: entry.prune ?? false,
+    isVerified: entry.verify ?? false,
     backup: backup === undefined ? undefined : (tag) => backup.replaceAll(TAG_IN_BACKUP, tag) as Tag,
     ...(schedule === undefined ? { intervalMs: interval && (parseDuration(interval) ?? 0) } : { schedule }),
   } as SyncEntry;
@@ -173,8 +176,13 @@ function inEntry(
   isSchedule: (text: string) => boolean,
 ): readonly Mistake[] {
   const { type, source, target, tags, repos, prune } = entry;
-  const backup = entry.backup ?? defaults.backup;
+  const { backup = defaults.backup, verify = defaults.verify, platform = defaults.platform } = entry;
   return [
+    ...unless(
+      verify !== true || platform === undefined,
+      [...path, entry.verify === undefined ? 'platform' : 'verify'],
+      'what is verified is copied whole: verify and platform exclude each other',
+    ),
     ...told([...path, 'source'], () => checkSource(source, type)),
     ...told([...path, 'target'], () => placeOf(target, type)),
     ...inSettings(entry, path, isSchedule),

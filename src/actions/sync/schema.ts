@@ -35,6 +35,8 @@ export interface SyncSettings {
   readonly fastCopy?: boolean | undefined;
   /** Name of a tag for what a tag named before it moves, with `{{.Ref.Tag}}` for that tag. */
   readonly backup?: string | undefined;
+  /** Copy only what is verified at the source. */
+  readonly verify?: boolean | undefined;
 }
 
 /** What is copied where. */
@@ -66,6 +68,7 @@ const settings = {
   referrers: z.optional(z.boolean()),
   fastCopy: z.optional(z.boolean()),
   backup: z.optional(text),
+  verify: z.optional(z.boolean()),
 };
 
 const names = { allow: z.optional(texts), deny: z.optional(texts) };

@@ -1,6 +1,12 @@
 import { BullaError, isBullaError, throwIfAborted } from '../../errors.ts';
 import type { Digest } from '../../oci/digest.ts';
-import { formatReference, formatRepository, isRepositoryName, type Reference } from '../../oci/reference.ts';
+import {
+  formatReference,
+  formatRepository,
+  isRepositoryName,
+  type Reference,
+  type Tag,
+} from '../../oci/reference.ts';
 import type { CallOptions, Target } from '../../oci/target.ts';
 import type { CopiedCollection } from '../copy/collection.ts';
 import { Limiter, mapConcurrently } from '../copy/concurrency.ts';
@@ -26,6 +32,12 @@ export interface SyncOptions extends CallOptions {
   /** Called as soon as a repository is done with. */
   readonly onRepository?: ((repository: SyncedRepository) => void) | undefined;
   readonly onTag?: ((tag: RepositoryTag, target: Reference) => void) | undefined;
+  /**
+   * Verifies an image, for entries that copy only what is verified.
+   * @param image with the digest that will be copied, and with its tag where it has one
+   * @throws BullaError why it is not copied
+   */
+  readonly verify?: ((image: Reference, source: Target) => Promise<void>) | undefined;
 }
 
 /** Something that failed, and what it is about. */
@@ -207,9 +219,11 @@ async function syncOne(
       hint: 'correct the file',
     });
   const [source, destination] = [await places.open(from, 'from'), await places.open(to, 'to')];
+  const check = checkOf(entry, from, source, options);
   const transfers = shared.transfers(destination);
   const common = { platform, referrers, dryRun, signal, concurrency, shared: transfers };
   if (from.digest !== undefined) {
+    await check?.(from.tag, from.digest);
     const copied = await copyImage({
       ...common,
       from: { reference: from, source, version: from.digest },
@@ -239,6 +253,7 @@ async function syncOne(
       destination,
       fast,
       backup,
+      check,
       selection: from.tag === undefined ? selection : { tags: [from.tag] },
       ...(tag !== undefined && { rename: () => tag }),
       ...(prune && { prune: () => true }),
@@ -251,6 +266,21 @@ async function syncOne(
       throw error;
     return { counts: NOTHING, collection: undefined, failures: [], warnings: [] };
   }
+}
+
+/** What is asked before anything of an image is copied. @throws BullaError usage where nothing can answer */
+function checkOf(
+  { isVerified, title }: SyncEntry,
+  { tag: _, digest: __, ...repository }: Reference,
+  source: Target,
+  { verify }: SyncOptions,
+): ((tag: Tag | undefined, digest: Digest) => Promise<void>) | undefined {
+  if (!isVerified) return undefined;
+  if (verify === undefined)
+    throw new BullaError('usage', `${title} is to be verified, and the option verify is missing`, {
+      hint: 'pass verify: (image) => …, which throws where the image must not be copied',
+    });
+  return (tag, digest) => verify({ ...repository, tag, digest } as Reference, source);
 }
 
 function syncedImage(

@@ -20,6 +20,7 @@ export function register(program: Command, cli: Cli): void {
       '--every <duration>',
       'stay, and copy everything this often, such as 10m (default: as the file says)',
     )
+    .option('--policy <file>', 'policy file that judges what entries with verify: true copy')
     .option('--dry-run', 'with --once: read everything, write nothing')
     .option('--listen <host:port>', 'where to listen while it stays (default: 127.0.0.1:8090)')
     .option(

@@ -1,6 +1,12 @@
 import { setMaxListeners } from 'node:events';
 import type { SyncEntry } from '../../actions/sync/plan.ts';
-import { type SyncedRepository, SyncShared, syncEntry, type WithPlaces } from '../../actions/sync/sync.ts';
+import {
+  type SyncedRepository,
+  type SyncOptions,
+  SyncShared,
+  syncEntry,
+  type WithPlaces,
+} from '../../actions/sync/sync.ts';
 import { BullaError, isBullaError, messageOf } from '../../errors.ts';
 import type { Clock } from '../../trust/format/ports.ts';
 import type { ListenAddress } from '../listener.ts';
@@ -23,6 +29,7 @@ export interface SyncServeOptions {
   readonly where: string;
   readonly read: () => Promise<SyncGeneration>;
   readonly concurrency: number;
+  readonly verify?: SyncOptions['verify'];
   /** In place of all intervals and schedules of the file, in milliseconds. */
   readonly everyMs?: number | undefined;
   readonly listen: ListenAddress;
@@ -180,12 +187,12 @@ class Service implements RunningService {
   }
 
   private async run(job: Job, { places }: SyncGeneration): Promise<void> {
-    const { clock, monotonic, concurrency } = this.options;
+    const { clock, monotonic, concurrency, verify } = this.options;
     const { signal } = this.frame;
     const { entry, schedule, intervalMs } = job;
     const began = monotonic();
     try {
-      const repositories = await syncEntry(entry, places, { concurrency, signal }, this.shared);
+      const repositories = await syncEntry(entry, places, { concurrency, signal, verify }, this.shared);
       this.tell(entry, repositories, monotonic() - began);
     } catch (error) {
       if (!signal.aborted)

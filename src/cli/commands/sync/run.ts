@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { syncAll } from '../../../actions/sync/sync.ts';
+import { type SyncOptions, syncAll } from '../../../actions/sync/sync.ts';
 import { syncPlaces } from '../../../api/sync-places.ts';
 import { BullaError } from '../../../errors.ts';
 import { formatReference } from '../../../oci/reference.ts';
@@ -15,6 +15,7 @@ export interface SyncFlags {
   readonly config?: string;
   readonly once?: true;
   readonly every?: string;
+  readonly policy?: string;
   readonly dryRun?: true;
   readonly listen?: string;
   readonly host?: readonly string[];
@@ -36,8 +37,10 @@ export async function runSync(context: Context, command: Command, flags: SyncFla
   );
   const stays = flags.once !== true && (everyMs !== undefined || isTimed);
   checkFlags(flags, stays);
-  if (stays) await serve(context, command, flags, path, everyMs);
-  else await runOnce(context, command, config, flags.dryRun === true);
+  const { syncVerifier } = await import('./verify.ts');
+  const verify = await syncVerifier(context, flags.policy);
+  if (stays) await serve(context, command, flags, path, everyMs, verify);
+  else await runOnce(context, command, config, flags.dryRun === true, verify);
 }
 
 function checkFlags({ once, every, dryRun, listen, host }: SyncFlags, stays: boolean): void {
@@ -56,6 +59,7 @@ async function runOnce(
   command: Command,
   config: SyncConfig,
   dryRun: boolean,
+  verify: SyncOptions['verify'],
 ): Promise<void> {
   const { output, settings, signal } = context;
   for (const warning of config.warnings) output.warn(warning);
@@ -64,7 +68,7 @@ async function runOnce(
   output.inLines();
   const report = await context.untimed(() =>
     syncAll(config.plan, places, {
-      ...{ concurrency: settings.concurrency, dryRun, signal },
+      ...{ concurrency: settings.concurrency, dryRun, signal, verify },
       onTag: (tag, to) => {
         if (tag.outcome === 'copied') output.verbose(`${formatReference({ ...to, tag: tag.tag })}: copied`);
       },
@@ -95,6 +99,7 @@ async function serve(
   { listen, host }: SyncFlags,
   path: string,
   everyMs: number | undefined,
+  verify: SyncOptions['verify'],
 ): Promise<void> {
   const { io, settings } = context;
   const [{ serveSync }, { parseListenAddress }, { SYSTEM_CLOCK }] = await Promise.all([
@@ -109,6 +114,7 @@ async function serve(
       return { config, ...connect(context, command, config, false) };
     },
     concurrency: settings.concurrency,
+    verify,
     everyMs,
     listen: parseListenAddress(listen ?? '127.0.0.1:8090', '--listen'),
     hosts: host,
