@@ -4,7 +4,7 @@ import type { Admission, Hook } from '../../actions/gate/admit.ts';
 import type { Review } from '../../actions/gate/review.ts';
 import { type GateImage, parseImage, undecided, type Verdict } from '../../actions/gate/verdict.ts';
 import { Verdicts } from '../../actions/gate/verdicts.ts';
-import { isBullaError, messageOf } from '../../errors.ts';
+import { BullaError, isBullaError, messageOf } from '../../errors.ts';
 import type { Clock } from '../../trust/format/ports.ts';
 import { type Answer, endpointHandler } from '../endpoints.ts';
 import { Guard } from '../guard.ts';
@@ -24,7 +24,7 @@ import { decisionLine, type LineSink } from './decision-log.ts';
 import type { LoadedPolicy, PolicySource } from './policy-source.ts';
 import type { PullSecrets } from './pull-secrets.ts';
 import type { GateQuestion, Registries } from './registries.ts';
-import { reviewEndpoints, tooLate } from './reviews.ts';
+import { reviewEndpoints } from './reviews.ts';
 import { GateSocket } from './socket.ts';
 import { GateStatistics } from './statistics.ts';
 
@@ -70,6 +70,11 @@ const LIMITS: ListenerLimits = {
   idleMs: 120_000,
   graceMs: 10_000,
 };
+/** Whose pull secrets may be used. */
+type Asker = Pick<Review, 'namespace' | 'pullSecrets'>;
+
+const NOT_A_REVIEW: Asker = { namespace: '', pullSecrets: [] };
+
 /** How often an emergency is logged, in milliseconds. */
 const LOUD_MS = 60_000;
 /** How often it is looked whether something is due, in milliseconds. */
@@ -145,7 +150,7 @@ class Gate implements RunningGate {
   }
 
   async open(): Promise<void> {
-    const { listen, plainListen, hosts, deadlineMs, isEmergency, certificate, registries } = this.options;
+    const { listen, plainListen, hosts, isEmergency, certificate, registries } = this.options;
     const [pem] = await Promise.all([certificate.read(), registries.prepare()]);
     const current = (): Guard => this.guard;
     const handler = endpointHandler({
@@ -153,8 +158,7 @@ class Gate implements RunningGate {
       unready: () => (this.frame.signal.aborted ? 'ending' : undefined),
       posts: reviewEndpoints({
         policy: () => this.verdicts.policy,
-        ask: (image, review) => this.ask(image, review),
-        deadlineMs,
+        ask: (image, review) => this.inTime(image, review),
         isEmergency,
         decided: (...decision) => this.decided(...decision),
         broken: (hook, { message }) => this.frame.problem(`${hook}: ${message}`),
@@ -200,9 +204,8 @@ class Gate implements RunningGate {
     return [...this.loaded.files, ...this.options.certificate.files];
   }
 
-  private async ask(image: GateImage, review: Pick<Review, 'namespace' | 'pullSecrets'>): Promise<Verdict> {
+  private async ask(image: GateImage, { namespace, pullSecrets: names }: Asker): Promise<Verdict> {
     const { pullSecrets } = this.options;
-    const { namespace, pullSecrets: names } = review;
     const allowed = this.verdicts.policy.gate?.pullSecrets ?? [];
     const isAllowed = names.length > 0 && (allowed.includes(namespace) || allowed.includes('*'));
     const found = isAllowed ? await pullSecrets?.find(namespace, names, image.reference) : undefined;
@@ -213,14 +216,15 @@ class Gate implements RunningGate {
     });
   }
 
-  private async inTime(image: GateImage): Promise<Verdict> {
+  /** Answers before the deadline: an image about which nothing is known by then is undecided. */
+  private async inTime(image: GateImage, review: Asker = NOT_A_REVIEW): Promise<Verdict> {
     const { deadlineMs } = this.options;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<undefined>((resolve) => {
       timer = setTimeout(() => resolve(undefined), deadlineMs);
     });
     try {
-      const verdict = await Promise.race([this.ask(image, { namespace: '', pullSecrets: [] }), late]);
+      const verdict = await Promise.race([this.ask(image, review), late]);
       return verdict ?? undecided(image, this.verdicts.policy, tooLate(image, deadlineMs));
     } finally {
       clearTimeout(timer);
@@ -336,6 +340,12 @@ class Gate implements RunningGate {
       message: 'the gate admits everything and verifies nothing: restart it without --emergency-allow',
     });
   }
+}
+
+function tooLate({ text }: GateImage, ms: number): BullaError {
+  return new BullaError('timeout', `${text} was not verified within ${ms / 1000} s`, {
+    hint: 'its registry is slow; the verification goes on, try again in some seconds',
+  });
 }
 
 /** What is done every now and then, the first time when its time has passed. */

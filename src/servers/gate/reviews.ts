@@ -2,17 +2,16 @@ import type { IncomingMessage } from 'node:http';
 import { type Admission, admit, type Hook } from '../../actions/gate/admit.ts';
 import { admittedUnseen, answerTo, deniedAsBroken, EMERGENCY_WARNING } from '../../actions/gate/answer.ts';
 import { MAX_REVIEW_BYTES, parseReview, type Review } from '../../actions/gate/review.ts';
-import { type GateImage, undecided, type Verdict } from '../../actions/gate/verdict.ts';
+import type { GateImage, Verdict } from '../../actions/gate/verdict.ts';
 import { type ImagePath, parseImagePath } from '../../actions/verify/image-places.ts';
-import { BullaError, isBullaError } from '../../errors.ts';
+import { type BullaError, isBullaError } from '../../errors.ts';
 import type { Policy } from '../../policy/file/policy.ts';
 import type { Answer, PostEndpoint } from '../endpoints.ts';
 
 export interface ReviewPorts {
   readonly policy: () => Policy;
-  /** Says what the policy says about an image of a review. It never fails, and may take longer than the deadline. */
+  /** Says what the policy says about an image of a review. It never fails, and ends before the deadline. */
   readonly ask: (image: GateImage, review: Pick<Review, 'namespace' | 'pullSecrets'>) => Promise<Verdict>;
-  readonly deadlineMs: number;
   readonly isEmergency: boolean;
   readonly decided: (review: Review, hook: Hook, admission: Admission, tookMs: number) => void;
   /** Of a review that cannot be understood. */
@@ -73,36 +72,13 @@ async function answer(
     ports.decided(review, hook, admission, performance.now() - began);
     return json(answerTo(review.uid, admission, [EMERGENCY_WARNING]));
   }
-  const admission = await inTime(review, hook, ports);
+  const admission = await admit(review, hook, (image) => ports.ask(image, review));
   ports.decided(review, hook, admission, performance.now() - began);
   return json(answerTo(review.uid, admission));
 }
 
 function json(text: string): Answer {
   return { status: 200, text, type: 'application/json' };
-}
-
-/** Decides before the deadline; images that nothing is known about by then are undecided. */
-async function inTime(review: Review, hook: Hook, ports: ReviewPorts): Promise<Admission> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), ports.deadlineMs);
-  });
-  try {
-    return await admit(review, hook, async (image) => {
-      const verdict = await Promise.race([ports.ask(image, review), late]);
-      return verdict ?? undecided(image, ports.policy(), tooLate(image, ports.deadlineMs));
-    });
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** That an image was not verified in time. */
-export function tooLate({ text }: GateImage, ms: number): BullaError {
-  return new BullaError('timeout', `${text} was not verified within ${ms / 1000} s`, {
-    hint: 'its registry is slow; the verification goes on, try again in some seconds',
-  });
 }
 
 /** The paths of a policy, read once for each. */

@@ -14,14 +14,13 @@ const VERIFIED: Verdict = {
   signers: [],
 };
 
-function endpoints(ask: () => Promise<Verdict> = async () => VERIFIED) {
+function endpoints() {
   const broken: string[] = [];
   const map = reviewEndpoints({
     policy: () => ({
       rules: [{ scope: 'r.example/*', mode: 'enforce', verdict: { kind: 'deny', reason: 'x' } }],
     }),
-    ask,
-    deadlineMs: 50,
+    ask: async () => VERIFIED,
     isEmergency: false,
     decided: () => undefined,
     broken: (_, { code }) => broken.push(code),
@@ -55,13 +54,6 @@ it.each(['', 'text/plain', 'application/yaml', 'application/jsonx', 'multipart/f
     expect(endpoints().validate.refuse?.(request(10, type))).toMatchObject({ status: 415 });
   },
 );
-
-it('answers before the deadline, whatever is under way', async () => {
-  const { validate } = endpoints(() => new Promise(() => undefined));
-  const { status, text } = await validate.answer(review({ object: podOf('r.example/app:1') }), request(10));
-  expect(status).toBe(200);
-  expect(JSON.parse(String(text)).response).toMatchObject({ allowed: false, status: { code: 503 } });
-});
 
 it.each<[string, Uint8Array, number]>([
   ['no JSON', Buffer.from('x'), 400],
