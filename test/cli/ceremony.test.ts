@@ -115,7 +115,7 @@ describe('bulla ceremony', () => {
     expect(refused).toMatchObject({ code: 130 });
     const digest = shown.exec(refused.stderr)?.[1] ?? '';
     expect(told(await at.offline('ceremony show root.json -o json')).signatures[0]?.signedBy).toEqual([]);
-    const again = await at.offline('ceremony sign root.json', `${first}${digest.slice(0, 8)}\n\n`);
+    const again = await at.offline('ceremony sign root.json', `${first}${digest.slice(0, 8)} ${digest.slice(8, 16)}\n\n`);
     expect(again, again.stderr).toMatchObject({ code: 0 });
     expect(told(await at.offline('ceremony show root.json -o json'))).toMatchObject({
       change: digest,
@@ -123,8 +123,8 @@ describe('bulla ceremony', () => {
       signatures: [{ role: 'root', signedBy: [expect.any(String)] }],
     });
     // The second completes root; then the first has targets to sign.
-    const rest = `c\nCarl\n${digest.slice(0, 8)}\na\nAda\n`;
-    expect(await at.offline('ceremony sign root.json', `${rest}${digest.slice(0, 8)}\n`)).toMatchObject({
+    const rest = `c\nCarl\n${digest.slice(0, 16)}\na\nAda\n`;
+    expect(await at.offline('ceremony sign root.json', `${rest}${digest.slice(0, 16)}\n`)).toMatchObject({
       code: 0,
     });
     const done = told(await at.offline('ceremony show root.json -o json'));
@@ -299,7 +299,7 @@ describe('what a ceremony refuses', () => {
     const other = `init ${at.repository}2 --import-signed whole.json --root-key-id ${id} -o json`;
     expect((await at.online(other)).json()).toMatchObject({ code: 'conflict' });
     // A person compares the collection with the record instead.
-    expect(await at.online(`${init} whole.json`, `${(whole.id ?? '').slice(0, 8)}\n`)).toMatchObject({
+    expect(await at.online(`${init} whole.json`, `${(whole.id ?? '').slice(0, 16)}\n`)).toMatchObject({
       code: 0,
     });
     expect((await at.online(`${init} whole.json --root-key-id ${id} -o json`)).json()).toMatchObject({

@@ -39,7 +39,7 @@ it('docs/ceremony.md has commands that all work, in its order, on the machines t
     const file = /ceremony sign (\S+)/.exec(line)?.[1];
     let typed = 'Ada\n00000000\n00000000\n00000000\n';
     if (file !== undefined) {
-      const digits = (await show(file)).change.slice(0, 8);
+      const digits = (await show(file)).change.slice(0, 16);
       const people = [...line.matchAll(/--key \S+/g)];
       typed =
         people.length > 0

@@ -44,7 +44,7 @@ export async function confirmTyped(
     const terminal = openTerminal(io);
     if (terminal === undefined) throw new BullaError('usage', 'no terminal to confirm on', { hint });
     try {
-      if ((await promptLine(question, terminal)).trim().toLowerCase() === expected) return;
+      if ((await promptLine(question, terminal)).replace(/\s/g, '').toLowerCase() === expected) return;
     } finally {
       terminal.close();
     }

@@ -17,8 +17,8 @@ import { trustMemory } from '../../shell/trust-stores.ts';
 import { VERSION } from '../../shell/version.ts';
 import { attendeesOf, type CeremonyFlags, offlineSigners, type Present } from './people.ts';
 
-/** Digits of the digest that a person types to agree. */
-const TYPED = 8;
+/** Digits of the digest that a person types to agree: another change with the same ones cannot be found by trying. */
+const TYPED = 16;
 /** Largest record that is added to, in bytes. */
 const MAX_RECORD_BYTES = 16 * 1024 * 1024;
 

@@ -40,9 +40,9 @@ async function agreedKeys(context: Context, beginning: Beginning): Promise<reado
   ]);
   await confirmTyped(
     context.io,
-    'Compare it with the record, and type the first 8 digits of the collection: ',
+    'Compare it with the record, and type the first 16 digits of the collection: ',
     {
-      expected: id.slice(0, 8),
+      expected: id.slice(0, 16),
       isAgreed: false,
       hint: 'give the root keys of the record: --root-key-id, once for each',
     },
