@@ -67,8 +67,15 @@ export type { NameEvidence, Verified } from '../actions/verify/verify.ts';
 export { type Algorithm, type AlgorithmId, algorithm, type KeyType } from '../crypto/algorithm.ts';
 export { type Certificate, parseCertificates } from '../crypto/certificate.ts';
 export { parseIdentity, type TrustedIdentity } from '../crypto/identity.ts';
+export type { MlDsaType } from '../crypto/ml-dsa-keys.ts';
 export { type PublicKey, parsePublicKeyPem, publicKeyPem } from '../crypto/public-key.ts';
-export { createSigner, type OpeningOptions, type Signer, type SigningOptions } from '../crypto/signer.ts';
+export {
+  createSigner,
+  type EnvelopeRequest,
+  type OpeningOptions,
+  type Signer,
+  type SigningOptions,
+} from '../crypto/signer.ts';
 export { HttpPool, type HttpPoolOptions } from '../http/pool.ts';
 export type {
   KeyBackEnd,
@@ -123,6 +130,7 @@ export {
   type SyncOptions,
   sync,
 } from './copy-all.ts';
+export { beginExperiment, type Experiment } from './experiments.ts';
 export { type KeyOptions, keyOf } from './keys.ts';
 export * from './oci.ts';
 export {

@@ -115,7 +115,10 @@ describe('bulla ceremony', () => {
     expect(refused).toMatchObject({ code: 130 });
     const digest = shown.exec(refused.stderr)?.[1] ?? '';
     expect(told(await at.offline('ceremony show root.json -o json')).signatures[0]?.signedBy).toEqual([]);
-    const again = await at.offline('ceremony sign root.json', `${first}${digest.slice(0, 8)} ${digest.slice(8, 16)}\n\n`);
+    const again = await at.offline(
+      'ceremony sign root.json',
+      `${first}${digest.slice(0, 8)} ${digest.slice(8, 16)}\n\n`,
+    );
     expect(again, again.stderr).toMatchObject({ code: 0 });
     expect(told(await at.offline('ceremony show root.json -o json'))).toMatchObject({
       change: digest,
