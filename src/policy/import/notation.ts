@@ -6,6 +6,7 @@ import {
   type ImportFiles,
   objectAt,
   objectsIn,
+  scopeAround,
   scopeOf,
   textAt,
   textsIn,
@@ -20,9 +21,10 @@ export async function importNotation(document: JsonObject, files: ImportFiles): 
     const name = textAt(policy, 'name') ?? 'without a name';
     const { verdict, mode } = await verdictOf(policy, name, files, draft);
     for (const written of textsIn(policy, 'registryScopes')) {
-      const scope = scopeOf(written);
+      // Notation has no patterns: a scope that is lost would let the policy for * decide.
+      const scope = written === '*' || !written.includes('*') ? scopeOf(written) : undefined;
       if (scope === undefined)
-        draft.note(`policy ${name}: the scope ${written} is not a repository, and was left out`);
+        draft.deny(scopeAround(written), `the scope ${written} of policy ${name} is not a repository`);
       else if (verdict === undefined) draft.deny(scope, `policy ${name} uses what cannot be said here`);
       else draft.add(scope, verdict, mode);
     }
@@ -144,7 +146,7 @@ async function storesOf(
 /** Empty for every identity; undefined where one cannot be carried over. */
 function identitiesOf(policy: JsonObject, name: string, draft: Draft): readonly string[] | undefined {
   const trusted = textsIn(policy, 'trustedIdentities');
-  if (trusted.includes('*')) return [];
+  if (trusted.length === 1 && trusted[0] === '*') return [];
   if (trusted.length > 0 && trusted.every((identity) => identity.startsWith('x509.subject:'))) return trusted;
   draft.note(`policy ${name}: the identities ${trusted.join('; ') || '(none)'} cannot be said here`);
   return undefined;

@@ -92,11 +92,36 @@ describe('of Notation', () => {
     ['a signing authority', 'trustStores: ["signingAuthority:acme"], trustedIdentities: ["*"]'],
     ['no store', 'trustStores: [], trustedIdentities: ["*"]'],
     ['no identity', 'trustStores: ["ca:acme"], trustedIdentities: []'],
+    [
+      'every identity and another',
+      'trustStores: ["ca:acme"], trustedIdentities: ["*", "x509.subject: C=DE"]',
+    ],
     ['an identity of another kind', 'trustStores: ["ca:acme"], trustedIdentities: ["x509.san: a"]'],
   ])('denies with %s', async (_, more) => {
     const { policy, notes } = await imported(trustPolicy('{level: strict}', more));
     expect(policy.rules).toEqual([{ scope: 'registry.example.com/app', deny: expect.any(String) }]);
     expect(notes.length).toBeGreaterThan(0);
+  });
+});
+
+describe('of Notation, a scope that it does not have', () => {
+  it.each([
+    ['registry.example.com/*', 'registry.example.com/*'],
+    ['registry.example.com/team/*', 'registry.example.com/team/*'],
+    ['registry.example.com/te*m/app', 'registry.example.com/*'],
+    ['registry.example.com/app:v1', 'registry.example.com/*'],
+    ['registry.example.com', '*'],
+    ['**', '*'],
+    ['app', '*'],
+  ])('%s denies around it, whatever the level', async (written, scope) => {
+    for (const level of ['strict', 'skip'])
+      expect(
+        (
+          await imported(
+            `{version: "1.0", trustPolicies: [{name: p, registryScopes: [${JSON.stringify(written)}], signatureVerification: {level: ${level}}, trustStores: ["ca:acme"], trustedIdentities: ["*"]}]}`,
+          )
+        ).policy.rules,
+      ).toEqual([{ scope, deny: expect.any(String) }]);
   });
 });
 
