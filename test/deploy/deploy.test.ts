@@ -166,6 +166,7 @@ describe('deploy/kubernetes/node-hook.yaml', () => {
         path,
       ).toBe(true);
     expect(copy?.args[0]).toContain('/image/usr/bin/bulla');
+    expect(await read('test/support/release/release.ts')).toContain("path: 'usr/bin/bulla'");
     const policy = all.find(({ kind }) => kind === 'ConfigMap')?.data?.['policy.yaml'] ?? '';
     expect(parsePolicy(policy, 'policy.yaml').rules).toHaveLength(2);
   });
