@@ -21,6 +21,7 @@ const ALL = [
   'before',
   'publishers',
   'gate',
+  'policy',
 ].filter((name) => existsSync(fileOf(name)));
 
 const chosen = process.env['BENCH']?.split(',') ?? ALL;
