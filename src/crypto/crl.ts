@@ -41,7 +41,8 @@ export interface RevocationList {
  *   or has a critical extension that is not understood: then nothing is known
  */
 export function readRevocationList(bytes: Uint8Array, issuer: Certificate, now: Date): RevocationList {
-  const [list, algorithm, signature] = derChildren(readDer(bytes, TAG.sequence));
+  const [list, algorithm, signature, more] = derChildren(readDer(bytes, TAG.sequence));
+  if (more !== undefined) throw unusable('it is malformed');
   const fields = derChildren(expectTag(list, TAG.sequence));
   // Version 2 is written as 1, and version 1, which has no extensions, is left out.
   const version = fields[0]?.tag === TAG.integer ? readSmallInteger(fields.shift()) : 0;

@@ -74,7 +74,8 @@ export function readOcspResponse(
   now: Date,
 ): OcspAnswer {
   const basic = basicResponse(bytes);
-  const [data, algorithm, signature, certificates] = derChildren(basic);
+  const [data, algorithm, signature, certificates, more] = derChildren(basic);
+  if (more !== undefined) throw unusable('it is malformed');
   const fields = derChildren(expectTag(data, TAG.sequence));
   // Version 1 is left out in DER.
   const [responderId, , responses, extensions] = fields;
@@ -92,10 +93,11 @@ export function readOcspResponse(
 }
 
 function basicResponse(bytes: Uint8Array): DerValue {
-  const [status, wrapped] = derChildren(readDer(bytes, TAG.sequence));
+  const [status, wrapped, ...others] = derChildren(readDer(bytes, TAG.sequence));
   const [code = REFUSALS.length] = expectTag(status, TAG.enumerated).content;
   if (code !== 0) throw unusable(`the responder refused: ${REFUSALS[code] ?? 'for an unknown reason'}`);
-  const [type, response] = derChildren(inner(wrapped, 0xa0), TAG.sequence);
+  const [type, response, ...more] = derChildren(inner(wrapped, 0xa0), TAG.sequence);
+  if (others.length > 0 || more.length > 0) throw unusable('it is malformed');
   if (readOid(type) !== BASIC_RESPONSE) throw unusable('it is of an unknown type');
   return readDer(expectTag(response, TAG.octetString).content, TAG.sequence);
 }

@@ -65,11 +65,13 @@ export function isSignedBy(
   message: Uint8Array,
   signature: DerValue | undefined,
 ): boolean {
-  const [oid, parameters] = derChildren(expectTag(identifier, TAG.sequence));
+  const [oid, parameters, more] = derChildren(expectTag(identifier, TAG.sequence));
   const chosen = algorithmNamed(key, readOid(oid), pssHash(parameters));
   const { content } = expectTag(signature, TAG.bitString);
-  // A signature is whole octets.
-  if (chosen === undefined || content[0] !== 0) return false;
+  // Parameters are absent, NULL, or those of RSASSA-PSS; a signature is whole octets.
+  const tag = parameters?.tag ?? TAG.null;
+  const isWell = more === undefined && (tag === TAG.null || tag === TAG.sequence) && content[0] === 0;
+  if (chosen === undefined || !isWell) return false;
   return verifySignature(key, chosen, message, content.subarray(1), 'der');
 }
 

@@ -25,6 +25,7 @@ const CONTENT_TYPE = '1.2.840.113549.1.9.3';
 const MESSAGE_DIGEST = '1.2.840.113549.1.9.4';
 const SIGNING_CERTIFICATE_V2 = '1.2.840.113549.1.9.16.2.47';
 const CONTEXT_0 = 0xa0;
+const CONTEXT_1 = 0xa1;
 const SUBJECT_KEY_ID = 0x80;
 
 /** A time-stamp token, taken apart (RFC 3161 §2.4.2, RFC 5652 §5). Nothing in it has been verified. */
@@ -81,15 +82,23 @@ export function parseTimeStampToken(token: Uint8Array, where: string): TimeStamp
 }
 
 function readToken(token: DerValue, where: string): TimeStamp {
-  const [contentType, wrapped] = derChildren(token);
+  const [contentType, wrapped] = partsOf(token, 2, where);
   if (readOid(contentType) !== SIGNED_DATA) throw malformed(where, 'the token is not signed data');
-  const [signedData] = derChildren(expectTag(wrapped, CONTEXT_0));
-  const [, , encapsulated, ...rest] = derChildren(expectTag(signedData, TAG.sequence));
-  const [infoType, infoField] = derChildren(expectTag(encapsulated, TAG.sequence));
+  const [signedData] = partsOf(expectTag(wrapped, CONTEXT_0), 1, where);
+  const [version, hashes, encapsulated, ...rest] = derChildren(expectTag(signedData, TAG.sequence));
+  // 3 for what is not plain data; more where there are certificates of other kinds (RFC 5652 §5.1).
+  if (![1, 3, 4, 5].includes(readSmallInteger(version)))
+    throw malformed(where, 'the token has an unknown version');
+  for (const hash of derChildren(expectTag(hashes, TAG.set))) readOid(derChildren(hash, TAG.sequence)[0]);
+  const [infoType, infoField] = partsOf(expectTag(encapsulated, TAG.sequence), 2, where);
   if (readOid(infoType) !== TST_INFO) throw malformed(where, 'the token does not contain a TSTInfo');
-  const info = expectTag(derChildren(expectTag(infoField, CONTEXT_0))[0], TAG.octetString).content;
-  const certificates = rest.find(({ tag }) => tag === CONTEXT_0);
-  const signers = derChildren(expectTag(rest.at(-1), TAG.set));
+  const [content] = partsOf(expectTag(infoField, CONTEXT_0), 1, where);
+  const info = expectTag(content, TAG.octetString).content;
+  const signerInfos = rest.pop();
+  const certificates = rest[0]?.tag === CONTEXT_0 ? rest.shift() : undefined;
+  if (rest[0]?.tag === CONTEXT_1) rest.shift();
+  if (rest.length > 0) throw malformed(where, 'the token has parts that it should not have');
+  const signers = derChildren(expectTag(signerInfos, TAG.set));
   const [signer] = signers;
   if (signer === undefined || signers.length > 1)
     throw malformed(where, `the token has ${signers.length} signatures instead of one`);
@@ -99,6 +108,14 @@ function readToken(token: DerValue, where: string): TimeStamp {
     signer: readSignerInfo(signer, where),
     certificates: certificates === undefined ? [] : readCertificates(certificates, where),
   };
+}
+
+/** Parts of a structure that has so many. */
+function partsOf(value: DerValue, count: number, where: string): readonly DerValue[] {
+  const parts = derChildren(value);
+  if (parts.length !== count)
+    throw malformed(where, `it has ${parts.length} parts where there should be ${count}`);
+  return parts;
 }
 
 function readInfo(info: Uint8Array, where: string): Pick<TimeStamp, 'time' | 'imprint'> {
@@ -122,9 +139,11 @@ function readTime(value: DerValue | undefined, where: string): Date {
 }
 
 function readHash(value: DerValue | undefined, where: string): HashName {
-  const oid = readOid(derChildren(expectTag(value, TAG.sequence))[0]);
+  const [name, parameters, more] = derChildren(expectTag(value, TAG.sequence));
+  const oid = readOid(name);
   const hash = HASHES.get(oid);
-  if (hash === undefined) throw malformed(where, `the hash algorithm ${oid} is not supported`);
+  if (hash === undefined || more !== undefined || (parameters !== undefined && parameters.tag !== TAG.null))
+    throw malformed(where, `the hash algorithm ${oid} is not supported`);
   return hash;
 }
 
@@ -135,9 +154,15 @@ function readCertificates(field: DerValue, where: string): Certificate[] {
 }
 
 function readSignerInfo(value: DerValue, where: string): SignerInfo {
-  const [, id, digestAlgorithm, attributes, signatureAlgorithm, signature] = derChildren(value, TAG.sequence);
+  const [version, id, digestAlgorithm, attributes, signatureAlgorithm, signature, ...unsigned] = derChildren(
+    value,
+    TAG.sequence,
+  );
   if (id?.tag === SUBJECT_KEY_ID) throw malformed(where, 'its signer is named by key identifier');
-  const [issuer, serial] = derChildren(expectTag(id, TAG.sequence));
+  // RFC 5652 §5.3: 1 with issuer and serial number.
+  if (readSmallInteger(version) !== 1 || unsigned.length > 1 || (unsigned[0]?.tag ?? CONTEXT_1) !== CONTEXT_1)
+    throw malformed(where, 'its signature is malformed');
+  const [issuer, serial] = partsOf(expectTag(id, TAG.sequence), 2, where);
   const { content } = expectTag(attributes, CONTEXT_0);
   const byType = new Map<string, DerValue>();
   for (const attribute of derChildren(expectTag(attributes, CONTEXT_0))) {
@@ -151,11 +176,19 @@ function readSignerInfo(value: DerValue, where: string): SignerInfo {
     issuer: expectTag(issuer, TAG.sequence).raw,
     serial: expectTag(serial, TAG.integer).content,
     hash: readHash(digestAlgorithm, where),
-    signatureAlgorithm: readOid(derChildren(expectTag(signatureAlgorithm, TAG.sequence))[0]),
+    signatureAlgorithm: readSignatureAlgorithm(signatureAlgorithm, where),
     signature: expectTag(signature, TAG.octetString).content,
     signedAttributes: der(TAG.set, content),
     attributes: byType,
   };
+}
+
+/** With parameters that are absent, NULL, or those of RSASSA-PSS. */
+function readSignatureAlgorithm(value: DerValue | undefined, where: string): string {
+  const [name, parameters, more] = derChildren(expectTag(value, TAG.sequence));
+  const tag = parameters?.tag ?? TAG.null;
+  if (more === undefined && (tag === TAG.null || tag === TAG.sequence)) return readOid(name);
+  throw malformed(where, 'its signature algorithm is malformed');
 }
 
 /**

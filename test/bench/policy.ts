@@ -80,18 +80,22 @@ async function manyImages(signers: Signers, count: number, runs: number): Promis
         ...[program, of(program, 'wall'), of(program, 'cpu')],
         ...[costs.get(program)?.rss ?? Number.NaN, requests.get(program) ?? Number.NaN],
       ]),
-      goals: [
-        {
-          what: 'ms, 1/20 × cosign',
-          measured: of('bulla, by a key', 'wall'),
-          atMost: of('cosign', 'wall') / 20,
-        },
-        {
-          what: 'ms, 1/10 × notation',
-          measured: of('bulla, by an authority', 'wall'),
-          atMost: of('notation', 'wall') / 10,
-        },
-      ],
+      // Of few images, starting the program is most of the work.
+      goals:
+        count < 100
+          ? []
+          : [
+              {
+                what: 'ms, 1/20 × cosign',
+                measured: of('bulla, by a key', 'wall'),
+                atMost: of('cosign', 'wall') / 20,
+              },
+              {
+                what: 'ms, 1/10 × notation',
+                measured: of('bulla, by an authority', 'wall'),
+                atMost: of('notation', 'wall') / 10,
+              },
+            ],
       notes: [
         'bulla: one process for all images; cosign and notation: one after the other, a process for each',
       ],

@@ -3,6 +3,7 @@ import type { DatedStatus } from '../../src/crypto/certificate-status.ts';
 import { readRevocationList, statusInList } from '../../src/crypto/crl.ts';
 import { der, derInteger, derOid, derSequence } from '../../src/crypto/der-write.ts';
 import { utf8 } from '../../src/encoding/bytes.ts';
+import { walkDer } from '../support/field-walk.ts';
 import { issue } from '../support/issue.ts';
 import {
   generalized,
@@ -120,6 +121,22 @@ describe('what says nothing about a certificate', () => {
     expect(() => readRevocationList(bytes, by.certificate, NOW)).toThrow(
       expect.objectContaining({ code: 'content-invalid' }),
     );
+  });
+
+  it('a list of which any field is left out, altered, of another type or there twice', () => {
+    const bytes = bytesOf({
+      entries: [{ certificate: other, extensions: [reason(1)] }],
+      extensions: [scope(flag(0x81))],
+    });
+    const counts = [...walkDer(bytes)].flatMap(({ path, change, made }) => {
+      try {
+        read(made);
+        return [`${path} ${change}`];
+      } catch {
+        return [];
+      }
+    });
+    expect(counts).toEqual([]);
   });
 
   it('a list of which any byte is another one, or that is cut off', () => {

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { derChildren, readDer, TAG } from '../../src/crypto/der.ts';
 import { der } from '../../src/crypto/der-write.ts';
 import { type OcspAnswer, ocspRequest, readOcspResponse } from '../../src/crypto/ocsp.ts';
+import { walkDer } from '../support/field-walk.ts';
 import { EKU, issue } from '../support/issue.ts';
 import {
   generalized,
@@ -122,6 +123,20 @@ describe('what says nothing about a certificate', () => {
         expect(() => read(altered), `byte ${at}`).toThrow();
       }
     }
+  });
+
+  it('a response of which any field is left out, altered, of another type or there twice', () => {
+    const bytes = bytesOf({ by: responder, status: { revokedAt: hoursFromNow(-1), reason: 1 } });
+    const counts = [...walkDer(bytes)].flatMap(({ path, change, made }) => {
+      try {
+        read(made);
+        return [`${path} ${change}`];
+      } catch {
+        return [];
+      }
+    });
+    // The certificate of the responder, listed a second time.
+    expect(counts).toEqual(['1.0.1.3.0.0 twice']);
   });
 
   it('a response that is cut off, or followed by something', () => {
