@@ -17,7 +17,7 @@ const LATER: ReadonlyMap<string, RegExp> = new Map([
   // What is written in YAML, and what reads it in everyday commands.
   [
     'documents.js',
-    /^src\/(?:cli\/(?:shell\/config-schema|commands\/(?:policy\/by-policy|gate\/|verify\/manifests))|policy\/file\/)/,
+    /^src\/(?:cli\/(?:shell\/config-schema|commands\/(?:policy\/by-policy|gate\/|verify\/manifests))|policy\/file\/|api\/policy-files)/,
   ],
   [
     'more.js',
@@ -25,13 +25,16 @@ const LATER: ReadonlyMap<string, RegExp> = new Map([
       [
         `^src/cli/(?:commands/(?:${RARE}|copy/(?:all|as|many))[./]|flags/notary-flags|shell/completion)`,
         '^src/actions/(?:check|copy/versions|docker-trust|export|import-notary|recover|report|sync|verify/notary)',
-        '^src/(?:keystore/back-ends/(?!registry)|notary|policy/(?:import|init)|servers/(?!system))',
-        // Ed25519 beyond what Node has, proxies, and processors without SIMD.
-        'noble/curves/ed25519|^dispatchers:|llhttp-wasm',
+        '^src/(?:keystore/back-ends/(?!registry)|notary|policy/(?:import|init)|revocation-client|servers/(?!system))',
+        // Ed25519 beyond what Node has, ML-DSA, proxies, and processors without SIMD.
+        'noble/curves/ed25519|shell/experiments|^dispatchers:|llhttp-wasm',
       ].join('|'),
     ),
   ],
 ]);
+
+/** Packages whose place in the first script would mean that something of {@link LATER} came to be needed at once. */
+const NEVER_FIRST = /node_modules\/(?:yaml|croner|bcryptjs|semver|@noble\/post-quantum)\//;
 
 /** The name by which scripts ask each other for a module. */
 const nameOf = (namespace: string, path: string): string =>
@@ -78,6 +81,7 @@ async function bundleAll(
     for (const input of Object.keys(metafile.inputs))
       if (!/^(?:elsewhere:|<stdin>)/.test(input)) {
         if (home.has(input)) throw new Error(`${input} is in ${home.get(input)} and in ${script}`);
+        if (script === SCRIPTS[0] && NEVER_FIRST.test(input)) throw new Error(`${input} is in ${script}`);
         home.set(input, script);
       }
     if (directory === undefined) continue;
