@@ -39,8 +39,9 @@ export interface StatusFinding {
     | { readonly kind: 'not-asked' }
     /** The answer did not come, or cannot be used. */
     | { readonly kind: 'unavailable'; readonly error: BullaError };
-  /** Who said it. */
+  /** Who said it, and until when it counts. */
   readonly url?: URL;
+  readonly until?: Date;
 }
 
 /** Asks authorities about their certificates. */

@@ -35,22 +35,51 @@ export interface StatusClientOptions {
   readonly ocspTimeoutMs?: number | undefined;
 }
 
+/** How long a failure is remembered, in milliseconds: for the images of one run, and not for the next hour. */
+const FAILURE_MS = 60_000;
+/** Most findings that are remembered; further ones take the place of the oldest. */
+const MAX_KNOWN = 10_000;
+
 /**
  * Asks authorities about their certificates: OCSP first, and where that gives no answer, the CRL
- * (spec/signatures.md, "Revocation"). Each is asked once in a run.
+ * (spec/signatures.md, "Revocation"). What was found is remembered as long as it counts, by services that run for long.
  */
 export function statusClient(options: StatusClientOptions): StatusPort {
-  const known = new Map<string, Promise<StatusFinding>>();
+  const known = new Map<string, { readonly asked: Promise<StatusFinding>; until: number }>();
+  const remembered = (key: string): Promise<StatusFinding> | undefined => {
+    const entry = known.get(key);
+    return entry !== undefined && options.now().getTime() < entry.until ? entry.asked : undefined;
+  };
+  const remember = (key: string, asked: Promise<StatusFinding>): Promise<StatusFinding> => {
+    const entry = { asked, until: Number.POSITIVE_INFINITY };
+    known.delete(key);
+    known.set(key, entry);
+    const [oldest] = known.keys();
+    if (known.size > MAX_KNOWN && oldest !== undefined) known.delete(oldest);
+    asked.then(
+      ({ outcome: { kind }, until }) => {
+        const isFailure = kind === 'unavailable' || kind === 'unknown';
+        if (until !== undefined) entry.until = until.getTime();
+        else if (isFailure) entry.until = options.now().getTime() + FAILURE_MS;
+      },
+      // An interruption is not an answer.
+      () => known.delete(key),
+    );
+    return asked;
+  };
   return {
     async statusOf(chain, privateHosts, signal) {
       const findings = chain.slice(0, -1).map((certificate, index) => {
         const issuer = chain[index + 1] as Certificate;
         const key = JSON.stringify([certificate.thumbprint, issuer.thumbprint, privateHosts]);
-        const asked = known.get(key) ?? ask(options, privateHosts, signal, certificate, issuer);
-        known.set(key, asked);
-        // An interruption is not an answer.
-        asked.catch(() => known.delete(key));
-        return asked;
+        const inquire = (): Promise<StatusFinding> =>
+          remember(key, ask(options, privateHosts, signal, certificate, issuer));
+        // One who asked first, and was interrupted, does not interrupt the others.
+        return (remembered(key) ?? inquire()).catch((error: unknown) => {
+          throwIfAborted(signal);
+          if (isBullaError(error, 'interrupted', 'timeout')) return inquire();
+          throw error;
+        });
       });
       return await Promise.all(findings);
     },
@@ -126,7 +155,7 @@ class Inquiry {
       const answer = await this.answer(name, question, read);
       if (answer === undefined) continue;
       const { status } = answer;
-      if (status.kind !== 'unknown') return { outcome: status, url };
+      if (status.kind !== 'unknown') return { outcome: status, url, until: answer.until };
       this.problems.push(
         new BullaError(
           'certificate-invalid',
@@ -179,7 +208,7 @@ class Inquiry {
           timeoutMs: CRL_TIMEOUT_MS,
         };
         const answer = await this.answer(['crl', issuer.thumbprint, url.href], question, read);
-        if (answer !== undefined) return { outcome: answer.status, url };
+        if (answer !== undefined) return { outcome: answer.status, url, until: answer.until };
       }
     }
     return undefined;

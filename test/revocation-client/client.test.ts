@@ -287,6 +287,33 @@ describe('what was answered', () => {
     expect(server.asked.length).toBeGreaterThan(1);
   });
 
+  it('is remembered by a service until it does not count any more, and a failure for a minute', async () => {
+    const { root, leaf, chain } = both();
+    let now = NOW;
+    const pool = new HttpPool();
+    pools.push(pool);
+    const client = statusClient({
+      kept: new KeptAnswers(join(directory, 'kept')),
+      now: () => now,
+      timing: { now: () => 0, random: () => 0, sleep: async () => undefined },
+      pool: async () => pool,
+    });
+    const kind = async () => (await client.statusOf(chain, ['127.0.0.1'], undefined))[0]?.outcome.kind;
+    expect(await kind()).toBe('unavailable');
+    const tries = server.asked.length;
+    server.answers.set('/ocsp', makeResponse({ about: leaf.certificate, issuer: root }));
+    expect([await kind(), server.asked.length]).toEqual(['unavailable', tries]);
+    now = new Date(NOW.getTime() + 61_000);
+    expect(await kind()).toBe('good');
+    const status = { revokedAt: hoursFromNow(25) };
+    const later = { thisUpdate: hoursFromNow(25), nextUpdate: hoursFromNow(48) };
+    server.answers.set('/ocsp', makeResponse({ about: leaf.certificate, issuer: root, status, ...later }));
+    now = hoursFromNow(23);
+    expect(await kind()).toBe('good');
+    now = hoursFromNow(26);
+    expect(await kind()).toBe('revoked');
+  });
+
   it('is all that counts offline', async () => {
     const { root, leaf, chain } = both();
     expect((await ask(chain, { offline: true })).outcome).toEqual({ kind: 'not-asked' });

@@ -52,31 +52,35 @@ export async function givenPolicy(context: Context, given: GivenPolicy): Promise
   });
 }
 
-/** Asks about the revocation of certificates, where a rule of the policy demands it. */
-export async function statusPort(context: Context, { rules }: Policy): Promise<StatusPort | undefined> {
-  const isDemanded = rules.some(
-    ({ verdict }) =>
-      verdict.kind === 'verify' && verdict.signatures.some(({ revocation }) => revocation !== undefined),
-  );
-  if (!isDemanded) return undefined;
-  const [{ statusClient }, { KeptAnswers }] = await Promise.all([
-    import('../../revocation-client/client.ts'),
-    import('../../revocation-client/answers.ts'),
-  ]);
+/** Asks about the revocation of certificates; what that takes is loaded when it is first asked for. */
+export function statusPort(context: Context): StatusPort {
   const { directories, io, settings } = context;
-  let opened: Promise<HttpPool> | undefined;
-  const open = async (): Promise<HttpPool> => {
+  let pool: Promise<HttpPool> | undefined;
+  const openPool = async (): Promise<HttpPool> => {
     const { HttpPool } = await import('../../http/pool.ts');
     const { http } = await (await context.connections()).reach('localhost');
-    const pool = new HttpPool({ ...http, preconnected: undefined });
-    context.defer(() => pool.close());
-    return pool;
+    const opened = new HttpPool({ ...http, preconnected: undefined });
+    context.defer(() => opened.close());
+    return opened;
   };
-  return statusClient({
-    kept: new KeptAnswers(join(directories.cache, 'revocation')),
-    now: () => io.now(),
-    ...(!settings.offline && { pool: () => (opened ??= open()) }),
-  });
+  let client: Promise<StatusPort> | undefined;
+  const open = async (): Promise<StatusPort> => {
+    const [{ statusClient }, { KeptAnswers }] = await Promise.all([
+      import('../../revocation-client/client.ts'),
+      import('../../revocation-client/answers.ts'),
+    ]);
+    return statusClient({
+      kept: new KeptAnswers(join(directories.cache, 'revocation')),
+      now: () => io.now(),
+      ...(!settings.offline && { pool: () => (pool ??= openPool()) }),
+    });
+  };
+  return {
+    async statusOf(...question) {
+      client ??= open();
+      return await (await client).statusOf(...question);
+    },
+  };
 }
 
 /** With a policy, no other flag says what is demanded. @throws BullaError usage */

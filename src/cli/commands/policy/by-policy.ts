@@ -38,7 +38,7 @@ export async function answerFor(
   const ports: PolicyPorts = {
     ...(await collectionPorts(context)),
     ...{ shared, image: async () => source },
-    status: await (shared?.once('status', () => statusPort(context, policy)) ?? statusPort(context, policy)),
+    status: await (shared?.once('status', async () => statusPort(context)) ?? statusPort(context)),
   };
   return await verifyByPolicy({ text, reference }, policy, ports, {
     platform: platform === undefined ? undefined : parsePlatform(platform),

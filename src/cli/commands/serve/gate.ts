@@ -26,6 +26,7 @@ import { SYSTEM_CLOCK } from '../../../servers/system.ts';
 import { Webhook } from '../../../servers/webhook.ts';
 import { collectionPorts } from '../../flags/collection-flags.ts';
 import { trustedRootOf } from '../../flags/keyless-flags.ts';
+import { statusPort } from '../../flags/policy-flags.ts';
 import { Connections } from '../../shell/connections.ts';
 import type { Context } from '../../shell/context.ts';
 import { stay } from './stay.ts';
@@ -243,7 +244,7 @@ async function registriesOf(
         close: () => connections.close(),
       };
     },
-    ports: { memory, cache, pins, placeOf, isUnattended },
+    ports: { memory, cache, pins, placeOf, isUnattended, status: statusPort(context) },
     clock: SYSTEM_CLOCK,
     monotonic: () => performance.now(),
     problem,

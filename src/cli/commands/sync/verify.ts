@@ -21,7 +21,7 @@ export async function syncVerifier(
   path: string | undefined,
 ): Promise<NonNullable<SyncOptions['verify']>> {
   const policy = path === undefined ? undefined : await readPolicy(context, path);
-  const status = policy === undefined ? undefined : await statusPort(context, policy);
+  const status = statusPort(context);
   return async (reference: Reference, source: Target) => {
     const place = repositoryOf(context, reference);
     const stores = await collectionPorts(context);
