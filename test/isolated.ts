@@ -9,6 +9,7 @@ export const ISOLATED: readonly string[] = [
   'test/cli/tls-attacks.test.ts',
   'test/cli/copy.test.ts',
   'test/cli/flow-quirks.test.ts',
+  'test/deploy/release.test.ts',
   // Asks V8 whether compiled code fits its flags, which others change.
   'test/api/package.test.ts',
   // Measure the memory of the process.
