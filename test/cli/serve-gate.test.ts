@@ -3,15 +3,20 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { MAX_REVIEW_BYTES } from '../../src/actions/gate/review.ts';
+import { signImage } from '../../src/actions/sign/signature.ts';
 import type { Digest } from '../../src/oci/digest.ts';
+import { parseReference, type RegistryReference } from '../../src/oci/reference.ts';
 import { openRepository } from '../../src/registry/client.ts';
 import { NAMES_ROLE } from '../../src/trust/format/vocabulary.ts';
 import { publishNames } from '../../src/trust/publish/publish.ts';
 import { podOf, review } from '../actions/gate/reviews.ts';
 import { bulla } from '../support/cli.ts';
+import { tagOf } from '../support/content.ts';
 import { gatePlace, patchOf, post, pushImages, startGate, until, writeCertificate } from '../support/gate.ts';
 import { listen } from '../support/listen.ts';
 import { startRegistry } from '../support/registry/server.ts';
+import { makeResponse, statusAuthority } from '../support/revocation.ts';
+import { StatusServer } from '../support/status-server.ts';
 import { newCollection, pushHead } from '../support/trust/collection.ts';
 import { publisher, reading } from '../support/trust/publishing.ts';
 import { ROOT } from '../support/tuf/editing.ts';
@@ -204,6 +209,52 @@ describe('bulla serve gate', () => {
       env: { BULLA_HOME: cwd },
     });
     expect(code).toBe(2);
+  });
+
+  it.each<[string, string, 'good' | 'revoked' | undefined, boolean, string?]>([
+    ['enforce', 'good', 'good', true],
+    ['enforce', 'revoked', 'revoked', false, 'revoked'],
+    ['enforce', 'silent', undefined, false, 'registry-error'],
+    ['soft', 'revoked', 'revoked', false, 'revoked'],
+    ['soft', 'silent', undefined, true],
+    ['log', 'revoked', 'revoked', true],
+  ])('asks about revocation where the policy says %s: %s', async (mode, how, says, allowed, code) => {
+    const status = await StatusServer.start();
+    onTestFinished(status.stop);
+    const now = Date.now();
+    const { root, leaf, chain } = statusAuthority({ ocsp: [`${status.url}/ocsp`] });
+    if (says !== undefined)
+      status.answers.set(
+        '/ocsp',
+        makeResponse({
+          ...{ about: leaf.certificate, issuer: root },
+          ...{ thisUpdate: new Date(now - 60_000), nextUpdate: new Date(now + 600_000) },
+          status: says === 'good' ? says : { revokedAt: new Date(now - 60_000) },
+        }),
+      );
+    const name = `${registry.host}/revocation/${mode}-${how}`;
+    const [digest = ''] = (await pushImages(name, ['v1'], [])).values();
+    const target = openRepository(parseReference(name) as RegistryReference);
+    await signImage(
+      target,
+      { tag: tagOf('v1') },
+      { name, signer: leaf.signer, chain, now: new Date(now), agent: 'bulla/test' },
+    );
+    await target.close();
+    const text = `{ scope: "${name}", signatures: [{ authorities: [ca.pem], revocation: { mode: ${mode}, privateHosts: [127.0.0.1] } }] }`;
+    const cwd = await gatePlace(policy(rule()));
+    await writeFile(join(cwd, 'ca.pem'), root.certificate.x509.toString());
+    const isLater = how === 'good';
+    if (!isLater) await writeFile(join(cwd, 'policy.yaml'), policy(rule(), text));
+    const gate = await startGate(cwd);
+    // The policy that demands it may come later.
+    if (isLater) await writeFile(join(cwd, 'policy.yaml'), policy(rule(), text));
+    if (isLater) await until(() => gate.log().some(({ event }) => event === 'reload'));
+    const { response } = await post(gate, '/validate', pod(`${name}@${digest}`));
+    expect(response['allowed'], JSON.stringify(response)).toBe(allowed);
+    if (code !== undefined)
+      expect((response['status'] as { message: string }).message).toContain(`[${code}]`);
+    expect(status.asked.length).toBeGreaterThan(0);
   });
 
   it('does not start without a policy', async () => {

@@ -136,9 +136,10 @@ function whoSigned({ identity, key }: AcceptedEvidence): string {
 
 /** When the first thing that a verified image rests on expires. What had expired before did not count, or need not. */
 function validUntil({ name, evidence }: Verified, now: Date, staleness: number): number | undefined {
-  const times = evidence.flatMap(({ expiry, certificates }) => [
+  const times = evidence.flatMap(({ expiry, certificates, revocation = [] }) => [
     ...(expiry === undefined ? [] : [expiry.getTime()]),
     ...certificates.map(({ notAfter }) => notAfter.getTime()),
+    ...revocation.flatMap(({ until }) => (until === undefined ? [] : [until.getTime()])),
   ]);
   if (name !== undefined && name.by !== 'notary') {
     const expires = name.collection.client.trusted.expires.getTime();
