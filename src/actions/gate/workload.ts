@@ -99,10 +99,8 @@ class Finder {
   guess(value: JsonValue | undefined, pointer: string): void {
     if (Array.isArray(value)) for (const [at, item] of value.entries()) this.guess(item, `${pointer}/${at}`);
     if (!isJsonObject(value)) return;
-    if (CONTAINER_LISTS.some((list) => isListOfObjects(value[list]))) {
-      this.podSpec(value, pointer);
-      return;
-    }
+    if (CONTAINER_LISTS.some((list) => isListOfObjects(value[list]))) this.podSpec(value, pointer);
+    // Also below it: a list beside it, which may be a decoy, must not hide the others.
     for (const name in value) this.guess(value[name], `${pointer}/${escaped(name)}`);
   }
 

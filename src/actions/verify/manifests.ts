@@ -36,6 +36,7 @@ export interface Manifests {
 }
 
 const MAX_DEPTH = 64;
+const IN_PODS: ReadonlySet<string> = new Set(CONTAINER_LISTS);
 /** Steps through one file: aliases can make a short text mean billions of members. */
 const MAX_STEPS = 2_000_000;
 
@@ -189,10 +190,11 @@ class Finder {
     if (!isMap(node)) return false;
     const members = this.members(node);
     let isElsewhere = this.text(members.get('image')) !== undefined;
-    const isPod = isSeq(this.real(members.get('containers')));
+    const isPod = CONTAINER_LISTS.some((list) => isSeq(this.real(members.get(list))));
     if (isPod) this.podSpec(node, owner);
-    else
-      for (const value of members.values()) isElsewhere = this.guess(value, owner, depth + 1) || isElsewhere;
+    // Also beside such a list, which may be a decoy.
+    for (const [name, value] of members)
+      if (!isPod || !IN_PODS.has(name)) isElsewhere = this.guess(value, owner, depth + 1) || isElsewhere;
     return isElsewhere;
   }
 

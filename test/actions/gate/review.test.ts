@@ -54,6 +54,21 @@ describe('images of a review', () => {
     ]);
   });
 
+  it.each<[string, unknown]>([
+    ['beside them', { containers: [{}], template: { spec: podSpec('r.example/app:1') } }],
+    ['above them', { initContainers: [{ name: 'x' }], jobs: { a: [podSpec('r.example/app:1')] } }],
+    [
+      'of ephemeral containers',
+      { ephemeralContainers: [{}], x: { containers: [{ image: 'r.example/app:1' }] } },
+    ],
+    ['in a container', { containers: [{ image: '', sidecars: podSpec('r.example/app:1') }] }],
+    ['in a volume', { containers: [{}], volumes: [{ pod: podSpec('r.example/app:1') }] }],
+  ])('attack: a list of containers that is a decoy does not hide the images %s', (_, spec) => {
+    expect(imagesOf({ ...kind('example.com', 'v1', 'Fleet'), object: { spec } })).toEqual([
+      'r.example/app:1',
+    ]);
+  });
+
   it('finds those that the settings lead to, once', () => {
     const object = { spec: { jobs: [{ image: 'r.example/a:1' }, { image: 'r.example/b:1' }, {}] } };
     const request = { ...kind('example.com', 'v1', 'Fleet'), object };

@@ -113,6 +113,18 @@ describe('images are found', () => {
     expect(pinned(text, uses, () => 'sha256:22')).toBe(text.replace('a:1', 'a:1@sha256:22'));
   });
 
+  it.each([
+    ['an empty list', '{containers: [], template: {spec: {containers: [{image: r.example/c:1}]}}}'],
+    ['a list', '{containers: [{name: x}], a: [{b: {containers: [{image: r.example/c:1}]}}]}'],
+    ['init containers', '{initContainers: [{name: x}], template: {containers: [{image: r.example/c:1}]}}'],
+    ['only init containers', '{template: {initContainers: [{image: r.example/c:1}]}}'],
+    ['only ephemeral containers', '{template: {ephemeralContainers: [{image: r.example/c:1}]}}'],
+  ])('attack: %s in a kind that is not known hides no images', (_, spec) => {
+    const text = `apiVersion: x.example/v1\nkind: Fleet\nspec: ${spec}`;
+    const { uses, unseen } = imagesInManifests(text, 'f');
+    expect([uses.map(({ image }) => image), unseen]).toEqual([['r.example/c:1'], []]);
+  });
+
   it('in an object that no path fits, by what pods look like', () => {
     const text = 'apiVersion: x.example/v1\nkind: Rollout\nspec: {containers: [{image: r.example/c:1}]}';
     expect(images(text, 'spec.jobs[*].image')).toEqual(['r.example/c:1']);
