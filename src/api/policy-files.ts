@@ -38,13 +38,20 @@ export interface PolicyReading {
  * @throws BullaError policy-invalid, not-found, key-invalid, certificate-invalid, content-invalid, storage-error
  */
 export async function readPolicyFiles(path: string, options: PolicyReading): Promise<LoadedPolicy> {
-  const { cwd, trustedRoot, read: readFile = readPublicFile } = options;
+  const { cwd, read: readFile = readPublicFile } = options;
   const top = resolve(cwd, path);
   const known = new Map<string, Promise<Uint8Array>>();
   const read = (file: string): Promise<Uint8Array> => {
     const bytes = known.get(file) ?? readFile(file);
     known.set(file, bytes);
     return bytes;
+  };
+  // Those of TUF repositories are renewed there: another root is another policy.
+  const roots = new Map<string, Uint8Array>();
+  const trustedRoot = async (place: string | undefined): Promise<TrustedRoot> => {
+    const root = await options.trustedRoot(place);
+    if (place !== undefined && root.bytes !== undefined) roots.set(place, root.bytes);
+    return root;
   };
   const shown = (file: string): string => {
     const short = relative(cwd, file);
@@ -62,7 +69,7 @@ export async function readPolicyFiles(path: string, options: PolicyReading): Pro
   });
   const { document, material, included } = withMaterial(file);
   const policy = await policyOf(document, material, included);
-  return { ...policy, files: pathsOf(file).map(shown), sha256: await digestOf(known, dirname(top)) };
+  return { ...policy, files: pathsOf(file).map(shown), sha256: await digestOf(known, dirname(top), roots) };
 }
 
 function pathsOf({ path, included }: PolicyFile): string[] {
@@ -106,11 +113,17 @@ export async function filesInTrustStore(store: string): Promise<readonly string[
     .map((name) => join(store, name));
 }
 
-/** Name, size and bytes of each file, in the order of their names as seen from the policy. */
-async function digestOf(files: ReadonlyMap<string, Promise<Uint8Array>>, directory: string): Promise<string> {
+/** Name, size and bytes of each file, in the order of their names as seen from the policy; then those of roots by place. */
+async function digestOf(
+  files: ReadonlyMap<string, Promise<Uint8Array>>,
+  directory: string,
+  roots: ReadonlyMap<string, Uint8Array>,
+): Promise<string> {
   const hash = createHash('sha256');
   const named = [...files].map(([path, bytes]) => [relative(directory, path), bytes] as const);
-  for (const [name, content] of named.sort(([one], [other]) => compareCodePoints(one, other))) {
+  const inOrder = <T>(entries: readonly (readonly [string, T])[]) =>
+    entries.toSorted(([one], [other]) => compareCodePoints(one, other));
+  for (const [name, content] of [...inOrder(named), ...inOrder([...roots])]) {
     const bytes = await content;
     hash.update(`${name}\0${bytes.byteLength}\0`).update(bytes);
   }

@@ -58,6 +58,8 @@ export interface TrustedRoot {
   readonly certificateLogs: readonly TrustedLog[];
   readonly authorities: readonly TrustedAuthority[];
   readonly timestampAuthorities: readonly TrustedAuthority[];
+  /** What it was read from. */
+  readonly bytes?: Uint8Array;
   /** Its user knows that the instance has no logs: a time stamp counts instead of an entry. Never read from a file. */
   readonly isUnlogged?: true | undefined;
 }
@@ -76,6 +78,7 @@ export function parseTrustedRoot(bytes: Uint8Array, where: string): TrustedRoot 
     certificateLogs: readLogs(root, 'ctlogs'),
     authorities: readAuthorities(root, 'certificateAuthorities'),
     timestampAuthorities: readAuthorities(root, 'timestampAuthorities'),
+    bytes,
   };
 }
 

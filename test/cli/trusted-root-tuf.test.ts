@@ -92,6 +92,24 @@ describe('a trusted root from a TUF repository', () => {
     expect(await bulla('verify oci:img:v1 --policy policy.json')).toMatchObject({ code: 0 });
   });
 
+  it('attack: that was withdrawn does not stay in a policy that seems to be the same', async () => {
+    await trust();
+    const identity = { identity: 'alice@example.com', issuer };
+    const rules = [{ scope: '*', signatures: [{ keyless: [identity], trustedRoot: `tuf+${url}` }] }];
+    await writeFile(join(cwd, 'policy.json'), JSON.stringify({ version: 1, rules }));
+    const sum = async (hours: number): Promise<unknown> => {
+      const at = new Date(NOW.getTime() + hours * HOUR);
+      const { stdout } = await bulla('policy check policy.json -o json', at);
+      return (JSON.parse(stdout) as { sha256: string }).sha256;
+    };
+    const first = await sum(0);
+    expect(await sum(25)).toBe(first);
+    repository.addTarget('targets', 'trusted_root.json', new SigstoreInstance().trustedRoot());
+    repository.publishAll('targets');
+    expect(await sum(26)).toBe(first);
+    expect(await sum(50)).not.toBe(first);
+  });
+
   it.each<[string, () => unknown, number]>([
     ['of which no root is trusted', forget, 25],
     ['that names no such file', () => repository.publishAll('targets'), 23],

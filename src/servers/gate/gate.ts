@@ -102,6 +102,7 @@ class Gate implements RunningGate {
   private certificate: string | undefined;
   private expires: Date | undefined;
   private ticking: Promise<void> | undefined;
+  private taking: Promise<void> = Promise.resolve();
 
   constructor(options: GateOptions, loaded: LoadedPolicy) {
     this.options = options;
@@ -281,7 +282,13 @@ class Gate implements RunningGate {
     return this.files();
   }
 
-  private async takePolicy(): Promise<void> {
+  /** In turn: of two readings at the same time, the older one must not be the last. */
+  private takePolicy(): Promise<void> {
+    this.taking = this.taking.then(() => this.readPolicy());
+    return this.taking;
+  }
+
+  private async readPolicy(): Promise<void> {
     const { policy: source } = this.options;
     try {
       const loaded = await source.read();

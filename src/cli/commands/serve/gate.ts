@@ -56,6 +56,8 @@ const GATE_RETRY: Partial<RetryPolicy> = { tries: 3, retryAfterCapMs: 1_000, tot
 const MAX_DEADLINE_MS = 29_000;
 const CLUSTER_MS = 5_000;
 const CERTIFICATE_MS = 30_000;
+/** How often files of a policy are read though none has changed: a TUF repository may have another trusted root. */
+const POLICY_MS = 60_000;
 const MAX_TEMPLATE_BYTES = 64 * 1024;
 
 /** Runs the gate until it is asked to end. @throws BullaError */
@@ -138,6 +140,7 @@ function policySource(context: Context, flags: GateFlags, cluster: Cluster): Pol
     const { cwd } = context.io;
     return {
       where: flags.policy,
+      everyMs: POLICY_MS,
       async read() {
         const files = new Set<string>();
         const read = (file: string): Promise<Uint8Array> => {
