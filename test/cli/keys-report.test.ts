@@ -48,7 +48,7 @@ describe('bulla keys report', () => {
     const shown = await bulla(['key', 'report', a as string, none as string], { env, cwd });
     expect(shown).toMatchObject({ code: 11 });
     expect(shown.stdout).toContain('only a new collection helps');
-    expect(shown.stderr).toContain(`${none} is not part of this`);
+    expect(shown.stderr).toContain(`${none} is left out of this report`);
     expect(await bulla(['keys', 'report'], { env, cwd })).toMatchObject({ code: 2 });
   });
 

@@ -58,6 +58,11 @@ beforeAll(async () => {
       join(place.home, `policies/${key}.pub`),
       publicKeyPem(publicKeyOf(poolKey(key).privateKey)),
     );
+  // Signed as a name, and pushed again since.
+  const { digest, size } = (await pushImage(place.target, 'drifted', 'drifted')).descriptor;
+  const set = new Map([['drifted', { length: size, sha256: digest.slice(7) }]]);
+  await changeHead(place.target, (edit) => edit.apply(NAMES_ROLE, [{ ...setting([]), set }]));
+  await pushImage(place.target, 'another', 'drifted');
 });
 afterAll(async () => {
   await place.target.close();
@@ -122,6 +127,18 @@ describe('bulla verify --policy', () => {
     const { stdout, stderr, code: found } = await under(rule, tag);
     expect(found, stderr).toBe(code);
     expect(stdout).toBe(code === 0 ? `${place.name}@${digests.get(tag)}\n` : '');
+  });
+
+  it.each([
+    ['keys', `signatures: [{ ${key(9)} }]`, 'signed'],
+    ['identities', `signatures: [{ threshold: 2, ${key(8, 9)} }, { ${key(9)} }]`, 'signed'],
+    ['purposes', `signatures: [{ ${key(8)}, purposes: [https://example.com/scanned/v1] }]`, 'signed'],
+    ['keys', `${name}\n    signatures: [{ ${key(9)} }]`, 'both'],
+    ['drift: reject', `trust: { root: { keyIds: [${keyId}] }, drift: reject }`, 'drifted'],
+  ])('hints at %s in the rule, and at no flag that a policy excludes', async (member, rule, tag) => {
+    const { stderr } = await under(rule, tag);
+    expect(stderr).toContain(`"${member}" in the rule`);
+    expect(stderr).not.toMatch(/--(?:key|ca|certificate-\w+|purpose|signer|drift)\b/);
   });
 
   it('refuses what no rule is about, and says which scope is missing', async () => {

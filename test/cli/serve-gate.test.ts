@@ -128,6 +128,9 @@ describe('bulla serve gate', () => {
       rule: `${registry.host}/*`,
     });
     expect((await fetch(`${gate.plainUrl}/explain?image=oci:/etc`)).status).toBe(400);
+    const nothing = await fetch(`${gate.plainUrl}/explain`);
+    expect(nothing.status).toBe(400);
+    expect(await nothing.json()).toMatchObject({ error: { code: 'usage', message: 'no image was given' } });
     expect((await fetch(`${gate.plainUrl}/readyz`)).status).toBe(200);
     const metrics = await (await fetch(`${gate.plainUrl}/metrics`)).text();
     expect(metrics).toContain('bulla_gate_reviews_total{hook="validate",decision="denied"} 1');

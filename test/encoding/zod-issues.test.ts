@@ -9,3 +9,11 @@ it('tells all that is wrong in one line, and where', () => {
     'Invalid input: expected number, received string at list[0].size; Unrecognized key: "lisst"',
   );
 });
+
+it('says which members are missing', () => {
+  const schema = z.object({ list: z.array(z.object({ size: z.number() })), name: z.string() });
+  const { error } = schema.safeParse({ list: [{}] });
+  expect(issuesText(error!)).toBe(
+    'list[0].size is missing: expected number; name is missing: expected string',
+  );
+});

@@ -111,7 +111,7 @@ function unpinned(image: string, verdict: Verdict): Verdict {
     error: {
       code: 'policy-denied',
       message: `${image} is verified, but written without its digest`,
-      hint: `write ${pinnedImage(image, verdict)}, or bulla verify --k8s FILE --write`,
+      hint: `write ${pinnedImage(image, verdict)}, or run: bulla verify --k8s FILE --policy FILE --write`,
     },
   };
 }

@@ -85,10 +85,38 @@ export async function verifyByRule(
   ports: PolicyPorts,
   options: PolicyOptions = {},
 ): Promise<Verified> {
-  return await verify(image, demandsOf(verdict, place, options), {
-    ...ports,
-    requirements: requirementsFor(verdict, ports.now),
-  });
+  try {
+    return await verify(image, demandsOf(verdict, place, options), {
+      ...ports,
+      requirements: requirementsFor(verdict, ports.now),
+    });
+  } catch (error) {
+    throw isBullaError(error) ? aboutRule(error) : error;
+  }
+}
+
+/** Flags of `bulla verify` that hints name, and the member of a rule that says the same: a policy takes no such flags. */
+const MEMBERS: readonly (readonly [flag: RegExp, member: string])[] = [
+  [/--certificate-identity and --certificate-oidc-issuer(?![\w-])/g, 'keyless'],
+  [/--certificate-identity(?![\w-])/g, 'identities'],
+  [/--key(?![\w-])/g, 'keys'],
+  [/--ca(?![\w-])/g, 'authorities'],
+  [/--purpose(?![\w-])/g, 'purposes'],
+  [/--signer ROLE(?![\w-])/g, 'signers'],
+  [/--drift reject(?![\w-])/g, 'drift: reject'],
+];
+
+/** The same refusal, with a hint that names what to change in the rule. */
+function aboutRule(error: BullaError): BullaError {
+  const { code, message, hint, cause, details } = error;
+  if (hint === undefined) return error;
+  const worded = MEMBERS.reduce(
+    (text, [flag, member]) => text.replace(flag, `"${member}" in the rule`),
+    hint,
+  );
+  return worded === hint
+    ? error
+    : new BullaError(code, message, { hint: worded, cause, details, lines: true });
 }
 
 /** Whether a failure says something about the image, and not about the way to it. */

@@ -13,11 +13,14 @@ export async function askYes(io: Io, question: string): Promise<boolean | undefi
   }
 }
 
-/** A line that a person types, without the spaces around it. @throws BullaError usage where there is no terminal, interrupted */
-export async function typedLine(io: Io, question: string): Promise<string> {
+/**
+ * A line that a person types, without the spaces around it.
+ * @param hint where there is no terminal
+ * @throws BullaError usage where there is no terminal, interrupted
+ */
+export async function typedLine(io: Io, question: string, hint: string): Promise<string> {
   const terminal = openTerminal(io);
-  if (terminal === undefined)
-    throw new BullaError('usage', 'no terminal to ask on', { hint: 'give it as a flag: see --help' });
+  if (terminal === undefined) throw new BullaError('usage', 'no terminal to ask on', { hint });
   try {
     return (await promptLine(question, terminal)).trim();
   } finally {

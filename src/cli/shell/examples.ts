@@ -367,9 +367,9 @@ bulla gate containerd --install /opt/bulla/verifiers --policy /etc/bulla/policy.
 
 [policy test]
 # compare what a policy decides with what a file of cases expects
-bulla policy test cases.yaml --policy policy.yaml
+bulla policy test cases.txt --policy policy.yaml
 # only print failures
-bulla policy test cases.yaml --policy policy.yaml --quiet
+bulla policy test cases.txt --policy policy.yaml --quiet
 
 [pin]
 # show the root key ids that are found in the registry

@@ -29,7 +29,7 @@ export function invalidPolicy(
 ): BullaError {
   return new BullaError('policy-invalid', `${where} is not a valid policy: ${mistakesText(mistakes)}`, {
     cause,
-    hint: 'correct the file; spec/policy.md describes what it may hold: bulla policy check FILE',
+    hint: 'correct the file (spec/policy.md describes it), then run: bulla policy check FILE',
     details: { file: where, mistakes },
   });
 }

@@ -253,6 +253,11 @@ class Gate implements RunningGate {
       type: 'application/json',
     });
     try {
+      if (text === '') {
+        throw new BullaError('usage', 'no image was given', {
+          hint: 'ask for /explain?image=HOST/REPOSITORY:TAG',
+        });
+      }
       const image = parseImage(text);
       const { outcome, mode, scope, digest, signers, error } = await this.inTime(image);
       const { isEmergency } = this.options;

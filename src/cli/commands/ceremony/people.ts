@@ -35,18 +35,18 @@ export function attendeesOf(
 ): (work: CeremonyWork) => Promise<Present | undefined> {
   const { key = [], person = [], yes } = flags;
   const named: Present[] = [];
-  const present = async (spec: string, name: string | undefined): Promise<Present> => {
+  const present = async (work: CeremonyWork, spec: string, name: string | undefined): Promise<Present> => {
     const shown = shownKey(spec);
     return {
       spec,
       key: shown,
-      person: printable(name ?? (yes === true ? '' : await nameOf(context, shown))),
+      person: printable(name ?? (yes === true ? '' : await nameOf(context, shown, work))),
     };
   };
   return async (work) => {
     const spec = key[named.length];
     if (spec !== undefined) {
-      named.push(await present(spec, person[named.length]));
+      named.push(await present(work, spec, person[named.length]));
       return named.at(-1);
     }
     if (work.missing().length === 0) return undefined;
@@ -55,7 +55,7 @@ export function attendeesOf(
     if (named.length > 0) return undefined;
     if (yes !== true) {
       const next = await nextKey(context, work);
-      return next === '' ? undefined : await present(next, undefined);
+      return next === '' ? undefined : await present(work, next, undefined);
     }
     const stored = { spec: '', key: 'keys of the key store', person: printable(person[0] ?? '') };
     return (await signersOf(stored, work)).length > 0 ? stored : undefined;
@@ -67,11 +67,19 @@ async function nextKey({ io, output }: Context, work: CeremonyWork): Promise<str
     output.told([
       `${role} has ${valid.length} of ${threshold} signatures; keys that may: ${open.map((id) => id.slice(0, 12)).join(', ')}`,
     ]);
-  return await typedLine(io, 'Key of the next person (NAME, PATH or URI; Enter to stop): ');
+  return await typedLine(
+    io,
+    'Key of the next person (NAME, PATH or URI; Enter to stop): ',
+    `without a terminal: --key KEY --person NAME --change ${work.digest} --yes`,
+  );
 }
 
-async function nameOf(context: Context, key: string): Promise<string> {
-  return await typedLine(context.io, `Who signs with ${key}? Name for the record: `);
+async function nameOf({ io }: Context, key: string, work: CeremonyWork): Promise<string> {
+  return await typedLine(
+    io,
+    `Who signs with ${key}? Name for the record: `,
+    `without a terminal: --person NAME for each --key, and --change ${work.digest} --yes`,
+  );
 }
 
 /** What of a URI says which key it is, and not how it is opened. */

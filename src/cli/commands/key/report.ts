@@ -20,7 +20,7 @@ export async function reportKeys(
   );
   for (const { place, failure } of report.collections)
     if (failure !== undefined)
-      output.warn(`${place} is not part of this: ${failure.message} [${failure.code}]`);
+      output.warn(`${place} is left out of this report: ${failure.message} [${failure.code}]`);
   output.drawing(keysReportLines(keys), {
     at: formatTime(report.at),
     collections: report.collections.map(({ place, failure }) => ({ place, failure: failure ?? null })),
