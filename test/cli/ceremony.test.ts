@@ -160,10 +160,9 @@ describe('bulla ceremony', () => {
       ['--key next.pub', ['root', 'next']],
     ] as const) {
       const name = `${keys.length}.json`;
-      expect(await at.online(`rotate ${at.repository} root ${what} --export-unsigned ${name}`)).toMatchObject(
-        { code: 0 },
-      );
+      const exported = await at.online(`rotate ${at.repository} root ${what} --export-unsigned ${name}`);
       const { change } = told(await at.offline(`ceremony show ${name} -o json`));
+      expect(exported).toMatchObject({ code: 0, stderr: expect.stringContaining(`change ${change}\n`) });
       const signed = await at.offline(
         `ceremony sign ${name} ${keys.map((key) => `--key ${key} --person ${key}`).join(' ')} --change ${change} --yes -o json`,
       );
@@ -262,6 +261,19 @@ describe('what a ceremony refuses', () => {
     expect(signed.json()).toMatchObject({ ok: false, code });
     const published = await at.online(`${(publish ?? '').replace('bulla ', '')} -o json`);
     expect(published.json()).toMatchObject({ ok: false, code });
+  });
+
+  it('without a terminal and without answers, and names the flags', async () => {
+    const at = await ground('root');
+    await begun(at);
+    const change = told(await at.offline('ceremony show root.json -o json')).change;
+    const begin = `ceremony begin ${at.repository} --root-key root ${PUBLIC} --out other.json`;
+    const { code, stderr } = await at.offline(begin);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(
+      /no terminal to ask on.*\nhint: without a terminal: bulla ceremony sign FILE --key KEY --person NAME --change [0-9a-f]{64} --yes/,
+    );
+    expect(await at.offline(`ceremony sign root.json --change ${change} --yes`)).toMatchObject({ code: 0 });
   });
 
   it('--yes without the digest, another digest, and a file that is there', async () => {

@@ -71,6 +71,8 @@ export function tellMissing(output: Printer, missing: readonly MissingSignatures
       `${role} lacks ${threshold - valid.length} of the ${threshold} signatures that ${delegator} demands, by ${open.map((id) => id.slice(0, 12)).join(', ') || 'keys that cannot be used'}`,
     );
   if (missing.length > 0)
-    output.info(`where the keys are: bulla approve ${path}; then publish it with --import-signed ${path}`);
+    output.info(
+      `where the keys are: bulla approve ${path} (without a network: bulla ceremony sign ${path}); then publish it with --import-signed ${path}`,
+    );
   else output.info(`nothing is missing: publish it with --import-signed ${path}`);
 }

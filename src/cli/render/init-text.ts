@@ -46,7 +46,11 @@ export async function printInit(
     );
   else
     output.info(`fresh until ${until('timestamp')}: before that, something must run: bulla resign ${place}`);
-  output.info(`root and targets last until ${until('root')}: bulla rotate ${place} root --renew`);
+  const structure =
+    until('root') === until('targets')
+      ? `root and targets last until ${until('root')}`
+      : `root lasts until ${until('root')}, targets until ${until('targets')}`;
+  output.info(`${structure}: bulla rotate ${place} root --renew`);
   for (const line of handOverLines(place, rootIds, chosen.names, handOver)) output.info(line);
   for (const line of here.size === Object.keys(chosen).length ? ALL_HERE : [BACKUP, SHARED])
     output.info(line);

@@ -70,16 +70,17 @@ async function nextKey({ io, output }: Context, work: CeremonyWork): Promise<str
   return await typedLine(
     io,
     'Key of the next person (NAME, PATH or URI; Enter to stop): ',
-    `without a terminal: --key KEY --person NAME --change ${work.digest} --yes`,
+    withoutTerminal(work),
   );
 }
 
 async function nameOf({ io }: Context, key: string, work: CeremonyWork): Promise<string> {
-  return await typedLine(
-    io,
-    `Who signs with ${key}? Name for the record: `,
-    `without a terminal: --person NAME for each --key, and --change ${work.digest} --yes`,
-  );
+  return await typedLine(io, `Who signs with ${key}? Name for the record: `, withoutTerminal(work));
+}
+
+/** `begin` has written its file by then, so that `sign` goes on. */
+function withoutTerminal({ digest }: CeremonyWork): string {
+  return `without a terminal: bulla ceremony sign FILE --key KEY --person NAME --change ${digest} --yes`;
 }
 
 /** What of a URI says which key it is, and not how it is opened. */

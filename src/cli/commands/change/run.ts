@@ -57,7 +57,7 @@ export async function runChange(
   // Keys that were not named stay closed: what is exported is to be signed elsewhere.
   const exported = await exportRoles(place, copy, change, signWith.length > 0);
   await writeChange(context, exportUnsigned, exported, false);
-  for (const line of exported.describe().flatMap(pieces)) output.info(line);
+  for (const line of [`change ${exported.digest}`, ...exported.describe()].flatMap(pieces)) output.info(line);
   printChangeFile(output, exported, exportUnsigned);
   tellMissing(output, exported.missing(), exportUnsigned);
 }
