@@ -11,7 +11,9 @@ export function issuesText({ issues }: z.core.$ZodError): string {
       if (path.length === 0) return message;
       const member = z.core.toDotPath(path);
       const [, expected] = MISSING.exec(message) ?? [];
-      return expected === undefined ? `${message} at ${member}` : `${member} is missing: expected ${expected}`;
+      return expected === undefined
+        ? `${message} at ${member}`
+        : `${member} is missing: expected ${expected}`;
     })
     .join('; ');
 }
