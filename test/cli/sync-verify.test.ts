@@ -124,6 +124,36 @@ describe('a sync that verifies', () => {
     expect(audited.stderr).toMatch(/warning: .*closed/);
   });
 
+  it('attack: stays, and does not go by a policy that was replaced, or by one that is gone', async () => {
+    const policy = join(home, 'staying.yaml');
+    const text = (verdict: string): string => `version: 1\nrules: [{ scope: "*", ${verdict} }]\n`;
+    await writeFile(policy, text('allow: for now'));
+    const config = join(home, 'staying-sync.yaml');
+    const entry = `{ source: ${registry.host}/s7, target: ${registry.host}/m7, type: repository, verify: true }`;
+    await writeFile(config, `sync: [${entry}]`, { mode: 0o600 });
+    await pushImage(repository('s7'), 'first', 'v1');
+    const ending = new AbortController();
+    let printed = '';
+    const running = run(['sync', '--config', config, '--every', '1s', '--policy', policy], {
+      ...{ cwd: home, env: { BULLA_HOME: home }, signal: ending.signal },
+      onStderr: (piece) => (printed += piece),
+    });
+    const until = async (is: () => boolean | Promise<boolean>): Promise<void> => {
+      while (!(await is())) await new Promise((resolve) => setTimeout(resolve, 50));
+    };
+    await until(async () => (await tagsOf('m7').catch((): readonly string[] => [])).includes('v1'));
+    await writeFile(policy, text('deny: closed'));
+    await until(() => /closed/.test(printed));
+    await pushImage(repository('s7'), 'second', 'v2');
+    await until(() => /v2.*closed/.test(printed));
+    await rm(policy);
+    await pushImage(repository('s7'), 'third', 'v3');
+    await until(() => /v3.*staying\.yaml/.test(printed));
+    ending.abort();
+    await running;
+    expect(await tagsOf('m7')).toEqual(['v1']);
+  });
+
   it('copies nothing where verification was demanded and nothing verifies, and no platform alone', async () => {
     const entry = {
       ...{ source: `${registry.host}/web`, target: `${registry.host}/m6`, type: 'repository' as const },

@@ -4,12 +4,16 @@ import { verify } from '../../../actions/verify/verify.ts';
 import { BullaError } from '../../../errors.ts';
 import { formatReference, type Reference } from '../../../oci/reference.ts';
 import type { Target } from '../../../oci/target.ts';
+import type { Policy } from '../../../policy/file/policy.ts';
 import { collectionPorts } from '../../flags/collection-flags.ts';
 import { readPolicy, statusPort } from '../../flags/policy-flags.ts';
 import { requirementsOf } from '../../flags/signature-flags.ts';
 import { demandsOf } from '../../flags/verify-flags.ts';
 import type { Context } from '../../shell/context.ts';
 import { repositoryOf } from '../../shell/trust-stores.ts';
+
+/** How long a policy that was read is used for further images, in milliseconds. */
+const POLICY_MS = 1_000;
 
 /**
  * Verifies what is to be copied, as `verify REPO:TAG@DIGEST` does: by a policy file, else by pins and the default key. A
@@ -20,10 +24,13 @@ export async function syncVerifier(
   context: Context,
   path: string | undefined,
 ): Promise<NonNullable<SyncOptions['verify']>> {
-  const policy = path === undefined ? undefined : await readPolicy(context, path);
+  const policyNow = path === undefined ? undefined : rereading(context, path);
+  // One that cannot be used is told at once.
+  await policyNow?.();
   const status = statusPort(context);
   return async (reference: Reference, source: Target) => {
     const place = repositoryOf(context, reference);
+    const policy = await policyNow?.();
     const stores = await collectionPorts(context);
     const ports = {
       ...stores,
@@ -46,6 +53,17 @@ export async function syncVerifier(
           };
     if (refusal !== undefined) context.output.warn(`copied although it is refused: ${refusal.message}`);
     assertSame(image.text, reference.digest, runnable);
+  };
+}
+
+/** The policy as it is now; one that cannot be read lets nothing pass. */
+function rereading(context: Context, path: string): () => Promise<Policy> {
+  let last: { readonly at: number; readonly policy: Promise<Policy> } | undefined;
+  return async () => {
+    const at = context.io.now().getTime();
+    if (last === undefined || at < last.at || at - last.at >= POLICY_MS)
+      last = { at, policy: readPolicy(context, path) };
+    return await last.policy;
   };
 }
 
