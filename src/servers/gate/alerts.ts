@@ -59,11 +59,16 @@ function filled(template: JsonValue, values: ReadonlyMap<string, string>): JsonV
 
 /** Names come from developers and attackers: they must neither call a channel nor become a link. */
 function plain(text: string): string {
-  return text
-    .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ')
-    .slice(0, 500)
-    .replaceAll('&', '&amp;')
-    .replaceAll('<', '&lt;')
-    .replaceAll('>', '&gt;')
-    .replaceAll('@', '@\u200b');
+  return (
+    text
+      .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ')
+      .slice(0, 500)
+      .replaceAll('&', '&amp;')
+      .replaceAll('<', '&lt;')
+      .replaceAll('>', '&gt;')
+      // A character without width tears apart what chats read as a call, an address or Markdown.
+      .replaceAll('@', '@\u200b')
+      .replaceAll('://', ':\u200b//')
+      .replace(/\](?=[([:])/g, ']\u200b')
+  );
 }

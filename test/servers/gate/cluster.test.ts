@@ -320,6 +320,17 @@ describe('alerts', () => {
     expect(text).not.toMatch(/<|>|@h/);
   });
 
+  it.each([
+    '[why](https://evil.example)',
+    '![x](http://evil.example/x.png)',
+    'https://evil.example/login',
+    '[why][1]',
+    '[1]: ftp://evil.example',
+  ])('attack: %s does not become a link where Markdown is shown', async (name) => {
+    const { text } = alertJson([await denial(name)], 'gate-0') as { text: string };
+    expect(text).not.toMatch(/:\/\/|\]\(|\]\[|\]:/);
+  });
+
   it('fill a template, and are bounded', async () => {
     const template = parseTemplate(
       Buffer.from('{"channel":"#x","blocks":[{"text":"{{count}} at {{gate}}: {{text}} {{other}}"}]}'),
