@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
+import type { OpenedNotary } from '../actions/verify/by-policy.ts';
 import type { CollectionPorts } from '../actions/verify/collection.ts';
 import { parseJsonObject } from '../encoding/json.ts';
 import { HttpPool, type HttpPoolOptions } from '../http/pool.ts';
@@ -113,6 +114,18 @@ export class Call {
       http: this.http,
     });
     return this.own;
+  }
+
+  /** Trust data at a Notary server, and what the user's memory has of it. @throws BullaError usage */
+  async notary(server: URL, gun: string): Promise<OpenedNotary> {
+    const [{ NotaryServer }, { NotaryMemoryFile }] = await Promise.all([
+      import('../notary-client/server.ts'),
+      import('../state/notary-memory.ts'),
+    ]);
+    const { credentials = storedCredentials(), allowPrivate, retry } = this.config.registry ?? {};
+    const options = { pool: this.pool(), credentials, allowPrivate, retry, signal: this.signal };
+    const source = new NotaryServer({ ...options, server, warn: this.config.onWarning }).repository(gun);
+    return { source, memory: new NotaryMemoryFile(join(this.directories.state, 'notary'), source.place) };
   }
 
   /** Connections to services other than registries, which end with the call. */

@@ -87,9 +87,11 @@ export type {
 } from '../keystore/back-end.ts';
 export type { KeySigner } from '../keystore/key-of.ts';
 export { Keystore } from '../keystore/store.ts';
+export type { NotaryPin } from '../notary/pin.ts';
 export type { AcceptedEvidence } from '../policy/decision.ts';
 export type {
   NameRule,
+  NotaryRule,
   Policy,
   PolicyMode,
   PolicyRule,

@@ -228,7 +228,7 @@ async function answer(
   const { reference, source } = await one.places.openImage(text);
   const ports: PolicyPorts = {
     ...one.collections,
-    ...{ shared, image: async () => source },
+    ...{ shared, image: async () => source, openNotary: (server, gun) => one.notary(server, gun) },
     status: statusClient({
       kept: new KeptAnswers(join(one.directories.cache, 'revocation')),
       now: () => one.now,

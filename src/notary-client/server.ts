@@ -52,9 +52,13 @@ export class NotaryServer {
     this.url.pathname = this.url.pathname.replace(/\/*$/, '/');
   }
 
-  /** The metadata of a repository. @throws BullaError usage */
-  repository(gun: string): ServerSource {
-    return new ServerSource(this, checkGun(gun));
+  /**
+   * The metadata of a repository.
+   * @param signal ends what is asked for this source, where a server is shared
+   * @throws BullaError usage
+   */
+  repository(gun: string, signal?: AbortSignal): ServerSource {
+    return new ServerSource(this, checkGun(gun), signal);
   }
 
   /**
@@ -62,8 +66,12 @@ export class NotaryServer {
    * @returns undefined for 404, whatever the server says with it
    * @throws BullaError unauthorized, forbidden, registry-…, timeout, content-invalid (too large)
    */
-  async get(gun: string, path: string, maxBytes: number): Promise<ServedFile | undefined> {
-    const { signal } = this.options;
+  async get(
+    gun: string,
+    path: string,
+    maxBytes: number,
+    signal: AbortSignal | undefined = this.options.signal,
+  ): Promise<ServedFile | undefined> {
     const session = this.session(gun);
     const to = new URL(`v2/${gun}/_trust/tuf/${path}`, this.url);
     const access = { repository: gun, scopes: [`repository:${gun}:pull`] };
@@ -152,9 +160,11 @@ export class ServerSource implements NotarySource {
   readonly place: string;
   readonly gun: string;
   private readonly server: NotaryServer;
+  private readonly signal: AbortSignal | undefined;
 
-  constructor(server: NotaryServer, gun: string) {
+  constructor(server: NotaryServer, gun: string, signal?: AbortSignal) {
     this.server = server;
+    this.signal = signal;
     this.gun = gun;
     this.place = `${redactUrl(server.url).replace(/\/*$/, '/')}${gun}`;
   }
@@ -169,7 +179,8 @@ export class ServerSource implements NotarySource {
    */
   async fetchServed(file: NotaryFileName, maxBytes: number): Promise<ServedFile | undefined> {
     const { role, version, sha256 } = file;
-    const get = (path: string): Promise<ServedFile | undefined> => this.server.get(this.gun, path, maxBytes);
+    const get = (path: string): Promise<ServedFile | undefined> =>
+      this.server.get(this.gun, path, maxBytes, this.signal);
     if (version !== undefined) return await get(`${version}.${role}.json`);
     const exact = sha256 === undefined ? undefined : await get(`${role}.${sha256}.json`);
     return exact ?? (await get(`${role}.json`));

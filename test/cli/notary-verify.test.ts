@@ -1,63 +1,10 @@
 import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { JsonObject } from '../../src/encoding/json.ts';
-import type { ManifestContent } from '../../src/oci/manifest.ts';
-import { bulla, temporaryDirectory } from '../support/cli.ts';
 import { pushImage } from '../support/content.ts';
-import {
-  type ForgedFiles,
-  type ForgedRepository,
-  forgeKey,
-  forgeRepository,
-  publish,
-  target,
-} from '../support/notary/forge.ts';
-import { type NotarySimulatorOptions, startNotary } from '../support/notary/server.ts';
-import { registryFor, repositoryOf } from '../support/registry/open.ts';
-
-const now = new Date('2026-11-30T12:00:00Z');
-
-/** What is signed of a manifest that a registry has. */
-function signedOf({ descriptor }: ManifestContent): JsonObject {
-  const sha256 = Buffer.from(descriptor.digest.slice('sha256:'.length), 'hex').toString('base64');
-  return { length: descriptor.size, hashes: { sha256 } };
-}
-
-async function ground(options: NotarySimulatorOptions = {}) {
-  const registry = await registryFor();
-  const images = repositoryOf(registry);
-  const [one, two] = [await pushImage(images, 'one', 'v1'), await pushImage(images, 'two', 'v2')];
-  const name = `${registry.host}/team/app`;
-  const notary = await startNotary(options);
-  const repository = await forgeRepository(name);
-  repository.targets.targets = { v1: signedOf(one), v2: signedOf(one) };
-  const [alice, bob] = [await forgeKey('P-256', { cn: 'alice' }), await forgeKey('Ed25519')];
-  repository.delegations.set('targets/releases', { keys: [alice, bob], targets: { v2: signedOf(two) } });
-  repository.delegations.set('targets/alice', {
-    keys: [alice],
-    targets: { v2: signedOf(two), own: signedOf(two) },
-  });
-  repository.delegations.set('targets/bob', {
-    keys: [bob],
-    paths: ['v'],
-    targets: { v2: signedOf(two), hidden: signedOf(one) },
-  });
-  const serve = (change: Partial<ForgedRepository> = {}, before?: ForgedFiles): ForgedFiles => {
-    Object.assign(repository, change);
-    const files = publish(repository, before ?? notary.repositories.get(name));
-    notary.repositories.set(name, files);
-    return files;
-  };
-  serve();
-  const home = await temporaryDirectory();
-  const run = (argv: readonly string[], more: { now?: Date; env?: Record<string, string> } = {}) =>
-    bulla(argv, { now, cwd: home, ...more, env: { BULLA_HOME: join(home, 'bulla'), ...more.env } });
-  const verify = (tag: string, ...flags: string[]) =>
-    run(['verify', `${name}:${tag}`, '--notary', notary.url, ...flags]);
-  const rootKey = ['--root-key-id', repository.root[0]!.id];
-  return { registry, images, one, two, name, notary, repository, serve, home, run, verify, rootKey };
-}
+import { forgeKey, forgeRepository, target } from '../support/notary/forge.ts';
+import { ground, signedOf } from '../support/notary/ground.ts';
+import { repositoryOf } from '../support/registry/open.ts';
 
 describe('bulla verify --notary', () => {
   it('prints the digest of targets/releases, then of targets, as docker takes them', async () => {

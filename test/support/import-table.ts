@@ -43,7 +43,7 @@ const ROOMS: readonly Room[] = [
   room('tuf', 'encoding crypto', false),
   room('notary', 'encoding crypto tuf', false),
   room('trust', 'encoding oci crypto tuf', false),
-  room('policy', 'encoding oci crypto sigstore signatures tuf trust', false),
+  room('policy', 'encoding oci crypto sigstore signatures tuf notary trust', false),
   room('kubernetes', 'encoding disk http programs', true),
   room('registry', 'encoding oci disk http programs', true),
   room('layout', 'encoding oci disk', true),

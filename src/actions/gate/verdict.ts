@@ -74,7 +74,8 @@ export async function verdictOf(image: GateImage, policy: Policy, ports: PolicyP
   const { scope, mode, verdict } = rule;
   const { tag: _, ...untagged } = image.reference;
   // The tag is not signed where no name is demanded, and nodes ignore a tag beside a digest.
-  const isTagless = verdict.name === undefined && image.reference.digest !== undefined;
+  const isNamed = verdict.name !== undefined || verdict.notary !== undefined;
+  const isTagless = !isNamed && image.reference.digest !== undefined;
   try {
     const reference = isTagless ? untagged : image.reference;
     const verified = await verifyByRule({ text: image.text, reference }, place, verdict, ports);
@@ -141,7 +142,8 @@ function validUntil({ name, evidence }: Verified, now: Date, staleness: number):
     ...certificates.map(({ notAfter }) => notAfter.getTime()),
     ...revocation.flatMap(({ until }) => (until === undefined ? [] : [until.getTime()])),
   ]);
-  if (name !== undefined && name.by !== 'notary') {
+  if (name?.by === 'notary') times.push(name.repository.expires.getTime());
+  else if (name !== undefined) {
     const expires = name.collection.client.trusted.expires.getTime();
     times.push(expires > now.getTime() ? expires : expires + staleness);
   }

@@ -1,14 +1,17 @@
 import { BullaError, type ErrorCode, isBullaError } from '../../errors.ts';
+import type { NotaryMemory } from '../../notary/source.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { formatRepository, parseReference } from '../../oci/reference.ts';
 import {
   type NameRule,
+  type NotaryRule,
   type Policy,
   type PolicyRule,
   type PolicyVerdict,
   ruleFor,
 } from '../../policy/file/policy.ts';
 import type { Requirements } from '../../policy/requirements.ts';
+import type { NotaryPort } from './notary.ts';
 import { type Demands, type ImageToVerify, type Verified, type VerifyPorts, verify } from './verify.ts';
 
 /** What a policy says about an image. */
@@ -26,7 +29,17 @@ export interface PolicyAnswer {
 export type PolicyOptions = Pick<Demands, 'platform' | 'eachPlatform' | 'offline'>;
 
 /** Ports of {@link verify}, without what the policy says itself. */
-export type PolicyPorts = Omit<VerifyPorts, 'requirements' | 'notary'>;
+export interface PolicyPorts extends Omit<VerifyPorts, 'requirements' | 'notary'> {
+  /** Called only where a rule demands a name at a Notary server. */
+  readonly openNotary: OpenNotary;
+}
+
+/** Trust data of a repository at a server, what is remembered of it, and how much of it is read, in bytes. */
+export type OpenedNotary = Pick<NotaryPort, 'source'> &
+  Pick<NotaryPort['trust'], 'maxBytes'> & { readonly memory: NotaryMemory };
+
+/** Opens the trust data of a repository by its globally unique name. @throws BullaError registry-unreachable, usage, … */
+export type OpenNotary = (server: URL, gun: string) => Promise<OpenedNotary>;
 
 /** Codes that say something about the image; others are about the way to it, and nothing is known then. */
 const REFUSALS: readonly ErrorCode[] = [
@@ -85,10 +98,12 @@ export async function verifyByRule(
   ports: PolicyPorts,
   options: PolicyOptions = {},
 ): Promise<Verified> {
+  const { openNotary: _, ...common } = ports;
   try {
     return await verify(image, demandsOf(verdict, place, options), {
-      ...ports,
+      ...common,
       requirements: requirementsFor(verdict, ports.now),
+      notary: verdict.notary && (await notaryPort(image, place, verdict.notary, ports)),
     });
   } catch (error) {
     throw isBullaError(error) ? aboutRule(error) : error;
@@ -119,6 +134,22 @@ function aboutRule(error: BullaError): BullaError {
     : new BullaError(code, message, { hint: worded, cause, details, lines: true });
 }
 
+/** What is trusted there is what the rule says, and nothing that is pinned on this machine. */
+async function notaryPort(
+  { text, reference }: ImageToVerify,
+  place: string,
+  { server, root: pin, gunOf }: NotaryRule,
+  { now, openNotary }: PolicyPorts,
+): Promise<NotaryPort> {
+  if (reference.kind !== 'registry')
+    throw new BullaError('policy-denied', `${text} is in no registry, and Notary signs names in registries`, {
+      hint: 'name the image in its registry',
+    });
+  const gun = gunOf(place);
+  const { source, memory, maxBytes } = await openNotary(new URL(server), gun);
+  return { source, trust: { gun, now, pin, memory, maxBytes }, isDemanded: true };
+}
+
 /** Whether a failure says something about the image, and not about the way to it. */
 export function isRefusal(error: unknown): error is BullaError {
   return error instanceof BullaError && REFUSALS.includes(error.code);
@@ -132,7 +163,14 @@ export function noRule(text: string, place: string): BullaError {
   });
 }
 
-function demandsOf({ name, signatures }: Verifying, place: string, options: PolicyOptions): Demands {
+function demandsOf({ name, notary, signatures }: Verifying, place: string, options: PolicyOptions): Demands {
+  if (notary !== undefined)
+    return {
+      ...options,
+      signers: notary.delegations,
+      drift: notary.drift,
+      signatures: signatures.length > 0,
+    };
   // What the rule does not ask for is not looked at, whatever is pinned on this machine.
   if (name === undefined) return { ...options, name: false };
   return { ...options, ...nameDemands(name, place), signatures: signatures.length > 0 };

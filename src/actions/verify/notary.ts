@@ -1,4 +1,4 @@
-import { BullaError } from '../../errors.ts';
+import { BullaError, type ErrorCode } from '../../errors.ts';
 import { type FoundNotaryName, findNotaryName } from '../../notary/names.ts';
 import {
   type NotaryRepository,
@@ -40,6 +40,8 @@ export interface NotaryPort {
   readonly trust: NotaryVerifyOptions;
   /** Reads it, where several names share one reading; {@link verifyNotaryRepository} if left out. */
   readonly read?: typeof verifyNotaryRepository | undefined;
+  /** The name must be signed there: without trust data it is not, whatever is missing otherwise. */
+  readonly isDemanded?: true | undefined;
 }
 
 /** A name that is signed in Notary v1. */
@@ -59,12 +61,12 @@ const OTHERS_BYTES = 512 * 1024;
  * Verifies a name in Notary v1 (spec/notary.md), while the registry is asked where its tag points. The
  * answer is what was signed, whatever the tag says.
  * @param images the registry's repository; left out, neither its tag nor a platform is looked at
- * @throws BullaError not-found where there is no trust data, those of verifyNotaryRepository and
+ * @throws BullaError not-found (name-not-signed if it is demanded) where there is no trust data, those of verifyNotaryRepository and
  *   findNotaryName, image-missing, digest-mismatch (another digest was given, or with `reject` the tag was moved)
  */
 export async function verifyNotaryName(
   images: Source | undefined,
-  { source, trust, read = verifyNotaryRepository }: NotaryPort,
+  { source, trust, read = verifyNotaryRepository, isDemanded }: NotaryPort,
   options: VerifyNotaryOptions,
 ): Promise<VerifiedNotaryName> {
   const { signal, tag, digest, delegations, drift: rule } = options;
@@ -74,7 +76,7 @@ export async function verifyNotaryName(
   served?.catch(() => undefined);
   const wanted = neededFor(delegations);
   const repository = await read(source, { ...trust, badDelegation: 'report', wanted });
-  if (repository === undefined) throw noTrustData(trust.gun, source.place);
+  if (repository === undefined) throw noTrustData(trust.gun, source.place, isDemanded && 'name-not-signed');
   const found = findNotaryName(repository, tag, { delegations });
   if (!isDigest(found.digest))
     throw new BullaError('internal', `${found.digest} is not a digest`, { hint: 'please report this' });
@@ -109,8 +111,8 @@ function neededFor(delegations: readonly string[]): (role: string, length: numbe
 }
 
 /** The error where a repository has no trust data at all. */
-export function noTrustData(gun: string, place: string): BullaError {
-  return new BullaError('not-found', `there is no trust data of ${gun} at ${place}`, {
+export function noTrustData(gun: string, place: string, code: ErrorCode = 'not-found'): BullaError {
+  return new BullaError(code, `there is no trust data of ${gun} at ${place}`, {
     hint: 'check the server and the name: images of Docker Hub are docker.io/library/alpine or docker.io/USER/NAME',
     details: { gun, place },
   });

@@ -327,18 +327,18 @@ async function refusal(error: unknown, collection: OpenedCollection | undefined)
   throw error;
 }
 
-function readNotaryOnce(shared: Shared, { trust }: NotaryPort): NonNullable<NotaryPort['read']> {
+function readNotaryOnce(shared: Shared): NonNullable<NotaryPort['read']> {
   return async (source, options) =>
-    await shared.once(`notary ${trust.gun}`, async () => {
+    await shared.once(`notary ${source.place}`, async () => {
       const { verifyNotaryRepository } = await import('../../notary/repository.ts');
       return await verifyNotaryRepository(source, options);
     });
 }
 
-/** By what docker would run: what targets/releases, else targets, says in Notary v1. */
+/** By what docker would run: what targets/releases, else targets, says in Notary v1; and by signatures if they are demanded. */
 async function verifyInNotary(
   { text, reference }: ImageToVerify,
-  { signers, platform, offline, drift = 'warn' }: Demands,
+  { signers, signatures, platform, eachPlatform, offline, drift = 'warn' }: Demands,
   ports: VerifyPorts,
   notary: NotaryPort,
 ): Promise<Decided> {
@@ -352,7 +352,7 @@ async function verifyInNotary(
   // Where neither the tag nor a platform is asked for, no registry need be there.
   const images = rule === 'ignore' && platform === undefined ? undefined : await ports.image();
   const { verifyNotaryName } = await import('./notary.ts');
-  const port = { ...notary, read: shared && readNotaryOnce(shared, notary) };
+  const port = { ...notary, read: shared && readNotaryOnce(shared) };
   const { image, repository, named, ...facts } = await verifyNotaryName(images, port, {
     ...{ name: text, tag, digest, platform },
     delegations: signers ?? [],
@@ -360,5 +360,18 @@ async function verifyInNotary(
     signal: ports.signal,
   });
   const name: NameEvidence = { by: 'notary', repository, named, ...facts };
+  if (signatures === true) {
+    const { verifyImage } = await import('./image.ts');
+    const { status, signal } = ports;
+    const options = {
+      name: text,
+      required: await ports.requirements(),
+      status,
+      platform,
+      eachPlatform,
+      signal,
+    };
+    return { ...(await verifyImage(await ports.image(), { digest: named.digest }, options)), name };
+  }
   return { image, signed: 'name', evidence: [], refusals: [], name };
 }

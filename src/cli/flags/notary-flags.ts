@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { InspectedNotary } from '../../actions/inspect/notary.ts';
+import type { OpenedNotary } from '../../actions/verify/by-policy.ts';
 import type { NotaryPort } from '../../actions/verify/notary.ts';
 import { BullaError } from '../../errors.ts';
 import { isLoopbackHost } from '../../http/address.ts';
@@ -8,11 +9,13 @@ import type { NotaryPin } from '../../notary/pin.ts';
 import type { NotaryVerifyOptions } from '../../notary/repository.ts';
 import type { NotarySource } from '../../notary/source.ts';
 import { checkGun, defaultNotaryServer, notaryServer } from '../../notary-client/gun.ts';
-import type { NotaryServer } from '../../notary-client/server.ts';
+import type { NotaryServer, NotaryServerOptions } from '../../notary-client/server.ts';
 import { parseReference, type Reference, type RegistryReference } from '../../oci/reference.ts';
 import type { NotaryMemoryFile } from '../../state/notary-memory.ts';
 import type { NotaryPinFile } from '../../state/notary-pins.ts';
+import type { Connections } from '../shell/connections.ts';
 import type { Context } from '../shell/context.ts';
+import type { Io } from '../shell/io.ts';
 import { isCi } from '../shell/trust-stores.ts';
 
 /** Flags that say whose root of a Notary repository is trusted. */
@@ -77,43 +80,59 @@ export async function openNotaryServer(context: Context, url: URL): Promise<Nota
     throw new BullaError('registry-unreachable', `${url.host} was not asked: --offline opens no socket`, {
       hint: 'leave --offline out, or give a directory: --notary DIR',
     });
-  const [{ NotaryServer }, { HttpPool }, { storedCredentials }, { fixedCredentials }] = await Promise.all([
+  const { server, close } = await connectNotaryServer(
+    await context.connections(),
+    context.settings.concurrency,
+    context.io,
+    url,
+    { signal: context.signal, warn: (message) => context.output.warn(message) },
+  );
+  context.defer(close);
+  return server;
+}
+
+/**
+ * A server of Notary that is reached as a registry at its host would be, with the credentials that are kept for either.
+ * @returns it, and what ends its connections
+ */
+export async function connectNotaryServer(
+  connections: Connections,
+  concurrency: number,
+  io: Io,
+  url: URL,
+  options: Pick<NotaryServerOptions, 'signal' | 'warn'>,
+): Promise<{ readonly server: NotaryServer; readonly close: () => Promise<void> }> {
+  const [{ NotaryServer }, { HttpPool }] = await Promise.all([
     import('../../notary-client/server.ts'),
     import('../../http/pool.ts'),
-    import('../../registry/stored-credentials.ts'),
-    import('../../registry/credentials.ts'),
   ]);
-  const connections = await context.connections();
-  const { http, isPlain } = await connections.reach(url.host);
+  const { http, isPlain, retry } = await connections.reach(url.host);
   const access = connections.access(url.host);
-  const given = await connections.given(access);
-  const tls = await dockerTls(context, url, http?.tls);
-  const pool = new HttpPool({
-    ...http,
-    tls,
-    preconnected: undefined,
-    connections: context.settings.concurrency,
-  });
-  context.defer(() => pool.close());
-  return new NotaryServer({
-    pool,
-    server: url,
-    credentials:
-      given === undefined
-        ? storedCredentials(connections.credentialFiles(access))
-        : fixedCredentials(url.host, { kind: 'basic', ...given }),
+  const tls = await dockerTls(io, url, http?.tls);
+  const pool = new HttpPool({ ...http, tls, preconnected: undefined, connections: concurrency });
+  const server = new NotaryServer({
+    ...{ pool, server: url, retry, ...options },
+    credentials: await connections.credentials(access, url.host),
     ...(isPlain !== undefined && { isPlain }),
-    signal: context.signal,
-    warn: (message) => context.output.warn(message),
   });
+  return { server, close: () => pool.close() };
+}
+
+/** Servers that policies of a run name, each opened once. */
+const demanded = new WeakMap<Context, Map<string, Promise<NotaryServer>>>();
+
+/** Opens what a rule of a policy demands. @throws BullaError as openNotaryServer */
+export async function openDemandedNotary(context: Context, url: URL, gun: string): Promise<OpenedNotary> {
+  const servers = demanded.get(context) ?? new Map<string, Promise<NotaryServer>>();
+  demanded.set(context, servers);
+  const server = servers.get(url.href) ?? openNotaryServer(context, url);
+  servers.set(url.href, server);
+  const source = (await server).repository(gun);
+  return { source, memory: await notaryMemory(context, source) };
 }
 
 /** TLS settings, with what docker keeps for a server (`~/.docker/tls/HOST`) where we have none of our own. */
-async function dockerTls(
-  { io }: Context,
-  server: URL,
-  settings: TlsOptions | TlsFor | undefined,
-): Promise<TlsFor> {
+async function dockerTls(io: Io, server: URL, settings: TlsOptions | TlsFor | undefined): Promise<TlsFor> {
   const { readDockerTls } = await import('../../notary-client/docker-tls.ts');
   const kept = await readDockerTls(
     join(io.env['DOCKER_CONFIG'] || join(io.home, '.docker'), 'tls', server.host),
@@ -240,8 +259,8 @@ export async function notaryPins({ directories }: Context): Promise<NotaryPinFil
 
 /** What is remembered of a repository at a place. */
 export async function notaryMemory(
-  { directories }: Context,
-  { place }: NotarySource,
+  { directories }: Pick<Context, 'directories'>,
+  { place }: Pick<NotarySource, 'place'>,
 ): Promise<NotaryMemoryFile> {
   const { NotaryMemoryFile } = await import('../../state/notary-memory.ts');
   return new NotaryMemoryFile(join(directories.state, 'notary'), place);

@@ -39,12 +39,17 @@ export function* demandsText({ verdict, mode, scope, file }: PolicyRule): Genera
     yield `  ${verdict.kind}: ${verdict.reason}`;
     return;
   }
-  const { name, signatures } = verdict;
+  const { name, notary, signatures } = verdict;
   if (name !== undefined) {
     const { signers, threshold, root, drift } = name;
     const count = threshold === signers.length ? 'all of' : `${threshold} of`;
     const trusted = root === undefined ? 'as pinned' : `by ${root.kind}`;
     yield `  the name is signed by ${count} ${signers.join(', ')}; root keys trusted ${trusted}; a moved tag: ${drift}`;
+  }
+  if (notary !== undefined) {
+    const { server, delegations, root, drift } = notary;
+    const by = delegations.length === 0 ? '' : ` by all of ${delegations.join(', ')}`;
+    yield `  the name is signed${by} at the Notary server ${server}; root keys trusted by ${root.kind}; a moved tag: ${drift}`;
   }
   for (const rule of signatures) yield* demandText(rule);
 }

@@ -191,14 +191,16 @@ export class Connections {
     };
   }
 
-  private async connect(registry: string, side: Side | undefined): Promise<RegistryClient> {
-    const access = this.access(registry, side);
+  /** Who we are to a host: as the command line says, else as this run was given it, else as docker and podman keep it. */
+  async credentials(access: RegistryAccess, host: string): Promise<CredentialsProvider> {
     const given = await this.given(access);
-    const stored = (): CredentialsProvider => storedCredentials(this.credentialFiles(access));
-    const credentials: CredentialsProvider =
-      given === undefined
-        ? (this.options.credentials?.(stored()) ?? stored())
-        : fixedCredentials(registry, { kind: 'basic', ...given });
+    if (given !== undefined) return fixedCredentials(host, { kind: 'basic', ...given });
+    const stored = storedCredentials(this.credentialFiles(access));
+    return this.options.credentials?.(stored) ?? stored;
+  }
+
+  private async connect(registry: string, side: Side | undefined): Promise<RegistryClient> {
+    const credentials = await this.credentials(this.access(registry, side), registry);
     return new RegistryClient({ ...(await this.reach(registry, side)), credentials });
   }
 

@@ -1,6 +1,7 @@
 import type { Mistake } from '../../encoding/located-yaml.ts';
 import { parseDuration } from '../../encoding/time.ts';
 import { BullaError, isBullaError } from '../../errors.ts';
+import { isDelegationName, roleOfSigner } from '../../notary/role-name.ts';
 import { placeNamed } from '../../oci/place.ts';
 import { predicateType } from '../../signatures/predicates.ts';
 import { checkKeyIds, checkPin, checkScope } from '../../trust/read/pin.ts';
@@ -8,6 +9,7 @@ import { parseCondition } from '../conditions.ts';
 import { PUBLISHERS } from './publishers.ts';
 import type {
   AttestationDocument,
+  NotaryDocument,
   PolicyDocument,
   RuleDocument,
   SignersOfDocument,
@@ -36,8 +38,8 @@ export function mistakesIn({ rules, sets = {} }: PolicyDocument, included: Itera
 type Sets = ReadonlySet<string>;
 
 function inRule(rule: RuleDocument, sets: Sets): Mistake[] {
-  const { scope, allow, deny, trust, signatures, attestations } = rule;
-  const decisions = [allow, deny, trust ?? signatures ?? attestations].filter(
+  const { scope, allow, deny, trust, notary, signatures, attestations } = rule;
+  const decisions = [allow, deny, trust ?? notary ?? signatures ?? attestations].filter(
     (decision) => decision !== undefined,
   );
   return [
@@ -45,12 +47,62 @@ function inRule(rule: RuleDocument, sets: Sets): Mistake[] {
     ...unless(
       decisions.length === 1,
       [],
-      'a rule has one of allow, deny, or some of trust, signatures and attestations',
+      'a rule has one of allow, deny, or some of trust, notary, signatures and attestations',
+    ),
+    ...unless(
+      trust === undefined || notary === undefined,
+      ['notary'],
+      'a name is signed in a collection (trust) or at a Notary server (notary), not in both',
     ),
     ...(trust === undefined ? [] : inTrust(trust, scope, sets)),
+    ...(notary === undefined ? [] : inNotary(notary, scope, sets)),
     ...(signatures ?? []).flatMap((demand, index) => inSignatures(demand, ['signatures', index], sets)),
     ...(attestations ?? []).flatMap((demand, index) => inAttestation(demand, ['attestations', index], sets)),
   ];
+}
+
+function inNotary(notary: NotaryDocument, scope: string, sets: Sets): Mistake[] {
+  const { server, root, collection, delegations = [] } = notary;
+  const path = ['notary'];
+  return [
+    ...unless(
+      isServer(server),
+      [...path, 'server'],
+      `${JSON.stringify(server)} is not the URL of a Notary server: write https://HOST, without a name or password (http:// only for this machine)`,
+    ),
+    ...unless(
+      collection === undefined || scope !== '*',
+      [...path, 'collection'],
+      'a rule for all repositories cannot say what they are called',
+    ),
+    ...(collection !== undefined && scope !== '*' && !told([], () => checkScope(scope)).length
+      ? told([...path, 'collection'], () => checkPin({ scope, trust: { kind: 'tofu' }, collection }))
+      : []),
+    ...delegations.flatMap((name, at) =>
+      unless(
+        isDelegationName(roleOfSigner(name)),
+        [...path, 'delegations', at],
+        `${JSON.stringify(name)} is not the name of a delegation`,
+      ),
+    ),
+    ...('keyIds' in root
+      ? told([...path, 'root', 'keyIds'], () => checkKeyIds({ kind: 'key-ids', keyIds: root.keyIds }))
+      : []),
+    ...unless(
+      !('file' in root) || !scope.endsWith('*'),
+      [...path, 'root', 'file'],
+      'a root file belongs to one repository; use keyIds, keys or ca for a prefix',
+    ),
+    ...inSources('ca' in root ? root.ca : [], [...path, 'root', 'ca'], sets),
+    ...inSources('keys' in root ? root.keys : [], [...path, 'root', 'keys'], sets),
+  ];
+}
+
+function isServer(text: string): boolean {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || url.username + url.password + url.search + url.hash !== '') return false;
+  const isHere = /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/.test(url.hostname);
+  return url.protocol === 'https:' || (url.protocol === 'http:' && isHere);
 }
 
 function inTrust(trust: TrustDocument, scope: string, sets: Sets): Mistake[] {

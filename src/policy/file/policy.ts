@@ -1,8 +1,9 @@
 import type { Certificate } from '../../crypto/certificate.ts';
 import { parseIdentity } from '../../crypto/identity.ts';
-import type { PublicKey } from '../../crypto/public-key.ts';
+import { type PublicKey, publicKeyPem } from '../../crypto/public-key.ts';
 import { parseDuration } from '../../encoding/time.ts';
 import { BullaError, isBullaError } from '../../errors.ts';
+import type { NotaryPin } from '../../notary/pin.ts';
 import { predicateType } from '../../signatures/predicates.ts';
 import type { IdentityRule } from '../../sigstore/fulcio-identity.ts';
 import type { TrustedRoot } from '../../sigstore/trusted-root.ts';
@@ -13,6 +14,7 @@ import { PUBLISHERS } from './publishers.ts';
 import type {
   GateDocument,
   KeylessDocument,
+  NotaryDocument,
   PolicyDocument,
   RuleDocument,
   SignatureDocument,
@@ -41,7 +43,13 @@ export interface PolicyRule {
 export type PolicyVerdict =
   | { readonly kind: 'allow'; readonly reason: string }
   | { readonly kind: 'deny'; readonly reason: string }
-  | { readonly kind: 'verify'; readonly name?: NameRule; readonly signatures: readonly SignatureRule[] };
+  | {
+      readonly kind: 'verify';
+      readonly name?: NameRule;
+      /** Never beside `name`. */
+      readonly notary?: NotaryRule;
+      readonly signatures: readonly SignatureRule[];
+    };
 
 /** What a signed name must be like. */
 export interface NameRule {
@@ -55,6 +63,18 @@ export interface NameRule {
   readonly threshold: number;
   /** In milliseconds. */
   readonly maxStaleness: number;
+  readonly drift: 'warn' | 'reject';
+}
+
+/** At which server of Notary v1 a name must be signed, and by whom. */
+export interface NotaryRule {
+  readonly server: string;
+  /** Whose root is trusted; never the first one that is seen. */
+  readonly root: NotaryPin;
+  /** The globally unique name of a repository. */
+  readonly gunOf: (repository: string) => string;
+  /** Delegations that must all have signed the name. */
+  readonly delegations: readonly string[];
   readonly drift: 'warn' | 'reject';
 }
 
@@ -166,7 +186,48 @@ async function verdictOf(rule: RuleDocument, own: Sources): Promise<PolicyVerdic
     kind: 'verify',
     signatures,
     ...(rule.trust !== undefined && { name: await nameRule(rule, rule.trust, own) }),
+    ...(rule.notary !== undefined && { notary: await notaryRule(rule, rule.notary, own) }),
   };
+}
+
+async function notaryRule(
+  { scope }: RuleDocument,
+  notary: NotaryDocument,
+  own: Sources,
+): Promise<NotaryRule> {
+  const { server, root, collection, delegations = [], drift = 'warn' } = notary;
+  return {
+    server,
+    root: await notaryRootOf(scope, root, own),
+    gunOf: (repository) =>
+      collectionUnder({ scope, trust: { kind: 'tofu' as const }, collection }, repository),
+    delegations,
+    drift,
+  };
+}
+
+/** @throws BullaError policy-invalid where no key is read; content-invalid; what the material throws */
+async function notaryRootOf(scope: string, root: NotaryDocument['root'], own: Sources): Promise<NotaryPin> {
+  if ('keyIds' in root) return { kind: 'key-ids', keyIds: root.keyIds };
+  if ('file' in root) {
+    const bytes = await own.material.file(root.file);
+    const { readRoot } = await import('../../notary/root-chain.ts');
+    readRoot(bytes);
+    return { kind: 'root', bytes };
+  }
+  const pem =
+    'ca' in root
+      ? pemOf(await gather(root.ca, own, certificatesOf))
+      : (await gather(root.keys, own, keysOf)).map(publicKeyPem).join('');
+  if (pem === '')
+    throw new BullaError('policy-invalid', `the rule for ${scope}: notary.root names no key`, {
+      hint: 'give the root key of the repository: without one, no server is trusted',
+    });
+  return 'ca' in root ? { kind: 'ca', pem } : { kind: 'public-key', pem };
+}
+
+function pemOf(certificates: readonly Certificate[]): string {
+  return certificates.map(({ x509 }) => x509.toString()).join('');
 }
 
 async function nameRule(
@@ -197,8 +258,7 @@ async function rootOf(
   if ('keyIds' in root) return { kind: 'key-ids', keyIds: root.keyIds };
   if ('file' in root) return { kind: 'root', bytes: await own.material.file(root.file) };
   if ('tofu' in root) return { kind: 'tofu' };
-  const certificates = await gather(root.ca, own, certificatesOf);
-  return { kind: 'ca', pem: certificates.map(({ x509 }) => x509.toString()).join('') };
+  return { kind: 'ca', pem: pemOf(await gather(root.ca, own, certificatesOf)) };
 }
 
 async function signatureRule(demand: SignatureDocument, own: Sources, where: string): Promise<SignatureRule> {
@@ -216,7 +276,7 @@ async function signatureRule(demand: SignatureDocument, own: Sources, where: str
       ...rule
     } = requirements({
       now: new Date(0),
-      keys: await gather(keys, own, ({ text, material }) => material.keys(text)),
+      keys: await gather(keys, own, keysOf),
       roots: await gather(authorities, own, certificatesOf),
       identities: identities.map((text) => parseIdentity(text)),
       timestampAuthorities: await gather(demand.timestampAuthorities ?? [], own, certificatesOf),
@@ -271,6 +331,8 @@ export function identityRule(document: KeylessDocument): IdentityRule {
     issuer: 'issuer' in document ? document.issuer : new RegExp(document.issuerRegexp, 'u'),
   };
 }
+
+const keysOf = ({ text, material }: SetMember): Promise<readonly PublicKey[]> => material.keys(text);
 
 const certificatesOf = ({ text, material }: SetMember): Promise<readonly Certificate[]> =>
   material.certificates(text);

@@ -23,7 +23,7 @@ export interface GateDocument {
   readonly pullSecrets?: readonly string[] | undefined;
 }
 
-/** A rule. It has `allow`, or `deny`, or some of `trust`, `signatures` and `attestations`. */
+/** A rule. It has `allow`, or `deny`, or some of `trust` or `notary`, `signatures` and `attestations`. */
 export interface RuleDocument {
   readonly scope: string;
   readonly mode?: ModeDocument | undefined;
@@ -32,6 +32,7 @@ export interface RuleDocument {
   /** Why images never pass. */
   readonly deny?: string | undefined;
   readonly trust?: TrustDocument | undefined;
+  readonly notary?: NotaryDocument | undefined;
   readonly signatures?: readonly SignatureDocument[] | undefined;
   readonly attestations?: readonly AttestationDocument[] | undefined;
 }
@@ -45,6 +46,24 @@ export interface TrustDocument {
   readonly maxStaleness?: string | undefined;
   readonly drift?: 'warn' | 'reject' | undefined;
 }
+
+/** A name that must be signed at a server of Notary v1. */
+export interface NotaryDocument {
+  /** Its URL. */
+  readonly server: string;
+  readonly root: NotaryRootDocument;
+  /** The globally unique name, if it is not the repository. */
+  readonly collection?: string | undefined;
+  /** Delegations that must all have signed the name. */
+  readonly delegations?: readonly string[] | undefined;
+  readonly drift?: 'warn' | 'reject' | undefined;
+}
+
+export type NotaryRootDocument =
+  | { readonly keyIds: readonly string[] }
+  | { readonly keys: readonly SourceDocument[] }
+  | { readonly file: string }
+  | { readonly ca: readonly SourceDocument[] };
 
 export type RootDocument =
   | { readonly keyIds: readonly string[] }
@@ -139,6 +158,21 @@ const trust: z.ZodMiniType<TrustDocument> = z.strictObject({
   drift: z.optional(z.enum(['warn', 'reject'])),
 });
 
+const notaryRoot: z.ZodMiniType<NotaryRootDocument> = z.union([
+  z.strictObject({ keyIds: texts }),
+  z.strictObject({ keys: sources }),
+  z.strictObject({ file: text }),
+  z.strictObject({ ca: sources }),
+]);
+
+const notary: z.ZodMiniType<NotaryDocument> = z.strictObject({
+  server: text,
+  root: notaryRoot,
+  collection: z.optional(text),
+  delegations: z.optional(texts),
+  drift: z.optional(z.enum(['warn', 'reject'])),
+});
+
 const keyless: z.ZodMiniType<KeylessDocument> = z.union([
   z.strictObject({ identity: text, issuer: text }),
   z.strictObject({ identity: text, issuerRegexp: text }),
@@ -205,6 +239,7 @@ const rule: z.ZodMiniType<RuleDocument> = z.strictObject({
   allow: z.optional(text),
   deny: z.optional(text),
   trust: z.optional(trust),
+  notary: z.optional(notary),
   signatures: z.optional(z.array(signature).check(z.minLength(1))),
   attestations: z.optional(z.array(attestation).check(z.minLength(1))),
 });

@@ -1,4 +1,5 @@
 import { isJsonObject, type JsonObject } from '../../encoding/json.ts';
+import { isDelegationName, roleOfSigner } from '../../notary/role-name.ts';
 import type { SignatureDocument } from '../file/schema.ts';
 import {
   anyOf,
@@ -75,7 +76,7 @@ function verdictOf(
         ? { allow: `approved by the static validator ${textAt(validator, 'name') ?? ''}` }
         : { deny: `denied by the static validator ${textAt(validator, 'name') ?? ''}` };
     case 'notaryv1':
-      return notary(rule, scope, draft);
+      return notary(validator, rule, scope, draft);
     case 'cosign':
       return cosign(validator, rule, scope, draft);
     case 'notation':
@@ -85,16 +86,38 @@ function verdictOf(
   }
 }
 
-/** Signed names of Docker Content Trust become those of a collection, which `bulla import notary` makes. */
-function notary(rule: JsonObject, scope: string, draft: Draft): Verdict {
+/**
+ * A name at the same server, where one root key is trusted there. Otherwise signed names become those of a collection,
+ * which `bulla import notary` makes. One digest is demanded of all that signed a name, as there.
+ */
+function notary(validator: JsonObject, rule: JsonObject, scope: string, draft: Draft): Verdict {
   const delegations = textsIn(rule, 'delegations').map((name) => name.replace(/^targets\//, ''));
-  draft.note(
-    `${scope}: names are looked up in trust collections, whose roots must be pinned on the machine that decides: bulla import notary, then bulla pin`,
-  );
-  // One digest is demanded of all that signed a name, as there.
-  return {
-    trust: delegations.length === 0 ? { signers: { all: ['names'] } } : { signers: { all: delegations } },
-  };
+  const server = serverIn(validator);
+  const [key, ...others] = chosen(validator, rule).map((root) => textAt(root, 'key'));
+  const isExact =
+    key?.includes('-----BEGIN PUBLIC KEY-----') === true &&
+    others.length === 0 &&
+    delegations.every((name) => isDelegationName(roleOfSigner(name)));
+  if (server === undefined || !isExact) {
+    draft.note(
+      `${scope}: names are looked up in trust collections, whose roots must be pinned on the machine that decides: bulla import notary, then bulla pin`,
+    );
+    return {
+      trust: delegations.length === 0 ? { signers: { all: ['names'] } } : { signers: { all: delegations } },
+    };
+  }
+  draft.note(`${scope}: names are asked at ${server}; bulla import notary moves them before it ends`);
+  if (validator['cert'] !== undefined)
+    draft.note(`${scope}: the certificate of ${server} is not carried over: set ca-file for its host`);
+  if (validator['auth'] !== undefined)
+    draft.note(`${scope}: credentials for ${server} are not carried over: bulla login`);
+  const signed = delegations.length > 0 ? { delegations } : {};
+  return { notary: { server, root: { keys: [pem(key)] }, ...signed } };
+}
+
+function serverIn(validator: JsonObject): string | undefined {
+  const host = textAt(validator, 'host');
+  return host !== undefined && /^[a-z0-9.-]+(?::\d+)?$/i.test(host) ? `https://${host}` : undefined;
 }
 
 function chosen(validator: JsonObject, rule: JsonObject): readonly JsonObject[] {

@@ -16,7 +16,10 @@ export interface ImportFiles {
 }
 
 /** What a rule demands of every image in its scope; each kind as it stands in a policy file. */
-export type Verdict = Pick<RuleDocument, 'allow' | 'deny' | 'trust' | 'signatures' | 'attestations'>;
+export type Verdict = Pick<
+  RuleDocument,
+  'allow' | 'deny' | 'trust' | 'notary' | 'signatures' | 'attestations'
+>;
 
 /**
  * A policy in the making. What is not understood denies: a rule that is lost could let a wider rule decide, and a
@@ -56,23 +59,26 @@ function both(one: Verdict, other: Verdict): Verdict {
   if (deny !== undefined) return { deny };
   if (one.allow !== undefined) return verdictOf(other);
   if (other.allow !== undefined) return verdictOf(one);
-  if (one.trust !== undefined && other.trust !== undefined && !isDeepStrictEqual(one.trust, other.trust))
+  const [name, otherName] = [one.trust ?? one.notary, other.trust ?? other.notary];
+  if (name !== undefined && otherName !== undefined && !isDeepStrictEqual(name, otherName))
     return { deny: 'not carried over: two rules for one place demand different signed names' };
   const signatures = [...(one.signatures ?? []), ...(other.signatures ?? [])];
   const attestations = [...(one.attestations ?? []), ...(other.attestations ?? [])];
-  const trust = one.trust ?? other.trust;
+  const [trust, notary] = [one.trust ?? other.trust, one.notary ?? other.notary];
   return {
     ...(trust !== undefined && { trust }),
+    ...(notary !== undefined && { notary }),
     ...(signatures.length > 0 && { signatures }),
     ...(attestations.length > 0 && { attestations }),
   };
 }
 
-function verdictOf({ allow, deny, trust, signatures, attestations }: Verdict): Verdict {
+function verdictOf({ allow, deny, trust, notary, signatures, attestations }: Verdict): Verdict {
   return {
     ...(allow !== undefined && { allow }),
     ...(deny !== undefined && { deny }),
     ...(trust !== undefined && { trust }),
+    ...(notary !== undefined && { notary }),
     ...(signatures !== undefined && { signatures }),
     ...(attestations !== undefined && { attestations }),
   };

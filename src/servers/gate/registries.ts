@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { undecided, type Verdict, verdictOf } from '../../actions/gate/verdict.ts';
 import type { Question } from '../../actions/gate/verdicts.ts';
-import type { PolicyPorts } from '../../actions/verify/by-policy.ts';
+import type { OpenedNotary, PolicyPorts } from '../../actions/verify/by-policy.ts';
 import { Shared } from '../../actions/verify/shared.ts';
 import { BullaError, isBullaError, messageOf } from '../../errors.ts';
 import { within } from '../../http/deadline.ts';
@@ -20,6 +20,8 @@ export interface GateQuestion extends Question {
 /** Connections to registries with the same credentials. */
 export interface GateConnection {
   repository(reference: RegistryReference): Promise<Target>;
+  /** Trust data at a Notary server that a rule names; nothing is asked any more once the signal is aborted. */
+  notary(server: URL, gun: string, signal: AbortSignal): Promise<OpenedNotary>;
   close(): Promise<void>;
 }
 
@@ -28,7 +30,7 @@ export interface RegistriesOptions {
   /** What is the same for all images. */
   readonly ports: Omit<
     PolicyPorts,
-    'image' | 'openSource' | 'now' | 'signal' | 'pause' | 'shared' | 'onWarning'
+    'image' | 'openSource' | 'openNotary' | 'now' | 'signal' | 'pause' | 'shared' | 'onWarning'
   >;
   readonly clock: Clock;
   readonly monotonic: () => number;
@@ -40,6 +42,8 @@ const VERIFY_MS = 20_000;
 /** How long a collection that was read serves other names of it, in milliseconds. */
 const SHARED_MS = 5_000;
 const MAX_CONNECTIONS = 32;
+/** Most that is read of a repository at a Notary server, in bytes: many may be asked at once. */
+const MAX_NOTARY_BYTES = 32 * 1024 * 1024;
 /** Registries of one connection: each keeps sockets, logins and what is known of it. */
 const MAX_REGISTRIES = 128;
 
@@ -119,6 +123,10 @@ export class Registries {
       shared: this.sharedOf(held, policy),
       openSource,
       image: () => openSource(reference),
+      openNotary: async (server, gun) => ({
+        ...(await held.connection.notary(server, gun, signal)),
+        maxBytes: MAX_NOTARY_BYTES,
+      }),
       pause: (ms) => clock.sleep(ms, signal),
     };
   }

@@ -16,6 +16,8 @@ function mistakes(text: string): string[] {
 
 const rule = (text: string): string =>
   `version: 1\nrules:\n  - scope: r.example/app\n${text.replace(/^/gm, '    ')}\n`;
+const KEY_IDS = `root: { keyIds: [${'a'.repeat(64)}] }`;
+const notary = (server: string, root = KEY_IDS, more = ''): string => `notary: { ${server}, ${root}${more} }`;
 const keys = 'signatures: [{ keys: [a.pub] }]';
 
 describe('a policy file', () => {
@@ -25,6 +27,12 @@ describe('a policy file', () => {
     ['a rule for signatures', rule(keys)],
     ['a rule for names', rule('trust: { signers: { threshold: 2, of: [a, b, c] }, maxStaleness: 12h }')],
     ['an empty trust, for the role names under a pin', rule('trust: {}')],
+    [
+      'a name at a Notary server',
+      rule(notary('server: https://notary.docker.io/x', KEY_IDS, ', delegations: [alice, targets/bob/c]')),
+    ],
+    ['one on this machine', rule(notary('server: "http://127.0.0.1:4443"'))],
+    ['one beside signatures', rule(`${notary('server: "http://[::1]:1"')}\n${keys}`)],
     [
       'keyless identities',
       rule('signatures: [{ keyless: [{ identity: a@b.c, issuerRegexp: "https://.*" }] }]'),
@@ -78,6 +86,51 @@ describe('a policy file', () => {
     ],
     ['a duration that is not one', rule('trust: { maxStaleness: long }'), /^4:14 "long" is not a duration/],
     ['an id that is not one', rule('trust: { root: { keyIds: [abc] } }'), /^4:22 /],
+    ['a Notary server without a root', rule('notary: { server: https://n.example }'), /^4:5 .*root/],
+    [
+      'first use at a Notary server',
+      rule(notary('server: https://n.example', 'root: { tofu: true }')),
+      /root/,
+    ],
+    ['no root key of one', rule(notary('server: https://n.example', 'root: { keys: [] }')), /root/],
+    [
+      'an id there that is not one',
+      rule(notary('server: https://n.example', 'root: { keyIds: [a] }')),
+      /key id/,
+    ],
+    ['http to a Notary server elsewhere', rule(notary('server: http://n.example')), /^4:15 .*https/],
+    [
+      'http to a host that begins like this machine',
+      rule(notary('server: "http://127.0.0.1.n.example"')),
+      /https/,
+    ],
+    ['a Notary server that docker would choose', rule(notary('server: auto')), /https/],
+    ['a path instead of a Notary server', rule(notary('server: ./dump')), /https/],
+    [
+      'a password in the URL of one',
+      rule(notary('server: "https://me:x@n.example"')),
+      /without a name or password/,
+    ],
+    [
+      'a name in a collection and at a server',
+      rule(`trust: {}\n${notary('server: https://n.example')}`),
+      /not in both/,
+    ],
+    [
+      'a delegation that cannot be one',
+      rule(notary('server: https://n.example', KEY_IDS, ', delegations: [alice, ../x]')),
+      /delegation/,
+    ],
+    [
+      'a root file of many repositories',
+      `version: 1\nrules: [{ scope: r.example/*, ${notary('server: https://n.example', 'root: { file: r.json }')} }]`,
+      /root file/,
+    ],
+    [
+      'one repository of Notary for a prefix',
+      `version: 1\nrules: [{ scope: r.example/*, ${notary('server: https://n.example', KEY_IDS, ', collection: r.example/a')} }]`,
+      /r\.example/,
+    ],
     ['two roots', rule('trust: { root: { tofu: true, file: r.json } }'), /root/],
     [
       'a scope with a star in its middle',

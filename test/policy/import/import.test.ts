@@ -189,6 +189,17 @@ application:
     - {name: allow, type: static, approve: true}
     - {name: deny, type: static, approve: false}
     - {name: default, type: notaryv1, host: notary.docker.io, trustRoots: [{name: default, key: x}]}
+    - name: dct
+      type: notaryv1
+      host: notary.docker.io
+      trustRoots:
+        - name: default
+          key: |
+            ${indented(KEY, 12)}
+        - name: other
+          key: |
+            ${indented(OTHER, 12)}
+    - {name: elsewhere, type: notaryv1, host: "http://n.example/x", trustRoots: [{name: default, key: "${KEY.replaceAll('\n', '\\n')}"}]}
     - name: cosign
       type: cosign
       trustRoots:
@@ -217,6 +228,27 @@ application:
       '{pattern: "docker.io/org/*:*", with: {delegations: [alice, targets/bob]}}',
       { scope: 'docker.io/org/*', trust: { signers: { all: ['alice', 'bob'] } } },
     ],
+    [
+      '{pattern: "docker.io/org/*:*", validator: dct, with: {delegations: [alice, targets/bob]}}',
+      {
+        scope: 'docker.io/org/*',
+        notary: { server: 'https://notary.docker.io', root: { keys: [KEY] }, delegations: ['alice', 'bob'] },
+      },
+    ],
+    [
+      '{pattern: "*:*", validator: dct, with: {trustRoot: other}}',
+      { scope: '*', notary: { server: 'https://notary.docker.io', root: { keys: [OTHER] } } },
+    ],
+    // Not exactly so: several root keys, a delegation that cannot be one, a server that is not reached by https.
+    [
+      '{pattern: "*:*", validator: dct, with: {trustRoot: "*"}}',
+      { scope: '*', trust: { signers: { all: ['names'] } } },
+    ],
+    [
+      '{pattern: "*:*", validator: dct, with: {delegations: [Alice]}}',
+      { scope: '*', trust: { signers: { all: ['Alice'] } } },
+    ],
+    ['{pattern: "*:*", validator: elsewhere}', { scope: '*', trust: { signers: { all: ['names'] } } }],
     [
       '{pattern: "r.example/*:*", validator: cosign, with: {trustRoot: alice}}',
       { scope: 'r.example/*', signatures: [{ keys: [KEY], transparency: 'required' }] },
@@ -256,6 +288,15 @@ application:
     expect((await imported(values(rules.join(', ')))).policy.rules).toEqual([
       { scope: 'r.example/*', deny: expect.any(String) },
     ]);
+  });
+
+  it('denies where one rule asks a Notary server, and another one a collection or another root', async () => {
+    for (const other of ['validator: default', 'validator: dct, with: {trustRoot: other}']) {
+      const rules = `{pattern: "r.example/*", validator: dct}, {pattern: "r.example/*:*", ${other}}`;
+      expect((await imported(values(rules))).policy.rules).toEqual([
+        { scope: 'r.example/*', deny: expect.any(String) },
+      ]);
+    }
   });
 
   it('counts signers as it did', async () => {

@@ -1,4 +1,9 @@
-import { type PolicyAnswer, type PolicyPorts, verifyByPolicy } from '../../../actions/verify/by-policy.ts';
+import {
+  type OpenNotary,
+  type PolicyAnswer,
+  type PolicyPorts,
+  verifyByPolicy,
+} from '../../../actions/verify/by-policy.ts';
 import { parsePlatform } from '../../../oci/platform.ts';
 import type { Policy } from '../../../policy/file/policy.ts';
 import { collectionPorts } from '../../flags/collection-flags.ts';
@@ -10,6 +15,14 @@ import type { Context } from '../../shell/context.ts';
 export interface PolicyFlags extends GivenPolicy {
   readonly platform?: string;
   readonly eachPlatform?: true;
+}
+
+/** Loads what it takes to ask a Notary server only where a rule demands it. */
+export function notaryOpener(context: Context): OpenNotary {
+  return async (server, gun) => {
+    const { openDemandedNotary } = await import('../../flags/notary-flags.ts');
+    return await openDemandedNotary(context, server, gun);
+  };
 }
 
 /** Verifies an image by a policy file, and prints what may be run. @throws BullaError as verifyByPolicy */
@@ -37,7 +50,7 @@ export async function answerFor(
   const { reference, source } = await context.openImage(text);
   const ports: PolicyPorts = {
     ...(await collectionPorts(context)),
-    ...{ shared, image: async () => source },
+    ...{ shared, image: async () => source, openNotary: notaryOpener(context) },
     status: await (shared?.once('status', async () => statusPort(context)) ?? statusPort(context)),
   };
   return await verifyByPolicy({ text, reference }, policy, ports, {

@@ -241,10 +241,29 @@ async function registriesOf(
             (await credentials(registry, repository)) ?? (await stored(registry, repository)),
         }),
       });
+      const servers = new Map<string, ReturnType<typeof connectNotary>>();
+      const connectNotary = async (url: URL) => {
+        const { connectNotaryServer } = await import('../../flags/notary-flags.ts');
+        const warn = (message: string): void => output.warn(message);
+        return await connectNotaryServer(connections, settings.concurrency, io, url, { warn });
+      };
       return {
         repository: async (reference) =>
           (await connections.client(reference.registry, undefined)).repository(reference),
-        close: () => connections.close(),
+        async notary(url, gun, signal) {
+          const opening = servers.get(url.href) ?? connectNotary(url);
+          servers.set(url.href, opening);
+          // What cannot be read now, such as a file of its authority, is read again for the next image.
+          opening.catch(() => servers.delete(url.href));
+          const { notaryMemory } = await import('../../flags/notary-flags.ts');
+          const source = (await opening).server.repository(gun, signal);
+          return { source, memory: await notaryMemory(context, source) };
+        },
+        async close() {
+          for (const opening of servers.values())
+            await opening.then((opened) => opened.close()).catch(() => undefined);
+          await connections.close();
+        },
       };
     },
     ports: { memory, cache, pins, placeOf, isUnattended, status: statusPort(context) },

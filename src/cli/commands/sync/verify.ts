@@ -11,6 +11,7 @@ import { requirementsOf } from '../../flags/signature-flags.ts';
 import { demandsOf } from '../../flags/verify-flags.ts';
 import type { Context } from '../../shell/context.ts';
 import { repositoryOf } from '../../shell/trust-stores.ts';
+import { notaryOpener } from '../policy/by-policy.ts';
 
 /** How long a policy that was read is used for further images, in milliseconds. */
 const POLICY_MS = 1_000;
@@ -27,7 +28,7 @@ export async function syncVerifier(
   const policyNow = path === undefined ? undefined : rereading(context, path);
   // One that cannot be used is told at once.
   await policyNow?.();
-  const status = statusPort(context);
+  const [status, openNotary] = [statusPort(context), notaryOpener(context)];
   return async (reference: Reference, source: Target) => {
     const place = repositoryOf(context, reference);
     const policy = await policyNow?.();
@@ -38,7 +39,7 @@ export async function syncVerifier(
       // The file has the credentials of the source.
       openSource: async (wanted: Reference) =>
         repositoryOf(context, wanted) === place ? source : await stores.openSource(wanted),
-      status,
+      ...{ status, openNotary },
     };
     const image = { text: formatReference(reference), reference };
     const { runnable, refusal } =
