@@ -58,6 +58,46 @@ describe('a name at a Notary server, demanded by a policy', () => {
     expect(codeOf(await verify(`v2@${one.descriptor.digest}`))).toBe('digest-mismatch');
   });
 
+  it('a digest without a tag must be what a released name means', async () => {
+    const { write, run, name, one, two, images } = await demanding();
+    const other = await pushImage(images, 'other', 'other');
+    const verify = async (digest: string, more: object = {}) => {
+      await write(more);
+      return await run(['verify', `${name}@${digest}`, '--policy', 'policy.yaml', '-o', 'json']);
+    };
+    expect((await verify(two.descriptor.digest)).json()).toMatchObject({
+      reference: `${name}@${two.descriptor.digest}`,
+    });
+    const alice = { delegations: ['alice'] };
+    expect(codeOf(await verify(two.descriptor.digest, alice))).toBe('ok');
+    expect(codeOf(await verify(one.descriptor.digest))).toBe('ok');
+    expect(codeOf(await verify(one.descriptor.digest, alice))).toBe('name-not-signed');
+    expect(codeOf(await verify(two.descriptor.digest, { delegations: ['alice', 'carol'] }))).toBe(
+      'name-not-signed',
+    );
+    expect(codeOf(await verify(other.descriptor.digest))).toBe('name-not-signed');
+  });
+
+  it('attack: a digest that only a hidden or a former name means', async () => {
+    const { write, run, name, one, repository, serve } = await demanding();
+    await write();
+    // targets still has v2 for it, which targets/releases has for another one; bob may not sign `hidden`.
+    repository.targets.targets = { v2: signedOf(one) };
+    serve({ version: 2 });
+    const argv = ['verify', `${name}@${one.descriptor.digest}`, '--policy', 'policy.yaml', '-o', 'json'];
+    expect(codeOf(await run(argv))).toBe('name-not-signed');
+    await write({ delegations: ['bob'] });
+    expect(codeOf(await run(argv))).toBe('name-not-signed');
+  });
+
+  it('attack: a password on the command line is not for the server that a policy names', async () => {
+    const { write, run, name } = await demanding({ auth: { user: 'me', password: 'secret' } });
+    await write();
+    const login = ['--username', 'me', '--password-stdin'];
+    const argv = ['verify', `${name}:v1`, '--policy', 'policy.yaml', '-o', 'json', ...login];
+    expect(codeOf(await run(argv, { stdin: 'secret' }))).toBe('unauthorized');
+  });
+
   it('demands every delegation', async () => {
     const { verify, repository, serve, one } = await demanding();
     expect(codeOf(await verify('v2', { delegations: ['alice', 'targets/bob'] }))).toBe('ok');
@@ -240,7 +280,13 @@ it('the gate asks a Notary server: it writes signed digests, refuses other names
   const asked = notary.requests.length;
   expect((await post(gate, '/validate', pod(signed))).response).toMatchObject({ allowed: true });
   expect(notary.requests).toHaveLength(asked);
-  for (const image of [`${name}:v1@${one.descriptor.digest}`, `${name}:v2@${one.descriptor.digest}`])
+  const bare = `${name}@${two.descriptor.digest}`;
+  expect((await post(gate, '/validate', pod(bare))).response).toMatchObject({ allowed: true });
+  for (const image of [
+    `${name}@${one.descriptor.digest}`,
+    `${name}:v1@${one.descriptor.digest}`,
+    `${name}:v2@${one.descriptor.digest}`,
+  ])
     expect((await post(gate, '/validate', pod(image))).response).toMatchObject({
       allowed: false,
       status: { code: 403 },

@@ -1,5 +1,5 @@
 import { BullaError, type ErrorCode } from '../../errors.ts';
-import { type FoundNotaryName, findNotaryName } from '../../notary/names.ts';
+import { type FoundNotaryName, findNotaryName, releasedStatement } from '../../notary/names.ts';
 import {
   type NotaryRepository,
   type NotaryVerifyOptions,
@@ -10,7 +10,7 @@ import type { NotarySource } from '../../notary/source.ts';
 import { type Digest, isDigest } from '../../oci/digest.ts';
 import { fetchIfThere } from '../../oci/if-there.ts';
 import type { PlatformSelector } from '../../oci/platform.ts';
-import type { Tag } from '../../oci/reference.ts';
+import { isTag, type Tag } from '../../oci/reference.ts';
 import type { CallOptions, Source } from '../../oci/target.ts';
 import {
   type Drift,
@@ -66,7 +66,7 @@ const OTHERS_BYTES = 512 * 1024;
  */
 export async function verifyNotaryName(
   images: Source | undefined,
-  { source, trust, read = verifyNotaryRepository, isDemanded }: NotaryPort,
+  port: NotaryPort,
   options: VerifyNotaryOptions,
 ): Promise<VerifiedNotaryName> {
   const { signal, tag, digest, delegations, drift: rule } = options;
@@ -74,9 +74,7 @@ export async function verifyNotaryName(
     images === undefined || rule === 'ignore' ? undefined : fetchIfThere(images, tag, { signal });
   // If the name is not signed, the result is not needed.
   served?.catch(() => undefined);
-  const wanted = neededFor(delegations);
-  const repository = await read(source, { ...trust, badDelegation: 'report', wanted });
-  if (repository === undefined) throw noTrustData(trust.gun, source.place, isDemanded && 'name-not-signed');
+  const repository = await readDeciding(port, delegations);
   const found = findNotaryName(repository, tag, { delegations });
   if (!isDigest(found.digest))
     throw new BullaError('internal', `${found.digest} is not a digest`, { hint: 'please report this' });
@@ -97,6 +95,44 @@ export async function verifyNotaryName(
   };
   const isThere = images && (await isThereToRun(images, known, options));
   return { repository, named, image, isThere, ...(drift?.drift !== undefined && { drift: drift.drift }) };
+}
+
+/** What is read where a name is decided about. @throws BullaError as {@link verifyNotaryName} */
+async function readDeciding(
+  { source, trust, read = verifyNotaryRepository, isDemanded }: NotaryPort,
+  delegations: readonly string[],
+): Promise<NotaryRepository> {
+  const wanted = neededFor(delegations);
+  const repository = await read(source, { ...trust, badDelegation: 'report', wanted });
+  if (repository !== undefined) return repository;
+  throw noTrustData(trust.gun, source.place, isDemanded && 'name-not-signed');
+}
+
+/**
+ * Tags that mean a digest, in order: as the demanded delegations signed them, else as they are released. Each must still be
+ * verified.
+ * @throws BullaError name-not-signed where there are none; as {@link verifyNotaryName}
+ */
+export async function notaryNamesOf(
+  port: NotaryPort,
+  digest: Digest,
+  delegations: readonly string[],
+): Promise<readonly Tag[]> {
+  const repository = await readDeciding(port, delegations);
+  const { gun, roles } = repository;
+  const deciding = delegations.length === 0 ? ['targets', RELEASES_ROLE] : delegations.map(roleOfSigner);
+  const found = new Set<Tag>();
+  for (const role of deciding)
+    for (const [name, { hashes }] of roles.get(role)?.content?.targets ?? [])
+      if (`sha256:${hashes.get('sha256')}` === digest && isTag(name)) found.add(name);
+  const names = [...found].filter(
+    (name) => delegations.length > 0 || releasedStatement(repository, name)?.digest === digest,
+  );
+  if (names.length > 0) return names.sort();
+  throw new BullaError('name-not-signed', `${gun}: no signed name means ${digest}`, {
+    hint: 'have it signed, or use an image that is',
+    details: { gun, digest },
+  });
 }
 
 /** Roles that decide about a name: they are always read. Of others some, for what they add. */

@@ -205,11 +205,21 @@ async function verifyByAnyName(
     open: readOnce(shared, opened.repository),
     signal: ports.signal,
   });
+  return await byFirstOf(names, { text, reference }, (image) =>
+    verifyByName(image, demands, { ...ports, shared }, opened),
+  );
+}
+
+/** By the first of the names of a digest that meets the demands. */
+async function byFirstOf(
+  names: readonly Tag[],
+  { text, reference }: ImageToVerify,
+  verifyNamed: (image: ImageToVerify) => Promise<Decided>,
+): Promise<Decided> {
   let problem: unknown;
   for (const tag of names.slice(0, NAMES_TRIED)) {
     try {
-      const image = { text, reference: { ...reference, tag } };
-      const { name, ...found } = await verifyByName(image, demands, { ...ports, shared }, opened);
+      const { name, ...found } = await verifyNamed({ text, reference: { ...reference, tag } });
       return { ...found, name: name && { ...name, names } };
     } catch (error) {
       if (!isBullaError(error, 'name-not-signed', 'threshold-not-met', 'digest-mismatch')) throw error;
@@ -337,13 +347,23 @@ function readNotaryOnce(shared: Shared): NonNullable<NotaryPort['read']> {
 
 /** By what docker would run: what targets/releases, else targets, says in Notary v1; and by signatures if they are demanded. */
 async function verifyInNotary(
-  { text, reference }: ImageToVerify,
-  { signers, signatures, platform, eachPlatform, offline, drift = 'warn' }: Demands,
+  asked: ImageToVerify,
+  demands: Demands,
   ports: VerifyPorts,
   notary: NotaryPort,
 ): Promise<Decided> {
-  const { shared } = ports;
+  const { signers = [], signatures, platform, eachPlatform, offline, drift = 'warn' } = demands;
+  const { text, reference } = asked;
   const { tag, digest } = reference;
+  const shared = ports.shared ?? new Shared();
+  const port = { ...notary, read: readNotaryOnce(shared) };
+  const { notaryNamesOf, verifyNotaryName } = await import('./notary.ts');
+  if (tag === undefined && digest !== undefined && notary.isDemanded === true) {
+    const names = await notaryNamesOf(port, digest, signers);
+    return await byFirstOf(names, asked, (image) =>
+      verifyInNotary(image, demands, { ...ports, shared }, notary),
+    );
+  }
   if (tag === undefined)
     throw new BullaError('usage', `${text} has no tag, and only tags are looked up in Notary`, {
       hint: 'give the tag, and the digest as well if it must be that: REPOSITORY:TAG@DIGEST',
@@ -351,11 +371,9 @@ async function verifyInNotary(
   const rule = offline === true ? 'ignore' : drift;
   // Where neither the tag nor a platform is asked for, no registry need be there.
   const images = rule === 'ignore' && platform === undefined ? undefined : await ports.image();
-  const { verifyNotaryName } = await import('./notary.ts');
-  const port = { ...notary, read: shared && readNotaryOnce(shared) };
   const { image, repository, named, ...facts } = await verifyNotaryName(images, port, {
     ...{ name: text, tag, digest, platform },
-    delegations: signers ?? [],
+    delegations: signers,
     drift: rule,
     signal: ports.signal,
   });

@@ -75,24 +75,36 @@ export function serverFor(context: Context, registry: string, given: string | un
 }
 
 /** A server, with the TLS settings and credentials that hold for it. @throws BullaError registry-unreachable with --offline */
-export async function openNotaryServer(context: Context, url: URL): Promise<NotaryServer> {
+export async function openNotaryServer(
+  context: Context,
+  url: URL,
+  isNamedByPolicy = false,
+): Promise<NotaryServer> {
   if (context.settings.offline)
     throw new BullaError('registry-unreachable', `${url.host} was not asked: --offline opens no socket`, {
       hint: 'leave --offline out, or give a directory: --notary DIR',
     });
+  const connections = await context.connections();
   const { server, close } = await connectNotaryServer(
-    await context.connections(),
+    connections,
     context.settings.concurrency,
     context.io,
     url,
-    { signal: context.signal, warn: (message) => context.output.warn(message) },
+    {
+      signal: context.signal,
+      warn: (message) => context.output.warn(message),
+      credentials: isNamedByPolicy
+        ? undefined
+        : await connections.credentials(connections.access(url.host), url.host),
+    },
   );
   context.defer(close);
   return server;
 }
 
 /**
- * A server of Notary that is reached as a registry at its host would be, with the credentials that are kept for either.
+ * A server of Notary that is reached as a registry at its host would be. Unless credentials are given, those that are kept for it
+ * or for the registry: a password on the command line is for another host than the one that a policy names.
  * @returns it, and what ends its connections
  */
 export async function connectNotaryServer(
@@ -100,7 +112,7 @@ export async function connectNotaryServer(
   concurrency: number,
   io: Io,
   url: URL,
-  options: Pick<NotaryServerOptions, 'signal' | 'warn'>,
+  options: Pick<NotaryServerOptions, 'signal' | 'warn' | 'credentials'>,
 ): Promise<{ readonly server: NotaryServer; readonly close: () => Promise<void> }> {
   const [{ NotaryServer }, { HttpPool }] = await Promise.all([
     import('../../notary-client/server.ts'),
@@ -112,7 +124,7 @@ export async function connectNotaryServer(
   const pool = new HttpPool({ ...http, tls, preconnected: undefined, connections: concurrency });
   const server = new NotaryServer({
     ...{ pool, server: url, retry, ...options },
-    credentials: await connections.credentials(access, url.host),
+    credentials: options.credentials ?? connections.kept(access),
     ...(isPlain !== undefined && { isPlain }),
   });
   return { server, close: () => pool.close() };
@@ -125,7 +137,7 @@ const demanded = new WeakMap<Context, Map<string, Promise<NotaryServer>>>();
 export async function openDemandedNotary(context: Context, url: URL, gun: string): Promise<OpenedNotary> {
   const servers = demanded.get(context) ?? new Map<string, Promise<NotaryServer>>();
   demanded.set(context, servers);
-  const server = servers.get(url.href) ?? openNotaryServer(context, url);
+  const server = servers.get(url.href) ?? openNotaryServer(context, url, true);
   servers.set(url.href, server);
   const source = (await server).repository(gun);
   return { source, memory: await notaryMemory(context, source) };

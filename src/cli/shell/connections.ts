@@ -195,6 +195,11 @@ export class Connections {
   async credentials(access: RegistryAccess, host: string): Promise<CredentialsProvider> {
     const given = await this.given(access);
     if (given !== undefined) return fixedCredentials(host, { kind: 'basic', ...given });
+    return this.kept(access);
+  }
+
+  /** {@link credentials} without those of the command line. */
+  kept(access: RegistryAccess): CredentialsProvider {
     const stored = storedCredentials(this.credentialFiles(access));
     return this.options.credentials?.(stored) ?? stored;
   }

@@ -19,7 +19,7 @@ export function signedOf({ descriptor }: ManifestContent): JsonObject {
 
 type Run = (
   argv: readonly string[],
-  more?: { readonly now?: Date; readonly env?: Record<string, string> },
+  more?: { readonly now?: Date; readonly env?: Record<string, string>; readonly stdin?: string },
 ) => Promise<CliResult>;
 
 export interface NotaryGround {
