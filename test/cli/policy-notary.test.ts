@@ -266,6 +266,24 @@ describe('a name at a Notary server, demanded by a policy', () => {
   });
 });
 
+it('containerd is answered by it, for a tag and for a digest', async () => {
+  const { write, run, name, one, two } = await demanding();
+  await write({ delegations: ['alice'] });
+  const ask = async (reference: string, digest: string) =>
+    await run(
+      [
+        ...['gate', 'containerd', '--policy', 'policy.yaml', '--', '-name', reference, '-digest', digest],
+        ...['-stdin-media-type', 'application/vnd.oci.descriptor.v1+json'],
+      ],
+      { stdin: JSON.stringify({ digest, size: 1, mediaType: 'x' }) },
+    );
+  const [signed, other] = [two.descriptor.digest, one.descriptor.digest];
+  for (const reference of [`${name}:v2`, `${name}@${signed}`, `${name}:v2@${signed}`])
+    expect(await ask(reference, signed), reference).toMatchObject({ code: 0 });
+  for (const reference of [`${name}:v1`, `${name}:v2`, `${name}@${other}`])
+    expect((await ask(reference, other)).code, reference).not.toBe(0);
+});
+
 it('the gate asks a Notary server: it writes signed digests, refuses other names, and knows nothing where it is down', async () => {
   const { write, home, name, one, two, serve, notary } = await demanding();
   const far = '2038-01-01T00:00:00Z';

@@ -139,6 +139,8 @@ export async function openDemandedNotary(context: Context, url: URL, gun: string
   demanded.set(context, servers);
   const server = servers.get(url.href) ?? openNotaryServer(context, url, true);
   servers.set(url.href, server);
+  // A run may stay: what cannot be read now, such as a file of its authority, is read again for the next image.
+  server.catch(() => servers.delete(url.href));
   const source = (await server).repository(gun);
   return { source, memory: await notaryMemory(context, source) };
 }

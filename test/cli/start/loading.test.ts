@@ -26,6 +26,9 @@ function loadedWith(file: string): ReadonlySet<string> {
 const SIGNING = /^(?:actions\/sign|keystore|cli\/commands\/(?:sign|copy\/as))/;
 const READER = /^(?:trust\/read\/collection|tuf\/(?:client|trusted-metadata))\.ts$/;
 const NOTARY = /^notary/;
+/** What asks and reads a Notary server, but for what every policy and every registry need. */
+const NOTARY_READING =
+  /^(?:notary\/(?!role-name)|notary-client\/(?!docker-tls)|state\/notary|cli\/flags\/notary|actions\/verify\/notary)/;
 const SERVERS = /^(?:servers\/(?!system)|api\/registry-server)/;
 
 // A cold command is measured in milliseconds, and each of these rooms takes some of them to load.
@@ -38,6 +41,9 @@ describe('a command does not load what it may not need', () => {
     ['actions/verify/verify.ts', [SIGNING, READER, NOTARY, SERVERS, /^@noble/]],
     ['cli/shell/context.ts', [SIGNING, READER, NOTARY, SERVERS, /^@noble/]],
     ['cli/commands/inspect.ts', [SIGNING, READER, NOTARY, SERVERS, /^@noble/]],
+    ['cli/commands/policy/by-policy.ts', [NOTARY_READING, READER, SERVERS]],
+    ['cli/commands/serve/gate.ts', [NOTARY_READING]],
+    ['api/policy.ts', [NOTARY_READING, SERVERS]],
     ['http/speaks-tls.ts', [/^node:(?:tls|https|crypto)$/]],
   ])('%s', (file, rooms) => {
     const loaded = [...loadedWith(file)];
