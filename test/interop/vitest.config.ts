@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import type { ViteUserConfig } from 'vitest/config';
 import { suite } from '../support/suite.ts';
 
@@ -6,6 +7,7 @@ const config: ViteUserConfig = suite({
   include: ['test/interop/**/*.test.ts'],
   testTimeout: 120_000,
   hookTimeout: 120_000,
-  maxWorkers: 2,
+  // More than there are processors: peers are waited for. Each file has the time that it needs.
+  maxWorkers: 1 + availableParallelism(),
 });
 export default config;
