@@ -134,12 +134,12 @@ export class Metrics {
       yield* metric(full, 'histogram', help, durations.samples(full));
     }
     const traffic: readonly Gauge[] = [
-      counter('received_bytes_total', 'Bytes of request bodies.', this.received),
-      counter('sent_bytes_total', 'Bytes of answers.', this.sent),
+      counter('received_bytes_total', 'Bytes of request bodies.', () => this.received),
+      counter('sent_bytes_total', 'Bytes of answers.', () => this.sent),
     ];
-    for (const gauge of [...traffic, ...this.gauges]) {
-      const name = gauge.name.startsWith('process_') ? gauge.name : `${this.prefix}_${gauge.name}`;
-      yield* metric(name, gauge.type, gauge.help, written(name, gauge.read()));
+    for (const { name: own, type, help, read } of [...traffic, ...this.gauges]) {
+      const name = own.startsWith('process_') ? own : `${this.prefix}_${own}`;
+      yield* metric(name, type, help, written(name, read()));
     }
   }
 }
@@ -162,8 +162,14 @@ function escaped(text: string): string {
   return text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
 }
 
-function counter(name: string, help: string, value: number): Gauge {
-  return { name, help, type: 'counter', read: () => value };
+/** A number that goes up and down. */
+export function gauge(name: string, help: string, read: Gauge['read']): Gauge {
+  return { name, help, type: 'gauge', read };
+}
+
+/** A number that only grows while the process lives. */
+export function counter(name: string, help: string, read: Gauge['read']): Gauge {
+  return { name, help, type: 'counter', read };
 }
 
 function histogram(name: string, labels: string, duration: Duration): string[] {

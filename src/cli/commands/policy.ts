@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { listOption } from '../flags/reference-list.ts';
+import { imagePathOption, listOption, manifestOption } from '../flags/reference-list.ts';
 import { collect } from '../flags/values.ts';
 import type { Cli } from '../shell/context.ts';
 import type { InitFlags } from './policy/init.ts';
@@ -16,16 +16,8 @@ export function register(program: Command, cli: Cli): void {
     )
     .argument('[reference...]', 'images, by tag or digest')
     .addOption(listOption())
-    .option(
-      '--k8s <file>',
-      'every image in Kubernetes manifests or a compose file, or - for standard input; repeatable',
-      collect,
-    )
-    .option(
-      '--image-path <path>',
-      'with --k8s: where other kinds name images, such as spec.jobs[*].image; repeatable',
-      collect,
-    )
+    .addOption(manifestOption())
+    .addOption(imagePathOption())
     .option('--key <file>', 'public key that may have signed them; repeatable', collect)
     .option(
       '--trusted-root <place>',

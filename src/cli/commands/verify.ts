@@ -3,8 +3,7 @@ import type { Demands, VerifyPorts } from '../../actions/verify/verify.ts';
 import { BullaError } from '../../errors.ts';
 import { parseReference, type Reference } from '../../oci/reference.ts';
 import { isByPolicy } from '../flags/policy-flags.ts';
-import { givenReferences, listOption } from '../flags/reference-list.ts';
-import { collect } from '../flags/values.ts';
+import { givenReferences, imagePathOption, listOption, manifestOption } from '../flags/reference-list.ts';
 import {
   addNotaryVerifyOptions,
   addVerifyOptions,
@@ -31,16 +30,8 @@ export function register(program: Command, cli: Cli): void {
     )
     .argument('[reference...]', 'images, by tag or digest')
     .addOption(listOption())
-    .option(
-      '--k8s <file>',
-      'every image in Kubernetes manifests or a compose file, or - for standard input; repeatable',
-      collect,
-    )
-    .option(
-      '--image-path <path>',
-      'with --k8s: where other kinds name images, such as spec.jobs[*].image; repeatable',
-      collect,
-    )
+    .addOption(manifestOption())
+    .addOption(imagePathOption())
     .option('--write', 'with --k8s: put the verified digests into the files, if all images pass')
     .option('--policy <file>', 'decide by a policy file; no other flag says what is demanded then')
     .option('--trust-policy <file>', 'decide by a trustpolicy.json of Notation, as --policy does')

@@ -3,6 +3,7 @@ import { BullaError } from '../../errors.ts';
 import { formatReference, formatRepository, parseReference, type Reference } from '../../oci/reference.ts';
 import type { Context } from '../shell/context.ts';
 import type { KeyFlags } from './key-flags.ts';
+import { collect } from './values.ts';
 
 /** Most references of one command. */
 const MAX_REFERENCES = 1_000_000;
@@ -50,6 +51,22 @@ export async function readReferences(
 /** The flag of a command that takes many references. */
 export function listOption(): Option {
   return new Option('--from <file>', 'read references from a file, one per line; - is standard input');
+}
+
+/** `--k8s` of a command that takes the images of manifests. */
+export function manifestOption(): Option {
+  return new Option(
+    '--k8s <file>',
+    'every image in Kubernetes manifests or a compose file, or - for standard input; repeatable',
+  ).argParser(collect);
+}
+
+/** `--image-path` beside {@link manifestOption}. */
+export function imagePathOption(): Option {
+  return new Option(
+    '--image-path <path>',
+    'with --k8s: where other kinds name images, such as spec.jobs[*].image; repeatable',
+  ).argParser(collect);
 }
 
 /**

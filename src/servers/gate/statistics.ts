@@ -1,7 +1,7 @@
 import type { Admission, Hook } from '../../actions/gate/admit.ts';
 import type { Verdict } from '../../actions/gate/verdict.ts';
 import type { VerdictCounts } from '../../actions/gate/verdicts.ts';
-import { Durations, type Gauge, Metrics, type Sample } from '../metrics.ts';
+import { counter, Durations, gauge, Metrics, type Sample } from '../metrics.ts';
 
 /** What the metrics are read from while they are asked for. */
 export interface WatchedGate {
@@ -25,18 +25,6 @@ export class GateStatistics {
   private alerts = 0;
 
   constructor(gate: WatchedGate) {
-    const gauge = (name: string, help: string, read: Gauge['read']): Gauge => ({
-      name,
-      help,
-      type: 'gauge',
-      read,
-    });
-    const counter = (name: string, help: string, read: Gauge['read']): Gauge => ({
-      name,
-      help,
-      type: 'counter',
-      read,
-    });
     this.metrics = new Metrics(
       'bulla_gate',
       [

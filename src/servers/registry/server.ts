@@ -1,7 +1,7 @@
 import { Guard } from '../guard.ts';
 import { createListener, formatAddress, type Listener, namesOf } from '../listener.ts';
 import { type LogSink, problemEntry } from '../log.ts';
-import { Metrics } from '../metrics.ts';
+import { counter, gauge, Metrics } from '../metrics.ts';
 import { type Insider, openAccess, withInsider } from './access.ts';
 import { requestEntry } from './access-log.ts';
 import { type Control, openControl } from './control.ts';
@@ -144,38 +144,17 @@ async function accessOf(
 
 function metricsOf({ store, uploads }: Services, events: Notifications): Metrics {
   return new Metrics('bulla_registry', [
-    { name: 'repositories', help: 'Repositories.', type: 'gauge', read: () => store.catalog.size },
-    { name: 'uploads', help: 'Uploads in progress.', type: 'gauge', read: () => uploads.count },
-    {
-      name: 'journal_bytes',
-      help: 'Bytes of changes that are in the journal and may not be in index.json files yet.',
-      type: 'gauge',
-      read: () => store.journalBytes,
-    },
-    {
-      name: 'notifications_waiting',
-      help: 'Events not delivered yet.',
-      type: 'gauge',
-      read: () => events.waiting,
-    },
-    {
-      name: 'notifications_dropped_total',
-      help: 'Events given up because too many waited.',
-      type: 'counter',
-      read: () => events.dropped,
-    },
-    {
-      name: 'notification_failures_total',
-      help: 'Deliveries that failed.',
-      type: 'counter',
-      read: () => events.failures,
-    },
-    {
-      name: 'process_resident_memory_bytes',
-      help: 'Memory of the process.',
-      type: 'gauge',
-      read: () => process.memoryUsage.rss(),
-    },
+    gauge('repositories', 'Repositories.', () => store.catalog.size),
+    gauge('uploads', 'Uploads in progress.', () => uploads.count),
+    gauge(
+      'journal_bytes',
+      'Bytes of changes that are in the journal and may not be in index.json files yet.',
+      () => store.journalBytes,
+    ),
+    gauge('notifications_waiting', 'Events not delivered yet.', () => events.waiting),
+    counter('notifications_dropped_total', 'Events given up because too many waited.', () => events.dropped),
+    counter('notification_failures_total', 'Deliveries that failed.', () => events.failures),
+    gauge('process_resident_memory_bytes', 'Memory of the process.', () => process.memoryUsage.rss()),
   ]);
 }
 

@@ -2,7 +2,7 @@ import type { AlarmBook } from '../../actions/renew/alarms.ts';
 import type { Outcome, Work } from '../../actions/renew/report.ts';
 import type { Steps } from '../../actions/renew/step.ts';
 import type { ErrorCode } from '../../errors.ts';
-import { Durations, type Gauge, Metrics, type Sample } from '../metrics.ts';
+import { counter, Durations, type Gauge, gauge, Metrics, type Sample } from '../metrics.ts';
 
 /** What the metrics are read from. */
 export interface Watched {
@@ -67,12 +67,6 @@ export class Statistics {
   }
 
   private counters(): readonly Gauge[] {
-    const counter = (name: string, help: string, read: Gauge['read']): Gauge => ({
-      name,
-      help,
-      type: 'counter',
-      read,
-    });
     return [
       counter('passes_total', 'Passes over a collection, by what was done.', () =>
         samples(this.work, 'work'),
@@ -87,12 +81,6 @@ export class Statistics {
 }
 
 function gaugesOf(watched: Watched): readonly Gauge[] {
-  const gauge = (name: string, help: string, read: Gauge['read']): Gauge => ({
-    name,
-    help,
-    type: 'gauge',
-    read,
-  });
   return [
     gauge('collections', 'Repositories that are looked after.', watched.collections),
     gauge('failing_collections', 'Collections whose last step failed.', watched.failing),

@@ -1,6 +1,6 @@
 import type { SyncedRepository } from '../../actions/sync/sync.ts';
 import type { ErrorCode } from '../../errors.ts';
-import { Durations, type Gauge, Metrics, type Sample } from '../metrics.ts';
+import { counter, Durations, gauge, Metrics, type Sample } from '../metrics.ts';
 
 /** What the metrics are read from while they are asked for. */
 export interface WatchedSync {
@@ -26,18 +26,6 @@ export class SyncStatistics {
   private reloads = 0;
 
   constructor({ entries, busy }: WatchedSync) {
-    const gauge = (name: string, help: string, read: Gauge['read']): Gauge => ({
-      name,
-      help,
-      type: 'gauge',
-      read,
-    });
-    const counter = (name: string, help: string, read: Gauge['read']): Gauge => ({
-      name,
-      help,
-      type: 'counter',
-      read,
-    });
     this.metrics = new Metrics(
       'bulla_sync',
       [

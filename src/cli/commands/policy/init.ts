@@ -148,7 +148,7 @@ function placeFor(context: Context, { trustedRoot, write }: InitFlags): string |
 function summaryOf({ text, failure, signers, unconfirmed, collection }: ImageInUse): string {
   if (failure !== undefined) return `${text}: not looked at [${failure.code}]`;
   const parts = [
-    `${signers.length} signatures verify`,
+    signers.length === 1 ? '1 signature verifies' : `${signers.length} signatures verify`,
     ...(unconfirmed.length > 0 ? [`${unconfirmed.length} stay unverified`] : []),
     ...(collection === undefined ? [] : ['a trust collection is there']),
   ];
