@@ -8,7 +8,7 @@ import { parseAllDocuments } from 'yaml';
 import { parseReference, type RegistryReference } from '../../src/oci/reference.ts';
 import { openRepository } from '../../src/registry/client.ts';
 import { pushImage } from '../support/content.ts';
-import { type Server, startServer } from '../support/process.ts';
+import { freePort, type Server, startServer } from '../support/process.ts';
 import { ADMINISTRATOR, type Cluster, type KubernetesObject, startCluster } from './cluster.ts';
 import { BULLA, cleanEnvironment, havePeers, ok, peer } from './peers.ts';
 import { startRegistry } from './registries.ts';
@@ -514,7 +514,7 @@ describe.runIf(havePeers('etcd', 'kube-apiserver', 'helm-template', 'kustomize-b
         onTestFinished(() => registry.stop());
         const page = readFileSync(new URL('../docs/gate.md', deploy), 'utf8');
         const here = (text: string): string => text.replaceAll('registry.example.com', registry.host);
-        const [tutorial = ''] = page.split('## Introduce');
+        const [tutorial = '', alone = ''] = page.split(/^## (?:Without a cluster|Introduce .*)$/m);
         const [policy = ''] = [...tutorial.matchAll(/^```yaml\n# policy\.yaml\n([\s\S]*?)^```/gm)].map(
           ([, text]) => text,
         );
@@ -545,6 +545,28 @@ describe.runIf(havePeers('etcd', 'kube-apiserver', 'helm-template', 'kustomize-b
           .poll(said, { timeout: 30_000, interval: 500 })
           .toContain(`"image":"${image}@${descriptor.digest}"`);
         expect((await run('r.example/without-a-rule:1')).status).toBe(201);
+
+        const [certificate = '', serve = '', ask = ''] = [...alone.matchAll(/^\$ (.*)$/gm)].map(
+          ([, line]) => line,
+        );
+        await ok('bash', ['-c', certificate], { cwd: home });
+        const tlsPort = await freePort();
+        const gate = await startServer({
+          file: 'bash',
+          args: (port) => [
+            '-c',
+            `cd '${home}' && exec '${process.execPath}' '${BULLA}' ${serve
+              .replace(/^bulla /, '')
+              .replace('127.0.0.1:8443', `127.0.0.1:${tlsPort}`)
+              .replace('127.0.0.1:8080', `127.0.0.1:${port}`)}`,
+          ],
+          env,
+          answers: '/healthz',
+        });
+        onTestFinished(() => gate.stop());
+        const [, url = ''] = /^curl '(.*)'$/.exec(ask) ?? [];
+        const answer = await fetch(here(url).replace('127.0.0.1:8080', gate.host));
+        expect(await answer.text()).toContain(descriptor.digest);
       });
 
       it('lets nothing pass when it ends, and does not stand in the way when the webhooks were deleted before', async () => {
