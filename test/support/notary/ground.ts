@@ -5,7 +5,14 @@ import { bulla, type CliResult, temporaryDirectory } from '../cli.ts';
 import { pushImage } from '../content.ts';
 import { registryFor, repositoryOf } from '../registry/open.ts';
 import type { FaultyRegistry } from '../registry/server.ts';
-import { type ForgedFiles, type ForgedRepository, forgeKey, forgeRepository, publish } from './forge.ts';
+import {
+  type ForgedFiles,
+  type ForgedKey,
+  type ForgedRepository,
+  forgeKey,
+  forgeRepository,
+  publish,
+} from './forge.ts';
 import { type NotarySimulator, type NotarySimulatorOptions, startNotary } from './server.ts';
 
 /** When its metadata holds. */
@@ -22,7 +29,8 @@ type Run = (
   more?: { readonly now?: Date; readonly env?: Record<string, string>; readonly stdin?: string },
 ) => Promise<CliResult>;
 
-export interface NotaryGround {
+/** What there is to be verified, or imported. */
+export interface NotaryScene {
   readonly registry: FaultyRegistry;
   readonly images: ReturnType<typeof repositoryOf>;
   readonly one: ManifestContent;
@@ -30,16 +38,24 @@ export interface NotaryGround {
   readonly name: string;
   readonly notary: NotarySimulator;
   readonly repository: ForgedRepository;
+  readonly alice: ForgedKey;
+  readonly bob: ForgedKey;
   /** Signs everything anew, after a change. */
   readonly serve: (change?: Partial<ForgedRepository>, before?: ForgedFiles) => ForgedFiles;
+}
+
+export interface NotaryGround extends NotaryScene {
   readonly home: string;
   readonly run: Run;
   readonly verify: (tag: string, ...flags: string[]) => Promise<CliResult>;
   readonly rootKey: string[];
 }
 
-/** A registry with images, and a Notary server that has names of them signed by targets, releases, alice and bob. */
-export async function ground(options: NotarySimulatorOptions = {}): Promise<NotaryGround> {
+/**
+ * A registry with images, and a Notary server that has names of them signed by targets, releases, alice and bob.
+ * @param alicesOwn a name that only alice signs
+ */
+export async function scene(options: NotarySimulatorOptions, alicesOwn: string): Promise<NotaryScene> {
   const registry = await registryFor();
   const images = repositoryOf(registry);
   const [one, two] = [await pushImage(images, 'one', 'v1'), await pushImage(images, 'two', 'v2')];
@@ -51,7 +67,7 @@ export async function ground(options: NotarySimulatorOptions = {}): Promise<Nota
   repository.delegations.set('targets/releases', { keys: [alice, bob], targets: { v2: signedOf(two) } });
   repository.delegations.set('targets/alice', {
     keys: [alice],
-    targets: { v2: signedOf(two), own: signedOf(two) },
+    targets: { v2: signedOf(two), [alicesOwn]: signedOf(two) },
   });
   repository.delegations.set('targets/bob', {
     keys: [bob],
@@ -65,11 +81,18 @@ export async function ground(options: NotarySimulatorOptions = {}): Promise<Nota
     return files;
   };
   serve();
+  return { registry, images, one, two, name, notary, repository, alice, bob, serve };
+}
+
+/** A {@link scene}, and a user who verifies names of it. */
+export async function ground(options: NotarySimulatorOptions = {}): Promise<NotaryGround> {
+  const found = await scene(options, 'own');
+  const { name, notary, repository } = found;
   const home = await temporaryDirectory();
   const run: Run = (argv, more = {}) =>
     bulla(argv, { now, cwd: home, ...more, env: { BULLA_HOME: join(home, 'bulla'), ...more.env } });
   const verify = (tag: string, ...flags: string[]) =>
     run(['verify', `${name}:${tag}`, '--notary', notary.url, ...flags]);
   const rootKey = ['--root-key-id', repository.root[0]!.id];
-  return { registry, images, one, two, name, notary, repository, serve, home, run, verify, rootKey };
+  return { ...found, home, run, verify, rootKey };
 }
